@@ -1,0 +1,91 @@
+"""Checks of what a caller hands in; every sentence names the argument, what was seen, what to do."""
+
+import numpy as np
+from sklearn.utils.validation import column_or_1d
+
+METHODS = ("first_order", "newton", "exact")
+AGGREGATES = (None, "mean", "sum")
+
+
+def check_choice(name, value, choices):
+    """Raise unless `value` is one of `choices`."""
+    if isinstance(value, str | None) and value in choices:
+        return value
+    listed = ", ".join(repr(choice) for choice in choices)
+    raise ValueError(f"{name} should be one of {listed}; got {value!r} instead.")
+
+
+def check_damping(damping):
+    """Return `damping` as a float; raise unless it is a finite number of at least 0."""
+    if isinstance(damping, bool) or not isinstance(damping, int | float | np.number):
+        raise TypeError(f"damping should be a number of at least 0; got {damping!r} instead.")
+    if not 0 <= damping < np.inf:
+        raise ValueError(f"damping should be a finite number of at least 0; got {damping!r}.")
+    return float(damping)
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Return float64 weights of shape (n_samples,); raise on negative, non-finite or all-zero ones."""
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = np.asarray(sample_weight)
+    if weight.ndim == 0 and weight.dtype.kind in "iufb":
+        weight = np.full(n_samples, weight)
+    weight = weight.astype(np.float64)
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight should have shape ({n_samples},); got {weight.shape} instead."
+        )
+    if not np.isfinite(weight).all():
+        raise ValueError("sample_weight should be finite; it contains NaN or infinity.")
+    if (weight < 0).any():
+        row = int(np.argmin(weight))
+        raise ValueError(
+            "Negative values in sample_weight: rows should have weights of at least 0; "
+            f"got {weight[row]:g} at row {row}."
+        )
+    if not (weight > 0).any():
+        raise ValueError("sample_weight should have a positive entry; all are zero.")
+    return weight
+
+
+def as_index(train_indices, n_train):
+    """Check `train_indices` and return them as non-negative positions; None means all rows."""
+    if train_indices is None:
+        return np.arange(n_train)
+    index = np.asarray(train_indices)
+    if index.dtype == bool and index.shape == (n_train,):
+        return np.flatnonzero(index)
+    if index.size == 0 and index.ndim == 1:
+        return np.zeros(0, dtype=np.intp)
+    if index.ndim != 1 or index.dtype.kind not in "iu":
+        raise ValueError(
+            "train_indices should be a 1-D array of integer positions or a boolean mask of "
+            f"length {n_train}; got an array of shape {index.shape} and dtype {index.dtype}."
+        )
+    if index.min() < -n_train or index.max() >= n_train:
+        raise ValueError(
+            f"train_indices should lie in [{-n_train}, {n_train - 1}]; "
+            f"got values from {index.min()} to {index.max()}."
+        )
+    return np.where(index < 0, index + n_train, index).astype(np.intp)
+
+
+def encode_labels(y, classes, name):
+    """Return the positions of labels in the sorted `classes`; raise on labels that are not there."""
+    y = column_or_1d(y, warn=False)
+    if len(y) == 0:
+        return np.zeros(0, dtype=np.intp)
+    try:
+        position = np.searchsorted(classes, y)
+        position = np.minimum(position, len(classes) - 1)
+        seen = classes[position] == y
+    except TypeError:  # labels that do not compare with the classes
+        seen = position = np.zeros(len(y), dtype=np.intp)
+    if not np.all(seen):
+        unseen = sorted({repr(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
+        raise ValueError(
+            f"{name} contains previously unseen labels: {', '.join(unseen[:10])}. "
+            f"The model was fitted on {classes.tolist()}."
+        )
+    return position

@@ -1,0 +1,22 @@
+"""Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
+
+from skinfluence.adapters._registry import (
+    Adapted,
+    TrainingData,
+    adapt,
+    is_supported,
+    register,
+    supported_estimators,
+    unsupported,
+)
+from skinfluence.adapters import _logistic  # noqa: F401, I001 - registers itself
+
+__all__ = [
+    "Adapted",
+    "TrainingData",
+    "adapt",
+    "is_supported",
+    "register",
+    "supported_estimators",
+    "unsupported",
+]

@@ -1,0 +1,105 @@
+"""LogisticRegression: sum_i s_i log loss + 1 / (2 C) ||w||^2."""
+
+import inspect
+from functools import partial
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
+
+from skinfluence._validation import check_sample_weight, encode_labels
+from skinfluence.adapters._registry import Adapted, register
+from skinfluence.design import make_design
+from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
+from skinfluence.objective import Objective
+from skinfluence.penalties import L2
+
+
+def penalty_of(estimator):
+    """Return (1 / C, share of L1) of a LogisticRegression's settings, in any scikit-learn from 1.6.
+
+    `penalty` is 'l2' by default up to 1.7, 'deprecated' in 1.8 and 1.9, and gone in 1.10, where
+    `l1_ratio` and C = inf say what it said.
+    """
+    params = estimator.get_params(deep=False)
+    penalty, l1_ratio = params.get("penalty", "deprecated"), params.get("l1_ratio") or 0.0
+    if penalty is None or np.isinf(estimator.C):
+        return 0.0, 0.0
+    if penalty == "l2":
+        l1_ratio = 0.0
+    elif penalty == "l1":
+        l1_ratio = 1.0
+    return 1.0 / estimator.C, l1_ratio
+
+
+def _check_settings(estimator):
+    """Raise for settings whose objective is another one."""
+    if penalty_of(estimator)[1] > 0:
+        raise NotImplementedError(
+            "influence under an L1 or elastic-net penalty is not yet available: fit with l1_ratio=0."
+        )
+    multi_class = estimator.get_params(deep=False).get("multi_class", "deprecated")
+    n_classes = len(estimator.classes_)
+    one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
+    if n_classes > 2 and one_vs_rest:
+        raise NotImplementedError(
+            f"{n_classes} classes one against the rest (multi_class='ovr' or solver='liblinear') are "
+            "separate models: fit a softmax with another solver, or one binary model a class."
+        )
+    if n_classes == 2 and multi_class == "multinomial":
+        raise NotImplementedError(
+            "multi_class='multinomial' with two classes is not available: leave it at its default."
+        )
+
+
+def class_weights(estimator, data, sample_weight):
+    """Return each row's class weight, as scikit-learn's fit computed it.
+
+    "balanced" is read as the numbers it stood for on the training rows: they stay when a row goes.
+    Up to scikit-learn 1.6 it counts rows, later it adds weights; the installed one is asked.
+    """
+    if estimator.class_weight is None:
+        return np.ones(len(data.y))
+    weighted = {}
+    if "sample_weight" in inspect.signature(compute_class_weight).parameters:
+        weighted["sample_weight"] = sample_weight
+    per_class = compute_class_weight(
+        estimator.class_weight, classes=estimator.classes_, y=data.y, **weighted
+    )
+    return per_class[encode_labels(data.y, estimator.classes_, "y")]
+
+
+@register(LogisticRegression)
+def adapt_logistic(estimator, data):
+    """Return the objective of a fitted LogisticRegression, and of subclasses that only add methods."""
+    _check_settings(estimator)
+    classes = estimator.classes_
+    y = encode_labels(data.y, classes, "y")
+    sample_weight = check_sample_weight(data.sample_weight, len(y))
+    sample_weight = sample_weight * class_weights(estimator, data, sample_weight)
+    empty = np.bincount(y, weights=sample_weight, minlength=len(classes)) == 0
+    if empty.any():
+        raise ValueError(
+            f"class {classes[empty][0]!r} has no row of positive weight: the model without it is "
+            "another one. Drop its rows before fitting."
+        )
+    binary = len(classes) == 2
+    loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))
+    design = make_design(data.X, estimator.fit_intercept)
+    strength = penalty_of(estimator)[0]
+    # liblinear's intercept is intercept_scaling times the last of its penalised coefficients.
+    scaling = estimator.intercept_scaling if estimator.solver == "liblinear" else np.inf
+    penalty = L2(
+        design.pack(np.full(data.X.shape[1], strength), strength / np.float64(scaling) ** 2)[0]
+    )
+    theta = design.pack(estimator.coef_, estimator.intercept_)
+    objective = Objective(
+        loss, design, y.astype(np.float64) if binary else y, sample_weight, penalty, theta
+    )
+    encode = partial(_encode, classes=classes, dtype=objective.y.dtype)
+    return Adapted(objective, classes, encode)
+
+
+def _encode(y, name, *, classes, dtype):
+    """Labels as positions in `classes`, of the dtype that the loss works with."""
+    return encode_labels(y, classes, name).astype(dtype)

@@ -1,0 +1,122 @@
+"""Which estimators are understood: exact types, never a guess."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence.objective import Objective
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What an estimator was fitted on, by reference.
+
+    Attributes
+    ----------
+    X : ndarray or sparse matrix of shape (n, p)
+        As scikit-learn's validation returned it: it shares memory with the caller's where it can.
+    y : ndarray of shape (n,)
+        The caller's labels.
+    sample_weight : ndarray of shape (n,) or None
+    """
+
+    X: object
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """An estimator in normal form.
+
+    Attributes
+    ----------
+    objective : Objective
+        At the estimator's own parameters.
+    classes : ndarray
+        The estimator's labels, in the order of the loss's encoding.
+    encode : callable
+        `encode(y, name)` turns the caller's labels into the loss's, or raises naming `name`.
+    """
+
+    objective: Objective
+    classes: np.ndarray
+    encode: object
+
+
+_ADAPTERS: dict[type, object] = {}
+_OURS: set[type] = set()
+
+
+def register(cls, *, inherited=False):
+    """Register `adapter(estimator, data) -> Adapted` for a class, exactly.
+
+    With `inherited` its subclasses are taken too: for estimators of this library, whose subclasses
+    keep the objective. A subclass of scikit-learn's may minimise anything (LogisticRegressionCV is a
+    LogisticRegression).
+    """
+
+    def decorate(adapter):
+        _ADAPTERS[cls] = adapter
+        if inherited:
+            _OURS.add(cls)
+        return adapter
+
+    return decorate
+
+
+def _find(estimator):
+    """Return the adapter of an estimator, or None."""
+    if type(estimator) in _ADAPTERS:
+        return _ADAPTERS[type(estimator)]
+    for cls in type(estimator).__mro__:
+        if cls in _OURS:
+            return _ADAPTERS[cls]
+    return None
+
+
+def is_supported(estimator):
+    """Whether an estimator has an adapter."""
+    return _find(estimator) is not None
+
+
+def supported_estimators():
+    """List the estimators whose training rows can be deleted.
+
+    Returns
+    -------
+    list of str
+        Class names, sorted. Pipelines ending in one, and search objects around these, work as well.
+
+    Examples
+    --------
+    >>> import skinfluence
+    >>> skinfluence.supported_estimators()
+    ['InfluenceLogisticRegression', 'LogisticRegression']
+    """
+    return sorted(cls.__name__ for cls in _ADAPTERS)
+
+
+def unsupported(estimator):
+    """Return the error for an estimator without an adapter."""
+    return TypeError(
+        f"{type(estimator).__name__} is not supported. Supported are "
+        f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of the ones "
+        "named Influence...), alone or as the last step of a Pipeline."
+    )
+
+
+def adapt(estimator, data):
+    """Return a fitted estimator and its training data in normal form.
+
+    Raises
+    ------
+    TypeError
+        If the estimator's class is not registered.
+    NotImplementedError
+        If it is, but its settings lead to an objective that is not supported yet.
+    """
+    adapter = _find(estimator)
+    if adapter is None:
+        raise unsupported(estimator)
+    return adapter(estimator, data)

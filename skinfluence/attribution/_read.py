@@ -1,0 +1,205 @@
+"""Reading a deletion at a target.
+
+One generator walks over blocks of test rows and of deletions; its consumers keep a block (matrix),
+its sum (aggregate) or its extremes (top-k), so that only the first ever holds n_test x n_train.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence._parallel import cache_blocks, row_blocks, tracked
+from skinfluence.attribution._topk import RunningTopK
+from skinfluence.deletion import Deletion
+from skinfluence.deletion.targets import Target
+from skinfluence.design import Design
+
+# Deletions a block: enough columns for a GEMM at full speed.
+BLOCK_DELETIONS = 512
+
+
+@dataclass(frozen=True)
+class TestSide:
+    """Test rows, and what is measured at them.
+
+    Attributes
+    ----------
+    design : Design of shape (m, q)
+    y : ndarray of shape (m,) or None
+        Encoded as the target wants it.
+    eta : ndarray of shape (m, K)
+        Predictors of the full fit.
+    target : Target
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    design: Design
+    y: np.ndarray | None
+    eta: np.ndarray
+    target: Target
+
+    def __len__(self):
+        """Number of test rows."""
+        return self.design.shape[0]
+
+    def take(self, rows):
+        """Return these rows only."""
+        y = None if self.y is None else self.y[rows]
+        return TestSide(self.design.take(rows), y, self.eta[rows], self.target)
+
+
+def _native(eta, objective):
+    """Predictors (K, ...) as the loss has them: (...) or (..., K).
+
+    The classes stay the outermost axis in memory, so that sums over them run through long rows.
+    """
+    return eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
+
+
+def _directions(deletion, test):
+    """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
+    K, outputs = deletion.objective.n_outputs, test.target.n_outputs
+    eta = _native(np.ascontiguousarray(test.eta.T), deletion.objective)
+    gradient = np.asarray(test.target.gradient(test.y, eta)).reshape(len(test), outputs, K)
+    parts = [test.design.outer(gradient[:, o], slice(None)) for o in range(outputs)]
+    return np.concatenate(parts).reshape(outputs * len(test), K, -1)
+
+
+def _moved(deletion, test):
+    """Return a function of a slice: the target at the moved predictors minus before, (O, m, b)."""
+    objective, target = deletion.objective, test.target
+    change = deletion.on(test.design)
+    eta = np.ascontiguousarray(test.eta.T)
+    before = np.asarray(target.value(test.y, _native(eta, objective)))
+    # A target with one output a class has it last; everything here has it first.
+    before = np.moveaxis(before, -1, 0) if target.n_outputs > 1 else before[None]
+
+    def block(part):
+        delta = change(part)
+        result = np.empty((target.n_outputs, *delta.shape[1:]))
+        for rows in cache_blocks(len(test), delta.shape[0] * delta.shape[2]):
+            moved = delta[:, rows]
+            moved += eta[:, rows, None]
+            y = None if test.y is None else test.y[rows, None]
+            value = target.value(y, _native(moved, objective))
+            value = np.moveaxis(value, -1, 0) if target.n_outputs > 1 else value[None]
+            np.subtract(value, before[:, rows, None], out=result[:, rows])
+        return result
+
+    return block
+
+
+def _blocks(deletion, test, *, linearised, progress=None):
+    """Yield (test rows, deletions, influence (O, m_b, b)), undefined deletions NaN."""
+    objective, outputs = deletion.objective, test.target.n_outputs
+    wide = max(objective.n_outputs, outputs)
+    test_blocks = row_blocks(len(test), 4 * 8 * wide * objective.n_parameters)
+    parts = row_blocks(
+        len(deletion), 8 * 4 * wide * _length(test_blocks), at_most=BLOCK_DELETIONS
+    )
+    total = len(test_blocks) * len(parts)
+    for test_rows, part, read in tracked(
+        _pairs(deletion, test, test_blocks, parts, linearised), progress, total=total
+    ):
+        yield test_rows, part, deletion.poison(read(part), part)
+
+
+def _length(blocks):
+    """Rows of the longest block."""
+    return blocks[0].stop - blocks[0].start if blocks else 1
+
+
+def _pairs(deletion, test, test_blocks, parts, linearised):
+    """Yield each pair of blocks with the function that reads it, prepared once a test block."""
+    for test_rows in test_blocks:
+        some = test if len(test_blocks) == 1 else test.take(test_rows)
+        if linearised:
+            shape = (test.target.n_outputs, len(some), -1)
+            along = deletion.along(_directions(deletion, some))
+            read = lambda part, along=along, shape=shape: along(part).reshape(shape)  # noqa: E731
+        else:
+            read = _moved(deletion, some)
+        for part in parts:
+            yield test_rows, part, read
+
+
+def influence_matrix(deletion, test, *, linearised, progress=None):
+    """Influence (m, r), or (m, r, O) where the target has several outputs."""
+    outputs = test.target.n_outputs
+    result = np.empty((len(test), len(deletion), outputs))
+    for test_rows, part, block in _blocks(
+        deletion, test, linearised=linearised, progress=progress
+    ):
+        result[test_rows, part] = np.moveaxis(block, 0, -1)
+    return result if outputs > 1 else result[:, :, 0]
+
+
+def influence_aggregate(deletion, test, how, *, linearised, progress=None):
+    """Sum or mean of the influence over the test rows, (r,) or (r, O)."""
+    outputs = test.target.n_outputs
+    total = np.zeros((outputs, len(deletion)))
+    if linearised:
+        # The sum of linear functions is one linear function: one solve in all.
+        shape = (outputs, deletion.objective.n_outputs, deletion.objective.design.shape[1])
+        direction = np.zeros(shape)
+        for rows in row_blocks(len(test), 4 * 8 * outputs * deletion.objective.n_parameters):
+            some = _directions(deletion, test.take(rows))
+            direction += some.reshape(outputs, -1, *shape[1:]).sum(axis=1)
+        along = deletion.along(direction)
+        for part in tracked(row_blocks(len(deletion), 8 * 4 * outputs, at_most=8192), progress):
+            total[:, part] = deletion.poison(along(part), part)
+    else:
+        for _, part, block in _blocks(deletion, test, linearised=False, progress=progress):
+            total[:, part] += block.sum(axis=1)
+    if how == "mean":
+        total /= len(test)
+    return total.T if outputs > 1 else total[0]
+
+
+def influence_topk(deletion, test, k, *, linearised, progress=None):
+    """Positions and values of the k largest and the k smallest influences of each test row.
+
+    Returns
+    -------
+    (largest_indices, largest_values, smallest_indices, smallest_values)
+        Each (m, k), or (m, k, O); positions in the training data.
+    """
+    outputs, m = test.target.n_outputs, len(test)
+    largest = RunningTopK(outputs * m, k)
+    smallest = RunningTopK(outputs * m, k)
+    queries = np.arange(outputs * m).reshape(outputs, m)
+    for test_rows, part, block in _blocks(
+        deletion, test, linearised=linearised, progress=progress
+    ):
+        rows, block = queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
+        largest.update(rows, block, part.start)
+        smallest.update(rows, -block, part.start)
+    found = []
+    for top, sign in ((largest, 1.0), (smallest, -1.0)):
+        for array in (_as_rows(top.positions, deletion.rows), sign * top.values):
+            array = np.moveaxis(array.reshape(outputs, m, k), 0, -1)
+            found.append(array if outputs > 1 else array[:, :, 0])
+    return tuple(found)
+
+
+def _as_rows(positions, rows):
+    """Positions among the deletions as training rows; -1 stays -1."""
+    return np.where(positions >= 0, rows[positions], -1)
+
+
+def self_influence(deletion, test, *, linearised):
+    """Influence of each deleted row on the target at itself, (r,) or (r, O); test rows are the rows."""
+    objective, target = deletion.objective, test.target
+    change = deletion.own_change()
+    eta = objective.native(test.eta)
+    if linearised:
+        K = objective.n_outputs
+        gradient = np.asarray(target.gradient(test.y, eta)).reshape(len(test), -1, K)
+        result = np.einsum("iok,ik->io", gradient, change)
+    else:
+        moved = objective.native(test.eta + change)
+        result = target.value(test.y, moved) - target.value(test.y, eta)
+        result = result.reshape(len(test), -1)
+    result[deletion.undefined] = np.nan
+    return result if target.n_outputs > 1 else result[:, 0]

@@ -1,0 +1,146 @@
+"""Any scikit-learn metric of every deleted model's predictions."""
+
+import numpy as np
+from scipy.special import expit, softmax
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer
+
+from skinfluence._parallel import row_blocks, tracked
+
+BLOCK_DELETIONS = 256
+
+
+class FixedPredictions(ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose predictor is given: what a scorer sees of a deleted model."""
+
+    def __init__(self, classes=None, decision=None):
+        self.classes = classes
+        self.decision = decision
+
+    def fit(self, X=None, y=None):
+        """Nothing to fit."""
+        return self
+
+    def __sklearn_is_fitted__(self):
+        """Always fitted."""
+        return True
+
+    @property
+    def classes_(self):
+        """Labels."""
+        return self.classes
+
+    def decision_function(self, X):
+        """Return the given predictor, whatever X."""
+        return self.decision
+
+    def predict_proba(self, X):
+        """Probabilities of the given predictor."""
+        if self.decision.ndim == 1:
+            return np.column_stack([expit(-self.decision), expit(self.decision)])
+        return softmax(self.decision, axis=1)
+
+    def predict_log_proba(self, X):
+        """Their logarithm."""
+        return np.log(self.predict_proba(X))
+
+    def predict(self, X):
+        """Most probable label."""
+        if self.decision.ndim == 1:
+            return self.classes[(self.decision > 0).astype(int)]
+        return self.classes[self.decision.argmax(axis=1)]
+
+
+def _accuracy(loss, y, eta):
+    """Share of right predictions of each column."""
+    if loss.is_scalar:
+        return ((eta > 0) == (y[:, None] > 0.5)).mean(axis=0)
+    return (eta.argmax(axis=-1) == y[:, None]).mean(axis=0)
+
+
+def _neg_log_loss(loss, y, eta):
+    """Minus the mean log loss; scikit-learn clips probabilities at the float64 epsilon."""
+    eps = np.finfo(np.float64).eps
+    return -np.clip(loss.value(y[:, None], eta), -np.log1p(-eps), -np.log(eps)).mean(axis=0)
+
+
+def _neg_brier(loss, y, eta):
+    """Minus the mean squared error of the probability of class 1."""
+    return -(expit((1.0 - 2.0 * y[:, None]) * eta) ** 2).mean(axis=0)
+
+
+def _roc_auc(loss, y, eta):
+    """Mann and Whitney's statistic, ties counted by half."""
+    positive = y > 0.5
+    n_positive = positive.sum()
+    n_negative = len(y) - n_positive
+    ranks = rankdata(eta, axis=0)[positive].sum(axis=0)
+    return (ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+
+
+# (scores of all columns at once, whether for two classes only)
+FAST = {
+    "accuracy": (_accuracy, False),
+    "neg_log_loss": (_neg_log_loss, False),
+    "neg_brier_score": (_neg_brier, True),
+    "roc_auc": (_roc_auc, True),
+}
+
+
+def score_influence(deletion, design, labels, encoded, classes, scoring, *, progress=None):
+    """Change of a score on test rows by each deletion, (r,).
+
+    Parameters
+    ----------
+    deletion : Deletion
+    design : Design of the test rows
+    labels, encoded : ndarray of shape (m,)
+        Test labels, the caller's and the loss's.
+    classes : ndarray
+    scoring : str or callable
+        A scorer's name, or a callable `scorer(estimator, X, y)`.
+    """
+    objective = deletion.objective
+    scorer = get_scorer(scoring)
+    eta = design @ objective.theta.T
+    placeholder = np.empty((design.shape[0], 0))
+
+    def by_scorer(predictor):
+        return scorer(FixedPredictions(classes, predictor), placeholder, labels)
+
+    before = by_scorer(objective.native(eta))
+    if np.ndim(before) != 0:
+        raise ValueError(
+            f"scoring should give one number; {scoring!r} gave {type(before).__name__}."
+        )
+    fast = _fast_path(scoring, objective, encoded, eta, before)
+    if fast is not None:  # the score it gives where nothing moves, so that nothing moved gives 0
+        before = fast(objective.loss, encoded, objective.native(eta[:, None, :]))[0]
+    change = deletion.on(design)
+    result = np.empty(len(deletion))
+    bytes_a_deletion = 8 * 6 * objective.n_outputs * design.shape[0]
+    parts = row_blocks(len(deletion), bytes_a_deletion, at_most=BLOCK_DELETIONS)
+    for part in tracked(parts, progress):
+        moved = change(part)
+        moved += eta.T[:, :, None]
+        moved = moved[0] if objective.loss.is_scalar else np.moveaxis(moved, 0, -1)
+        skip = deletion.undefined[part]
+        if fast is not None:
+            result[part] = fast(objective.loss, encoded, moved) - before
+        else:
+            for j in np.flatnonzero(~skip):
+                column = np.ascontiguousarray(moved[:, j])
+                result[part.start + j] = by_scorer(column) - before
+        result[part][skip] = np.nan
+    return result
+
+
+def _fast_path(scoring, objective, encoded, eta, before):
+    """Return a vectorised score if there is one and it says what the scorer says, else None."""
+    function, binary_only = FAST.get(scoring, (None, False)) if isinstance(scoring, str) else (None, False)
+    if function is None or (binary_only and not objective.loss.is_scalar):
+        return None
+    columns = objective.native(eta[:, None, :])
+    same = function(objective.loss, encoded, columns)[0]
+    return function if np.isclose(same, before, rtol=1e-10, atol=1e-12) else None

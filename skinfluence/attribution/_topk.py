@@ -1,0 +1,46 @@
+"""The k largest of each row of a matrix that is seen in blocks of columns."""
+
+import numpy as np
+
+
+class RunningTopK:
+    """Keep the k largest values of each query, and where they were.
+
+    A block's entries are looked at only where they beat the query's k-th best so far: after a few
+    blocks almost none do, and the cost is one comparison an entry. NaN beats nothing. Ties go to
+    the earlier column.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_queries, k)
+        In falling order; NaN where there are fewer.
+    positions : ndarray of int, shape (n_queries, k)
+        Columns; -1 where there are fewer.
+    """
+
+    def __init__(self, n_queries, k):
+        self.k = k
+        self._values = np.full((n_queries, k), -np.inf)
+        self.positions = np.full((n_queries, k), -1, dtype=np.intp)
+
+    @property
+    def values(self):
+        """Values found, NaN for none."""
+        return np.where(self.positions >= 0, self._values, np.nan)
+
+    def update(self, queries, block, first_column):
+        """Look at a block (len(queries), b) whose columns start at `first_column`, in rising order."""
+        beats = block > self._values[queries, -1][:, None]
+        hit_rows, hit_columns = np.nonzero(beats)
+        if not len(hit_rows):
+            return
+        affected, hit_rows_compact = np.unique(hit_rows, return_inverse=True)
+        chosen = queries[affected]
+        row = np.concatenate([np.repeat(np.arange(len(chosen)), self.k), hit_rows_compact])
+        value = np.concatenate([self._values[chosen].ravel(), block[hit_rows, hit_columns]])
+        column = np.concatenate([self.positions[chosen].ravel(), hit_columns + first_column])
+        order = np.lexsort((column, -value, row))
+        starts = np.searchsorted(row[order], np.arange(len(chosen)))
+        best = order[starts[:, None] + np.arange(self.k)]
+        self._values[chosen] = value[best]
+        self.positions[chosen] = column[best]

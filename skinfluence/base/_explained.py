@@ -1,0 +1,134 @@
+"""What a fit leaves behind for the influence methods, and how it comes back to life."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skinfluence.adapters import Adapted, TrainingData, adapt
+from skinfluence.curvature import Curvature, choose, make_curvature
+from skinfluence.objective import Objective
+from skinfluence.optimum import polish
+from skinfluence.recession import is_separable, is_unpenalised
+
+# A stationarity this many times that of the fit, and above the floor, is another training set.
+CHANGED, FLOOR = 100.0, 1e-8
+
+# Entries of the linear program that looks for a separating direction, at most.
+LARGEST_PROGRAM = 4_000_000
+
+SEPARABLE = (
+    "the training data are linearly separable: without a penalty the coefficients have no finite "
+    "optimum, and no influence is defined. Fit with a finite C."
+)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An objective at its optimum, its labels, and the last curvature made for it."""
+
+    objective: Objective
+    adapted: Adapted
+    curvature: Curvature | None = None
+
+    def with_curvature(self, kind, damping, n_solves):
+        """Return this with a curvature that serves, the one at hand if it does."""
+        objective = self.objective
+        kept = self.curvature
+        if kept is not None and kept.damping == damping and kind in ("auto", kept.kind):
+            if kept.kind != "cg" or kind == "cg" or choose(objective, n_solves).kind == "cg":
+                return self
+        return replace(self, curvature=make_curvature(objective, kind, damping, n_solves))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Training data and the optimum found on them; picklable, no caches.
+
+    Attributes
+    ----------
+    data : TrainingData
+    theta : ndarray of shape (K, q)
+    stationarity : float
+        Objective.stationarity at theta.
+    gradient_scale : ndarray of shape (K, q)
+    converged : bool
+        Whether the polish reached its tolerance, or the floor of float64.
+    separable : bool
+    n_steps : int
+        Newton steps of the polish.
+    """
+
+    data: TrainingData
+    theta: np.ndarray
+    stationarity: float
+    gradient_scale: np.ndarray
+    converged: bool
+    separable: bool
+    n_steps: int
+
+    @classmethod
+    def of(cls, adapted, data):
+        """Polish an adapted fit to its optimum and remember how near it came."""
+        optimum = polish(adapted.objective)
+        objective = optimum.objective
+        # Where no step helps any more and the gradient is this small, rounding is the floor.
+        converged = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
+        return cls(
+            data,
+            objective.theta,
+            objective.stationarity,
+            objective.gradient_scale,
+            converged,
+            not optimum.converged and _separates(objective),
+            optimum.n_steps,
+        )
+
+    def explained(self, estimator, cached=None):
+        """Return the objective at the optimum, checked against what the fit saw.
+
+        Raises
+        ------
+        RuntimeError
+            If the gradient no longer vanishes: the data or the parameters have changed.
+        numpy.linalg.LinAlgError
+            If the data are separable and nothing is penalised.
+        """
+        if self.separable:
+            raise np.linalg.LinAlgError(SEPARABLE)
+        adapted = adapt(estimator, self.data)
+        objective = adapted.objective.at(self.theta)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.abs(objective.gradient) / self.gradient_scale
+        ratio = float(np.where(objective.gradient == 0, 0.0, ratio).max(initial=0.0))
+        if not ratio <= max(FLOOR, CHANGED * self.stationarity):
+            raise RuntimeError(
+                "the training data or the parameters of the model have changed since it was fitted "
+                f"(relative gradient {ratio:.1e}, {self.stationarity:.1e} at the fit). Fit again, or "
+                "pass a copy of the data to fit."
+            )
+        if cached is not None and _same(cached.objective, objective):
+            return cached
+        return Explained(objective, adapted)
+
+
+def _same(one, other):
+    """Whether two objectives are the same model on the same rows."""
+    return (
+        one.design.shape == other.design.shape
+        and np.array_equal(one.penalty.strength, other.penalty.strength)
+        and np.array_equal(one.sample_weight, other.sample_weight)
+        and np.array_equal(one.y, other.y)
+        and np.array_equal(one.theta, other.theta)
+        and np.array_equal(one.eta, other.eta)
+    )
+
+
+def _separates(objective):
+    """Whether an unpenalised fit runs away; by its own coefficients first, then by a program."""
+    if not is_unpenalised(objective):
+        return False
+    right = objective.loss.recession(objective.y) @ objective.eta[:, :, None]
+    if (right[objective.sample_weight > 0] > 0).all():
+        return True
+    size = objective.n_rows * max(1, objective.n_outputs - 1) * objective.n_parameters
+    return size <= LARGEST_PROGRAM and is_separable(objective)

@@ -1,0 +1,19 @@
+"""The curvature H of an objective and its inverse, as operators: factored once, applied many times."""
+
+from skinfluence.curvature._base import Curvature, Leverage
+from skinfluence.curvature._cg import CGCurvature
+from skinfluence.curvature._choose import KINDS, Choice, choose, make_curvature
+from skinfluence.curvature._dense import DenseCurvature
+from skinfluence.curvature._dual import DualCurvature
+
+__all__ = [
+    "KINDS",
+    "CGCurvature",
+    "Choice",
+    "Curvature",
+    "DenseCurvature",
+    "DualCurvature",
+    "Leverage",
+    "choose",
+    "make_curvature",
+]

@@ -1,0 +1,70 @@
+"""Which representation of the curvature to take: counted flops and memory, open to questions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence.curvature._cg import CGCurvature
+from skinfluence.curvature._dense import DenseCurvature
+from skinfluence.curvature._dual import WEAK, DualCurvature
+
+KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
+
+MEMORY = 8 * 2**30  # bytes a factorisation may take
+CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
+WORTHWHILE = 5e10  # flops below which a factorisation, which is cached, always wins
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and the counts it was chosen by.
+
+    Attributes
+    ----------
+    kind : {"dense", "dual", "cg"}
+    reason : str
+    flops, memory : dict
+        Estimated floating-point operations and bytes of each candidate.
+    """
+
+    kind: str
+    reason: str
+    flops: dict
+    memory: dict
+
+
+def choose(objective, n_solves):
+    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them)."""
+    n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
+    q, stored = objective.design.shape[1], objective.design.n_stored
+    per_row = stored / max(n, 1)
+    strength = objective.penalty.strength
+    flops = {
+        "dense": n * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
+        "dual": n * stored + 2.0 * (n * K) ** 3,
+        "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100),
+    }
+    memory = {"dense": 24.0 * P * P, "dual": 32.0 * (n * K) ** 2, "cg": 8.0 * P * 30}
+    allowed = {"dense": memory["dense"] <= MEMORY, "dual": memory["dual"] <= MEMORY}
+    weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
+    allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
+    direct = [kind for kind in ("dense", "dual") if allowed[kind]]
+    if not direct:
+        return Choice("cg", "no factorisation fits in memory", flops, memory)
+    best = min(direct, key=flops.__getitem__)
+    if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / 4:
+        reason = f"{n_solves} solves by products cost less than factoring ({best})"
+        return Choice("cg", reason, flops, memory)
+    why = "only one that fits" if len(direct) == 1 else "fewest flops"
+    return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
+
+
+def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
+    """Build the curvature of an objective; by default for all rows' leverages."""
+    if kind == "auto":
+        if n_solves is None:
+            n_solves = objective.n_rows * objective.n_outputs
+        kind = choose(objective, n_solves).kind
+    if kind == "dense" and not np.isfinite(objective.weights).all():
+        raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
+    return KINDS[kind](objective, damping)

@@ -1,0 +1,66 @@
+"""H as a Cholesky factor."""
+
+import numpy as np
+
+from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
+from skinfluence.curvature._base import Curvature
+
+
+class DenseCurvature(Curvature):
+    """H = R'R: n q^2 K (K + 1) / 2 flops for the weighted Gram, (K q)^3 / 3 for the factor."""
+
+    kind = "dense"
+
+    def __init__(self, objective, damping=0.0):
+        super().__init__(objective, damping)
+        H = objective.design.sandwich(objective.weights)
+        H[np.diag_indices_from(H)] += self.diagonal
+        if self.gauge_scale is not None:
+            H += np.kron(
+                np.outer(objective.loss.gauge, objective.loss.gauge), np.diag(self.gauge_scale)
+            )
+        self.factor = cholesky(H)
+        self.rcond = None if self.factor is None else reciprocal_condition(self.factor)
+        # Below this the factor has no correct digit left in its worst direction.
+        if self.factor is None or self.rcond < len(H) * np.finfo(float).eps:
+            raise np.linalg.LinAlgError(_explain(H, objective.design))
+
+    def solve(self, V):
+        """H^-1 V by two triangular solves."""
+        return cholesky_solve(self.factor, V)
+
+    def row_quadratic(self, design):
+        """From R^-1 for one output (a sum of squares), from the blocks of H^-1 for several."""
+        inverse = inverse_factor(self.factor)
+        K = self.objective.n_outputs
+        if K == 1:
+            return design.row_norms(inverse)[:, None, None]
+        return design.block_quadratic(inverse @ inverse.T, K)
+
+    def _own_quadratic(self, rows):
+        """Blocks A_i of the objective's own rows; a slice of everything copies nothing."""
+        design = self.objective.design
+        return self.row_quadratic(design if isinstance(rows, slice) else design.take(rows))
+
+
+def _explain(H, design):
+    """Say why a matrix has no Cholesky factor, naming rank and columns."""
+    size = np.sqrt(np.abs(np.diag(H)))
+    scale = 1.0 / np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(scale[:, None] * H * scale)
+    tolerance = len(H) * np.finfo(float).eps * max(1.0, values[-1])
+    if values[0] < -1e3 * tolerance:
+        return (
+            f"the curvature is indefinite (smallest scaled eigenvalue {values[0]:.2g}): the model is "
+            "not at a minimum of its objective, or the loss is not convex there."
+        )
+    null = vectors[:, values <= 10 * tolerance]
+    involved = np.flatnonzero(np.abs(null).max(axis=1, initial=0.0) > 1e-6) % design.shape[1]
+    names = [design.column_name(column) for column in np.unique(involved)]
+    if len(names) > 10:
+        names = [*names[:10], f"{len(names) - 10} more"]
+    return (
+        f"the curvature is singular: rank {len(H) - null.shape[1]} of {len(H)}; the linear dependence "
+        f"involves {', '.join(names) or 'columns too close to collinear to tell apart'}. Remove "
+        "dependent columns, fit with a penalty (a finite C), or pass damping > 0."
+    )

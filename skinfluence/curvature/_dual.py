@@ -1,0 +1,151 @@
+"""H through the n x n kernel of its rows, for more columns than rows."""
+
+import numpy as np
+
+from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
+from skinfluence._parallel import row_blocks
+from skinfluence.curvature._base import Curvature, Leverage
+
+# Columns penalised less than this share of the most penalised are bordered, not put in the kernel:
+# a small penalty is a large prior variance, and the kernel's digits drown in it.
+WEAK = 1e-3
+
+
+class DualCurvature(Curvature):
+    """H^-1 by Woodbury: B = I + L' (K (x) I) L with K = X D^-1 X' over the penalised columns.
+
+    D is their penalty, W = L L' the weights, Z the few unpenalised (or hardly penalised) columns and
+    E their penalty. With M = L B^-1 L' and S = Z'MZ + E, solving H (a, b) = (v, c) is
+
+        b = S^-1 (c - Z'M X D^-1 v),    a = D^-1 (v - X'M (X D^-1 v + Z b)),
+
+    and, with U = Z - K M Z, the own-row quadratics are A = K - K M K + U S^-1 U'. No W^-1 appears,
+    and one minus the leverage is read from the diagonal of B^-1 (bordered), which keeps its relative
+    accuracy where 1 - W a has lost it.
+    """
+
+    kind = "dual"
+
+    def __init__(self, objective, damping=0.0):
+        super().__init__(objective, damping)
+        n, K = objective.n_rows, objective.n_outputs
+        strength = objective.penalty.strength + damping
+        self.border = np.flatnonzero(
+            objective.penalty.strength <= WEAK * objective.penalty.strength.max(initial=0.0)
+        )
+        if len(self.border) > max(1, len(strength) // 2):
+            raise ValueError(
+                "curvature='dual' needs penalised columns (a finite C); "
+                f"{len(self.border)} of {len(strength)} are not."
+            )
+        self.inverse_penalty = 1.0 / np.where(strength > 0, strength, 1.0)
+        self.inverse_penalty[self.border] = 0.0
+        self.kernel = objective.design.kernel(self.inverse_penalty)
+        # Rows of `roots` are (row i, column of L_i): L' (K (x) I) L is K_ij L_i'L_j elementwise.
+        roots = objective.weight_roots.transpose(0, 2, 1).reshape(n * K, K)
+        B = roots @ roots.T
+        if K == 1:
+            B *= self.kernel
+        else:
+            B.reshape(n, K, n, K)[...] *= self.kernel[:, None, :, None]
+        B[np.diag_indices_from(B)] += 1.0
+        self.factor = cholesky(B)
+        if self.factor is None:
+            raise np.linalg.LinAlgError(
+                "the dual curvature I + L'KL is not positive definite: K has a negative direction."
+            )
+        unit = np.zeros((len(strength), len(self.border)))
+        unit[self.border, np.arange(len(self.border))] = 1.0
+        self.Z = objective.design @ unit
+        self._border(strength)
+
+    def _border(self, strength):
+        """Factor the Schur complement S of the bordered columns."""
+        K, u = self.objective.n_outputs, len(self.border)
+        # Columns of I (x) Z ordered (class, border column), as theta is.
+        self.lifted = np.einsum("km,iu->ikmu", np.eye(K), self.Z).reshape(len(self.Z) * K, K * u)
+        self.MZ = self._apply_M(self.lifted)
+        S = self.lifted.T @ self.MZ + np.diag(np.tile(strength[self.border], K))
+        if self.gauge_scale is not None and u:
+            gauge = self.objective.loss.gauge
+            S += np.kron(np.outer(gauge, gauge), np.diag(self.gauge_scale[self.border]))
+        self.schur = cholesky(S) if u else np.zeros((0, 0))
+        if self.schur is None or (u and np.diag(self.schur).min() ** 2 <= 1e-14 * np.trace(S)):
+            raise np.linalg.LinAlgError(
+                "the curvature is singular in the unpenalised columns: "
+                + ", ".join(self.objective.design.column_name(j) for j in self.border)
+            )
+
+    def _apply_M(self, F):
+        """M F = L B^-1 L' F for F (n K, m)."""
+        L = self.objective.weight_roots
+        n, K = L.shape[:2]
+        m = F.shape[1]
+        inner = np.matmul(L.transpose(0, 2, 1), F.reshape(n, K, m)).reshape(n * K, m)
+        inner = cholesky_solve(self.factor, inner)
+        return np.matmul(L, inner.reshape(n, K, m)).reshape(n * K, m)
+
+    def _solve_border(self, C):
+        """S^-1 C."""
+        return cholesky_solve(self.schur, C) if len(self.border) else C
+
+    def solve(self, V):
+        """H^-1 V through the rows."""
+        design, K = self.objective.design, self.objective.n_outputs
+        q, m = design.shape[1], V.shape[1]
+        V = V.reshape(K, q, m)
+        scaled = self.inverse_penalty[:, None] * V
+        F = np.stack([design @ block for block in scaled], axis=1).reshape(-1, m)
+        R = self._apply_M(F)
+        C = V[:, self.border].reshape(K * len(self.border), m)
+        b = self._solve_border(C - self.lifted.T @ R)
+        R = (R + self.MZ @ b).reshape(-1, K, m)
+        solution = np.stack([design.transpose_matmul(R[:, k]) for k in range(K)])
+        solution = self.inverse_penalty[:, None] * (V - solution)
+        solution[:, self.border] = b.reshape(K, len(self.border), m)
+        return solution.reshape(K * q, m)
+
+    def leverage(self, rows=None):
+        """Leverage blocks of own rows, accurate however close the leverage is to 1."""
+        n, K = self.objective.n_rows, self.objective.n_outputs
+        index = np.arange(n)[slice(None) if rows is None else rows]
+        inverse = inverse_factor(self.factor)
+        quadratic = np.empty((len(index), K, K))
+        one_minus = np.empty((len(index), K, K))
+        for part in row_blocks(len(index), 24 * n * K * K, at_most=1024):
+            quadratic[part] = self._kernel_quadratic(index[part], inverse)
+            own = inverse.reshape(n, K, n * K)[index[part]]
+            one_minus[part] = np.matmul(own, own.transpose(0, 2, 1))
+        if len(self.border):
+            quadratic += self._border_quadratic(index, self._residual_border(index))
+            one_minus -= self._border_quadratic(index, self._inner_border(index))
+        return Leverage(quadratic, one_minus)
+
+    def _kernel_quadratic(self, index, inverse):
+        """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""
+        L, kernel = self.objective.weight_roots, self.kernel[:, index]
+        n, K = L.shape[:2]
+        LK = (L[:, None] * kernel[:, :, None, None]).transpose(0, 3, 1, 2)
+        Y = (inverse.T @ LK.reshape(n * K, -1)).reshape(n * K, len(index), K)
+        return kernel[index, np.arange(len(index))][:, None, None] * np.eye(K) - np.einsum(
+            "jik,jim->ikm", Y, Y, optimize=True
+        )
+
+    def _residual_border(self, index):
+        """Rows of U = Z - K M Z, (b, K, K u)."""
+        n, K = self.objective.n_rows, self.objective.n_outputs
+        MZ = self.MZ.reshape(n, -1)
+        KMZ = (self.kernel[index] @ MZ).reshape(len(index), K, -1)
+        return self.lifted.reshape(n, K, -1)[index] - KMZ
+
+    def _inner_border(self, index):
+        """Rows of B^-1 L'Z, (b, K, K u)."""
+        L = self.objective.weight_roots
+        n, K = L.shape[:2]
+        inner = np.matmul(L.transpose(0, 2, 1), self.lifted.reshape(n, K, -1))
+        return cholesky_solve(self.factor, inner.reshape(n * K, -1)).reshape(n, K, -1)[index]
+
+    def _border_quadratic(self, index, U):
+        """U_i S^-1 U_i' for the rows' U (b, K, K u)."""
+        solved = self._solve_border(U.reshape(len(index) * U.shape[1], -1).T).T.reshape(U.shape)
+        return np.matmul(U, solved.transpose(0, 2, 1))

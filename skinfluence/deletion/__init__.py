@@ -1,0 +1,14 @@
+"""Theta without a row, three ways, and the targets it is read at."""
+
+from skinfluence.deletion._base import Deletion, warn_undefined
+from skinfluence.deletion._exact import Exact
+from skinfluence.deletion._one_step import OneStep
+
+__all__ = ["Deletion", "Exact", "OneStep", "delete", "warn_undefined"]
+
+
+def delete(objective, curvature, method, rows, *, progress=None):
+    """Return the Deletion of `rows` by "first_order", "newton" or "exact"."""
+    if method == "exact":
+        return Exact(objective, curvature, rows, progress=progress)
+    return OneStep(objective, curvature, rows, corrected=method == "newton")

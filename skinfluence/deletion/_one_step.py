@@ -1,0 +1,84 @@
+"""One step through the curvature of the full fit: the influence function and the Newton step."""
+
+from functools import cached_property
+
+import numpy as np
+
+from skinfluence._backend import apply_blocks, solve_blocks
+from skinfluence.deletion._base import Deletion
+from skinfluence.recession import emptied_classes, is_unpenalised, undefined_rows
+
+
+class OneStep(Deletion):
+    """theta_-i - theta = H^-1 (v_i (x) z_i), with a multiplier v_i (K,) for each row.
+
+    First order (Hampel's influence function): v_i = g_i, the row's weighted residual.
+    Newton (Pregibon 1981; Rad & Maleki 2020): v_i = (I - W_i A_i)^-1 g_i, the exact Newton step on
+    the objective without the row, by the Woodbury identity.
+    """
+
+    def __init__(self, objective, curvature, rows, *, corrected):
+        self.curvature = curvature
+        undefined = emptied_classes(objective)[rows]
+        super().__init__(objective, rows, undefined)
+        residuals = objective.residuals[rows]
+        self.multipliers = residuals
+        if corrected or is_unpenalised(objective):
+            newton = self._newton_multipliers(residuals)
+            self.multipliers = newton if corrected else residuals
+            self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
+
+    @cached_property
+    def leverage(self):
+        """Leverage blocks of the deleted rows."""
+        return self.curvature.leverage(None if self._everything else self.rows)
+
+    def _newton_multipliers(self, residuals):
+        """(I - W A)^-1 g = g + L (I - L'A L)^-1 L'A g: symmetric, and no W^-1."""
+        L = self.objective.weight_roots[self.pick(slice(None))]
+        transposed = L.transpose(0, 2, 1)
+        inner = apply_blocks(transposed, apply_blocks(self.leverage.quadratic, residuals))
+        return residuals + apply_blocks(L, solve_blocks(self.leverage.one_minus, inner))
+
+    def steps(self, part):
+        """One solve a row."""
+        right = self.objective.design.outer(self.multipliers[part], self.pick(part))
+        solved = self.curvature.solve(right.T).T
+        return solved.reshape(len(right), self.objective.n_outputs, -1)
+
+    def along(self, directions):
+        """Return a function of a slice: the steps' inner products with directions (m, K, q), (m, b).
+
+        One solve a direction, then one GEMM with the training rows.
+        """
+        shape = directions.shape
+        solved = self.curvature.solve(directions.reshape(len(directions), -1).T).T.reshape(shape)
+
+        def change(part, out=None):
+            return self.objective.design.contract(
+                solved, self.multipliers[part], self.pick(part), out=out
+            )
+
+        return change
+
+    def on(self, design):
+        """Solve on the side, test or training, that costs fewer flops."""
+        K, q = self.objective.n_outputs, self.objective.design.shape[1]
+        m, n = design.shape[0], len(self)
+        test_side = 2 * (m * K) * (K * q) * (K * q + n)
+        training_side = 2 * n * (K * q) * (K * q + m)
+        if training_side < test_side:
+            return lambda part: predictors_of_steps(design, self.steps(part))
+        unit = np.tile(np.eye(K), (m, 1, 1)).transpose(1, 0, 2)  # output k moves along e_k (x) z
+        directions = [design.outer(unit[k], slice(None)) for k in range(K)]
+        change = self.along(np.concatenate(directions).reshape(K * m, K, q))
+        return lambda part: change(part).reshape(K, m, -1)
+
+    def own_change(self):
+        """A_i v_i."""
+        return apply_blocks(self.leverage.quadratic, self.multipliers)
+
+
+def predictors_of_steps(design, steps):
+    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
+    return np.stack([design @ steps[:, k].T for k in range(steps.shape[1])])

@@ -1,0 +1,33 @@
+"""What is measured on the test side: functions of the label and the moved predictor."""
+
+from skinfluence._validation import check_choice
+from skinfluence.deletion.targets._base import Target
+from skinfluence.deletion.targets._binary import BINARY
+from skinfluence.deletion.targets._custom import CustomTarget, make_target
+from skinfluence.deletion.targets._loss import LossTarget
+from skinfluence.deletion.targets._multiclass import MULTICLASS
+
+__all__ = ["CustomTarget", "LossTarget", "Target", "make_target", "resolve_target", "target_names"]
+
+
+def target_names():
+    """Names a `target` may have for a classifier."""
+    return ("loss", *BINARY)
+
+
+def resolve_target(target, loss):
+    """Return the Target of a name, a callable or a Target, for an objective's loss.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, with the known ones.
+    """
+    if isinstance(target, Target):
+        return target
+    if callable(target):
+        return make_target(target)
+    check_choice("target", target, target_names())
+    if target == "loss":
+        return LossTarget(loss)
+    return BINARY[target]() if loss.is_scalar else MULTICLASS[target](loss.n_classes)

@@ -1,0 +1,94 @@
+"""A target of the caller's own."""
+
+import numpy as np
+
+from skinfluence.deletion.targets._base import Target
+
+
+def make_target(function, *, gradient=None, greater_is_better=False):
+    """Make a target of a function of labels and decision values.
+
+    Parameters
+    ----------
+    function : callable
+        `function(y_true, decision) -> (n_test,)`, with the labels as passed to the influence method
+        and `decision` what `decision_function` returns: (n_test,) for two classes, else
+        (n_test, n_classes). It is called once for each deleted training row.
+    gradient : callable, optional
+        `gradient(y_true, decision)`, the derivative in `decision`, of its shape. Without it
+        `method="first_order"` uses central differences.
+    greater_is_better : bool, default=False
+        Whether a row that raises the value counts as helpful.
+
+    Returns
+    -------
+    CustomTarget
+        To be passed as `target=`.
+
+    Raises
+    ------
+    TypeError
+        If `function` or `gradient` is not callable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinfluence import make_target
+    >>> exponential = make_target(lambda y, f: np.exp(-(2 * y - 1) * f))
+    >>> exponential.name
+    '<lambda>'
+    """
+    for name, value in (("function", function), ("gradient", gradient)):
+        if not callable(value) and (name == "function" or value is not None):
+            raise TypeError(f"{name} should be callable; got {value!r} instead.")
+    return CustomTarget(function, gradient, bool(greater_is_better))
+
+
+class CustomTarget(Target):
+    """The target that `make_target` returns."""
+
+    uses_encoded_labels = False
+
+    def __init__(self, function, gradient=None, greater_is_better=False):
+        self.function = function
+        self.derivative = gradient
+        self.greater_is_better = greater_is_better
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def _call(self, y, decision):
+        """Call the function on one set of decisions, and check what it gives back."""
+        value = np.asarray(self.function(y, decision), dtype=float)
+        if value.shape != decision.shape[:1]:
+            raise ValueError(
+                f"the target {self.name!r} should return an array of shape {decision.shape[:1]}, "
+                f"one value a test row; got {value.shape}."
+            )
+        return value
+
+    def value(self, y, eta):
+        """Call once for each deleted row: along the axis after the test rows."""
+        y = np.asarray(y)
+        if y.ndim < 2:
+            return self._call(y, eta)
+        return np.stack([self._call(y[:, 0], eta[:, j]) for j in range(eta.shape[1])], axis=1)
+
+    def gradient(self, y, eta):
+        """The caller's, or central differences."""
+        if self.derivative is not None:
+            gradient = np.asarray(self.derivative(y, eta), dtype=float)
+            if gradient.shape != eta.shape:
+                raise ValueError(
+                    f"the gradient of target {self.name!r} should return an array of shape "
+                    f"{eta.shape}; got {gradient.shape}."
+                )
+            return gradient
+        columns = eta if eta.ndim == 2 else eta[:, None]
+        gradient = np.empty(columns.shape)
+        step = np.finfo(float).eps ** (1 / 3) * np.maximum(1.0, np.abs(columns))
+        for k in range(columns.shape[1]):
+            up, down = columns.copy(), columns.copy()
+            up[:, k] += step[:, k]
+            down[:, k] -= step[:, k]
+            rise = self._call(y, up.reshape(eta.shape)) - self._call(y, down.reshape(eta.shape))
+            gradient[:, k] = rise / (up - down)[:, k]
+        return gradient.reshape(eta.shape)

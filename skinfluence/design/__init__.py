@@ -1,0 +1,14 @@
+"""The design Z = [X, 1]: the only place that knows sparsity and where the intercept is."""
+
+from scipy.sparse import issparse
+
+from skinfluence.design._base import Design
+from skinfluence.design._csr import CSRDesign
+from skinfluence.design._dense import DenseDesign
+
+__all__ = ["CSRDesign", "DenseDesign", "Design", "make_design"]
+
+
+def make_design(X, fit_intercept):
+    """Return the design of a validated X, dense or CSR, without copying it."""
+    return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept)

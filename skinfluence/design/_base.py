@@ -1,0 +1,166 @@
+"""What every design promises, and what follows from its products."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from skinfluence._parallel import row_blocks
+
+
+class Design(ABC):
+    """The matrix Z = [X, 1] of n rows and q columns, never formed.
+
+    Conventions:
+
+    - The intercept, where there is one, is the last column. Nobody else knows.
+    - Parameters are theta (K, q), one row an output; flattened they are class by class, so that the
+      Hessian (Kq, Kq) has q x q blocks.
+    - `rows` is a slice or an index array. Everything returned is a dense float64 array: float32 data
+      are upcast block by block and stay float32 where they lie.
+
+    Parameters
+    ----------
+    X : array or CSR of shape (n, p)
+        Validated, finite; kept by reference and never written to.
+    fit_intercept : bool
+        Whether Z has the column of ones.
+    """
+
+    def __init__(self, X, fit_intercept):
+        self.X = X
+        self.fit_intercept = bool(fit_intercept)
+        self.n_features = X.shape[1]
+        self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
+
+    # -- what a storage has to say -----------------------------------------------------------------
+
+    @abstractmethod
+    def _times(self, V):
+        """X @ V for V (p, m)."""
+
+    @abstractmethod
+    def _transpose_times(self, U):
+        """X.T @ U for U (n, m)."""
+
+    @abstractmethod
+    def _gram(self, w):
+        """Z' diag(w) Z for one vector of weights of any sign."""
+
+    @abstractmethod
+    def dense(self, rows):
+        """Rows of Z as a new C-ordered array (b, q)."""
+
+    @abstractmethod
+    def contract(self, S, V, rows, out=None):
+        """Return sum_k V[i, k] <S[t, k], z_i> for S (m, K, q) and the rows' V (b, K), as (m, b)."""
+
+    @abstractmethod
+    def row_quadratic(self, M):
+        """z_i' M z_i for every row, (n,), for a symmetric M (q, q)."""
+
+    @abstractmethod
+    def row_norms(self, T):
+        """||z_i' T||^2 for every row, (n,), for an upper triangular T (q, q)."""
+
+    @abstractmethod
+    def kernel(self, scale):
+        """Z diag(scale) Z', (n, n)."""
+
+    @property
+    @abstractmethod
+    def n_stored(self):
+        """Number of stored entries of Z: a product with a vector costs twice as many flops."""
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def __matmul__(self, V):
+        """Z @ V for V (q,) or (q, m)."""
+        V = np.asarray(V, dtype=np.float64)
+        if V.ndim == 1:
+            return (self @ V[:, None])[:, 0]
+        product = self._times(V[: self.n_features])
+        if self.fit_intercept:
+            product += V[-1]
+        return product
+
+    def transpose_matmul(self, U):
+        """Z.T @ U for U (n,) or (n, m)."""
+        U = np.asarray(U, dtype=np.float64)
+        if U.ndim == 1:
+            return self.transpose_matmul(U[:, None])[:, 0]
+        product = self._transpose_times(U)
+        if self.fit_intercept:
+            product = np.vstack([product, U.sum(axis=0)])
+        return product
+
+    def absolute_sum(self, u):
+        """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""
+        magnitude = type(self)(abs(self.X), self.fit_intercept)
+        return magnitude.transpose_matmul(np.abs(u)).T
+
+    def sandwich(self, W):
+        """sum_i W_i (x) z_i z_i' for W (n, K, K): the symmetric (Kq, Kq) matrix of q x q blocks."""
+        K, q = W.shape[1], self.shape[1]
+        H = np.empty((K * q, K * q))
+        for k in range(K):
+            for m in range(k, K):
+                block = self._gram(W[:, k, m])
+                H[k * q : (k + 1) * q, m * q : (m + 1) * q] = block
+                if m > k:
+                    H[m * q : (m + 1) * q, k * q : (k + 1) * q] = block
+        return H
+
+    def block_quadratic(self, M, n_outputs):
+        """(I (x) z_i)' M (I (x) z_i), (n, K, K), for a symmetric M (Kq, Kq)."""
+        K, q = n_outputs, self.shape[1]
+        A = np.empty((self.shape[0], K, K))
+        for k in range(K):
+            for m in range(k, K):
+                block = M[k * q : (k + 1) * q, m * q : (m + 1) * q]
+                # An off-diagonal block is not symmetric, its quadratic form is that of its mean.
+                A[:, k, m] = A[:, m, k] = self.row_quadratic(0.5 * (block + block.T))
+        return A
+
+    def outer(self, V, rows):
+        """v_i (x) z_i as rows (b, K q), for the rows' V (b, K)."""
+        Z = self.dense(rows)
+        return (V[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
+
+    def squared_columns(self, W):
+        """Return sum_i W_ikk z_ij^2, (K, q): the diagonal of the sandwich."""
+        squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
+        return squares.transpose_matmul(np.einsum("ikk->ik", W)).T
+
+    def blocks(self, n_columns=1):
+        """Slices over the rows whose dense float64 form, `n_columns` times, fits working_memory."""
+        return row_blocks(self.shape[0], 8 * self.shape[1] * n_columns)
+
+    @abstractmethod
+    def take(self, rows):
+        """Return the design of these rows only."""
+
+    def like(self, X):
+        """Return the design of other rows with the same columns."""
+        return type(self)(X, self.fit_intercept)
+
+    # -- the intercept -----------------------------------------------------------------------------
+
+    def pack(self, coef, intercept):
+        """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""
+        coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
+        if not self.fit_intercept:
+            return coef.copy()
+        intercept = np.broadcast_to(np.asarray(intercept, dtype=np.float64), (len(coef),))
+        return np.hstack([coef, intercept[:, None]])
+
+    def unpack(self, theta):
+        """Coef (..., p) and intercept (...) of theta (..., q)."""
+        if self.fit_intercept:
+            return theta[..., :-1].copy(), theta[..., -1].copy()
+        return theta.copy(), np.zeros(theta.shape[:-1])
+
+    def column_name(self, column):
+        """Return what to call a column in a message."""
+        if self.fit_intercept and column == self.n_features:
+            return "the intercept"
+        return f"column {column}"

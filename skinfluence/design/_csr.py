@@ -1,0 +1,96 @@
+"""Sparse X in CSR, matrix or array."""
+
+import numpy as np
+import scipy.sparse
+
+from skinfluence._parallel import row_blocks
+from skinfluence.design._base import Design
+
+
+class CSRDesign(Design):
+    """Z = [X, 1] of a CSR matrix; nothing here is ever as large as a dense X."""
+
+    def __init__(self, X, fit_intercept):
+        # One class of sparse container inside: `*` and one-dimensional indexing differ between
+        # the two of SciPy's. The arrays behind it are shared, not copied.
+        super().__init__(scipy.sparse.csr_array(X), fit_intercept)
+
+    def _times(self, V):
+        """X @ V."""
+        return np.asarray(self.X @ V, dtype=np.float64)
+
+    def _transpose_times(self, U):
+        """X.T @ U."""
+        return np.asarray(self.X.T @ U, dtype=np.float64)
+
+    def _gram(self, w):
+        """Z' diag(w) Z, accumulated row by row into the upper triangle."""
+        from skinfluence._kernels import csr_weighted_gram
+
+        X, q = self.X, self.shape[1]
+        G = np.zeros((q, q))
+        csr_weighted_gram(X.data, X.indices, X.indptr, w, self.fit_intercept, G)
+        return G
+
+    def dense(self, rows):
+        """Rows of Z, densified."""
+        block = self.X[rows]
+        Z = np.zeros((block.shape[0], self.shape[1]))
+        Z[:, : self.n_features] = block.toarray()
+        if self.fit_intercept:
+            Z[:, -1] = 1.0
+        return Z
+
+    def contract(self, S, V, rows, out=None):
+        """A sparse product for all outputs, then their sum weighted by V."""
+        m, K, q = S.shape
+        block = self.X[rows]
+        product = self._plus_intercept(block, S.reshape(m * K, q)).reshape(-1, m, K)
+        # (b, m) is what the sparse product gives; the transpose is a view, copied only into `out`.
+        result = np.matmul(product, V[:, :, None])[:, :, 0].T if K > 1 else (product[:, :, 0] * V).T
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def _plus_intercept(self, block, S):
+        """[block, 1] @ S.T for S (m, q)."""
+        product = np.asarray(block @ np.ascontiguousarray(S[:, : self.n_features].T))
+        if self.fit_intercept:
+            product += S[:, -1]
+        return product
+
+    def row_quadratic(self, M):
+        """z_i' M z_i over pairs of stored entries."""
+        from skinfluence._kernels import csr_row_quadratic
+
+        X = self.X
+        quadratic = np.empty(self.shape[0])
+        csr_row_quadratic(
+            X.data, X.indices, X.indptr, np.ascontiguousarray(M), self.fit_intercept, quadratic
+        )
+        return quadratic
+
+    def row_norms(self, T):
+        """Return ||z_i' T||^2 = z_i' (T T') z_i, for a T (q, q)."""
+        return self.row_quadratic(T @ T.T)
+
+    def kernel(self, scale):
+        """Z diag(scale) Z' by blocks of rows, each a sparse product made dense."""
+        K = np.empty((self.shape[0], self.shape[0]))
+        transposed = self.X.T.tocsr()
+        scaled = self.X.multiply(scale[: self.n_features]).tocsr()
+        for rows in row_blocks(self.shape[0], 24 * self.shape[0]):
+            K[rows] = (scaled[rows] @ transposed).toarray()
+        if self.fit_intercept and scale[-1]:
+            K += scale[-1]
+        return K
+
+    @property
+    def n_stored(self):
+        """Stored entries of X and the column of ones."""
+        return self.X.nnz + self.fit_intercept * self.shape[0]
+
+    def take(self, rows):
+        """Rows of X, copied."""
+        return type(self)(self.X[rows], self.fit_intercept)

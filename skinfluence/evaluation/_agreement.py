@@ -1,0 +1,88 @@
+"""Slope, intercept, correlation and relative error of an estimate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Least-squares line of estimated on actual values, and the size of what is left.
+
+    Attributes
+    ----------
+    slope, intercept : float
+        estimated ~ slope * actual + intercept; 1 and 0 for a perfect estimate, a slope below 1 for
+        one that is too small.
+    r : float
+        Pearson correlation.
+    relative_rmse : float
+        Root mean square of estimated - actual, over that of actual.
+    n : int
+        Number of pairs.
+    """
+
+    slope: float
+    intercept: float
+    r: float
+    relative_rmse: float
+    n: int
+
+    def __str__(self):
+        """Return the figures on one line."""
+        return (
+            f"slope {self.slope:.4f}, intercept {self.intercept:.2e}, r {self.r:.5f}, "
+            f"relative RMSE {self.relative_rmse:.2%} (n = {self.n})"
+        )
+
+
+def agreement(estimated, actual):
+    """Compare estimated effects with actual ones; correlation alone hides a wrong scale.
+
+    Parameters
+    ----------
+    estimated, actual : array-like of the same shape
+        All entries are compared, whatever the shape.
+
+    Returns
+    -------
+    Agreement
+        Slope, intercept, r and relative RMSE.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, fewer than two pairs are given, an entry is not finite, or the actual
+        values are all equal.
+
+    Examples
+    --------
+    >>> from skinfluence.evaluation import agreement
+    >>> print(agreement([0.9, 2.1, 2.9], [1.0, 2.0, 3.0]))
+    slope 1.0000, intercept -3.33e-02, r 0.99340, relative RMSE 4.63% (n = 3)
+    """
+    estimated, actual = np.asarray(estimated, dtype=float), np.asarray(actual, dtype=float)
+    if estimated.shape != actual.shape:
+        raise ValueError(
+            f"estimated and actual should have the same shape; got {estimated.shape} and "
+            f"{actual.shape}."
+        )
+    x, y = actual.ravel(), estimated.ravel()
+    if len(x) < 2:
+        raise ValueError(f"agreement needs at least two pairs; got {len(x)}.")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError(
+            "estimated and actual should be finite; leave undefined rows (NaN) out of both."
+        )
+    spread = x - x.mean()
+    if not spread.any():
+        raise ValueError("the actual values are all equal: there is no line to fit.")
+    slope = float(spread @ (y - y.mean()) / (spread @ spread))
+    norm = np.linalg.norm(y - y.mean()) * np.linalg.norm(spread)
+    return Agreement(
+        slope,
+        float(y.mean() - slope * x.mean()),
+        float(spread @ (y - y.mean()) / norm) if norm else np.nan,
+        float(np.linalg.norm(y - x) / np.linalg.norm(x)),
+        len(x),
+    )

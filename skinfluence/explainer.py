@@ -1,0 +1,334 @@
+"""InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skinfluence._validation import check_sample_weight
+from skinfluence.adapters import TrainingData, adapt, is_supported, unsupported
+from skinfluence.base import Explanation, InfluenceMixin
+
+# A fitted model whose predictors move by more than this on the way to the optimum is said to be far.
+FAR = 1e-2
+
+
+def _unwrap(model):
+    """Return (transformers, final estimator) of a fitted or unfitted model."""
+    transformers = []
+    while True:
+        if isinstance(model, FrozenEstimator):
+            model = model.estimator
+        elif isinstance(model, Pipeline):
+            steps = [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
+            transformers += steps
+            model = model.steps[-1][1]
+        elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
+            if hasattr(model, "best_estimator_"):
+                model = model.best_estimator_
+            elif hasattr(model, "cv_results_"):
+                raise ValueError(
+                    f"{type(model).__name__}(refit=False) keeps no fitted model: use refit=True."
+                )
+            else:
+                model = model.estimator
+        else:
+            return transformers, model
+
+
+def _weight_name(model):
+    """Name under which `fit` of a model takes the weights of its last step."""
+    if isinstance(model, Pipeline):
+        return f"{model.steps[-1][0]}__{_weight_name(model.steps[-1][1])}"
+    return "sample_weight"
+
+
+def _final_has(method):
+    """For available_if: whether the wrapped estimator has a method."""
+
+    def check(self):
+        getattr(self.estimator_ if hasattr(self, "estimator_") else self.estimator, method)
+        return True
+
+    return check
+
+
+class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
+    """Influence methods for an estimator that has none of its own: alone, in a Pipeline, or fitted.
+
+    ``fit`` clones the estimator and fits it. Around a :class:`sklearn.frozen.FrozenEstimator` it
+    takes the fitted one as it is; its coefficients are not touched, and influence refers to a copy
+    polished to the optimum. Steps before the last are held fixed: deleting a row means refitting the
+    last step on the transformed rows without it, not the scaler.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A supported estimator (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
+        a search object around either, or a FrozenEstimator of any of these.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted clone, or what the FrozenEstimator holds.
+    classes_ : ndarray
+        Its labels.
+    n_features_in_ : int
+        Number of features seen by its first step.
+    feature_names_in_ : ndarray of str
+        Their names, where X had names.
+
+    See Also
+    --------
+    explain : The same view of a fitted estimator of this library, from the data it keeps.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skinfluence import InfluenceExplainer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    >>> explainer = InfluenceExplainer(pipe).fit(X[:400], y[:400])
+    >>> explainer.influence(X[400:], y[400:]).shape
+    (169, 400)
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit a clone of the estimator, or take the frozen one, and find its optimum.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Training rows. For a FrozenEstimator, the ones it was fitted on.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights, passed to the last step.
+
+        Returns
+        -------
+        self
+            The fitted explainer.
+
+        Raises
+        ------
+        TypeError
+            If the last step is not supported.
+        ValueError
+            As the estimator's own fit.
+        """
+        self.__dict__.pop("_explained_cache", None)
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        if not is_supported(_unwrap(self.estimator)[1]):
+            raise unsupported(_unwrap(self.estimator)[1])
+        if frozen:
+            self.estimator_ = self.estimator.estimator
+            check_is_fitted(self.estimator_)
+        else:
+            weights = {} if sample_weight is None else {_weight_name(self.estimator): sample_weight}
+            self.estimator_ = clone(self.estimator).fit(X, y, **weights)
+        self._bind()
+        X = self._transformed(X)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)
+            check_sample_weight(sample_weight, X.shape[0])
+        self._training_data = TrainingData(X, np.asarray(y).ravel(), sample_weight)
+        if len(self._training_data.y) != X.shape[0]:
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{X.shape[0]} rows, y {len(self._training_data.y)}."
+            )
+        self._polish(frozen)
+        return self
+
+    def _bind(self):
+        """Take the fitted estimator apart, and say what it has seen."""
+        self._transformers, self._final = _unwrap(self.estimator_)
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+            elif hasattr(self, name):
+                delattr(self, name)
+
+    def _polish(self, frozen):
+        """Find the optimum; where there is no objective for it, the influence methods will say so."""
+        try:
+            adapted = adapt(self._final, self._training_data)
+        except NotImplementedError:
+            self._explanation = None
+            return
+        self._explanation = Explanation.of(adapted, self._training_data)
+        moved = adapted.objective.at(self._explanation.theta).eta - adapted.objective.eta
+        if frozen and np.abs(moved).max(initial=0.0) > FAR:
+            warnings.warn(
+                f"the given {type(self._final).__name__} is far from the optimum of its objective on "
+                f"these data: relative gradient {adapted.objective.stationarity:.1e}, and polishing "
+                f"moves a predictor by {np.abs(moved).max():.2g}. Influence refers to the polished "
+                "copy. Fit with a smaller tol, and pass the rows and weights it was fitted on.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    @classmethod
+    def _of_fitted(cls, model):
+        """Return the view of a fitted model whose final step keeps its training data."""
+        transformers, final = _unwrap(model)
+        if not isinstance(final, InfluenceMixin):
+            if not is_supported(final):
+                raise unsupported(final)
+            raise TypeError(
+                f"{type(final).__name__} does not keep its training data: pass them by "
+                "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
+            )
+        check_is_fitted(final)
+        explainer = cls(FrozenEstimator(model))
+        explainer.estimator_ = model
+        explainer._bind()
+        if isinstance(final, InfluenceExplainer):
+            explainer._transformers = [*transformers, *final._transformers]
+            explainer._final = final._final
+        explainer._training_data = final._training_data
+        explainer._explanation = final._explanation
+        return explainer
+
+    # -- what InfluenceMixin asks ------------------------------------------------------------------
+
+    def _explain(self, cached):
+        """Return the final step as an objective at its optimum."""
+        check_is_fitted(self)
+        if self._explanation is None:
+            adapt(self._final, self._training_data)  # raises what fit swallowed
+        return self._explanation.explained(self._final, cached)
+
+    def _test_array(self, X):
+        """Return X_test, sent through the steps before the last."""
+        check_is_fitted(self)
+        return self._transformed(X)
+
+    def _transformed(self, X):
+        """Send X through the steps before the last, and check it like the last step's X."""
+        for transformer in self._transformers:
+            X = transformer.transform(X)
+        return validate_data(
+            self._final, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
+        )
+
+    # -- scikit-learn ------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self):
+        """Whether fit was called."""
+        return "_explanation" in self.__dict__
+
+    def __sklearn_tags__(self):
+        """Tags of the wrapped estimator, without the array API."""
+        tags = super().__sklearn_tags__()
+        wrapped = get_tags(self.estimator)
+        tags.estimator_type = wrapped.estimator_type
+        tags.classifier_tags = wrapped.classifier_tags
+        tags.regressor_tags = wrapped.regressor_tags
+        tags.target_tags = wrapped.target_tags
+        tags.input_tags = wrapped.input_tags
+        tags.array_api_support = False
+        return tags
+
+    @available_if(_final_has("predict"))
+    def predict(self, X):
+        """Predict with the wrapped estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            What `estimator_.predict` returns.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    @available_if(_final_has("predict_proba"))
+    def predict_proba(self, X):
+        """Class probabilities of the wrapped estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            What `estimator_.predict_proba` returns.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(_final_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Logarithm of the class probabilities of the wrapped estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            What `estimator_.predict_log_proba` returns.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_log_proba(X)
+
+    @available_if(_final_has("decision_function"))
+    def decision_function(self, X):
+        """Decision function of the wrapped estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            What `estimator_.decision_function` returns.
+        """
+        check_is_fitted(self)
+        return self.estimator_.decision_function(X)
+
+    @available_if(_final_has("score"))
+    def score(self, X, y, sample_weight=None):
+        """Score of the wrapped estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows in the score.
+
+        Returns
+        -------
+        float
+            What `estimator_.score` returns.
+        """
+        check_is_fitted(self)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return self.estimator_.score(X, y, **weights)

@@ -1,0 +1,182 @@
+"""The influence methods as functions of a fitted model: one-liners over the explainer."""
+
+from skinfluence.explainer import InfluenceExplainer
+
+
+def explain(model):
+    """Return the influence methods of a fitted model, from the training data that it keeps.
+
+    Steps before the last are held fixed: deleting a row means refitting the last step on the
+    transformed rows without it.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted: an estimator of this library, a Pipeline that ends in one, or a search object around
+        either. Estimators of scikit-learn keep no data; see :class:`skinfluence.InfluenceExplainer`.
+
+    Returns
+    -------
+    InfluenceExplainer
+        Fitted, sharing the model and its data.
+
+    Raises
+    ------
+    TypeError
+        If the last step is not supported, or keeps no training data.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skinfluence import InfluenceLogisticRegression, explain
+    >>> X, y = load_iris(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(X, y)
+    >>> explain(pipe).influence(X[:3], y[:3]).shape
+    (3, 150)
+    """
+    return InfluenceExplainer._of_fitted(model)
+
+
+def influence(model, X_test, y_test=None, **options):
+    """Change of a target at each test row if a training row were removed and the model refitted.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_train)
+        See :meth:`InfluenceExplainer.influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.influence(model, X[:3], y[:3]).shape
+    (3, 150)
+    """
+    return explain(model).influence(X_test, y_test, **options)
+
+
+def most_influential(model, X_test, y_test=None, **options):
+    """Return the k most helpful and the k most harmful training rows of each test row.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.most_influential`.
+
+    Returns
+    -------
+    MostInfluential
+        See :meth:`InfluenceExplainer.most_influential`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.most_influential(model, X[:3], y[:3], k=2).helpful_indices.shape
+    (3, 2)
+    """
+    return explain(model).most_influential(X_test, y_test, **options)
+
+
+def self_influence(model, **options):
+    """Change of each training row's own target on its removal.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.self_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_train,)
+        See :meth:`InfluenceExplainer.self_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.self_influence(model).shape
+    (150,)
+    """
+    return explain(model).self_influence(**options)
+
+
+def parameter_influence(model, **options):
+    """Change of the coefficients and intercepts when each training row is removed.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.parameter_influence`.
+
+    Returns
+    -------
+    ParameterInfluence
+        See :meth:`InfluenceExplainer.parameter_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.parameter_influence(model).intercept.shape
+    (150, 3)
+    """
+    return explain(model).parameter_influence(**options)
+
+
+def score_influence(model, X_test, y_test, **options):
+    """Change of a scikit-learn score on the test set when each training row is removed.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        The test set.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.score_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_train,)
+        See :meth:`InfluenceExplainer.score_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.score_influence(model, X, y, scoring="accuracy").shape
+    (150,)
+    """
+    return explain(model).score_influence(X_test, y_test, **options)

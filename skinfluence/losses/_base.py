@@ -1,0 +1,74 @@
+"""What every loss promises."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+
+class Loss(ABC):
+    """A loss l(y, eta) of one row, as a function of its linear predictor.
+
+    Conventions, for all methods of all losses:
+
+    - A *scalar* loss has one predictor a row: `eta` and everything returned have the shape of `y`
+      (broadcast). A *vector* loss has K of them, in the last axis: `eta` is (..., K), the gradient
+      (..., K), the curvature (..., K, K), the third derivative (..., K, K, K).
+    - `y` is encoded the way the class says, never the user's labels, and broadcasts against `eta`.
+    - Derivatives are with respect to `eta`, exact and of exact sign. The curvature is the observed
+      second derivative, not its expectation.
+    - Nothing overflows for finite `eta`.
+    - Weights, means over rows and penalties are other people's business.
+
+    Attributes
+    ----------
+    name : str
+        Name used in messages and reports.
+    n_outputs : int
+        Number K of predictors a row; 1 for a scalar loss.
+    is_scalar : bool
+        Whether `eta` comes without the axis of predictors.
+    n_classes : int
+        Number of classes y encodes; 0 for a regression loss.
+    gauge : ndarray of shape (K,) or None
+        A unit direction of `eta` in which the loss is constant, if it has one.
+    self_concordance : float
+        The constant M with |l'''| <= M l'' (range of the direction for vector losses); inf if none.
+    """
+
+    name: str
+    n_outputs = 1
+    is_scalar = True
+    n_classes = 0
+    gauge = None
+    self_concordance = np.inf
+
+    @abstractmethod
+    def value(self, y, eta):
+        """Loss l(y, eta)."""
+
+    @abstractmethod
+    def gradient(self, y, eta):
+        """First derivative in eta."""
+
+    @abstractmethod
+    def curvature(self, y, eta):
+        """Observed second derivative in eta."""
+
+    @abstractmethod
+    def third(self, y, eta):
+        """Third derivative in eta."""
+
+    @abstractmethod
+    def recession(self, y):
+        """Normals N (n, R, K): moving eta by u never raises the loss if and only if N u >= 0.
+
+        They describe the directions in which an unpenalised fit can run away.
+        """
+
+    @abstractmethod
+    def recession_multipliers(self, y, residual):
+        """Coefficients c (n, R) with residual (n, K) = -sum_r c_r N_r; all positive at finite eta."""
+
+    def __repr__(self):
+        """Class name, and the number of outputs where there are several."""
+        return f"{type(self).__name__}({'' if self.is_scalar else self.n_outputs})"

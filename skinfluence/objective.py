@@ -1,0 +1,156 @@
+"""The objective: a loss, a design, labels, weights and a penalty, bound at a parameter."""
+
+from functools import cached_property
+
+import numpy as np
+
+
+class Objective:
+    """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta), at one theta.
+
+    Everything the formulas of influence ask of a model. A sum, not a mean; weights outside the loss
+    and nowhere else in the library; the penalty does not depend on the rows. Immutable: a new
+    parameter or new weights make a new objective.
+
+    Shapes are uniform: with K predictors a row (K = 1 for a scalar loss), eta and residuals are
+    (n, K), weights (n, K, K), theta and gradient (K, q).
+
+    Parameters
+    ----------
+    loss : Loss
+    design : Design of shape (n, q)
+    y : ndarray of shape (n,)
+        Labels, encoded as the loss wants them.
+    sample_weight : ndarray of shape (n,)
+        Non-negative weights w, class weights multiplied in.
+    penalty : L2
+    theta : ndarray of shape (K, q)
+    """
+
+    def __init__(self, loss, design, y, sample_weight, penalty, theta):
+        self.loss = loss
+        self.design = design
+        self.y = y
+        self.sample_weight = sample_weight
+        self.penalty = penalty
+        self.theta = theta
+
+    # -- sizes -------------------------------------------------------------------------------------
+
+    @property
+    def n_rows(self):
+        """Number n of training rows."""
+        return self.design.shape[0]
+
+    @property
+    def n_outputs(self):
+        """Number K of predictors a row."""
+        return self.loss.n_outputs
+
+    @property
+    def n_parameters(self):
+        """Number K q of parameters."""
+        return self.n_outputs * self.design.shape[1]
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    def native(self, eta):
+        """Drop the axis of predictors where the loss has only one."""
+        return eta[..., 0] if self.loss.is_scalar else eta
+
+    @cached_property
+    def eta(self):
+        """Predictors (n, K)."""
+        return self.design @ self.theta.T
+
+    @cached_property
+    def row_losses(self):
+        """Unweighted loss of every row, (n,)."""
+        return self.loss.value(self.y, self.native(self.eta))
+
+    @cached_property
+    def row_gradients(self):
+        """Unweighted derivative of every row's loss in its predictor, (n, K)."""
+        gradient = self.loss.gradient(self.y, self.native(self.eta))
+        return gradient.reshape(self.n_rows, self.n_outputs)
+
+    @cached_property
+    def residuals(self):
+        """g = w l', (n, K)."""
+        return self.sample_weight[:, None] * self.row_gradients
+
+    @cached_property
+    def weights(self):
+        """W = w l'', (n, K, K)."""
+        K = self.n_outputs
+        curvature = self.loss.curvature(self.y, self.native(self.eta)).reshape(-1, K, K)
+        return self.sample_weight[:, None, None] * curvature
+
+    @cached_property
+    def weight_roots(self):
+        """L with W = L L', (n, K, K); raises where a row's curvature is negative."""
+        W = self.weights
+        if self.n_outputs == 1:
+            if (W < 0).any():
+                raise np.linalg.LinAlgError("a row of negative curvature has no real root")
+            return np.sqrt(W)
+        values, vectors = np.linalg.eigh(W)
+        return vectors * np.sqrt(np.clip(values, 0.0, None))[:, None, :]
+
+    # -- sums --------------------------------------------------------------------------------------
+
+    @cached_property
+    def value(self):
+        """F(theta)."""
+        return float(self.sample_weight @ self.row_losses) + self.penalty.value(self.theta)
+
+    @cached_property
+    def gradient(self):
+        """Gradient of F, (K, q)."""
+        return self.design.transpose_matmul(self.residuals).T + self.penalty.gradient(self.theta)
+
+    @cached_property
+    def gradient_scale(self):
+        """sum_i |g_i z_ij| + |R'_j|, (K, q): the size of what cancels in each coordinate."""
+        return self.design.absolute_sum(self.residuals) + np.abs(self.penalty.gradient(self.theta))
+
+    @cached_property
+    def stationarity(self):
+        """max_j |gradient_j| / gradient_scale_j: 0 at an optimum, coordinate by coordinate.
+
+        Relative to each coordinate's own scale, because the largest gradient over the largest scale
+        hides an unconverged small-scale column.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.abs(self.gradient) / self.gradient_scale
+        ratio = np.where(self.gradient == 0.0, 0.0, ratio)
+        return float(ratio.max(initial=0.0))
+
+    def hessian_matmul(self, V):
+        """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
+        K, q = self.n_outputs, self.design.shape[1]
+        product = np.empty_like(V)
+        moved = np.stack([self.design @ block for block in V.reshape(K, q, -1)], axis=1)
+        moved = np.einsum("ikl,ilm->ikm", self.weights, moved) if K > 1 else self.weights * moved
+        for k in range(K):
+            product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
+        return product + np.tile(self.penalty.strength, K)[:, None] * V
+
+    # -- other objectives --------------------------------------------------------------------------
+
+    def at(self, theta):
+        """Return the same objective at another parameter."""
+        return Objective(
+            self.loss, self.design, self.y, self.sample_weight, self.penalty, theta
+        )
+
+    def reweighted(self, delta):
+        """Return the objective with `delta` added to the sample weights, at the same parameter."""
+        weight = self.sample_weight + delta
+        return Objective(self.loss, self.design, self.y, weight, self.penalty, self.theta)
+
+    def without(self, row):
+        """Return the objective without one row, at the same parameter."""
+        weight = self.sample_weight.copy()
+        weight[row] = 0.0
+        return Objective(self.loss, self.design, self.y, weight, self.penalty, self.theta)
