@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinfluence._parallel import row_blocks
 from skinfluence.design import Design
 
 
@@ -76,6 +77,16 @@ class Curvature(ABC):
     @abstractmethod
     def solve(self, V):
         """H^-1 V for V (K q, m)."""
+
+    def inverse_diagonal(self):
+        """Diagonal of H^-1, (K q,)."""
+        size = self.objective.n_parameters
+        diagonal = np.empty(size)
+        for part in row_blocks(size, 4 * 8 * size):
+            unit = np.zeros((size, part.stop - part.start))
+            unit[np.arange(part.start, part.stop), np.arange(unit.shape[1])] = 1.0
+            diagonal[part] = self.solve(unit)[part].diagonal()
+        return diagonal
 
     def row_quadratic(self, design: Design):
         """(I (x) z_i)' H^-1 (I (x) z_i) for the rows of any design with the same columns."""

@@ -29,6 +29,11 @@ class DenseCurvature(Curvature):
         """H^-1 V by two triangular solves."""
         return cholesky_solve(self.factor, V)
 
+    def inverse_diagonal(self):
+        """Row norms of R^-1."""
+        inverse = inverse_factor(self.factor)
+        return np.einsum("ij,ij->i", inverse, inverse)
+
     def row_quadratic(self, design):
         """From R^-1 for one output (a sum of squares), from the blocks of H^-1 for several."""
         inverse = inverse_factor(self.factor)

@@ -1,4 +1,4 @@
-"""Refits: Newton's method on the objective without each row, one row after the other."""
+"""Refits to the accuracy of the fit itself: all rows at once, then one by one what is left."""
 
 import warnings
 
@@ -6,60 +6,121 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import tracked
+from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion._base import Deletion
+from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._one_step import OneStep, predictors_of_steps
+from skinfluence.design import DenseDesign
+from skinfluence.objective import Objective
 from skinfluence.optimum import polish
+from skinfluence.penalties import L2
 
+TOLERANCE = 1e-8  # of the coefficients, relative to max(1, |theta|)
 MAX_STEPS = 100
 # Of Objective.stationarity, where no step lowers it further: the floor of badly scaled data.
 ACCEPTED = 1e-8
 
 
 class Exact(Deletion):
-    """theta_-i to the accuracy of the fit itself: started from the Newton step, solved to the end."""
+    """theta_-i, converged: chord-Newton in blocks, a safeguarded Newton for rows that stray.
 
-    def __init__(self, objective, curvature, rows, *, progress=None):
-        start = OneStep(objective, curvature, rows, corrected=True)
+    Attributes
+    ----------
+    routes : ndarray of str, shape (r,)
+        "exact" (by the chord), "refined" (by its own Newton iteration) or "undefined".
+    bound : ndarray of shape (r,)
+        Certified distance to the refit in the norm of its curvature at theta; inf where there is no
+        certificate.
+    """
+
+    def __init__(self, objective, curvature, rows, *, tolerance=TOLERANCE, progress=None):
+        working, curvature, self._lift = _working(objective, curvature)
+        start = OneStep(working, curvature, rows, corrected=True)
         super().__init__(objective, rows, start.undefined)
-        self._steps = np.zeros((len(rows), *objective.theta.shape))
+        chord = ChordNewton(start, tolerance)
+        self._steps = np.full((len(rows), *working.theta.shape), np.nan)
+        self.bound = np.full(len(rows), np.inf)
+        self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
+        stray = []
+        for part in tracked(chord.blocks(), progress):
+            result = chord.run(part)
+            settled = result.converged
+            self._steps[part][settled] = result.steps[settled]
+            self.bound[part] = np.where(settled, result.bound, np.inf)
+            open_rows = ~settled & ~self.undefined[part]
+            stray += [(part.start + i, result.steps[i]) for i in np.flatnonzero(open_rows)]
+        self._refine(working, stray)
+
+    def _refine(self, objective, stray):
+        """Solve the rows that the chord did not bring home, one by one; say which never arrive."""
         unconverged = []
-        for position in tracked(range(len(rows)), progress):
-            row = rows[position]
-            if self.undefined[position] or objective.sample_weight[row] == 0:
-                continue
-            optimum = _refit(objective.without(row), start.steps(slice(position, position + 1))[0])
-            self._steps[position] = optimum.objective.theta - objective.theta
-            if not optimum.converged and optimum.objective.stationarity > ACCEPTED:
-                unconverged.append(row)
-                self._steps[position] = np.nan
+        for position, step in stray:
+            optimum = _refit(objective.without(self.rows[position]), step)
+            self.routes[position] = "refined"
+            if optimum.converged or optimum.objective.stationarity <= ACCEPTED:
+                self._steps[position] = optimum.objective.theta - objective.theta
+            else:
+                unconverged.append(int(self.rows[position]))
         if unconverged:
             warnings.warn(
                 f"the refits without rows {unconverged[:10]} did not converge; they are NaN.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
 
     def steps(self, part):
         """Slices of what was computed."""
-        return self._steps[part]
+        return self._lift(self._steps[part])
 
     def on(self, design):
         """One GEMM with the steps."""
-        return lambda part: predictors_of_steps(design, self._steps[part])
+        return lambda part: predictors_of_steps(design, self.steps(part))
 
     def own_change(self):
         """Predictor of each step at its own row."""
         change = np.empty((len(self), self.objective.n_outputs))
-        for part in self.objective.design.blocks(n_columns=2 * self.objective.n_outputs):
+        for part in self.objective.design.blocks(n_columns=4 * self.objective.n_outputs):
             part = slice(part.start, min(part.stop, len(self)))
             if part.start < part.stop:
                 Z = self.objective.design.dense(self.pick(part))
-                change[part] = np.einsum("ikj,ij->ik", self._steps[part], Z)
+                change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
         return change
 
 
+def _working(objective, curvature):
+    """Return the objective in the row space of its columns, where those are more than the rows.
+
+    The optimum of an L2-penalised objective, and of every deletion from it, lies in that space.
+    """
+    if curvature.kind != "dual":
+        return objective, curvature, lambda steps: steps
+    design, strength = objective.design, objective.penalty.strength
+    features = strength[: design.n_features]
+    Y, lift = design.row_space(1.0 / features)
+    reduced = DenseDesign(Y, design.fit_intercept)
+    weak = strength[design.n_features :]
+    penalty = L2(np.concatenate([np.ones(Y.shape[1]), weak]))
+    # Coordinates of theta itself: the least-squares solution reproduces its predictors.
+    coef, intercept = design.unpack(objective.theta)
+    eta = objective.eta - intercept
+    theta = reduced.pack(np.linalg.lstsq(Y, eta, rcond=None)[0].T, intercept)
+    working = Objective(
+        objective.loss, reduced, objective.y, objective.sample_weight, penalty, theta
+    )
+
+    def back(steps):
+        b, K = steps.shape[:2]
+        inner, last = reduced.unpack(steps)
+        coef = lift(inner.reshape(b * K, -1).T).T
+        return design.pack(coef, last.ravel()).reshape(b, K, -1)
+
+    return working, DenseCurvature(working), back
+
+
 def _refit(objective, step):
-    """Optimum of the objective without the row, from the Newton step where that is an improvement."""
-    moved = objective.at(objective.theta + step)
-    better = np.isfinite(moved.eta).all() and moved.value <= objective.value
-    return polish(moved if better else objective, max_steps=MAX_STEPS)
+    """Optimum of the objective without the row, from the given step if that is an improvement."""
+    if np.isfinite(step).all():
+        moved = objective.at(objective.theta + step)
+        if np.isfinite(moved.eta).all() and moved.value <= objective.value:
+            return polish(moved, max_steps=MAX_STEPS)
+    return polish(objective, max_steps=MAX_STEPS)

@@ -66,6 +66,14 @@ class Design(ABC):
     def kernel(self, scale):
         """Z diag(scale) Z', (n, n)."""
 
+    @abstractmethod
+    def row_space(self, scale):
+        """Return (Y, lift): X diag(scale)^(1/2) in an orthonormal basis of its rows, and the way back.
+
+        Y is (n, r) with Y Y' = X diag(scale) X', r <= n; `lift(D)` takes coordinates D (r, b) to
+        coefficients (p, b) with X lift(D) = Y D. `scale` is (p,).
+        """
+
     @property
     @abstractmethod
     def n_stored(self):

@@ -86,6 +86,16 @@ class CSRDesign(Design):
             K += scale[-1]
         return K
 
+    def row_space(self, scale):
+        """Eigenvectors of the kernel: a QR would be dense and as large as a dense X."""
+        kernel = CSRDesign(self.X, False).kernel(scale)
+        values, vectors = np.linalg.eigh(kernel)
+        kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
+        root = np.sqrt(values[kept])
+        Y = vectors[:, kept] * root
+        back = vectors[:, kept] / root
+        return Y, lambda D: scale[:, None] * np.asarray(self.X.T @ (back @ D))
+
     @property
     def n_stored(self):
         """Stored entries of X and the column of ones."""

@@ -159,6 +159,12 @@ class DenseDesign(Design):
             K += scale[-1]
         return K
 
+    def row_space(self, scale):
+        """QR of the transpose: nothing is squared, so small singular values keep their digits."""
+        root = np.sqrt(scale)
+        Q, R = np.linalg.qr((np.asarray(self.X, dtype=np.float64) * root).T)
+        return np.ascontiguousarray(R.T), lambda D: root[:, None] * (Q @ D)
+
     @property
     def n_stored(self):
         """All of them."""
