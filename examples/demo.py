@@ -1,10 +1,11 @@
 """Which patients made the model misdiagnose this one, and would it do better without them?
 
 Fits scikit-learn's breast cancer data, takes the test patient with the largest loss, names the
-training patients behind it, and holds the estimates against models that were really refitted without
-them. Run by ``make demo``; writes demo.png beside this file.
+training patients behind it, and holds the estimates against models that were really refitted
+without them. Run by ``make demo``; writes demo.png beside this file.
 """
 
+import os
 from pathlib import Path
 
 import matplotlib
@@ -55,12 +56,15 @@ def draw(estimates, actual, patient):
         axis.plot(limits, limits, color="0.7", linewidth=1, zorder=0)
         axis.scatter(actual, estimated, s=14, color="#1f5fa8", alpha=0.7, linewidth=0)
         axis.set_title(
-            f'method="{method}"\nslope {figures.slope:.2f}, relative RMSE {figures.relative_rmse:.0%}'
+            f'method="{method}"\n'
+            f"slope {figures.slope:.2f}, relative RMSE {figures.relative_rmse:.0%}"
         )
         axis.set_xlabel("change of the loss, really refitted")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("change of the loss, estimated")
-    figure.suptitle(f"Leaving out each of {len(actual)} training rows: loss of test patient {patient}")
+    figure.suptitle(
+        f"Leaving out each of {len(actual)} training rows: loss of test patient {patient}"
+    )
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=120)
 
@@ -100,7 +104,7 @@ def main():
     exact = clf.influence(X, y, method="exact")[0]
     print(f"  exact        largest difference {np.abs(exact - actual).max():.1e}")
     draw(estimates, actual, patient)
-    print(f"\nfigure: {FIGURE.relative_to(Path.cwd()) if FIGURE.is_relative_to(Path.cwd()) else FIGURE}")
+    print(f"\nfigure: {os.path.relpath(FIGURE)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checks of what a caller hands in; every sentence names the argument, what was seen, what to do."""
+"""Checks of what a caller hands in: a sentence names the argument, what was seen, what to do."""
 
 import numpy as np
 from sklearn.utils.validation import column_or_1d
@@ -25,7 +25,7 @@ def check_damping(damping):
 
 
 def check_sample_weight(sample_weight, n_samples):
-    """Return float64 weights of shape (n_samples,); raise on negative, non-finite or all-zero ones."""
+    """Return float64 weights (n_samples,); raise on negative, non-finite or all-zero ones."""
     if sample_weight is None:
         return np.ones(n_samples)
     weight = np.asarray(sample_weight)
@@ -72,7 +72,7 @@ def as_index(train_indices, n_train):
 
 
 def encode_labels(y, classes, name):
-    """Return the positions of labels in the sorted `classes`; raise on labels that are not there."""
+    """Return the positions of labels in the sorted `classes`; raise on others."""
     y = column_or_1d(y, warn=False)
     if len(y) == 0:
         return np.zeros(0, dtype=np.intp)
@@ -89,3 +89,47 @@ def encode_labels(y, classes, name):
             f"The model was fitted on {classes.tolist()}."
         )
     return position
+
+
+def check_tolerance(tol):
+    """Return `tol` as a float; raise unless it is positive and finite."""
+    if isinstance(tol, bool) or not isinstance(tol, int | float | np.number):
+        raise TypeError(f"tol should be a positive number; got {tol!r} instead.")
+    if not 0 < tol < np.inf:
+        raise ValueError(f"tol should be a positive finite number; got {tol!r}.")
+    return float(tol)
+
+
+def as_partition(groups, n_train):
+    """Return the index arrays of the values of a label array (n_train,), in sorted order."""
+    labels = np.asarray(groups)
+    if labels.shape != (n_train,):
+        raise ValueError(
+            f"groups should hold one label for each of the {n_train} training rows; got an array "
+            f"of shape {labels.shape}."
+        )
+    _, codes = np.unique(labels, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+
+
+def as_groups(groups, n_train):
+    """Return index arrays of groups given as labels, index arrays or a boolean matrix."""
+    if isinstance(groups, list | tuple) and len(groups) and np.ndim(groups[0]) == 1:
+        array = None
+    else:
+        array = np.asarray(groups)
+    if array is not None and array.ndim == 1:
+        return as_partition(array, n_train)
+    if array is not None and not (array.ndim == 2 and array.dtype == bool):
+        raise ValueError(
+            "groups should be labels of shape (n_train,), a list of index arrays, or a boolean "
+            f"matrix (n_groups, {n_train}); got shape {array.shape} and dtype {array.dtype}."
+        )
+    found = []
+    for position, group in enumerate(groups if array is None else array):
+        index = as_index(group, n_train)
+        if len(np.unique(index)) != len(index):
+            raise ValueError(f"groups[{position}] names a row twice.")
+        found.append(index)
+    return found

@@ -15,7 +15,8 @@ from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import TrainingData, adapt, is_supported, unsupported
 from skinfluence.base import Explanation, InfluenceMixin
 
-# A fitted model whose predictors move by more than this on the way to the optimum is said to be far.
+# A fitted model whose predictors move by more than this on the way to the optimum is said to be
+# far.
 FAR = 1e-2
 
 
@@ -64,14 +65,14 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     ``fit`` clones the estimator and fits it. Around a :class:`sklearn.frozen.FrozenEstimator` it
     takes the fitted one as it is; its coefficients are not touched, and influence refers to a copy
-    polished to the optimum. Steps before the last are held fixed: deleting a row means refitting the
-    last step on the transformed rows without it, not the scaler.
+    polished to the optimum. Steps before the last are held fixed: deleting a row means refitting
+    the last step on the transformed rows without it, not the scaler.
 
     Parameters
     ----------
     estimator : estimator
-        A supported estimator (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
-        a search object around either, or a FrozenEstimator of any of these.
+        A supported estimator (:func:`skinfluence.supported_estimators`), a Pipeline that ends in
+        one, a search object around either, or a FrozenEstimator of any of these.
 
     Attributes
     ----------
@@ -163,7 +164,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 delattr(self, name)
 
     def _polish(self, frozen):
-        """Find the optimum; where there is no objective for it, the influence methods will say so."""
+        """Find the optimum; without an objective for it the influence methods will say so."""
         try:
             adapted = adapt(self._final, self._training_data)
         except NotImplementedError:
@@ -173,9 +174,9 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         moved = adapted.objective.at(self._explanation.theta).eta - adapted.objective.eta
         if frozen and np.abs(moved).max(initial=0.0) > FAR:
             warnings.warn(
-                f"the given {type(self._final).__name__} is far from the optimum of its objective on "
-                f"these data: relative gradient {adapted.objective.stationarity:.1e}, and polishing "
-                f"moves a predictor by {np.abs(moved).max():.2g}. Influence refers to the polished "
+                f"the given {type(self._final).__name__} is far from the optimum of its objective "
+                f"on these data: relative gradient {adapted.objective.stationarity:.1e}, and "
+                f"polishing moves a predictor by {np.abs(moved).max():.2g}. Influence refers to the polished "
                 "copy. Fit with a smaller tol, and pass the rows and weights it was fitted on.",
                 ConvergenceWarning,
                 stacklevel=3,

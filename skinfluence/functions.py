@@ -13,7 +13,8 @@ def explain(model):
     ----------
     model : estimator
         Fitted: an estimator of this library, a Pipeline that ends in one, or a search object around
-        either. Estimators of scikit-learn keep no data; see :class:`skinfluence.InfluenceExplainer`.
+        either. Estimators of scikit-learn keep no data; see
+        :class:`skinfluence.InfluenceExplainer`.
 
     Returns
     -------
@@ -180,3 +181,61 @@ def score_influence(model, X_test, y_test, **options):
     (150,)
     """
     return explain(model).score_influence(X_test, y_test, **options)
+
+
+def group_influence(model, groups, X_test, y_test=None, **options):
+    """Change of a target at each test row if a whole group of training rows were removed.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    groups : array-like
+        Labels, index arrays or a boolean matrix.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.group_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_groups)
+        See :meth:`InfluenceExplainer.group_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.group_influence(model, [[0, 1], [2]], X[:3], y[:3]).shape
+    (3, 2)
+    """
+    return explain(model).group_influence(groups, X_test, y_test, **options)
+
+
+def loo_estimate(model, **options):
+    """Predict each training row by the model fitted without it, from this one fit.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.loo_estimate`.
+
+    Returns
+    -------
+    LeaveOneOutEstimate
+        See :meth:`InfluenceExplainer.loo_estimate`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> round(skinfluence.loo_estimate(model).score, 3)
+    0.967
+    """
+    return explain(model).loo_estimate(**options)

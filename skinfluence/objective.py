@@ -140,9 +140,7 @@ class Objective:
 
     def at(self, theta):
         """Return the same objective at another parameter."""
-        return Objective(
-            self.loss, self.design, self.y, self.sample_weight, self.penalty, theta
-        )
+        return Objective(self.loss, self.design, self.y, self.sample_weight, self.penalty, theta)
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""

@@ -60,7 +60,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto"):
         if n_steps == max_steps:
             break
         try:
-            step = _newton_step(objective, kind)
+            step = newton_step(objective, kind)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
         moved = _line_search(objective, step)
@@ -70,7 +70,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto"):
     return Optimum(objective, max_steps, False)
 
 
-def _newton_step(objective, kind):
+def newton_step(objective, kind="auto"):
     """-H^-1 grad, (K, q)."""
     curvature = make_curvature(objective, kind, n_solves=1)
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
@@ -90,7 +90,10 @@ def _line_search(objective, step):
         moved = objective.at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
-        if moved.stationarity < objective.stationarity and moved.value <= objective.value + rounding:
+        if (
+            moved.stationarity < objective.stationarity
+            and moved.value <= objective.value + rounding
+        ):
             return moved
         if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
             return moved

@@ -3,9 +3,10 @@
 A direction d of the parameters is one of recession if no row's loss rises along it, N_j d z_j >= 0
 with the normals N_j of the loss. The optimum is finite and unique up to the null space if and only
 if every such d leaves all N_j d z_j at 0; by Stiemke's lemma if and only if there are strictly
-positive c_jr with sum_jr c_jr N_jr (x) z_j = 0. At an optimum the residuals are such c. After deleting
-row i the *linearised* residuals g_j + W_j u_j of the Newton step u still sum to zero exactly, so if
-they are all positive the deleted problem has its optimum: no refit, no linear program.
+positive c_jr with sum_jr c_jr N_jr (x) z_j = 0. At an optimum the residuals are such c. After
+deleting row i the *linearised* residuals g_j + W_j u_j of the Newton step u still sum to zero
+exactly, so if they are all positive the deleted problem has its optimum: no refit, no linear
+program.
 """
 
 import numpy as np
@@ -38,9 +39,7 @@ def emptied_classes(objective):
     if not objective.loss.n_classes:
         return np.zeros(objective.n_rows, dtype=bool)
     positive = objective.sample_weight > 0
-    counts = np.bincount(
-        objective.y[positive].astype(int), minlength=objective.loss.n_classes
-    )
+    counts = np.bincount(objective.y[positive].astype(int), minlength=objective.loss.n_classes)
     return positive & (counts[objective.y.astype(int)] == 1)
 
 
@@ -63,7 +62,7 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
     for position in np.flatnonzero(suspects):
         undefined[position] = not (
             _safe_by_residuals(objective, curvature, multipliers[position], rows[position])
-            or _has_optimum(objective.without(rows[position]))
+            or has_optimum(objective.without(rows[position]))
         )
     return undefined
 
@@ -83,7 +82,9 @@ def _safe_a_priori(objective, curvature, leverage, multipliers):
     positive = objective.sample_weight > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.linalg.norm(slopes, axis=2).max(axis=1) * reach / residuals.min(axis=1)
-    step = np.sqrt(np.maximum(np.einsum("ik,ikl,il->i", multipliers, leverage.quadratic, multipliers), 0))
+    step = np.sqrt(
+        np.maximum(np.einsum("ik,ikl,il->i", multipliers, leverage.quadratic, multipliers), 0)
+    )
     return step * np.max(ratio[positive], initial=0.0) < 1.0
 
 
@@ -113,8 +114,8 @@ def _sums_to_zero(objective, linearised, row):
     return bool((np.abs(total) <= 1e-6 * scale).all())
 
 
-def _has_optimum(objective):
-    """Whether the objective has an optimum: Newton finds it, or no direction of recession exists."""
+def has_optimum(objective):
+    """Whether there is an optimum: Newton finds it, or no direction of recession exists."""
     optimum = polish(objective, max_steps=30)
     if optimum.converged:
         return True

@@ -13,8 +13,8 @@ class MostInfluential:
 
     Indices are positions in the training data, values are influences (after removal minus before).
     A row is helpful if its removal makes the target worse. Rankings run from the most to the least
-    helpful (harmful), ties in training order; where fewer than k rows can be ranked, the index is -1
-    and the value NaN.
+    helpful (harmful), ties in training order; where fewer than k rows can be ranked, the index is
+    -1 and the value NaN.
 
     Attributes
     ----------
@@ -51,8 +51,10 @@ class MostInfluential:
         """
         n_test = len(self.helpful_indices)
         test = checked_labels(test_labels, n_test, "test_labels")
-        kinds = (("helpful", "helpful_indices", "helpful_values"),
-                 ("harmful", "harmful_indices", "harmful_values"))
+        kinds = (
+            ("helpful", "helpful_indices", "helpful_values"),
+            ("harmful", "harmful_indices", "harmful_values"),
+        )
         parts = []
         for kind, indices, values in kinds:
             indices, values = getattr(self, indices), getattr(self, values)
@@ -163,3 +165,130 @@ class CurvatureReport:
     rcond: float | None
     residual: float
     stationarity: float
+
+
+@dataclass(frozen=True)
+class LeaveOneOutEstimate:
+    """Predictions of each training row by the model without it, their losses and their errors.
+
+    Attributes
+    ----------
+    decision_function : ndarray of shape (n,) or (n, n_classes)
+        NaN for undefined rows, here and in all that follows from it.
+    predict_proba : ndarray of shape (n, n_classes)
+    loss : ndarray of shape (n,)
+        Unweighted loss.
+    leverage : ndarray of shape (n,)
+        Trace of the row's leverage block; their sum is the effective number of parameters.
+    method : ndarray of str, shape (n,)
+        "exact", "refined", "newton", "first_order" or "undefined".
+    error_estimate : ndarray of shape (n,)
+        Estimated error of the predictor: the size of the next step. NaN where there is none.
+    error_bound : ndarray of shape (n,)
+        Certified error of the predictor (of its range over the classes); inf where the certificate
+        does not speak. Where finite it overrides the estimate.
+    weight : ndarray of shape (n,)
+        Sample weights of the means.
+    mean_loss, standard_error : float
+        Weighted mean of the losses of the defined rows, and its standard error.
+    train_loss : float
+        Weighted mean of the losses under the full fit.
+    score : float
+        Score of the pooled predictions of the defined rows.
+    scoring : str or callable
+        What `score` is.
+    """
+
+    decision_function: np.ndarray
+    predict_proba: np.ndarray
+    loss: np.ndarray
+    leverage: np.ndarray
+    method: np.ndarray
+    error_estimate: np.ndarray
+    error_bound: np.ndarray
+    weight: np.ndarray
+    mean_loss: float
+    standard_error: float
+    train_loss: float
+    score: float
+    scoring: object
+
+    @classmethod
+    def of_rows(
+        cls, *, left, decision_function, predict_proba, loss, weight, train_loss, score, scoring
+    ):
+        """Return the estimate of leave-one-out predictors, with mean loss and standard error."""
+        used = ~np.isnan(loss) & (weight > 0)
+        share = weight[used] / weight[used].sum() if used.any() else weight[used]
+        mean = float(share @ loss[used]) if used.any() else np.nan
+        n = int(used.sum())
+        spread = float(np.sum(share**2 * (loss[used] - mean) ** 2))
+        error = np.sqrt(spread * n / (n - 1)) if n > 1 else np.nan
+        return cls(
+            decision_function,
+            predict_proba,
+            loss,
+            left.leverage,
+            left.route,
+            left.error_estimate,
+            left.error_bound,
+            weight,
+            mean,
+            float(error),
+            train_loss,
+            score,
+            scoring,
+        )
+
+    def to_frame(self, train_labels=None):
+        """Return one line for each training row, as a pandas DataFrame.
+
+        Parameters
+        ----------
+        train_labels : array-like of shape (n,), optional
+            Index of the lines; positions by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns decision_function (with the class in brackets where there are several), loss,
+            leverage, method, error_estimate and error_bound.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not have the right length.
+        """
+        decision = self.decision_function
+        if decision.ndim == 1:
+            columns = {"decision_function": decision}
+        else:
+            columns = {f"decision_function[{k}]": decision[:, k] for k in range(decision.shape[1])}
+        for name in ("loss", "leverage", "method", "error_estimate", "error_bound"):
+            columns[name] = getattr(self, name)
+        frame = data_frame(columns)
+        frame.index = checked_labels(train_labels, len(self.loss), "train_labels")
+        return frame
+
+    def __repr__(self):
+        """Return a table of results."""
+        kinds, counts = np.unique(self.method, return_counts=True)
+        rows = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        order = np.argsort(np.where(np.isnan(self.loss), -np.inf, -self.loss), kind="stable")
+        worst = [row for row in order if not np.isnan(self.loss[row])][:5]
+        look = ", ".join(f"{row} ({self.loss[row]:.2f})" for row in worst)
+        undefined = np.flatnonzero(np.isnan(self.loss))
+        certified = np.isfinite(self.error_bound).mean() if len(self.loss) else 0.0
+        largest = self.error_bound[np.isfinite(self.error_bound)].max(initial=0.0)
+        lines = [
+            "LeaveOneOutEstimate",
+            f"  mean loss    {self.mean_loss:.6g} +- {self.standard_error:.2g}"
+            f"   (training {self.train_loss:.6g})",
+            f"  score        {self.score:.6g}   ({self.scoring})",
+            f"  rows         {rows}",
+            f"  certified    {certified:.0%} of the rows, predictor within {largest:.1e}",
+            f"  look at      {look}   (largest losses)",
+        ]
+        if len(undefined):
+            lines.append(f"  undefined    {', '.join(map(str, undefined[:10]))}")
+        return "\n".join(lines)

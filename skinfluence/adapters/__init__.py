@@ -1,5 +1,6 @@
 """Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
 
+from skinfluence.adapters import _logistic  # noqa: F401 - registers itself
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,
@@ -9,7 +10,6 @@ from skinfluence.adapters._registry import (
     supported_estimators,
     unsupported,
 )
-from skinfluence.adapters import _logistic  # noqa: F401, I001 - registers itself
 
 __all__ = [
     "Adapted",

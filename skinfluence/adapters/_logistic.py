@@ -36,15 +36,16 @@ def _check_settings(estimator):
     """Raise for settings whose objective is another one."""
     if penalty_of(estimator)[1] > 0:
         raise NotImplementedError(
-            "influence under an L1 or elastic-net penalty is not yet available: fit with l1_ratio=0."
+            "influence under an L1 or elastic-net penalty is not yet available: "
+            "fit with l1_ratio=0."
         )
     multi_class = estimator.get_params(deep=False).get("multi_class", "deprecated")
     n_classes = len(estimator.classes_)
     one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
     if n_classes > 2 and one_vs_rest:
         raise NotImplementedError(
-            f"{n_classes} classes one against the rest (multi_class='ovr' or solver='liblinear') are "
-            "separate models: fit a softmax with another solver, or one binary model a class."
+            f"{n_classes} classes one against the rest (multi_class='ovr' or solver='liblinear') "
+            "are separate models: fit a softmax with another solver, or one binary model a class."
         )
     if n_classes == 2 and multi_class == "multinomial":
         raise NotImplementedError(
@@ -71,7 +72,7 @@ def class_weights(estimator, data, sample_weight):
 
 @register(LogisticRegression)
 def adapt_logistic(estimator, data):
-    """Return the objective of a fitted LogisticRegression, and of subclasses that only add methods."""
+    """Return the objective of a fitted LogisticRegression, or of a class that only adds methods."""
     _check_settings(estimator)
     classes = estimator.classes_
     y = encode_labels(data.y, classes, "y")

@@ -52,8 +52,8 @@ def register(cls, *, inherited=False):
     """Register `adapter(estimator, data) -> Adapted` for a class, exactly.
 
     With `inherited` its subclasses are taken too: for estimators of this library, whose subclasses
-    keep the objective. A subclass of scikit-learn's may minimise anything (LogisticRegressionCV is a
-    LogisticRegression).
+    keep the objective. A subclass of scikit-learn's may minimise anything (LogisticRegressionCV is
+    a LogisticRegression).
     """
 
     def decorate(adapter):

@@ -7,13 +7,15 @@ from skinfluence.attribution._read import (
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import score_influence
+from skinfluence.attribution._scoring import FixedPredictions, score_influence, score_of
 
 __all__ = [
+    "FixedPredictions",
     "TestSide",
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",
     "score_influence",
+    "score_of",
     "self_influence",
 ]

@@ -10,7 +10,6 @@ import numpy as np
 
 from skinfluence._parallel import cache_blocks, row_blocks, tracked
 from skinfluence.attribution._topk import RunningTopK
-from skinfluence.deletion import Deletion
 from skinfluence.deletion.targets import Target
 from skinfluence.design import Design
 
@@ -95,9 +94,7 @@ def _blocks(deletion, test, *, linearised, progress=None):
     objective, outputs = deletion.objective, test.target.n_outputs
     wide = max(objective.n_outputs, outputs)
     test_blocks = row_blocks(len(test), 4 * 8 * wide * objective.n_parameters)
-    parts = row_blocks(
-        len(deletion), 8 * 4 * wide * _length(test_blocks), at_most=BLOCK_DELETIONS
-    )
+    parts = row_blocks(len(deletion), 8 * 4 * wide * _length(test_blocks), at_most=BLOCK_DELETIONS)
     total = len(test_blocks) * len(parts)
     for test_rows, part, read in tracked(
         _pairs(deletion, test, test_blocks, parts, linearised), progress, total=total
@@ -128,9 +125,7 @@ def influence_matrix(deletion, test, *, linearised, progress=None):
     """Influence (m, r), or (m, r, O) where the target has several outputs."""
     outputs = test.target.n_outputs
     result = np.empty((len(test), len(deletion), outputs))
-    for test_rows, part, block in _blocks(
-        deletion, test, linearised=linearised, progress=progress
-    ):
+    for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
         result[test_rows, part] = np.moveaxis(block, 0, -1)
     return result if outputs > 1 else result[:, :, 0]
 
@@ -169,9 +164,7 @@ def influence_topk(deletion, test, k, *, linearised, progress=None):
     largest = RunningTopK(outputs * m, k)
     smallest = RunningTopK(outputs * m, k)
     queries = np.arange(outputs * m).reshape(outputs, m)
-    for test_rows, part, block in _blocks(
-        deletion, test, linearised=linearised, progress=progress
-    ):
+    for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
         rows, block = queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
         largest.update(rows, block, part.start)
         smallest.update(rows, -block, part.start)
@@ -189,7 +182,7 @@ def _as_rows(positions, rows):
 
 
 def self_influence(deletion, test, *, linearised):
-    """Influence of each deleted row on the target at itself, (r,) or (r, O); test rows are the rows."""
+    """Influence of each deleted row on the target at itself, (r,) or (r, O)."""
     objective, target = deletion.objective, test.target
     change = deletion.own_change()
     eta = objective.native(test.eta)

@@ -136,9 +136,17 @@ def score_influence(deletion, design, labels, encoded, classes, scoring, *, prog
     return result
 
 
+def score_of(classes, predictor, labels, scoring):
+    """Score of a given predictor (n,) or (n, K) on labelled rows."""
+    placeholder = np.empty((len(labels), 0))
+    return float(get_scorer(scoring)(FixedPredictions(classes, predictor), placeholder, labels))
+
+
 def _fast_path(scoring, objective, encoded, eta, before):
     """Return a vectorised score if there is one and it says what the scorer says, else None."""
-    function, binary_only = FAST.get(scoring, (None, False)) if isinstance(scoring, str) else (None, False)
+    function, binary_only = (
+        FAST.get(scoring, (None, False)) if isinstance(scoring, str) else (None, False)
+    )
     if function is None or (binary_only and not objective.loss.is_scalar):
         return None
     columns = objective.native(eta[:, None, :])

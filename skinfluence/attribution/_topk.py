@@ -29,7 +29,7 @@ class RunningTopK:
         return np.where(self.positions >= 0, self._values, np.nan)
 
     def update(self, queries, block, first_column):
-        """Look at a block (len(queries), b) whose columns start at `first_column`, in rising order."""
+        """Look at a block (len(queries), b); its columns start at `first_column`, rising."""
         beats = block > self._values[queries, -1][:, None]
         hit_rows, hit_columns = np.nonzero(beats)
         if not len(hit_rows):

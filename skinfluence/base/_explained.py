@@ -34,9 +34,9 @@ class Explained:
         """Return this with a curvature that serves, the one at hand if it does."""
         objective = self.objective
         kept = self.curvature
-        if kept is not None and kept.damping == damping and kind in ("auto", kept.kind):
-            if kept.kind != "cg" or kind == "cg" or choose(objective, n_solves).kind == "cg":
-                return self
+        fits = kept is not None and kept.damping == damping and kind in ("auto", kept.kind)
+        if fits and (kept.kind != "cg" or kind == "cg" or choose(objective, n_solves).kind == "cg"):
+            return self
         return replace(self, curvature=make_curvature(objective, kind, damping, n_solves))
 
 
@@ -103,8 +103,8 @@ class Explanation:
         if not ratio <= max(FLOOR, CHANGED * self.stationarity):
             raise RuntimeError(
                 "the training data or the parameters of the model have changed since it was fitted "
-                f"(relative gradient {ratio:.1e}, {self.stationarity:.1e} at the fit). Fit again, or "
-                "pass a copy of the data to fit."
+                f"(relative gradient {ratio:.1e}, {self.stationarity:.1e} at the fit). Fit again, "
+                "or pass a copy of the data to fit."
             )
         if cached is not None and _same(cached.objective, objective):
             return cached

@@ -1,4 +1,4 @@
-"""The curvature H of an objective and its inverse, as operators: factored once, applied many times."""
+"""The curvature of an objective and its inverse, as operators: factored once, applied often."""
 
 from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._cg import CGCurvature

@@ -1,6 +1,7 @@
 """H as products only: conjugate gradients on many right-hand sides at once."""
 
 import warnings
+from contextlib import suppress
 
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
@@ -8,7 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence.curvature._base import Curvature
 
-TOLERANCE = 1e-10  # of the residual, relative to the right-hand side, both scaled to a unit diagonal
+TOLERANCE = (
+    1e-10  # of the residual, relative to the right-hand side, both scaled to a unit diagonal
+)
 MAX_ITERATIONS = 2000
 N_DEFLATED = 24
 
@@ -16,10 +19,11 @@ N_DEFLATED = 24
 class CGCurvature(Curvature):
     """H^-1 V by preconditioned conjugate gradients, one recurrence a column, products in blocks.
 
-    Each iteration costs four flops a stored entry, output and column. Preconditioner, in the scaling
-    that gives H a unit diagonal: the identity, except on the span Q of the unpenalised columns and
-    the leading eigenvectors, where it is the inverse of Q'HQ. `residual` is the largest relative
-    residual any solve of this curvature has left; past TOLERANCE a ConvergenceWarning says so.
+    Each iteration costs four flops a stored entry, output and column. Preconditioner, in the
+    scaling that gives H a unit diagonal: the identity, except on the span Q of the unpenalised
+    columns and the leading eigenvectors, where it is the inverse of Q'HQ. `residual` is the largest
+    relative residual any solve of this curvature has left; past TOLERANCE a ConvergenceWarning says
+    so.
     """
 
     kind = "cg"
@@ -52,10 +56,8 @@ class CGCurvature(Curvature):
                 (size, size), matvec=lambda v: self._scaled_matmul(v.reshape(-1, 1))[:, 0]
             )
             start = np.random.default_rng(0).standard_normal(size)
-            try:
+            with suppress(ArpackError):  # the preconditioner is then only weaker
                 span.append(eigsh(operator, k=N_DEFLATED, v0=start, tol=1e-2)[1])
-            except ArpackError:  # the preconditioner is then only weaker
-                pass
         self.Q = np.linalg.qr(np.hstack(span))[0] if span else np.zeros((size, 0))
         self.small = self.Q.T @ self._scaled_matmul(self.Q) if span else np.zeros((0, 0))
 

@@ -56,8 +56,8 @@ def _explain(H, design):
     tolerance = len(H) * np.finfo(float).eps * max(1.0, values[-1])
     if values[0] < -1e3 * tolerance:
         return (
-            f"the curvature is indefinite (smallest scaled eigenvalue {values[0]:.2g}): the model is "
-            "not at a minimum of its objective, or the loss is not convex there."
+            f"the curvature is indefinite (smallest scaled eigenvalue {values[0]:.2g}): the model "
+            "is not at a minimum of its objective, or the loss is not convex there."
         )
     null = vectors[:, values <= 10 * tolerance]
     involved = np.flatnonzero(np.abs(null).max(axis=1, initial=0.0) > 1e-6) % design.shape[1]
@@ -65,7 +65,7 @@ def _explain(H, design):
     if len(names) > 10:
         names = [*names[:10], f"{len(names) - 10} more"]
     return (
-        f"the curvature is singular: rank {len(H) - null.shape[1]} of {len(H)}; the linear dependence "
-        f"involves {', '.join(names) or 'columns too close to collinear to tell apart'}. Remove "
-        "dependent columns, fit with a penalty (a finite C), or pass damping > 0."
+        f"the curvature is singular: rank {len(H) - null.shape[1]} of {len(H)}; the linear "
+        f"dependence involves {', '.join(names) or 'columns too close to collinear'}. "
+        "Remove dependent columns, fit with a penalty (a finite C), or pass damping > 0."
     )

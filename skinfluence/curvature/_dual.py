@@ -14,14 +14,14 @@ WEAK = 1e-3
 class DualCurvature(Curvature):
     """H^-1 by Woodbury: B = I + L' (K (x) I) L with K = X D^-1 X' over the penalised columns.
 
-    D is their penalty, W = L L' the weights, Z the few unpenalised (or hardly penalised) columns and
-    E their penalty. With M = L B^-1 L' and S = Z'MZ + E, solving H (a, b) = (v, c) is
+    D is their penalty, W = L L' the weights, Z the few unpenalised (or hardly penalised) columns
+    and E their penalty. With M = L B^-1 L' and S = Z'MZ + E, solving H (a, b) = (v, c) is
 
         b = S^-1 (c - Z'M X D^-1 v),    a = D^-1 (v - X'M (X D^-1 v + Z b)),
 
     and, with U = Z - K M Z, the own-row quadratics are A = K - K M K + U S^-1 U'. No W^-1 appears,
-    and one minus the leverage is read from the diagonal of B^-1 (bordered), which keeps its relative
-    accuracy where 1 - W a has lost it.
+    and one minus the leverage is read from the diagonal of B^-1 (bordered), which keeps its
+    relative accuracy where 1 - W a has lost it.
     """
 
     kind = "dual"

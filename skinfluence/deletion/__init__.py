@@ -1,10 +1,20 @@
 """Theta without a row, three ways, and the targets it is read at."""
 
 from skinfluence.deletion._base import Deletion, warn_undefined
+from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._exact import Exact
+from skinfluence.deletion._groups import GroupDeletion
 from skinfluence.deletion._one_step import OneStep
 
-__all__ = ["Deletion", "Exact", "OneStep", "delete", "warn_undefined"]
+__all__ = [
+    "ChordNewton",
+    "Deletion",
+    "Exact",
+    "GroupDeletion",
+    "OneStep",
+    "delete",
+    "warn_undefined",
+]
 
 
 def delete(objective, curvature, method, rows, *, progress=None):

@@ -44,7 +44,7 @@ class Deletion(ABC):
 
     @abstractmethod
     def on(self, design):
-        """Return a function of a slice of the deletions: the change of the predictors of a design's rows.
+        """Return a function of a slice of the deletions: how they change a design's predictors.
 
         It gives (K, m, b) for m rows and b deletions.
         """
@@ -60,14 +60,50 @@ class Deletion(ABC):
         return block
 
 
-def warn_undefined(rows):
-    """Say once which rows no method can speak for."""
+class StoredSteps(Deletion):
+    """Deletions whose steps have been computed, (r, K, q)."""
+
+    def __init__(self, objective, rows, undefined, steps):
+        super().__init__(objective, rows, undefined)
+        self._steps = steps
+
+    def steps(self, part):
+        """Slices of what was computed."""
+        return self._steps[part]
+
+    def along(self, directions):
+        """Inner products with directions (m, K, q), as a function of a slice: (m, b)."""
+        flat = directions.reshape(len(directions), -1)
+        return lambda part: flat @ self.steps(part).reshape(-1, flat.shape[1]).T
+
+    def on(self, design):
+        """One GEMM with the steps."""
+        return lambda part: predictors_of_steps(design, self.steps(part))
+
+    def own_change(self):
+        """Predictor of each step at its own row."""
+        change = np.empty((len(self), self.objective.n_outputs))
+        for part in self.objective.design.blocks(n_columns=4 * self.objective.n_outputs):
+            part = slice(part.start, min(part.stop, len(self)))
+            if part.start < part.stop:
+                Z = self.objective.design.dense(self.pick(part))
+                change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
+        return change
+
+
+def predictors_of_steps(design, steps):
+    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
+    return np.stack([design @ steps[:, k].T for k in range(steps.shape[1])])
+
+
+def warn_undefined(rows, what="row"):
+    """Say once which rows (or groups) no method can speak for."""
     if not len(rows):
         return
     listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
-        f"{len(rows)} row{'s' if len(rows) > 1 else ''} left undefined (NaN): without row "
+        f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
         f"{listed} a class is empty, or the unpenalised fit has no finite optimum.",
         RuntimeWarning,
-        stacklevel=2,
+        stacklevel=3,
     )

@@ -31,15 +31,17 @@ class ChordResult:
     steps : ndarray of shape (b, K, q)
         theta_-i - theta.
     bound : ndarray of shape (b,)
-        Certified distance to the refit in the norm of its own curvature at theta; inf if uncertified.
+        Certified distance to the refit in the norm of its own curvature at theta; inf if
+        uncertified.
     converged : ndarray of bool, shape (b,)
-    n_passes : ndarray of int, shape (b,)
+    own_error : ndarray of shape (b,)
+        Size of the last step, or its certified rest, at the row's own predictor.
     """
 
     steps: np.ndarray
     bound: np.ndarray
     converged: np.ndarray
-    n_passes: np.ndarray
+    own_error: np.ndarray
 
 
 class ChordNewton:
@@ -75,6 +77,7 @@ class ChordNewton:
         spare = np.linalg.eigvalsh(own.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
         self.reach = largest * self.spread
+        self.own_reach = row_reach(own.quadratic) * self.spread
 
     def blocks(self):
         """Slices over the deletions that fit in memory and keep the GEMMs wide."""
@@ -84,38 +87,55 @@ class ChordNewton:
 
     def run(self, part):
         """Refit without each row of a slice of the deletions."""
-        one_step, K = self.one_step, self.objective.n_outputs
-        rows = one_step.rows[part]
-        b = len(rows)
-        design = self.objective.design
-        index = np.repeat(rows, K)
-        unit = design.outer(np.tile(np.eye(K), (b, 1)), index)
-        toward = self.curvature.solve(unit.T).T.reshape(b, K, -1)  # H^-1 (e_k (x) z_i)
-        D = np.matmul(one_step.multipliers[part][:, None, :], toward)[:, 0]
-        bound = np.full(b, np.inf)
-        converged = np.zeros(b, dtype=bool)
-        passes = np.zeros(b, dtype=int)
-        active = np.flatnonzero(
-            np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
-        )
-        idle = active[self.objective.sample_weight[rows[active]] == 0]
-        bound[idle], converged[idle] = 0.0, True
-        active = np.setdiff1d(active, idle)
-        previous = {"size": np.full(b, np.inf), "step": np.zeros_like(D)}
+        flight = self._start(part)
         with Threads() as threads:
             for _ in range(MAX_PASSES):
-                if not len(active):
+                if not len(flight.active):
                     break
-                passes[active] += 1
-                gradient, moved = self._gradient(D[active], rows[active], threads)
-                step = -self._solve(gradient, part.start + active, toward[active])
-                active = self._advance(
-                    D, step, gradient, moved, active, part, previous, bound, converged
-                )
-        return ChordResult(D.reshape(b, K, -1), bound, converged, passes)
+                rows = flight.rows[flight.active]
+                gradient, moved = self._gradient(flight.D[flight.active], rows, threads)
+                self._advance(flight, gradient, moved)
+        steps = flight.D.reshape(len(flight.rows), self.objective.n_outputs, -1)
+        return ChordResult(steps, flight.bound, flight.converged, flight.own_error)
+
+    def _start(self, part):
+        """Every row of a slice at its Newton step; rows of weight 0 and undefined ones stay out."""
+        one_step = self.one_step
+        rows = one_step.rows[part]
+        toward = self._toward(rows)
+        D = np.matmul(one_step.multipliers[part][:, None, :], toward)[:, 0]
+        usable = np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
+        idle = usable & (self.objective.sample_weight[rows] == 0)
+        flight = _Flight(part.start, rows, toward, D, np.flatnonzero(usable & ~idle))
+        flight.bound[idle], flight.own_error[idle], flight.converged[idle] = 0.0, 0.0, True
+        return flight
+
+    def next_change(self, deletions):
+        """Size of the step after the Newton step, at each deleted row's own predictor."""
+        rows = self.one_step.rows[deletions]
+        toward = self._toward(rows)
+        D = np.matmul(self.one_step.multipliers[deletions][:, None, :], toward)[:, 0]
+        with Threads() as threads:
+            gradient, _ = self._gradient(D, rows, threads)
+        step = -self._solve(gradient, deletions, toward)
+        return self._own_range(step, rows)
+
+    def _own_range(self, steps, rows):
+        """Range of the change that steps (b, P) make at their own rows."""
+        own = self.objective.design.dense(rows)
+        change = np.einsum(
+            "ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own
+        )
+        return predictor_range(change)
+
+    def _toward(self, rows):
+        """H^-1 (e_k (x) z_i), (b, K, P)."""
+        K = self.objective.n_outputs
+        unit = self.objective.design.outer(np.tile(np.eye(K), (len(rows), 1)), np.repeat(rows, K))
+        return self.curvature.solve(unit.T).T.reshape(len(rows), K, -1)
 
     def _gradient(self, D, rows, threads):
-        """Gradient of the objective without each row at theta + d (a, P), and how far rows moved."""
+        """Gradient without each row at theta + d (a, P), and how far the other rows moved."""
         objective, K = self.objective, self.objective.n_outputs
         a, n = len(rows), objective.n_rows
         steps = D.reshape(a, K, -1)
@@ -150,33 +170,55 @@ class ChordNewton:
         solved = self.curvature.solve(V.T).T
         return solved + np.matmul(apply_blocks(L, inner)[:, None, :], toward)[:, 0]
 
-    def _advance(self, D, step, gradient, moved, active, part, previous, bound, converged):
-        """Take the step, settle who has arrived or strays, and return who goes on."""
-        M = self.objective.loss.self_concordance
-        reach, spread = self.reach[part][active], self.spread[part][active]
+    def _advance(self, flight, gradient, moved):
+        """Take the step of every row in flight; settle who has arrived, and who strays."""
+        active = flight.active
+        deletions = flight.first + active
+        step = -self._solve(gradient, deletions, flight.toward[active])
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
-        kappa = M * moved if np.isfinite(M) else np.full(len(active), np.inf)
-        here = distance(size, kappa, reach, M)
-        next_bound = after_chord_step(here, kappa, reach, M)
-        certified = next_bound * spread * self.widest <= self.tolerance
+        bound, reach = self._bound(size, moved, deletions), self.own_reach[deletions]
+        certified = bound * self.spread[deletions] * self.widest <= self.tolerance
 
+        again = np.isfinite(flight.last_size[active])
+        ratio = np.where(again, size / flight.last_size[active], np.inf)
+        # The steps still to come, were they to shrink as this one did; tenfold, since that is only
+        # an estimate.
         length = np.abs(step).max(axis=1)
-        again = np.isfinite(previous["size"][active])
-        ratio = np.where(again, size / previous["size"][active], np.inf)
-        # One secant pair (Broyden): the component of this step along the last one is what the chord
-        # keeps missing by.
-        last = previous["step"][active]
-        q = np.einsum("ij,ij->i", last, step) / np.maximum(np.einsum("ij,ij->i", last, last), 1e-300)
-        q = np.where(np.abs(q) < 0.5, q, 0.0)
-        plain = certified | ~again
-        scale = np.where(plain, 1.0, 1.0 / (1.0 - q))
-        D[active] += scale[:, None] * step
-        left = np.where(ratio < 0.5, 2.0 * ratio * length, np.inf)  # the steps still to come
+        left = np.where(ratio < 0.5, 10.0 * ratio * length, np.inf)
         arrived = certified | (left <= self.tolerance) | (size == 0.0)
-        bound[active] = np.where(plain, next_bound, next_bound + np.abs(scale - 1.0) * size)
-        converged[active[arrived]] = True
         strayed = ~arrived & again & ~(ratio < 0.5)
-        previous["size"][active] = size
-        previous["step"][active] = scale[:, None] * step
-        D[active[strayed]] -= (scale[:, None] * step)[strayed]
-        return active[~arrived & ~strayed]
+
+        # One secant pair (Broyden): the share of this step along the last is what the chord keeps
+        # missing by. Not where the certificate speaks, which is for the plain step.
+        last = flight.last_step[active]
+        q = np.einsum("ij,ij->i", last, step) / np.maximum(
+            np.einsum("ij,ij->i", last, last), 1e-300
+        )
+        scale = np.where(again & ~certified & (np.abs(q) < 0.5), 1.0 / (1.0 - q), 1.0)
+        scale[strayed] = 0.0
+        step *= scale[:, None]
+        flight.D[active] += step
+        own = self._own_range(step, flight.rows[active])
+        flight.bound[active] = bound + np.abs(scale - 1.0) * size
+        flight.own_error[active] = np.fmin(flight.bound[active] * reach, own)
+        flight.last_size[active], flight.last_step[active] = size, step
+        flight.converged[active[arrived]] = True
+        flight.active = active[~arrived & ~strayed]
+
+    def _bound(self, size, moved, deletions):
+        """Certified distance to the refit after a plain step from a gradient of this size."""
+        M, reach = self.objective.loss.self_concordance, self.reach[deletions]
+        if not np.isfinite(M):
+            return np.full(len(size), np.inf)
+        return after_chord_step(distance(size, M * moved, reach, M), M * moved, reach, M)
+
+
+class _Flight:
+    """Rows of a block on their way: steps (b, P), and what is known about each."""
+
+    def __init__(self, first, rows, toward, D, active):
+        b = len(rows)
+        self.first, self.rows, self.toward, self.D, self.active = first, rows, toward, D, active
+        self.bound, self.own_error = np.full(b, np.inf), np.full(b, np.nan)
+        self.converged = np.zeros(b, dtype=bool)
+        self.last_size, self.last_step = np.full(b, np.inf), np.zeros_like(D)

@@ -7,12 +7,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import tracked
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion._base import Deletion
+from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._chord import ChordNewton
-from skinfluence.deletion._one_step import OneStep, predictors_of_steps
+from skinfluence.deletion._one_step import OneStep
 from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
-from skinfluence.optimum import polish
+from skinfluence.optimum import newton_step, polish
 from skinfluence.penalties import L2
 
 TOLERANCE = 1e-8  # of the coefficients, relative to max(1, |theta|)
@@ -21,7 +21,7 @@ MAX_STEPS = 100
 ACCEPTED = 1e-8
 
 
-class Exact(Deletion):
+class Exact(StoredSteps):
     """theta_-i, converged: chord-Newton in blocks, a safeguarded Newton for rows that stray.
 
     Attributes
@@ -31,15 +31,21 @@ class Exact(Deletion):
     bound : ndarray of shape (r,)
         Certified distance to the refit in the norm of its curvature at theta; inf where there is no
         certificate.
+    own_error : ndarray of shape (r,)
+        Size of the last step at the row's own predictor.
+    leverage : Leverage
     """
 
     def __init__(self, objective, curvature, rows, *, tolerance=TOLERANCE, progress=None):
         working, curvature, self._lift = _working(objective, curvature)
         start = OneStep(working, curvature, rows, corrected=True)
-        super().__init__(objective, rows, start.undefined)
+        steps = np.full((len(rows), *working.theta.shape), np.nan)
+        super().__init__(objective, rows, start.undefined, steps)
         chord = ChordNewton(start, tolerance)
-        self._steps = np.full((len(rows), *working.theta.shape), np.nan)
+        self.leverage = start.leverage
+        self._own_reach = chord.own_reach
         self.bound = np.full(len(rows), np.inf)
+        self.own_error = np.zeros(len(rows))
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
         stray = []
         for part in tracked(chord.blocks(), progress):
@@ -47,9 +53,15 @@ class Exact(Deletion):
             settled = result.converged
             self._steps[part][settled] = result.steps[settled]
             self.bound[part] = np.where(settled, result.bound, np.inf)
+            self.own_error[part] = result.own_error
             open_rows = ~settled & ~self.undefined[part]
             stray += [(part.start + i, result.steps[i]) for i in np.flatnonzero(open_rows)]
         self._refine(working, stray)
+
+    @property
+    def own_bound(self):
+        """Certified error of each row's own predictor, inf where there is none."""
+        return self.bound * self._own_reach
 
     def _refine(self, objective, stray):
         """Solve the rows that the chord did not bring home, one by one; say which never arrive."""
@@ -59,6 +71,8 @@ class Exact(Deletion):
             self.routes[position] = "refined"
             if optimum.converged or optimum.objective.stationarity <= ACCEPTED:
                 self._steps[position] = optimum.objective.theta - objective.theta
+                own = objective.design.dense(self.rows[[position]])[0]
+                self.own_error[position] = np.abs(newton_step(optimum.objective) @ own).max()
             else:
                 unconverged.append(int(self.rows[position]))
         if unconverged:
@@ -69,22 +83,8 @@ class Exact(Deletion):
             )
 
     def steps(self, part):
-        """Slices of what was computed."""
+        """Slices of what was computed, in the columns of the full design."""
         return self._lift(self._steps[part])
-
-    def on(self, design):
-        """One GEMM with the steps."""
-        return lambda part: predictors_of_steps(design, self.steps(part))
-
-    def own_change(self):
-        """Predictor of each step at its own row."""
-        change = np.empty((len(self), self.objective.n_outputs))
-        for part in self.objective.design.blocks(n_columns=4 * self.objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(self)))
-            if part.start < part.stop:
-                Z = self.objective.design.dense(self.pick(part))
-                change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
-        return change
 
 
 def _working(objective, curvature):
@@ -101,7 +101,7 @@ def _working(objective, curvature):
     weak = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), weak]))
     # Coordinates of theta itself: the least-squares solution reproduces its predictors.
-    coef, intercept = design.unpack(objective.theta)
+    intercept = design.unpack(objective.theta)[1]
     eta = objective.eta - intercept
     theta = reduced.pack(np.linalg.lstsq(Y, eta, rcond=None)[0].T, intercept)
     working = Objective(

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
-from skinfluence.deletion._base import Deletion
+from skinfluence.deletion._base import Deletion, predictors_of_steps
 from skinfluence.recession import emptied_classes, is_unpenalised, undefined_rows
 
 
@@ -42,12 +42,20 @@ class OneStep(Deletion):
 
     def steps(self, part):
         """One solve a row."""
-        right = self.objective.design.outer(self.multipliers[part], self.pick(part))
+        return self._steps(self.multipliers[part], self.pick(part))
+
+    def steps_of(self, deletions):
+        """Steps of an index array of deletions, (b, K, q)."""
+        return self._steps(self.multipliers[deletions], self.rows[deletions])
+
+    def _steps(self, multipliers, rows):
+        """H^-1 (v (x) z)."""
+        right = self.objective.design.outer(multipliers, rows)
         solved = self.curvature.solve(right.T).T
         return solved.reshape(len(right), self.objective.n_outputs, -1)
 
     def along(self, directions):
-        """Return a function of a slice: the steps' inner products with directions (m, K, q), (m, b).
+        """Return a function of a slice: inner products of steps with directions (m, K, q).
 
         One solve a direction, then one GEMM with the training rows.
         """
@@ -77,8 +85,3 @@ class OneStep(Deletion):
     def own_change(self):
         """A_i v_i."""
         return apply_blocks(self.leverage.quadratic, self.multipliers)
-
-
-def predictors_of_steps(design, steps):
-    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
-    return np.stack([design @ steps[:, k].T for k in range(steps.shape[1])])

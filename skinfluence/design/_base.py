@@ -15,7 +15,8 @@ class Design(ABC):
     - The intercept, where there is one, is the last column. Nobody else knows.
     - Parameters are theta (K, q), one row an output; flattened they are class by class, so that the
       Hessian (Kq, Kq) has q x q blocks.
-    - `rows` is a slice or an index array. Everything returned is a dense float64 array: float32 data
+    - `rows` is a slice or an index array. Everything returned is a dense float64 array: float32
+    data
       are upcast block by block and stay float32 where they lie.
 
     Parameters
@@ -68,7 +69,7 @@ class Design(ABC):
 
     @abstractmethod
     def row_space(self, scale):
-        """Return (Y, lift): X diag(scale)^(1/2) in an orthonormal basis of its rows, and the way back.
+        """Return (Y, lift): X diag(scale)^(1/2) in a basis of its rows, and the way back.
 
         Y is (n, r) with Y Y' = X diag(scale) X', r <= n; `lift(D)` takes coordinates D (r, b) to
         coefficients (p, b) with X lift(D) = Y D. `scale` is (p,).

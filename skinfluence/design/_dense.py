@@ -1,13 +1,15 @@
 """Dense X, float64 or float32, in C or F order."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from skinfluence._backend import add_gram, symmetrise
 from skinfluence._parallel import row_blocks
 from skinfluence.design._base import Design
 
-# Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of the
-# block stays in the last-level cache.
+# Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
+# the block stays in the last-level cache.
 BLOCK_ROWS = 2048
 
 # Below this width the K(K+1)/2 small dsyrk calls of a class-block Gram run far under the speed of
@@ -139,13 +141,13 @@ class DenseDesign(Design):
         return A
 
     def row_norms(self, T):
-        """Return ||z_i' T||^2 for an upper triangular T (q, q), skipping its zero half by panels."""
+        """Return ||z_i' T||^2 for an upper triangular T (q, q), by panels without its zeros."""
         q, n_panels = self.shape[1], max(1, self.shape[1] // 64)
         edges = np.linspace(0, q, n_panels + 1).astype(int)
         norms = np.zeros(self.shape[0])
         for rows in row_blocks(self.shape[0], 8 * q, at_most=BLOCK_ROWS):
             Z = self.dense(rows)
-            for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            for start, stop in pairwise(edges):
                 product = Z[:, :stop] @ T[:stop, start:stop]
                 norms[rows] += np.einsum("ij,ij->i", product, product)
         return norms

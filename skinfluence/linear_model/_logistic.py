@@ -20,8 +20,8 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
 
     .. math:: \sum_i s_i \, \ell(y_i, w x_i + b) + \frac{1}{2 C} \lVert w \rVert^2
 
-    with the log loss of two classes, or of the softmax of K of them; s are sample weights times class
-    weights. With ``solver="liblinear"`` the intercept is penalised as scikit-learn's is, by
+    with the log loss of two classes, or of the softmax of K of them; s are sample weights times
+    class weights. With ``solver="liblinear"`` the intercept is penalised as scikit-learn's is, by
     ``1 / (2 C) (b / intercept_scaling)^2``.
 
     Every parameter, attribute and method of :class:`sklearn.linear_model.LogisticRegression`, whose
@@ -30,9 +30,9 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
     optimum only.
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never return);
-    arrays of other libraries than NumPy are not passed through; the training data are kept by
-    reference, and pickles carry them. For ``l1_ratio > 0`` the fit is scikit-learn's, unpolished,
+    negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never
+    return); arrays of other libraries than NumPy are not passed through; the training data are kept
+    by reference, and pickles carry them. For ``l1_ratio > 0`` the fit is scikit-learn's, unpolished,
     and the influence methods are not yet available.
 
     Attributes
@@ -116,9 +116,7 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
 
     def _remember(self, X, y, sample_weight):
         """Keep references to the validated training data."""
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
-        )
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
             check_sample_weight(sample_weight, X.shape[0])
@@ -149,8 +147,8 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
             )
         if separable:
             warnings.warn(
-                "the training data are linearly separable and C=inf: the coefficients have no finite "
-                "optimum. Fit with a finite C.",
+                "the training data are linearly separable and C=inf: the coefficients have no "
+                "finite optimum. Fit with a finite C.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

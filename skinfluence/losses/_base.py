@@ -67,7 +67,7 @@ class Loss(ABC):
 
     @abstractmethod
     def recession_multipliers(self, y, residual):
-        """Coefficients c (n, R) with residual (n, K) = -sum_r c_r N_r; all positive at finite eta."""
+        """Coefficients c (n, R), residual (n, K) = -sum_r c_r N_r; positive at finite eta."""
 
     def __repr__(self):
         """Class name, and the number of outputs where there are several."""

@@ -36,7 +36,7 @@ class Target(ABC):
 
     @abstractmethod
     def gradient(self, y, eta):
-        """Derivative in eta, of eta's shape; (..., n_outputs, K) where there are several outputs."""
+        """Derivative in eta, of eta's shape; (..., n_outputs, K) for several outputs."""
 
     def __repr__(self):
         """Class and name."""

@@ -52,7 +52,7 @@ class _Labelled(Target):
         self.n_classes = n_classes
 
     def _split(self, y, eta):
-        """Labels as an index into the last axis, the label's predictor, the others' (-inf at it)."""
+        """Labels as an index, the label's predictor, the others' (-inf at the label)."""
         index = np.broadcast_to(np.asarray(y, dtype=np.intp), eta.shape[:-1])[..., None]
         own = np.take_along_axis(eta, index, axis=-1)
         others = np.array(eta, dtype=float)

@@ -1,0 +1,75 @@
+# Every command works on a fresh machine with Python >= 3.11: each makes the environment it needs.
+
+PYTHON ?= python3
+VENV := .venv
+FLOOR := .venv-floor
+BIN := $(VENV)/bin
+
+# The oldest scikit-learn that is supported, and the one warning that it raises with a newer SciPy.
+FLOOR_SKLEARN := 1.6.1
+FLOOR_FILTER := ignore:scipy.optimize:DeprecationWarning:sklearn.linear_model._logistic
+
+# Two workers of one BLAS thread each are faster than one of two.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+WORKERS ?= 2
+PYTEST := -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+SPHINX := -m sphinx -W --keep-going -b html doc doc/_build/html
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-floor coverage lint format docs docs-full bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-plot  ## Explain a misdiagnosed patient, check against refits, draw a figure
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed-test  ## Run the whole suite and the doctests
+	$(ONE_THREAD) $(BIN)/python $(PYTEST)
+
+test-floor: $(FLOOR)/.installed-test  ## The same with the oldest supported scikit-learn
+	$(ONE_THREAD) $(FLOOR)/bin/python $(PYTEST) -W "$(FLOOR_FILTER)"
+
+coverage: $(VENV)/.installed-test  ## The suite with branch coverage
+	$(ONE_THREAD) $(BIN)/python $(PYTEST) --cov --cov-report=term
+
+lint: $(VENV)/.installed-dev  ## Style, format, docstrings, types of the public face
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/numpydoc lint $$(find skinfluence -name '*.py' | sort)
+	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
+
+format: $(VENV)/.installed-dev  ## Repair what ruff can repair
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(VENV)/.installed-doc  ## Build doc/_build/html; gallery pages that take long are not run
+	$(BIN)/python $(SPHINX)
+
+docs-full: $(VENV)/.installed-doc  ## The same with every gallery page run
+	SKINFLUENCE_DOCS_FULL=1 $(BIN)/python $(SPHINX)
+
+bench: $(VENV)/.installed-test  ## Time, memory and error against refitting, in one table
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove environments, builds and caches
+	rm -rf $(VENV) $(FLOOR) build dist *.egg-info .coverage .hypothesis .pytest_cache .ruff_cache
+	rm -rf doc/_build doc/api doc/auto_examples doc/sg_execution_times.rst
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- environments: made once, installed again only when the metadata change ---------------------------
+
+$(VENV)/bin/python $(FLOOR)/bin/python:
+	$(PYTHON) -m venv $(@:/bin/python=)
+	$@ -m pip install -qq --upgrade pip
+
+$(VENV)/.installed-%: pyproject.toml setup.cfg | $(VENV)/bin/python
+	$(BIN)/python -m pip install -qq --editable ".[$*]"
+	@touch $@
+
+$(FLOOR)/.installed-%: pyproject.toml setup.cfg Makefile | $(FLOOR)/bin/python
+	$(FLOOR)/bin/python -m pip install -qq --editable ".[$*]" "scikit-learn==$(FLOOR_SKLEARN)"
+	@touch $@

@@ -1,0 +1,381 @@
+"""The influence of training rows on test rows, on themselves, on parameters and on scores."""
+
+import numpy as np
+
+from skinfluence import attribution
+from skinfluence._validation import AGGREGATES, check_choice
+from skinfluence.attribution import TestSide
+from skinfluence.base._question import QuestionMixin
+from skinfluence.curvature import choose
+from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
+
+
+class AttributionMixin(QuestionMixin):
+    """Methods that say what a fitted model would be without some of its training rows.
+
+    Everything here is after removal minus before.
+    """
+
+    def influence(
+        self,
+        X_test,
+        y_test=None,
+        *,
+        target="loss",
+        method="newton",
+        aggregate=None,
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Change of a target at each test row if a training row were removed.
+
+        The entry of test row t and training row i is f(y_t, eta_t(theta_-i)) - f(y_t,
+        eta_t(theta)), with theta_-i the optimum without row i, by one of
+
+        - "first_order": the influence function, f linearised (Koh & Liang 2017);
+        - "newton": f at the Newton step, theta_-i ~ theta + (H - W_i z_i z_i')^-1 g_i z_i;
+        - "exact": f at the refit itself, solved to the accuracy of the fit.
+
+        Parameters
+        ----------
+        X_test : {array-like, sparse matrix, data frame} of shape (n_test, n_features)
+            Test rows.
+        y_test : array-like of shape (n_test,), optional
+            Their labels; not needed for the targets "decision_function" and "predict_proba".
+        target : str or callable, default="loss"
+            What is measured at the test rows: "loss", "margin", "decision_function",
+            "predict_proba", "hinge", "squared_hinge", "brier" or "zero_one"; or a callable
+            `f(y_true, decision) -> (n_test,)`, see :func:`skinfluence.make_target`.
+        method : {"first_order", "newton", "exact"}, default="newton"
+            How the model without the row is found.
+        aggregate : {None, "mean", "sum"}, default=None
+            Over the test rows; the matrix is then never held.
+        train_indices : array-like of int or bool mask, optional
+            Training rows to remove, one at a time; all by default.
+        curvature : {"auto", "dense", "dual", "cg"}, default="auto"
+            Representation of the Hessian; see :meth:`curvature`.
+        damping : float, default=0.0
+            Added to the diagonal of the Hessian. Not for method="exact", which has none.
+        progress : callable, optional
+            Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
+
+        Returns
+        -------
+        ndarray of shape (n_test, n_train)
+            For a loss, positive: the row helps (the loss rises without it). For margins,
+            probabilities and scores, positive: it hurts. With several outputs a class axis is last;
+            with `aggregate` the first axis is gone; with `train_indices` there is one column each.
+            Rows without a model after their removal are NaN, with one warning.
+
+        Raises
+        ------
+        ValueError
+            For an unknown target, method or aggregate, labels never seen in training, missing
+            labels, a matrix of the wrong width, non-finite values, or target="zero_one" with
+            method="first_order".
+        numpy.linalg.LinAlgError
+            If the Hessian is singular, or the data are separable and nothing is penalised.
+        RuntimeError
+            If the training data have changed since the fit.
+
+        References
+        ----------
+        Koh & Liang, Understanding black-box predictions via influence functions, ICML 2017.
+        Pregibon, Logistic regression diagnostics, Annals of Statistics 9, 1981.
+        Rad & Maleki, A scalable estimate of the out-of-sample prediction error via approximate
+        leave-one-out cross-validation, JRSS B 82, 2020.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.preprocessing import scale
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> X = scale(X)
+        >>> clf = InfluenceLogisticRegression().fit(X[:400], y[:400])
+        >>> clf.influence(X[400:], y[400:]).shape
+        (169, 400)
+        """
+        check_choice("aggregate", aggregate, AGGREGATES)
+        test, deletion, linearised = self._question(
+            X_test, y_test, target, method, train_indices, curvature, damping, progress
+        )
+        if aggregate is None:
+            return attribution.influence_matrix(
+                deletion, test, linearised=linearised, progress=progress
+            )
+        return attribution.influence_aggregate(
+            deletion, test, aggregate, linearised=linearised, progress=progress
+        )
+
+    def most_influential(
+        self,
+        X_test,
+        y_test=None,
+        *,
+        k=10,
+        target="loss",
+        method="newton",
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Return the k most helpful and the k most harmful training rows of each test row.
+
+        A row is helpful if its removal makes the target worse: raises a loss, lowers a margin.
+        Targets that need no labels count up as better. The influence matrix is never held.
+
+        Parameters
+        ----------
+        X_test, y_test, target, method, train_indices, curvature, damping, progress
+            As in :meth:`influence`.
+        k : int, default=10
+            Rows of each kind, at most the number of training rows asked about.
+
+        Returns
+        -------
+        MostInfluential
+            `helpful_indices`, `helpful_values`, `harmful_indices`, `harmful_values`, each
+            (n_test, k), a class axis last where the target has one; `to_frame()`.
+
+        Raises
+        ------
+        ValueError, numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`; ValueError also for a `k` out of range.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.preprocessing import scale
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> X = scale(X)
+        >>> clf = InfluenceLogisticRegression().fit(X[:400], y[:400])
+        >>> clf.most_influential(X[400:402], y[400:402], k=3).helpful_indices.shape
+        (2, 3)
+        """
+        test, deletion, linearised = self._question(
+            X_test, y_test, target, method, train_indices, curvature, damping, progress
+        )
+        if (
+            isinstance(k, bool)
+            or not isinstance(k, int | np.integer)
+            or not 1 <= k <= len(deletion)
+        ):
+            raise ValueError(
+                f"k should be an integer from 1 to the {len(deletion)} training rows asked about; "
+                f"got {k!r} instead."
+            )
+        up_indices, up_values, down_indices, down_values = attribution.influence_topk(
+            deletion, test, int(k), linearised=linearised, progress=progress
+        )
+        if test.target.greater_is_better:
+            return MostInfluential(down_indices, down_values, up_indices, up_values)
+        return MostInfluential(up_indices, up_values, down_indices, down_values)
+
+    def self_influence(
+        self,
+        *,
+        target="loss",
+        method="newton",
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Change of each training row's own target on its removal.
+
+        Large values of the loss are the rows that the others do not expect: mislabelled ones come
+        first. The diagonal of `influence(X_train, y_train)` in O(n p^2).
+
+        Parameters
+        ----------
+        target, method, train_indices, curvature, damping, progress
+            As in :meth:`influence`.
+
+        Returns
+        -------
+        ndarray of shape (n_train,)
+            Or one entry for each of `train_indices`; a class axis last where the target has one.
+
+        Raises
+        ------
+        ValueError, numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.preprocessing import scale
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = InfluenceLogisticRegression().fit(scale(X), y)
+        >>> int(clf.self_influence().argmax())
+        213
+        """
+        explained, target, linearised = self._begin(target, method, damping)
+        objective, adapted = explained.objective, explained.adapted
+        deletion = self._delete(
+            explained, method, train_indices, curvature, damping, progress, own=True
+        )
+        y = objective.y if target.uses_encoded_labels else adapted.classes[objective.y.astype(int)]
+        test = TestSide(objective.design, y, objective.eta, target)
+        if len(deletion) < objective.n_rows or train_indices is not None:
+            test = test.take(deletion.rows)
+        return attribution.self_influence(deletion, test, linearised=linearised)
+
+    def parameter_influence(
+        self,
+        *,
+        method="newton",
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Change of the coefficients and intercepts when each training row is removed.
+
+        Parameters
+        ----------
+        method, train_indices, curvature, damping, progress
+            As in :meth:`influence`.
+
+        Returns
+        -------
+        ParameterInfluence
+            `coef` (n_train, *coef_.shape) and `intercept` (n_train, *intercept_.shape), after
+            removal minus before; `to_frame()`.
+
+        Raises
+        ------
+        ValueError, numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = InfluenceLogisticRegression().fit(X, y)
+        >>> clf.parameter_influence().coef.shape
+        (150, 3, 4)
+        """
+        explained, _, _ = self._begin("loss", method, damping)
+        deletion = self._delete(
+            explained, method, train_indices, curvature, damping, progress, own=True
+        )
+        objective = explained.objective
+        steps = np.empty((len(deletion), *objective.theta.shape))
+        for part in objective.design.blocks(n_columns=4 * objective.n_outputs):
+            part = slice(part.start, min(part.stop, len(deletion)))
+            if part.start < part.stop:
+                steps[part] = deletion.steps(part)
+        steps[deletion.undefined] = np.nan
+        return ParameterInfluence(*objective.design.unpack(steps))
+
+    def score_influence(
+        self,
+        X_test,
+        y_test,
+        *,
+        scoring="accuracy",
+        method="newton",
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Change of a scikit-learn score on the test set when each training row is removed.
+
+        The metric is evaluated at the predictions of every deleted model (for "first_order", at the
+        first-order predictor); accuracy, neg_log_loss, neg_brier_score and roc_auc in array
+        operations, any other by calling the scorer once a row.
+
+        Parameters
+        ----------
+        X_test, y_test
+            The test set.
+        scoring : str or callable, default="accuracy"
+            Name of a scorer, or a callable `scorer(estimator, X, y)` that reads the estimator's
+            predictions only.
+        method, train_indices, curvature, damping, progress
+            As in :meth:`influence`.
+
+        Returns
+        -------
+        ndarray of shape (n_train,)
+            Positive: the score is better without the row.
+
+        Raises
+        ------
+        ValueError, numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`, and whatever the scorer raises.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.preprocessing import scale
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> X = scale(X)
+        >>> clf = InfluenceLogisticRegression().fit(X[:400], y[:400])
+        >>> clf.score_influence(X[400:], y[400:], scoring="roc_auc").shape
+        (400,)
+        """
+        explained, _, _ = self._begin("loss", method, damping)
+        design, labels, encoded = self._test_rows(explained, X_test, y_test, required="scoring")
+        n_test = design.shape[0]
+        deletion = self._delete(
+            explained, method, train_indices, curvature, damping, progress, n_test=n_test
+        )
+        return attribution.score_influence(
+            deletion,
+            design,
+            labels,
+            encoded,
+            explained.adapted.classes,
+            scoring,
+            progress=progress,
+        )
+
+    def curvature(self):
+        """Say which representation of the Hessian serves this model, and why.
+
+        Returns
+        -------
+        CurvatureReport
+            The choice for the leverages of all training rows, its flops and memory beside those of
+            the alternatives, the condition of the factor, and how stationary the fit is.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> InfluenceLogisticRegression().fit(X, y).curvature().kind
+        'dense'
+        """
+        explained = self._explained()
+        objective = explained.objective
+        n_solves = objective.n_rows * objective.n_outputs
+        choice = choose(objective, n_solves)
+        made = self._with_curvature(explained, choice.kind, 0.0, n_solves).curvature
+        return CurvatureReport(
+            made.kind,
+            choice.reason,
+            objective.n_rows,
+            objective.n_parameters,
+            choice.flops,
+            choice.memory,
+            made.rcond,
+            made.residual,
+            objective.stationarity,
+        )

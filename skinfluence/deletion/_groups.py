@@ -1,0 +1,95 @@
+"""Theta without a group of rows."""
+
+import numpy as np
+
+from skinfluence._parallel import tracked
+from skinfluence.curvature import make_curvature
+from skinfluence.deletion._base import StoredSteps
+from skinfluence.optimum import polish
+from skinfluence.recession import has_optimum, is_unpenalised
+
+MAX_STEPS = 100
+
+
+class GroupDeletion(StoredSteps):
+    """theta_-S - theta for several sets S of rows, each left out together.
+
+    First order: H^-1 sum_S g_i z_i, the sum of the rows' own steps. Newton: the joint step
+    (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, by a k x k system with the full factor while the
+    group is small, by a factor of its own when it is large. Exact: Newton's method to the refit.
+
+    Attributes
+    ----------
+    groups : list of ndarray of int
+    """
+
+    def __init__(self, objective, curvature, method, groups, *, progress=None):
+        self.groups = groups
+        steps = np.zeros((len(groups), *objective.theta.shape))
+        undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
+        for position in tracked(range(len(groups)), progress):
+            if undefined[position]:
+                steps[position] = np.nan
+                continue
+            group = groups[position]
+            step = _one_step(objective, curvature, group, corrected=method != "first_order")
+            if method == "exact":
+                step = _refit(objective, group, step)
+            steps[position] = step
+        super().__init__(objective, np.arange(len(groups)), undefined, steps)
+
+    def own_change(self):
+        """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
+        change = np.full((self.objective.n_rows, self.objective.n_outputs), np.nan)
+        for position, group in enumerate(self.groups):
+            change[group] = self.objective.design.dense(group) @ self._steps[position].T
+        return change
+
+
+def without_group(objective, group):
+    """Return the objective without a group of rows, at the same parameter."""
+    delta = np.zeros(objective.n_rows)
+    delta[group] = -objective.sample_weight[group]
+    return objective.reweighted(delta)
+
+
+def _is_undefined(objective, group):
+    """Whether a class, or an unpenalised optimum, does not survive without the group."""
+    rest = without_group(objective, group)
+    if objective.loss.n_classes:
+        mass = np.bincount(
+            objective.y.astype(int), weights=rest.sample_weight, minlength=objective.loss.n_classes
+        )
+        if (mass == 0).any():
+            return True
+    return is_unpenalised(objective) and not has_optimum(rest)
+
+
+def _one_step(objective, curvature, group, *, corrected):
+    """First-order or joint Newton step of one group, (K, q)."""
+    design, K = objective.design, objective.n_outputs
+    total = design.take(group).transpose_matmul(objective.residuals[group]).T.reshape(-1, 1)
+    if not corrected:
+        return curvature.solve(total).reshape(objective.theta.shape)
+    if len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense":
+        rest = make_curvature(without_group(objective, group), "dense", curvature.damping)
+        return rest.solve(total).reshape(objective.theta.shape)
+    # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - L'A L)^-1 L' Z_S H^-1 b.
+    k = len(group)
+    roots = objective.weight_roots[group]
+    lifted = np.concatenate([design.outer(roots[:, :, m], group) for m in range(K)])  # (K k, P)
+    solved = curvature.solve(np.hstack([lifted.T, total]))
+    inner = np.eye(K * k) - lifted @ solved[:, :-1]
+    weight = np.linalg.solve(inner, lifted @ solved[:, -1])
+    return (solved[:, -1] + solved[:, :-1] @ weight).reshape(objective.theta.shape)
+
+
+def _refit(objective, group, step):
+    """Step to the optimum without the group; NaN where Newton does not converge."""
+    rest = without_group(objective, group)
+    moved = rest.at(rest.theta + step)
+    start = moved if np.isfinite(moved.eta).all() and moved.value <= rest.value else rest
+    optimum = polish(start, max_steps=MAX_STEPS)
+    if not optimum.converged and optimum.objective.stationarity > 1e-8:
+        return np.full(step.shape, np.nan)
+    return optimum.objective.theta - objective.theta

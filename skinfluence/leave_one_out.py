@@ -1,0 +1,211 @@
+"""Leave-one-out predictors of an objective, their error, and how they were found."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence._backend import apply_blocks
+from skinfluence._parallel import row_blocks
+from skinfluence.deletion import ChordNewton, Exact, GroupDeletion, OneStep
+from skinfluence.deletion.certificate import (
+    distance,
+    newton_remainder,
+    predictor_range,
+    row_reach,
+)
+
+# Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
+EXACT_FLOPS = 3e11
+# What an elementwise residual costs, in flops of a GEMM.
+RESIDUAL_FLOPS = 300.0
+# Flops that the second tier of the certificate may take.
+TIER_FLOPS = 2e10
+# Rows whose next step is computed to calibrate the error estimate of the others.
+CALIBRATION_ROWS = 16
+# "auto" refines the longest steps until no estimated error of a predictor is larger.
+PREDICTOR_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Leave-one-out predictors and what is known about them.
+
+    Attributes
+    ----------
+    eta : ndarray of shape (n, K)
+        Predictor of each row under the model without it; NaN where that does not exist.
+    leverage : ndarray of shape (n,)
+        Trace of W_i A_i; they add up to the effective number of parameters.
+    route : ndarray of str, shape (n,)
+        "exact", "refined", "newton", "first_order" or "undefined".
+    error_estimate, error_bound : ndarray of shape (n,)
+        Of the predictor (of its range over the outputs): estimated, and certified or inf.
+    """
+
+    eta: np.ndarray
+    leverage: np.ndarray
+    route: np.ndarray
+    error_estimate: np.ndarray
+    error_bound: np.ndarray
+
+
+def exact_flops(objective):
+    """Estimated cost of refits without every row, in flops."""
+    n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
+    width = min(P, n * K)
+    return 3.0 * n * (4.0 * n * width + RESIDUAL_FLOPS * n * K + 2.0 * width * width)
+
+
+def leave_one_out(objective, curvature, method, *, tolerance, progress=None):
+    """Return the LeftOut of every row by "auto", "exact", "newton" or "first_order"."""
+    if method == "exact" or (method == "auto" and exact_flops(objective) <= EXACT_FLOPS):
+        return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
+    one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
+    error = NewtonError(one_step)
+    newton = _assembled(one_step, one_step.own_change(), "newton", error.estimate(), error.bound())
+    if method == "newton":
+        return newton
+    if method == "first_order":
+        first = OneStep(objective, curvature, one_step.rows, corrected=False)
+        first.__dict__["leverage"] = one_step.leverage  # the same numbers: not computed twice
+        missing = predictor_range(one_step.own_change() - first.own_change())
+        estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
+        return _assembled(first, first.own_change(), "first_order", estimate, bound)
+    return _refined(objective, curvature, newton, tolerance, progress)
+
+
+def leave_group_out(objective, curvature, method, groups, *, progress=None):
+    """Return the LeftOut of every row when its whole group is left out; no certificate."""
+    deletion = GroupDeletion(
+        objective, curvature, "exact" if method == "auto" else method, groups, progress=progress
+    )
+    change = deletion.own_change()
+    route = np.full(objective.n_rows, "exact" if method == "auto" else method, dtype="<U11")
+    for position in np.flatnonzero(deletion.undefined):
+        route[groups[position]] = "undefined"
+    unknown = np.full(objective.n_rows, np.nan if method in ("newton", "first_order") else 0.0)
+    leverage = _trace(objective, curvature.leverage())
+    return LeftOut(
+        objective.eta + change, leverage, route, unknown, np.full(objective.n_rows, np.inf)
+    )
+
+
+def _trace(objective, leverage, rows=slice(None)):
+    """Trace of W_i A_i."""
+    return np.einsum("ikl,ilk->i", objective.weights[rows], leverage.quadratic)
+
+
+def _assembled(deletion, change, route, estimate, bound):
+    """LeftOut of a deletion's rows; rows of weight 0 are exact, undefined ones NaN."""
+    objective, rows = deletion.objective, deletion.rows
+    eta = objective.eta[rows] + change
+    routes = np.full(len(rows), route, dtype="<U11")
+    routes[objective.sample_weight[rows] == 0] = "exact"
+    estimate, bound = estimate.copy(), bound.copy()
+    estimate[objective.sample_weight[rows] == 0] = 0.0
+    bound[objective.sample_weight[rows] == 0] = 0.0
+    for array in (eta, estimate):
+        array[deletion.undefined] = np.nan
+    bound[deletion.undefined] = np.inf
+    routes[deletion.undefined] = "undefined"
+    leverage = _trace(objective, deletion.leverage, rows)
+    return LeftOut(eta, leverage, routes, estimate, bound)
+
+
+def _exact(objective, curvature, rows, tolerance, progress):
+    """LeftOut by refits."""
+    deletion = Exact(objective, curvature, rows, tolerance=tolerance, progress=progress)
+    left = _assembled(
+        deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
+    )
+    return LeftOut(left.eta, left.leverage, deletion.routes, left.error_estimate, left.error_bound)
+
+
+def _refined(objective, curvature, newton, tolerance, progress):
+    """Newton, with the rows of longest step refitted until the estimated rest is small."""
+    eta, route = newton.eta.copy(), newton.route.copy()
+    estimate, bound = newton.error_estimate.copy(), newton.error_bound.copy()
+    budget = EXACT_FLOPS / max(1.0, exact_flops(objective) / objective.n_rows)
+    order = np.argsort(-np.nan_to_num(np.minimum(estimate, bound), nan=-1.0), kind="stable")
+    limit = np.minimum(estimate, bound)[order]
+    wanted = order[limit > PREDICTOR_TOLERANCE][: max(1, int(budget))]
+    if len(wanted):
+        exact = _exact(objective, curvature, np.sort(wanted), tolerance, progress)
+        wanted = np.sort(wanted)
+        eta[wanted], estimate[wanted] = exact.eta, exact.error_estimate
+        bound[wanted] = exact.error_bound
+        route[wanted] = np.where(exact.route == "exact", "refined", exact.route)
+    return LeftOut(eta, newton.leverage, route, estimate, bound)
+
+
+class NewtonError:
+    """How far each Newton step of a OneStep deletion ends from its refit, at the row itself.
+
+    The bound is the certificate, first from norms alone for all rows, then from the row's own
+    predictor changes where that is inf and the budget allows. The estimate is the next chord step,
+    computed for a few rows, and for the others their norms times the largest ratio of the two.
+    """
+
+    def __init__(self, one_step):
+        self.one_step, self.objective = one_step, one_step.objective
+        leverage, multipliers = one_step.leverage, one_step.multipliers
+        residuals = self.objective.residuals[one_step.rows]
+        # s^2 = b' G^-1 b with b = g (x) z: g' (I - A W)^-1 A g.
+        moved = apply_blocks(leverage.quadratic, multipliers)
+        self.length = np.sqrt(np.maximum(np.einsum("ik,ik->i", residuals, moved), 0.0))
+        # z' G^-1 z as a range: what the norm is worth at the row itself.
+        spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
+        reach = row_reach(leverage.quadratic)
+        self.own_reach = reach * self.spread
+        live = reach * (self.objective.sample_weight[one_step.rows] > 0)
+        first = int(np.argmax(live))
+        second = float(np.max(np.delete(live, first), initial=0.0))
+        self.largest = np.where(one_step.rows == one_step.rows[first], second, live[first])
+        step_norm = np.sqrt(np.maximum(np.einsum("ik,ik->i", multipliers, moved), 0.0))
+        M = self.objective.loss.self_concordance
+        self.kappa = M * self.largest * step_norm if np.isfinite(M) else np.full(len(reach), np.inf)
+
+    def bound(self):
+        """Certified error of each row's own predictor, inf where there is none."""
+        M = self.objective.loss.self_concordance
+        nu = newton_remainder(self.kappa, self.length)
+        E = distance(nu, self.kappa, self.largest * self.spread, M)
+        bound = self.own_reach * E
+        n, P = self.objective.n_rows, self.objective.n_parameters
+        rows = np.flatnonzero(~np.isfinite(bound) & ~self.one_step.undefined)
+        rows = rows[: int(TIER_FLOPS / (4.0 * n * P))]
+        for part in row_blocks(len(rows), 8 * 3 * n * self.objective.n_outputs, at_most=256):
+            bound[rows[part]] = self.own_reach[rows[part]] * self._second_tier(rows[part])
+        return bound
+
+    def _second_tier(self, rows):
+        """E with the largest predictor change of the others computed instead of bounded."""
+        M = self.objective.loss.self_concordance
+        steps = self.one_step.steps_of(rows)
+        change = np.stack(
+            [self.objective.design @ steps[:, k].T for k in range(steps.shape[1])], axis=-1
+        )
+        distance_moved = predictor_range(change)  # (n, b)
+        distance_moved[self.one_step.rows[rows], np.arange(len(rows))] = 0.0
+        kappa = M * distance_moved.max(axis=0)
+        nu = newton_remainder(kappa, self.length[rows])
+        return distance(nu, kappa, (self.largest * self.spread)[rows], M)
+
+    def estimate(self):
+        """Estimated error of each row's own predictor."""
+        proxy = self.kappa * self.length * self.own_reach
+        if not np.isfinite(proxy).any():
+            return np.full(len(proxy), np.nan)
+        ready = np.flatnonzero(~self.one_step.undefined & np.isfinite(proxy) & (proxy > 0))
+        if not len(ready):
+            return np.zeros(len(proxy))
+        order = ready[np.argsort(-proxy[ready], kind="stable")]
+        n_top = min(len(order), CALIBRATION_ROWS // 2)
+        spread = np.linspace(n_top, len(order) - 1, CALIBRATION_ROWS - n_top).astype(int)
+        sample = np.unique(np.concatenate([order[:n_top], order[np.clip(spread, 0, None)]]))
+        chord = ChordNewton(self.one_step, 0.0)
+        size = chord.next_change(sample)
+        estimate = proxy * np.max(size / proxy[sample])
+        estimate[sample] = size
+        return estimate
