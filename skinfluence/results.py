@@ -83,6 +83,8 @@ def _named(indices, labels):
             "train_labels should have shape (n_train,), one label a training row; "
             f"got {labels.shape}."
         )
+    if (indices >= 0).all():
+        return labels[indices]
     return np.where(indices >= 0, labels.astype(object)[indices], None)
 
 

@@ -5,6 +5,9 @@ import numpy as np
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence.curvature._base import Curvature
 
+# One minus a leverage below this has lost half of its digits in 1 - W a: it is computed again.
+CLOSE = 1e-8
+
 
 class DenseCurvature(Curvature):
     """H = R'R: n q^2 K (K + 1) / 2 flops for the weighted Gram, (K q)^3 / 3 for the factor."""
@@ -41,6 +44,29 @@ class DenseCurvature(Curvature):
         if K == 1:
             return design.row_norms(inverse)[:, None, None]
         return design.block_quadratic(inverse @ inverse.T, K)
+
+    def leverage(self, rows=None):
+        """Leverage blocks of own rows; those close to 1 from the curvature without the row."""
+        leverage = super().leverage(rows)
+        index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
+        spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        for position in np.flatnonzero(spare < CLOSE):
+            self._refine(leverage, position, index[position])
+        return leverage
+
+    def _refine(self, leverage, position, row):
+        """With a = z'H_-i^-1 z: one minus = (I + L'a L)^-1, and the quadratic is a - a L(..)L'a."""
+        objective = self.objective
+        try:
+            rest = DenseCurvature(objective.without(row), self.damping)
+        except np.linalg.LinAlgError:  # the row alone spans a direction: its leverage is 1
+            leverage.one_minus[position] = 0.0
+            return
+        a = rest.row_quadratic(objective.design.take(np.array([row])))[0]
+        L = objective.weight_roots[row]
+        leverage.one_minus[position] = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
+        aL = a @ L
+        leverage.quadratic[position] = a - aL @ leverage.one_minus[position] @ aL.T
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; a slice of everything copies nothing."""

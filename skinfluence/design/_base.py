@@ -15,9 +15,8 @@ class Design(ABC):
     - The intercept, where there is one, is the last column. Nobody else knows.
     - Parameters are theta (K, q), one row an output; flattened they are class by class, so that the
       Hessian (Kq, Kq) has q x q blocks.
-    - `rows` is a slice or an index array. Everything returned is a dense float64 array: float32
-    data
-      are upcast block by block and stay float32 where they lie.
+    - `rows` is a slice or an index array. Everything returned is a dense float64 array:
+      float32 data are upcast block by block and stay float32 where they lie.
 
     Parameters
     ----------

@@ -32,8 +32,8 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
     negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never
     return); arrays of other libraries than NumPy are not passed through; the training data are kept
-    by reference, and pickles carry them. For ``l1_ratio > 0`` the fit is scikit-learn's, unpolished,
-    and the influence methods are not yet available.
+    by reference, and pickles carry them. For ``l1_ratio > 0`` the fit is scikit-learn's,
+    unpolished, and the influence methods are not yet available.
 
     Attributes
     ----------
