@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence._parallel import cache_blocks, row_blocks, tracked
+from skinfluence._parallel import Threads, cache_blocks, row_blocks, tracked
 from skinfluence.attribution._topk import RunningTopK
 from skinfluence.deletion.targets import Target
 from skinfluence.design import Design
@@ -65,7 +65,7 @@ def _directions(deletion, test):
     return np.concatenate(parts).reshape(outputs * len(test), K, -1)
 
 
-def _moved(deletion, test):
+def _moved(deletion, test, threads):
     """Return a function of a slice: the target at the moved predictors minus before, (O, m, b)."""
     objective, target = deletion.objective, test.target
     change = deletion.on(test.design)
@@ -74,32 +74,55 @@ def _moved(deletion, test):
     # A target with one output a class has it last; everything here has it first.
     before = np.moveaxis(before, -1, 0) if target.n_outputs > 1 else before[None]
 
-    def block(part):
+    def read(part, out=None):
         delta = change(part)
-        result = np.empty((target.n_outputs, *delta.shape[1:]))
-        for rows in cache_blocks(len(test), delta.shape[0] * delta.shape[2]):
+        result = np.empty((target.n_outputs, *delta.shape[1:])) if out is None else out[None]
+
+        def evaluate(rows):
             moved = delta[:, rows]
             moved += eta[:, rows, None]
             y = None if test.y is None else test.y[rows, None]
             value = target.value(y, _native(moved, objective))
             value = np.moveaxis(value, -1, 0) if target.n_outputs > 1 else value[None]
             np.subtract(value, before[:, rows, None], out=result[:, rows])
+
+        if target.uses_encoded_labels:
+            threads.each(evaluate, cache_blocks(len(test), delta.shape[0] * delta.shape[2]))
+        else:  # a caller's function sees all rows at once, and one thread
+            evaluate(slice(0, len(test)))
         return result
 
-    return block
+    return read
 
 
-def _blocks(deletion, test, *, linearised, progress=None):
-    """Yield (test rows, deletions, influence (O, m_b, b)), undefined deletions NaN."""
+def _linear(deletion, test):
+    """Return a function of a slice: the target's gradient along the step, (O, m, b)."""
+    outputs = test.target.n_outputs
+    along = deletion.along(_directions(deletion, test))
+
+    def read(part, out=None):
+        if out is not None:
+            return along(part, out)[None]
+        return along(part).reshape(outputs, len(test), -1)
+
+    return read
+
+
+def _blocks(deletion, test, *, linearised, progress=None, into=None):
+    """Yield (test rows, deletions, influence (O, m_b, b)), undefined deletions NaN.
+
+    Blocks of a target with one output are written into the array `into` (m, r), if there is one.
+    """
     objective, outputs = deletion.objective, test.target.n_outputs
     wide = max(objective.n_outputs, outputs)
     test_blocks = row_blocks(len(test), 4 * 8 * wide * objective.n_parameters)
     parts = row_blocks(len(deletion), 8 * 4 * wide * _length(test_blocks), at_most=BLOCK_DELETIONS)
     total = len(test_blocks) * len(parts)
-    for test_rows, part, read in tracked(
-        _pairs(deletion, test, test_blocks, parts, linearised), progress, total=total
-    ):
-        yield test_rows, part, deletion.poison(read(part), part)
+    with Threads() as threads:
+        pairs = _pairs(deletion, test, test_blocks, parts, linearised, threads)
+        for test_rows, part, read in tracked(pairs, progress, total=total):
+            out = None if into is None else into[test_rows, part]
+            yield test_rows, part, deletion.poison(read(part, out), part)
 
 
 def _length(blocks):
@@ -107,27 +130,28 @@ def _length(blocks):
     return blocks[0].stop - blocks[0].start if blocks else 1
 
 
-def _pairs(deletion, test, test_blocks, parts, linearised):
+def _pairs(deletion, test, test_blocks, parts, linearised, threads):
     """Yield each pair of blocks with the function that reads it, prepared once a test block."""
     for test_rows in test_blocks:
         some = test if len(test_blocks) == 1 else test.take(test_rows)
-        if linearised:
-            shape = (test.target.n_outputs, len(some), -1)
-            along = deletion.along(_directions(deletion, some))
-            read = lambda part, along=along, shape=shape: along(part).reshape(shape)  # noqa: E731
-        else:
-            read = _moved(deletion, some)
+        read = _linear(deletion, some) if linearised else _moved(deletion, some, threads)
         for part in parts:
             yield test_rows, part, read
 
 
 def influence_matrix(deletion, test, *, linearised, progress=None):
     """Influence (m, r), or (m, r, O) where the target has several outputs."""
-    outputs = test.target.n_outputs
-    result = np.empty((len(test), len(deletion), outputs))
-    for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
+    outputs, shape = test.target.n_outputs, (len(test), len(deletion))
+    options = {"linearised": linearised, "progress": progress}
+    if outputs == 1:
+        result = np.empty(shape)
+        for _ in _blocks(deletion, test, into=result, **options):
+            pass
+        return result
+    result = np.empty((*shape, outputs))
+    for test_rows, part, block in _blocks(deletion, test, **options):
         result[test_rows, part] = np.moveaxis(block, 0, -1)
-    return result if outputs > 1 else result[:, :, 0]
+    return result
 
 
 def influence_aggregate(deletion, test, how, *, linearised, progress=None):

@@ -32,6 +32,11 @@ class DenseCurvature(Curvature):
         """H^-1 V by two triangular solves."""
         return cholesky_solve(self.factor, V)
 
+    def inverse(self):
+        """H^-1 itself, (K q, K q)."""
+        inverse = inverse_factor(self.factor)
+        return inverse @ inverse.T
+
     def inverse_diagonal(self):
         """Row norms of R^-1."""
         inverse = inverse_factor(self.factor)
@@ -39,11 +44,10 @@ class DenseCurvature(Curvature):
 
     def row_quadratic(self, design):
         """From R^-1 for one output (a sum of squares), from the blocks of H^-1 for several."""
-        inverse = inverse_factor(self.factor)
         K = self.objective.n_outputs
         if K == 1:
-            return design.row_norms(inverse)[:, None, None]
-        return design.block_quadratic(inverse @ inverse.T, K)
+            return design.row_norms(inverse_factor(self.factor))[:, None, None]
+        return design.block_quadratic(self.inverse(), K)
 
     def leverage(self, rows=None):
         """Leverage blocks of own rows; those close to 1 from the curvature without the row."""

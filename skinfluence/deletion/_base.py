@@ -74,7 +74,11 @@ class StoredSteps(Deletion):
     def along(self, directions):
         """Inner products with directions (m, K, q), as a function of a slice: (m, b)."""
         flat = directions.reshape(len(directions), -1)
-        return lambda part: flat @ self.steps(part).reshape(-1, flat.shape[1]).T
+
+        def change(part, out=None):
+            return np.matmul(flat, self.steps(part).reshape(-1, flat.shape[1]).T, out=out)
+
+        return change
 
     def on(self, design):
         """One GEMM with the steps."""

@@ -35,8 +35,8 @@ class Design(ABC):
     # -- what a storage has to say -----------------------------------------------------------------
 
     @abstractmethod
-    def _times(self, V):
-        """X @ V for V (p, m)."""
+    def _times(self, V, out=None):
+        """X @ V for V (p, m), into `out` where one is given."""
 
     @abstractmethod
     def _transpose_times(self, U):
@@ -86,7 +86,11 @@ class Design(ABC):
         V = np.asarray(V, dtype=np.float64)
         if V.ndim == 1:
             return (self @ V[:, None])[:, 0]
-        product = self._times(V[: self.n_features])
+        return self.matmul(V)
+
+    def matmul(self, V, out=None):
+        """Z @ V for V (q, m), into `out` where given: a fresh page costs more than a flop."""
+        product = self._times(V[: self.n_features], out)
         if self.fit_intercept:
             product += V[-1]
         return product

@@ -15,9 +15,13 @@ class CSRDesign(Design):
         # the two of SciPy's. The arrays behind it are shared, not copied.
         super().__init__(scipy.sparse.csr_array(X), fit_intercept)
 
-    def _times(self, V):
-        """X @ V."""
-        return np.asarray(self.X @ V, dtype=np.float64)
+    def _times(self, V, out=None):
+        """X @ V; SciPy has no product into an array."""
+        product = np.asarray(self.X @ V, dtype=np.float64)
+        if out is None:
+            return product
+        out[...] = product
+        return out
 
     def _transpose_times(self, U):
         """X.T @ U."""

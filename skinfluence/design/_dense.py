@@ -25,11 +25,11 @@ class DenseDesign(Design):
         for rows in row_blocks(self.shape[0], 8 * self.shape[1], at_most=BLOCK_ROWS):
             yield rows, np.asarray(self.X[rows], dtype=np.float64)
 
-    def _times(self, V):
+    def _times(self, V, out=None):
         """X @ V, block by block where X must be upcast."""
         if self.X.dtype == np.float64:
-            return self.X @ V
-        product = np.empty((self.shape[0], V.shape[1]))
+            return np.matmul(self.X, V, out=out)
+        product = np.empty((self.shape[0], V.shape[1])) if out is None else out
         for rows, block in self._blocks():
             np.matmul(block, V, out=product[rows])
         return product

@@ -13,7 +13,8 @@ def make_target(function, *, gradient=None, greater_is_better=False):
     function : callable
         `function(y_true, decision) -> (n_test,)`, with the labels as passed to the influence method
         and `decision` what `decision_function` returns: (n_test,) for two classes, else
-        (n_test, n_classes). It is called once for each deleted training row.
+        (n_test, n_classes). It is called once for each deleted training row, and must treat test
+        rows independently: it may be given a part of them.
     gradient : callable, optional
         `gradient(y_true, decision)`, the derivative in `decision`, of its shape. Without it
         `method="first_order"` uses central differences.
