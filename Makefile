@@ -14,7 +14,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 WORKERS ?= 2
 PYTEST := -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-SPHINX := -m sphinx -W --keep-going -b html doc doc/_build/html
+SPHINX := -m sphinx -q -W --keep-going -b html doc doc/_build/html
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,11 +36,13 @@ test-floor: $(FLOOR)/.installed-test  ## The same with the oldest supported scik
 coverage: $(VENV)/.installed-test  ## The suite with branch coverage
 	$(ONE_THREAD) $(BIN)/python $(PYTEST) --cov --cov-report=term
 
-lint: $(VENV)/.installed-dev  ## Style, format, docstrings, types of the public face
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/numpydoc lint $$(find skinfluence -name '*.py' | sort)
-	$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
+lint: $(VENV)/.installed-dev  ## Style, format, docstrings, types: all of them, whatever is found
+	@echo ruff, numpydoc, pyrefly; status=0; PATH="$(CURDIR)/$(BIN):$$PATH"; \
+	ruff check || status=1; \
+	ruff format --check || status=1; \
+	numpydoc lint $$(find skinfluence -name '*.py' | sort) || status=1; \
+	pyrefly check --python-interpreter-path $(BIN)/python || status=1; \
+	exit $$status
 
 format: $(VENV)/.installed-dev  ## Repair what ruff can repair
 	$(BIN)/ruff check --fix
@@ -48,6 +50,7 @@ format: $(VENV)/.installed-dev  ## Repair what ruff can repair
 
 docs: $(VENV)/.installed-doc  ## Build doc/_build/html; gallery pages that take long are not run
 	$(BIN)/python $(SPHINX)
+	@echo "doc/_build/html/index.html"
 
 docs-full: $(VENV)/.installed-doc  ## The same with every gallery page run
 	SKINFLUENCE_DOCS_FULL=1 $(BIN)/python $(SPHINX)
@@ -60,7 +63,7 @@ clean:  ## Remove environments, builds and caches
 	rm -rf doc/_build doc/api doc/auto_examples doc/sg_execution_times.rst
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# -- environments: made once, installed again only when the metadata change ---------------------------
+# -- environments: made once, installed again only when the metadata change ------------------------
 
 $(VENV)/bin/python $(FLOOR)/bin/python:
 	$(PYTHON) -m venv $(@:/bin/python=)

@@ -1,5 +1,6 @@
 """Row blocks, threads and progress: the door to joblib and threadpoolctl."""
 
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 from sklearn import get_config
@@ -18,8 +19,8 @@ def row_blocks(n_rows, bytes_per_row, *, at_most=None):
 
 
 def cache_blocks(n_rows, elements_per_row):
-    """Cut range(n_rows) into slices whose elementwise temporaries stay in cache."""
-    size = max(1, CACHE_ELEMENTS // max(1, elements_per_row))
+    """Cut range(n_rows) into slices whose elementwise temporaries stay in cache; 0: one slice."""
+    size = max(1, CACHE_ELEMENTS // elements_per_row) if elements_per_row else max(1, n_rows)
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
@@ -43,33 +44,24 @@ def n_threads():
     return max(1, min(counts, default=1))
 
 
-class Threads:
-    """A few threads for elementwise NumPy work, as many as BLAS has; a context manager.
+def map_ordered(function, blocks, *, threaded=True):
+    """Yield `function(block)` for every block, in order, computed in as many threads as BLAS has.
 
-    Ufuncs run on one core and release the GIL; between two GEMMs the other cores would idle. A pool
-    that lives as long as the computation costs microseconds a task, joblib's milliseconds.
+    Each thread does its products on one core and its elementwise work right after: with products on
+    all cores and elementwise work between them, the waiting threads of BLAS spin on the cores that
+    the elementwise work wants. A pool of its own costs microseconds a task, joblib's milliseconds.
     """
+    n = n_threads() if threaded and len(blocks) > 1 else 1
+    if n == 1:
+        yield from map(function, blocks)
+        return
+    from threadpoolctl import threadpool_limits
 
-    def __enter__(self):
-        """Start as many threads as BLAS has, none if that is one."""
-        self.n = n_threads()
-        self._pool = ThreadPoolExecutor(self.n) if self.n > 1 else None
-        return self
-
-    def __exit__(self, *_):
-        """Wait for them."""
-        if self._pool is not None:
-            self._pool.shutdown()
-
-    def each(self, function, blocks):
-        """Call `function(block)` for every block; the first exception is raised."""
-        if self._pool is None or len(blocks) < 2:
-            for block in blocks:
-                function(block)
-            return
-
-        def share(first):
-            for block in blocks[first :: self.n]:
-                function(block)
-
-        list(self._pool.map(share, range(self.n)))
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
+        pending = deque()
+        for block in blocks:
+            pending.append(pool.submit(function, block))
+            if len(pending) > n:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

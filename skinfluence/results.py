@@ -94,8 +94,8 @@ class ParameterInfluence:
 
     Attributes
     ----------
-    coef : ndarray of shape (n_train, *coef_.shape)
-    intercept : ndarray of shape (n_train, *intercept_.shape)
+    coef : ndarray of shape ``(n_train, *coef_.shape)``
+    intercept : ndarray of shape ``(n_train, *intercept_.shape)``
     """
 
     coef: np.ndarray

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence._parallel import Threads, cache_blocks, row_blocks, tracked
+from skinfluence._parallel import cache_blocks, map_ordered, row_blocks, tracked
 from skinfluence.attribution._topk import RunningTopK
 from skinfluence.deletion.targets import Target
 from skinfluence.design import Design
@@ -65,7 +65,7 @@ def _directions(deletion, test):
     return np.concatenate(parts).reshape(outputs * len(test), K, -1)
 
 
-def _moved(deletion, test, threads):
+def _moved(deletion, test):
     """Return a function of a slice: the target at the moved predictors minus before, (O, m, b)."""
     objective, target = deletion.objective, test.target
     change = deletion.on(test.design)
@@ -77,19 +77,15 @@ def _moved(deletion, test, threads):
     def read(part, out=None):
         delta = change(part)
         result = np.empty((target.n_outputs, *delta.shape[1:])) if out is None else out[None]
-
-        def evaluate(rows):
+        # A caller's function sees all rows at once.
+        width = delta.shape[0] * delta.shape[2] if target.uses_encoded_labels else 0
+        for rows in cache_blocks(len(test), width):
             moved = delta[:, rows]
             moved += eta[:, rows, None]
             y = None if test.y is None else test.y[rows, None]
             value = target.value(y, _native(moved, objective))
             value = np.moveaxis(value, -1, 0) if target.n_outputs > 1 else value[None]
             np.subtract(value, before[:, rows, None], out=result[:, rows])
-
-        if target.uses_encoded_labels:
-            threads.each(evaluate, cache_blocks(len(test), delta.shape[0] * delta.shape[2]))
-        else:  # a caller's function sees all rows at once, and one thread
-            evaluate(slice(0, len(test)))
         return result
 
     return read
@@ -118,25 +114,28 @@ def _blocks(deletion, test, *, linearised, progress=None, into=None):
     test_blocks = row_blocks(len(test), 4 * 8 * wide * objective.n_parameters)
     parts = row_blocks(len(deletion), 8 * 4 * wide * _length(test_blocks), at_most=BLOCK_DELETIONS)
     total = len(test_blocks) * len(parts)
-    with Threads() as threads:
-        pairs = _pairs(deletion, test, test_blocks, parts, linearised, threads)
-        for test_rows, part, read in tracked(pairs, progress, total=total):
+    blocks = _read_all(deletion, test, test_blocks, parts, linearised, into)
+    yield from tracked(blocks, progress, total=total)
+
+
+def _read_all(deletion, test, test_blocks, parts, linearised, into):
+    """Yield what `_blocks` says, with the solves of a block of test rows done once."""
+    for test_rows in test_blocks:
+        some = test if len(test_blocks) == 1 else test.take(test_rows)
+        read = (_linear if linearised else _moved)(deletion, some)
+
+        def block(part, read=read, test_rows=test_rows):
             out = None if into is None else into[test_rows, part]
-            yield test_rows, part, deletion.poison(read(part, out), part)
+            return test_rows, part, deletion.poison(read(part, out), part)
+
+        # A caller's function need not be safe in threads, and a linear target is all product.
+        threaded = test.target.uses_encoded_labels and not linearised
+        yield from map_ordered(block, parts, threaded=threaded)
 
 
 def _length(blocks):
     """Rows of the longest block."""
     return blocks[0].stop - blocks[0].start if blocks else 1
-
-
-def _pairs(deletion, test, test_blocks, parts, linearised, threads):
-    """Yield each pair of blocks with the function that reads it, prepared once a test block."""
-    for test_rows in test_blocks:
-        some = test if len(test_blocks) == 1 else test.take(test_rows)
-        read = _linear(deletion, some) if linearised else _moved(deletion, some, threads)
-        for part in parts:
-            yield test_rows, part, read
 
 
 def influence_matrix(deletion, test, *, linearised, progress=None):

@@ -31,11 +31,12 @@ class AttributionMixin(QuestionMixin):
     ):
         """Change of a target at each test row if a training row were removed.
 
-        The entry of test row t and training row i is f(y_t, eta_t(theta_-i)) - f(y_t,
-        eta_t(theta)), with theta_-i the optimum without row i, by one of
+        The entry of test row t and training row i is
+        ``f(y_t, eta_t(theta_-i)) - f(y_t, eta_t(theta))``, with ``theta_-i`` the optimum without
+        row i, by one of
 
         - "first_order": the influence function, f linearised (Koh & Liang 2017);
-        - "newton": f at the Newton step, theta_-i ~ theta + (H - W_i z_i z_i')^-1 g_i z_i;
+        - "newton": f at the Newton step, ``theta_-i ~ theta + (H - W_i z_i z_i')^-1 g_i z_i``;
         - "exact": f at the refit itself, solved to the accuracy of the fit.
 
         Parameters
@@ -246,8 +247,8 @@ class AttributionMixin(QuestionMixin):
         Returns
         -------
         ParameterInfluence
-            `coef` (n_train, *coef_.shape) and `intercept` (n_train, *intercept_.shape), after
-            removal minus before; `to_frame()`.
+            `coef` ``(n_train, *coef_.shape)`` and `intercept` ``(n_train, *intercept_.shape)``,
+            after removal minus before; `to_frame()`.
 
         Raises
         ------

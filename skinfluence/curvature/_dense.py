@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
+from skinfluence._backend import cholesky, inverse_factor, reciprocal_condition
 from skinfluence.curvature._base import Curvature
 
 # One minus a leverage below this has lost half of its digits in 1 - W a: it is computed again.
@@ -27,26 +27,25 @@ class DenseCurvature(Curvature):
         # Below this the factor has no correct digit left in its worst direction.
         if self.factor is None or self.rcond < len(H) * np.finfo(float).eps:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
+        self.inverse_factor = inverse_factor(self.factor)
 
     def solve(self, V):
-        """H^-1 V by two triangular solves."""
-        return cholesky_solve(self.factor, V)
+        """H^-1 V = T (T' V) with T = R^-1: products, at the speed of BLAS on every size."""
+        return self.inverse_factor @ (self.inverse_factor.T @ V)
 
     def inverse(self):
         """H^-1 itself, (K q, K q)."""
-        inverse = inverse_factor(self.factor)
-        return inverse @ inverse.T
+        return self.inverse_factor @ self.inverse_factor.T
 
     def inverse_diagonal(self):
         """Row norms of R^-1."""
-        inverse = inverse_factor(self.factor)
-        return np.einsum("ij,ij->i", inverse, inverse)
+        return np.einsum("ij,ij->i", self.inverse_factor, self.inverse_factor)
 
     def row_quadratic(self, design):
         """From R^-1 for one output (a sum of squares), from the blocks of H^-1 for several."""
         K = self.objective.n_outputs
         if K == 1:
-            return design.row_norms(inverse_factor(self.factor))[:, None, None]
+            return design.row_norms(self.inverse_factor)[:, None, None]
         return design.block_quadratic(self.inverse(), K)
 
     def leverage(self, rows=None):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skinfluence._parallel import Threads, tracked
+from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._chord import ChordNewton
@@ -48,15 +48,15 @@ class Exact(StoredSteps):
         self.own_error = np.zeros(len(rows))
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
         stray = []
-        with Threads() as threads:
-            for part in tracked(chord.blocks(), progress):
-                result = chord.run(part, threads)
-                settled = result.converged
-                self._steps[part][settled] = result.steps[settled]
-                self.bound[part] = np.where(settled, result.bound, np.inf)
-                self.own_error[part] = result.own_error
-                open_rows = ~settled & ~self.undefined[part]
-                stray += [(part.start + i, result.steps[i]) for i in np.flatnonzero(open_rows)]
+        parts = chord.blocks()
+        results = tracked(map_ordered(chord.run, parts), progress, total=len(parts))
+        for part, result in zip(parts, results, strict=True):
+            settled = result.converged
+            self._steps[part][settled] = result.steps[settled]
+            self.bound[part] = np.where(settled, result.bound, np.inf)
+            self.own_error[part] = result.own_error
+            open_rows = ~settled & ~self.undefined[part]
+            stray += [(part.start + i, result.steps[i]) for i in np.flatnonzero(open_rows)]
         self._refine(working, stray)
 
     @property

@@ -12,7 +12,7 @@ from skinfluence.design._base import Design
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
 
-# Below this width the K(K+1)/2 small dsyrk calls of a class-block Gram run far under the speed of
+# Below this width the K(K+1)/2 small syrk calls of a class-block Gram run far under the speed of
 # one wide GEMM that does twice their flops (65 columns, 10 classes: 53 ms against 25 ms).
 NARROW = 192
 
@@ -71,9 +71,9 @@ class DenseDesign(Design):
         return out
 
     def _gram(self, w):
-        """Z' diag(w) Z by dsyrk on sqrt|w|-scaled blocks, the two signs apart."""
+        """Z' diag(w) Z by syrk on sqrt|w|-scaled blocks, the two signs apart."""
         q = self.shape[1]
-        G = np.zeros((q, q), order="F")
+        G = np.zeros((q, q))
         buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
         root, negative = np.sqrt(np.abs(w)), w < 0
         for rows, block in self._blocks():
@@ -85,7 +85,7 @@ class DenseDesign(Design):
             else:
                 add_gram(G, Z[~negative[rows]])
                 add_gram(G, Z[negative[rows]], sign=-1.0)
-        return symmetrise(G)
+        return G
 
     def sandwich(self, W):
         """Class blocks by panels: Z' [W_kk Z, W_k,k+1 Z, ...] is one GEMM a class."""

@@ -47,7 +47,7 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
         Iterations of scikit-learn's solver.
     n_features_in_ : int
         Number of features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where X had names.
 
     See Also

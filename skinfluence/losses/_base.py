@@ -31,6 +31,8 @@ class Loss(ABC):
         Number of classes y encodes; 0 for a regression loss.
     gauge : ndarray of shape (K,) or None
         A unit direction of `eta` in which the loss is constant, if it has one.
+    series_radius : float
+        Distance of every eta to the nearest pole of the gradient in the complex plane.
     self_concordance : float
         The constant M with |l'''| <= M l'' (range of the direction for vector losses); inf if none.
     """
@@ -40,6 +42,7 @@ class Loss(ABC):
     is_scalar = True
     n_classes = 0
     gauge = None
+    series_radius = 0.0
     self_concordance = np.inf
 
     @abstractmethod
@@ -57,6 +60,13 @@ class Loss(ABC):
     @abstractmethod
     def third(self, y, eta):
         """Third derivative in eta."""
+
+    def gradient_series(self, y, eta, order):
+        """Taylor coefficients c_1 ... c_order of the gradient around eta; None if not offered.
+
+        gradient(eta + u) = gradient(eta) + sum_k c_k u^k for |u| < `series_radius`.
+        """
+        return None
 
     @abstractmethod
     def recession(self, y):

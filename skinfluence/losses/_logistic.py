@@ -30,6 +30,7 @@ class BinaryLogLoss(Loss):
 
     name = "log_loss"
     n_classes = 2
+    series_radius = np.pi
     self_concordance = 1.0
 
     def value(self, y, eta):
@@ -49,6 +50,17 @@ class BinaryLogLoss(Loss):
         """P(1) P(0) (P(0) - P(1))."""
         p, q = expit(eta), expit(-eta)
         return p * q * (q - p)
+
+    def gradient_series(self, y, eta, order):
+        """From f' = f - f^2, which makes (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
+        c = [expit(eta)]
+        # The first is p - p^2 = p q; c_0 (1 - 2 c_0) is q - p times what follows.
+        tilt = expit(-eta) - c[0]
+        c.append(c[0] * expit(-eta))
+        for k in range(1, order):
+            inner = sum(c[j] * c[k - j] for j in range(1, k))
+            c.append((tilt * c[k] - inner) / (k + 1))
+        return c[1:]
 
     def recession(self, y):
         """One normal a row: the sign of its label."""

@@ -1,0 +1,77 @@
+"""Settings of the documentation: make docs, or make docs-full to run every gallery page."""
+
+import os
+import warnings
+
+import skinfluence
+
+project = "skinfluence"
+author = "The skinfluence developers"
+copyright = "2026, The skinfluence developers"
+version = release = skinfluence.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates", "examples/**"]
+templates_path = ["_templates"]
+default_role = "literal"
+nitpicky = False
+
+# -- the API pages ---------------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_default_options = {"members": True, "inherited-members": True}
+numpydoc_show_class_members = False
+add_module_names = False
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out what a class has from scikit-learn: its pages say it better."""
+    if what != "class" or skip:
+        return skip
+    # A bound or wrapped method knows its module; what knows none (attributes) is described above.
+    return not str(getattr(obj, "__module__", "")).startswith("skinfluence")
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("autodoc-skip-member", skip_member)
+
+
+# -- the gallery -----------------------------------------------------------------------------------
+
+# Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`.
+run_all = os.environ.get("SKINFLUENCE_DOCS_FULL") == "1"
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"plot_" if run_all else r"plot_(?!slow_)",
+    "within_subsection_order": "FileNameSortKey",
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "abort_on_example_error": True,
+    "doc_module": ("skinfluence",),
+    "backreferences_dir": None,
+}
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+
+# -- HTML ------------------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skinfluence {release}"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_nav_level": 1,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_show_sourcelink = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
