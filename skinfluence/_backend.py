@@ -23,19 +23,6 @@ def add_gram(G, B, sign=1.0):
             G -= product
 
 
-def symmetrise(G):
-    """Copy the upper triangle of G onto the lower one, in place, and return G."""
-    # By column panels: indexing with a whole triangle would build two index arrays as large as G.
-    size, step = G.shape[0], 512
-    for start in range(0, size, step):
-        stop = min(start + step, size)
-        square = G[start:stop, start:stop]
-        lower = np.tril_indices(stop - start, -1)
-        square[lower] = square.T[lower]
-        G[stop:, start:stop] = G[start:stop, stop:].T
-    return G
-
-
 def cholesky(H):
     """Return the upper factor R with H = R'R, or None where H is not positive definite."""
     try:

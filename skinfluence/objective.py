@@ -89,13 +89,21 @@ class Objective:
     @cached_property
     def weight_roots(self):
         """L with W = L L', (n, K, K); raises where a row's curvature is negative."""
-        W = self.weights
-        if self.n_outputs == 1:
-            if (W < 0).any():
-                raise np.linalg.LinAlgError("a row of negative curvature has no real root")
-            return np.sqrt(W)
-        values, vectors = np.linalg.eigh(W)
-        return vectors * np.sqrt(np.clip(values, 0.0, None))[:, None, :]
+        K = self.n_outputs
+        with np.errstate(invalid="ignore"):
+            root = self.loss.curvature_root(self.y, self.native(self.eta)).reshape(-1, K, K)
+        if np.isnan(root).any():
+            raise np.linalg.LinAlgError("a row of negative curvature has no real root")
+        return np.sqrt(self.sample_weight)[:, None, None] * root
+
+    @cached_property
+    def weight_split(self):
+        """(d, f), both (n, K), with W = diag(d) - f f'; None if the loss is not of that form."""
+        split = self.loss.curvature_split(self.y, self.native(self.eta))
+        if split is None:
+            return None
+        w = self.sample_weight[:, None]
+        return w * split[0], np.sqrt(w) * split[1]
 
     # -- sums --------------------------------------------------------------------------------------
 

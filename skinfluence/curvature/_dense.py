@@ -16,7 +16,7 @@ class DenseCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        H = objective.design.sandwich(objective.weights)
+        H = objective.design.sandwich(objective.weights, objective.weight_split)
         H[np.diag_indices_from(H)] += self.diagonal
         if self.gauge_scale is not None:
             H += np.kron(
@@ -52,8 +52,11 @@ class DenseCurvature(Curvature):
         """Leverage blocks of own rows; those close to 1 from the curvature without the row."""
         leverage = super().leverage(rows)
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
-        spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
-        for position in np.flatnonzero(spare < CLOSE):
+        # The trace bounds the largest eigenvalue: most rows need no decomposition.
+        K = self.objective.n_outputs
+        suspects = np.flatnonzero(np.einsum("ikk->i", leverage.one_minus) < K - 0.9)
+        spare = np.linalg.eigvalsh(leverage.one_minus[suspects])[:, 0]
+        for position in suspects[spare < CLOSE]:
             self._refine(leverage, position, index[position])
         return leverage
 

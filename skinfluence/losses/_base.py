@@ -57,6 +57,14 @@ class Loss(ABC):
     def curvature(self, y, eta):
         """Observed second derivative in eta."""
 
+    def curvature_root(self, y, eta):
+        """L with L L' = curvature: of the curvature's shape; NaN where that is negative."""
+        return np.sqrt(self.curvature(y, eta))
+
+    def curvature_split(self, y, eta):
+        """(d, f) of eta's shape with curvature = diag(d) - f f'; None if not of that form."""
+        return None
+
     @abstractmethod
     def third(self, y, eta):
         """Third derivative in eta."""

@@ -71,6 +71,22 @@ class BinaryLogLoss(Loss):
         return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual
 
 
+# exp of this is finite, and so is the sum of any number of classes of it.
+LARGEST_EXPONENT = 680.0
+
+
+def _label_index(y, eta):
+    """Return the index of each label's own entry in eta (..., K): eta[index] is (...).
+
+    Labels of rows against many columns, (m, 1) and (m, b, K), are read as whole rows.
+    """
+    y = np.asarray(y)
+    if eta.ndim == 3 and y.ndim == 2 and y.shape[1] == 1:
+        return np.arange(len(y)), slice(None), y[:, 0]
+    y = np.broadcast_to(y, eta.shape[:-1])
+    return (*np.indices(y.shape, sparse=True), y)
+
+
 class MultinomialLogLoss(Loss):
     """l(y, eta) = logsumexp(eta) - eta_y, with y in {0, ..., K - 1} and eta of K columns.
 
@@ -87,27 +103,25 @@ class MultinomialLogLoss(Loss):
         self.gauge = np.full(self.n_outputs, self.n_outputs**-0.5)
 
     def value(self, y, eta):
-        """Log loss."""
+        """log(1 + sum of the odds against the label), which keeps the digits of a tiny loss."""
         eta = np.asarray(eta, dtype=float)
-        largest = eta.max(axis=-1)
-        # Subtracting the label's own predictor first keeps the digits of a loss far below 1:
-        # the sum is then 1 + the odds against the label.
-        y = np.broadcast_to(y, eta.shape[:-1])
-        own = np.take_along_axis(eta, y[..., None], axis=-1)[..., 0]
-        weight = np.exp(eta - largest[..., None])
-        np.put_along_axis(weight, y[..., None], 0.0, axis=-1)
-        odds_against = weight.sum(axis=-1)
-        behind = own - largest
-        # expm1(0) = 0 where the label leads, else the leader's 1 leaves the sum and the label's
-        # own term enters it: one log1p serves both.
-        return np.log1p(odds_against + np.expm1(behind)) - behind
+        own = _label_index(y, eta)
+        odds = eta - eta[own][..., None]
+        lead = odds.max(axis=-1)
+        if lead.max(initial=0.0) < LARGEST_EXPONENT:
+            np.exp(odds, out=odds)
+            odds[own] = 0.0
+            return np.log1p(odds.sum(axis=-1))
+        # Relative to the leader: the label's own term is exp(-lead), the leader's is 1.
+        odds -= lead[..., None]
+        return np.log(np.exp(odds).sum(axis=-1)) + lead
 
     def gradient(self, y, eta):
         """P - onehot(y); the label's own entry is minus the sum of the others."""
         p = softmax(eta, axis=-1)
-        y = np.broadcast_to(y, p.shape[:-1])[..., None]
-        np.put_along_axis(p, y, 0.0, axis=-1)
-        np.put_along_axis(p, y, -p.sum(axis=-1, keepdims=True), axis=-1)
+        own = _label_index(y, p)
+        p[own] = 0.0
+        p[own] = -p.sum(axis=-1)
         return p
 
     def curvature(self, y, eta):
@@ -119,6 +133,20 @@ class MultinomialLogLoss(Loss):
         W[..., diagonal, diagonal] = 0.0
         W[..., diagonal, diagonal] = -W.sum(axis=-1)
         return W
+
+    def curvature_root(self, y, eta):
+        """diag(sqrt P) - P sqrt(P)': its square is diag(P) - P P' because P adds up to 1."""
+        p = softmax(eta, axis=-1)
+        root = np.sqrt(p)
+        L = -p[..., :, None] * root[..., None, :]
+        diagonal = np.arange(p.shape[-1])
+        L[..., diagonal, diagonal] += root
+        return L
+
+    def curvature_split(self, y, eta):
+        """(P, P)."""
+        p = softmax(eta, axis=-1)
+        return p, p
 
     def third(self, y, eta):
         """d W_ab / d eta_c, with W = diag(P) - P P' and dP_a / d eta_c = W_ac."""
