@@ -119,8 +119,13 @@ class Objective:
 
     @cached_property
     def gradient_scale(self):
-        """sum_i |g_i z_ij| + |R'_j|, (K, q): the size of what cancels in each coordinate."""
-        return self.design.absolute_sum(self.residuals) + np.abs(self.penalty.gradient(self.theta))
+        """sum_i |g_i z_ij| + |R'_j|, (K, q): the size of what cancels in each coordinate.
+
+        Where next to nothing does, as in a column of zeros, a coefficient a millionth of the
+        largest counts as zero: rounding leaves 1e-20 there, which its own scale would call far off.
+        """
+        scale = self.design.absolute_sum(self.residuals) + np.abs(self.penalty.gradient(self.theta))
+        return scale + 1e-6 * self.penalty.strength * np.abs(self.theta).max(initial=0.0)
 
     @cached_property
     def stationarity(self):

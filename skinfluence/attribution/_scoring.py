@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
+from sklearn.metrics import get_scorer, log_loss
 
 from skinfluence._parallel import row_blocks, tracked
 
@@ -138,8 +138,12 @@ def score_influence(deletion, design, labels, encoded, classes, scoring, *, prog
 
 def score_of(classes, predictor, labels, scoring):
     """Score of a given predictor (n,) or (n, K) on labelled rows."""
+    predictions = FixedPredictions(classes, predictor)
+    if isinstance(scoring, str) and scoring == "neg_log_loss":
+        # The scorer knows no class that is left without a row.
+        return -float(log_loss(labels, predictions.predict_proba(None), labels=classes))
     placeholder = np.empty((len(labels), 0))
-    return float(get_scorer(scoring)(FixedPredictions(classes, predictor), placeholder, labels))
+    return float(get_scorer(scoring)(predictions, placeholder, labels))
 
 
 def _fast_path(scoring, objective, encoded, eta, before):

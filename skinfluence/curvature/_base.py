@@ -78,15 +78,16 @@ class Curvature(ABC):
     def solve(self, V):
         """H^-1 V for V (K q, m)."""
 
-    def inverse_diagonal(self):
-        """Diagonal of H^-1, (K q,)."""
-        size = self.objective.n_parameters
-        diagonal = np.empty(size)
-        for part in row_blocks(size, 4 * 8 * size):
-            unit = np.zeros((size, part.stop - part.start))
-            unit[np.arange(part.start, part.stop), np.arange(unit.shape[1])] = 1.0
-            diagonal[part] = self.solve(unit)[part].diagonal()
-        return diagonal
+    def inverse_diagonal_bound(self):
+        """Upper bound of the diagonal of H^-1: 1 / penalty where there is one, solved elsewhere."""
+        bound = 1.0 / np.where(self.diagonal > 0, self.diagonal, 1.0)
+        free = np.flatnonzero(self.diagonal == 0)
+        for part in row_blocks(len(free), 4 * 8 * len(bound)):
+            columns = free[part]
+            unit = np.zeros((len(bound), len(columns)))
+            unit[columns, np.arange(len(columns))] = 1.0
+            bound[columns] = self.solve(unit)[columns].diagonal()
+        return bound
 
     def row_quadratic(self, design: Design):
         """(I (x) z_i)' H^-1 (I (x) z_i) for the rows of any design with the same columns."""

@@ -12,6 +12,7 @@ KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
 MEMORY = 8 * 2**30  # bytes a factorisation may take
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
+WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 WORTHWHILE = 5e10  # flops below which a factorisation, which is cached, always wins
 
 
@@ -67,4 +68,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         kind = choose(objective, n_solves).kind
     if kind == "dense" and not np.isfinite(objective.weights).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
+    if kind == "cg":
+        return CGCurvature(
+            objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
+        )
     return KINDS[kind](objective, damping)

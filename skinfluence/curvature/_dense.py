@@ -37,8 +37,8 @@ class DenseCurvature(Curvature):
         """H^-1 itself, (K q, K q)."""
         return self.inverse_factor @ self.inverse_factor.T
 
-    def inverse_diagonal(self):
-        """Row norms of R^-1."""
+    def inverse_diagonal_bound(self):
+        """Row norms of R^-1: the diagonal itself."""
         return np.einsum("ij,ij->i", self.inverse_factor, self.inverse_factor)
 
     def row_quadratic(self, design):

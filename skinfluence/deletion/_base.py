@@ -20,13 +20,15 @@ class Deletion(ABC):
         The training rows to delete, one at a time.
     undefined : ndarray of bool, shape (r,)
         Those without a model after their deletion.
+    is_everything : bool
+        Whether `rows` are all training rows in order.
     """
 
     def __init__(self, objective, rows, undefined):
         self.objective = objective
         self.rows = rows
         self.undefined = undefined
-        self._everything = len(rows) == objective.n_rows and np.array_equal(
+        self.is_everything = len(rows) == objective.n_rows and np.array_equal(
             rows, np.arange(objective.n_rows)
         )
 
@@ -36,7 +38,7 @@ class Deletion(ABC):
 
     def pick(self, part):
         """Return the training rows of a slice of the deletions: a slice where that is possible."""
-        return part if self._everything else self.rows[part]
+        return part if self.is_everything else self.rows[part]
 
     @abstractmethod
     def steps(self, part):

@@ -76,21 +76,26 @@ class ChordNewton:
         )
         weight = self.objective.sample_weight
         self.series = None if series is None else [(weight * c)[:, None] for c in series]
-        self.widest = float(np.sqrt(self.curvature.inverse_diagonal().max(initial=0.0)))
+        self.widest = float(np.sqrt(self.curvature.inverse_diagonal_bound().max(initial=0.0)))
         self._reach()
 
     def _reach(self):
         """Largest reach of the remaining rows and smallest 1 - leverage, for every deletion."""
-        own = self.one_step.leverage
-        everyone = own if len(own.quadratic) == self.objective.n_rows else self.curvature.leverage()
-        reach = row_reach(everyone.quadratic) * (self.objective.sample_weight > 0)
-        first = int(np.argmax(reach))
-        second = float(np.max(np.delete(reach, first), initial=0.0))
-        largest = np.where(self.one_step.rows == first, second, reach[first])
+        own, live = self.one_step.leverage, self.objective.sample_weight > 0
         spare = np.linalg.eigvalsh(own.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
-        self.reach = largest * self.spread
         self.own_reach = row_reach(own.quadratic) * self.spread
+        if self.one_step.is_everything:
+            reach = row_reach(own.quadratic) * live
+        elif self.curvature.kind == "cg":
+            # The leverage of every row would cost a solve each: no certificate.
+            self.reach = np.full(len(spare), np.inf)
+            return
+        else:
+            reach = row_reach(self.curvature.leverage().quadratic) * live
+        first = int(np.argmax(reach))
+        second = float(np.max(np.delete(reach, first), initial=0.0))
+        self.reach = np.where(self.one_step.rows == first, second, reach[first]) * self.spread
 
     def blocks(self):
         """Slices over the deletions that fit in memory and keep the GEMMs wide."""

@@ -31,7 +31,7 @@ class OneStep(Deletion):
     @cached_property
     def leverage(self):
         """Leverage blocks of the deleted rows."""
-        return self.curvature.leverage(None if self._everything else self.rows)
+        return self.curvature.leverage(None if self.is_everything else self.rows)
 
     def _newton_multipliers(self, residuals):
         """(I - W A)^-1 g = g + L (I - L'A L)^-1 L'A g: symmetric, and no W^-1."""

@@ -1,0 +1,233 @@
+"""K-fold predictions from one fit: each fold is deleted from it together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import check_cv
+
+from skinfluence._frames import checked_labels, data_frame
+from skinfluence._validation import METHODS, check_choice
+from skinfluence.attribution import FixedPredictions
+from skinfluence.deletion import GroupDeletion, warn_undefined
+from skinfluence.deletion._groups import without_group
+from skinfluence.model_selection._means import row_weights, weighted_mean
+from skinfluence.model_selection._views import fitted_view
+from skinfluence.optimum import newton_step
+
+
+@dataclass(frozen=True)
+class CrossValPredictions:
+    """Predictions of each row by the model without its fold.
+
+    Attributes
+    ----------
+    prediction : ndarray of shape (n,)
+        Labels. Where folds are undefined, of dtype object and None in their rows.
+    decision_function : ndarray of shape (n,) or (n, n_classes)
+        NaN where undefined, here and in what follows.
+    predict_proba : ndarray of shape (n, n_classes)
+    loss : ndarray of shape (n,)
+        Unweighted loss.
+    error_estimate : ndarray of shape (n,)
+        Estimated error of the predictor (of its range over the classes): what the next Newton step
+        on the objective without the fold would change at the row.
+    fold : ndarray of int, shape (n,)
+        Fold of each row.
+    mean_loss, standard_error : float
+        Mean of the losses of the defined rows, weighted by sample_weight, and its standard error
+        over rows.
+    method : str
+        "exact" for refined predictions, else the method.
+    """
+
+    prediction: np.ndarray
+    decision_function: np.ndarray
+    predict_proba: np.ndarray
+    loss: np.ndarray
+    error_estimate: np.ndarray
+    fold: np.ndarray
+    mean_loss: float
+    standard_error: float
+    method: str
+
+    def to_frame(self, train_labels=None):
+        """Return one line for each row, as a pandas DataFrame.
+
+        Parameters
+        ----------
+        train_labels : array-like of shape (n,), optional
+            Index of the lines; positions by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns fold, prediction, decision_function (with the class in brackets where there are
+            several), loss and error_estimate.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not have the right length.
+        """
+        columns = {"fold": self.fold, "prediction": self.prediction}
+        decision = self.decision_function
+        if decision.ndim == 1:
+            columns["decision_function"] = decision
+        else:
+            for k in range(decision.shape[1]):
+                columns[f"decision_function[{k}]"] = decision[:, k]
+        columns["loss"], columns["error_estimate"] = self.loss, self.error_estimate
+        frame = data_frame(columns)
+        frame.index = checked_labels(train_labels, len(self.loss), "train_labels")
+        return frame
+
+
+def approximate_cross_val_predict(
+    estimator,
+    X,
+    y,
+    *,
+    cv=5,
+    method="newton",
+    refine=True,
+    groups=None,
+    sample_weight=None,
+    progress=None,
+):
+    r"""Predict each row by the model without its fold, from one fit on all rows.
+
+    With H the curvature of the full fit, g_i and W_i the residuals and weights of its rows, the
+    joint Newton step without the rows S of a fold is
+
+    .. math:: \theta_{-S} \approx \theta + \Big(H - \sum_{i \in S} W_i \otimes z_i z_i'\Big)^{-1}
+              \sum_{i \in S} g_i \otimes z_i .
+
+    A fold is a large share of the rows, a fifth by default, and one step falls short of its
+    effect: refined, the step is the start of Newton's method on the objective without the fold, and
+    what comes out are the predictions of refits. In a Pipeline the steps before the last are held
+    fixed: they are fitted once, on all rows.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted: supported (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
+        or an :class:`InfluenceExplainer`. It is cloned.
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        Rows.
+    y : array-like of shape (n_samples,)
+        Labels.
+    cv : int, splitter or iterable, default=5
+        As in :func:`sklearn.model_selection.cross_val_predict`: its test sets partition the rows.
+    method : {"newton", "first_order", "exact"}, default="newton"
+        The joint Newton step, the sum of the rows' own steps, or the refit. With `refine` all are
+        the refit.
+    refine : bool, default=True
+        Whether to iterate to convergence.
+    groups : array-like of shape (n_samples,), optional
+        Passed to the splitter.
+    sample_weight : array-like of shape (n_samples,), optional
+        Non-negative weights, passed to the last step.
+    progress : callable, optional
+        Wraps the iteration over folds, such as `tqdm.auto.tqdm`.
+
+    Returns
+    -------
+    CrossValPredictions
+        Predictions, losses and estimated errors. Folds whose deletion empties a class or leaves
+        unpenalised data separable are undefined, with one warning.
+
+    Raises
+    ------
+    TypeError
+        If the last step is not supported.
+    ValueError
+        For an unknown method, or test sets that do not partition the rows, or train sets that are
+        not the rest.
+    numpy.linalg.LinAlgError
+        If the Hessian is singular, or the data are separable and nothing is penalised.
+
+    References
+    ----------
+    Beirami, Razaviyayn, Shahrampour & Tarokh, On optimal generalizability in parametric learning,
+    NeurIPS 2017. Giordano, Stephenson, Liu, Jordan & Broderick, A Swiss army infinitesimal
+    jackknife, AISTATS 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skinfluence import InfluenceLogisticRegression
+    >>> from skinfluence.model_selection import approximate_cross_val_predict
+    >>> X, y = load_iris(return_X_y=True)
+    >>> predicted = approximate_cross_val_predict(InfluenceLogisticRegression(), X, y)
+    >>> print(f"{(predicted.prediction == y).mean():.3f} {predicted.mean_loss:.3f}")
+    0.973 0.140
+    """
+    check_choice("method", method, METHODS)
+    view = fitted_view(clone(estimator), X, y, sample_weight)
+    objective = view._explained().objective
+    labels = view._training_data.y
+    splits = list(
+        check_cv(cv, labels, classifier=is_classifier(estimator)).split(X, labels, groups)
+    )
+    folds = _partition(splits, objective.n_rows)
+    method = "exact" if refine else method
+    n_solves = objective.n_rows * objective.n_outputs
+    explained = view._with_curvature(view._explained(), "auto", 0.0, n_solves)
+    deletion = GroupDeletion(objective, explained.curvature, method, folds, progress=progress)
+    warn_undefined(np.flatnonzero(deletion.undefined), what="fold")
+    return _assembled(view, objective, deletion, method)
+
+
+def _partition(splits, n):
+    """Test sets of a splitter; raise unless they partition the rows and train sets are the rest."""
+    seen = np.zeros(n, dtype=int)
+    for train, test in splits:
+        seen[test] += 1
+        rest = np.ones(n, dtype=bool)
+        rest[test] = False
+        if not np.array_equal(np.flatnonzero(rest), np.sort(train)):
+            raise ValueError(
+                "approximate_cross_val_predict needs a splitter whose train sets are all rows "
+                "that are not in the test set."
+            )
+    if (seen != 1).any():
+        raise ValueError(
+            "approximate_cross_val_predict only works for partitions: the test sets of cv should "
+            "contain each row exactly once."
+        )
+    return [np.asarray(test) for _, test in splits]
+
+
+def _next_change(objective, fold, step):
+    """Range of what the next Newton step without a fold changes at its rows, (k,)."""
+    moved = without_group(objective, fold).at(objective.theta + step)
+    change = objective.design.dense(fold) @ newton_step(moved).T
+    if objective.n_outputs == 1:
+        return np.abs(change[:, 0])
+    return change.max(axis=1) - change.min(axis=1)
+
+
+def _assembled(view, objective, deletion, method):
+    """CrossValPredictions of the deletions of all folds."""
+    eta = objective.eta + deletion.own_change()
+    defined = ~np.isnan(eta).any(axis=1)
+    fold = np.empty(objective.n_rows, dtype=int)
+    error = np.full(objective.n_rows, np.nan)
+    for position, rows in enumerate(deletion.groups):
+        fold[rows] = position
+        if defined[rows].all():
+            step = deletion.steps(slice(position, position + 1))[0]
+            error[rows] = _next_change(objective, rows, step)
+    decision = objective.native(eta)
+    loss = np.full(objective.n_rows, np.nan)
+    loss[defined] = objective.loss.value(objective.y[defined], decision[defined])
+    predictions = FixedPredictions(view.classes_, decision)
+    prediction = predictions.predict(None)
+    if not defined.all():
+        prediction = np.where(defined, prediction.astype(object), None)
+    probability = np.where(defined[:, None], predictions.predict_proba(None), np.nan)
+    mean, standard_error = weighted_mean(loss, row_weights(view))
+    return CrossValPredictions(
+        prediction, decision, probability, loss, error, fold, mean, standard_error, method
+    )

@@ -1,0 +1,23 @@
+"""Means over rows, weighted as the fit is."""
+
+import numpy as np
+
+
+def row_weights(view):
+    """Sample weights (n,) that a view was fitted with, without class weights."""
+    data = view._training_data
+    if data.sample_weight is None:
+        return np.ones(len(data.y))
+    return np.asarray(data.sample_weight, dtype=float)
+
+
+def weighted_mean(values, weight):
+    """Weighted mean of the values that are not NaN, and its standard error over rows."""
+    used = ~np.isnan(values) & (weight > 0)
+    n = int(used.sum())
+    if n == 0:
+        return np.nan, np.nan
+    share = weight[used] / weight[used].sum()
+    mean = float(share @ values[used])
+    spread = float(np.sum(share**2 * (values[used] - mean) ** 2))
+    return mean, float(np.sqrt(spread * n / (n - 1))) if n > 1 else np.nan

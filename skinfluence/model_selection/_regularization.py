@@ -1,0 +1,285 @@
+"""The best strength of a penalty by leave-one-out, found by the derivative."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from sklearn.base import clone
+
+from skinfluence._frames import data_frame
+from skinfluence._parallel import tracked
+from skinfluence._validation import check_choice, check_tolerance
+from skinfluence.curvature import make_curvature
+from skinfluence.deletion import warn_undefined
+from skinfluence.deletion._exact import _working
+from skinfluence.model_selection._means import row_weights
+from skinfluence.model_selection._regularization_path import LeaveOneOutPath
+from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
+from skinfluence.recession import emptied_classes
+
+# Exponent with which a parameter enters the strength of the penalty.
+EXPONENTS = {"C": -1.0}
+# Points a decade of the first look, and halvings of an interval without a sign change.
+POINTS_A_DECADE, MAX_HALVINGS = 1, 30
+
+
+@dataclass(frozen=True)
+class OptimizedRegularization:
+    """The model whose penalty minimises its leave-one-out loss, and the curve that led there.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Fitted on all rows with `best_value`.
+    param : str
+        Full name of the parameter.
+    best_value, best_loss : float
+        Where the mean leave-one-out loss is least, and what it is.
+    standard_error : float
+        Of `best_loss`, over rows.
+    gradient : float
+        Derivative of the loss in log(param) at `best_value`.
+    at_bound : bool
+        Whether that is one of the bounds, with the loss still falling beyond it.
+    converged : bool
+        Whether the gradient vanishes to `tol`, or the best value is at a bound.
+    values, losses, standard_errors, derivatives : ndarray of shape (n_points,)
+        Every value tried, in ascending order, with its mean leave-one-out loss, the standard error
+        of that, and its derivative in log(param).
+    method : {"newton", "exact"}
+    """
+
+    estimator: object
+    param: str
+    best_value: float
+    best_loss: float
+    standard_error: float
+    gradient: float
+    at_bound: bool
+    converged: bool
+    values: np.ndarray
+    losses: np.ndarray
+    standard_errors: np.ndarray
+    derivatives: np.ndarray
+    method: str
+
+    def to_frame(self):
+        """Return one line for each value tried, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns value, loss, standard_error and derivative.
+        """
+        return data_frame(
+            {
+                "value": self.values,
+                "loss": self.losses,
+                "standard_error": self.standard_errors,
+                "derivative": self.derivatives,
+            }
+        )
+
+
+def optimize_regularization(
+    estimator,
+    X,
+    y,
+    *,
+    param="C",
+    bounds=(1e-4, 1e4),
+    method="newton",
+    tol=1e-8,
+    sample_weight=None,
+    progress=None,
+):
+    r"""Minimise the mean leave-one-out loss over the strength of the penalty, by its derivative.
+
+    Over :math:`C` between the bounds, the function
+
+    .. math:: L(C) = \frac{\sum_i s_i \, \ell(y_i, \eta_{-i}(C))}{\sum_i s_i}
+
+    with :math:`\eta_{-i}` the predictor of row i under the model without it, by its Newton step
+    (approximate leave-one-out) or its refit. Its derivative in log C is exact for either, by
+    implicit differentiation of the optimum, :math:`d\theta / d\log C = H^{-1} R'(\theta)`: for
+    "newton" of the step itself, with the third derivatives of the loss and the change of every
+    leverage, O(n p^2); for "exact" by one linear solve with the curvature of every deleted model.
+
+    A first look at one value a decade finds the valley (the curve may have several); then the root
+    of the derivative is found in it by Brent's method. Every value starts from the optimum of its
+    neighbour. In a Pipeline the steps before the last are held fixed.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted: supported (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
+        or an :class:`InfluenceExplainer`. It is cloned.
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        Training rows.
+    y : array-like of shape (n_samples,)
+        Labels.
+    param : str, default="C"
+        Parameter of the last step to optimise, by its own or its full name (`step__C`).
+    bounds : tuple of two floats, default=(1e-4, 1e4)
+        Least and largest value, positive.
+    method : {"newton", "exact"}, default="newton"
+        How rows are left out.
+    tol : float, default=1e-8
+        Of the derivative in log(param).
+    sample_weight : array-like of shape (n_samples,), optional
+        Non-negative weights of the rows, in the fits and in the mean.
+    progress : callable, optional
+        Wraps the iteration over the values of the first look, such as `tqdm.auto.tqdm`.
+
+    Returns
+    -------
+    OptimizedRegularization
+        The fitted estimator, the curve and its derivative.
+
+    Raises
+    ------
+    TypeError
+        If the last step is not supported.
+    ValueError
+        For an unknown `param` or `method`, or bad bounds.
+    numpy.linalg.LinAlgError
+        If the Hessian is singular.
+
+    References
+    ----------
+    Bengio, Gradient-based optimization of hyperparameters, Neural Computation 12, 2000. Rad &
+    Maleki, JRSS B 82, 2020 (approximate leave-one-out).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from skinfluence import InfluenceLogisticRegression
+    >>> from skinfluence.model_selection import optimize_regularization
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> best = optimize_regularization(InfluenceLogisticRegression(), scale(X), y)
+    >>> print(f"{best.best_value:.3f} {best.best_loss:.4f} {best.converged}")
+    0.665 0.0749 True
+    """
+    check_choice("method", method, ("newton", "exact"))
+    tol = check_tolerance(tol)
+    bounds = _check_bounds(bounds)
+    name = _parameter(estimator, param)
+    power = EXPONENTS[name.rpartition("__")[2]]
+    start = float(np.exp(np.mean(np.log(bounds))))
+    view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
+    objective = view._explained().objective
+    warn_undefined(np.flatnonzero(emptied_classes(objective)))
+    curve = _Curve(LeaveOneOutPath(_compact(objective), row_weights(view), method), start, power)
+    _minimise(curve, np.log(bounds), tol, progress)
+    return _result(curve, estimator, name, bounds, tol, (X, y, sample_weight))
+
+
+def _check_bounds(bounds):
+    """Return two positive ascending floats."""
+    try:
+        low, high = (float(bound) for bound in bounds)
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"bounds should be two numbers with 0 < low < high; got {bounds!r}.")
+    return low, high
+
+
+def _parameter(estimator, param):
+    """Full name of a strength of the penalty of the last step."""
+    short = param.rpartition("__")[2] if isinstance(param, str) else None
+    full = final_parameter(estimator, short) if short in EXPONENTS else None
+    if full is None or param not in (short, full):
+        known = [final_parameter(estimator, name) for name in EXPONENTS]
+        raise ValueError(
+            "param should be the strength of the last step's penalty, one of "
+            f"{[name for name in known if name]}; got {param!r}."
+        )
+    return full
+
+
+def _compact(objective):
+    """Return the objective in the row space of its columns, where those are more than the rows."""
+    curvature = make_curvature(objective)
+    if curvature.kind == "cg":
+        raise NotImplementedError(
+            "optimize_regularization factors the curvature, which does not fit in memory here."
+        )
+    return _working(objective, curvature)[0]
+
+
+class _Curve:
+    """The loss as a function of x = log(param); remembers every point."""
+
+    def __init__(self, path, start, power):
+        self.path, self.start, self.power = path, np.log(start), power
+        self.points = {}
+
+    def derivative(self, x):
+        """Derivative at x, in x."""
+        if x not in self.points:
+            loss, slope, error = self.path.evaluate(self.power * (x - self.start))
+            self.points[x] = loss, self.power * slope, error
+        return self.points[x][1]
+
+    def best(self):
+        """Point of the least loss."""
+        return min(self.points, key=lambda x: self.points[x][0])
+
+
+def _minimise(curve, bounds, tol, progress):
+    """Look at one point a decade; then close in on the root of the derivative by the best one."""
+    decades = (bounds[1] - bounds[0]) / np.log(10.0)
+    n_points = max(3, int(np.ceil(POINTS_A_DECADE * decades)) + 1)
+    for x in tracked(np.linspace(*bounds, n_points), progress):
+        curve.derivative(float(x))
+
+    def slope_or_zero(x):  # an exact zero ends Brent's method
+        slope = curve.derivative(x)
+        return 0.0 if abs(slope) <= tol else slope
+
+    for _ in range(MAX_HALVINGS):
+        best = curve.best()
+        slope = slope_or_zero(best)
+        order = sorted(curve.points)
+        beside = order.index(best) + (-1 if slope > 0 else 1)
+        if slope == 0.0 or not 0 <= beside < len(order):
+            return  # stationary, or falling beyond a bound
+        bracket = sorted((best, order[beside]))
+        if curve.derivative(order[beside]) * slope >= 0:
+            curve.derivative(0.5 * sum(bracket))
+            continue
+        root = brentq(slope_or_zero, *bracket, xtol=1e-12, rtol=1e-12)
+        curve.derivative(root)
+        if bracket[0] <= curve.best() <= bracket[1]:
+            return
+
+
+def _result(curve, estimator, name, bounds, tol, data):
+    """Fit at the best point and put the curve in order."""
+    best = curve.best()
+    order = sorted(curve.points)
+    loss, gradient, error = curve.points[best]
+    outward = (best == order[0] and gradient > 0) or (best == order[-1] and gradient < 0)
+    at_bound = bool(outward and abs(gradient) > tol)
+    values = np.exp(order)
+    values[[0, -1]] = bounds  # log and exp may have moved them by a rounding
+    value = float(values[order.index(best)])
+    fitted = fit_with_weights(clone(estimator).set_params(**{name: value}), *data)
+    columns = np.array([curve.points[x] for x in order])
+    return OptimizedRegularization(
+        estimator=fitted,
+        param=name,
+        best_value=value,
+        best_loss=loss,
+        standard_error=error,
+        gradient=gradient,
+        at_bound=at_bound,
+        converged=bool(at_bound or abs(gradient) <= tol),
+        values=values,
+        losses=columns[:, 0],
+        standard_errors=columns[:, 2],
+        derivatives=columns[:, 1],
+        method=curve.path.method,
+    )

@@ -1,0 +1,194 @@
+"""The leave-one-out loss along a regularisation path, with its exact derivative."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from skinfluence._backend import apply_blocks, solve_blocks
+from skinfluence._parallel import row_blocks
+from skinfluence.curvature import DenseCurvature
+from skinfluence.deletion import Exact, OneStep
+from skinfluence.model_selection._means import weighted_mean
+from skinfluence.objective import Objective
+from skinfluence.optimum import polish
+
+# Of the residual of the linear systems of "exact", relative to their right-hand side.
+TOLERANCE = 1e-12
+MAX_ITERATIONS = 100
+# Of the coefficients of its refits, relative to max(1, |theta|).
+REFIT_TOLERANCE = 1e-11
+BLOCK_DELETIONS = 256
+# Newton steps from one point of the path to the next, at most: line searches always arrive.
+MAX_STEPS = 100
+
+
+class LeaveOneOutPath:
+    """Mean leave-one-out loss as a function of t = log s, the log of a factor of the penalty.
+
+    F(theta, t) = sum_i w_i l_i(theta) + e^t R(theta). With D the diagonal of e^t R'',
+
+        theta' = -H^-1 D theta                                        (implicit differentiation),
+
+    and what follows for the predictors eta_-i: `newton_slope` and `exact_slope`.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum, t = 0; with no more columns than it needs: everything here is dense.
+    weight : ndarray of shape (n,)
+        Weights of the rows in the mean.
+    method : {"newton", "exact"}
+    """
+
+    def __init__(self, objective, weight, method):
+        self.objective, self.method = objective, method
+        self.weight = weight
+        self.known = {0.0: objective.theta}
+
+    def at(self, t):
+        """Objective at its optimum, from the nearest one known."""
+        nearest = min(self.known, key=lambda known: abs(known - t))
+        start = _strengthened(self.objective, np.exp(t)).at(self.known[nearest])
+        optimum = polish(start, max_steps=MAX_STEPS, kind="dense")
+        if not optimum.converged and not optimum.stalled:
+            raise np.linalg.LinAlgError(
+                optimum.failure or "Newton's method did not find the optimum along the path."
+            )
+        self.known[t] = optimum.objective.theta
+        return optimum.objective
+
+    def evaluate(self, t):
+        """Return (mean loss, its derivative in t, its standard error)."""
+        objective = self.at(t)
+        curvature = DenseCurvature(objective)
+        slope = newton_slope if self.method == "newton" else exact_slope
+        eta, d_eta = slope(objective, curvature)
+        used = ~np.isnan(eta).any(axis=1)
+        y, native = objective.y[used], objective.native(eta[used])
+        gradient = objective.loss.gradient(y, native).reshape(-1, objective.n_outputs)
+        weight = self.weight[used]
+        mean, error = weighted_mean(objective.loss.value(y, native), weight)
+        derivative = weight @ np.sum(gradient * d_eta[used], axis=1) / weight.sum()
+        return mean, float(derivative), error
+
+
+def _strengthened(objective, factor):
+    """Return the objective with a penalty `factor` times as strong."""
+    penalty = replace(objective.penalty, strength=objective.penalty.strength * factor)
+    return Objective(
+        objective.loss,
+        objective.design,
+        objective.y,
+        objective.sample_weight,
+        penalty,
+        objective.theta,
+    )
+
+
+def newton_slope(objective, curvature):
+    """Predictors of the Newton step without each row, and their derivative in t: (n, K) both.
+
+    With A_i the leverage block, v_i = (I - W_i A_i)^-1 g_i and eta_-i = eta_i + A_i v_i; ' is the
+    derivative in t, T the third derivative of the weighted loss:
+
+        eta' = Z theta',   g' = W eta',   W' = T eta',   H' = sum_i W'_i (x) z_i z_i' + D,
+        A' = -(I (x) z)' H^-1 H' H^-1 (I (x) z),
+        v' = (I - W A)^-1 (g' + (W' A + W A') v),   eta_-i' = eta' + A' v + A v'.
+    """
+    design, K = objective.design, objective.n_outputs
+    one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
+    A, v, W = one_step.leverage.quadratic, one_step.multipliers, objective.weights
+    strength = np.tile(objective.penalty.strength, K)
+    inverse = curvature.inverse()
+    slope = -(inverse @ (strength * objective.theta.ravel())).reshape(objective.theta.shape)
+    d_eta = design @ slope.T
+    third = objective.loss.third(objective.y, objective.native(objective.eta))
+    third = objective.sample_weight[:, None, None, None] * third.reshape(-1, K, K, K)
+    d_W = np.einsum("iklm,im->ikl", third, d_eta)
+    d_H = design.sandwich(d_W) + np.diag(strength)
+    d_A = -design.block_quadratic(inverse @ d_H @ inverse, K)
+    inner = apply_blocks(W, d_eta) + apply_blocks(d_W, apply_blocks(A, v))
+    inner += apply_blocks(W, apply_blocks(d_A, v))
+    # (I - W A)^-1 = I + L (I - L'A L)^-1 L'A.
+    L = objective.weight_roots
+    lifted = apply_blocks(L.transpose(0, 2, 1), apply_blocks(A, inner))
+    d_v = inner + apply_blocks(L, solve_blocks(one_step.leverage.one_minus, lifted))
+    eta = objective.eta + apply_blocks(A, v)
+    d_left = d_eta + apply_blocks(d_A, v) + apply_blocks(A, d_v)
+    eta[one_step.undefined] = np.nan
+    return eta, d_left
+
+
+def exact_slope(objective, curvature):
+    """Predictors of the refits without each row, and their derivative in t: (n, K) both.
+
+    Each refit has its own curvature H_-i at its own theta_-i: eta_-i' = -Z_i H_-i^-1 D theta_-i.
+    """
+    n, K = objective.n_rows, objective.n_outputs
+    deletion = Exact(objective, curvature, np.arange(n), tolerance=REFIT_TOLERANCE)
+    eta = objective.eta + deletion.own_change()
+    d_eta = np.full((n, K), np.nan)
+    defined = np.flatnonzero(~np.isnan(eta).any(axis=1))
+    width = 8 * n * K * (4 + 2 * K)
+    for part in row_blocks(len(defined), width, at_most=BLOCK_DELETIONS):
+        rows = defined[part]
+        theta = objective.theta + np.stack([deletion.steps(slice(i, i + 1))[0] for i in rows])
+        solved = _solve_deleted(objective, curvature, rows, theta)
+        d_eta[rows] = -np.einsum("bkj,bj->bk", solved, objective.design.dense(rows))
+    return eta, d_eta
+
+
+def _solve_deleted(objective, curvature, rows, theta):
+    """H_-i(theta_i)^-1 D theta_i for a block of rows and their theta (b, K, q).
+
+    Conjugate gradients of all rows at once, preconditioned by the curvature of the full fit, which
+    is near every one of them; a row that does not converge is solved by its own factor.
+    """
+    K, b = objective.n_outputs, len(rows)
+    W = _deleted_weights(objective, rows, theta)
+    right = (objective.penalty.strength * theta).reshape(b, -1)
+    inverse = curvature.inverse()
+    X, R, P = np.zeros_like(right), right.copy(), right @ inverse
+    direction, rho = P, np.einsum("bj,bj->b", R, P)
+    enough = TOLERANCE**2 * rho  # squares, in the norm of the preconditioner
+    for _ in range(MAX_ITERATIONS):
+        if (rho <= enough).all():
+            break
+        product = _deleted_matmul(objective, W, direction)
+        bend = np.einsum("bj,bj->b", direction, product)
+        step = np.divide(rho, bend, out=np.zeros_like(rho), where=bend > 0)[:, None]
+        X += step * direction
+        R -= step * product
+        P = R @ inverse
+        rho, before = np.einsum("bj,bj->b", R, P), rho
+        ratio = np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
+        direction = P + ratio[:, None] * direction
+    R = right - _deleted_matmul(objective, W, X)
+    left = np.einsum("bj,bj->b", R, R @ inverse)
+    X = X.reshape(b, K, -1)
+    for position in np.flatnonzero(left > 1e4 * enough):
+        own = DenseCurvature(objective.without(rows[position]).at(theta[position]))
+        X[position] = own.solve(right[position][:, None]).reshape(K, -1)
+    return X
+
+
+def _deleted_weights(objective, rows, theta):
+    """Weights (n, b, K, K) of all rows at the optimum without each of a block; the own one is 0."""
+    K, n, b = objective.n_outputs, objective.n_rows, len(rows)
+    eta = np.stack([objective.design @ theta[:, k].T for k in range(K)], axis=-1)  # (n, b, K)
+    W = objective.loss.curvature(objective.y[:, None], objective.native(eta)).reshape(n, b, K, K)
+    W *= objective.sample_weight[:, None, None, None]
+    W[rows, np.arange(b)] = 0.0
+    return W
+
+
+def _deleted_matmul(objective, W, V):
+    """H_-i v_i for a block of rows: V (b, K q)."""
+    n, b, K = W.shape[:3]
+    blocks = V.reshape(b, K, -1)
+    U = np.stack([objective.design @ blocks[:, k].T for k in range(K)], axis=-1)  # (n, b, K)
+    U = apply_blocks(W.reshape(n * b, K, K), U.reshape(n * b, K)).reshape(n, b, K)
+    product = objective.penalty.strength * blocks
+    for k in range(K):
+        product[:, k] += objective.design.transpose_matmul(np.ascontiguousarray(U[:, :, k])).T
+    return product.reshape(b, -1)

@@ -1,0 +1,53 @@
+"""`cv_results_` of a search, and the one-standard-error rule on it."""
+
+import numpy as np
+from numpy.ma import MaskedArray
+from scipy.stats import rankdata
+
+
+def simplest(results, highest):
+    """Fewest effective parameters among the candidates within one standard error of the highest."""
+    scores, errors = results["mean_test_score"], results["standard_error_test_score"]
+    error = np.nan_to_num(errors[highest])
+    near = np.flatnonzero(scores >= scores[highest] - error)
+    return int(near[np.argmin(results["effective_parameters"][near])])
+
+
+def results_table(candidates, scored):
+    """`cv_results_` in GridSearchCV's keys and order."""
+    results = {}
+    for what in ("fit", "score"):
+        results[f"mean_{what}_time"] = np.array([getattr(one, f"{what}_time") for one in scored])
+        results[f"std_{what}_time"] = np.zeros(len(scored))
+    names = sorted({name for params in candidates for name in params})
+    for name in names:
+        results[f"param_{name}"] = _column([params.get(name, _MISSING) for params in candidates])
+    results["params"] = candidates
+    scores = np.array([one.score for one in scored])
+    results["mean_test_score"] = scores
+    results["standard_error_test_score"] = np.array([one.standard_error for one in scored])
+    worst = np.where(np.isnan(scores), np.inf, -scores)
+    results["rank_test_score"] = rankdata(worst, method="min").astype(np.int32)
+    results["effective_parameters"] = np.array([one.effective_parameters for one in scored])
+    results["n_undefined"] = np.array([len(one.undefined) for one in scored])
+    return results
+
+
+_MISSING = object()
+
+
+def _column(values):
+    """Masked array of one parameter: numeric where all its values are numbers."""
+    kept = np.array([value is not _MISSING for value in values])
+    column = MaskedArray(np.empty(len(values), dtype=object), mask=~kept)
+    for position in np.flatnonzero(kept):
+        column[position] = values[position]
+    try:
+        numbers = np.array(list(column[kept]))
+    except ValueError:  # arrays of different shapes
+        return column
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iufb":
+        return column
+    filled = np.zeros(len(values), dtype=numbers.dtype)
+    filled[kept] = numbers
+    return MaskedArray(filled, mask=~kept)

@@ -1,0 +1,380 @@
+"""A grid search that leaves each row out, for one fit a candidate."""
+
+import time
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skinfluence._parallel import tracked
+from skinfluence._validation import METHODS, check_choice
+from skinfluence.adapters import is_supported, unsupported
+from skinfluence.base import InfluenceMixin
+from skinfluence.deletion import warn_undefined
+from skinfluence.explainer import _unwrap
+from skinfluence.model_selection._candidates import Path, paths
+from skinfluence.model_selection._results_table import results_table, simplest
+from skinfluence.model_selection._views import fit_with_weights
+
+ONE_STANDARD_ERROR = "one_standard_error"
+
+
+def _estimator_has(name):
+    """For available_if: whether the estimator, best or unfitted, has a method."""
+
+    def check(self):
+        getattr(getattr(self, "best_estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
+    r"""Search over a grid of parameters by leave-one-out, without refits.
+
+    Each candidate is fitted once on all rows; its score is that of the n predictions
+    :math:`\eta_{-i}(x_i)` of each row by the model without it, which
+    :meth:`InfluenceExplainer.loo_estimate` computes from the one fit. The conventions are those of
+    :class:`sklearn.model_selection.GridSearchCV` with ``cv=LeaveOneOut()``, with two differences:
+    scores that are no mean over rows (roc_auc) are the metric of the pooled predictions, where
+    GridSearchCV would average over single rows; and in a Pipeline the steps before the last are
+    held fixed when a row is left out: they are fitted on all rows, once a candidate.
+
+    Candidates that differ only in ``C`` of the last step are one regularisation path: the first is
+    fitted by scikit-learn, the others by Newton steps from their neighbour's optimum.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A supported estimator (:func:`skinfluence.supported_estimators`), a Pipeline that ends in
+        one, or an :class:`InfluenceExplainer` around either.
+    param_grid : dict or list of dict
+        As for GridSearchCV.
+    scoring : str or callable, optional
+        Scorer of the pooled leave-one-out predictions, one number; the estimator's own (accuracy)
+        by default.
+    method : {"auto", "exact", "newton", "first_order"}, default="auto"
+        How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`: "exact" gives the
+        scores of refits, "newton" costs O(n p^2) a candidate, "auto" is exact within a budget.
+    refit : bool, "one_standard_error" or callable, default=True
+        Whether to fit the best candidate on all rows. With "one_standard_error" it is the simplest
+        candidate (the fewest effective parameters) whose score is within one standard error of the
+        best score. A callable takes `cv_results_` and returns the index of the candidate.
+    verbose : int, default=0
+        From 1, say how many candidates there are; from 2, a line for each.
+    progress : callable, optional
+        Wraps the iteration over candidates, such as `tqdm.auto.tqdm`.
+
+    Attributes
+    ----------
+    cv_results_ : dict of arrays
+        Keys as in GridSearchCV: `params`, `param_*`, `mean_test_score`, `rank_test_score`,
+        `mean_fit_time`, `std_fit_time`, `mean_score_time`, `std_score_time`; and
+        `standard_error_test_score` (from the rows for accuracy, log loss and Brier score, by a
+        grouped jackknife for others), `effective_parameters` (sum of the leverages) and
+        `n_undefined` (rows without a leave-one-out prediction, which no score contains).
+    best_index_ : int
+        Candidate chosen: the highest score, the first of equals, or what `refit` says.
+    best_params_ : dict
+        Its parameters.
+    best_score_ : float
+        Its score; not for a callable `refit`.
+    one_standard_error_index_ : int
+        Candidate that the one-standard-error rule chooses, whatever `refit`.
+    best_estimator_ : estimator
+        The chosen candidate, fitted on all rows; only if `refit` is not False.
+    refit_time_ : float
+        Seconds that took; only if `refit` is not False.
+    scorer_ : callable
+        The scorer.
+    classes_ : ndarray of shape (n_classes,)
+        Labels; only if `refit` is not False.
+    n_features_in_ : int
+        Number of features; only if `refit` is not False.
+    feature_names_in_ : ndarray of str
+        Their names, where X had names; only if `refit` is not False.
+
+    See Also
+    --------
+    optimize_regularization : The best C of all, by the derivative of the leave-one-out loss.
+    loo_scorer : For those who stay with GridSearchCV.
+
+    Notes
+    -----
+    Sample weights enter the fits, not the scores, as in GridSearchCV.
+
+    References
+    ----------
+    Beirami, Razaviyayn, Shahrampour & Tarokh, On optimal generalizability in parametric learning,
+    NeurIPS 2017. Hastie, Tibshirani & Friedman, The Elements of Statistical Learning, 7.10 (the
+    one-standard-error rule).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skinfluence.model_selection import LeaveOneOutSearchCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    >>> grid = {"logisticregression__C": [0.01, 0.1, 1.0, 10.0]}
+    >>> search = LeaveOneOutSearchCV(pipe, grid, scoring="neg_log_loss", method="newton").fit(X, y)
+    >>> search.best_params_
+    {'logisticregression__C': 1.0}
+    >>> search.cv_results_["mean_test_score"].round(3)
+    array([-0.167, -0.092, -0.076, -0.114])
+    """
+
+    def __init__(
+        self,
+        estimator,
+        param_grid,
+        *,
+        scoring=None,
+        method="auto",
+        refit=True,
+        verbose=0,
+        progress=None,
+    ):
+        self.estimator = estimator
+        self.param_grid = param_grid
+        self.scoring = scoring
+        self.method = method
+        self.refit = refit
+        self.verbose = verbose
+        self.progress = progress
+
+    def fit(self, X, y, sample_weight=None):
+        """Score every candidate; fit the best on all rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights, passed to the last step.
+
+        Returns
+        -------
+        self
+            The fitted search.
+
+        Raises
+        ------
+        TypeError
+            If the last step is not supported.
+        ValueError
+            For an unknown `method`, `refit` or `scoring`, a `param_grid` with unknown names, as the
+            estimator's own fit, and if no candidate has a score.
+        """
+        self._check()
+        candidates = list(ParameterGrid(self.param_grid))
+        scored = self._score(candidates, (X, y, sample_weight))
+        self.cv_results_ = results_table(candidates, scored)
+        self._select(candidates)
+        for name in ("best_estimator_", "classes_", "n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        if self.refit is not False:
+            best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+            start = time.perf_counter()
+            self.best_estimator_ = fit_with_weights(best, X, y, sample_weight)
+            self.refit_time_ = time.perf_counter() - start
+            for name in ("classes_", "n_features_in_", "feature_names_in_"):
+                if hasattr(self.best_estimator_, name):
+                    setattr(self, name, getattr(self.best_estimator_, name))
+        return self
+
+    def _check(self):
+        """Check the parameters that need no data."""
+        check_choice("method", self.method, ("auto", *METHODS))
+        if not (isinstance(self.refit, bool | np.bool_) or callable(self.refit)):
+            check_choice("refit", self.refit, (True, False, ONE_STANDARD_ERROR))
+        if self.scoring is not None and not (
+            isinstance(self.scoring, str) or callable(self.scoring)
+        ):
+            raise ValueError(
+                "scoring should be None, the name of a scorer or a callable that gives one number; "
+                f"got {self.scoring!r}."
+            )
+        final = _unwrap(self.estimator)[1]
+        if not (is_supported(final) or isinstance(final, InfluenceMixin)):
+            raise unsupported(final)
+        self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
+
+    def _score(self, candidates, data):
+        """Return what is known of every candidate, in the order of the grid."""
+        if self.verbose > 0:
+            print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
+        scored = [None] * len(candidates)
+        steps = [
+            (position, path)
+            for name, members in paths(self.estimator, candidates)
+            for path in [Path(self.estimator, data, self.scoring, self.method, name)]
+            for position in members
+        ]
+        for position, path in tracked(steps, self.progress):
+            scored[position] = found = path.score(candidates[position])
+            if self.verbose > 1:
+                print(
+                    f"{candidates[position]}: score {found.score:.6g} +- {found.standard_error:.2g}"
+                    f", {found.fit_time + found.score_time:.2g} s"
+                )
+        self._warn(candidates, scored)
+        return scored
+
+    def _warn(self, candidates, scored):
+        """Say once which rows no candidate can predict, and which candidates have no optimum."""
+        undefined = [found.undefined for found in scored if len(found.undefined)]
+        if undefined:
+            warn_undefined(np.unique(np.concatenate(undefined)))
+        failed = [i for i, found in enumerate(scored) if found.failure]
+        if len(failed) == len(scored):
+            raise ValueError(f"no candidate has a leave-one-out score: {scored[0].failure}")
+        if failed:
+            warnings.warn(
+                f"{len(failed)} of {len(scored)} candidates have no optimum, their score is NaN: "
+                + "; ".join(f"{candidates[i]}: {scored[i].failure}" for i in failed[:5]),
+                FitFailedWarning,
+                stacklevel=4,
+            )
+
+    def _select(self, candidates):
+        """Choose a candidate."""
+        scores = self.cv_results_["mean_test_score"]
+        if np.isnan(scores).all():
+            raise ValueError("no candidate has a leave-one-out score: all are NaN.")
+        highest = int(np.nanargmax(scores))
+        self.one_standard_error_index_ = simplest(self.cv_results_, highest)
+        self.__dict__.pop("best_score_", None)
+        if callable(self.refit):
+            self.best_index_ = self.refit(self.cv_results_)
+            if not isinstance(self.best_index_, Integral):
+                raise TypeError("best_index_ returned is not an integer")
+            if not 0 <= self.best_index_ < len(candidates):
+                raise IndexError("best_index_ index out of range")
+        else:
+            simple = isinstance(self.refit, str)
+            self.best_index_ = self.one_standard_error_index_ if simple else highest
+            self.best_score_ = float(scores[self.best_index_])
+        self.best_params_ = candidates[self.best_index_]
+
+    # -- the best estimator's methods --------------------------------------------------------------
+
+    def _best(self):
+        """Return the fitted best estimator, or say why there is none."""
+        if self.refit is False:
+            raise AttributeError(
+                "this LeaveOneOutSearchCV has refit=False and keeps no fitted model: refit it with "
+                "`best_params_`, or use refit=True."
+            )
+        check_is_fitted(self)
+        return self.best_estimator_
+
+    @available_if(_estimator_has("predict"))
+    def predict(self, X):
+        """Predict with the best estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            What `best_estimator_.predict` returns.
+        """
+        return self._best().predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Class probabilities of the best estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            What `best_estimator_.predict_proba` returns.
+        """
+        return self._best().predict_proba(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Logarithm of the class probabilities of the best estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            What `best_estimator_.predict_log_proba` returns.
+        """
+        return self._best().predict_log_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Decision function of the best estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+            What `best_estimator_.decision_function` returns.
+        """
+        return self._best().decision_function(X)
+
+    def score(self, X, y):
+        """Score the best estimator by `scoring` on given rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Labels.
+
+        Returns
+        -------
+        float
+            What `scorer_` gives.
+        """
+        return self.scorer_(self._best(), X, y)
+
+    # -- scikit-learn ------------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self):
+        """Whether fit was called."""
+        return "cv_results_" in self.__dict__
+
+    def __sklearn_tags__(self):
+        """Tags of the wrapped estimator, without the array API."""
+        tags = super().__sklearn_tags__()
+        wrapped = get_tags(self.estimator)
+        tags.estimator_type = wrapped.estimator_type
+        tags.classifier_tags = wrapped.classifier_tags
+        tags.regressor_tags = wrapped.regressor_tags
+        tags.target_tags = wrapped.target_tags
+        tags.input_tags = wrapped.input_tags
+        tags.array_api_support = False
+        return tags
