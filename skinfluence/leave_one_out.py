@@ -56,10 +56,15 @@ def exact_flops(objective):
     return 3.0 * n * (4.0 * n * width + RESIDUAL_FLOPS * n * K + 2.0 * width * width)
 
 
-def leave_one_out(objective, curvature, method, *, tolerance, progress=None):
-    """Return the LeftOut of every row by "auto", "exact", "newton" or "first_order"."""
+def leave_one_out(objective, curvature, method, *, tolerance, progress=None, errors=True):
+    """Return the LeftOut of every row by "auto", "exact", "newton" or "first_order".
+
+    Without `errors` those of "newton" and "first_order" are not estimated: NaN, and bounds inf.
+    """
     if method == "exact" or (method == "auto" and exact_flops(objective) <= EXACT_FLOPS):
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
+    if not errors and method != "auto":
+        return _without_errors(objective, curvature, method)
     one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     error = NewtonError(one_step)
     newton = _assembled(one_step, one_step.own_change(), "newton", error.estimate(), error.bound())
@@ -72,6 +77,13 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None):
         estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
         return _assembled(first, first.own_change(), "first_order", estimate, bound)
     return _refined(objective, curvature, newton, tolerance, progress)
+
+
+def _without_errors(objective, curvature, method):
+    """LeftOut by one step and nothing more."""
+    n = objective.n_rows
+    step = OneStep(objective, curvature, np.arange(n), corrected=method == "newton")
+    return _assembled(step, step.own_change(), method, np.full(n, np.nan), np.full(n, np.inf))
 
 
 def leave_group_out(objective, curvature, method, groups, *, progress=None):

@@ -55,7 +55,8 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
     rows : ndarray of int
     """
     undefined = emptied_classes(objective)[rows]
-    if not is_unpenalised(objective):
+    # With damping the caller has asked for steps in a metric of their own, not for a refit.
+    if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined
     suspects = ~undefined & (objective.sample_weight[rows] > 0)
     suspects &= ~_safe_a_priori(objective, curvature, leverage, multipliers)

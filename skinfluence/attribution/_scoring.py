@@ -137,7 +137,9 @@ def score_influence(deletion, design, labels, encoded, classes, scoring, *, prog
 
 
 def score_of(classes, predictor, labels, scoring):
-    """Score of a given predictor (n,) or (n, K) on labelled rows."""
+    """Score of a given predictor (n,) or (n, K) on labelled rows; NaN where there are none."""
+    if not len(labels):
+        return np.nan
     predictions = FixedPredictions(classes, predictor)
     if isinstance(scoring, str) and scoring == "neg_log_loss":
         # The scorer knows no class that is left without a row.

@@ -2,8 +2,8 @@
 
 from skinfluence.deletion._base import Deletion, warn_undefined
 from skinfluence.deletion._chord import ChordNewton
-from skinfluence.deletion._exact import Exact
-from skinfluence.deletion._groups import GroupDeletion
+from skinfluence.deletion._exact import Exact, in_row_space
+from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._one_step import OneStep
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "GroupDeletion",
     "OneStep",
     "delete",
+    "in_row_space",
     "warn_undefined",
+    "without_group",
 ]
 
 

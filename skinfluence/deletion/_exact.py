@@ -37,7 +37,7 @@ class Exact(StoredSteps):
     """
 
     def __init__(self, objective, curvature, rows, *, tolerance=TOLERANCE, progress=None):
-        working, curvature, self._lift = _working(objective, curvature)
+        working, curvature, self._lift = in_row_space(objective, curvature)
         start = OneStep(working, curvature, rows, corrected=True)
         steps = np.full((len(rows), *working.theta.shape), np.nan)
         super().__init__(objective, rows, start.undefined, steps)
@@ -88,7 +88,7 @@ class Exact(StoredSteps):
         return self._lift(self._steps[part])
 
 
-def _working(objective, curvature):
+def in_row_space(objective, curvature):
     """Return the objective in the row space of its columns, where those are more than the rows.
 
     The optimum of an L2-penalised objective, and of every deletion from it, lies in that space.

@@ -1,14 +1,18 @@
 """Candidates of a search in an order that lets each start from its neighbour's optimum."""
 
 import time
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import clone
 
-from skinfluence.model_selection._standard_error import standard_error
+from skinfluence.curvature import make_curvature
+from skinfluence.leave_one_out import leave_one_out
+from skinfluence.model_selection._pooled_score import pooled_score
 from skinfluence.model_selection._views import STRENGTHS, final_parameter, fitted_view, neighbour
+
+# Of the coefficients of exact refits, relative to max(1, |theta|).
+TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ def paths(estimator, candidates):
         The parameter that varies, and the positions, from strong to weak penalties: the optimum of
         a strongly penalised model is the easiest to find, and a good start for the next.
     """
+    known = [final_parameter(estimator, short) for short in STRENGTHS]
     groups = []
     for position, params in enumerate(candidates):
-        varying = _varying(estimator, params)
+        varying = _varying(known, params)
         fixed = {name: value for name, value in params.items() if name != varying}
         for group in groups:
             if group[0] == varying is not None and _same(group[1], fixed):
@@ -63,10 +68,11 @@ def paths(estimator, candidates):
     ]
 
 
-def _varying(estimator, params):
-    """Return the candidate's penalty parameter, if it has one and it is a number."""
-    for short in STRENGTHS:
-        name = final_parameter(clone(estimator).set_params(**params), short)
+def _varying(known, params):
+    """Return the candidate's penalty parameter, if it is a number and no step is replaced."""
+    if any(hasattr(value, "fit") for value in params.values()):
+        return None
+    for name in known:
         if name in params and isinstance(params[name], int | float | np.number):
             return name
     return None
@@ -102,39 +108,40 @@ class Path:
 
     def __init__(self, estimator, data, scoring, method, varying):
         self.estimator, self.data = estimator, data
-        self.scoring, self.method, self.varying = scoring, method, varying
-        self.view = None
+        self.scoring, self.method, self.varying = scoring or "accuracy", method, varying
+        self.view = self.curvature = None
 
     def score(self, params):
         """Fit and score one candidate."""
         start = time.perf_counter()
-        view = self._fit(params)
-        fitted = time.perf_counter()
         try:
-            with warnings.catch_warnings():
-                # The search says it once, for all candidates.
-                warnings.filterwarnings("ignore", ".*left undefined", RuntimeWarning)
-                estimate = view.loo_estimate(method=self.method, scoring=self.scoring)
+            objective = self._fit(params)
+            fitted = time.perf_counter()
+            self.curvature = make_curvature(objective)
+            left = leave_one_out(
+                objective, self.curvature, self.method, tolerance=TOLERANCE, errors=False
+            )
         except np.linalg.LinAlgError as error:
-            return Scored(fit_time=fitted - start, failure=str(error))
-        labels = view._training_data.y
+            self.curvature = None
+            return Scored(fit_time=time.perf_counter() - start, failure=str(error))
+        eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
+        labels = self.view._training_data.y
+        found = pooled_score(self.view.classes_, eta[defined], labels[defined], self.scoring)
         return Scored(
-            estimate.score,
-            standard_error(estimate, view.classes_, labels),
-            float(np.nansum(estimate.leverage)),
-            np.flatnonzero(estimate.method == "undefined"),
+            *found,
+            float(np.nansum(left.leverage)),
+            np.flatnonzero(~defined),
             fitted - start,
             time.perf_counter() - fitted,
         )
 
     def _fit(self, params):
-        """Return the view of a fitted candidate."""
-        if self.view is not None and self.varying is not None:
-            short = self.varying.rpartition("__")[2]
-            warm = neighbour(self.view, short, params[self.varying])
+        """Return a candidate's objective at its optimum, warm if that is possible."""
+        if self.curvature is not None and self.varying is not None:
+            name = self.varying.rpartition("__")[2]
+            warm = neighbour(self.view, self.curvature, name, params[self.varying])
             if warm is not None:
-                self.view = warm
                 return warm
         candidate = clone(self.estimator).set_params(**clone(params, safe=False))
         self.view = fitted_view(candidate, *self.data)
-        return self.view
+        return self.view._explained().objective

@@ -9,8 +9,7 @@ from sklearn.model_selection import check_cv
 from skinfluence._frames import checked_labels, data_frame
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.attribution import FixedPredictions
-from skinfluence.deletion import GroupDeletion, warn_undefined
-from skinfluence.deletion._groups import without_group
+from skinfluence.deletion import GroupDeletion, warn_undefined, without_group
 from skinfluence.model_selection._means import row_weights, weighted_mean
 from skinfluence.model_selection._views import fitted_view
 from skinfluence.optimum import newton_step

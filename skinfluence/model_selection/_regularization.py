@@ -10,8 +10,7 @@ from skinfluence._frames import data_frame
 from skinfluence._parallel import tracked
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion import warn_undefined
-from skinfluence.deletion._exact import _working
+from skinfluence.deletion import in_row_space, warn_undefined
 from skinfluence.model_selection._means import row_weights
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
@@ -206,7 +205,7 @@ def _compact(objective):
         raise NotImplementedError(
             "optimize_regularization factors the curvature, which does not fit in memory here."
         )
-    return _working(objective, curvature)[0]
+    return in_row_space(objective, curvature)[0]
 
 
 class _Curve:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import map_ordered, row_blocks
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import Exact, OneStep
 from skinfluence.model_selection._means import weighted_mean
@@ -129,12 +129,16 @@ def exact_slope(objective, curvature):
     eta = objective.eta + deletion.own_change()
     d_eta = np.full((n, K), np.nan)
     defined = np.flatnonzero(~np.isnan(eta).any(axis=1))
-    width = 8 * n * K * (4 + 2 * K)
-    for part in row_blocks(len(defined), width, at_most=BLOCK_DELETIONS):
+
+    def slopes(part):
         rows = defined[part]
-        theta = objective.theta + np.stack([deletion.steps(slice(i, i + 1))[0] for i in rows])
-        solved = _solve_deleted(objective, curvature, rows, theta)
-        d_eta[rows] = -np.einsum("bkj,bj->bk", solved, objective.design.dense(rows))
+        steps = np.concatenate([deletion.steps(slice(i, i + 1)) for i in rows])
+        solved = _solve_deleted(objective, curvature, rows, objective.theta + steps)
+        return -np.einsum("bkj,bj->bk", solved, objective.design.dense(rows))
+
+    parts = row_blocks(len(defined), 8 * n * K * (4 + 2 * K), at_most=BLOCK_DELETIONS)
+    for part, slope in zip(parts, map_ordered(slopes, parts), strict=True):
+        d_eta[defined[part]] = slope
     return eta, d_eta
 
 
@@ -173,22 +177,32 @@ def _solve_deleted(objective, curvature, rows, theta):
 
 
 def _deleted_weights(objective, rows, theta):
-    """Weights (n, b, K, K) of all rows at the optimum without each of a block; the own one is 0."""
-    K, n, b = objective.n_outputs, objective.n_rows, len(rows)
-    eta = np.stack([objective.design @ theta[:, k].T for k in range(K)], axis=-1)  # (n, b, K)
-    W = objective.loss.curvature(objective.y[:, None], objective.native(eta)).reshape(n, b, K, K)
-    W *= objective.sample_weight[:, None, None, None]
-    W[rows, np.arange(b)] = 0.0
+    """Weights (K, K, n, b) of all rows at the optimum without each of a block; the own one is 0."""
+    eta = _predictors(objective.design, theta)
+    native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
+    W = objective.loss.curvature(objective.y[:, None], native)
+    W = W[None, None] if objective.loss.is_scalar else np.moveaxis(W, (2, 3), (0, 1)).copy()
+    W *= objective.sample_weight[:, None]
+    W[:, :, rows, np.arange(len(rows))] = 0.0
     return W
 
 
 def _deleted_matmul(objective, W, V):
     """H_-i v_i for a block of rows: V (b, K q)."""
-    n, b, K = W.shape[:3]
+    K, b = objective.n_outputs, len(V)
     blocks = V.reshape(b, K, -1)
-    U = np.stack([objective.design @ blocks[:, k].T for k in range(K)], axis=-1)  # (n, b, K)
-    U = apply_blocks(W.reshape(n * b, K, K), U.reshape(n * b, K)).reshape(n, b, K)
+    U = _predictors(objective.design, blocks)
+    U = np.multiply(W[0], U, out=U) if K == 1 else np.einsum("klnb,lnb->knb", W, U)
     product = objective.penalty.strength * blocks
     for k in range(K):
-        product[:, k] += objective.design.transpose_matmul(np.ascontiguousarray(U[:, :, k])).T
+        product[:, k] += objective.design.transpose_matmul(U[k]).T
     return product.reshape(b, -1)
+
+
+def _predictors(design, theta):
+    """Predictors (K, n, b) of parameters (b, K, q)."""
+    b, K = theta.shape[:2]
+    eta = np.empty((K, design.shape[0], b))
+    for k in range(K):
+        design.matmul(theta[:, k].T, out=eta[k])
+    return eta

@@ -1,14 +1,14 @@
-"""Fitted models with the influence methods, cold or from the optimum of a neighbour."""
+"""Fitted models with the influence methods, and their neighbours on a regularisation path."""
 
 from copy import copy
-from dataclasses import replace
 
 import numpy as np
 
 from skinfluence.adapters import adapt
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin
 from skinfluence.explainer import InfluenceExplainer, _unwrap, _weight_name
 from skinfluence.functions import explain
+from skinfluence.optimum import polish
 
 # Parameters of a final step that say how strongly it is penalised and nothing else.
 STRENGTHS = ("C",)
@@ -36,21 +36,30 @@ def final_parameter(estimator, name):
     return prefix + name if prefix + name in estimator.get_params(deep=True) else None
 
 
-def neighbour(view, name, value):
-    """Return the view of the same model at another penalty, by Newton steps from this optimum.
+def neighbour(view, curvature, name, value):
+    """Return the objective of a fitted view at another penalty, at its optimum.
 
-    The steps before the last and the rows are the same; nothing is fitted by scikit-learn. None
-    where Newton does not arrive, or `value` is none that a warm start can speak for.
+    One step through the curvature at hand, then Newton's own: the steps before the last and the
+    rows are the same, and scikit-learn fits nothing. None where Newton does not arrive, or `value`
+    is none that a warm start can speak for.
+
+    Parameters
+    ----------
+    view : InfluenceExplainer
+        Fitted with some penalty.
+    curvature : Curvature
+        Of the same model with a penalty near the wanted one, at its optimum.
+    name, value : str, float
+        Parameter of the last step.
     """
-    if view._explanation is None or not _is_strength(value):
+    if not _is_strength(value):
         return None
-    moved = copy(view)
-    moved.__dict__.pop("_explained_cache", None)
-    moved._final = copy(view._final).set_params(**{name: value})
-    adapted = adapt(moved._final, view._training_data)
-    adapted = replace(adapted, objective=adapted.objective.at(view._explanation.theta))
-    moved._explanation = Explanation.of(adapted, view._training_data)
-    return moved if moved._explanation.converged else None
+    final = copy(view._final).set_params(**{name: value})
+    start = adapt(final, view._training_data).objective.at(curvature.objective.theta)
+    step = curvature.solve(-start.gradient.reshape(-1, 1)).reshape(start.theta.shape)
+    moved = start.at(start.theta + step)
+    optimum = polish(moved if moved.value <= start.value else start)
+    return optimum.objective if optimum.converged else None
 
 
 def _is_strength(value):

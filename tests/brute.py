@@ -1,0 +1,138 @@
+"""Slow and obvious: data, refits of the frozen clone, dense inverses, finite differences."""
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression
+
+from skinfluence import InfluenceLogisticRegression
+
+
+def problem(seed=0, n=60, p=4, n_classes=2, spread=1.0):
+    """Data with labels that follow a linear score, every class at least four times."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    score = spread * X @ rng.normal(size=(p, n_classes)) + rng.gumbel(size=(n, n_classes))
+    y = score.argmax(axis=1)
+    y[: 4 * n_classes] = np.tile(np.arange(n_classes), 4)
+    return X, y
+
+
+def weights(seed, n, zeros=0):
+    """Positive weights, the last `zeros` of them 0."""
+    w = np.random.default_rng(seed).uniform(0.3, 2.5, size=n)
+    w[n - zeros :] = 0.0
+    return w
+
+
+# name: (problem arguments, storage, weighted, zero weights, estimator parameters)
+CASES = {
+    "binary": ({}, "C", False, 0, {}),
+    "binary-weights": ({}, "C", True, 3, {"C": 0.5}),
+    "binary-no-intercept": ({}, "F", True, 0, {"fit_intercept": False}),
+    "binary-balanced": ({"seed": 2}, "C", True, 0, {"class_weight": "balanced"}),
+    "binary-class-weight": ({}, "C", False, 0, {"class_weight": {0: 0.4, 1: 2.0}}),
+    "binary-csr": ({"seed": 3}, "csr", True, 2, {"C": 2.0}),
+    "binary-float32": ({"seed": 4}, "float32", False, 0, {}),
+    "binary-huge-C": ({"seed": 5}, "C", False, 0, {"C": 1e4}),
+    "binary-unpenalised": ({"seed": 6, "n": 90}, "C", True, 0, {"C": np.inf}),
+    "binary-tiny-C": ({}, "C", False, 0, {"C": 1e-4}),
+    "binary-liblinear": (
+        {"seed": 7},
+        "C",
+        True,
+        0,
+        {"solver": "liblinear", "intercept_scaling": 3.0, "tol": 1e-8},
+    ),
+    "binary-wide": ({"seed": 8, "n": 30, "p": 50}, "C", True, 2, {"C": 0.3}),
+    "binary-wide-csr": ({"seed": 8, "n": 30, "p": 50}, "csr", False, 0, {"C": 0.3}),
+    "softmax": ({"n_classes": 3}, "C", False, 0, {}),
+    "softmax-weights": ({"n_classes": 4, "n": 80}, "F", True, 3, {"C": 2.0}),
+    "softmax-no-intercept": ({"n_classes": 3}, "csr", True, 0, {"fit_intercept": False}),
+    "softmax-balanced": ({"n_classes": 3, "seed": 1}, "C", False, 0, {"class_weight": "balanced"}),
+    "softmax-unpenalised": ({"n_classes": 3, "n": 120, "seed": 2}, "C", False, 0, {"C": np.inf}),
+    "softmax-wide": ({"n_classes": 3, "n": 30, "p": 40}, "csr", True, 0, {"C": 0.3}),
+}
+
+
+def build(name):
+    """(X, y, sample_weight or None, fitted estimator) of a case."""
+    arguments, storage, weighted, zeros, params = CASES[name]
+    X, y = problem(**arguments)
+    X = {
+        "C": lambda: X,
+        "F": lambda: np.asfortranarray(X),
+        "csr": lambda: sp.csr_matrix(np.where(np.abs(X) > 0.4, X, 0.0)),
+        "float32": lambda: X.astype(np.float32),
+    }[storage]()
+    w = weights(arguments.get("seed", 0), len(y), zeros) if weighted else None
+    params = {"max_iter": 5000, **params}
+    return X, y, w, InfluenceLogisticRegression(**params).fit(X, y, sample_weight=w)
+
+
+def dense(X):
+    """X as a float64 array."""
+    return np.asarray(X.toarray() if sp.issparse(X) else X, dtype=np.float64)
+
+
+class WithPenalisedIntercept:
+    """liblinear's objective by a better solver: the intercept is scaling times one more coefficient."""
+
+    def __init__(self, C, scaling):
+        self.model = LogisticRegression(
+            C=C, fit_intercept=False, solver="newton-cholesky", tol=1e-13, max_iter=10_000
+        )
+        self.scaling = scaling
+
+    def fit(self, X, y, sample_weight):
+        """Fit on X with a column of the scaling."""
+        self.model.fit(np.c_[X, np.full(len(X), self.scaling)], y, sample_weight=sample_weight)
+        self.coef_ = self.model.coef_[:, :-1]
+        self.intercept_ = self.scaling * self.model.coef_[:, -1]
+        return self
+
+    def decision_function(self, X):
+        """Decision values."""
+        return X @ self.coef_[0] + self.intercept_[0]
+
+
+def frozen(clf):
+    """Row weights with the class weights multiplied in, and the model that refits with them."""
+    row_weight = clf._explained().objective.sample_weight
+    if clf.solver == "liblinear":
+        return row_weight, WithPenalisedIntercept(clf.C, clf.intercept_scaling)
+    model = LogisticRegression(
+        C=clf.C,
+        fit_intercept=clf.fit_intercept,
+        solver="newton-cholesky",
+        tol=1e-13,
+        max_iter=10_000,
+    )
+    return row_weight, model
+
+
+def refit(clf, X, y, dropped):
+    """The frozen clone fitted without the dropped rows."""
+    row_weight, model = frozen(clf)
+    keep = np.setdiff1d(np.arange(len(y)), dropped)
+    keep = keep[row_weight[keep] > 0]
+    return model.fit(dense(X)[keep], y[keep], sample_weight=row_weight[keep])
+
+
+def hessian(objective):
+    """The dense Hessian by loops over rows and Kronecker products, gauge not fixed."""
+    Z = objective.design.dense(slice(None))
+    size = objective.n_parameters
+    H = np.diag(np.tile(objective.penalty.strength, objective.n_outputs)) + np.zeros((size, size))
+    for W, z in zip(objective.weights, Z, strict=True):
+        H += np.kron(W, np.outer(z, z))
+    return H
+
+
+def differences(function, x, step=1e-5):
+    """Central differences of a function (..., K) -> (...) in each entry of the last axis."""
+    columns = []
+    for k in range(x.shape[-1]):
+        e = np.zeros(x.shape[-1])
+        e[k] = step
+        columns.append((function(x + e) - function(x - e)) / (2 * step))
+    return np.stack(columns, axis=-1)

@@ -1,0 +1,219 @@
+"""Designs and curvatures against dense arithmetic."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn import config_context
+
+from skinfluence.curvature import KINDS, choose, make_curvature
+from skinfluence.design import _dense as dense_module
+from skinfluence.design import make_design
+from tests.brute import CASES, build, hessian, problem
+
+STORAGES = {
+    "C": lambda X: X,
+    "F": np.asfortranarray,
+    "float32": lambda X: X.astype(np.float32),
+    "csr_matrix": sp.csr_matrix,
+    "csr_array": sp.csr_array,
+    "csr32": lambda X: sp.csr_matrix(X.astype(np.float32)),
+}
+
+
+@pytest.fixture(params=STORAGES)
+def designs(request, monkeypatch):
+    """(design, the same Z dense) in each storage, with and without intercept, in small blocks."""
+    monkeypatch.setattr(dense_module, "BLOCK_ROWS", 7)
+    X = np.where(np.random.default_rng(0).random((23, 5)) < 0.5, 0.0, problem(n=23, p=5)[0])
+    stored = STORAGES[request.param](X)
+    if not sp.issparse(stored):
+        stored.setflags(write=False)
+    exact = np.asarray(stored.toarray() if sp.issparse(stored) else stored, dtype=float)
+    return [
+        (
+            make_design(stored, intercept),
+            np.hstack([exact, np.ones((23, 1))]) if intercept else exact,
+        )
+        for intercept in (True, False)
+    ]
+
+
+def test_design_products(designs):
+    rng = np.random.default_rng(1)
+    for design, Z in designs:
+        q = Z.shape[1]
+        V, U, w = rng.normal(size=(q, 3)), rng.normal(size=(23, 2)), rng.normal(size=23)
+        M = rng.normal(size=(q, q))
+        M = M + M.T
+        T = np.triu(rng.normal(size=(q, q)))
+        for got, expected in (
+            (design @ V, Z @ V),
+            (design @ V[:, 0], Z @ V[:, 0]),
+            (design.transpose_matmul(U), Z.T @ U),
+            (design.absolute_sum(U), (np.abs(Z).T @ np.abs(U)).T),
+            (design._gram(w), Z.T @ (w[:, None] * Z)),
+            (design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z)),
+            (design.row_norms(T), ((Z @ T) ** 2).sum(axis=1)),
+            (design.kernel(np.abs(V[:, 0])), (Z * np.abs(V[:, 0])) @ Z.T),
+            (design.dense([3, 1]), Z[[3, 1]]),
+            (design.take(slice(2, 9)) @ V, Z[2:9] @ V),
+        ):
+            np.testing.assert_allclose(got, expected, atol=1e-11)
+        assert design.n_stored <= Z.size
+
+
+def test_design_blocks_of_several_outputs(designs):
+    rng = np.random.default_rng(2)
+    K = 3
+    roots = rng.normal(size=(23, K, K))
+    W = roots @ roots.transpose(0, 2, 1)
+    S, V = rng.normal(size=(4, K, 6)), rng.normal(size=(23, K))
+    for design, Z in designs:
+        q = Z.shape[1]
+        expected = sum(np.kron(W[i], np.outer(Z[i], Z[i])) for i in range(23))
+        np.testing.assert_allclose(design.sandwich(W), expected, atol=1e-10)
+        M = expected
+        blocks = np.stack([[np.kron(np.eye(K), z) @ M @ np.kron(np.eye(K), z).T] for z in Z])[:, 0]
+        np.testing.assert_allclose(design.block_quadratic(M, K), blocks, rtol=1e-9)
+        outer = np.stack([np.kron(V[i], Z[i]) for i in range(23)])
+        np.testing.assert_allclose(design.outer(V, slice(None)), outer, atol=1e-12)
+        flat = S[:, :, :q].reshape(4, -1)
+        for rows in (slice(5, 17), np.array([4, 0, 22])):
+            got = design.contract(S[:, :, :q].copy(), V[rows], rows)
+            np.testing.assert_allclose(got, flat @ outer[rows].T, atol=1e-11)
+            out = np.empty((4, got.shape[1]))
+            design.contract(S[:, :, :q].copy(), V[rows], rows, out=out)
+            np.testing.assert_array_equal(out, got)
+        d, f = rng.random((23, K)), rng.random((23, K))
+        split = d[:, :, None] * np.eye(K) - f[:, :, None] * f[:, None]
+        np.testing.assert_allclose(
+            design.sandwich(split, (d, f)), design.sandwich(split), atol=1e-11
+        )
+        Y, lift = design.row_space(np.full(5, 0.5))
+        np.testing.assert_allclose(Y @ Y.T, 0.5 * Z[:, :5] @ Z[:, :5].T, atol=1e-10)
+        D = rng.normal(size=(Y.shape[1], 2))
+        np.testing.assert_allclose(Z[:, :5] @ lift(D), Y @ D, atol=1e-9)
+
+
+def test_csr_duplicates_and_order():
+    X = sp.csr_matrix(
+        (np.array([1.0, 2.0, 4.0, 3.0]), np.array([2, 0, 2, 1]), np.array([0, 3, 4])), shape=(2, 3)
+    )
+    design, Z = make_design(X, True), np.hstack([X.toarray(), np.ones((2, 1))])
+    M = np.arange(16.0).reshape(4, 4)
+    M = M + M.T
+    np.testing.assert_allclose(design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z))
+    np.testing.assert_allclose(design._gram(np.array([0.5, -2.0])), Z.T @ np.diag([0.5, -2.0]) @ Z)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_curvature_against_the_dense_inverse(name, kind):
+    X, y, w, clf = build(name)
+    objective = clf._explained().objective
+    if kind == "dual" and not (objective.penalty.strength > 0).any():
+        with pytest.raises(ValueError, match="penalised columns"):
+            make_curvature(objective, kind)
+        return
+    K, H = objective.n_outputs, hessian(objective)
+    rng = np.random.default_rng(0)
+    V = rng.normal(size=(K, H.shape[0] // K, 3))
+    if K > 1:  # gradients of the softmax have no component in the gauge
+        V -= V.mean(axis=0)
+    V = V.reshape(-1, 3)
+    curvature = make_curvature(objective, kind)
+    inverse = np.linalg.pinv(H, rcond=1e-13, hermitian=True)
+    tight = 1e-6 if kind == "cg" else 1e-8
+    scale = np.abs(inverse @ V).max()
+    np.testing.assert_allclose(curvature.solve(V), inverse @ V, atol=tight * scale)
+    np.testing.assert_allclose(curvature.solve(V), curvature.solve(V), rtol=0, atol=0)
+    np.testing.assert_allclose(curvature.solve(curvature @ V), V, atol=1e-6)
+    Z = objective.design.dense(slice(None))
+    leverage = curvature.leverage()
+    L = objective.weight_roots
+    gauge = np.eye(K) - np.full((K, K), 1 / K) if K > 1 else np.eye(1)
+    for i in range(0, len(y), 7):
+        unit = np.kron(gauge, Z[i][:, None])
+        A = unit.T @ inverse @ unit
+        got = gauge @ leverage.quadratic[i] @ gauge
+        np.testing.assert_allclose(got, A, atol=tight * max(1.0, np.abs(A).max()))
+        expected = np.eye(K) - L[i].T @ leverage.quadratic[i] @ L[i]
+        np.testing.assert_allclose(leverage.one_minus[i], expected, atol=1e-7)
+    some = curvature.leverage(np.array([5, 2]))
+    np.testing.assert_allclose(some.quadratic, leverage.quadratic[[5, 2]], rtol=1e-5, atol=1e-9)
+
+
+def test_damping_is_added_to_the_whole_diagonal():
+    objective = build("binary")[3]._explained().objective
+    H = hessian(objective) + 0.7 * np.eye(objective.n_parameters)
+    V = np.eye(objective.n_parameters)
+    for kind in KINDS:
+        curvature = make_curvature(objective, kind, damping=0.7)
+        np.testing.assert_allclose(curvature.solve(V), np.linalg.inv(H), atol=1e-8)
+
+
+def test_dual_keeps_the_digits_of_one_minus_a_leverage_near_one():
+    X, y = problem(seed=3, n=12, p=30)
+    X[4] *= 1e5
+    from skinfluence import InfluenceLogisticRegression
+
+    objective = InfluenceLogisticRegression(C=10.0).fit(X, y)._explained().objective
+    dual, dense = (make_curvature(objective, kind).leverage() for kind in ("dual", "dense"))
+    np.testing.assert_allclose(dual.one_minus, dense.one_minus, rtol=1e-6)
+
+
+def test_singular_and_indefinite_curvature_say_why():
+    objective = build("binary-unpenalised")[3]._explained().objective
+    X = objective.design.X.copy()
+    X[:, 3] = X[:, 0] + X[:, 1]
+    singular = type(objective)(
+        objective.loss,
+        make_design(X, True),
+        objective.y,
+        objective.sample_weight,
+        objective.penalty,
+        objective.theta,
+    )
+    with pytest.raises(np.linalg.LinAlgError, match=r"rank 4 of 5.*column 0, column 1, column 3"):
+        make_curvature(singular, "dense")
+    flipped = objective.reweighted(-2 * objective.sample_weight)
+    with pytest.raises(np.linalg.LinAlgError, match="indefinite"):
+        make_curvature(flipped, "dense")
+    with pytest.raises(np.linalg.LinAlgError):
+        make_curvature(flipped, "cg")
+
+
+def sized(n, q, stored, strength=1.0, n_outputs=1):
+    """What `choose` reads of an objective of a given size."""
+    return SimpleNamespace(
+        n_rows=n,
+        n_outputs=n_outputs,
+        n_parameters=q * n_outputs,
+        design=SimpleNamespace(shape=(n, q), n_stored=stored),
+        penalty=SimpleNamespace(strength=np.r_[np.full(q - 1, strength), 0.0]),
+    )
+
+
+def test_choice_counts_flops_and_memory():
+    for objective, n_solves, kind, reason in (
+        (sized(1000, 20, 20_000), 1000, "dense", "fewest flops"),
+        (sized(500, 5000, 2_500_000), 500, "dual", "fewest flops"),
+        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "only one that fits"),
+        (sized(10_000, 100_000, 500_000), 10_000, "dual", "only one that fits"),
+        (sized(10_000, 100_000, 500_000), 5, "cg", "cost less than factoring"),
+        (sized(20_000, 100_000, 500_000), 20_000, "cg", "no factorisation fits"),
+    ):
+        choice = choose(objective, n_solves)
+        assert choice.kind == kind
+        assert reason in choice.reason
+        assert set(choice.flops) == set(choice.memory) == set(KINDS)
+
+
+def test_memory_blocks_change_nothing():
+    objective = build("softmax")[3]._explained().objective
+    whole = make_curvature(objective, "cg").leverage()
+    with config_context(working_memory=0.001):
+        parts = make_curvature(objective, "cg").leverage()
+    np.testing.assert_allclose(parts.quadratic, whole.quadratic, atol=1e-8)

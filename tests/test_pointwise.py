@@ -1,0 +1,175 @@
+"""Losses and targets, row by row."""
+
+import numpy as np
+import pytest
+from scipy.special import log_expit, log_softmax
+
+from skinfluence import make_target
+from skinfluence.deletion.targets import resolve_target, target_names
+from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
+from tests.brute import differences
+
+LOSSES = {
+    "binary": BinaryLogLoss(),
+    "softmax3": MultinomialLogLoss(3),
+    "softmax2": MultinomialLogLoss(2),
+}
+
+
+def draw(loss, n=40, scale=3.0, seed=0):
+    rng = np.random.default_rng(seed)
+    if loss.is_scalar:
+        return rng.integers(0, 2, n).astype(float), scale * rng.normal(size=n)
+    return rng.integers(0, loss.n_outputs, n), scale * rng.normal(size=(n, loss.n_outputs))
+
+
+def as_vector(loss, function):
+    """The function of eta with the axis of predictors always there."""
+    return (lambda eta: function(eta[..., 0])) if loss.is_scalar else function
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_derivatives_are_differences(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss)
+    eta = eta.reshape(len(y), -1)
+    K = loss.n_outputs
+    gradient = as_vector(loss, lambda e: loss.gradient(y, e))(eta).reshape(len(y), K)
+    curvature = as_vector(loss, lambda e: loss.curvature(y, e))(eta).reshape(len(y), K, K)
+    third = as_vector(loss, lambda e: loss.third(y, e))(eta).reshape(len(y), K, K, K)
+    value = as_vector(loss, lambda e: loss.value(y, e))
+    np.testing.assert_allclose(gradient, differences(value, eta), atol=1e-9)
+    for k in range(K):
+        part = as_vector(loss, lambda e: loss.gradient(y, e).reshape(len(y), K)[:, k])  # noqa: B023
+        np.testing.assert_allclose(curvature[:, k], differences(part, eta), atol=1e-9)
+        for m in range(K):
+            part = as_vector(loss, lambda e: loss.curvature(y, e).reshape(-1, K, K)[:, k, m])  # noqa: B023
+            np.testing.assert_allclose(third[:, k, m], differences(part, eta), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_roots_and_splits_give_the_curvature(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss)
+    W = loss.curvature(y, eta)
+    L = loss.curvature_root(y, eta)
+    square = L**2 if loss.is_scalar else L @ L.transpose(0, 2, 1)
+    np.testing.assert_allclose(square, W, atol=1e-15)
+    if not loss.is_scalar:
+        d, f = loss.curvature_split(y, eta)
+        np.testing.assert_allclose(
+            d[:, :, None] * np.eye(loss.n_outputs) - f[:, :, None] * f[:, None], W, atol=1e-15
+        )
+        np.testing.assert_allclose(W @ loss.gauge, 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_extreme_predictors_are_finite(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss, n=200)
+    eta = np.sign(eta) * 10 ** np.abs(eta)
+    eta = np.clip(eta, -1e4, 1e4)
+    for method in (loss.value, loss.gradient, loss.curvature, loss.third, loss.curvature_root):
+        assert np.isfinite(method(y, eta)).all()
+    assert (loss.value(y, eta) >= 0).all()
+
+
+def test_values_against_scipy():
+    y, eta = draw(LOSSES["binary"], scale=20)
+    np.testing.assert_allclose(
+        LOSSES["binary"].value(y, eta), -log_expit((2 * y - 1) * eta), rtol=1e-14
+    )
+    y, eta = draw(LOSSES["softmax3"], scale=20)
+    expected = -log_softmax(eta, axis=1)[np.arange(len(y)), y]
+    np.testing.assert_allclose(LOSSES["softmax3"].value(y, eta), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_two_softmax_classes_are_the_binary_loss():
+    y, eta = draw(LOSSES["binary"])
+    both = np.column_stack([np.zeros_like(eta), eta])
+    soft, binary = LOSSES["softmax2"], LOSSES["binary"]
+    np.testing.assert_allclose(soft.value(y.astype(int), both), binary.value(y, eta), rtol=1e-13)
+    np.testing.assert_allclose(
+        soft.gradient(y.astype(int), both)[:, 1], binary.gradient(y, eta), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        soft.curvature(y.astype(int), both)[:, 1, 1], binary.curvature(y, eta), rtol=1e-13
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_labels_broadcast_against_columns(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss, n=6)
+    many = np.stack([eta + 0.1 * j for j in range(5)], axis=1)
+    for method in (loss.value, loss.gradient):
+        together = method(y[:, None], many)
+        for j in range(5):
+            np.testing.assert_allclose(together[:, j], method(y, many[:, j]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_recession_multipliers_rebuild_the_residual(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss)
+    residual = loss.gradient(y, eta).reshape(len(y), -1)
+    c = loss.recession_multipliers(y, residual)
+    assert (c > 0).all()
+    np.testing.assert_allclose(-np.einsum("ir,irk->ik", c, loss.recession(y)), residual, atol=1e-15)
+
+
+def test_gradient_series_converges_to_the_gradient():
+    loss = LOSSES["binary"]
+    y, eta = draw(loss, scale=4)
+    c = loss.gradient_series(y, eta, 8)
+    for u in (-0.2, 0.01, 0.2):
+        series = sum(ck * u ** (k + 1) for k, ck in enumerate(c))
+        np.testing.assert_allclose(
+            series, loss.gradient(y, eta + u) - loss.gradient(y, eta), atol=1e-11
+        )
+
+
+@pytest.mark.parametrize("loss", [LOSSES["binary"], LOSSES["softmax3"]], ids=["binary", "softmax"])
+@pytest.mark.parametrize("name", target_names())
+def test_target_gradients_are_differences(loss, name):
+    target = resolve_target(name, loss)
+    if not target.is_differentiable:
+        with pytest.raises(ValueError, match="derivative"):
+            target.gradient(None, None)
+        return
+    y, eta = draw(loss, scale=1.5)
+    columns = eta.reshape(len(y), -1)
+    gradient = np.asarray(target.gradient(y, eta)).reshape(len(y), target.n_outputs, -1)
+    for o in range(target.n_outputs):
+        part = as_vector(loss, lambda e: np.asarray(target.value(y, e)).reshape(len(y), -1)[:, o])  # noqa: B023
+        np.testing.assert_allclose(gradient[:, o], differences(part, columns), atol=1e-8)
+
+
+def test_multiclass_definitions():
+    loss = LOSSES["softmax3"]
+    y, eta = np.array([0, 2]), np.array([[2.0, 0.5, 1.0], [0.3, 0.1, 0.2]])
+    p = np.exp(eta) / np.exp(eta).sum(axis=1, keepdims=True)
+    one_hot = np.eye(3)[y]
+    expected = {
+        "margin": np.log([p[0, 0] / (1 - p[0, 0]), p[1, 2] / (1 - p[1, 2])]),
+        "hinge": [max(0, 1 - (2.0 - 1.0)), max(0, 1 - (0.2 - 0.3))],
+        "brier": ((p - one_hot) ** 2).sum(axis=1),
+        "zero_one": [0.0, 1.0],
+        "predict_proba": p,
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            resolve_target(name, loss).value(y, eta), value, rtol=1e-12, atol=1e-15
+        )
+
+
+def test_custom_target_is_differentiated_and_checked():
+    y, eta = draw(LOSSES["softmax3"])
+    target = make_target(lambda y, f: (f**2).sum(axis=1))
+    np.testing.assert_allclose(target.gradient(y, eta), 2 * eta, rtol=1e-7, atol=1e-9)
+    given = make_target(lambda y, f: (f**2).sum(axis=1), gradient=lambda y, f: 2 * f)
+    np.testing.assert_array_equal(given.gradient(y, eta), 2 * eta)
+    with pytest.raises(ValueError, match=r"one value a test row"):
+        make_target(lambda y, f: f).value(y, eta)
+    with pytest.raises(TypeError, match="function should be callable"):
+        make_target(3)
