@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # The oldest scikit-learn that is supported, and the one warning that it raises with a newer SciPy.
 FLOOR_SKLEARN := 1.6.1
-FLOOR_FILTER := ignore:scipy.optimize:DeprecationWarning:sklearn.linear_model._logistic
+FLOOR_FILTER := ignore:scipy.optimize:DeprecationWarning
 
 # Two workers of one BLAS thread each are faster than one of two.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1

@@ -458,7 +458,9 @@ def test_a_fold_that_empties_a_class_is_undefined():
     y = y.copy()
     y[[3, 4]] = 2
     with pytest.warns(RuntimeWarning, match="1 fold left undefined"):
-        found = approximate_cross_val_predict(InfluenceLogisticRegression(), X, y, cv=KFold(4))
+        found = approximate_cross_val_predict(
+            InfluenceLogisticRegression(**SOLVER), X, y, cv=KFold(4)
+        )
     gone = found.fold == 0
     assert np.isnan(found.decision_function[gone]).all()
     assert np.isnan(found.predict_proba[gone]).all()
