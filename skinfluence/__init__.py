@@ -4,7 +4,7 @@ Start with :class:`InfluenceLogisticRegression`, or with :class:`InfluenceExplai
 Pipeline.
 """
 
-from skinfluence import evaluation
+from skinfluence import evaluation, model_selection
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.deletion.targets import make_target
@@ -41,6 +41,7 @@ __all__ = [
     "influence",
     "loo_estimate",
     "make_target",
+    "model_selection",
     "most_influential",
     "parameter_influence",
     "score_influence",

@@ -75,7 +75,7 @@ def dense(X):
 
 
 class WithPenalisedIntercept:
-    """liblinear's objective by a better solver: the intercept is scaling times one more coefficient."""
+    """liblinear's objective by a better solver: the intercept is one more scaled coefficient."""
 
     def __init__(self, C, scaling):
         self.model = LogisticRegression(

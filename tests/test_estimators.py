@@ -1,4 +1,4 @@
-"""The public face: scikit-learn's checks and ours, parity with the original, pipelines, bad input."""
+"""The public face: scikit-learn's checks and ours, parity with the original, bad input."""
 
 import pickle
 import warnings
@@ -234,7 +234,7 @@ def test_separable_data_without_a_penalty():
         clf = InfluenceLogisticRegression(C=np.inf).fit(X, y)
     assert len([w for w in caught if issubclass(w.category, ConvergenceWarning)]) == 1
     for ask in (clf.self_influence, clf.loo_estimate, lambda: clf.influence(X, y)):
-        with pytest.raises(np.linalg.LinAlgError, match="separable.*finite C"):
+        with pytest.raises(np.linalg.LinAlgError, match=r"separable.*finite C"):
             ask()
 
 
@@ -289,7 +289,7 @@ def test_last_row_of_a_class_is_undefined_in_every_method():
     assert np.isfinite(loo.mean_loss)
 
 
-# -- pipelines, frozen models, searches ---------------------------------------------------------------
+# -- pipelines, frozen models, searches
 
 
 def test_pipelines_hold_earlier_steps_fixed():
@@ -395,7 +395,7 @@ def test_the_rest_of_the_house_of_scikit_learn():
     np.testing.assert_array_equal(restored.influence(X, y), clf.influence(X, y))
 
 
-# -- bad input ----------------------------------------------------------------------------------------
+# -- bad input
 
 BAD = {
     "unseen label": (

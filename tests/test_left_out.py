@@ -30,13 +30,13 @@ def left_out_decisions(clf, X, y):
     ],
 )
 def test_every_method_against_refits(name):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     actual = left_out_decisions(clf, X, y)
     for method in ("auto", "exact", "newton", "first_order"):
         loo = clf.loo_estimate(method=method)
         got = loo.decision_function.reshape(len(y), -1)
         error = np.abs(got - actual)
-        change = got - actual if got.shape[1] == 1 else (got - actual)
+        change = got - actual
         spread = np.abs(change[:, 0]) if got.shape[1] == 1 else np.ptp(change, axis=1)
         assert (spread <= loo.error_bound + 1e-8).all()
         if method in ("auto", "exact"):
@@ -157,7 +157,7 @@ def test_auto_turns_to_newton_and_refines(monkeypatch):
 
 def test_groups_left_out_against_refits():
     for name in ("binary-weights", "softmax", "binary-wide"):
-        X, y, w, clf = build(name)
+        X, y, _w, clf = build(name)
         labels = np.arange(len(y)) % 7
         loo = clf.loo_estimate(groups=labels)
         for label in range(7):
@@ -168,7 +168,7 @@ def test_groups_left_out_against_refits():
 
 @pytest.mark.parametrize("name", ["binary-weights", "softmax", "binary-wide", "binary-csr"])
 def test_group_influence_against_refits(name):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     T, t = problem(**{**CASES[name][0], "seed": 77, "n": 16})
     groups = [np.arange(4), np.arange(5, 20), np.array([11])]
     for target in ("loss", "predict_proba"):
@@ -196,7 +196,7 @@ def test_group_influence_against_refits(name):
 
 
 def test_joint_newton_step_by_both_roads():
-    X, y, w, clf = build("softmax")
+    _X, _y, _w, clf = build("softmax")
     T, t = problem(n_classes=3, seed=5, n=16)
     groups = [np.arange(20), np.arange(30)]
     by_factor = clf.group_influence(groups, T, t, curvature="dense")

@@ -111,7 +111,7 @@ def test_csr_duplicates_and_order():
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_curvature_against_the_dense_inverse(name, kind):
-    X, y, w, clf = build(name)
+    _X, y, _w, clf = build(name)
     objective = clf._explained().objective
     if kind == "dual" and not (objective.penalty.strength > 0).any():
         with pytest.raises(ValueError, match="penalised columns"):

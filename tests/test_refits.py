@@ -1,4 +1,4 @@
-"""Deletions and attributions against models really refitted, by slope, intercept and relative RMSE."""
+"""Deletions and attributions against models really refitted: slope, intercept, relative RMSE."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def actual_change(clf, X, y, T, t, target, rows):
 
 @pytest.mark.parametrize("name", CASES)
 def test_exact_is_the_refit(name):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     parameters = clf.parameter_influence(method="exact", train_indices=ROWS)
     full = refit(clf, X, y, [])
     size = max(1.0, np.abs(full.coef_).max())
@@ -63,7 +63,7 @@ def test_exact_is_the_refit(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_estimates_of_the_decision_function(name):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     T, t = test_data(name)
     actual = actual_change(clf, X, y, T, t, "decision_function", ROWS)
     options = {"target": "decision_function", "train_indices": ROWS}
@@ -84,7 +84,7 @@ def test_estimates_of_the_decision_function(name):
 @pytest.mark.parametrize("name", ["binary-weights", "softmax-weights", "binary-wide"])
 @pytest.mark.parametrize("target", target_names())
 def test_every_target_against_refits(name, target):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     T, t = test_data(name)
     actual = actual_change(clf, X, y, T, t, target, ROWS)
     options = {"target": target, "train_indices": ROWS}
@@ -109,7 +109,7 @@ def test_every_target_against_refits(name, target):
 @pytest.mark.parametrize("name", ["binary-weights", "softmax", "binary-wide-csr"])
 @pytest.mark.parametrize("method", ["first_order", "newton", "exact"])
 def test_self_influence_is_the_diagonal(name, method):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     for target in (
         "loss",
         "predict_proba",
@@ -125,7 +125,7 @@ def test_self_influence_is_the_diagonal(name, method):
 
 @pytest.mark.parametrize("name", ["binary-weights", "softmax-weights", "binary-csr"])
 def test_rows_of_weight_zero_change_nothing_and_blocks_neither(name, monkeypatch):
-    X, y, w, clf = build(name)
+    _X, _y, w, clf = build(name)
     T, t = test_data(name)
     idle = np.flatnonzero(w == 0)
     for method in ("first_order", "newton", "exact"):
@@ -148,7 +148,7 @@ def test_rows_of_weight_zero_change_nothing_and_blocks_neither(name, monkeypatch
 
 @pytest.mark.parametrize("name", ["binary-weights", "softmax", "binary-wide"])
 def test_curvatures_agree(name):
-    X, y, w, clf = build(name)
+    _X, _y, _w, clf = build(name)
     T, t = test_data(name)
     reference = clf.influence(T, t, curvature="dense")
     for kind in ("dual", "cg"):
@@ -191,7 +191,7 @@ def test_koh_and_liang():
 
 def test_top_k_is_the_sorted_matrix(monkeypatch):
     monkeypatch.setattr(_read, "BLOCK_DELETIONS", 7)
-    X, y, w, clf = build("softmax")
+    _X, y, _w, clf = build("softmax")
     T, t = test_data("softmax")
     T = np.vstack([T, T[:1]])
     t = np.r_[t, t[:1]]
@@ -236,7 +236,7 @@ def test_top_k_ties_go_to_the_earlier_row_and_nan_never_wins():
     "scoring", ["accuracy", "neg_log_loss", "neg_brier_score", "roc_auc", "f1_macro"]
 )
 def test_scores_against_refits(name, scoring):
-    X, y, w, clf = build(name)
+    X, y, _w, clf = build(name)
     if scoring in ("neg_brier_score", "roc_auc") and len(clf.classes_) > 2:
         scoring = "roc_auc_ovr"
     T, t = problem(**{**CASES[name][0], "seed": 50, "n": 40})
@@ -275,7 +275,7 @@ def test_newton_ranks_breast_cancer_as_refits_do():
         assert figures.r > 0.96
         assert abs(figures.r - reference) < 0.001
         assert abs(figures.slope - 1) < 0.1
-        row_weight, model = frozen(clf)
+        _row_weight, model = frozen(clf)
         for row in np.argsort(-np.abs(actual))[:3]:
             keep = np.arange(300) != row
             model.fit(scaler.transform(X[train])[keep], y[train][keep])

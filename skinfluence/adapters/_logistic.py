@@ -81,8 +81,8 @@ def adapt_logistic(estimator, data):
     empty = np.bincount(y, weights=sample_weight, minlength=len(classes)) == 0
     if empty.any():
         raise ValueError(
-            f"class {classes[empty].tolist()[0]!r} has no row of positive weight: the model without it is "
-            "another one. Drop its rows before fitting."
+            f"class {classes[empty].tolist()[0]!r} has no row of positive weight: the model "
+            "without it is another one. Drop its rows before fitting."
         )
     binary = len(classes) == 2
     loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))

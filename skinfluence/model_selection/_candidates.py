@@ -36,7 +36,7 @@ class Scored:
     score: float = np.nan
     standard_error: float = np.nan
     effective_parameters: float = np.nan
-    undefined: np.ndarray = ()
+    undefined: tuple = ()
     fit_time: float = 0.0
     score_time: float = 0.0
     failure: str = ""

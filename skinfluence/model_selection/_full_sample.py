@@ -110,8 +110,8 @@ def loo_scorer(scoring=None, *, method="auto"):
         ``scorer(estimator, X, y) -> float``, greater is better. The estimator has to keep its
         training data: one of this library, or a Pipeline that ends in one, whose earlier steps are
         held fixed. It raises ValueError where X and y are not the training rows, by their number
-        and labels: on a real fold. (A search turns that into a warning and NaN, unless its
-        ``error_score="raise"``.)
+        and labels: on a real fold. A search turns that into a warning and NaN, unless its
+        ``error_score="raise"``.
 
     Raises
     ------
