@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skinfluence
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
-from tests.brute import problem
+from tests.cases import problem
 
 ESTIMATORS = [InfluenceLogisticRegression(), InfluenceExplainer(LogisticRegression())]
 L1 = {"l1_ratio": 1.0, "solver": "saga", "max_iter": 5000}

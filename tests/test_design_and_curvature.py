@@ -10,7 +10,8 @@ from sklearn import config_context
 from skinfluence.curvature import KINDS, choose, make_curvature
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import make_design
-from tests.brute import CASES, build, hessian, problem
+from tests.cases import CASES, build, problem
+from tests.oracles import hessian
 
 STORAGES = {
     "C": lambda X: X,

@@ -13,7 +13,8 @@ from skinfluence import InfluenceLogisticRegression, make_target
 from skinfluence.attribution import _read
 from skinfluence.deletion.targets import resolve_target, target_names
 from skinfluence.evaluation import agreement
-from tests.brute import CASES, build, dense, frozen, problem, refit
+from tests.cases import CASES, build, problem
+from tests.oracles import dense, frozen, refit
 
 TARGETS = [name for name in target_names() if name != "zero_one"]
 # Intercepts of the linear fit are compared with the spread of the effects.

@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 import skinfluence.leave_one_out as module
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.evaluation import agreement
-from tests.brute import CASES, build, dense, problem, refit, weights
+from tests.cases import CASES, build, problem, weights
+from tests.oracles import dense, refit
 
 
 def left_out_decisions(clf, X, y):

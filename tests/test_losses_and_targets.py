@@ -7,7 +7,7 @@ from scipy.special import log_expit, log_softmax
 from skinfluence import make_target
 from skinfluence.deletion.targets import resolve_target, target_names
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
-from tests.brute import differences
+from tests.oracles import differences
 
 LOSSES = {
     "binary": BinaryLogLoss(),
