@@ -130,7 +130,7 @@ def main():
         rows += _micro_rows(names, arguments.quick)
     facts = report.machine()
     print(f"\n{facts}\n\n{report.table(rows)}")
-    if not (arguments.quick or arguments.problem or arguments.contestant):
+    if not (arguments.quick or arguments.contestant):
         report.write(rows, shapes, facts)
 
 

@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Import a room when it is first asked for: the first import stays under a tenth of a second."""
+    """Import a room when it is first asked for: the first import stays light."""
     if name == "model_selection":
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")

@@ -33,6 +33,13 @@ class DenseCurvature(Curvature):
         """H^-1 V = T (T' V) with T = R^-1: products, at the speed of BLAS on every size."""
         return self.inverse_factor @ (self.inverse_factor.T @ V)
 
+    def solver(self, n_columns):
+        """The explicit inverse pays where there are more columns than parameters: one product."""
+        if n_columns <= len(self.factor):
+            return self.solve
+        inverse = self.inverse()
+        return lambda V: inverse @ V
+
     def inverse(self):
         """H^-1 itself, (K q, K q)."""
         return self.inverse_factor @ self.inverse_factor.T

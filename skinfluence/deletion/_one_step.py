@@ -48,10 +48,10 @@ class OneStep(Deletion):
         """Steps of an index array of deletions, (b, K, q)."""
         return self._steps(self.multipliers[deletions], self.rows[deletions])
 
-    def _steps(self, multipliers, rows):
+    def _steps(self, multipliers, rows, solve=None):
         """H^-1 (v (x) z)."""
         right = self.objective.design.outer(multipliers, rows)
-        solved = self.curvature.solve(right.T).T
+        solved = (solve or self.curvature.solve)(right.T).T
         return solved.reshape(len(right), self.objective.n_outputs, -1)
 
     def along(self, directions):
@@ -76,7 +76,10 @@ class OneStep(Deletion):
         test_side = 2 * (m * K) * (K * q) * (K * q + n)
         training_side = 2 * n * (K * q) * (K * q + m)
         if training_side < test_side:
-            return lambda part: predictors_of_steps(design, self.steps(part))
+            solve = self.curvature.solver(n)
+            return lambda part: predictors_of_steps(
+                design, self._steps(self.multipliers[part], self.pick(part), solve)
+            )
         unit = np.tile(np.eye(K), (m, 1, 1)).transpose(1, 0, 2)  # output k moves along e_k (x) z
         directions = [design.outer(unit[k], slice(None)) for k in range(K)]
         change = self.along(np.concatenate(directions).reshape(K * m, K, q))
