@@ -57,16 +57,17 @@ def inverse_factor(R):
     return inverse
 
 
-def reciprocal_condition(R):
-    """Estimate 1 / cond(R'R) in the 1-norm, after scaling R'R to a unit diagonal.
+def reciprocal_condition(R, H):
+    """Estimate 1 / cond(H) in the 1-norm, H = R'R scaled to a unit diagonal.
 
     The scaling takes units of measurement out of the answer: Cholesky's own error does not see
     them either.
     """
     if R.shape[0] == 0:
         return 1.0
-    scaled = R / np.sqrt(np.einsum("ij,ij->j", R, R))
-    norm = np.abs(scaled.T @ scaled).sum(axis=0).max()
+    scale = 1.0 / np.sqrt(np.diag(H))
+    norm = ((scale @ np.abs(H)) * scale).max()
+    scaled = R * scale
     (pocon,) = get_lapack_funcs(("pocon",), (scaled,))
     rcond, _ = pocon(np.asfortranarray(scaled), norm)
     return float(rcond)

@@ -1,5 +1,7 @@
 """H as a Cholesky factor."""
 
+from functools import cached_property
+
 import numpy as np
 
 from skinfluence._backend import cholesky, inverse_factor, reciprocal_condition
@@ -23,7 +25,7 @@ class DenseCurvature(Curvature):
                 np.outer(objective.loss.gauge, objective.loss.gauge), np.diag(self.gauge_scale)
             )
         self.factor = cholesky(H)
-        self.rcond = None if self.factor is None else reciprocal_condition(self.factor)
+        self.rcond = None if self.factor is None else reciprocal_condition(self.factor, H)
         # Below this the factor has no correct digit left in its worst direction.
         if self.factor is None or self.rcond < len(H) * np.finfo(float).eps:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
@@ -41,7 +43,11 @@ class DenseCurvature(Curvature):
         return lambda V: inverse @ V
 
     def inverse(self):
-        """H^-1 itself, (K q, K q)."""
+        """H^-1 itself, (K q, K q), kept for the next who asks."""
+        return self._inverse
+
+    @cached_property
+    def _inverse(self):
         return self.inverse_factor @ self.inverse_factor.T
 
     def inverse_diagonal_bound(self):
