@@ -236,11 +236,10 @@ class ChordNewton:
 
         again = np.isfinite(flight.last_size[active])
         ratio = np.where(again, size / flight.last_size[active], np.inf)
-        # The steps still to come, were they to shrink as the gradient did; never less than a tenth
-        # of this one, since that is only an estimate.
+        # Without a certificate the step itself has to be within the tolerance, while the gradient
+        # halves: what is still to come is then shorter.
         length = np.abs(step).max(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            left = np.where(ratio < 0.5, length * np.maximum(0.1, ratio / (1.0 - ratio)), np.inf)
+        left = np.where(ratio < 0.5, length, np.inf)
         arrived = certified | (left <= self.tolerance) | (size == 0.0)
         strayed = ~arrived & again & ~(ratio < 0.5)
 
