@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,9 @@ def _arguments():
     parser.add_argument("--problem", action="append", choices=[*RECIPES, *MICRO])
     parser.add_argument("--contestant", action="append", help="words a contestant's name contains")
     parser.add_argument("--quick", action="store_true", help="small problems; nothing is written")
+    parser.add_argument(
+        "--cpu", action="store_true", help="CPU seconds on one BLAS thread: for a busy machine"
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--budget", type=float, default=20.0, help="seconds a contestant, about")
     parser.add_argument(
@@ -52,6 +56,7 @@ def _run(row, folder, arguments, interpreters):
         (folder / name).unlink(missing_ok=True)
     command = [interpreter or sys.executable, "-m", "benchmarks.worker", str(folder)]
     command += [row.contestant, row.floor, str(arguments.repeats), str(arguments.budget)]
+    command += ["cpu" if arguments.cpu else "wall"]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     if done.returncode:
@@ -93,10 +98,10 @@ def _problem_rows(name, arguments, interpreters):
             yield line | ({} if "skipped" in line else _error(row, folder, truth))
 
 
-def _micro_rows(names, quick):
+def _micro_rows(names, quick, clock):
     """Yield kernels and imports as rows of the same table."""
     if "kernels" in names:
-        for title, ours, theirs in micro.kernels(quick):
+        for title, ours, theirs in micro.kernels(quick, clock):
             line = {"problem": "kernels", "who": title, "seconds": ours, "floor_seconds": theirs}
             yield {**line, "ratio": ours / theirs, "bar": 1.0}
     if "import" in names:
@@ -116,6 +121,12 @@ def _micro_rows(names, quick):
 def main():
     """Measure what was asked for."""
     arguments = _arguments()
+    if arguments.cpu and os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        # BLAS reads it when it is loaded: begin again, with one thread here and in every process.
+        env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        raise SystemExit(
+            subprocess.call([sys.executable, "-m", "benchmarks", *sys.argv[1:]], env=env)
+        )
     interpreters = dict(pair.split("=", 1) for pair in arguments.python)
     names = arguments.problem or [*RECIPES, *MICRO]
     rows, shapes = [], {}
@@ -127,8 +138,8 @@ def main():
             rows.append(item)
             print(" | ".join(filter(None, report.cells(item))), flush=True)
     if not arguments.contestant:
-        rows += _micro_rows(names, arguments.quick)
-    facts = report.machine()
+        rows += _micro_rows(names, arguments.quick, "cpu" if arguments.cpu else "wall")
+    facts = report.machine() + ("; times are CPU seconds" if arguments.cpu else "")
     print(f"\n{facts}\n\n{report.table(rows)}")
     if not (arguments.quick or arguments.contestant):
         report.write(rows, shapes, facts)

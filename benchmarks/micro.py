@@ -37,7 +37,7 @@ def _dense_gram(X, w):
     return G
 
 
-def kernels(quick):
+def kernels(quick, clock):
     """Yield (title, our seconds, SciPy's seconds) at two densities."""
     from skinfluence._kernels import csr_row_quadratic, csr_weighted_gram
 
@@ -61,7 +61,7 @@ def kernels(quick):
         np.testing.assert_allclose(gram(), _scipy_gram(X, w), rtol=1e-9, atol=1e-6)
         ways = [quadratic, lambda X=X: _scipy_quadratic(X, M)]
         ways += [gram, lambda X=X: _scipy_gram(X, w), lambda X=X: np.triu(_dense_gram(X, w))]
-        best = by_turns(ways, 5, 60)
+        best = by_turns(ways, 5, 60, clock)
         size = f"{n:,} x {p:,} CSR, {per_row} entries a row"
         yield f"row quadratic forms, {size}, against sparse products", best[0], best[1]
         yield f"weighted Gram, {size}, against a sparse product", best[2], best[3]

@@ -28,7 +28,7 @@ def _estimate(answer, problem):
     return answer[..., : len(problem.rows)] if some else answer[..., problem.rows]
 
 
-def main(folder, contestant, floor, repeats, budget):
+def main(folder, contestant, floor, repeats, budget, clock):
     """Measure and write."""
     folder = Path(folder)
     problem = load(folder)
@@ -43,7 +43,8 @@ def main(folder, contestant, floor, repeats, budget):
     if estimate is not None:
         np.save(folder / "estimate.npy", estimate)
     del answer, estimate
-    seconds, least = by_turns([question, FLOORS[floor](problem)], int(repeats), float(budget))
+    both = [question, FLOORS[floor](problem)]
+    seconds, least = by_turns(both, int(repeats), float(budget), clock)
     package = PACKAGES.get(contestant)
     figures = {
         "seconds": seconds,

@@ -215,7 +215,9 @@ class NewtonError:
         order = ready[np.argsort(-proxy[ready], kind="stable")]
         n_top = min(len(order), CALIBRATION_ROWS // 2)
         spread = np.linspace(n_top, len(order) - 1, CALIBRATION_ROWS - n_top).astype(int)
-        sample = np.unique(np.concatenate([order[:n_top], order[np.clip(spread, 0, None)]]))
+        sample = np.unique(
+            np.concatenate([order[:n_top], order[np.clip(spread, 0, len(order) - 1)]])
+        )
         chord = ChordNewton(self.one_step, 0.0)
         size = chord.next_change(sample)
         estimate = proxy * np.max(size / proxy[sample])

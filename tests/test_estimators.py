@@ -193,6 +193,10 @@ def test_frames_keep_their_names():
         clf = InfluenceLogisticRegression().fit(frame, y)
         plain = InfluenceLogisticRegression().fit(X, y)
         np.testing.assert_allclose(clf.influence(frame, y), plain.influence(X, y), atol=1e-13)
+        original = LogisticRegression().fit(frame, y)
+        assert hasattr(clf, "feature_names_in_") == hasattr(original, "feature_names_in_")
+        if isinstance(frame, pl.DataFrame) and not hasattr(original, "feature_names_in_"):
+            continue  # scikit-learn 1.6 asks for __dataframe__, which polars 2 has given up
         with pytest.raises(ValueError, match="feature names"):
             clf.influence(frame[["b", "a", "c", "d"]], y)
         with pytest.warns(UserWarning, match="feature names"):

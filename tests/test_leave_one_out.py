@@ -1,14 +1,23 @@
 """Leave-one-out estimates, groups and the certificate, against refits."""
 
+import dataclasses
 import pickle
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.datasets import load_breast_cancer
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    roc_auc_score,
+)
 from sklearn.preprocessing import StandardScaler
 
 import skinfluence.leave_one_out as module
+from benchmarks.certificate import slopes
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.evaluation import agreement
 from tests.cases import CASES, build, problem, weights
@@ -230,3 +239,190 @@ def test_first_order_falls_short_of_a_coherent_group():
     ]
     assert 0 < effects[0] < effects[2]
     assert effects[0] < 0.7 * effects[2]
+
+
+def test_slopes_of_the_table():
+    figures = slopes()
+    assert abs(figures[0.01].slope - 1) < 0.02
+    assert abs(figures[1.0].slope - 1) < 0.1
+    assert figures[1.0].relative_rmse > figures[0.01].relative_rmse
+    # Hardly penalised, one step of many rows is far off: tabled, not promised.
+    assert figures[100.0].relative_rmse > 5 * figures[1.0].relative_rmse
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_mean_loss_and_its_standard_error_are_weighted(n_classes):
+    X, y = problem(n_classes=n_classes, seed=6)
+    w = weights(3, len(y), zeros=4)
+    loo = InfluenceLogisticRegression().fit(X, y, sample_weight=w).loo_estimate()
+    share = w / w.sum()
+    mean = share @ loo.loss
+    used = (w > 0).sum()
+    error = np.sqrt(used / (used - 1) * (share**2 @ (loo.loss - mean) ** 2))
+    assert loo.mean_loss == pytest.approx(mean, rel=1e-12)
+    assert loo.standard_error == pytest.approx(error, rel=1e-12)
+    plain = InfluenceLogisticRegression().fit(X, y).loo_estimate()
+    assert plain.standard_error == pytest.approx(plain.loss.std(ddof=1) / np.sqrt(len(y)))
+    # Class weights shape the fit, not the mean.
+    balanced = InfluenceLogisticRegression(class_weight="balanced").fit(X, y).loo_estimate()
+    assert balanced.mean_loss == pytest.approx(balanced.loss.mean())
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "scoring", ["accuracy", "balanced_accuracy", "neg_log_loss", "f1_macro", "roc_auc_ovr", None]
+)
+def test_scores_are_those_of_the_pooled_predictions(n_classes, scoring):
+    X, y = problem(n_classes=n_classes, seed=7)
+    clf = InfluenceLogisticRegression().fit(X, np.array(["u", "v", "w"])[y])
+    loo = clf.loo_estimate(scoring=scoring)
+    models = [refit(clf, X, clf.classes_[y], [i]) for i in range(len(y))]
+    p = np.vstack([m.predict_proba(X[[i]]) for i, m in enumerate(models)])
+    predicted = np.concatenate([m.predict(X[[i]]) for i, m in enumerate(models)])
+    labels = clf.classes_[y]
+    expected = {
+        None: lambda: accuracy_score(labels, predicted),
+        "accuracy": lambda: accuracy_score(labels, predicted),
+        "balanced_accuracy": lambda: balanced_accuracy_score(labels, predicted),
+        "neg_log_loss": lambda: -log_loss(labels, p),
+        "f1_macro": lambda: f1_score(labels, predicted, average="macro"),
+        "roc_auc_ovr": lambda: roc_auc_score(
+            labels, p[:, 1] if n_classes == 2 else p, multi_class="ovr"
+        ),
+    }[scoring]()
+    assert loo.score == pytest.approx(expected, abs=1e-8)
+    assert loo.scoring == (scoring or "accuracy")
+    np.testing.assert_allclose(loo.predict_proba, p, atol=1e-8)
+
+
+def test_a_callable_scores_too_and_bad_words_are_refused():
+    X, y = problem(seed=7)
+    clf = InfluenceLogisticRegression().fit(X, y)
+
+    def most_sure(estimator, X, y):
+        return estimator.predict_proba(X).max()
+
+    loo = clf.loo_estimate(scoring=most_sure)
+    assert loo.score == loo.predict_proba.max()
+    with pytest.raises(ValueError, match="method should be one of 'auto'"):
+        clf.loo_estimate(method="alo")
+    with pytest.raises(ValueError, match="tol should be a positive"):
+        clf.loo_estimate(tol=0.0)
+    with pytest.raises(TypeError, match="tol should be"):
+        clf.loo_estimate(tol="small")
+    with pytest.raises(ValueError, match="scoring"):
+        clf.loo_estimate(scoring="accurate")
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "newton", "first_order"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_last_row_of_a_class_is_undefined(method, n_classes):
+    X, y = problem(n_classes=n_classes, seed=8)
+    alone = np.flatnonzero(y == 0)[0]
+    y[y == 0] = 1
+    y[alone] = 0
+    w = weights(0, len(y))
+    idle = np.flatnonzero(y == 1)[:2]
+    w[idle] = 0.0
+    clf = InfluenceLogisticRegression().fit(X, y, sample_weight=w)
+    with pytest.warns(RuntimeWarning, match=rf"1 row left undefined.*without row {alone} ") as said:
+        loo = clf.loo_estimate(method=method)
+    assert len(said) == 1
+    defined = np.arange(len(y)) != alone
+    np.testing.assert_array_equal(loo.method == "undefined", ~defined)
+    for array in (loo.decision_function, loo.predict_proba, loo.loss, loo.error_estimate):
+        rows = np.isnan(array).reshape(len(y), -1).any(axis=1)
+        np.testing.assert_array_equal(rows, ~defined)
+    assert np.isinf(loo.error_bound[alone])
+    assert np.isfinite(loo.leverage).all()
+    assert loo.mean_loss == pytest.approx(np.average(loo.loss[defined], weights=w[defined]))
+    right = loo.decision_function[defined]
+    right = (right > 0) if n_classes == 2 else right.argmax(axis=1)
+    assert loo.score == pytest.approx((right == np.searchsorted(np.unique(y), y[defined])).mean())
+    assert (loo.method[idle] == "exact").all()
+    assert f"undefined    {alone}" in repr(loo)
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "newton", "first_order"])
+def test_unpenalised_rows_whose_deletion_separates_are_undefined(method):
+    # Rows 4 and 5 alone cross; fewer rows than the error estimate calibrates on.
+    x = np.array([-3.0, -2.0, -1.0, 0.5, 0.7, 0.6, 2.0, 3.0, 4.0])
+    y = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1])
+    clf = InfluenceLogisticRegression(C=np.inf).fit(x[:, None], y)
+    with pytest.warns(RuntimeWarning, match=r"without row 4, 5 "):
+        loo = clf.loo_estimate(method=method)
+    np.testing.assert_array_equal(np.flatnonzero(loo.method == "undefined"), [4, 5])
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(loo.loss)), [4, 5])
+
+
+def test_auto_within_every_budget(monkeypatch):
+    X, y = problem(n=120, p=6, seed=5, spread=2.0)
+    clf = InfluenceLogisticRegression(C=5.0).fit(X, y)
+    exact = clf.loo_estimate(method="exact")
+    newton = clf.loo_estimate(method="newton")
+    whole = module.exact_flops(clf._explained().objective)
+    reach = np.minimum(newton.error_estimate, newton.error_bound)
+    wanted = np.argsort(-reach, kind="stable")
+    wanted = wanted[reach[wanted] > module.PREDICTOR_TOLERANCE]
+    assert len(wanted) > 12
+    for share, n_refined in ((1e-9, 1), (10.5 / 120, 10), (0.99, len(wanted))):
+        monkeypatch.setattr(module, "EXACT_FLOPS", whole * share)
+        auto = clf.loo_estimate()
+        refined = auto.method == "refined"
+        np.testing.assert_array_equal(np.flatnonzero(refined), np.sort(wanted[:n_refined]))
+        np.testing.assert_allclose(
+            auto.decision_function[refined], exact.decision_function[refined], atol=1e-7
+        )
+        np.testing.assert_array_equal(
+            auto.decision_function[~refined], newton.decision_function[~refined]
+        )
+        error = np.abs(auto.decision_function - exact.decision_function)
+        assert (error <= auto.error_bound + 1e-7).all()
+    assert error.max() < 2 * module.PREDICTOR_TOLERANCE
+    monkeypatch.setattr(module, "EXACT_FLOPS", 2 * whole)
+    assert set(clf.loo_estimate().method) <= {"exact", "refined"}
+
+
+@pytest.mark.parametrize("name", ["binary-weights", "softmax-weights", "binary-wide"])
+@pytest.mark.parametrize("method", ["exact", "newton", "first_order"])
+def test_blocks_change_nothing(name, method, monkeypatch):
+    _X, _y, _w, clf = build(name)
+    whole = clf.loo_estimate(method=method)
+    monkeypatch.setattr("skinfluence.deletion._chord.BLOCK_DELETIONS", 7)
+    monkeypatch.setattr("skinfluence._parallel.CACHE_ELEMENTS", 11)
+    seen = []
+
+    def progress(blocks, total):
+        seen.append(total)
+        return blocks
+
+    with config_context(working_memory=0.02):
+        cut = clf.loo_estimate(method=method, progress=progress)
+    assert len(seen) == (method == "exact")
+    np.testing.assert_allclose(cut.decision_function, whole.decision_function, atol=1e-8)
+    np.testing.assert_allclose(cut.leverage, whole.leverage, atol=1e-12)
+    np.testing.assert_array_equal(cut.method, whole.method)
+    np.testing.assert_allclose(cut.error_estimate, whole.error_estimate, atol=1e-8)
+    with pytest.raises(TypeError, match="progress should be"):
+        clf.loo_estimate(method="exact", progress=3)
+
+
+def test_estimates_hold_arrays_only_and_are_frozen():
+    X, y = problem(seed=9)
+    loo = InfluenceLogisticRegression().fit(X, y).loo_estimate()
+    restored = pickle.loads(pickle.dumps(loo))
+    for field in dataclasses.fields(loo):
+        value = getattr(loo, field.name)
+        assert isinstance(value, np.ndarray | float | str), field.name
+        np.testing.assert_array_equal(getattr(restored, field.name), value)
+    assert len(pickle.dumps(loo)) < 100 * len(y) + 10_000
+    assert repr(restored) == repr(loo)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loo.score = 1.0
+    with pytest.raises(ValueError, match="train_labels"):
+        loo.to_frame(train_labels=["a"])
+    frame = loo.to_frame()
+    assert frame.shape == (len(y), 6)
+    np.testing.assert_array_equal(frame["decision_function"], loo.decision_function)
+    worst = np.argsort(-loo.loss)[:5]
+    assert ", ".join(f"{row} ({loo.loss[row]:.2f})" for row in worst) in repr(loo)

@@ -20,14 +20,17 @@ class Deletion(ABC):
         The training rows to delete, one at a time.
     undefined : ndarray of bool, shape (r,)
         Those without a model after their deletion.
+    idle : ndarray of bool, shape (r,)
+        Those that take no weight away.
     is_everything : bool
         Whether `rows` are all training rows in order.
     """
 
-    def __init__(self, objective, rows, undefined):
+    def __init__(self, objective, rows, undefined, idle=None):
         self.objective = objective
         self.rows = rows
         self.undefined = undefined
+        self.idle = objective.sample_weight[rows] == 0 if idle is None else idle
         self.is_everything = len(rows) == objective.n_rows and np.array_equal(
             rows, np.arange(objective.n_rows)
         )
@@ -56,7 +59,9 @@ class Deletion(ABC):
         """Change of each row's own predictor on its deletion, (r, K)."""
 
     def poison(self, block, part):
-        """Write NaN for undefined deletions into the last axis of a block, in place."""
+        """Write NaN for undefined deletions, 0 for idle ones, into the last axis, in place."""
+        if self.idle[part].any():  # a target of the same predictor may differ by an ulp
+            block[..., self.idle[part]] = 0.0
         if self.undefined[part].any():
             block[..., self.undefined[part]] = np.nan
         return block
@@ -65,8 +70,8 @@ class Deletion(ABC):
 class StoredSteps(Deletion):
     """Deletions whose steps have been computed, (r, K, q)."""
 
-    def __init__(self, objective, rows, undefined, steps):
-        super().__init__(objective, rows, undefined)
+    def __init__(self, objective, rows, undefined, steps, idle=None):
+        super().__init__(objective, rows, undefined, idle)
         self._steps = steps
 
     def steps(self, part):

@@ -9,6 +9,7 @@ from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._chord import ChordNewton
+from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
@@ -22,12 +23,14 @@ ACCEPTED = 1e-8
 
 
 class Exact(StoredSteps):
-    """theta_-i, converged: chord-Newton in blocks, a safeguarded Newton for rows that stray.
+    """theta_-i, converged: chord-Newton in blocks, then Newton-CG in blocks for rows that stray.
+
+    Rows that neither brings home are refitted one by one, by a safeguarded Newton.
 
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
-        "exact" (by the chord), "refined" (by its own Newton iteration) or "undefined".
+        "exact" (by the chord), "refined" (by Newton's method at its own point) or "undefined".
     bound : ndarray of shape (r,)
         Certified distance to the refit in the norm of its curvature at theta; inf where there is no
         certificate.
@@ -51,13 +54,30 @@ class Exact(StoredSteps):
         parts = chord.blocks()
         results = tracked(map_ordered(chord.run, parts), progress, total=len(parts))
         for part, result in zip(parts, results, strict=True):
-            settled = result.converged
-            self._steps[part][settled] = result.steps[settled]
-            self.bound[part] = np.where(settled, result.bound, np.inf)
-            self.own_error[part] = result.own_error
-            open_rows = ~settled & ~self.undefined[part]
-            stray += [(part.start + i, result.steps[i]) for i in np.flatnonzero(open_rows)]
+            stray.append(self._settle(np.arange(part.start, part.stop), result))
+        stray = self._follow(NewtonCG(chord), np.concatenate(stray or [[]]).astype(int))
         self._refine(working, stray)
+
+    def _settle(self, positions, result):
+        """Keep what has converged; return the positions of the rest, where they got to."""
+        settled = result.converged
+        done = positions[settled]
+        self._steps[positions] = np.where(
+            self.undefined[positions, None, None], np.nan, result.steps
+        )
+        self.bound[done] = result.bound[settled]
+        self.own_error[positions] = result.own_error
+        return positions[~settled & ~self.undefined[positions]]
+
+    def _follow(self, newton, stray):
+        """Newton's method for the rows that the chord lost; return the positions it lost too."""
+        if not len(stray) or not newton.is_available:
+            return stray
+        self.routes[stray] = "refined"
+        parts = newton.blocks(len(stray))
+        results = map_ordered(lambda p: newton.run(stray[p], self._steps[stray[p]]), parts)
+        left = [self._settle(stray[p], found) for p, found in zip(parts, results, strict=True)]
+        return np.concatenate(left)
 
     @property
     def own_bound(self):
@@ -65,11 +85,11 @@ class Exact(StoredSteps):
         return self.bound * self._own_reach
 
     def _refine(self, objective, stray):
-        """Solve the rows that the chord did not bring home, one by one; say which never arrive."""
+        """Solve the rows still on their way, one by one; say which never arrive."""
         unconverged = []
-        for position, step in stray:
-            optimum = _refit(objective.without(self.rows[position]), step)
-            self.routes[position] = "refined"
+        for position in stray:
+            optimum = _refit(objective.without(self.rows[position]), self._steps[position])
+            self.routes[position], self._steps[position] = "refined", np.nan
             if optimum.converged or optimum.objective.stationarity <= ACCEPTED:
                 self._steps[position] = optimum.objective.theta - objective.theta
                 own = objective.design.dense(self.rows[[position]])[0]

@@ -27,16 +27,19 @@ class GroupDeletion(StoredSteps):
         self.groups = groups
         steps = np.zeros((len(groups), *objective.theta.shape))
         undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
+        idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
         for position in tracked(range(len(groups)), progress):
             if undefined[position]:
                 steps[position] = np.nan
+                continue
+            if idle[position]:
                 continue
             group = groups[position]
             step = _one_step(objective, curvature, group, corrected=method != "first_order")
             if method == "exact":
                 step = _refit(objective, group, step)
             steps[position] = step
-        super().__init__(objective, np.arange(len(groups)), undefined, steps)
+        super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
 
     def own_change(self):
         """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
