@@ -74,7 +74,7 @@ b = time.perf_counter(); import skinfluence; print(b - a, time.perf_counter() - 
 """
 
 FIRST_KERNEL = """
-import time, numpy as np
+import time, numpy as np, numba
 from skinfluence._kernels import csr_row_quadratic
 index, start = np.zeros(1, dtype=np.int32), np.array([0, 1], dtype=np.int32)
 a = time.perf_counter()

@@ -11,6 +11,7 @@ from numba import njit
 def csr_weighted_gram(data, indices, indptr, weights, intercept, G):
     """Write Z' diag(weights) Z, Z = [X, 1], into the zeroed square array G (in place)."""
     last = G.shape[0] - 1
+    # Each pair once, wherever its order puts it, diagonals by half; the transpose is added below.
     for i in range(indptr.shape[0] - 1):
         w = weights[i]
         if w == 0.0:
@@ -18,15 +19,16 @@ def csr_weighted_gram(data, indices, indptr, weights, intercept, G):
         for a in range(indptr[i], indptr[i + 1]):
             row = indices[a]
             scaled = w * data[a]
-            for b in range(indptr[i], indptr[i + 1]):
+            G[row, row] += 0.5 * scaled * data[a]
+            for b in range(a + 1, indptr[i + 1]):
                 G[row, indices[b]] += scaled * data[b]
             if intercept:
                 G[row, last] += scaled
         if intercept:
-            G[last, last] += w
-    if intercept:
-        for j in range(last):
-            G[last, j] = G[j, last]
+            G[last, last] += 0.5 * w
+    for j in range(last + 1):
+        for k in range(j + 1):
+            G[j, k] = G[k, j] = G[j, k] + G[k, j]
 
 
 @njit(cache=True, nogil=True)

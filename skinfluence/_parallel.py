@@ -2,11 +2,12 @@
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from sklearn import get_config
 
 # A block of this many float64 and its temporaries stay in a core's cache during elementwise work.
-CACHE_ELEMENTS = 16_384
+CACHE_ELEMENTS = 32_768
 
 
 def row_blocks(n_rows, bytes_per_row, *, at_most=None):
@@ -36,11 +37,17 @@ def tracked(blocks, progress, total=None):
     return progress(blocks, total=len(blocks) if total is None else total)
 
 
+@cache
+def _blas():
+    """The BLAS libraries of NumPy and SciPy: to look for them reads the memory map, some 4 ms."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
 def n_threads():
     """Threads that BLAS may use here: what the environment, joblib or the user has set."""
-    from threadpoolctl import threadpool_info
-
-    counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    counts = [library.num_threads for library in _blas().lib_controllers]
     return max(1, min(counts, default=1))
 
 
@@ -55,9 +62,7 @@ def map_ordered(function, blocks, *, threaded=True):
     if n == 1:
         yield from map(function, blocks)
         return
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(n) as pool:
+    with _blas().limit(limits=1), ThreadPoolExecutor(n) as pool:
         pending = deque()
         for block in blocks:
             pending.append(pool.submit(function, block))

@@ -194,6 +194,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 f"{type(final).__name__} does not keep its training data: pass them by "
                 "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
             )
+        check_is_fitted(model)  # a search may be unfitted around a fitted estimator
         check_is_fitted(final)
         explainer = cls(FrozenEstimator(model))
         explainer.estimator_ = model

@@ -96,15 +96,6 @@ class Objective:
             raise np.linalg.LinAlgError("a row of negative curvature has no real root")
         return np.sqrt(self.sample_weight)[:, None, None] * root
 
-    @cached_property
-    def weight_split(self):
-        """(d, f), both (n, K), with W = diag(d) - f f'; None if the loss is not of that form."""
-        split = self.loss.curvature_split(self.y, self.native(self.eta))
-        if split is None:
-            return None
-        w = self.sample_weight[:, None]
-        return w * split[0], np.sqrt(w) * split[1]
-
     # -- sums --------------------------------------------------------------------------------------
 
     @cached_property

@@ -280,7 +280,7 @@ class LeaveOneOutEstimate:
         worst = [row for row in order if not np.isnan(self.loss[row])][:5]
         look = ", ".join(f"{row} ({self.loss[row]:.2f})" for row in worst)
         undefined = np.flatnonzero(np.isnan(self.loss))
-        certified = np.isfinite(self.error_bound).mean() if len(self.loss) else 0.0
+        certified = int(np.isfinite(self.error_bound).sum())
         largest = self.error_bound[np.isfinite(self.error_bound)].max(initial=0.0)
         lines = [
             "LeaveOneOutEstimate",
@@ -288,7 +288,7 @@ class LeaveOneOutEstimate:
             f"   (training {self.train_loss:.6g})",
             f"  score        {self.score:.6g}   ({self.scoring})",
             f"  rows         {rows}",
-            f"  certified    {certified:.0%} of the rows, predictor within {largest:.1e}",
+            f"  certified    {certified} of {len(self.loss)}, predictor within {largest:.1e}",
             f"  look at      {look}   (largest losses)",
         ]
         if len(undefined):

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 
+from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence.curvature import KINDS, choose, make_curvature
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import make_design
@@ -87,15 +88,55 @@ def test_design_blocks_of_several_outputs(designs):
             out = np.empty((4, got.shape[1]))
             design.contract(S[:, :, :q].copy(), V[rows], rows, out=out)
             np.testing.assert_array_equal(out, got)
-        d, f = rng.random((23, K)), rng.random((23, K))
-        split = d[:, :, None] * np.eye(K) - f[:, :, None] * f[:, None]
-        np.testing.assert_allclose(
-            design.sandwich(split, (d, f)), design.sandwich(split), atol=1e-11
-        )
         Y, lift = design.row_space(np.full(5, 0.5))
         np.testing.assert_allclose(Y @ Y.T, 0.5 * Z[:, :5] @ Z[:, :5].T, atol=1e-10)
         D = rng.normal(size=(Y.shape[1], 2))
         np.testing.assert_allclose(Z[:, :5] @ lift(D), Y @ D, atol=1e-9)
+
+
+@pytest.mark.parametrize("narrow", [0, 128])
+def test_class_blocks_together_and_one_by_one(narrow, monkeypatch):
+    monkeypatch.setattr("skinfluence.design._dense.NARROW", narrow)
+    monkeypatch.setattr("skinfluence.design._pairs.BLOCK_BYTES", 1)  # several blocks of 32 rows
+    rng = np.random.default_rng(3)
+    X, K = rng.normal(size=(101, 7)), 4
+    Z = np.hstack([X, np.ones((101, 1))])
+    roots = rng.normal(size=(101, K, K))
+    W = roots + roots.transpose(0, 2, 1)  # of any sign
+    design = make_design(X, True)
+    H = design.sandwich(W)
+    np.testing.assert_allclose(H, sum(np.kron(W[i], np.outer(Z[i], Z[i])) for i in range(101)))
+    np.testing.assert_array_equal(H, H.T)
+    blocks = np.einsum("ia,kamb,ib->ikm", Z, H.reshape(K, 8, K, 8), Z)
+    np.testing.assert_allclose(design.block_quadratic(H, K), blocks, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("pairs", [0.0, 1e9])
+def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
+    monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)
+    monkeypatch.setattr("skinfluence.design._csr.BLOCK_ROWS", 9)
+    rng = np.random.default_rng(3)
+    X, w = sp.random(40, 12, 0.4, "csr", rng=rng), rng.normal(size=40)
+    for fit_intercept in (True, False):
+        design = make_design(X, fit_intercept)
+        Z = design.dense(slice(None))
+        np.testing.assert_allclose(design._gram(w), Z.T @ (w[:, None] * Z), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 65, 200])
+def test_triangles_by_blocks(size):
+    rng = np.random.default_rng(size)
+    A = rng.normal(size=(size, size + 3))
+    H, V = A @ A.T + np.eye(size), rng.normal(size=(size, 4))
+    R = cholesky(H)
+    np.testing.assert_allclose(R.T @ R, H, rtol=1e-10, atol=1e-10)
+    expected = np.linalg.solve(H, V)
+    tolerance = 1e-13 * np.linalg.cond(H)
+    np.testing.assert_allclose(cholesky_solve(R, V), expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(inverse_factor(R) @ R, np.eye(size), atol=tolerance)
+    with pytest.raises(np.linalg.LinAlgError, match="singular triangular"):
+        cholesky_solve(np.zeros((size, size)), V)
+    assert cholesky(-H) is None
 
 
 def test_csr_duplicates_and_order():

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._backend import cholesky, inverse_factor, reciprocal_condition
+from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence.curvature._base import Curvature
 
 # One minus a leverage below this has lost half of its digits in 1 - W a: it is computed again.
@@ -18,7 +18,7 @@ class DenseCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        H = objective.design.sandwich(objective.weights, objective.weight_split)
+        H = objective.design.sandwich(objective.weights)
         H[np.diag_indices_from(H)] += self.diagonal
         if self.gauge_scale is not None:
             H += np.kron(
@@ -29,10 +29,16 @@ class DenseCurvature(Curvature):
         # Below this the factor has no correct digit left in its worst direction.
         if self.factor is None or self.rcond < len(H) * np.finfo(float).eps:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
-        self.inverse_factor = inverse_factor(self.factor)
+
+    @cached_property
+    def inverse_factor(self):
+        """R^-1, upper triangular."""
+        return inverse_factor(self.factor)
 
     def solve(self, V):
-        """H^-1 V = T (T' V) with T = R^-1: products, at the speed of BLAS on every size."""
+        """H^-1 V by T (T' V) with T = R^-1 where it is known or pays, by substitution elsewhere."""
+        if "inverse_factor" not in self.__dict__ and 2 * V.shape[1] < len(self.factor):
+            return cholesky_solve(self.factor, V)
         return self.inverse_factor @ (self.inverse_factor.T @ V)
 
     def solver(self, n_columns):

@@ -104,7 +104,10 @@ class StoredSteps(Deletion):
 
 def predictors_of_steps(design, steps):
     """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
-    return np.stack([design @ steps[:, k].T for k in range(steps.shape[1])])
+    change = np.empty((steps.shape[1], design.shape[0], len(steps)))
+    for k in range(len(change)):
+        design.matmul(steps[:, k].T, out=change[k])
+    return change
 
 
 def warn_undefined(rows, what="row"):

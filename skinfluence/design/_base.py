@@ -110,11 +110,8 @@ class Design(ABC):
         magnitude = type(self)(abs(self.X), self.fit_intercept)
         return magnitude.transpose_matmul(np.abs(u)).T
 
-    def sandwich(self, W, split=None):
-        """sum_i W_i (x) z_i z_i' for W (n, K, K): the symmetric (Kq, Kq) matrix of q x q blocks.
-
-        `split` is (d, f) with W = diag(d) - f f', if that is known: a storage may use it.
-        """
+    def sandwich(self, W):
+        """sum_i W_i (x) z_i z_i' for W (n, K, K): the symmetric (Kq, Kq) matrix of q x q blocks."""
         K, q = W.shape[1], self.shape[1]
         H = np.empty((K * q, K * q))
         for k in range(K):

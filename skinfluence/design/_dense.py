@@ -7,14 +7,15 @@ import numpy as np
 from skinfluence._backend import add_gram
 from skinfluence._parallel import row_blocks
 from skinfluence.design._base import Design
+from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
 
-# Below this width the K(K+1)/2 small syrk calls of a class-block Gram run far under the speed of
-# one wide syrk that does twice their flops (65 columns, 10 classes, 1,500 rows: 25 ms against 11).
-NARROW = 192
+# Up to this width class blocks are formed together, from the products of pairs of columns: beyond
+# it, a block of few rows would fill the cache with them, and separate syrk calls run at full speed.
+NARROW = 128
 
 
 class DenseDesign(Design):
@@ -87,22 +88,11 @@ class DenseDesign(Design):
                 add_gram(G, Z[negative[rows]], sign=-1.0)
         return G
 
-    def sandwich(self, W, split=None):
-        """Class blocks pair by pair; narrow and of known split, by one wide syrk of f (x) z."""
-        K, q = W.shape[1], self.shape[1]
-        if K == 1:
-            return self._gram(W[:, 0, 0])
-        if q >= NARROW or split is None:
+    def sandwich(self, W):
+        """Class blocks one by one where X is wide, all of them from pairs of columns elsewhere."""
+        if W.shape[1] == 1 or self.shape[1] > NARROW:
             return super().sandwich(W)
-        d, f = split
-        H = np.zeros((K * q, K * q))
-        for rows in row_blocks(self.shape[0], 8 * K * q, at_most=BLOCK_ROWS):
-            Z = self.dense(rows)
-            add_gram(H, (f[rows, :, None] * Z[:, None, :]).reshape(len(Z), -1), sign=-1.0)
-            for k in range(K):
-                block = slice(k * q, (k + 1) * q)
-                H[block, block] += Z.T @ (d[rows, k, None] * Z)
-        return H
+        return pair_sandwich(self, W)
 
     def dense(self, rows):
         """Rows of Z, copied."""
@@ -131,8 +121,10 @@ class DenseDesign(Design):
         return quadratic
 
     def block_quadratic(self, M, n_outputs):
-        """All class blocks by panels: Z [M_kk, M_k,k+1, ...] is one GEMM a class."""
+        """One GEMM a class, Z [M_kk, M_k,k+1, ...], if X is wide; else from pairs of columns."""
         K, q = n_outputs, self.shape[1]
+        if q <= NARROW:
+            return pair_quadratic(self, M, K)
         A = np.empty((self.shape[0], K, K))
         for rows in row_blocks(self.shape[0], 8 * K * q, at_most=BLOCK_ROWS // 4):
             Z = self.dense(rows)

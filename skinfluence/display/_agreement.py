@@ -1,0 +1,235 @@
+"""Estimated against exact effects: whether the estimates are true."""
+
+import numpy as np
+
+from skinfluence._frames import data_frame
+from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
+from skinfluence.evaluation import agreement
+from skinfluence.functions import explain
+
+
+class LeaveOneOutAgreementDisplay:
+    """Estimated change on each row's removal against the exact one.
+
+    The title states slope, correlation and relative root mean square error; correlation alone would
+    hide a wrong scale. The rows that are farthest off are named.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. All parameters are kept as
+    attributes.
+
+    Parameters
+    ----------
+    estimated, actual : ndarray of shape (n,)
+        Effects by the method under test, and by refits. Pairs with a NaN are not drawn.
+    train_indices : ndarray of int, shape (n,), optional
+        Training rows they belong to; positions by default.
+    response : str, default="change of the loss"
+        What changes, for the axes.
+    name : str, optional
+        Of the method, for the title.
+
+    Attributes
+    ----------
+    agreement : Agreement
+        Slope, intercept, r, relative RMSE of the pairs drawn.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    scatter_ : matplotlib PathCollection
+    line_, fit_ : matplotlib Line2D
+        The diagonal, and the least-squares line.
+
+    Raises
+    ------
+    ValueError
+        If the arrays have different lengths, or there is nothing to compare.
+
+    See Also
+    --------
+    skinfluence.evaluation.agreement : The figures alone.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from skinfluence import InfluenceLogisticRegression
+    >>> from skinfluence.display import LeaveOneOutAgreementDisplay
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clf = InfluenceLogisticRegression().fit(scale(X), y)
+    >>> display = LeaveOneOutAgreementDisplay.from_estimator(clf, method="first_order")
+    >>> print(f"{display.agreement.slope:.2f} {display.agreement.relative_rmse:.0%}")
+    0.33 76%
+    """
+
+    def __init__(
+        self,
+        *,
+        estimated,
+        actual,
+        train_indices=None,
+        response="change of the loss",
+        name=None,
+    ):
+        self.estimated, self.actual = checked(estimated=estimated, actual=actual)
+        n = len(self.actual)
+        self.train_indices = np.arange(n) if train_indices is None else np.asarray(train_indices)
+        if self.train_indices.shape != (n,):
+            raise ValueError(
+                f"train_indices should have shape ({n},); got {self.train_indices.shape}."
+            )
+        self.response = response
+        self.name = name
+        defined = np.isfinite(self.estimated) & np.isfinite(self.actual)
+        self.agreement = agreement(self.estimated[defined], self.actual[defined])
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X_test=None,
+        y_test=None,
+        *,
+        target="loss",
+        method="newton",
+        train_indices=None,
+        ax=None,
+        name=None,
+        **kwargs,
+    ):
+        """Compute effects by a method and by refits, and draw the ones against the others.
+
+        Parameters
+        ----------
+        estimator : estimator
+            As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
+        X_test, y_test : array-like, optional
+            The mean effect on these test rows; by default the effect of each training row on
+            itself.
+        target : str or callable, default="loss"
+            What changes, one number a row, as in :meth:`InfluenceExplainer.influence`.
+        method : {"newton", "first_order"}, default="newton"
+            The method under test.
+        train_indices : array-like of int, optional
+            Only these training rows; a few hundred of them where refits are dear.
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            Of the method, for the title; `method` by default.
+        **kwargs
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        LeaveOneOutAgreementDisplay
+            Drawn.
+
+        Raises
+        ------
+        TypeError, ValueError, numpy.linalg.LinAlgError
+            As :func:`skinfluence.explain` and :meth:`InfluenceExplainer.influence`.
+        """
+        view = explain(estimator)
+
+        def effects(method):
+            options = {"target": target, "method": method, "train_indices": train_indices}
+            if X_test is None:
+                return view.self_influence(**options)
+            return view.influence(X_test, y_test, aggregate="mean", **options)
+
+        estimated = effects(method)
+        if estimated.ndim != 1:
+            raise ValueError(
+                f"target={target!r} has one number a class, shape {estimated.shape}: draw one that "
+                'has one number a row, such as "loss" or "margin".'
+            )
+        what = target if isinstance(target, str) else getattr(target, "__name__", "target")
+        display = cls(
+            estimated=estimated,
+            actual=effects("exact"),
+            train_indices=train_indices,
+            response=f"change of the {what.replace('_', ' ')}",
+            name=method if name is None else name,
+        )
+        return display.plot(ax, **kwargs)
+
+    @classmethod
+    def from_predictions(
+        cls, estimated, actual, *, train_indices=None, ax=None, name=None, **kwargs
+    ):
+        """Draw effects at hand, such as those of true refits.
+
+        Parameters
+        ----------
+        estimated, actual : array-like of shape (n,)
+            Effects by the method under test, and by refits.
+        train_indices : array-like of int, shape (n,), optional
+            Training rows they belong to.
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            Of the method, for the title.
+        **kwargs
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        LeaveOneOutAgreementDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the arrays have different lengths, or there is nothing to compare.
+        """
+        display = cls(estimated=estimated, actual=actual, train_indices=train_indices, name=name)
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax=None, *, name=None, n_labels=5, scatter_kwargs=None, fit_kwargs=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            Of the method, for the title; the display's own by default.
+        n_labels : int, default=5
+            How many of the rows that are farthest off to name.
+        scatter_kwargs, fit_kwargs : dict, optional
+            Keyword arguments of matplotlib's scatter, and of the least-squares line.
+
+        Returns
+        -------
+        LeaveOneOutAgreementDisplay
+            With its artists as attributes.
+        """
+        self.ax_ = ax = axes(ax)
+        self.figure_ = ax.figure
+        name = self.name if name is None else name
+        found = self.agreement
+        self.line_ = diagonal(ax)
+        style = {"s": 14, "color": BLUE, "alpha": 0.6, "linewidth": 0}
+        self.scatter_ = ax.scatter(self.actual, self.estimated, **merged(style, scatter_kwargs))
+        line = {"color": RED, "linewidth": 1.0, "linestyle": "--"}
+        self.fit_ = ax.axline((0.0, found.intercept), slope=found.slope, **merged(line, fit_kwargs))
+        off = np.nan_to_num(np.abs(self.estimated - self.actual))
+        farthest = np.argsort(-off, kind="stable")[:n_labels]
+        annotate(ax, self.actual, self.estimated, self.train_indices, farthest)
+        ax.set_xlabel(f"{self.response}, exact")
+        ax.set_ylabel(f"{self.response}, estimated")
+        figures = (
+            f"slope {found.slope:.3f}, r {found.r:.4f}, relative RMSE {found.relative_rmse:.1%}"
+        )
+        ax.set_title(figures if name is None else f"{name}\n{figures}", fontsize="medium")
+        return self
+
+    def to_frame(self):
+        """Return what is drawn, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns estimated and actual, one line for each training row.
+        """
+        frame = data_frame({"estimated": self.estimated, "actual": self.actual})
+        frame.index = self.train_indices
+        return frame
