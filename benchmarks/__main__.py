@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import micro, oracle, report
+from benchmarks import micro, model_selection, oracle, report
 from benchmarks.contestants import PACKAGES
 from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
-MICRO = "kernels", "import"
+MICRO = "kernels", "import", "search"
 
 
 def _arguments():
@@ -94,6 +94,7 @@ def _problem_rows(name, arguments, interpreters):
             line = {"problem": name, "who": row.contestant, "floor": row.floor}
             if not arguments.quick:  # the bars are for the full sizes
                 line |= {"bar": row.bar, "peak_bar": row.peak_bar}
+                line |= {"bar_seconds": row.seconds_bar}
             line |= _run(row, folder, arguments, interpreters)
             yield line | ({} if "skipped" in line else _error(row, folder, truth))
 
@@ -115,7 +116,9 @@ def _micro_rows(names, quick, clock):
             "who": "first compiled call, 2nd process (floor: 1st)",
         }
         line |= {"seconds": second, "floor_seconds": first, "ratio": second / first}
-        yield {**line, "bar_seconds": 0.1}
+        yield line
+    if "search" in names:
+        yield from model_selection.rows(quick)
 
 
 def main():

@@ -56,6 +56,63 @@ def skinfluence_topk(problem, **options):
     )
 
 
+def skinfluence_loo(problem, method):
+    """`loo_estimate`, as the change of the rows' own losses."""
+
+    def ask(model):
+        before = np.logaddexp(0.0, (1 - 2 * problem.y) * _scores(problem, problem.X)[:, 0])
+        return model.loo_estimate(method=method).loss - before
+
+    return _uncached(problem, ask)
+
+
+# -- refits --------------------------------------------------------------------------------------
+
+
+def refits(problem, *, warm):
+    """scikit-learn's fastest solver without each sampled row; counted for all rows."""
+    from sklearn.linear_model import LogisticRegression
+
+    wide = problem.X.shape[1] > len(problem.y)
+    options = (
+        {"solver": "lbfgs", "tol": 1e-9} if wide else {"solver": "newton-cholesky", "tol": 1e-8}
+    )
+    keep = np.ones(len(problem.y), dtype=bool)
+
+    def own_loss(row, coef, intercept):
+        return np.logaddexp(0.0, (1 - 2 * problem.y[row]) * (problem.X[row] @ coef + intercept))
+
+    def question():
+        changes = []
+        for row in problem.rows:
+            keep[row] = False
+            model = LogisticRegression(C=problem.C, max_iter=10_000, **options)
+            if warm:
+                model.set_params(warm_start=True)
+                model.coef_, model.intercept_ = problem.coef.copy(), problem.intercept.copy()
+                model.classes_ = np.array([0, 1])
+            model.fit(problem.X[keep], problem.y[keep])
+            keep[row] = True
+            before = own_loss(row, problem.coef[0], problem.intercept[0])
+            changes.append(own_loss(row, model.coef_[0], model.intercept_[0]) - before)
+        return np.array(changes)
+
+    question.share = len(problem.rows) / len(problem.y)
+    return question
+
+
+def bbai(problem):
+    """Approximate leave-one-out of bbai, which cannot do without the fit."""
+    from bbai.glm import LogisticRegression
+
+    def question():
+        model = LogisticRegression(C=problem.C).fit(problem.X, problem.y)
+        before = np.logaddexp(0.0, (1 - 2 * problem.y) * _scores(problem, problem.X)[:, 0])
+        return np.abs(model.aloocvs_) - before
+
+    return question
+
+
 # -- the formula, in a page of NumPy -------------------------------------------------------------
 
 
@@ -231,6 +288,11 @@ CONTESTANTS = {
     "skinfluence most_influential, first_order": partial(
         skinfluence_topk, k=10, method="first_order"
     ),
+    "skinfluence loo, exact": partial(skinfluence_loo, method="exact"),
+    "skinfluence loo, newton": partial(skinfluence_loo, method="newton"),
+    "scikit-learn refits, cold": partial(refits, warm=False),
+    "scikit-learn refits, warm": partial(refits, warm=True),
+    "bbai": bbai,
     "NumPy formula": numpy_formula,
     "pyinfluence": pyinfluence,
     "captum": captum,
@@ -239,4 +301,4 @@ CONTESTANTS = {
 }
 
 # Distributions whose version the table shows, and whose absence is a line of it.
-PACKAGES = {name: name.lower() for name in ("pyinfluence", "captum", "dattri", "pyDVL")}
+PACKAGES = {name: name.lower() for name in ("pyinfluence", "captum", "dattri", "pyDVL", "bbai")}

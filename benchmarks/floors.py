@@ -54,6 +54,24 @@ def gram_and_leverage(problem):
     return floor
 
 
+def gemm_pair(problem):
+    """Predictors of n deleted models at n rows, and gradients of their residuals, in blocks."""
+    X, n = problem.X, len(problem.y)
+    T = _directions_of_rows(problem)
+
+    def floor():
+        for start in range(0, n, 512):
+            eta = dgemm(1.0, X.T, T[:, start : start + 512], trans_a=1)
+            dgemm(1.0, X.T, eta)
+
+    return floor
+
+
+def _directions_of_rows(problem):
+    """Any step for each training row (p, n), Fortran-ordered."""
+    return np.asfortranarray(np.random.default_rng(2).standard_normal(problem.X.shape[::-1]))
+
+
 def sparse_product(problem):
     """One sparse product with S; an inverse takes a hundred or so."""
     X, S = problem.X, np.ascontiguousarray(_directions(problem, problem.X.shape[1]))
@@ -65,4 +83,5 @@ FLOORS = {
     "dsyrk + dgemm in blocks": gram_and_blocked_product,
     "dsyrk + dtrsm": gram_and_leverage,
     "one product X @ S": sparse_product,
+    "a pair of products Z @ T, Z' @ R": gemm_pair,
 }

@@ -16,7 +16,7 @@ def _loss(model, X, y):
 
 def solve(problem):
     """Fit to the last digits that scikit-learn can give; keep the optimum in the problem."""
-    if scipy.sparse.issparse(problem.X):
+    if scipy.sparse.issparse(problem.X) or problem.X.shape[1] > problem.X.shape[0]:
         model = LogisticRegression(C=problem.C, solver="newton-cg", tol=1e-9, max_iter=200)
     else:
         model = LogisticRegression(C=problem.C, solver="newton-cholesky", tol=1e-12)

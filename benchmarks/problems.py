@@ -98,12 +98,22 @@ def sparse_dual(quick):
     return _sparse("sparse-dual", *((1000, 20_000, 20, 20) if quick else (5000, 100_000, 50, 50)))
 
 
+def _leave_one_out(name, n, p):
+    """Rows to leave out; one test row, which nobody asks for."""
+    return lambda quick: _binary(name, *((n // 10, p // 2) if quick else (n, p)), 1)
+
+
 RECIPES = {
     "dense": dense,
     "digits": digits,
     "topk": topk,
     "sparse": sparse,
     "sparse-dual": sparse_dual,
+    "loo": _leave_one_out("loo", 5000, 50),
+    "loo-large": _leave_one_out("loo-large", 20_000, 100),
+    "loo-wide": _leave_one_out("loo-wide", 500, 5000),
+    "loo-hard": _leave_one_out("loo-hard", 500, 300),
+    "loo-many": _leave_one_out("loo-many", 100_000, 200),
 }
 
 
