@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import clone
 
+from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
 from skinfluence.leave_one_out import leave_one_out
 from skinfluence.model_selection._pooled_score import pooled_score
@@ -110,13 +111,21 @@ class Path:
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring or "accuracy", method, varying
         self.view = self.curvature = None
+        self.flops = np.inf  # of a Gram matrix, known after the first fit
 
     def score(self, params):
         """Fit and score one candidate."""
+        with blas_for(self.flops):
+            return self._score(params)
+
+    def _score(self, params):
+        """Do it."""
         start = time.perf_counter()
         try:
             objective = self._fit(params)
             fitted = time.perf_counter()
+            if self.method in ("newton", "first_order"):
+                self.flops = float(objective.n_rows) * objective.n_parameters**2
             self.curvature = make_curvature(objective)
             left = leave_one_out(
                 objective, self.curvature, self.method, tolerance=TOLERANCE, errors=False

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from sklearn.base import clone
 
 from skinfluence._frames import data_frame
-from skinfluence._parallel import tracked
+from skinfluence._parallel import blas_for, tracked
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
@@ -170,7 +170,9 @@ def optimize_regularization(
     objective = view._explained().objective
     warn_undefined(np.flatnonzero(emptied_classes(objective)))
     curve = _Curve(LeaveOneOutPath(_compact(objective), row_weights(view), method), start, power)
-    _minimise(curve, np.log(bounds), tol, progress)
+    flops = float(objective.n_rows) * objective.n_parameters**2
+    with blas_for(flops if method == "newton" else np.inf):
+        _minimise(curve, np.log(bounds), tol, progress)
     return _result(curve, estimator, name, bounds, tol, (X, y, sample_weight))
 
 
