@@ -12,7 +12,7 @@ import numpy as np
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import ChordNewton, Exact, OneStep
-from skinfluence.deletion.certificate import distance, newton_remainder, predictor_range
+from skinfluence.deletion.certificate import distance, newton_remainder
 from skinfluence.design import make_design
 from skinfluence.evaluation import agreement
 from skinfluence.leave_one_out import NewtonError
@@ -105,7 +105,7 @@ def tiers(objective):
     residual = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
     E = np.stack([a_priori, known._second_tier(rows), distance(residual, M * moved, reach, M)])
     exact = Exact(objective, curvature, rows, tolerance=1e-12)
-    error = predictor_range(newton.own_change() - exact.own_change())
+    error = objective.loss.extent(newton.own_change() - exact.own_change())
     return Tiers(E * known.own_reach, error)
 
 

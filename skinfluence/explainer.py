@@ -224,6 +224,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         """Send X through the steps before the last, and check it like the last step's X."""
         for transformer in self._transformers:
             X = transformer.transform(X)
+        if isinstance(self._final, InfluenceMixin):
+            return self._final._test_array(X)
         return validate_data(
             self._final, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
         )

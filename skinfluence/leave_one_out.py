@@ -10,8 +10,6 @@ from skinfluence.deletion import ChordNewton, Exact, GroupDeletion, OneStep
 from skinfluence.deletion.certificate import (
     distance,
     newton_remainder,
-    predictor_range,
-    row_reach,
 )
 
 # Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
@@ -73,7 +71,7 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None, err
     if method == "first_order":
         first = OneStep(objective, curvature, one_step.rows, corrected=False)
         first.__dict__["leverage"] = one_step.leverage  # the same numbers: not computed twice
-        missing = predictor_range(one_step.own_change() - first.own_change())
+        missing = objective.loss.extent(one_step.own_change() - first.own_change())
         estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
         return _assembled(first, first.own_change(), "first_order", estimate, bound)
     return _refined(objective, curvature, newton, tolerance, progress)
@@ -168,7 +166,7 @@ class NewtonError:
         # z' G^-1 z as a range: what the norm is worth at the row itself.
         spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
-        reach = row_reach(leverage.quadratic)
+        reach = self.objective.loss.reach(leverage.quadratic)
         self.own_reach = reach * self.spread
         live = reach * (self.objective.sample_weight[one_step.rows] > 0)
         first = int(np.argmax(live))
@@ -198,7 +196,7 @@ class NewtonError:
         change = np.stack(
             [self.objective.design @ steps[:, k].T for k in range(steps.shape[1])], axis=-1
         )
-        distance_moved = predictor_range(change)  # (n, b)
+        distance_moved = self.objective.loss.extent(change)  # (n, b)
         distance_moved[self.one_step.rows[rows], np.arange(len(rows))] = 0.0
         kappa = M * distance_moved.max(axis=0)
         nu = newton_remainder(kappa, self.length[rows])

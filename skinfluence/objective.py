@@ -4,6 +4,9 @@ from functools import cached_property
 
 import numpy as np
 
+# Share of the largest curvature under which a row adds nothing to a sum of float64.
+NEGLIGIBLE = 1e-20
+
 
 class Objective:
     """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta), at one theta.
@@ -87,6 +90,15 @@ class Objective:
         return self.sample_weight[:, None, None] * curvature
 
     @cached_property
+    def bending(self):
+        """Positions of the rows whose curvature is more than rounding to the sum of all; (m,).
+
+        Of a hinge at a low temperature those near the kink, of other losses nearly all.
+        """
+        size = np.abs(np.einsum("ikk->i", self.weights))
+        return np.flatnonzero(size > NEGLIGIBLE * size.max(initial=0.0))
+
+    @cached_property
     def weight_roots(self):
         """L with W = L L', (n, K, K); raises where a row's curvature is negative."""
         K = self.n_outputs
@@ -142,9 +154,22 @@ class Objective:
 
     # -- other objectives --------------------------------------------------------------------------
 
+    def output(self, k):
+        """Return the objective of one output alone, for a loss whose outputs share nothing."""
+        loss, y = self.loss.output(self.y, k)
+        theta = self.theta[[k]]
+        return Objective(loss, self.design, y, self.sample_weight, self.penalty, theta)
+
     def at(self, theta):
         """Return the same objective at another parameter."""
         return Objective(self.loss, self.design, self.y, self.sample_weight, self.penalty, theta)
+
+    def take(self, rows):
+        """Return the objective of some rows only, at the same parameter."""
+        weight = self.sample_weight[rows]
+        return Objective(
+            self.loss, self.design.take(rows), self.y[rows], weight, self.penalty, self.theta
+        )
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""

@@ -177,7 +177,8 @@ class LeaveOneOutEstimate:
     ----------
     decision_function : ndarray of shape (n,) or (n, n_classes)
         NaN for undefined rows, here and in all that follows from it.
-    predict_proba : ndarray of shape (n, n_classes)
+    predict_proba : ndarray of shape (n, n_classes) or None
+        None for models without class probabilities.
     loss : ndarray of shape (n,)
         Unweighted loss.
     leverage : ndarray of shape (n,)
@@ -202,7 +203,7 @@ class LeaveOneOutEstimate:
     """
 
     decision_function: np.ndarray
-    predict_proba: np.ndarray
+    predict_proba: np.ndarray | None
     loss: np.ndarray
     leverage: np.ndarray
     method: np.ndarray

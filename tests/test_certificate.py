@@ -10,10 +10,9 @@ from skinfluence.deletion.certificate import (
     after_chord_step,
     distance,
     newton_remainder,
-    predictor_range,
-    row_reach,
 )
 from skinfluence.leave_one_out import NewtonError
+from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss, OneVsRestLoss, SmoothHingeLoss
 from skinfluence.optimum import polish
 from tests.oracles import differences, hessian
 
@@ -84,7 +83,7 @@ def test_exact_bounds_hold_where_they_are_stated():
             curvature = DenseCurvature(objective)
             coarse = Exact(objective, curvature, rows, tolerance=1e-3)
             fine = Exact(objective, curvature, rows, tolerance=1e-12)
-            error = predictor_range(coarse.own_change() - fine.own_change())
+            error = loss.extent(coarse.own_change() - fine.own_change())
             assert (error <= coarse.own_bound * (1 + 1e-6) + 1e-9).all(), (name, seed)
             assert np.isfinite(coarse.own_bound).mean() > 0.5
 
@@ -109,17 +108,22 @@ def test_formulas_at_their_corners():
     assert np.isinf(newton_remainder(np.array([1e6]), 1.0)).all()
 
 
-def test_reach_is_the_largest_range_on_the_unit_ball():
+@pytest.mark.parametrize(
+    "loss", [MultinomialLogLoss(3), OneVsRestLoss(SmoothHingeLoss(0.1), 3)], ids=repr
+)
+def test_reach_is_the_largest_extent_on_the_unit_ball(loss):
     rng = np.random.default_rng(0)
     factor = rng.normal(size=(5, 3, 6))
     A = factor @ factor.transpose(0, 2, 1)
     e = rng.normal(size=(20_000, 6))
     e /= np.linalg.norm(e, axis=1, keepdims=True)
-    ranges = predictor_range(np.einsum("ikj,mj->imk", factor, e))
-    assert (ranges <= row_reach(A)[:, None] * (1 + 1e-12)).all()
-    # Attained by the difference of the two rows furthest apart.
-    for row, top in zip(factor, row_reach(A), strict=True):
+    extent = loss.extent(np.einsum("ikj,mj->imk", factor, e))
+    assert (extent <= loss.reach(A)[:, None] * (1 + 1e-12)).all()
+    # Attained by the difference of the two rows furthest apart, or by the longest row.
+    for row, top in zip(factor, loss.reach(A), strict=True):
         apart = [row[k] - row[m] for k in range(3) for m in range(k)]
-        assert top == pytest.approx(max(np.linalg.norm(v) for v in apart))
+        ends = row if loss.gauge is None else apart
+        assert top == pytest.approx(max(np.linalg.norm(v) for v in ends))
     scalar = A[:, :1, :1]
-    np.testing.assert_allclose(row_reach(scalar), np.sqrt(scalar[:, 0, 0]))
+    np.testing.assert_allclose(BinaryLogLoss().reach(scalar), np.sqrt(scalar[:, 0, 0]))
+    np.testing.assert_array_equal(BinaryLogLoss().extent(np.array([[-3.0], [2.0]])), [3.0, 2.0])

@@ -231,6 +231,8 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     """What `choose` reads of an objective of a given size."""
     return SimpleNamespace(
         n_rows=n,
+        bending=range(n),
+        loss=SimpleNamespace(is_separable=False),
         n_outputs=n_outputs,
         n_parameters=q * n_outputs,
         design=SimpleNamespace(shape=(n, q), n_stored=stored),

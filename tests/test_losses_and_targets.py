@@ -6,13 +6,15 @@ from scipy.special import log_expit, log_softmax
 
 from skinfluence import make_target
 from skinfluence.deletion.targets import resolve_target, target_names
-from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
+from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss, OneVsRestLoss, SmoothHingeLoss
 from tests.oracles import differences
 
 LOSSES = {
     "binary": BinaryLogLoss(),
     "softmax3": MultinomialLogLoss(3),
     "softmax2": MultinomialLogLoss(2),
+    "smooth hinge": SmoothHingeLoss(0.8),
+    "smooth hinge, one against the rest": OneVsRestLoss(SmoothHingeLoss(1.2), 3),
 }
 
 
@@ -60,7 +62,8 @@ def test_roots_and_splits_give_the_curvature(name):
         np.testing.assert_allclose(
             d[:, :, None] * np.eye(loss.n_outputs) - f[:, :, None] * f[:, None], W, atol=1e-15
         )
-        np.testing.assert_allclose(W @ loss.gauge, 0.0, atol=1e-15)
+        if loss.gauge is not None:
+            np.testing.assert_allclose(W @ loss.gauge, 0.0, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -72,6 +75,49 @@ def test_extreme_predictors_are_finite(name):
     for method in (loss.value, loss.gradient, loss.curvature, loss.third, loss.curvature_root):
         assert np.isfinite(method(y, eta)).all()
     assert (loss.value(y, eta) >= 0).all()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 1e-2, 1e-4, 1e-6])
+def test_smooth_hinge_at_every_temperature(temperature):
+    loss = SmoothHingeLoss(temperature)
+    # Near the kink, where everything happens within a few temperatures.
+    u = np.linspace(-30, 30, 241)
+    for y in (0.0, 1.0):
+        sign = 2 * y - 1
+        eta = sign * (1 - temperature * u)
+        near, h = np.full(len(u), y), 1e-4 * temperature
+        for function, derivative, size in (
+            (loss.value, loss.gradient, 1.0),
+            (loss.gradient, loss.curvature, temperature),
+            (loss.curvature, loss.third, temperature**2),
+        ):
+            slope = (function(near, eta + h) - function(near, eta - h)) / (2 * h)
+            found = derivative(near, eta)
+            # Margins of 1 - T u have lost eps / T of u.
+            noise = 1e-7 + 1e-11 / temperature
+            np.testing.assert_allclose(size * slope, size * found, atol=noise)
+        bound = loss.self_concordance * loss.curvature(near, eta)
+        assert (np.abs(loss.third(near, eta)) <= bound * (1 + 1e-12)).all()
+    margin = np.r_[-np.geomspace(1e-3, 1e4, 30), np.geomspace(1e-3, 1e4, 30)]
+    y = np.tile([0.0, 1.0], 30)
+    eta = (2 * y - 1) * margin
+    hinge = np.maximum(0.0, 1.0 - margin)
+    value = loss.value(y, eta)
+    assert (value >= hinge * (1 - 1e-15)).all()
+    assert (value <= hinge + temperature * np.log(2) * (1 + 1e-12) + 1e-12 * hinge).all()
+    for method in (loss.gradient, loss.curvature, loss.third, loss.curvature_root):
+        assert np.isfinite(method(y, eta)).all()
+    assert (np.abs(loss.gradient(y, eta)) <= 1).all()
+
+
+@pytest.mark.parametrize("name", ["binary", "smooth hinge"])
+def test_series_of_the_gradient(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss)
+    terms = loss.gradient_series(y, eta, 8)
+    change = 0.05 * loss.series_radius * np.cos(np.arange(len(y)))
+    total = loss.gradient(y, eta) + sum(c * change ** (k + 1) for k, c in enumerate(terms))
+    np.testing.assert_allclose(total, loss.gradient(y, eta + change), atol=1e-12)
 
 
 def test_values_against_scipy():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinfluence.attribution import Output
 from skinfluence.objective import Objective
 
 
@@ -37,11 +38,20 @@ class Adapted:
         The estimator's labels, in the order of the loss's encoding.
     encode : callable
         `encode(y, name)` turns the caller's labels into the loss's, or raises naming `name`.
+    parameters : callable or None
+        `parameters(objective, rows, steps) -> (coef, intercept)` for steps (b, K, q) of deleted
+        rows, where the estimator's parameters are not those of the objective.
     """
 
     objective: Objective
     classes: np.ndarray
     encode: object
+    parameters: object = None
+
+    @property
+    def output(self):
+        """How the estimator reads its predictors."""
+        return Output(self.classes, self.objective.loss.has_probabilities)
 
 
 _ADAPTERS: dict[type, object] = {}

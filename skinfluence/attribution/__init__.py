@@ -7,10 +7,10 @@ from skinfluence.attribution._read import (
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import FixedPredictions, score_influence, score_of
+from skinfluence.attribution._scoring import Output, score_influence, score_of
 
 __all__ = [
-    "FixedPredictions",
+    "Output",
     "TestSide",
     "influence_aggregate",
     "influence_matrix",

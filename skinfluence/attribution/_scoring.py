@@ -1,22 +1,58 @@
 """Any scikit-learn metric of every deleted model's predictions."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import expit, softmax
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer, log_loss
+from sklearn.utils.metaestimators import available_if
 
 from skinfluence._parallel import row_blocks, tracked
 
 BLOCK_DELETIONS = 256
 
 
+@dataclass(frozen=True)
+class Output:
+    """How the predictors of a classifier are read.
+
+    Attributes
+    ----------
+    classes : ndarray
+        Labels.
+    has_probabilities : bool
+        Whether predictors are log odds.
+    """
+
+    classes: np.ndarray
+    has_probabilities: bool
+
+    def at(self, decision):
+        """Return a classifier of these predictors (n,) or (n, K)."""
+        return FixedPredictions(self.classes, decision, self.has_probabilities)
+
+    def probabilities(self, decision):
+        """Class probabilities (n, n_classes), NaN where the predictor is; None without any."""
+        if not self.has_probabilities:
+            return None
+        undefined = np.isnan(decision).reshape(len(decision), -1).any(axis=1)
+        return np.where(undefined[:, None], np.nan, self.at(decision).predict_proba(None))
+
+
+def _gives_probabilities(predictions):
+    """For available_if."""
+    return predictions.has_probabilities
+
+
 class FixedPredictions(ClassifierMixin, BaseEstimator):
     """A fitted classifier whose predictor is given: what a scorer sees of a deleted model."""
 
-    def __init__(self, classes=None, decision=None):
+    def __init__(self, classes=None, decision=None, has_probabilities=True):
         self.classes = classes
         self.decision = decision
+        self.has_probabilities = has_probabilities
 
     def fit(self, X=None, y=None):
         """Nothing to fit."""
@@ -35,12 +71,14 @@ class FixedPredictions(ClassifierMixin, BaseEstimator):
         """Return the given predictor, whatever X."""
         return self.decision
 
+    @available_if(_gives_probabilities)
     def predict_proba(self, X):
         """Probabilities of the given predictor."""
         if self.decision.ndim == 1:
             return np.column_stack([expit(-self.decision), expit(self.decision)])
         return softmax(self.decision, axis=1)
 
+    @available_if(_gives_probabilities)
     def predict_log_proba(self, X):
         """Their logarithm."""
         return np.log(self.predict_proba(X))
@@ -88,7 +126,7 @@ FAST = {
 }
 
 
-def score_influence(deletion, design, labels, encoded, classes, scoring, *, progress=None):
+def score_influence(deletion, design, labels, encoded, output, scoring, *, progress=None):
     """Change of a score on test rows by each deletion, (r,).
 
     Parameters
@@ -97,7 +135,7 @@ def score_influence(deletion, design, labels, encoded, classes, scoring, *, prog
     design : Design of the test rows
     labels, encoded : ndarray of shape (m,)
         Test labels, the caller's and the loss's.
-    classes : ndarray
+    output : Output
     scoring : str or callable
         A scorer's name, or a callable `scorer(estimator, X, y)`.
     """
@@ -107,7 +145,7 @@ def score_influence(deletion, design, labels, encoded, classes, scoring, *, prog
     placeholder = np.empty((design.shape[0], 0))
 
     def by_scorer(predictor):
-        return scorer(FixedPredictions(classes, predictor), placeholder, labels)
+        return scorer(output.at(predictor), placeholder, labels)
 
     before = by_scorer(objective.native(eta))
     if np.ndim(before) != 0:
@@ -136,14 +174,14 @@ def score_influence(deletion, design, labels, encoded, classes, scoring, *, prog
     return result
 
 
-def score_of(classes, predictor, labels, scoring):
+def score_of(output, predictor, labels, scoring):
     """Score of a given predictor (n,) or (n, K) on labelled rows; NaN where there are none."""
     if not len(labels):
         return np.nan
-    predictions = FixedPredictions(classes, predictor)
-    if isinstance(scoring, str) and scoring == "neg_log_loss":
+    predictions = output.at(predictor)
+    if isinstance(scoring, str) and scoring == "neg_log_loss" and output.has_probabilities:
         # The scorer knows no class that is left without a row.
-        return -float(log_loss(labels, predictions.predict_proba(None), labels=classes))
+        return -float(log_loss(labels, predictions.predict_proba(None), labels=output.classes))
     placeholder = np.empty((len(labels), 0))
     return float(get_scorer(scoring)(predictions, placeholder, labels))
 

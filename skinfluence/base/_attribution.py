@@ -275,7 +275,10 @@ class AttributionMixin(QuestionMixin):
             if part.start < part.stop:
                 steps[part] = deletion.steps(part)
         steps[deletion.undefined] = np.nan
-        return ParameterInfluence(*objective.design.unpack(steps))
+        parameters = explained.adapted.parameters
+        if parameters is None:
+            return ParameterInfluence(*objective.design.unpack(steps))
+        return ParameterInfluence(*parameters(objective, deletion.rows, steps))
 
     def score_influence(
         self,
@@ -337,7 +340,7 @@ class AttributionMixin(QuestionMixin):
             design,
             labels,
             encoded,
-            explained.adapted.classes,
+            explained.adapted.output,
             scoring,
             progress=progress,
         )

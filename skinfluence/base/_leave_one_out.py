@@ -88,23 +88,22 @@ class LeaveOneOutMixin(QuestionMixin):
 
     def _estimate(self, explained, left, scoring):
         """Losses and scores of leave-one-out predictors."""
-        objective, classes = explained.objective, explained.adapted.classes
+        objective, output = explained.objective, explained.adapted.output
         weight = self._training_data.sample_weight
         weight = np.ones(objective.n_rows) if weight is None else np.asarray(weight, dtype=float)
         defined = ~np.isnan(left.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(left.eta)
         loss[defined] = objective.loss.value(objective.y[defined], eta[defined])
-        labels = classes[objective.y.astype(int)]
-        predictions = attribution.FixedPredictions(classes, eta)
+        labels = output.classes[objective.y.astype(int)]
         return LeaveOneOutEstimate.of_rows(
             left=left,
             decision_function=eta,
-            predict_proba=np.where(defined[:, None], predictions.predict_proba(None), np.nan),
+            predict_proba=output.probabilities(eta),
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.row_losses, weights=weight)),
-            score=score_of(classes, eta[defined], labels[defined], scoring or "accuracy"),
+            score=score_of(output, eta[defined], labels[defined], scoring or "accuracy"),
             scoring=scoring or "accuracy",
         )
 

@@ -82,6 +82,10 @@ class Curvature(ABC):
         """Return `solve`, or what does the same faster for so many columns in all."""
         return self.solve
 
+    def known_inverse(self):
+        """H^-1 itself, (K q, K q), where it is at hand for little more than a solve; else None."""
+        return None
+
     def inverse_diagonal_bound(self):
         """Upper bound of the diagonal of H^-1: 1 / penalty where there is one, solved elsewhere."""
         bound = 1.0 / np.where(self.diagonal > 0, self.diagonal, 1.0)

@@ -7,6 +7,7 @@ import numpy as np
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import WEAK, DualCurvature
+from skinfluence.curvature._separate import SeparateCurvature
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
@@ -36,16 +37,19 @@ class Choice:
 
 def choose(objective, n_solves):
     """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them)."""
+    if objective.loss.is_separable:
+        return choose(objective.output(0), max(1, n_solves // objective.n_outputs))
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
+    m = len(objective.bending)  # rows that the factor is about
     strength = objective.penalty.strength
     flops = {
-        "dense": n * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
-        "dual": n * stored + 2.0 * (n * K) ** 3,
+        "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
+        "dual": m * m * per_row + 2.0 * (m * K) ** 3,
         "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100),
     }
-    memory = {"dense": 24.0 * P * P, "dual": 32.0 * (n * K) ** 2, "cg": 8.0 * P * 30}
+    memory = {"dense": 24.0 * P * P, "dual": 32.0 * (m * K) ** 2, "cg": 8.0 * P * 30}
     allowed = {"dense": memory["dense"] <= MEMORY, "dual": memory["dual"] <= MEMORY}
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
@@ -72,4 +76,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         return CGCurvature(
             objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
         )
+    if objective.loss.is_separable:
+        outputs = range(objective.n_outputs)
+        parts = [make_curvature(objective.output(k), kind, damping) for k in outputs]
+        return SeparateCurvature(objective, parts, damping)
     return KINDS[kind](objective, damping)

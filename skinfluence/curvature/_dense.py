@@ -18,7 +18,11 @@ class DenseCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        H = objective.design.sandwich(objective.weights)
+        rows = objective.bending
+        if 2 * len(rows) < objective.n_rows:
+            H = objective.design.take(rows).sandwich(objective.weights[rows])
+        else:
+            H = objective.design.sandwich(objective.weights)
         H[np.diag_indices_from(H)] += self.diagonal
         if self.gauge_scale is not None:
             H += np.kron(
@@ -50,6 +54,10 @@ class DenseCurvature(Curvature):
 
     def inverse(self):
         """H^-1 itself, (K q, K q), kept for the next who asks."""
+        return self._inverse
+
+    def known_inverse(self):
+        """H^-1."""
         return self._inverse
 
     @cached_property

@@ -28,6 +28,11 @@ class DualCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
+        # Rows without curvature are no part of B, and those of a hinge are most.
+        self.bending = objective.bending
+        if len(self.bending) < objective.n_rows:
+            objective = objective.take(self.bending)
+        self.inner = objective
         n, K = objective.n_rows, objective.n_outputs
         strength = objective.penalty.strength + damping
         self.border = np.flatnonzero(
@@ -78,7 +83,7 @@ class DualCurvature(Curvature):
 
     def _apply_M(self, F):
         """M F = L B^-1 L' F for F (n K, m)."""
-        L = self.objective.weight_roots
+        L = self.inner.weight_roots
         n, K = L.shape[:2]
         m = F.shape[1]
         inner = np.matmul(L.transpose(0, 2, 1), F.reshape(n, K, m)).reshape(n * K, m)
@@ -91,7 +96,7 @@ class DualCurvature(Curvature):
 
     def solve(self, V):
         """H^-1 V through the rows."""
-        design, K = self.objective.design, self.objective.n_outputs
+        design, K = self.inner.design, self.inner.n_outputs
         q, m = design.shape[1], V.shape[1]
         V = V.reshape(K, q, m)
         scaled = self.inverse_penalty[:, None] * V
@@ -107,8 +112,23 @@ class DualCurvature(Curvature):
 
     def leverage(self, rows=None):
         """Leverage blocks of own rows, accurate however close the leverage is to 1."""
-        n, K = self.objective.n_rows, self.objective.n_outputs
-        index = np.arange(n)[slice(None) if rows is None else rows]
+        index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
+        if len(self.bending) == self.objective.n_rows:
+            return self._leverage(index)
+        K = self.objective.n_outputs
+        place = np.searchsorted(self.bending, index)
+        place[place == len(self.bending)] = 0
+        bends = self.bending[place] == index if len(self.bending) else np.zeros(len(index), bool)
+        quadratic = np.empty((len(index), K, K))
+        one_minus = np.tile(np.eye(K), (len(index), 1, 1))
+        own = self._leverage(place[bends])
+        quadratic[bends], one_minus[bends] = own.quadratic, own.one_minus
+        quadratic[~bends] = self.row_quadratic(self.objective.design.take(index[~bends]))
+        return Leverage(quadratic, one_minus)
+
+    def _leverage(self, index):
+        """The same of the rows that bend, by their positions among these."""
+        n, K = self.inner.n_rows, self.inner.n_outputs
         inverse = inverse_factor(self.factor)
         quadratic = np.empty((len(index), K, K))
         one_minus = np.empty((len(index), K, K))
@@ -123,7 +143,7 @@ class DualCurvature(Curvature):
 
     def _kernel_quadratic(self, index, inverse):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""
-        L, kernel = self.objective.weight_roots, self.kernel[:, index]
+        L, kernel = self.inner.weight_roots, self.kernel[:, index]
         n, K = L.shape[:2]
         LK = (L[:, None] * kernel[:, :, None, None]).transpose(0, 3, 1, 2)
         Y = (inverse.T @ LK.reshape(n * K, -1)).reshape(n * K, len(index), K)
@@ -133,14 +153,14 @@ class DualCurvature(Curvature):
 
     def _residual_border(self, index):
         """Rows of U = Z - K M Z, (b, K, K u)."""
-        n, K = self.objective.n_rows, self.objective.n_outputs
+        n, K = self.inner.n_rows, self.inner.n_outputs
         MZ = self.MZ.reshape(n, -1)
         KMZ = (self.kernel[index] @ MZ).reshape(len(index), K, -1)
         return self.lifted.reshape(n, K, -1)[index] - KMZ
 
     def _inner_border(self, index):
         """Rows of B^-1 L'Z, (b, K, K u)."""
-        L = self.objective.weight_roots
+        L = self.inner.weight_roots
         n, K = L.shape[:2]
         inner = np.matmul(L.transpose(0, 2, 1), self.lifted.reshape(n, K, -1))
         return cholesky_solve(self.factor, inner.reshape(n * K, -1)).reshape(n, K, -1)[index]

@@ -13,12 +13,7 @@ import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence._parallel import cache_blocks, row_blocks
-from skinfluence.deletion.certificate import (
-    after_chord_step,
-    distance,
-    predictor_range,
-    row_reach,
-)
+from skinfluence.deletion.certificate import after_chord_step, distance
 
 MAX_PASSES = 15
 # Terms of a Taylor series, at most, and the share of its first term that the cut ones may have.
@@ -69,7 +64,7 @@ class ChordNewton:
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
         # Largest standard deviation of a coefficient, in the norm of the full curvature.
-        self._inverse = self.curvature.inverse() if self.curvature.kind == "dense" else None
+        self._inverse = self.curvature.known_inverse()
         self._local = threading.local()
         series = self.objective.loss.gradient_series(
             self.objective.y, self.objective.native(self.objective.eta), MAX_ORDER
@@ -84,15 +79,15 @@ class ChordNewton:
         own, live = self.one_step.leverage, self.objective.sample_weight > 0
         spare = np.linalg.eigvalsh(own.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
-        self.own_reach = row_reach(own.quadratic) * self.spread
+        self.own_reach = self.objective.loss.reach(own.quadratic) * self.spread
         if self.one_step.is_everything:
-            reach = row_reach(own.quadratic) * live
+            reach = self.objective.loss.reach(own.quadratic) * live
         elif self.curvature.kind == "cg":
             # The leverage of every row would cost a solve each: no certificate.
             self.reach = np.full(len(spare), np.inf)
             return
         else:
-            reach = row_reach(self.curvature.leverage().quadratic) * live
+            reach = self.objective.loss.reach(self.curvature.leverage().quadratic) * live
         first = int(np.argmax(reach))
         second = float(np.max(np.delete(reach, first), initial=0.0))
         self.reach = np.where(self.one_step.rows == first, second, reach[first]) * self.spread
@@ -148,7 +143,7 @@ class ChordNewton:
         change = np.einsum(
             "ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own
         )
-        return predictor_range(change)
+        return self.objective.loss.extent(change)
 
     def _toward(self, rows):
         """H^-1 (e_k (x) z_i), (b, K, P)."""
@@ -178,7 +173,7 @@ class ChordNewton:
         farthest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
-            farthest[block] = predictor_range(np.moveaxis(change, 0, -1)).max(axis=1)
+            farthest[block] = objective.loss.extent(np.moveaxis(change, 0, -1)).max(axis=1)
             if not self._by_series(change[0], farthest[block].max()):
                 self._by_loss(change)
         U[:, np.arange(a), rows] = -self.residuals[:, rows]

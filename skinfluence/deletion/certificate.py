@@ -1,9 +1,9 @@
 r"""Bounds on the distance between a step and the refit, for self-concordant losses.
 
-For a loss with |l'''| <= M l'' (for softmax, of the range of the direction), G the curvature of the
+For a loss with |l'''[u, v, v]| <= M |u| l''[v, v], |u| being Loss.extent, G the curvature of the
 objective without row i at theta and ||.||_G its norm: let a step d leave the gradient r, and let
 
-    nu = ||r||_{G^-1},   kappa = M max_j range(Z_j d),   R = max_j sup_{||e||_G <= 1} range(Z_j e)
+    nu = ||r||_{G^-1},   kappa = M max_j |Z_j d|,   R = max_j sup_{||e||_G <= 1} |Z_j e|
 
 over the remaining rows j. If zeta = M R nu exp(kappa) < 1, the refit lies within
 
@@ -47,19 +47,3 @@ def after_chord_step(E, kappa, reach, M):
     with np.errstate(over="ignore", invalid="ignore"):
         bound = np.expm1(kappa + M * reach * E) * E
     return np.where(np.isfinite(E), bound, np.inf)
-
-
-def row_reach(quadratic):
-    """sup of range(Z_j e) over z'H z <= 1, one number a row: from blocks A_j (n, K, K)."""
-    diagonal = np.einsum("ikk->ik", quadratic)
-    if quadratic.shape[1] == 1:
-        return np.sqrt(np.maximum(diagonal[:, 0], 0.0))
-    spread = diagonal[:, :, None] + diagonal[:, None, :] - 2 * quadratic
-    return np.sqrt(np.maximum(spread.max(axis=(1, 2)), 0.0))
-
-
-def predictor_range(change):
-    """Range over the outputs of a change of predictors (..., K); its size for one output."""
-    if change.shape[-1] == 1:
-        return np.abs(change[..., 0])
-    return change.max(axis=-1) - change.min(axis=-1)

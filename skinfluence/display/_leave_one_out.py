@@ -3,7 +3,6 @@
 import numpy as np
 
 from skinfluence._frames import checked_labels, data_frame
-from skinfluence.attribution import FixedPredictions
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
 
@@ -24,7 +23,8 @@ class LeaveOneOutDisplay:
     ----------
     fitted, left_out : ndarray of shape (n_train,)
         Prediction of each row by the full model and by the model without it: the probability of the
-        row's own label. NaN for rows without a leave-one-out prediction, which are not drawn.
+        row's own label, or its margin over the others where the model has no probabilities. NaN for
+        rows without a leave-one-out prediction, which are not drawn.
     flipped : ndarray of bool, shape (n_train,), optional
         Rows whose predicted label changes; none by default.
     train_labels : array-like of shape (n_train,), optional
@@ -121,18 +121,19 @@ class LeaveOneOutDisplay:
         view = explain(estimator)
         left = view.loo_estimate(method=method)
         explained = view._explained()
-        objective, classes = explained.objective, explained.adapted.classes
-        full = FixedPredictions(classes, objective.native(objective.eta))
-        own = np.arange(objective.n_rows), objective.y.astype(int)
-        fitted, left_out = full.predict_proba(None), left.predict_proba
-        defined = ~np.isnan(left_out).any(axis=1)
-        before = full.predict(None)[defined]
-        after = FixedPredictions(classes, left.decision_function[defined]).predict(None)
-        flipped = defined.copy()
-        flipped[defined] = before != after
+        objective, output = explained.objective, explained.adapted.output
+        before, after = objective.native(objective.eta), left.decision_function
+        labels = objective.y.astype(int)
+        flipped = ~np.isnan(left.loss)
+        flipped[flipped] = output.at(before[flipped]).predict(None) != output.at(
+            after[flipped]
+        ).predict(None)
+        fitted, left_out = (_own(output, decision, labels) for decision in (before, after))
+        what = "probability" if output.has_probabilities else "margin"
         display = cls(
-            fitted=fitted[own],
-            left_out=left_out[own],
+            fitted=fitted,
+            left_out=left_out,
+            response=f"{what} of the own label",
             flipped=flipped,
             train_labels=train_labels,
             name=type(view.estimator_).__name__ if name is None else name,
@@ -229,3 +230,15 @@ class LeaveOneOutDisplay:
         )
         frame.index = self.train_labels
         return frame
+
+
+def _own(output, decision, labels):
+    """Probability of each row's own label, or its predictor's lead over the best other."""
+    rows = np.arange(len(labels))
+    if output.has_probabilities:
+        return output.probabilities(decision)[rows, labels]
+    if decision.ndim == 1:
+        return (2 * labels - 1) * decision
+    others = decision.copy()
+    others[rows, labels] = -np.inf
+    return decision[rows, labels] - others.max(axis=1)

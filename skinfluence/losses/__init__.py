@@ -2,5 +2,7 @@
 
 from skinfluence.losses._base import Loss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
+from skinfluence.losses._one_vs_rest import OneVsRestLoss
+from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 
-__all__ = ["BinaryLogLoss", "Loss", "MultinomialLogLoss"]
+__all__ = ["BinaryLogLoss", "Loss", "MultinomialLogLoss", "OneVsRestLoss", "SmoothHingeLoss"]

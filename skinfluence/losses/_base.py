@@ -29,18 +29,24 @@ class Loss(ABC):
         Whether `eta` comes without the axis of predictors.
     n_classes : int
         Number of classes y encodes; 0 for a regression loss.
+    has_probabilities : bool
+        Whether eta says how probable the classes are.
+    is_separable : bool
+        Whether the outputs share nothing: every curvature is diagonal, see `output`.
     gauge : ndarray of shape (K,) or None
         A unit direction of `eta` in which the loss is constant, if it has one.
     series_radius : float
         Distance of every eta to the nearest pole of the gradient in the complex plane.
     self_concordance : float
-        The constant M with |l'''| <= M l'' (range of the direction for vector losses); inf if none.
+        The constant M with |l'''[u, v, v]| <= M extent(u) l''[v, v]; inf if none.
     """
 
     name: str
     n_outputs = 1
     is_scalar = True
     n_classes = 0
+    has_probabilities = True
+    is_separable = False
     gauge = None
     series_radius = 0.0
     self_concordance = np.inf
@@ -65,6 +71,10 @@ class Loss(ABC):
         """(d, f) of eta's shape with curvature = diag(d) - f f'; None if not of that form."""
         return None
 
+    def output(self, y, k):
+        """(scalar loss, its labels) of output k; only where `is_separable`."""
+        raise TypeError(f"the outputs of {self!r} are not separate losses.")
+
     @abstractmethod
     def third(self, y, eta):
         """Third derivative in eta."""
@@ -75,6 +85,25 @@ class Loss(ABC):
         gradient(eta + u) = gradient(eta) + sum_k c_k u^k for |u| < `series_radius`.
         """
         return None
+
+    def extent(self, change):
+        """Size of changes of the predictors (..., K) that self-concordance speaks of, (...).
+
+        The largest of them; their range where the loss has a gauge, along which nothing changes.
+        """
+        if change.shape[-1] == 1:
+            return np.abs(change[..., 0])
+        if self.gauge is None:
+            return np.maximum(change.max(axis=-1), -change.min(axis=-1))
+        return change.max(axis=-1) - change.min(axis=-1)
+
+    def reach(self, quadratic):
+        """Largest extent of Z_j e over e'H e <= 1, one number a row: from blocks A_j (n, K, K)."""
+        diagonal = np.einsum("ikk->ik", quadratic)
+        if self.gauge is None:
+            return np.sqrt(np.maximum(diagonal.max(axis=1), 0.0))
+        spread = diagonal[:, :, None] + diagonal[:, None, :] - 2 * quadratic
+        return np.sqrt(np.maximum(spread.max(axis=(1, 2)), 0.0))
 
     @abstractmethod
     def recession(self, y):

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skinfluence._parallel import blas_for
+from skinfluence.attribution import Output
 from skinfluence.curvature import make_curvature
 from skinfluence.leave_one_out import leave_one_out
 from skinfluence.model_selection._pooled_score import pooled_score
@@ -135,7 +136,8 @@ class Path:
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
         eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
         labels = self.view._training_data.y
-        found = pooled_score(self.view.classes_, eta[defined], labels[defined], self.scoring)
+        output = Output(self.view.classes_, objective.loss.has_probabilities)
+        found = pooled_score(output, eta[defined], labels[defined], self.scoring)
         return Scored(
             *found,
             float(np.nansum(left.leverage)),

@@ -8,7 +8,7 @@ from sklearn.model_selection import check_cv
 
 from skinfluence._frames import checked_labels, data_frame
 from skinfluence._validation import METHODS, check_choice
-from skinfluence.attribution import FixedPredictions
+from skinfluence.attribution import Output
 from skinfluence.deletion import GroupDeletion, warn_undefined, without_group
 from skinfluence.model_selection._means import row_weights, weighted_mean
 from skinfluence.model_selection._views import fitted_view
@@ -25,7 +25,8 @@ class CrossValPredictions:
         Labels. Where folds are undefined, of dtype object and None in their rows.
     decision_function : ndarray of shape (n,) or (n, n_classes)
         NaN where undefined, here and in what follows.
-    predict_proba : ndarray of shape (n, n_classes)
+    predict_proba : ndarray of shape (n, n_classes) or None
+        None for models without class probabilities.
     loss : ndarray of shape (n,)
         Unweighted loss.
     error_estimate : ndarray of shape (n,)
@@ -42,7 +43,7 @@ class CrossValPredictions:
 
     prediction: np.ndarray
     decision_function: np.ndarray
-    predict_proba: np.ndarray
+    predict_proba: np.ndarray | None
     loss: np.ndarray
     error_estimate: np.ndarray
     fold: np.ndarray
@@ -201,10 +202,7 @@ def _partition(splits, n):
 def _next_change(objective, fold, step):
     """Range of what the next Newton step without a fold changes at its rows, (k,)."""
     moved = without_group(objective, fold).at(objective.theta + step)
-    change = objective.design.dense(fold) @ newton_step(moved).T
-    if objective.n_outputs == 1:
-        return np.abs(change[:, 0])
-    return change.max(axis=1) - change.min(axis=1)
+    return objective.loss.extent(objective.design.dense(fold) @ newton_step(moved).T)
 
 
 def _assembled(view, objective, deletion, method):
@@ -221,11 +219,11 @@ def _assembled(view, objective, deletion, method):
     decision = objective.native(eta)
     loss = np.full(objective.n_rows, np.nan)
     loss[defined] = objective.loss.value(objective.y[defined], decision[defined])
-    predictions = FixedPredictions(view.classes_, decision)
-    prediction = predictions.predict(None)
+    output = Output(view.classes_, objective.loss.has_probabilities)
+    prediction = output.at(decision).predict(None)
     if not defined.all():
         prediction = np.where(defined, prediction.astype(object), None)
-    probability = np.where(defined[:, None], predictions.predict_proba(None), np.nan)
+    probability = output.probabilities(decision)
     mean, standard_error = weighted_mean(loss, row_weights(view))
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method

@@ -30,4 +30,9 @@ def resolve_target(target, loss):
     check_choice("target", target, target_names())
     if target == "loss":
         return LossTarget(loss)
+    if target in ("predict_proba", "brier") and not loss.has_probabilities:
+        raise ValueError(
+            f"target={target!r} needs class probabilities, which a {loss.name} does not give: "
+            "use 'margin', 'decision_function', 'hinge' or 'zero_one'."
+        )
     return BINARY[target]() if loss.is_scalar else MULTICLASS[target](loss.n_classes)

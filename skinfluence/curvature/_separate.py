@@ -1,0 +1,63 @@
+"""H of outputs that share nothing: one curvature each."""
+
+import numpy as np
+
+from skinfluence.curvature._base import Curvature, Leverage
+
+
+class SeparateCurvature(Curvature):
+    """Block diagonal: K curvatures of one output instead of one of K, for 1 / K^2 of the flops.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of a loss whose curvatures are diagonal.
+    parts : list of Curvature
+        Of `objective.output(k)`, one an output.
+    """
+
+    def __init__(self, objective, parts, damping=0.0):
+        super().__init__(objective, damping)
+        self.parts, self.kind = parts, parts[0].kind
+        known = [part.rcond for part in parts if part.rcond is not None]
+        self.rcond = min(known) if len(known) == len(parts) else None
+
+    @property
+    def residual(self):
+        """Largest of the parts'."""
+        return max(part.residual for part in self.parts)
+
+    def _blocks(self, V):
+        """Rows of V that belong to each output."""
+        return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)
+
+    def solve(self, V):
+        """Output by output."""
+        return np.concatenate([part.solve(block) for part, block in self._blocks(V)])
+
+    def solver(self, n_columns):
+        """Output by output."""
+        solvers = [part.solver(n_columns) for part in self.parts]
+
+        def solve(V):
+            blocks = V.reshape(len(solvers), -1, V.shape[1])
+            return np.concatenate([one(block) for one, block in zip(solvers, blocks, strict=True)])
+
+        return solve
+
+    def inverse_diagonal_bound(self):
+        """Output by output."""
+        return np.concatenate([part.inverse_diagonal_bound() for part in self.parts])
+
+    def row_quadratic(self, design):
+        """Diagonal blocks."""
+        diagonal = [part.row_quadratic(design)[:, 0, 0] for part in self.parts]
+        return np.stack(diagonal, axis=1)[:, :, None] * np.eye(len(self.parts))
+
+    def leverage(self, rows=None):
+        """Diagonal blocks."""
+        found = [part.leverage(rows) for part in self.parts]
+        eye = np.eye(len(found))
+        quadratic = np.stack([one.quadratic[:, 0, 0] for one in found], axis=1)
+        one_minus = np.stack([one.one_minus[:, 0, 0] for one in found], axis=1)
+        return Leverage(quadratic[:, :, None] * eye, one_minus[:, :, None] * eye)

@@ -1,0 +1,79 @@
+"""Coordinates in which a kernel is an inner product, so that a kernel machine is a linear model."""
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpstrf
+
+# Pivots below this share of the largest are left out: what they would add is rounding.
+NEGLIGIBLE = 1e-12
+# A remainder above this share of the diagonal is no rounding: the matrix has negative directions.
+INDEFINITE = 1e-8
+
+
+class KernelFeatures:
+    """Phi (n, r) with Phi Phi' = K, from the Cholesky factor of K with pivots.
+
+    In these coordinates the machine in the span of all n rows is linear, its norm is the RKHS norm,
+    and everything known of linear models holds. The features of a new row need its kernel with the
+    r pivot rows only. Eigenvectors would do as well at ten times the flops; a plain Cholesky factor
+    would not: kernel matrices are singular to rounding more often than not.
+
+    Parameters
+    ----------
+    K : ndarray of shape (n, n)
+        Symmetric, positive semidefinite to rounding.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n, r)
+    pivots : ndarray of int, shape (r,)
+        Training rows that span the others.
+
+    Raises
+    ------
+    ValueError
+        If K is not symmetric, or indefinite.
+    """
+
+    def __init__(self, K):
+        K = np.asarray(K, dtype=np.float64)
+        size = np.abs(K).max(initial=0.0)
+        largest = np.diag(K).max(initial=0.0)
+        if K.ndim != 2 or K.shape[0] != K.shape[1]:
+            raise ValueError(f"the kernel matrix of the training rows is not square: {K.shape}.")
+        if np.abs(K - K.T).max(initial=0.0) > 1e-10 * size:
+            raise ValueError(
+                "the kernel matrix of the training rows is not symmetric: "
+                f"K and its transpose differ by {np.abs(K - K.T).max():.2g}."
+            )
+        if largest <= 0:
+            rank, factor, order = 0, np.zeros_like(K), np.arange(len(K))
+        else:
+            factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
+            order = order - 1
+        factor = np.tril(factor)[:, :rank]
+        self.features = np.empty((len(K), rank))
+        self.features[order] = factor
+        self.pivots = order[:rank]
+        self._corner = np.asfortranarray(factor[:rank])
+        self._check(K, largest, size)
+
+    def _check(self, K, largest, size):
+        """Raise where the factor does not give K back."""
+        missing = 0.0
+        for start in range(0, len(K), 1024):
+            rows = slice(start, start + 1024)
+            product = self.features[rows] @ self.features.T
+            missing = max(missing, np.abs(K[rows] - product).max(initial=0.0))
+        if missing > INDEFINITE * max(largest, size):
+            raise ValueError(
+                "the kernel matrix is indefinite: no positive semidefinite matrix is closer to it "
+                f"than {missing:.2g} (its largest entry is {size:.2g}). The objective is not "
+                "convex; use another kernel, or other parameters of it."
+            )
+
+    def map(self, kernel):
+        """Features (m, r) of rows whose kernel with the pivot rows is `kernel` (m, r)."""
+        if not len(self.pivots):
+            return np.zeros((len(kernel), 0))
+        return solve_triangular(self._corner, kernel.T, lower=True).T

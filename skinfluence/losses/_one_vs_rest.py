@@ -1,0 +1,75 @@
+"""Several classes as one binary loss each, against the rest."""
+
+import numpy as np
+
+from skinfluence.losses._base import Loss
+
+
+class OneVsRestLoss(Loss):
+    """l(y, eta) = sum_k l_binary(1[y = k], eta_k), with y in {0, ..., K - 1} and K columns of eta.
+
+    The K predictors share the rows and nothing else: every curvature is diagonal.
+
+    Parameters
+    ----------
+    binary : Loss
+        Scalar, of labels 0 and 1.
+    n_classes : int
+        K.
+    """
+
+    is_scalar = False
+    is_separable = True
+
+    def __init__(self, binary, n_classes):
+        self.binary = binary
+        self.n_classes = self.n_outputs = int(n_classes)
+        self.name = binary.name
+        self.has_probabilities = False
+        self.series_radius = binary.series_radius
+        self.self_concordance = binary.self_concordance
+
+    def _own(self, y):
+        """Labels of the K problems, (..., K)."""
+        return (np.asarray(y)[..., None] == np.arange(self.n_classes)).astype(float)
+
+    def output(self, y, k):
+        """Class k against the rest."""
+        return self.binary, self._own(y)[..., k]
+
+    def value(self, y, eta):
+        """Sum over the classes."""
+        return self.binary.value(self._own(y), eta).sum(axis=-1)
+
+    def gradient(self, y, eta):
+        """Class by class."""
+        return self.binary.gradient(self._own(y), eta)
+
+    def curvature(self, y, eta):
+        """Diagonal."""
+        return self.binary.curvature(self._own(y), eta)[..., None] * np.eye(self.n_classes)
+
+    def curvature_split(self, y, eta):
+        """The diagonal, and nothing to subtract."""
+        diagonal = self.binary.curvature(self._own(y), eta)
+        return diagonal, np.zeros_like(diagonal)
+
+    def third(self, y, eta):
+        """Nonzero where all three classes are the same."""
+        K = self.n_classes
+        cube = np.zeros((*np.shape(eta), K, K))
+        diagonal = np.arange(K)
+        cube[..., diagonal, diagonal, diagonal] = self.binary.third(self._own(y), eta)
+        return cube
+
+    def recession(self, y):
+        """K normals a row: the sign of each class."""
+        return (2.0 * self._own(y) - 1.0)[:, :, None] * np.eye(self.n_classes)
+
+    def recession_multipliers(self, y, residual):
+        """-residual times the sign, class by class."""
+        return -(2.0 * self._own(y) - 1.0) * residual
+
+    def __repr__(self):
+        """Class, the binary loss and the number of classes."""
+        return f"{type(self).__name__}({self.binary!r}, {self.n_classes})"
