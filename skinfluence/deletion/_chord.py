@@ -16,9 +16,12 @@ from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.deletion.certificate import after_chord_step, distance
 
 MAX_PASSES = 15
-# Terms of a Taylor series, at most, and the share of its first term that the cut ones may have.
+# Terms of a Taylor series, at most, and the share of its first term that the cut ones may have
+# where nothing else is asked for.
 MAX_ORDER = 8
 TRUNCATION = 1e-11
+# Share of the tolerance that cutting a series may cost a coefficient.
+UNFELT = 1e-3
 # Deletions a block: wide enough for a GEMM, and n times as many predictors near the cache.
 BLOCK_DELETIONS = 256
 
@@ -105,7 +108,8 @@ class ChordNewton:
             if not len(flight.active):
                 break
             rows = flight.rows[flight.active]
-            gradient, moved = self._gradient(flight.D[flight.active], rows)
+            cut = flight.truncation[flight.active]
+            gradient, moved = self._gradient(flight.D[flight.active], rows, cut)
             self._advance(flight, gradient, moved)
         steps = flight.D.reshape(len(flight.rows), self.objective.n_outputs, -1)
         return ChordResult(steps, flight.bound, flight.converged, flight.own_error)
@@ -119,8 +123,22 @@ class ChordNewton:
         usable = np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
         idle = usable & (self.objective.sample_weight[rows] == 0)
         flight = _Flight(part.start, rows, toward, D, np.flatnonzero(usable & ~idle))
+        flight.truncation = self._truncation(part)
         flight.bound[idle], flight.own_error[idle], flight.converged[idle] = 0.0, 0.0, True
         return flight
+
+    def _truncation(self, part):
+        """Share of each series' first term that may be cut.
+
+        The first terms of all rows together are of the length of the step in the curvature's norm,
+        which is what an error of this share of them is worth in a coefficient.
+        """
+        one_step = self.one_step
+        residuals = self.objective.residuals[one_step.rows[part]]
+        moved = apply_blocks(one_step.leverage.quadratic[part], one_step.multipliers[part])
+        length = np.sqrt(np.maximum(np.einsum("ik,ik->i", residuals, moved), 1e-300))
+        felt = self.widest * self.spread[part] * 2.0 * length
+        return np.clip(UNFELT * self.tolerance / felt, 1e-13, 1e-6)
 
     def _buffer(self, size):
         """Return the thread's own scratch array: a fresh page costs more than a flop."""
@@ -159,8 +177,9 @@ class ChordNewton:
         """
         return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
 
-    def _gradient(self, D, rows):
+    def _gradient(self, D, rows, truncation=None):
         """Gradient without each row at theta + d (a, P), and how far the other rows moved."""
+        truncation = np.full(len(rows), TRUNCATION) if truncation is None else truncation
         objective, K = self.objective, self.objective.n_outputs
         a, n = len(rows), objective.n_rows
         steps = D.reshape(a, K, -1)
@@ -174,7 +193,7 @@ class ChordNewton:
         for block in cache_blocks(a, K * n):
             change = U[:, block]
             farthest[block] = objective.loss.extent(np.moveaxis(change, 0, -1)).max(axis=1)
-            if not self._by_series(change[0], farthest[block].max()):
+            if not self._by_series(change[0], farthest[block].max(), truncation[block].min()):
                 self._by_loss(change)
         U[:, np.arange(a), rows] = -self.residuals[:, rows]
         gradient = self.strength * steps + objective.gradient
@@ -192,7 +211,7 @@ class ChordNewton:
         np.multiply(slope, objective.sample_weight, out=change)
         change -= self.residuals[:, None]
 
-    def _by_series(self, change, largest):
+    def _by_series(self, change, largest, truncation):
         """Do the same by the loss's Taylor series, where few terms are enough; say whether.
 
         Predictors of other rows hardly move: four or five products replace an exponential, and the
@@ -201,7 +220,7 @@ class ChordNewton:
         if self.series is None:
             return False
         share = largest / self.objective.loss.series_radius
-        order = 1 if share == 0 else int(np.ceil(np.log(TRUNCATION) / np.log(min(share, 0.99))))
+        order = 1 if share == 0 else int(np.ceil(np.log(truncation) / np.log(min(share, 0.99))))
         if order > len(self.series):
             return False
         if order == 1:
@@ -276,4 +295,5 @@ class _Flight:
         self.first, self.rows, self.toward, self.D, self.active = first, rows, toward, D, active
         self.bound, self.own_error = np.full(b, np.inf), np.full(b, np.nan)
         self.converged = np.zeros(b, dtype=bool)
+        self.truncation = np.full(b, TRUNCATION)
         self.last_size, self.last_step = np.full(b, np.inf), np.zeros_like(D)
