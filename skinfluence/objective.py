@@ -171,6 +171,11 @@ class Objective:
             self.loss, self.design.take(rows), self.y[rows], weight, self.penalty, self.theta
         )
 
+    def penalised_at_least(self, strength):
+        """Return the objective with a small penalty on what has none, at the same parameter."""
+        penalty = type(self.penalty)(np.maximum(self.penalty.strength, strength))
+        return Objective(self.loss, self.design, self.y, self.sample_weight, penalty, self.theta)
+
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""
         weight = self.sample_weight + delta

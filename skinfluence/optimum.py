@@ -36,7 +36,7 @@ class Optimum:
     failure: str = ""
 
 
-def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto"):
+def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
     """Take Newton steps, halved until they help, until every coordinate's gradient vanishes.
 
     Parameters
@@ -48,6 +48,9 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto"):
         Bound on `Objective.stationarity`.
     kind : str
         Representation of the curvature.
+    floor : float
+        Added to the curvature of unpenalised columns in the steps, not in the objective: for those
+        that may be flat.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto"):
         if n_steps == max_steps:
             break
         try:
-            step = newton_step(objective, kind)
+            step = newton_step(objective, kind, floor)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
         moved = _line_search(objective, step)
@@ -70,9 +73,10 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto"):
     return Optimum(objective, max_steps, False)
 
 
-def newton_step(objective, kind="auto"):
-    """-H^-1 grad, (K, q)."""
-    curvature = make_curvature(objective, kind, n_solves=1)
+def newton_step(objective, kind="auto", floor=0.0):
+    """-H^-1 grad, (K, q), H with a floor under its unpenalised columns."""
+    metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
+    curvature = make_curvature(metric, kind, n_solves=1)
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
     return step.reshape(objective.theta.shape)
 

@@ -50,7 +50,13 @@ class Adapted:
 
     @property
     def output(self):
-        """How the estimator reads its predictors."""
+        """How the estimator reads its predictors.
+
+        Returns
+        -------
+        Output
+            Labels, and whether there are probabilities.
+        """
         return Output(self.classes, self.objective.loss.has_probabilities)
 
 

@@ -13,7 +13,7 @@ class SeparateCurvature(Curvature):
     objective : Objective
         Of a loss whose curvatures are diagonal.
     parts : list of Curvature
-        Of `objective.output(k)`, one an output.
+        Factorisations of `objective.output(k)`, one an output.
     """
 
     def __init__(self, objective, parts, damping=0.0):
@@ -21,11 +21,6 @@ class SeparateCurvature(Curvature):
         self.parts, self.kind = parts, parts[0].kind
         known = [part.rcond for part in parts if part.rcond is not None]
         self.rcond = min(known) if len(known) == len(parts) else None
-
-    @property
-    def residual(self):
-        """Largest of the parts'."""
-        return max(part.residual for part in self.parts)
 
     def _blocks(self, V):
         """Rows of V that belong to each output."""

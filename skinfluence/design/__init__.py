@@ -1,6 +1,5 @@
 """The design Z = [X, 1]: the only place that knows sparsity and where the intercept is."""
 
-import numpy as np
 from scipy.sparse import issparse
 
 from skinfluence.design._base import Design
@@ -11,11 +10,14 @@ from skinfluence.design._kernel_features import KernelFeatures
 __all__ = ["CSRDesign", "DenseDesign", "Design", "KernelFeatures", "entry_variance", "make_design"]
 
 
-def entry_variance(X):
-    """Variance of all entries of a matrix, stored or not."""
+def entry_variance(X, weight):
+    """Variance of all entries of a matrix, stored or not, rows counted by their weights."""
+    share = weight / (weight.sum() * X.shape[1])
     if issparse(X):
-        return float(X.multiply(X).mean() - X.mean() ** 2)
-    return float(X.var(dtype=np.float64))
+        mean = float((X.T @ share).sum())
+        return float((X.multiply(X).T @ share).sum()) - mean**2
+    mean = float((share @ X).sum())
+    return float((share @ (X - mean) ** 2).sum())
 
 
 def make_design(X, fit_intercept):

@@ -11,6 +11,15 @@ WARM = 1.0
 COOLING = 0.2
 # Where to leave a warmer optimum: the next one is some way off anyhow.
 LOOSE = 1e-2
+# Searches over the intercepts at one temperature, at most, and bisections of each.
+MAX_SETTLINGS = 20
+BISECTIONS = 100
+# A relative gradient below which no step helps because of rounding.
+ROUNDING = 1e-7
+# Share of what cancels in an intercept's derivative that is rounding.
+ZERO = 1e-13
+# Share of the penalty that stands for the curvature of an intercept without any.
+FLAT = 1e-6
 
 
 def smooth_hinge(temperature, n_classes):
@@ -36,9 +45,8 @@ def minimise(objective, *, tol, max_iter):
         Of the objective at its own temperature, `n_steps` over all temperatures.
     """
     n_classes = objective.loss.n_classes
-    binary = getattr(objective.loss, "binary", objective.loss)
     n_steps, theta = 0, objective.theta
-    path = temperatures(binary.temperature)
+    path = temperatures(_temperature(objective))
     for position, temperature in enumerate(path):
         last = position == len(path) - 1
         at = Objective(
@@ -49,8 +57,52 @@ def minimise(objective, *, tol, max_iter):
             objective.penalty,
             theta,
         )
-        found = polish(at, max_steps=max(0, max_iter - n_steps), tolerance=tol if last else LOOSE)
+        found = _reach(at, max(0, max_iter - n_steps), tol if last else LOOSE)
         n_steps += found.n_steps
         if np.isfinite(found.objective.theta).all():
             theta = found.objective.theta
     return Optimum(found.objective, n_steps, found.converged, found.stalled, found.failure)
+
+
+def _reach(objective, max_steps, tolerance):
+    """Newton's method, with exact searches over intercepts whose curvature has vanished."""
+    found = polish(objective, max_steps=max_steps, tolerance=tolerance)
+    n_steps = found.n_steps
+    for _ in range(MAX_SETTLINGS):
+        lost = found.failure or (found.stalled and found.objective.stationarity > ROUNDING)
+        if found.converged or not lost or n_steps >= max_steps:
+            break
+        # Between the kinks the objective is linear in b: Newton's method cannot know how far to go.
+        floor = FLAT * found.objective.penalty.strength.max()
+        at = settled(found.objective)
+        found = polish(at, max_steps=max_steps - n_steps, tolerance=tolerance, floor=floor)
+        n_steps += max(1, found.n_steps)
+    return Optimum(found.objective, n_steps, found.converged, found.stalled, found.failure)
+
+
+def settled(objective):
+    """Return the objective with every intercept at its minimum for the coefficients at hand.
+
+    By bisection of the derivative, which rises with b from the first kink to the last; where it is
+    zero on an interval, the middle.
+    """
+    coef, before = objective.design.unpack(objective.theta)
+    kinks = np.stack([1.0 - (objective.eta - before), -1.0 - (objective.eta - before)])
+    margin = 1.0 + 50.0 * _temperature(objective)
+    ends = []
+    for side in (-1.0, 1.0):  # the last b whose derivative is negative, the first where positive
+        low, high = kinks.min(axis=(0, 1)) - margin, kinks.max(axis=(0, 1)) + margin
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            moved = objective.at(objective.design.pack(coef, middle))
+            slope = moved.residuals.sum(axis=0)
+            rest = ZERO * np.abs(moved.residuals).sum(axis=0)
+            rising = slope > rest if side > 0 else slope >= -rest
+            low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+        ends.append(0.5 * (low + high))
+    return objective.at(objective.design.pack(coef, 0.5 * (ends[0] + ends[1])))
+
+
+def _temperature(objective):
+    """Of the smooth hinge in an objective."""
+    return getattr(objective.loss, "binary", objective.loss).temperature

@@ -10,13 +10,13 @@ from skinfluence.design import entry_variance
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
 
 
-def resolved_gamma(gamma, X):
+def resolved_gamma(gamma, X, weight):
     """Return the number that `gamma` stands for on these rows."""
     if isinstance(gamma, str):
         if gamma == "auto":
             return 1.0 / X.shape[1]
         if gamma == "scale":
-            variance = entry_variance(X)
+            variance = entry_variance(X, weight)
             return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
         raise ValueError(f"gamma should be 'scale', 'auto' or a number; got {gamma!r} instead.")
     if not isinstance(gamma, numbers.Real) or isinstance(gamma, bool):

@@ -45,8 +45,8 @@ class SmoothHingeSVC(InfluenceMixin, ClassifierMixin, BaseEstimator):
         As in SVC; a callable takes two matrices. "linear" is solved in the columns of X, the others
         in the span of the training rows.
     gamma : {"scale", "auto"} or float, default="scale"
-        Of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), computed at fit and
-        held at that number when a row is deleted.
+        Of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), the variance weighted
+        by the sample weights, computed at fit and held at that number when a row is deleted.
     degree : int, default=3
         Of "poly".
     coef0 : float, default=0.0
@@ -167,14 +167,15 @@ class SmoothHingeSVC(InfluenceMixin, ClassifierMixin, BaseEstimator):
         weight = check_sample_weight(sample_weight, X.shape[0])
         mass = np.bincount(codes, weights=weight)
         if len(self.classes_) < 2 or (mass == 0).any():
+            found = int((mass > 0).sum())
             raise ValueError(
-                f"{type(self).__name__} needs rows of at least two classes, each of positive "
-                f"weight; the number of classes with one is {int((mass > 0).sum())}."
+                f"{type(self).__name__} needs at least 2 classes with rows of positive weight; "
+                f"got {found} class{'' if found == 1 else 'es'} of {len(self.classes_)}."
             )
         if sample_weight is not None:
             sample_weight = np.asarray(weight)
         self._class_weight = self._frozen_class_weight(codes, weight)
-        self._training_data = TrainingData(self._coordinates(X), y, sample_weight)
+        self._training_data = TrainingData(self._coordinates(X, weight), y, sample_weight)
         self._solve()
         return self
 
@@ -209,7 +210,7 @@ class SmoothHingeSVC(InfluenceMixin, ClassifierMixin, BaseEstimator):
                 self.class_weight, classes=self.classes_, y=self.classes_[codes]
             )
 
-    def _coordinates(self, X):
+    def _coordinates(self, X, weight):
         """Training rows in which the machine is linear: X itself, or features of the kernel."""
         self._features = None
         for name in ("coef_", "dual_coef_", "gamma_"):
@@ -219,7 +220,7 @@ class SmoothHingeSVC(InfluenceMixin, ClassifierMixin, BaseEstimator):
         if self.kernel == "precomputed":
             self._features = KernelFeatures(X)
         else:
-            self.gamma_ = resolved_gamma(self.gamma, X)
+            self.gamma_ = resolved_gamma(self.gamma, X, weight)
             self._features = KernelFeatures(self._kernel(X, X))
             # A copy: the rows are needed again, and nobody could tell whether they have changed.
             self._pivot_rows = X[self._features.pivots].copy()
