@@ -145,7 +145,7 @@ def main():
     facts = report.machine() + ("; times are CPU seconds" if arguments.cpu else "")
     print(f"\n{facts}\n\n{report.table(rows)}")
     if not (arguments.quick or arguments.contestant):
-        report.write(rows, shapes, facts)
+        report.write(rows, shapes, facts, [*RECIPES, *MICRO])
 
 
 if __name__ == "__main__":

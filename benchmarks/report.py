@@ -92,8 +92,23 @@ def machine():
     )
 
 
-def write(rows, problems, facts):
-    """Put table and facts between the markers of README.md, and all figures into results.json."""
+def _merged(rows, problems, order):
+    """Add what results.json has of other problems, in the order of all."""
+    path = HERE / "results.json"
+    known = json.loads(path.read_text()) if path.exists() else {"rows": [], "problems": {}}
+    done = {row["problem"] for row in rows}
+    rows = [*rows, *(row for row in known["rows"] if row["problem"] not in done)]
+    rows = sorted(rows, key=lambda row: order.index(row["problem"]))
+    problems = {**known["problems"], **problems}
+    return rows, {name: problems[name] for name in order if name in problems}
+
+
+def write(rows, problems, facts, order):
+    """Put table and facts between the markers of README.md, and all figures into results.json.
+
+    Rows of problems that were not asked for stay as they are.
+    """
+    rows, problems = _merged(rows, problems, order)
     (HERE / "results.json").write_text(
         json.dumps({"machine": facts, "problems": problems, "rows": rows}, indent=1) + "\n"
     )

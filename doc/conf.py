@@ -58,6 +58,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "abort_on_example_error": True,
+    "capture_repr": (),
     "doc_module": ("skinfluence",),
     "backreferences_dir": None,
 }

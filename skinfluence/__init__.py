@@ -6,7 +6,7 @@ Pipeline.
 
 from importlib import import_module
 
-from skinfluence import evaluation
+from skinfluence import evaluation, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.deletion.targets import make_target
@@ -49,6 +49,7 @@ __all__ = [
     "score_influence",
     "self_influence",
     "supported_estimators",
+    "svm",
 ]
 
 

@@ -20,6 +20,8 @@ RESIDUAL_FLOPS = 300.0
 TIER_FLOPS = 2e10
 # Rows whose next step is computed to calibrate the error estimate of the others.
 CALIBRATION_ROWS = 16
+# Rounding of a predictor, relative to max(1, |eta|): no error is known to be smaller.
+ROUNDING = 16 * np.finfo(float).eps
 # "auto" refines the longest steps until no estimated error of a predictor is larger.
 PREDICTOR_TOLERANCE = 1e-3
 
@@ -65,7 +67,9 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None, err
         return _without_errors(objective, curvature, method)
     one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     error = NewtonError(one_step)
-    newton = _assembled(one_step, one_step.own_change(), "newton", error.estimate(), error.bound())
+    bound = error.bound()
+    estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
+    newton = _assembled(one_step, one_step.own_change(), "newton", estimate, bound)
     if method == "newton":
         return newton
     if method == "first_order":
@@ -166,6 +170,8 @@ class NewtonError:
         # z' G^-1 z as a range: what the norm is worth at the row itself.
         spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
+        eta = np.abs(self.objective.eta[one_step.rows]).max(axis=1)
+        self.rounding = ROUNDING * np.maximum(1.0, eta)
         reach = self.objective.loss.reach(leverage.quadratic)
         self.own_reach = reach * self.spread
         live = reach * (self.objective.sample_weight[one_step.rows] > 0)
@@ -187,7 +193,7 @@ class NewtonError:
         rows = rows[: int(TIER_FLOPS / (4.0 * n * P))]
         for part in row_blocks(len(rows), 8 * 3 * n * self.objective.n_outputs, at_most=256):
             bound[rows[part]] = self.own_reach[rows[part]] * self._second_tier(rows[part])
-        return bound
+        return bound + self.rounding
 
     def _second_tier(self, rows):
         """E with the largest predictor change of the others computed instead of bounded."""
@@ -218,6 +224,8 @@ class NewtonError:
         )
         chord = ChordNewton(self.one_step, 0.0)
         size = chord.next_change(sample)
-        estimate = proxy * np.max(size / proxy[sample])
+        # Steps that are nothing but rounding say nothing of the norms.
+        telling = size > 1e3 * self.rounding[sample]
+        estimate = proxy * np.max(size[telling] / proxy[sample[telling]], initial=0.0)
         estimate[sample] = size
-        return estimate
+        return np.maximum(estimate, self.rounding)

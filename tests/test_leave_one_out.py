@@ -241,6 +241,24 @@ def test_first_order_falls_short_of_a_coherent_group():
     assert effects[0] < 0.7 * effects[2]
 
 
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+def test_error_estimates_are_of_the_size_of_the_errors(C):
+    X, y = load_breast_cancer(return_X_y=True)
+    clf = InfluenceLogisticRegression(C=C, max_iter=10_000).fit(
+        StandardScaler().fit_transform(X), y
+    )
+    loo, exact = (clf.loo_estimate(method=method) for method in ("newton", "exact"))
+    error = np.abs(loo.decision_function - exact.decision_function)
+    assert (loo.error_estimate <= loo.error_bound).all()
+    assert (error <= loo.error_bound + 1e-8).all()
+    seen = error > 1e-7  # the refits are right to 1e-8 of the coefficients
+    ratio = loo.error_estimate[seen] / error[seen]
+    assert 0.3 < np.median(ratio) < 100
+    assert ratio.min() > 0.02
+    assert ratio.max() < 1e5
+    assert loo.error_estimate.min() > 1e-15
+
+
 def test_slopes_of_the_table():
     figures = slopes()
     assert abs(figures[0.01].slope - 1) < 0.02

@@ -108,7 +108,7 @@ def supported_estimators():
     --------
     >>> import skinfluence
     >>> skinfluence.supported_estimators()
-    ['InfluenceLogisticRegression', 'LogisticRegression']
+    ['InfluenceLogisticRegression', 'LogisticRegression', 'SmoothHingeSVC']
     """
     return sorted(cls.__name__ for cls in _ADAPTERS)
 
