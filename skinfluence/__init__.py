@@ -6,7 +6,7 @@ Pipeline.
 
 from importlib import import_module
 
-from skinfluence import evaluation, svm
+from skinfluence import evaluation, kernel_models, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.deletion.targets import make_target
@@ -41,6 +41,7 @@ __all__ = [
     "explain",
     "group_influence",
     "influence",
+    "kernel_models",
     "loo_estimate",
     "make_target",
     "model_selection",

@@ -29,7 +29,8 @@ LAYERS = [
     ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
     ["adapters"],
     ["base"],
-    ["linear_model", "svm", "kernel_models"],
+    ["linear_model", "kernel_models"],
+    ["svm"],  # one of the kernel models, with a loss of its own
     ["explainer"],
     ["functions"],
     ["model_selection", "labels", "debugging", "attacks", "evaluation"],

@@ -20,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skinfluence
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
+from skinfluence.kernel_models import KernelLogisticRegression
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem
 
@@ -28,6 +29,7 @@ ESTIMATORS = [
     InfluenceExplainer(LogisticRegression()),
     SmoothHingeSVC(),
     SmoothHingeSVC(kernel="rbf", temperature=0.1),
+    KernelLogisticRegression(),
 ]
 L1 = {"l1_ratio": 1.0, "solver": "saga", "max_iter": 5000}
 if sklearn.__version__ < "1.8":
@@ -382,7 +384,8 @@ def test_unsupported_models_are_refused_by_name():
 
     for model in (LogisticRegressionCV(), SGDClassifier(), Stranger()):
         with pytest.raises(
-            TypeError, match="Supported are InfluenceLogisticRegression, LogisticRegression"
+            TypeError,
+            match="Supported are InfluenceLogisticRegression, Kernel",
         ):
             InfluenceExplainer(model).fit(X, y)
     with pytest.raises(TypeError, match="does not keep its training data"):

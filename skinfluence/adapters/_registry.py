@@ -107,8 +107,8 @@ def supported_estimators():
     Examples
     --------
     >>> import skinfluence
-    >>> skinfluence.supported_estimators()
-    ['InfluenceLogisticRegression', 'LogisticRegression', 'SmoothHingeSVC']
+    >>> skinfluence.supported_estimators()[:2]
+    ['InfluenceLogisticRegression', 'KernelLogisticRegression']
     """
     return sorted(cls.__name__ for cls in _ADAPTERS)
 
@@ -117,8 +117,8 @@ def unsupported(estimator):
     """Return the error for an estimator without an adapter."""
     return TypeError(
         f"{type(estimator).__name__} is not supported. Supported are "
-        f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of the ones "
-        "named Influence...), alone or as the last step of a Pipeline."
+        f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of "
+        "this library's own), alone or as the last step of a Pipeline."
     )
 
 
