@@ -14,6 +14,9 @@ KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 MEMORY = 8 * 2**30  # bytes a factorisation may take
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
+# What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
+# much memory for fewer of them.
+MEMORY_BOUND = 8.0
 WORTHWHILE = 5e10  # flops below which a factorisation, which is cached, always wins
 
 
@@ -47,7 +50,7 @@ def choose(objective, n_solves):
     flops = {
         "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
         "dual": m * m * per_row + 2.0 * (m * K) ** 3,
-        "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100),
+        "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100) * _slowness(n_solves),
     }
     memory = {"dense": 24.0 * P * P, "dual": 32.0 * (m * K) ** 2, "cg": 8.0 * P * 30}
     allowed = {"dense": memory["dense"] <= MEMORY, "dual": memory["dual"] <= MEMORY}
@@ -62,6 +65,11 @@ def choose(objective, n_solves):
         return Choice("cg", reason, flops, memory)
     why = "only one that fits" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
+
+
+def _slowness(n_solves):
+    """Time of a flop in products with so many columns, next to many."""
+    return max(1.0, MEMORY_BOUND / max(1, n_solves))
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):

@@ -120,13 +120,17 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         if self.kernel == "linear":
             return X
         if self.kernel == "precomputed":
-            self._features = KernelFeatures(X)
-            return self._features.features
+            return self._take_features(X)
         weight = np.ones(X.shape[0]) if weight is None else weight
         self.gamma_ = resolved_gamma(self.gamma, X, weight)
-        self._features = KernelFeatures(self._kernel(X, X))
+        features = self._take_features(self._kernel(X, X))
         # A copy: the rows are needed again, and nobody could tell whether they have changed.
         self._pivot_rows, self._rows = X[self._features.pivots].copy(), X.copy()
+        return features
+
+    def _take_features(self, K):
+        """Features of the training rows; their kernel matrix is kept while the fit lasts."""
+        self._features, self._matrix = KernelFeatures(K), K
         return self._features.features
 
     def _kernel(self, X, Y):
@@ -138,6 +142,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         """Go to the optimum and say what was reached."""
         start = adapt_kernel_classifier(self, self._training_data, np.zeros)
         optimum = self._minimise(start.objective)
+        self.__dict__.pop("_matrix", None)
         objective = optimum.objective
         reached = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
         self._explanation = Explanation(

@@ -1,6 +1,7 @@
 """The optimum of a smooth hinge: Newton's method from a warm temperature down to the one asked."""
 
 import numpy as np
+from sklearn.svm import SVC
 
 from skinfluence.losses import OneVsRestLoss, SmoothHingeLoss
 from skinfluence.objective import Objective
@@ -9,6 +10,8 @@ from skinfluence.optimum import Optimum, polish
 # At this temperature the loss is nearly quadratic over ordinary margins, and Newton goes straight.
 WARM = 1.0
 COOLING = 0.2
+# The same from an optimum of the hinge.
+NEAR = 0.02
 # Where to leave a warmer optimum: the next one is some way off anyhow.
 LOOSE = 1e-2
 # Searches over the intercepts at one temperature, at most, and bisections of each.
@@ -28,16 +31,42 @@ def smooth_hinge(temperature, n_classes):
     return binary if n_classes == 2 else OneVsRestLoss(binary, n_classes)
 
 
-def temperatures(final):
+def temperatures(final, warm):
     """From warm down to `final`."""
     path = [final]
-    while path[0] / COOLING < WARM:
+    while path[0] / COOLING < warm:
         path.insert(0, path[0] / COOLING)
-    return [WARM, *path] if final < WARM else path
+    return [warm, *path] if final < warm else path
 
 
-def minimise(objective, *, tol, max_iter):
+def hinge_optimum(objective, K, C):
+    """Return the objective at the optimum of the hinge itself, by SVC on the kernel matrix K.
+
+    In a kernel a warm start of Newton's method is dear: at a high temperature all n rows bend, and
+    each step takes n^3. libsvm's answer has its margin already, and only the rows there bend.
+    """
+    features = objective.design.X
+    theta = np.empty_like(objective.theta)
+    for k in range(len(theta)):
+        y = objective.output(k).y if objective.loss.is_separable else objective.y
+        machine = SVC(kernel="precomputed", C=C).fit(K, y, objective.sample_weight)
+        coef = machine.dual_coef_[0] @ features[machine.support_]
+        theta[k] = objective.design.pack(coef, machine.intercept_)[0]
+    return objective.at(theta)
+
+
+def minimise(objective, *, tol, max_iter, near=False):
     """Go from any start of an objective with a smooth hinge to its optimum.
+
+    Parameters
+    ----------
+    objective : Objective
+    tol : float
+        Of its stationarity.
+    max_iter : int
+        Newton steps.
+    near : bool
+        Whether the start is the optimum of a colder hinge.
 
     Returns
     -------
@@ -46,7 +75,7 @@ def minimise(objective, *, tol, max_iter):
     """
     n_classes = objective.loss.n_classes
     n_steps, theta = 0, objective.theta
-    path = temperatures(_temperature(objective))
+    path = temperatures(_temperature(objective), NEAR if near else WARM)
     for position, temperature in enumerate(path):
         last = position == len(path) - 1
         at = Objective(

@@ -4,7 +4,7 @@ import numpy as np
 
 from skinfluence.adapters import register
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier
-from skinfluence.svm._continuation import minimise, smooth_hinge
+from skinfluence.svm._continuation import hinge_optimum, minimise, smooth_hinge
 
 
 class SmoothHingeSVC(KernelClassifier):
@@ -128,8 +128,11 @@ class SmoothHingeSVC(KernelClassifier):
         return smooth_hinge(self.temperature, n_classes)
 
     def _minimise(self, objective):
-        """Newton's method at falling temperatures."""
-        return minimise(objective, tol=self.tol, max_iter=self.max_iter)
+        """Newton's method at falling temperatures, from the hinge's own optimum in a kernel."""
+        options = {"tol": self.tol, "max_iter": self.max_iter}
+        if self._features is None or not self.fit_intercept:
+            return minimise(objective, **options)
+        return minimise(hinge_optimum(objective, self._matrix, self.C), near=True, **options)
 
     def _positive_parameters(self):
         """The temperature too."""
