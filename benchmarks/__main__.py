@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import micro, model_selection, oracle, report
+from benchmarks import micro, model_selection, oracle, report, svm
 from benchmarks.contestants import PACKAGES
 from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
-MICRO = "kernels", "import", "search"
+MICRO = "kernels", "import", "search", "svm"
 
 
 def _arguments():
@@ -119,6 +119,8 @@ def _micro_rows(names, quick, clock):
         yield line
     if "search" in names:
         yield from model_selection.rows(quick)
+    if "svm" in names:
+        yield from svm.rows(quick)
 
 
 def main():

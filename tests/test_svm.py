@@ -7,10 +7,11 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.svm import SVC
@@ -243,6 +244,26 @@ def test_the_error_bound_is_never_violated(temperature, n_classes):
     assert finite > (0.1 if temperature > 0.1 else 0.03)
     cold = SmoothHingeSVC(temperature=0.01, C=1.0).fit(X, y).loo_estimate(method="newton")
     assert np.isinf(cold.error_bound).mean() > 0.5
+
+
+def test_digits_as_the_gallery_has_them():
+    X, y = load_digits(n_class=5, return_X_y=True)
+    X, y, T, t = X[:250] / 16, y[:250], X[250:] / 16, y[250:]
+    clf = SmoothHingeSVC(kernel="rbf", temperature=0.01).fit(X, y)
+    hinge = OneVsRestClassifier(SVC(gamma=clf.gamma_)).fit(X, y)
+    assert (clf.predict(T) == hinge.predict(T)).mean() > 0.995
+    decision = clf.decision_function(T)
+    own = decision[np.arange(len(t)), t]
+    decision[np.arange(len(t)), t] = -np.inf
+    worst = [int(np.argmin(own - decision.max(axis=1)))]
+    effect = clf.influence(T[worst], t[worst], target="hinge")[0]
+    largest = np.argsort(-np.abs(effect))[:20]
+    exact = clf.influence(
+        T[worst], t[worst], target="hinge", method="exact", train_indices=largest
+    )[0]
+    found = agreement(effect[largest], exact)
+    assert found.r > 0.95
+    assert abs(found.slope - 1) < 0.15
 
 
 def test_losses_of_one_against_the_rest_are_binary_losses():

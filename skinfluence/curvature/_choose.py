@@ -1,6 +1,6 @@
 """Which representation of the curvature to take: counted flops and memory, open to questions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,7 +41,9 @@ class Choice:
 def choose(objective, n_solves):
     """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them)."""
     if objective.loss.is_separable:
-        return choose(objective.output(0), max(1, n_solves // objective.n_outputs))
+        K = objective.n_outputs
+        one = choose(objective.output(0), max(1, n_solves // K))
+        return replace(one, reason=f"{one.reason}; one of {K} outputs that share nothing")
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
