@@ -1,5 +1,7 @@
 """Checks of what a caller hands in: a sentence names the argument, what was seen, what to do."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
@@ -89,6 +91,16 @@ def encode_labels(y, classes, name):
             f"The model was fitted on {classes.tolist()}."
         )
     return position
+
+
+def label_encoder(classes, dtype):
+    """Return `encode(y, name)`: labels as positions in `classes`, of the dtype of a loss."""
+    return partial(_encoded, classes=classes, dtype=dtype)
+
+
+def _encoded(y, name, *, classes, dtype):
+    """Do it; a function of the module, so that it can be pickled."""
+    return encode_labels(y, classes, name).astype(dtype)
 
 
 def check_tolerance(tol):

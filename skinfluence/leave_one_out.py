@@ -1,16 +1,14 @@
 """Leave-one-out predictors of an objective, their error, and how they were found."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from skinfluence._backend import apply_blocks
 from skinfluence._parallel import row_blocks
-from skinfluence.deletion import ChordNewton, Exact, GroupDeletion, OneStep
-from skinfluence.deletion.certificate import (
-    distance,
-    newton_remainder,
-)
+from skinfluence.deletion import ChordNewton, Exact, GroupDeletion, OneStep, predictors_of_steps
+from skinfluence.deletion.certificate import distance, newton_remainder
 
 # Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
 EXACT_FLOPS = 3e11
@@ -179,11 +177,14 @@ class NewtonError:
         second = float(np.max(np.delete(live, first), initial=0.0))
         self.largest = np.where(one_step.rows == one_step.rows[first], second, live[first])
         step_norm = np.sqrt(np.maximum(np.einsum("ik,ik->i", multipliers, moved), 0.0))
+        self.step_norm, self.live = step_norm, live > 0
         M = self.objective.loss.self_concordance
         self.kappa = M * self.largest * step_norm if np.isfinite(M) else np.full(len(reach), np.inf)
 
     def bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
+        if self._kinks() is not None:
+            return np.where(self.crosses, np.inf, self.rounding)
         M = self.objective.loss.self_concordance
         nu = newton_remainder(self.kappa, self.length)
         E = distance(nu, self.kappa, self.largest * self.spread, M)
@@ -208,8 +209,57 @@ class NewtonError:
         nu = newton_remainder(kappa, self.length[rows])
         return distance(nu, kappa, (self.largest * self.spread)[rows], M)
 
+    def _kinks(self):
+        """Distances (n, K) of predictors to the kinks of a piecewise quadratic loss, or None."""
+        objective = self.objective
+        found = objective.loss.kink_distance(objective.y, objective.native(objective.eta))
+        return None if found is None else found.reshape(objective.n_rows, -1)
+
+    @cached_property
+    def crosses(self):
+        """Whether a step may take another row across its kink: where none does, it is exact.
+
+        |z_j d| <= sqrt(a_j) ||d||_H clears most deletions at once; the others are looked at.
+        """
+        objective, everything = self.objective, self.one_step.is_everything
+        crosses = ~self.one_step.undefined
+        if everything:
+            reach = np.sqrt(np.einsum("ikk->ik", self.one_step.leverage.quadratic))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                room = np.nanmin(np.where(reach > 0, self._kinks() / reach, np.inf), axis=1)
+            room[~self.live] = np.inf
+            first = int(np.argmin(room))
+            second = np.min(np.delete(room, first), initial=np.inf)
+            limit = np.where(np.arange(len(room)) == first, second, room[first])
+            crosses &= self.step_norm >= limit
+        rows = np.flatnonzero(crosses)
+        rows = rows[: int(TIER_FLOPS / (4.0 * objective.n_rows * objective.n_parameters))]
+        for part in row_blocks(len(rows), 24 * objective.n_rows * objective.n_outputs, at_most=256):
+            crosses[rows[part]] = self._crossed(rows[part])
+        return crosses
+
+    def _crossed(self, rows):
+        """Whether the steps of some deletions do take another row across."""
+        objective = self.objective
+        change = predictors_of_steps(objective.design, self.one_step.steps_of(rows))
+        change += objective.eta.T[:, :, None]
+        after = self._bends(np.moveaxis(change, 0, -1), objective.y[:, None])
+        crossed = after != self._bends(objective.eta, objective.y)[:, None]
+        crossed[~self.live] = False
+        crossed[self.one_step.rows[rows], np.arange(len(rows))] = False
+        return crossed.any(axis=(0, 2))
+
+    def _bends(self, eta, y):
+        """Whether each output (..., K) has curvature."""
+        loss = self.objective.loss
+        if loss.is_scalar:
+            return loss.curvature(y, eta[..., 0])[..., None] > 0
+        return loss.curvature_split(y, eta)[0] > 0
+
     def estimate(self):
         """Estimated error of each row's own predictor."""
+        if self._kinks() is not None:
+            return self._estimate_of_crossings()
         proxy = self.kappa * self.length * self.own_reach
         if not np.isfinite(proxy).any():
             return np.full(len(proxy), np.nan)
@@ -229,3 +279,13 @@ class NewtonError:
         estimate = proxy * np.max(size[telling] / proxy[sample[telling]], initial=0.0)
         estimate[sample] = size
         return np.maximum(estimate, self.rounding)
+
+    def _estimate_of_crossings(self):
+        """The next step of the deletions that cross a kink, as many as the budget allows."""
+        estimate = np.where(self.crosses, np.nan, self.rounding)
+        objective, rows = self.objective, np.flatnonzero(self.crosses)
+        rows = rows[: int(TIER_FLOPS / (8.0 * objective.n_rows * objective.n_parameters))]
+        chord = ChordNewton(self.one_step, 0.0)
+        for part in row_blocks(len(rows), 24 * objective.n_rows * objective.n_outputs, at_most=256):
+            estimate[rows[part]] = chord.next_change(rows[part])
+        return estimate

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from skinfluence import InfluenceExplainer, explain
 from skinfluence.display import LeaveOneOutDisplay
@@ -426,3 +426,80 @@ def test_bad_rows_and_short_fits():
         clf.influence(X, y)
     assert isinstance(SmoothHingeSVC(temperature=0.1).fit(X, y)._explained().objective.loss,
                       SmoothHingeLoss)  # fmt: skip
+
+
+def liblinear_optimum(X, y, w, C, scaling, fit_intercept):
+    """LinearSVC's objective by BFGS on plain NumPy; (coef, intercept)."""
+    Z = np.c_[X, np.full(len(y), scaling)] if fit_intercept else X
+    sign = 2.0 * y - 1.0
+
+    def objective(theta):
+        slack = np.maximum(0.0, 1 - sign * (Z @ theta))
+        value = 0.5 * theta @ theta + C * w @ slack**2
+        return value, theta - 2 * C * Z.T @ (w * sign * slack)
+
+    theta = minimize(
+        objective, np.zeros(Z.shape[1]), jac=True, tol=1e-14, options={"maxiter": 5000}
+    ).x
+    return (theta[:-1], scaling * theta[-1]) if fit_intercept else (theta, 0.0)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_linear_svc_against_its_refits(fit_intercept):
+    X, y = data(n=80, p=4, seed=3)
+    w = weights(4, len(y), zeros=2)
+    options = {"C": 0.3, "intercept_scaling": 2.0, "fit_intercept": fit_intercept}
+    model = LinearSVC(class_weight={1: 1.5}, tol=1e-10, max_iter=100_000, **options)
+    explainer = InfluenceExplainer(model).fit(X, y, sample_weight=w)
+    row_weight = w * np.where(y == 1, 1.5, 1.0)
+    coef, intercept = liblinear_optimum(X, y, row_weight, 0.3, 2.0, fit_intercept)
+    np.testing.assert_allclose(explainer.decision_function(X), X @ coef + intercept, atol=1e-5)
+    after = explainer.parameter_influence(method="exact")
+    newton = explainer.parameter_influence(method="newton")
+    loo = explainer.loo_estimate(method="newton")
+    exact = explainer.loo_estimate(method="exact")
+    base = np.r_[coef, intercept]
+    for row in range(0, 80, 5):
+        keep = np.arange(80) != row
+        c, b = liblinear_optimum(X[keep], y[keep], row_weight[keep], 0.3, 2.0, fit_intercept)
+        change = np.r_[after.coef[row, 0], after.intercept[row]]
+        np.testing.assert_allclose(change, np.r_[c, b] - base, atol=2e-6)
+    # Where no row crosses its kink, and only there, one step is the refit and is said to be.
+    step = np.abs(newton.coef - after.coef).max(axis=(1, 2))
+    certified = np.isfinite(loo.error_bound)
+    assert 0.2 < certified.mean() < 1.0
+    assert step[certified].max() < 1e-9
+    error = np.abs(loo.decision_function - exact.decision_function)
+    assert (error <= loo.error_bound + 1e-9).all()
+    assert (error[~certified] > 1e-9).any()
+    assert (loo.error_estimate[~certified] > 0).all()
+
+
+def test_linear_svc_of_several_classes_and_what_is_refused():
+    X, y = data(3, n=90, seed=5)
+    explainer = InfluenceExplainer(make_pipeline(StandardScaler(), LinearSVC(tol=1e-8))).fit(X, y)
+    got = explainer.influence(X[:4], target="decision_function", method="exact")
+    Z = explainer.estimator_[:-1].transform(X)
+    for k in range(3):
+        one = InfluenceExplainer(LinearSVC(tol=1e-8)).fit(Z, (y == k).astype(int))
+        expected = one.influence(Z[:4], target="decision_function", method="exact")
+        np.testing.assert_allclose(got[:, :, k], expected, atol=1e-8)
+    loo = explainer.loo_estimate()
+    assert loo.predict_proba is None
+    exact = explainer.loo_estimate(method="exact")
+    newton = explainer.loo_estimate(method="newton")
+    error = np.abs(newton.decision_function - exact.decision_function).max(axis=1)
+    assert (error <= newton.error_bound + 1e-8).all()
+    assert np.isfinite(newton.error_bound).any()
+    for model, error, match in (
+        (LinearSVC(loss="hinge"), NotImplementedError, "loss='squared_hinge', or"),
+        (LinearSVC(penalty="l1", dual=False), NotImplementedError, "L1 penalty is not yet"),
+        (LinearSVC(class_weight="balanced"), NotImplementedError, "pass sample_weight"),
+        (LinearSVC(multi_class="crammer_singer"), NotImplementedError, "use 'ovr'"),
+    ):
+        fitted = InfluenceExplainer(model).fit(X, y)
+        with pytest.raises(error, match=match):
+            fitted.influence(X[:2], y[:2])
+    for model, match in ((SVC(), "its hinge has no curvature"), (NuSVC(), "its nu fixes")):
+        with pytest.raises(TypeError, match=match):
+            InfluenceExplainer(model).fit(X, y)

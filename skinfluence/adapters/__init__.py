@@ -1,6 +1,6 @@
 """Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
 
-from skinfluence.adapters import _logistic  # noqa: F401 - registers itself
+from skinfluence.adapters import _logistic, _svm  # noqa: F401 - register themselves
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,

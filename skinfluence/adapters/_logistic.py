@@ -1,13 +1,12 @@
 """LogisticRegression: sum_i s_i log loss + 1 / (2 C) ||w||^2."""
 
 import inspect
-from functools import partial
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
-from skinfluence._validation import check_sample_weight, encode_labels
+from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters._registry import Adapted, register
 from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
@@ -97,10 +96,5 @@ def adapt_logistic(estimator, data):
     objective = Objective(
         loss, design, y.astype(np.float64) if binary else y, sample_weight, penalty, theta
     )
-    encode = partial(_encode, classes=classes, dtype=objective.y.dtype)
+    encode = label_encoder(classes, objective.y.dtype)
     return Adapted(objective, classes, encode)
-
-
-def _encode(y, name, *, classes, dtype):
-    """Labels as positions in `classes`, of the dtype that the loss works with."""
-    return encode_labels(y, classes, name).astype(dtype)

@@ -62,6 +62,7 @@ class Adapted:
 
 _ADAPTERS: dict[type, object] = {}
 _OURS: set[type] = set()
+_REFUSED: dict[type, str] = {}
 
 
 def register(cls, *, inherited=False):
@@ -113,10 +114,24 @@ def supported_estimators():
     return sorted(cls.__name__ for cls in _ADAPTERS)
 
 
+def refuse(cls, reason):
+    """Say why a class is not supported.
+
+    Parameters
+    ----------
+    cls : type
+        The class, exactly.
+    reason : str
+        Why, and what to do.
+    """
+    _REFUSED[cls] = reason
+
+
 def unsupported(estimator):
     """Return the error for an estimator without an adapter."""
+    reason = f": {_REFUSED[type(estimator)]}" if type(estimator) in _REFUSED else ""
     return TypeError(
-        f"{type(estimator).__name__} is not supported. Supported are "
+        f"{type(estimator).__name__} is not supported{reason}. Supported are "
         f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of "
         "this library's own), alone or as the last step of a Pipeline."
     )

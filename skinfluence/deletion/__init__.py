@@ -1,6 +1,6 @@
 """Theta without a row, three ways, and the targets it is read at."""
 
-from skinfluence.deletion._base import Deletion, warn_undefined
+from skinfluence.deletion._base import Deletion, predictors_of_steps, warn_undefined
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
@@ -14,6 +14,7 @@ __all__ = [
     "OneStep",
     "delete",
     "in_row_space",
+    "predictors_of_steps",
     "warn_undefined",
     "without_group",
 ]

@@ -22,6 +22,8 @@ MAX_ORDER = 8
 TRUNCATION = 1e-11
 # Share of the tolerance that cutting a series may cost a coefficient.
 UNFELT = 1e-3
+# A step of this share of the tolerance is rounding, whatever the last one was.
+NOTHING = 1e-3
 # Deletions a block: wide enough for a GEMM, and n times as many predictors near the cache.
 BLOCK_DELETIONS = 256
 
@@ -259,7 +261,7 @@ class ChordNewton:
         # halves: what is still to come is then shorter.
         length = np.abs(step).max(axis=1)
         left = np.where(ratio < 0.5, length, np.inf)
-        arrived = certified | (left <= self.tolerance) | (size == 0.0)
+        arrived = certified | (left <= self.tolerance) | (length <= NOTHING * self.tolerance)
         strayed = ~arrived & again & ~(ratio < 0.5)
 
         # One secant pair (Broyden): the share of this step along the last is what the chord keeps

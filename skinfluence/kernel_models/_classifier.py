@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_choice, check_sample_weight, encode_labels
+from skinfluence._validation import check_choice, check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters import Adapted, TrainingData
 from skinfluence.base import Explanation, InfluenceMixin
 from skinfluence.design import KernelFeatures, make_design
@@ -251,7 +251,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     shape = (loss.n_outputs, design.shape[1])
     theta = estimator._explanation.theta if theta is None else theta(shape)
     objective = Objective(loss, design, y, weight, penalty, theta)
-    encode = partial(_encode, classes=classes, dtype=y.dtype)
+    encode = label_encoder(classes, y.dtype)
     dual = None if estimator.kernel == "linear" else partial(_dual_change, C=estimator.C)
     return Adapted(objective, classes, encode, dual)
 
@@ -268,8 +268,3 @@ def _dual_change(objective, rows, steps, *, C):
         residuals[:, row] = 0.0
         change[position] = C * (objective.residuals.T - residuals)
     return change, objective.design.unpack(steps)[1]
-
-
-def _encode(y, name, *, classes, dtype):
-    """Labels as positions in `classes`, of the dtype that the loss works with."""
-    return encode_labels(y, classes, name).astype(dtype)

@@ -4,5 +4,13 @@ from skinfluence.losses._base import Loss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
+from skinfluence.losses._squared_hinge import SquaredHingeLoss
 
-__all__ = ["BinaryLogLoss", "Loss", "MultinomialLogLoss", "OneVsRestLoss", "SmoothHingeLoss"]
+__all__ = [
+    "BinaryLogLoss",
+    "Loss",
+    "MultinomialLogLoss",
+    "OneVsRestLoss",
+    "SmoothHingeLoss",
+    "SquaredHingeLoss",
+]

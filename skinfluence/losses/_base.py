@@ -79,6 +79,13 @@ class Loss(ABC):
     def third(self, y, eta):
         """Third derivative in eta."""
 
+    def kink_distance(self, y, eta):
+        """How far each predictor is from where the curvature jumps, eta's shape; None if nowhere.
+
+        Between the kinks such a loss is quadratic: a Newton step that crosses none is exact.
+        """
+        return None
+
     def gradient_series(self, y, eta, order):
         """Taylor coefficients c_1 ... c_order of the gradient around eta; None if not offered.
 

@@ -54,6 +54,10 @@ class OneVsRestLoss(Loss):
         diagonal = self.binary.curvature(self._own(y), eta)
         return diagonal, np.zeros_like(diagonal)
 
+    def kink_distance(self, y, eta):
+        """Class by class."""
+        return self.binary.kink_distance(self._own(y), eta)
+
     def third(self, y, eta):
         """Nonzero where all three classes are the same."""
         K = self.n_classes
