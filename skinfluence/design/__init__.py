@@ -5,9 +5,17 @@ from scipy.sparse import issparse
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
-from skinfluence.design._kernel_features import KernelFeatures
+from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 
-__all__ = ["CSRDesign", "DenseDesign", "Design", "KernelFeatures", "entry_variance", "make_design"]
+__all__ = [
+    "CSRDesign",
+    "DenseDesign",
+    "Design",
+    "FeatureDesign",
+    "KernelFeatures",
+    "entry_variance",
+    "make_design",
+]
 
 
 def entry_variance(X, weight):

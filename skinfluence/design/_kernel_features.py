@@ -4,6 +4,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 
+from skinfluence.design._dense import DenseDesign
+
 # Pivots below this share of the largest are left out: what they would add is rounding.
 NEGLIGIBLE = 1e-12
 # A remainder above this share of the diagonal is no rounding: the matrix has negative directions.
@@ -80,3 +82,40 @@ class KernelFeatures:
         if not len(self.pivots):
             return np.zeros((len(kernel), 0))
         return solve_triangular(self._corner, kernel.T, lower=True).T
+
+
+class FeatureDesign(DenseDesign):
+    """Z = [Phi, 1] of features whose products with each other are the kernel matrix at hand.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, r)
+        Phi.
+    fit_intercept : bool
+        Whether Z has the column of ones.
+    gram : ndarray of shape (n, n)
+        Phi Phi'.
+    """
+
+    def __init__(self, X, fit_intercept, gram):
+        super().__init__(X, fit_intercept)
+        self.gram = gram
+
+    def kernel(self, scale):
+        """The kernel matrix itself, times the scale that all features share."""
+        features = scale[: self.n_features]
+        if not len(features) or (features != features[0]).any():
+            return DenseDesign(self.X, self.fit_intercept).kernel(scale)
+        K = features[0] * self.gram
+        if self.fit_intercept and scale[-1]:
+            K += scale[-1]
+        return K
+
+    def like(self, X):
+        """Return a design of other rows, whose products are not known."""
+        return DenseDesign(X, self.fit_intercept)
+
+    def take(self, rows):
+        """Some rows, and their part of the kernel matrix."""
+        where = np.arange(self.shape[0])[rows]
+        return FeatureDesign(self.X[rows], self.fit_intercept, self.gram[np.ix_(where, where)])

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_choice, check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters import Adapted, TrainingData
 from skinfluence.base import Explanation, InfluenceMixin
-from skinfluence.design import KernelFeatures, make_design
+from skinfluence.design import FeatureDesign, KernelFeatures, make_design
 from skinfluence.kernel_models._kernel import KERNELS, kernel_matrix, resolved_gamma
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
@@ -115,7 +115,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
     def _coordinates(self, X, weight):
         """Training rows in which the machine is linear: X itself, or features of the kernel."""
         self._features = None
-        for name in ("coef_", "dual_coef_", "gamma_"):
+        for name in ("coef_", "dual_coef_", "gamma_", "_matrix"):
             self.__dict__.pop(name, None)
         if self.kernel == "linear":
             return X
@@ -129,7 +129,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         return features
 
     def _take_features(self, K):
-        """Features of the training rows; their kernel matrix is kept while the fit lasts."""
+        """Features of the training rows; their kernel matrix is kept, but not in pickles."""
         self._features, self._matrix = KernelFeatures(K), K
         return self._features.features
 
@@ -142,7 +142,6 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         """Go to the optimum and say what was reached."""
         start = adapt_kernel_classifier(self, self._training_data, np.zeros)
         optimum = self._minimise(start.objective)
-        self.__dict__.pop("_matrix", None)
         objective = optimum.objective
         reached = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
         self._explanation = Explanation(
@@ -231,6 +230,12 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
             return self._features.map(X[:, self._features.pivots])
         return self._features.map(self._kernel(X, self._pivot_rows))
 
+    def __getstate__(self):
+        """Leave the kernel matrix behind: the features say it again."""
+        state = super().__getstate__()
+        state.pop("_matrix", None)
+        return state
+
     def __sklearn_tags__(self):
         """Sparse unless precomputed, which is pairwise."""
         tags = super().__sklearn_tags__()
@@ -246,6 +251,9 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     weight = check_sample_weight(data.sample_weight, len(codes)) * estimator._class_weight[codes]
     loss = estimator._loss(len(classes))
     design = make_design(data.X, estimator.fit_intercept)
+    own = data is getattr(estimator, "_training_data", None)
+    if own and estimator.kernel != "linear" and "_matrix" in vars(estimator):
+        design = FeatureDesign(data.X, estimator.fit_intercept, estimator._matrix)
     penalty = L2(design.pack(np.full(data.X.shape[1], 1.0 / estimator.C), 0.0)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     shape = (loss.n_outputs, design.shape[1])
