@@ -167,3 +167,15 @@ def test_readme_blocks_run_and_print_what_they_say(capsys):
     outputs = re.findall(r"```text\n(.*?)```", text, re.S)[:2]
     for word in outputs[0].split():
         assert word in printed
+
+
+def test_the_contributing_guide_runs():
+    guide = TREE / "CONTRIBUTING.md"
+    if not guide.exists():
+        pytest.skip("the guide is not beside an installed package")
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), re.S)
+    assert len(blocks) >= 5
+    # In a process of its own: it registers a loss, a target and a model.
+    run = [sys.executable, "-W", "error", "-c", "\n".join(blocks)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ import scipy.sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import FitFailedWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import get_scorer, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -22,7 +22,6 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
@@ -304,7 +303,7 @@ def test_methods_are_those_of_the_estimator():
         ({"scoring": "no_such_score"}, ValueError, "scoring"),
         ({"grid": {"D": [1]}}, ValueError, "Invalid parameter"),
         ({"grid": {"C": [-1.0, 1.0]}}, ValueError, "C"),
-        ({"estimator": LinearSVC()}, TypeError, "LinearSVC is not supported"),
+        ({"estimator": Perceptron()}, TypeError, "Perceptron is not supported"),
         ({"progress": 3}, TypeError, "progress"),
     ],
 )
@@ -490,4 +489,4 @@ def test_bad_folds():
     with pytest.raises(ValueError, match="method should be"):
         approximate_cross_val_predict(model, X, y, method="auto")
     with pytest.raises(TypeError, match="not supported"):
-        approximate_cross_val_predict(LinearSVC(), X, y)
+        approximate_cross_val_predict(Perceptron(), X, y)
