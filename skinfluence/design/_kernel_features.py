@@ -54,7 +54,8 @@ class KernelFeatures:
         else:
             factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
             order = order - 1
-        factor = np.tril(factor)[:, :rank]
+        # LAPACK leaves the other triangle as it was; along its columns, which are contiguous.
+        factor = np.triu(factor.T[:rank]).T
         self.features = np.empty((len(K), rank))
         self.features[order] = factor
         self.pivots = order[:rank]
