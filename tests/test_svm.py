@@ -476,6 +476,8 @@ def test_linear_svc_against_its_refits(fit_intercept):
     assert (loo.error_estimate[~certified] > 0).all()
 
 
+# liblinear's hinge needs many iterations for what is refused anyhow.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_linear_svc_of_several_classes_and_what_is_refused():
     X, y = data(3, n=90, seed=5)
     explainer = InfluenceExplainer(make_pipeline(StandardScaler(), LinearSVC(tol=1e-8))).fit(X, y)
