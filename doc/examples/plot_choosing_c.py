@@ -12,9 +12,9 @@ instead, and the curve is a smooth function of C that can be minimised.
 # ---------
 # Breast cancer, standardised, seventeen values of C. Leave-one-out takes one fit for each of them;
 # ten folds take ten. Leave-one-out trains on all rows but one, and its standard error comes from
-# 569 rows, not from ten folds. Far to the right of the minimum the curves part, for two reasons: with
-# little regularisation the folds feel that a tenth of the data is missing, and one Newton step falls
-# short of the refit, as the next section shows.
+# 569 rows, not from ten folds. Far to the right of the minimum the curves part, for two reasons:
+# with little regularisation the folds feel that a tenth of the data is missing, and one Newton step
+# falls short of the refit, as the next section shows.
 
 import time
 
