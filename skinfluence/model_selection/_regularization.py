@@ -140,7 +140,8 @@ def optimize_regularization(
     TypeError
         If the last step is not supported.
     ValueError
-        For an unknown `param` or `method`, or bad bounds.
+        For an unknown `param` or `method`, bad bounds, or data in which no row has a leave-one-out
+        prediction.
     numpy.linalg.LinAlgError
         If the Hessian is singular.
 
@@ -168,7 +169,13 @@ def optimize_regularization(
     start = float(np.exp(np.mean(np.log(bounds))))
     view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
     objective = view._explained().objective
-    warn_undefined(np.flatnonzero(emptied_classes(objective)))
+    emptied = emptied_classes(objective)
+    if emptied[objective.sample_weight > 0].all():
+        raise ValueError(
+            "there is no leave-one-out loss: no row has a prediction by a model without it. At "
+            "least one class needs two rows of positive weight."
+        )
+    warn_undefined(np.flatnonzero(emptied))
     curve = _Curve(LeaveOneOutPath(_compact(objective), row_weights(view), method), start, power)
     flops = float(objective.n_rows) * objective.n_parameters**2
     with blas_for(flops if method == "newton" else np.inf):
