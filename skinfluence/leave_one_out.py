@@ -1,6 +1,6 @@
 """Leave-one-out predictors of an objective, their error, and how they were found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,8 @@ TIER_FLOPS = 2e10
 CALIBRATION_ROWS = 16
 # Rounding of a predictor, relative to max(1, |eta|): no error is known to be smaller.
 ROUNDING = 16 * np.finfo(float).eps
+# A relative gradient above this is no optimum: nothing is certified there.
+CERTIFIABLE = 1e-6
 # "auto" refines the longest steps until no estimated error of a predictor is larger.
 PREDICTOR_TOLERANCE = 1e-3
 
@@ -59,6 +61,14 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None, err
 
     Without `errors` those of "newton" and "first_order" are not estimated: NaN, and bounds inf.
     """
+    left = _left(objective, curvature, method, tolerance, progress, errors)
+    if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
+        left = replace(left, error_bound=np.full(len(left.error_bound), np.inf))
+    return left
+
+
+def _left(objective, curvature, method, tolerance, progress, errors):
+    """LeftOut by any method, as if the objective were at its optimum."""
     if method == "exact" or (method == "auto" and exact_flops(objective) <= EXACT_FLOPS):
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":

@@ -568,6 +568,21 @@ def test_a_class_of_no_weight_is_named():
         clf.self_influence()
 
 
+def test_no_rows_no_self_influence_and_no_optimum_no_certificate():
+    X, y = problem(n_classes=3)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    for method in ("first_order", "newton", "exact"):
+        assert clf.self_influence(train_indices=[], method=method).shape == (0,)
+    # A penalty too weak for float64 to find the optimum of more columns than rows.
+    rng = np.random.default_rng(0)
+    X, B = rng.normal(size=(15, 40)), rng.normal(size=(40, 2))
+    y = (X @ B + 2.0 * rng.gumbel(size=(15, 2))).argmax(axis=1)
+    y[:2] = [0, 1]
+    far = InfluenceLogisticRegression(C=1e9, max_iter=100_000).fit(X, y)
+    assert far.curvature().stationarity > 1e-6
+    assert np.isinf(far.loo_estimate(method="newton").error_bound).all()
+
+
 def test_progress_and_empty_selections():
     X, y = problem()
     clf = InfluenceLogisticRegression().fit(X, y)

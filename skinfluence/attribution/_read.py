@@ -211,11 +211,11 @@ def self_influence(deletion, test, *, linearised):
     eta = objective.native(test.eta)
     if linearised:
         K = objective.n_outputs
-        gradient = np.asarray(target.gradient(test.y, eta)).reshape(len(test), -1, K)
+        gradient = np.asarray(target.gradient(test.y, eta)).reshape(len(test), target.n_outputs, K)
         result = np.einsum("iok,ik->io", gradient, change)
     else:
         moved = objective.native(test.eta + change)
         result = target.value(test.y, moved) - target.value(test.y, eta)
-        result = result.reshape(len(test), -1)
+        result = result.reshape(len(test), target.n_outputs)
     result[deletion.undefined] = np.nan
     return result if target.n_outputs > 1 else result[:, 0]
