@@ -51,7 +51,7 @@ def check_sample_weight(sample_weight, n_samples):
     return weight
 
 
-def as_index(train_indices, n_train):
+def as_index(train_indices, n_train, name="train_indices"):
     """Check `train_indices` and return them as non-negative positions; None means all rows."""
     if train_indices is None:
         return np.arange(n_train)
@@ -62,12 +62,12 @@ def as_index(train_indices, n_train):
         return np.zeros(0, dtype=np.intp)
     if index.ndim != 1 or index.dtype.kind not in "iu":
         raise ValueError(
-            "train_indices should be a 1-D array of integer positions or a boolean mask of "
+            f"{name} should be a 1-D array of integer positions or a boolean mask of "
             f"length {n_train}; got an array of shape {index.shape} and dtype {index.dtype}."
         )
     if index.min() < -n_train or index.max() >= n_train:
         raise ValueError(
-            f"train_indices should lie in [{-n_train}, {n_train - 1}]; "
+            f"{name} should lie in [{-n_train}, {n_train - 1}]; "
             f"got values from {index.min()} to {index.max()}."
         )
     return np.where(index < 0, index + n_train, index).astype(np.intp)
@@ -120,7 +120,12 @@ def as_partition(groups, n_train):
             f"groups should hold one label for each of the {n_train} training rows; got an array "
             f"of shape {labels.shape}."
         )
-    _, codes = np.unique(labels, return_inverse=True)
+    try:
+        _, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise ValueError("groups should hold labels that sort: all numbers or all strings.") from (
+            error
+        )
     order = np.argsort(codes, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
@@ -140,7 +145,7 @@ def as_groups(groups, n_train):
         )
     found = []
     for position, group in enumerate(groups if array is None else array):
-        index = as_index(group, n_train)
+        index = as_index(group, n_train, f"groups[{position}]")
         if len(np.unique(index)) != len(index):
             raise ValueError(f"groups[{position}] names a row twice.")
         found.append(index)

@@ -9,6 +9,7 @@ from skinfluence._backend import apply_blocks
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion import ChordNewton, Exact, GroupDeletion, OneStep, predictors_of_steps
 from skinfluence.deletion.certificate import distance, newton_remainder
+from skinfluence.optimum import CERTIFIABLE
 
 # Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
 EXACT_FLOPS = 3e11
@@ -20,8 +21,6 @@ TIER_FLOPS = 2e10
 CALIBRATION_ROWS = 16
 # Rounding of a predictor, relative to max(1, |eta|): no error is known to be smaller.
 ROUNDING = 16 * np.finfo(float).eps
-# A relative gradient above this is no optimum: nothing is certified there.
-CERTIFIABLE = 1e-6
 # "auto" refines the longest steps until no estimated error of a predictor is larger.
 PREDICTOR_TOLERANCE = 1e-3
 

@@ -7,7 +7,10 @@ import numpy as np
 from skinfluence.curvature import make_curvature
 
 TOLERANCE = 1e-10  # of Objective.stationarity
-MAX_STEPS = 10
+# A relative gradient above this is no optimum: nothing is certified there.
+CERTIFIABLE = 1e-6
+# From a solver that stopped early under a next to vanishing penalty each step is an e-fold.
+MAX_STEPS = 50
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,8 @@ class LeaveOneOutEstimate:
     train_loss : float
         Weighted mean of the losses under the full fit.
     score : float
-        Score of the pooled predictions of the defined rows.
+        Score of the pooled predictions of the defined rows, every row counted once: the sample
+        weights are in the means of the losses only.
     scoring : str or callable
         What `score` is.
     """
@@ -289,7 +290,8 @@ class LeaveOneOutEstimate:
             f"   (training {self.train_loss:.6g})",
             f"  score        {self.score:.6g}   ({self.scoring})",
             f"  rows         {rows}",
-            f"  certified    {certified} of {len(self.loss)}, predictor within {largest:.1e}",
+            f"  certified    {certified} of {len(self.loss)}"
+            + (f", predictor within {largest:.1e}" if certified else ""),
             f"  look at      {look}   (largest losses)",
         ]
         if len(undefined):

@@ -66,6 +66,11 @@ def class_weights(estimator, data, sample_weight):
     per_class = compute_class_weight(
         estimator.class_weight, classes=estimator.classes_, y=data.y, **weighted
     )
+    if (per_class < 0).any():
+        raise ValueError(
+            f"class_weight should not be negative; got {per_class.min():g} for class "
+            f"{estimator.classes_[per_class.argmin()]!r}."
+        )
     return per_class[encode_labels(data.y, estimator.classes_, "y")]
 
 

@@ -96,6 +96,11 @@ class Explanation:
         if self.separable:
             raise np.linalg.LinAlgError(SEPARABLE)
         adapted = adapt(estimator, self.data)
+        if adapted.objective.theta.shape != self.theta.shape:
+            raise RuntimeError(
+                f"the parameters of {type(estimator).__name__} have changed since it was fitted: "
+                "they ask for other coefficients than it has. Fit again."
+            )
         objective = adapted.objective.at(self.theta)
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.abs(objective.gradient) / self.gradient_scale

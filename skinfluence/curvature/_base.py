@@ -8,6 +8,9 @@ import numpy as np
 from skinfluence._parallel import row_blocks
 from skinfluence.design import Design
 
+# Share of a column's curvature under which its penalty is lost among the curvature's digits.
+NEGLIGIBLE = 1e-8
+
 
 @dataclass(frozen=True)
 class Leverage:
@@ -29,9 +32,10 @@ class Curvature(ABC):
     """H = sum_i W_i (x) z_i z_i' + R'' + damping I at an objective's parameter, with its inverse.
 
     W is the observed curvature of the loss. Where the loss has a gauge, H is singular in it on the
-    unpenalised columns; there a rank-one term (u u') (x) diag(h) is added, u the unit gauge and h
-    the column's mean curvature. Gradients of the loss have no component along u, so no result
-    depends on the term. Immutable; a new damping is a new curvature.
+    unpenalised columns, and to rounding on those whose penalty vanishes beside their curvature;
+    there a rank-one term (u u') (x) diag(h) is added, u the unit gauge and h the column's mean
+    curvature. Gradients of the loss have no component along u, so no result depends on the term.
+    Immutable; a new damping is a new curvature.
 
     Parameters
     ----------
@@ -58,9 +62,14 @@ class Curvature(ABC):
         self.diagonal = np.tile(strength, K)
         self.gauge_scale = None
         gauge = objective.loss.gauge
-        if gauge is not None and objective.penalty.unpenalised.any():
+        if gauge is not None:
             mean = objective.design.squared_columns(objective.weights).mean(axis=0)
-            self.gauge_scale = np.where(objective.penalty.unpenalised, mean, 0.0)
+            lost = self._needs_gauge(mean)
+            self.gauge_scale = np.where(lost, mean, 0.0) if lost.any() else None
+
+    def _needs_gauge(self, mean):
+        """Columns whose penalty does not hold the gauge in float64, of these mean curvatures."""
+        return self.objective.penalty.strength <= NEGLIGIBLE * mean
 
     def _gauge_matmul(self, V):
         """(u u' (x) diag(h)) V for V (K q, m)."""

@@ -64,6 +64,12 @@ class DualCurvature(Curvature):
         self.Z = objective.design @ unit
         self._border(strength)
 
+    def _needs_gauge(self, mean):
+        """The bordered ones alone: the kernel is divided by the penalty, and loses nothing."""
+        strength = self.objective.penalty.strength
+        lost = super()._needs_gauge(mean)
+        return lost & (strength <= WEAK * strength.max(initial=0.0))
+
     def _border(self, strength):
         """Factor the Schur complement S of the bordered columns."""
         K, u = self.objective.n_outputs, len(self.border)

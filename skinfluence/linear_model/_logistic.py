@@ -11,6 +11,7 @@ from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import TrainingData, adapt, register
 from skinfluence.adapters._logistic import adapt_logistic
 from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.optimum import CERTIFIABLE
 
 
 class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
@@ -149,6 +150,14 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
             warnings.warn(
                 "the training data are linearly separable and C=inf: the coefficients have no "
                 "finite optimum. Fit with a finite C.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        elif explanation is not None and explanation.stationarity > CERTIFIABLE:
+            warnings.warn(
+                f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
+                f"{explanation.stationarity:.1e}. Influence refers to where they ended, and no "
+                "error of it is certified. Scale the columns, or fit with a smaller C.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -1,6 +1,7 @@
 """Leave-one-out scores inside scikit-learn's own searches."""
 
 import numpy as np
+from sklearn.metrics import get_scorer
 
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.functions import explain
@@ -138,6 +139,8 @@ def loo_scorer(scoring=None, *, method="auto"):
     {'C': 10.0}
     """
     check_choice("method", method, ("auto", *METHODS))
+    if isinstance(scoring, str):
+        get_scorer(scoring)  # raises for an unknown name, now and not as a NaN of a search
     return _LeaveOneOutScorer(scoring, method)
 
 
