@@ -150,7 +150,7 @@ def test_labels_lists_and_matrices_say_the_same():
         (np.zeros(3), "one label for each"),
         (np.zeros((2, 60)), "groups should be labels"),
         ([[0, 1], [2, 2]], r"groups\[1\] names a row twice"),
-        ([[0, 61]], rr"groups\[0\] should lie"),
+        ([[0, 61]], r"groups\[0\] should lie"),
         ([[0.5, 1.0]], "1-D array of integer positions"),
         (np.zeros((2, 7), dtype=bool), "mask of length 60"),
     ],
