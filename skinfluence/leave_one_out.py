@@ -7,7 +7,13 @@ import numpy as np
 
 from skinfluence._backend import apply_blocks
 from skinfluence._parallel import row_blocks
-from skinfluence.deletion import ChordNewton, Exact, GroupDeletion, OneStep, predictors_of_steps
+from skinfluence.deletion import (
+    ChordNewton,
+    GroupDeletion,
+    OneStep,
+    delete_exactly,
+    predictors_of_steps,
+)
 from skinfluence.deletion.certificate import distance, newton_remainder
 from skinfluence.optimum import CERTIFIABLE
 
@@ -55,6 +61,12 @@ def exact_flops(objective):
     return 3.0 * n * (4.0 * n * width + RESIDUAL_FLOPS * n * K + 2.0 * width * width)
 
 
+def resolved(objective, method):
+    """Return "exact" for an "auto" whose refits are cheap, else the method as it is."""
+    cheap = method == "auto" and exact_flops(objective) <= EXACT_FLOPS
+    return "exact" if cheap else method
+
+
 def leave_one_out(objective, curvature, method, *, tolerance, progress=None, errors=True):
     """Return the LeftOut of every row by "auto", "exact", "newton" or "first_order".
 
@@ -68,7 +80,8 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None, err
 
 def _left(objective, curvature, method, tolerance, progress, errors):
     """LeftOut by any method, as if the objective were at its optimum."""
-    if method == "exact" or (method == "auto" and exact_flops(objective) <= EXACT_FLOPS):
+    method = resolved(objective, method)
+    if method == "exact":
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":
         return _without_errors(objective, curvature, method)
@@ -97,23 +110,19 @@ def _without_errors(objective, curvature, method):
 
 def leave_group_out(objective, curvature, method, groups, *, progress=None):
     """Return the LeftOut of every row when its whole group is left out; no certificate."""
-    deletion = GroupDeletion(
-        objective, curvature, "exact" if method == "auto" else method, groups, progress=progress
-    )
+    deletion = GroupDeletion(objective, curvature, method, groups, progress=progress)
     change = deletion.own_change()
-    route = np.full(objective.n_rows, "exact" if method == "auto" else method, dtype="<U11")
+    route = np.full(objective.n_rows, method, dtype="<U11")
     for position in np.flatnonzero(deletion.undefined):
         route[groups[position]] = "undefined"
     unknown = np.full(objective.n_rows, np.nan if method in ("newton", "first_order") else 0.0)
-    leverage = _trace(objective, curvature.leverage())
     return LeftOut(
-        objective.eta + change, leverage, route, unknown, np.full(objective.n_rows, np.inf)
+        objective.eta + change,
+        deletion.row_leverages,
+        route,
+        unknown,
+        np.full(objective.n_rows, np.inf),
     )
-
-
-def _trace(objective, leverage, rows=slice(None)):
-    """Trace of W_i A_i."""
-    return np.einsum("ikl,ilk->i", objective.weights[rows], leverage.quadratic)
 
 
 def _assembled(deletion, change, route, estimate, bound):
@@ -129,13 +138,12 @@ def _assembled(deletion, change, route, estimate, bound):
         array[deletion.undefined] = np.nan
     bound[deletion.undefined] = np.inf
     routes[deletion.undefined] = "undefined"
-    leverage = _trace(objective, deletion.leverage, rows)
-    return LeftOut(eta, leverage, routes, estimate, bound)
+    return LeftOut(eta, deletion.row_leverages, routes, estimate, bound)
 
 
 def _exact(objective, curvature, rows, tolerance, progress):
     """LeftOut by refits."""
-    deletion = Exact(objective, curvature, rows, tolerance=tolerance, progress=progress)
+    deletion = delete_exactly(objective, curvature, rows, tolerance=tolerance, progress=progress)
     left = _assembled(
         deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
     )

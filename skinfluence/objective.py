@@ -28,15 +28,24 @@ class Objective:
         Non-negative weights w, class weights multiplied in.
     penalty : L2
     theta : ndarray of shape (K, q)
+    trained_loss : Loss, optional
+        The loss whose optimum theta is, where `loss` only lends it its derivatives: the hinge of a
+        support vector machine, of which the smooth hinge has the curvature. `loss` by default.
     """
 
-    def __init__(self, loss, design, y, sample_weight, penalty, theta):
+    def __init__(self, loss, design, y, sample_weight, penalty, theta, trained_loss=None):
         self.loss = loss
         self.design = design
         self.y = y
         self.sample_weight = sample_weight
         self.penalty = penalty
         self.theta = theta
+        self.trained_loss = loss if trained_loss is None else trained_loss
+
+    def _with(self, **changes):
+        """Return the same objective but for some of its parts."""
+        names = ("loss", "design", "y", "sample_weight", "penalty", "theta", "trained_loss")
+        return Objective(**{name: changes.get(name, getattr(self, name)) for name in names})
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -157,32 +166,37 @@ class Objective:
     def output(self, k):
         """Return the objective of one output alone, for a loss whose outputs share nothing."""
         loss, y = self.loss.output(self.y, k)
-        theta = self.theta[[k]]
-        return Objective(loss, self.design, y, self.sample_weight, self.penalty, theta)
+        trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
+        return self._with(loss=loss, y=y, theta=self.theta[[k]], trained_loss=trained)
+
+    @property
+    def is_at_its_own_optimum(self):
+        """Whether theta is meant to be where the gradient of this very loss vanishes."""
+        return self.trained_loss is self.loss
+
+    def trained(self):
+        """Return the objective that was minimised."""
+        return self if self.is_at_its_own_optimum else self._with(loss=self.trained_loss)
 
     def at(self, theta):
         """Return the same objective at another parameter."""
-        return Objective(self.loss, self.design, self.y, self.sample_weight, self.penalty, theta)
+        return self._with(theta=theta)
 
     def take(self, rows):
         """Return the objective of some rows only, at the same parameter."""
         weight = self.sample_weight[rows]
-        return Objective(
-            self.loss, self.design.take(rows), self.y[rows], weight, self.penalty, self.theta
-        )
+        return self._with(design=self.design.take(rows), y=self.y[rows], sample_weight=weight)
 
     def penalised_at_least(self, strength):
         """Return the objective with a small penalty on what has none, at the same parameter."""
-        penalty = type(self.penalty)(np.maximum(self.penalty.strength, strength))
-        return Objective(self.loss, self.design, self.y, self.sample_weight, penalty, self.theta)
+        return self._with(penalty=type(self.penalty)(np.maximum(self.penalty.strength, strength)))
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""
-        weight = self.sample_weight + delta
-        return Objective(self.loss, self.design, self.y, weight, self.penalty, self.theta)
+        return self._with(sample_weight=self.sample_weight + delta)
 
     def without(self, row):
         """Return the objective without one row, at the same parameter."""
         weight = self.sample_weight.copy()
         weight[row] = 0.0
-        return Objective(self.loss, self.design, self.y, weight, self.penalty, self.theta)
+        return self._with(sample_weight=weight)

@@ -21,7 +21,7 @@ LAYERS = [
     ["design"],
     ["objective"],
     ["curvature"],
-    ["optimum"],
+    ["optimum", "hinge_dual"],
     ["recession"],
     ["deletion"],
     ["attribution"],

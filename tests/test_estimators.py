@@ -33,6 +33,7 @@ ESTIMATORS = [
     InfluenceExplainer(LogisticRegression()),
     SmoothHingeSVC(),
     SmoothHingeSVC(kernel="rbf", temperature=0.1),
+    SmoothHingeSVC(loss="hinge", kernel="rbf", temperature=0.1),
     KernelLogisticRegression(),
 ]
 # scikit-learn's own solver is too loose for its check of weights against repeated rows.

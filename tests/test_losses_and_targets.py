@@ -8,6 +8,7 @@ from skinfluence import make_target
 from skinfluence.deletion.targets import resolve_target, target_names
 from skinfluence.losses import (
     BinaryLogLoss,
+    HingeLoss,
     MultinomialLogLoss,
     OneVsRestLoss,
     SmoothHingeLoss,
@@ -21,6 +22,7 @@ LOSSES = {
     "softmax2": MultinomialLogLoss(2),
     "smooth hinge": SmoothHingeLoss(0.8),
     "squared hinge": SquaredHingeLoss(),
+    "hinge": HingeLoss(),
     "smooth hinge, one against the rest": OneVsRestLoss(SmoothHingeLoss(1.2), 3),
 }
 

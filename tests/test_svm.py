@@ -395,7 +395,7 @@ def test_an_intercept_that_nothing_identifies():
     [
         ({"C": 0.0}, ValueError, "C should be a finite positive"),
         ({"C": np.inf}, ValueError, "C should be a finite positive"),
-        ({"temperature": "cold"}, TypeError, "temperature should be a positive"),
+        ({"temperature": "cold"}, TypeError, "temperature should be a number"),
         ({"temperature": 0}, ValueError, "temperature should be a finite positive"),
         ({"tol": -1.0}, ValueError, "tol should be"),
         ({"max_iter": 0}, ValueError, "max_iter should be"),

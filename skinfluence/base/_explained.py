@@ -10,8 +10,8 @@ from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.recession import is_separable, is_unpenalised
 
-# A stationarity this many times that of the fit, and above the floor, is another training set.
-CHANGED, FLOOR = 100.0, 1e-8
+# A gradient that has moved by more than this share of its terms is of another training set.
+CHANGED = 1e-8
 
 # Entries of the linear program that looks for a separating direction, at most.
 LARGEST_PROGRAM = 4_000_000
@@ -50,7 +50,8 @@ class Explanation:
     theta : ndarray of shape (K, q)
     stationarity : float
         Objective.stationarity at theta.
-    gradient_scale : ndarray of shape (K, q)
+    gradient, gradient_scale : ndarray of shape (K, q)
+        There.
     converged : bool
         Whether the polish reached its tolerance, or the floor of float64.
     separable : bool
@@ -61,6 +62,7 @@ class Explanation:
     data: TrainingData
     theta: np.ndarray
     stationarity: float
+    gradient: np.ndarray
     gradient_scale: np.ndarray
     converged: bool
     separable: bool
@@ -69,6 +71,8 @@ class Explanation:
     @classmethod
     def of(cls, adapted, data):
         """Polish an adapted fit to its optimum and remember how near it came."""
+        if not adapted.objective.is_at_its_own_optimum:
+            return cls.as_it_is(adapted.objective, data)
         optimum = polish(adapted.objective)
         objective = optimum.objective
         # Where no step helps any more and the gradient is this small, rounding is the floor.
@@ -77,10 +81,25 @@ class Explanation:
             data,
             objective.theta,
             objective.stationarity,
+            objective.gradient,
             objective.gradient_scale,
             converged,
             not optimum.converged and _separates(objective),
             optimum.n_steps,
+        )
+
+    @classmethod
+    def as_it_is(cls, objective, data, *, converged=True, n_steps=0):
+        """Remember a fit at the optimum of another loss than the formulas', or one of its own."""
+        return cls(
+            data,
+            objective.theta,
+            objective.stationarity,
+            objective.gradient,
+            objective.gradient_scale,
+            converged,
+            False,
+            n_steps,
         )
 
     def explained(self, estimator, cached=None):
@@ -103,13 +122,13 @@ class Explanation:
             )
         objective = adapted.objective.at(self.theta)
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.abs(objective.gradient) / self.gradient_scale
-        ratio = float(np.where(objective.gradient == 0, 0.0, ratio).max(initial=0.0))
-        if not ratio <= max(FLOOR, CHANGED * self.stationarity):
+            moved = np.abs(objective.gradient - self.gradient)
+            ratio = float(np.where(moved == 0, 0.0, moved / self.gradient_scale).max(initial=0.0))
+        if not ratio <= CHANGED:
             raise RuntimeError(
                 "the training data or the parameters of the model have changed since it was fitted "
-                f"(relative gradient {ratio:.1e}, {self.stationarity:.1e} at the fit). Fit again, "
-                "or pass a copy of the data to fit."
+                f"(the gradient has moved by {ratio:.1e} of its terms). Fit again, or pass a copy "
+                "of the data to fit."
             )
         if cached is not None and _same(cached.objective, objective):
             return cached

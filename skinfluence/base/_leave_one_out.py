@@ -13,8 +13,8 @@ from skinfluence._validation import (
 )
 from skinfluence.attribution import TestSide, score_of
 from skinfluence.base._question import QuestionMixin
-from skinfluence.deletion import GroupDeletion, warn_undefined
-from skinfluence.leave_one_out import leave_group_out, leave_one_out
+from skinfluence.deletion import GroupDeletion, needs_curvature, warn_undefined
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolved
 from skinfluence.results import LeaveOneOutEstimate
 
 
@@ -73,7 +73,12 @@ class LeaveOneOutMixin(QuestionMixin):
         explained = self._explained()
         objective = explained.objective
         n_solves = objective.n_rows * objective.n_outputs
-        explained = self._with_curvature(explained, "auto", 0.0, n_solves)
+        if groups is not None:
+            method = "exact" if method == "auto" else method
+        else:
+            method = resolved(objective, method)
+        if needs_curvature(objective, method):
+            explained = self._with_curvature(explained, "auto", 0.0, n_solves)
         if groups is None:
             left = leave_one_out(
                 objective, explained.curvature, method, tolerance=tol, progress=progress
@@ -94,7 +99,7 @@ class LeaveOneOutMixin(QuestionMixin):
         defined = ~np.isnan(left.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(left.eta)
-        loss[defined] = objective.loss.value(objective.y[defined], eta[defined])
+        loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
         labels = output.classes[objective.y.astype(int)]
         return LeaveOneOutEstimate.of_rows(
             left=left,
@@ -102,7 +107,7 @@ class LeaveOneOutMixin(QuestionMixin):
             predict_proba=output.probabilities(eta),
             loss=loss,
             weight=weight,
-            train_loss=float(np.average(objective.row_losses, weights=weight)),
+            train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
             score=score_of(output, eta[defined], labels[defined], scoring or "accuracy"),
             scoring=scoring or "accuracy",
         )
@@ -160,7 +165,8 @@ class LeaveOneOutMixin(QuestionMixin):
         objective = explained.objective
         groups = as_groups(groups, objective.n_rows)
         n_solves = sum(map(len, groups)) * objective.n_outputs
-        explained = self._with_curvature(explained, curvature, float(damping), n_solves)
+        if needs_curvature(objective, method):
+            explained = self._with_curvature(explained, curvature, float(damping), n_solves)
         deletion = GroupDeletion(objective, explained.curvature, method, groups, progress=progress)
         warn_undefined(np.flatnonzero(deletion.undefined), what="group")
         y = encoded if target.uses_encoded_labels else labels

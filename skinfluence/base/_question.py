@@ -7,7 +7,7 @@ from skinfluence._version import __version__
 from skinfluence.attribution import TestSide
 from skinfluence.base._explained import Explained
 from skinfluence.curvature import KINDS
-from skinfluence.deletion import delete, warn_undefined
+from skinfluence.deletion import delete, needs_curvature, warn_undefined
 from skinfluence.deletion.targets import resolve_target
 
 
@@ -54,7 +54,7 @@ class QuestionMixin:
                 f"got damping={damping!r}. Leave it at 0, or use method='newton'."
             )
         explained = self._explained()
-        target = resolve_target(target, explained.objective.loss)
+        target = resolve_target(target, explained.objective.trained_loss)
         linearised = method == "first_order"
         if linearised and not target.is_differentiable:
             raise ValueError(
@@ -93,7 +93,8 @@ class QuestionMixin:
         n_solves = n_test * objective.n_outputs
         if own or method != "first_order":
             n_solves += len(rows) * objective.n_outputs
-        explained = self._with_curvature(explained, curvature, float(damping), n_solves)
+        if needs_curvature(objective, method):
+            explained = self._with_curvature(explained, curvature, float(damping), n_solves)
         deletion = delete(objective, explained.curvature, method, rows, progress=progress)
         warn_undefined(rows[deletion.undefined])
         return deletion

@@ -4,6 +4,7 @@ from skinfluence.deletion._base import Deletion, predictors_of_steps, warn_undef
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
+from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._one_step import OneStep
 
 __all__ = [
@@ -11,9 +12,12 @@ __all__ = [
     "Deletion",
     "Exact",
     "GroupDeletion",
+    "HingeExact",
     "OneStep",
     "delete",
+    "delete_exactly",
     "in_row_space",
+    "needs_curvature",
     "predictors_of_steps",
     "warn_undefined",
     "without_group",
@@ -23,5 +27,17 @@ __all__ = [
 def delete(objective, curvature, method, rows, *, progress=None):
     """Return the Deletion of `rows` by "first_order", "newton" or "exact"."""
     if method == "exact":
-        return Exact(objective, curvature, rows, progress=progress)
+        return delete_exactly(objective, curvature, rows, progress=progress)
     return OneStep(objective, curvature, rows, corrected=method == "newton")
+
+
+def needs_curvature(objective, method):
+    """Whether a method of deletion asks for the Hessian at all."""
+    return method != "exact" or not objective.trained_loss.is_piecewise_linear
+
+
+def delete_exactly(objective, curvature, rows, *, progress=None, **options):
+    """Return the refits: along the dual's path where the loss has kinks, by Newton elsewhere."""
+    if objective.trained_loss.is_piecewise_linear:
+        return HingeExact(objective, rows, progress=progress)
+    return Exact(objective, curvature, rows, progress=progress, **options)

@@ -58,6 +58,11 @@ class Deletion(ABC):
     def own_change(self):
         """Change of each row's own predictor on its deletion, (r, K)."""
 
+    @property
+    def row_leverages(self):
+        """Trace of W_i A_i of each row, (r,)."""
+        return np.einsum("ikl,ilk->i", self.objective.weights[self.rows], self.leverage.quadratic)
+
     def poison(self, block, part):
         """Write NaN for undefined deletions, 0 for idle ones, into the last axis, in place."""
         if self.idle[part].any():  # a target of the same predictor may differ by an ulp

@@ -5,6 +5,8 @@ import numpy as np
 from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._hinge import HingeRefits
+from skinfluence.deletion._one_step import shifted_residuals
 from skinfluence.optimum import polish
 from skinfluence.recession import has_optimum, is_unpenalised
 
@@ -28,6 +30,9 @@ class GroupDeletion(StoredSteps):
         steps = np.zeros((len(groups), *objective.theta.shape))
         undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
         idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
+        kinked = objective.trained_loss.is_piecewise_linear
+        refits = HingeRefits(objective) if kinked and method == "exact" else None
+        residuals = None if refits is not None else shifted_residuals(objective, curvature)
         for position in tracked(range(len(groups)), progress):
             if undefined[position]:
                 steps[position] = np.nan
@@ -35,11 +40,24 @@ class GroupDeletion(StoredSteps):
             if idle[position]:
                 continue
             group = groups[position]
-            step = _one_step(objective, curvature, group, corrected=method != "first_order")
+            if refits is not None:
+                steps[position] = refits.steps([group])[0][0]
+                continue
+            corrected = method != "first_order"
+            step = _one_step(objective, curvature, group, residuals, corrected=corrected)
             if method == "exact":
                 step = _refit(objective, group, step)
             steps[position] = step
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
+        self.refits, self.curvature = refits, curvature
+
+    @property
+    def row_leverages(self):
+        """Of every training row, (n,), not of the groups."""
+        if self.refits is not None:
+            return self.refits.row_leverages
+        leverage = self.curvature.leverage()
+        return np.einsum("ikl,ilk->i", self.objective.weights, leverage.quadratic)
 
     def own_change(self):
         """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
@@ -68,10 +86,10 @@ def _is_undefined(objective, group):
     return is_unpenalised(objective) and not has_optimum(rest)
 
 
-def _one_step(objective, curvature, group, *, corrected):
+def _one_step(objective, curvature, group, residuals, *, corrected):
     """First-order or joint Newton step of one group, (K, q)."""
     design, K = objective.design, objective.n_outputs
-    total = design.take(group).transpose_matmul(objective.residuals[group]).T.reshape(-1, 1)
+    total = design.take(group).transpose_matmul(residuals[group]).T.reshape(-1, 1)
     if not corrected:
         return curvature.solve(total).reshape(objective.theta.shape)
     if len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense":

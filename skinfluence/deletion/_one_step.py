@@ -19,9 +19,8 @@ class OneStep(Deletion):
 
     def __init__(self, objective, curvature, rows, *, corrected):
         self.curvature = curvature
-        undefined = emptied_classes(objective)[rows]
-        super().__init__(objective, rows, undefined)
-        residuals = objective.residuals[rows]
+        super().__init__(objective, rows, emptied_classes(objective)[rows])
+        residuals = shifted_residuals(objective, curvature)[rows]
         self.multipliers = residuals
         if corrected or is_unpenalised(objective):
             newton = self._newton_multipliers(residuals)
@@ -103,3 +102,17 @@ class OneStep(Deletion):
     def own_change(self):
         """A_i v_i."""
         return apply_blocks(self.leverage.quadratic, self.multipliers)
+
+
+def shifted_residuals(objective, curvature):
+    """g (n, K), or g + W z'd where the gradient does not vanish, d = -H^-1 grad F.
+
+    Away from the optimum of its own loss a model would move without any deletion. That common shift
+    is no effect of a row: the step with the deletion minus the one without is
+    (H - W z z')^-1 (g + W z'd) z.
+    """
+    if objective.is_at_its_own_optimum:
+        return objective.residuals
+    step = curvature.solve(-objective.gradient.reshape(-1, 1))
+    change = objective.design @ step.reshape(objective.theta.shape).T
+    return objective.residuals + apply_blocks(objective.weights, change)

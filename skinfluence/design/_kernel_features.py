@@ -84,6 +84,10 @@ class KernelFeatures:
             return np.zeros((len(kernel), 0))
         return solve_triangular(self._corner, kernel.T, lower=True).T
 
+    def span(self, coef):
+        """Weights (b, r) of the pivot rows with which they add up to coefficients (b, r)."""
+        return solve_triangular(self._corner, coef.T, lower=True, trans=1).T
+
 
 class FeatureDesign(DenseDesign):
     """Z = [Phi, 1] of features whose products with each other are the kernel matrix at hand.

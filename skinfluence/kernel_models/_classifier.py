@@ -31,8 +31,8 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
     # -- what a class has to say -------------------------------------------------------------------
 
     @abstractmethod
-    def _loss(self, n_classes):
-        """Loss of so many classes."""
+    def _losses(self, n_classes):
+        """(loss of so many classes that gives the derivatives, loss that is minimised)."""
 
     @abstractmethod
     def _minimise(self, objective):
@@ -144,14 +144,8 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         optimum = self._minimise(start.objective)
         objective = optimum.objective
         reached = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
-        self._explanation = Explanation(
-            self._training_data,
-            objective.theta,
-            objective.stationarity,
-            objective.gradient_scale,
-            reached,
-            False,
-            optimum.n_steps,
+        self._explanation = Explanation.as_it_is(
+            objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )
         self.n_iter_ = max(1, optimum.n_steps)
         self.stationarity_ = objective.stationarity
@@ -159,8 +153,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         if self._features is None:
             self.coef_ = coef
         else:
-            # The gradient vanishes: w = -C sum_i g_i phi(x_i).
-            self.dual_coef_ = -self.C * objective.residuals.T
+            self.dual_coef_ = self._dual_coef(objective)
         if not reached:
             warnings.warn(
                 f"Newton's method stopped after {optimum.n_steps} steps with a relative gradient "
@@ -170,6 +163,10 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
                 stacklevel=3,
             )
         return objective
+
+    def _dual_coef(self, objective):
+        """Dual coefficients (K, n): the gradient vanishes, so that w = -C sum_i g_i phi(x_i)."""
+        return -self.C * objective.residuals.T
 
     # -- predictions -------------------------------------------------------------------------------
 
@@ -249,7 +246,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     classes = estimator.classes_
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes)) * estimator._class_weight[codes]
-    loss = estimator._loss(len(classes))
+    loss, trained = estimator._losses(len(classes))
     design = make_design(data.X, estimator.fit_intercept)
     own = data is getattr(estimator, "_training_data", None)
     if own and estimator.kernel != "linear" and "_matrix" in vars(estimator):
@@ -258,9 +255,16 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     y = codes.astype(np.float64) if loss.is_scalar else codes
     shape = (loss.n_outputs, design.shape[1])
     theta = estimator._explanation.theta if theta is None else theta(shape)
-    objective = Objective(loss, design, y, weight, penalty, theta)
+    objective = Objective(loss, design, y, weight, penalty, theta, trained)
     encode = label_encoder(classes, y.dtype)
-    dual = None if estimator.kernel == "linear" else partial(_dual_change, C=estimator.C)
+    dual = None
+    if estimator.kernel != "linear":
+        at_optimum = objective.is_at_its_own_optimum
+        dual = (
+            partial(_dual_change, C=estimator.C)
+            if at_optimum
+            else partial(_change_in_span, features=estimator._features)
+        )
     return Adapted(objective, classes, encode, dual)
 
 
@@ -276,3 +280,13 @@ def _dual_change(objective, rows, steps, *, C):
         residuals[:, row] = 0.0
         change[position] = C * (objective.residuals.T - residuals)
     return change, objective.design.unpack(steps)[1]
+
+
+def _change_in_span(objective, rows, steps, *, features):
+    """Dual coefficients (b, K, n) of the steps themselves, on the rows that span the others."""
+    coef, intercept = objective.design.unpack(steps)
+    change = np.zeros((*coef.shape[:2], objective.n_rows))
+    change[..., features.pivots] = features.span(coef.reshape(-1, coef.shape[-1])).reshape(
+        coef.shape
+    )
+    return change, intercept

@@ -114,9 +114,10 @@ class KernelLogisticRegression(KernelClassifier):
         self.tol = tol
         self.max_iter = max_iter
 
-    def _loss(self, n_classes):
+    def _losses(self, n_classes):
         """Log loss."""
-        return BinaryLogLoss() if n_classes == 2 else MultinomialLogLoss(n_classes)
+        loss = BinaryLogLoss() if n_classes == 2 else MultinomialLogLoss(n_classes)
+        return loss, loss
 
     def _minimise(self, objective):
         """Newton's method."""

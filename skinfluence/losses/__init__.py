@@ -1,6 +1,7 @@
 """Pointwise losses of a label and a linear predictor; they know no X, no weight, no penalty."""
 
 from skinfluence.losses._base import Loss
+from skinfluence.losses._hinge import HingeLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
@@ -8,6 +9,7 @@ from skinfluence.losses._squared_hinge import SquaredHingeLoss
 
 __all__ = [
     "BinaryLogLoss",
+    "HingeLoss",
     "Loss",
     "MultinomialLogLoss",
     "OneVsRestLoss",

@@ -33,6 +33,8 @@ class Loss(ABC):
         Whether eta says how probable the classes are.
     is_separable : bool
         Whether the outputs share nothing: every curvature is diagonal, see `output`.
+    is_piecewise_linear : bool
+        Whether it has kinks and no curvature: its optimum is found through the dual.
     gauge : ndarray of shape (K,) or None
         A unit direction of `eta` in which the loss is constant, if it has one.
     series_radius : float
@@ -47,6 +49,7 @@ class Loss(ABC):
     n_classes = 0
     has_probabilities = True
     is_separable = False
+    is_piecewise_linear = False
     gauge = None
     series_radius = 0.0
     self_concordance = np.inf

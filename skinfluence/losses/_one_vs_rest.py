@@ -26,6 +26,7 @@ class OneVsRestLoss(Loss):
         self.n_classes = self.n_outputs = int(n_classes)
         self.name = binary.name
         self.has_probabilities = False
+        self.is_piecewise_linear = binary.is_piecewise_linear
         self.series_radius = binary.series_radius
         self.self_concordance = binary.self_concordance
 

@@ -218,7 +218,7 @@ def _assembled(view, objective, deletion, method):
             error[rows] = _next_change(objective, rows, step)
     decision = objective.native(eta)
     loss = np.full(objective.n_rows, np.nan)
-    loss[defined] = objective.loss.value(objective.y[defined], decision[defined])
+    loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
     output = Output(view.classes_, objective.loss.has_probabilities)
     prediction = output.at(decision).predict(None)
     if not defined.all():

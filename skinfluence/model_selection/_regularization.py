@@ -169,6 +169,11 @@ def optimize_regularization(
     start = float(np.exp(np.mean(np.log(bounds))))
     view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
     objective = view._explained().objective
+    if not objective.is_at_its_own_optimum:
+        raise NotImplementedError(
+            "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
+            "LeaveOneOutSearchCV."
+        )
     emptied = emptied_classes(objective)
     if emptied[objective.sample_weight > 0].all():
         raise ValueError(

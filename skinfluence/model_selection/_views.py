@@ -56,6 +56,8 @@ def neighbour(view, curvature, name, value):
         return None
     final = copy(view._final).set_params(**{name: value})
     start = adapt(final, view._training_data).objective.at(curvature.objective.theta)
+    if not start.is_at_its_own_optimum:
+        return None
     step = curvature.solve(-start.gradient.reshape(-1, 1)).reshape(start.theta.shape)
     moved = start.at(start.theta + step)
     optimum = polish(moved if moved.value <= start.value else start)

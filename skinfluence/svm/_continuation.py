@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.svm import SVC
 
-from skinfluence.losses import OneVsRestLoss, SmoothHingeLoss
+from skinfluence.hinge_dual import HingeDual
+from skinfluence.losses import HingeLoss, OneVsRestLoss, SmoothHingeLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import Optimum, polish
 
@@ -26,8 +27,8 @@ FLAT = 1e-6
 
 
 def smooth_hinge(temperature, n_classes):
-    """Smooth hinge of two classes, or of each class against the rest."""
-    binary = SmoothHingeLoss(temperature)
+    """Hinge, smooth where T > 0, of two classes or of each class against the rest."""
+    binary = SmoothHingeLoss(temperature) if temperature > 0 else HingeLoss()
     return binary if n_classes == 2 else OneVsRestLoss(binary, n_classes)
 
 
@@ -53,6 +54,35 @@ def hinge_optimum(objective, K, C):
         coef = machine.dual_coef_[0] @ features[machine.support_]
         theta[k] = objective.design.pack(coef, machine.intercept_)[0]
     return objective.at(theta)
+
+
+def hinge_minimum(objective, K, settings):
+    """(Optimum of the hinge itself, dual variables s alpha (K, n)).
+
+    A solver's answer, followed to where it is exact.
+    """
+    trained = objective.trained()
+    theta, converged = np.empty_like(objective.theta), True
+    signed = np.empty((len(theta), objective.n_rows))
+    for k in range(len(theta)):
+        one = trained.output(k) if trained.loss.is_separable else trained
+        dual = HingeDual(one, _hinge_guess(one, K, settings))
+        theta[k], signed[k] = dual.objective.theta[0], dual.sign * dual.alpha
+        converged = converged and dual.converged
+    return Optimum(objective.at(theta), 1, converged), signed
+
+
+def _hinge_guess(objective, K, settings):
+    """Dual variables of one output, by libsvm; zero where there is no intercept, which it has."""
+    alpha = np.zeros(objective.n_rows)
+    if settings.fit_intercept:
+        kernel = "linear" if K is None else "precomputed"
+        machine = SVC(kernel=kernel, C=settings.C, tol=1e-4)
+        machine.fit(objective.design.X if K is None else K, objective.y, objective.sample_weight)
+        # One row, sparse where X is: the sum over it is a dense array either way.
+        size = np.ravel(abs(machine.dual_coef_).sum(axis=0))
+        alpha[machine.support_] = size / settings.C
+    return alpha
 
 
 def minimise(objective, *, tol, max_iter, near=False):

@@ -1,10 +1,13 @@
 """Support vector classification by the smooth hinge."""
 
+import numbers
+
 import numpy as np
 
+from skinfluence._validation import check_choice
 from skinfluence.adapters import register
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier
-from skinfluence.svm._continuation import hinge_optimum, minimise, smooth_hinge
+from skinfluence.svm._continuation import hinge_minimum, hinge_optimum, minimise, smooth_hinge
 
 
 class SmoothHingeSVC(KernelClassifier):
@@ -26,7 +29,7 @@ class SmoothHingeSVC(KernelClassifier):
     C : float, default=1.0
         Inverse strength of the penalty.
     temperature : float, default=0.01
-        T > 0, in units of the margin.
+        T > 0, in units of the margin; 0 is allowed with loss="hinge".
     kernel : {"linear", "rbf", "poly", "sigmoid", "precomputed"} or callable, default="linear"
         As in SVC; a callable takes two matrices. "linear" is solved in the columns of X, the others
         in the span of the training rows.
@@ -37,6 +40,10 @@ class SmoothHingeSVC(KernelClassifier):
         Of "poly".
     coef0 : float, default=0.0
         Of "poly" and "sigmoid".
+    loss : {"smooth_hinge", "hinge"}, default="smooth_hinge"
+        What is minimised. With "hinge" it is the hinge max(0, 1 - y f(x)) itself, as in SVC, solved
+        exactly in its dual, and the smooth one at `temperature` lends its derivatives to
+        "first_order" and "newton", as in Koh & Liang; see Notes.
     fit_intercept : bool, default=True
         Whether there is a b.
     class_weight : dict or "balanced", optional
@@ -58,12 +65,14 @@ class SmoothHingeSVC(KernelClassifier):
     intercept_ : ndarray of shape (1,) or (n_classes,)
         b.
     intercept_is_identified_ : ndarray of bool, shape of `intercept_`
-        False where no row is near the margin: any b of an interval does, and influence is not
-        defined.
+        False where no row is near the margin: any b of an interval does, and nothing that asks
+        for a curvature is defined.
     gamma_ : float
         What `gamma` stood for; for kernels with one.
     stationarity_ : float
-        Largest coordinate of the gradient at the fit, relative to the terms that cancel in it.
+        Largest coordinate of the gradient of the smooth objective at the fit, relative to the terms
+        that cancel in it: what Newton's method has left, or with loss="hinge" how far the smooth
+        hinge is from balancing the penalty there.
     n_iter_ : int
         Newton steps.
     n_features_in_ : int
@@ -80,9 +89,26 @@ class SmoothHingeSVC(KernelClassifier):
     The objective is self-concordant with M = 1 / T: at a small temperature certified error bounds
     are infinite for most rows, and reported so.
 
+    With ``loss="hinge"``:
+
+    - "exact" follows the optimum of the dual from kink to kink while a row is taken out
+      (Cauwenberghs & Poggio 2000), to margins right within 1e-9. Rows that are no support vectors
+      change nothing where some support vector is on the margin; where none is, b is the middle of
+      the interval that the rows leave it, and they may.
+    - "newton" is the step with the deletion minus the step without, which does not vanish because
+      the model is not at the optimum of the smooth hinge. For T to 0 this is the span estimate
+      (Vapnik & Chapelle 2000), which is right where no row reaches or leaves the margin and rough
+      elsewhere: take "exact", or the smooth hinge.
+    - At T = 0 there is no curvature but the penalty's, and "first_order" fails as it does in Koh &
+      Liang's Figure 3. An intercept has none at all: fit without.
+    - `target="loss"` is the hinge. There is no certificate.
+
     References
     ----------
     Koh & Liang, Understanding black-box predictions via influence functions, ICML 2017.
+    Cauwenberghs & Poggio, Incremental and decremental support vector machine learning, NIPS 2000.
+    Vapnik & Chapelle, Bounds on error expectation for support vector machines, Neural Computation
+    12, 2000.
 
     Examples
     --------
@@ -107,6 +133,7 @@ class SmoothHingeSVC(KernelClassifier):
         gamma="scale",
         degree=3,
         coef0=0.0,
+        loss="smooth_hinge",
         fit_intercept=True,
         class_weight=None,
         tol=1e-10,
@@ -118,43 +145,64 @@ class SmoothHingeSVC(KernelClassifier):
         self.gamma = gamma
         self.degree = degree
         self.coef0 = coef0
+        self.loss = loss
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.tol = tol
         self.max_iter = max_iter
 
-    def _loss(self, n_classes):
-        """Smooth hinge of two classes, or of each class against the rest."""
-        return smooth_hinge(self.temperature, n_classes)
+    def _losses(self, n_classes):
+        """Smooth hinge of two classes, or of each class against the rest; or the hinge itself."""
+        smooth = smooth_hinge(self.temperature, n_classes)
+        return smooth, (smooth if self.loss == "smooth_hinge" else smooth_hinge(0.0, n_classes))
 
     def _minimise(self, objective):
         """Newton's method at falling temperatures, from the hinge's own optimum in a kernel."""
+        if self.loss == "hinge":
+            K = None if self._features is None else self._matrix
+            found, self._signed_alpha = hinge_minimum(objective, K, self)
+            return found
         options = {"tol": self.tol, "max_iter": self.max_iter}
         if self._features is None or not self.fit_intercept:
             return minimise(objective, **options)
         return minimise(hinge_optimum(objective, self._matrix, self.C), near=True, **options)
 
-    def _positive_parameters(self):
-        """The temperature too."""
-        return (*super()._positive_parameters(), "temperature")
+    def _dual_coef(self, objective):
+        """Those of the hinge are its dual variables."""
+        if self.loss == "hinge":
+            return self.C * self._signed_alpha
+        return super()._dual_coef(objective)
+
+    def _check_parameters(self):
+        """The loss and its temperature too."""
+        super()._check_parameters()
+        check_choice("loss", self.loss, ("smooth_hinge", "hinge"))
+        value = self.temperature
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise TypeError(f"temperature should be a number; got {value!r} instead.")
+        if not 0 <= value < np.inf or (value == 0 and self.loss != "hinge"):
+            raise ValueError(
+                "temperature should be a finite positive number, or 0 with loss='hinge'; got "
+                f"{value!r}."
+            )
 
     def _solve(self):
         """Note whether the curvature of each intercept has vanished."""
         objective = super()._solve()
         total = np.einsum("ikk->k", objective.weights)
-        flat = total <= 1e-12 * objective.sample_weight.sum() / self.temperature
+        flat = total * self.temperature <= 1e-12 * objective.sample_weight.sum()
         self.intercept_is_identified_ = ~(flat & self.fit_intercept)
         return objective
 
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
+    def _with_curvature(self, explained, kind, damping, n_solves):
+        """Raise where there is none."""
         if not getattr(self, "intercept_is_identified_", np.array(True)).all():
             raise np.linalg.LinAlgError(
                 "the intercept is not identified: no row is near the margin, so that its curvature "
                 "vanishes and no influence is defined. Raise the temperature or C, or fit without "
                 "an intercept."
             )
-        return super()._explain(cached)
+        return super()._with_curvature(explained, kind, damping, n_solves)
 
 
 register(SmoothHingeSVC, inherited=True)(adapt_kernel_classifier)

@@ -1,8 +1,4 @@
-"""Compiled loops over the rows of CSR matrices: the door to numba.
-
-Imported only inside the functions that use it: numba takes 0.2 s. Signatures are lazy so that
-read-only memmaps and both index types pass; machine code is cached on disk for the next process.
-"""
+"""Loops over the rows of CSR matrices."""
 
 from numba import njit
 

@@ -1,0 +1,10 @@
+"""Compiled loops: the door to numba.
+
+Imported only inside the functions that use it: numba takes 0.2 s. Signatures are lazy so that
+read-only memmaps and both index types pass; machine code is cached on disk for the next process.
+"""
+
+from skinfluence._kernels._csr import csr_row_quadratic, csr_weighted_gram
+from skinfluence._kernels._hinge_path import drop, follow, gather, refine
+
+__all__ = ["csr_row_quadratic", "csr_weighted_gram", "drop", "follow", "gather", "refine"]

@@ -1,0 +1,340 @@
+"""The piecewise linear path of a hinge machine's dual as its data change.
+
+The dual variables alpha_j lie in [0, cap_j] and f = G (s alpha) + b. A row is ZERO (alpha 0, margin
+s f above 1), at its CAP (margin below 1), FREE (margin 1) or OUT (moved by the caller, or of no
+weight). While t goes from 0 to 1 the free rows and b move so that every margin condition holds,
+between events at which a row changes its state: Cauwenberghs & Poggio (NIPS 2000), with any number
+of rows moved at once (Karasuyama & Takeuchi, NIPS 2009) and with margins 1 + (1 - t) shift_j, by
+which any start is the optimum of some problem on the way to the one asked.
+
+The free rows' system [[0, 1'], [1, G]] (without its border where there is no b) is kept inverted:
+an event costs its square, and the predictors of all rows cost a product with the free rows.
+"""
+
+import numpy as np
+from numba import njit
+
+ZERO, FREE, CAP, OUT = 0, 1, 2, 3
+# Share of a row's own kernel below which what the free rows leave of it is rounding.
+DEPENDENT = 1e-9
+ROUNDING = 1e-14
+# Share of a right-hand side that the inverse may miss before it is computed anew.
+LOST = 1e-8
+# A margin that moves slower than this does not move.
+STILL = 1e-13
+# Share of its cap within which a dual variable has ended at a bound.
+AT_BOUND = 1e-12
+
+
+@njit(cache=True, nogil=True)
+def _apply(inverse, q, u):
+    """inverse[:q, :q] @ u, by rows of the symmetric inverse: sums that vectorise in order."""
+    z = np.zeros(q)
+    for a in range(q):
+        z += u[a] * inverse[a, :q]
+    return z
+
+
+@njit(cache=True, nogil=True)
+def _system(G, members, n_free, bias):
+    """The free rows' system itself."""
+    M = np.ones((n_free + bias, n_free + bias))
+    if bias:
+        M[0, 0] = 0.0
+    for a in range(n_free):
+        for c in range(n_free):
+            M[bias + a, bias + c] = G[members[a], members[c]]
+    return M
+
+
+@njit(cache=True, nogil=True)
+def _project(j, G, members, n_free, inverse, bias):
+    """Coordinates z of row j in the free rows, and what they leave of its kernel.
+
+    Refined once, by the system itself: of rows nearly dependent the inverse is that inexact, and a
+    rest that is rounding would pass for one that is not. Where it has lost all digits it is anew.
+    """
+    q = n_free + bias
+    u = np.ones(q)
+    for a in range(n_free):
+        u[bias + a] = G[j, members[a]]
+    z = _apply(inverse, q, u)
+    if n_free > 0:
+        M = _system(G, members, n_free, bias)
+        missing = u - _apply(M, q, z)
+        if np.abs(missing).max() > LOST * np.abs(u).max():
+            inverse[:q, :q] = np.linalg.inv(M)
+            z = _apply(inverse, q, u)
+            missing = u - _apply(M, q, z)
+        z += _apply(inverse, q, missing)
+    return z, G[j, j] - u @ z
+
+
+@njit(cache=True, nogil=True)
+def _join(j, G, members, n_free, inverse, bias, z, rest):
+    """Border the inverse with row j."""
+    q = n_free + bias
+    if n_free == 0:
+        if bias:
+            inverse[0, 0], inverse[0, 1], inverse[1, 0], inverse[1, 1] = -G[j, j], 1.0, 1.0, 0.0
+        else:
+            inverse[0, 0] = 1.0 / G[j, j]
+    else:
+        for a in range(q):
+            scaled = z[a] / rest
+            for c in range(q):
+                inverse[a, c] += scaled * z[c]
+            inverse[a, q] = inverse[q, a] = -scaled
+        inverse[q, q] = 1.0 / rest
+    members[n_free] = j
+
+
+@njit(cache=True, nogil=True)
+def _leave(position, members, n_free, inverse, bias):
+    """Take a row out of the inverse; the last one takes its place."""
+    last, k, end = n_free - 1, bias + position, bias + n_free
+    if n_free > 1:
+        pivot = inverse[k, k]
+        for a in range(end):
+            if a != k:
+                scaled = inverse[a, k] / pivot
+                for c in range(end):
+                    if c != k:
+                        inverse[a, c] -= scaled * inverse[k, c]
+        inverse[k, :end] = inverse[end - 1, :end]
+        inverse[:end, k] = inverse[:end, end - 1]
+        inverse[k, k] = inverse[end - 1, end - 1]
+    members[position] = members[last]
+
+
+@njit(cache=True, nogil=True)
+def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
+    """Make row j free; return their number.
+
+    Where the free rows span it, the predictors do not change along a direction of their alphas:
+    follow it until one of them is at a bound and makes room, or row j itself.
+    """
+    while True:
+        z, rest = _project(j, G, members, n_free, inverse, bias)
+        if n_free == 0:
+            independent = bias or G[j, j] > 0.0
+        else:
+            # What rounding makes of G_jj - z'Mz, where a row is reached from two that nearly agree.
+            reach = np.sqrt(G[j, j]) + (abs(z[0]) if bias else 0.0)
+            for a in range(n_free):
+                reach += abs(z[bias + a]) * np.sqrt(G[members[a], members[a]])
+            independent = rest > DEPENDENT * G[j, j] and rest > ROUNDING * reach * reach
+        if independent:
+            _join(j, G, members, n_free, inverse, bias, z, rest)
+            status[j] = FREE
+            return n_free + 1
+        inward = -1.0 if status[j] == CAP else 1.0
+        room, out = (alpha[j] if inward < 0.0 else cap[j] - alpha[j]), -1
+        for a in range(n_free):
+            k = members[a]
+            rate = -s[k] * s[j] * inward * z[bias + a]
+            if abs(rate) > STILL:
+                limit = (cap[k] - alpha[k]) / rate if rate > 0.0 else -alpha[k] / rate
+                if limit < room:
+                    room, out = max(limit, 0.0), a
+        for a in range(n_free):
+            k = members[a]
+            alpha[k] -= s[k] * s[j] * inward * z[bias + a] * room
+        alpha[j] += inward * room
+        if out < 0:
+            status[j] = ZERO if inward < 0.0 else CAP
+            alpha[j] = 0.0 if inward < 0.0 else cap[j]
+            return n_free
+        n_free = _retire(out, cap, alpha, status, members, n_free, inverse, bias)
+
+
+@njit(cache=True, nogil=True)
+def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
+    """Put a free row at the nearer of its bounds; return the number of those left."""
+    k = members[position]
+    if alpha[k] < 0.5 * cap[k]:
+        alpha[k], status[k] = 0.0, ZERO
+    else:
+        alpha[k], status[k] = cap[k], CAP
+    _leave(position, members, n_free, inverse, bias)
+    return n_free - 1
+
+
+@njit(cache=True, nogil=True)
+def _settle(cap, alpha, status, members, n_free, inverse, bias):
+    """Put free rows that have ended at a bound there: with none left, no margin fixes b."""
+    for position in range(n_free - 1, -1, -1):
+        k = members[position]
+        if min(alpha[k], cap[k] - alpha[k]) <= AT_BOUND * cap[k]:
+            n_free = _retire(position, cap, alpha, status, members, n_free, inverse, bias)
+    return n_free
+
+
+@njit(cache=True, nogil=True)
+def gather(G, s, cap, alpha, status, members, inverse, bias):
+    """Invert the system of the rows said to be free; return their number."""
+    n_free = 0
+    for j in range(len(s)):
+        if status[j] == FREE:
+            n_free = _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias)
+    return n_free
+
+
+@njit(cache=True, nogil=True)
+def _slide(s, f, shift, status, net):
+    """Where no row is free and mass is owed: (row that can take it, change of b that frees it)."""
+    best, taker = np.inf, -1
+    for j in range(len(s)):
+        takes = (status[j] == ZERO and s[j] * net > 0.0) or (status[j] == CAP and s[j] * net < 0.0)
+        if takes:
+            room = abs(s[j] * f[j] - 1.0 - shift[j])
+            if room < best:
+                best, taker = room, j
+    return taker, (-best if net > 0.0 else best)
+
+
+@njit(cache=True, nogil=True)
+def _middle(s, f, status):
+    """Change of b to the middle of the interval that the margins leave it."""
+    low, high = -np.inf, np.inf
+    for j in range(len(s)):
+        if status[j] == ZERO or status[j] == CAP:
+            room = s[j] - f[j]
+            if (status[j] == ZERO) == (s[j] > 0.0):
+                low = max(low, room)
+            else:
+                high = min(high, room)
+    if np.isinf(low) or np.isinf(high):
+        return 0.0
+    return 0.5 * (low + high)
+
+
+@njit(cache=True, nogil=True)
+def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
+    """(time to the next event, free row that leaves or -1, row that becomes free or -1)."""
+    best, leaver, comer = 1.0 - t, -1, -1
+    for a in range(n_free):
+        k = members[a]
+        speed = s[k] * rate[a]
+        if abs(speed) > STILL * cap[k]:
+            time = (cap[k] - alpha[k]) / speed if speed > 0.0 else -alpha[k] / speed
+            if time < best:
+                best, leaver = max(time, 0.0), a
+    for j in range(len(s)):
+        if status[j] == ZERO or status[j] == CAP:
+            slack = s[j] * f[j] - 1.0 - (1.0 - t) * shift[j]
+            speed = s[j] * df[j] + shift[j]
+            toward = speed < -STILL if status[j] == ZERO else speed > STILL
+            if toward:
+                time = max(-slack / speed, 0.0)
+                if time < best:
+                    best, leaver, comer = time, -1, j
+    return best, leaver, comer
+
+
+@njit(cache=True, nogil=True)
+def follow(
+    G, s, cap, alpha, f, shift, driven, net, status, members, n_free, inverse, bias, max_events
+):
+    """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
+
+    `driven` (m,) is what the moved rows do to the predictors in all, `net` the sum of s alpha that
+    the others have to take on. alpha, f, status, members and inverse are changed in place.
+    """
+    m, b, t = len(s), 0.0, 0.0
+    rate, df = np.zeros(m), np.zeros(m)
+    for events in range(max_events):
+        if bias and n_free == 0 and abs(net) > 0.0:
+            taker, change = _slide(s, f, (1.0 - t) * shift, status, net)
+            if taker < 0:
+                return b, n_free, events, False
+            b += change
+            f += change
+            n_free = _admit(taker, G, s, cap, alpha, status, members, n_free, inverse, bias)
+            continue
+        q = n_free + bias
+        right = np.full(q, net)
+        for a in range(n_free):
+            k = members[a]
+            right[bias + a] = -driven[k] - s[k] * shift[k]
+        moved = _apply(inverse, q, right) if n_free > 0 else np.zeros(q)
+        db = moved[0] if bias and n_free > 0 else 0.0
+        df[:] = driven + db
+        for a in range(n_free):
+            rate[a] = moved[bias + a]
+            df += rate[a] * G[members[a]]
+        time, leaver, comer = _next_event(
+            s, cap, alpha, f, shift, t, df, rate, status, members, n_free
+        )
+        t += time
+        b += time * db
+        f += time * df
+        for a in range(n_free):
+            alpha[members[a]] += s[members[a]] * rate[a] * time
+        if leaver >= 0:
+            n_free = _retire(leaver, cap, alpha, status, members, n_free, inverse, bias)
+        elif comer >= 0:
+            n_free = _admit(comer, G, s, cap, alpha, status, members, n_free, inverse, bias)
+        else:
+            n_free = _settle(cap, alpha, status, members, n_free, inverse, bias)
+            if bias and n_free == 0:
+                change = _middle(s, f, status)
+                b += change
+                f += change
+            return b, n_free, events, True
+    return b, n_free, max_events, False
+
+
+@njit(cache=True, nogil=True)
+def _violation(s, f, status):
+    """Largest violation of a margin condition."""
+    worst = 0.0
+    for j in range(len(s)):
+        slack = s[j] * f[j] - 1.0
+        if status[j] == FREE:
+            worst = max(worst, abs(slack))
+        elif status[j] == ZERO:
+            worst = max(worst, -slack)
+        elif status[j] == CAP:
+            worst = max(worst, slack)
+    return worst
+
+
+@njit(cache=True, nogil=True)
+def refine(G, s, cap, alpha, b, base, owed, f, status, members, n_free, inverse, bias):
+    """Correct what rounding has done on the way: (b, largest violation of a margin condition).
+
+    The predictors are f = base + b + G (s alpha), and s alpha adds up to `owed` where there is a b.
+    """
+    m, q = len(s), n_free + bias
+    for sweep in range(3):
+        f[:] = base + b
+        for k in range(m):
+            if alpha[k] > 0.0:
+                f += s[k] * alpha[k] * G[k]
+        if sweep == 2 or n_free == 0:
+            break
+        right = np.full(q, owed - s @ alpha)
+        for a in range(n_free):
+            right[bias + a] = s[members[a]] - f[members[a]]
+        moved = _apply(inverse, q, right)
+        if bias:
+            b += moved[0]
+        for a in range(n_free):
+            k = members[a]
+            alpha[k] = min(max(alpha[k] + s[k] * moved[bias + a], 0.0), cap[k])
+    worst = abs(s @ alpha - owed) if bias else 0.0
+    return b, max(worst, _violation(s, f, status))
+
+
+@njit(cache=True, nogil=True)
+def drop(j, status, members, n_free, inverse, bias):
+    """Take row j off the path, to be moved by the caller; return the number of free rows."""
+    if status[j] == FREE:
+        for position in range(n_free):
+            if members[position] == j:
+                _leave(position, members, n_free, inverse, bias)
+                n_free -= 1
+                break
+    status[j] = OUT
+    return n_free

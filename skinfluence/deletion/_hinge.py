@@ -1,0 +1,113 @@
+"""Refits of a support vector machine without a row, by the path of its dual."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skinfluence._parallel import row_blocks, tracked
+from skinfluence.deletion._base import StoredSteps
+from skinfluence.hinge_dual import HingeDual
+from skinfluence.recession import emptied_classes
+
+
+class HingeRefits:
+    """The optima of all outputs of a hinge objective, from which rows are taken out.
+
+    Parameters
+    ----------
+    objective : Objective
+        With a piecewise linear `trained_loss`, at its optimum.
+    """
+
+    def __init__(self, objective):
+        self.objective = trained = objective.trained()
+        separate = trained.loss.is_separable
+        outputs = range(objective.n_outputs)
+        self.duals = [HingeDual(trained.output(k) if separate else trained) for k in outputs]
+
+    @property
+    def row_leverages(self):
+        """1 for each output on whose margin a row is free to move, (n,).
+
+        Their sum is the divergence of the fit (Gunter & Zhu, Neural Computation 19, 2007).
+        """
+        return np.sum([dual.is_free for dual in self.duals], axis=0, dtype=float)
+
+    def steps(self, groups):
+        """(theta without each group minus theta, (b, K, q), largest violated margin condition)."""
+        steps = np.empty((len(groups), *self.objective.theta.shape))
+        violation = np.zeros(len(groups))
+        for k, dual in enumerate(self.duals):
+            change = np.empty((len(groups), self.objective.n_rows))
+            intercept, left = np.empty(len(groups)), np.empty(len(groups))
+            for position, group in enumerate(groups):
+                change[position], intercept[position], left[position] = dual.without(group)
+            steps[:, k] = dual.thetas_of(change, intercept)
+            holds = self._checked(dual, groups, change, steps[:, k], left)
+            for position in np.flatnonzero(~holds):
+                alpha = dual.alpha + dual.sign * change[position]
+                steps[position, k], left[position] = self._again(k, alpha, groups[position])
+            violation = np.maximum(violation, left)
+        return steps, violation
+
+    def _checked(self, dual, groups, change, steps, left):
+        """Whether every margin condition holds without each group, those off the path too."""
+        holds = left <= dual.tolerance
+        if len(dual.rows) < self.objective.n_rows:
+            eta = dual.objective.eta + self.objective.design @ steps.T
+            for position in np.flatnonzero(holds):
+                alpha = dual.alpha + dual.sign * change[position]
+                worst = dual.violation_of(alpha, eta[:, position], groups[position])
+                holds[position] = worst <= dual.tolerance
+        return holds
+
+    def _again(self, k, alpha, removed):
+        """Find the optimum anew, among all rows: where one off the path has come to matter."""
+        dual = self.duals[k]
+        delta = np.zeros(len(alpha))
+        delta[removed] = -dual.cap[removed]
+        rest = HingeDual(dual.objective.reweighted(delta), alpha, n_candidates=len(alpha))
+        if not rest.converged:
+            return np.nan, np.inf
+        return (rest.objective.theta - dual.objective.theta)[0], rest.violation
+
+
+class HingeExact(StoredSteps):
+    """theta_-i of a support vector machine, exactly: its decremental path, row by row.
+
+    Attributes
+    ----------
+    routes : ndarray of str, shape (r,)
+        "exact" or "undefined".
+    own_bound : ndarray of shape (r,)
+        inf: there is no certificate.
+    own_error : ndarray of shape (r,)
+        Largest violation of a margin condition at the end of the path.
+    row_leverages : ndarray of shape (r,)
+        As of :class:`HingeRefits`.
+    """
+
+    row_leverages = None
+
+    def __init__(self, objective, rows, *, progress=None):
+        refits = HingeRefits(objective)
+        undefined = emptied_classes(objective)[rows]
+        steps = np.full((len(rows), *objective.theta.shape), np.nan)
+        self.own_error = np.full(len(rows), np.nan)
+        wanted = np.flatnonzero(~undefined)
+        blocks = row_blocks(len(wanted), 24 * objective.n_rows, at_most=256)
+        for part in tracked(blocks, progress):
+            at = wanted[part]
+            steps[at], self.own_error[at] = refits.steps(list(rows[at][:, None]))
+        super().__init__(objective, rows, undefined, steps)
+        self.row_leverages = refits.row_leverages[rows]
+        self.own_bound = np.full(len(rows), np.inf)
+        self.routes = np.where(undefined, "undefined", "exact").astype("<U9")
+        lost = rows[~np.isfinite(self.own_error) & ~undefined].tolist()
+        if lost:
+            warnings.warn(
+                f"the refits without rows {lost[:10]} did not converge; they are NaN.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )

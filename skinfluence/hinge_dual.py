@@ -1,0 +1,315 @@
+"""Support vector machines through their dual: the optimum, and what it becomes without some rows.
+
+The hinge has no curvature to take Newton steps with, but its optimum is a piecewise linear function
+of the data, and is followed from kink to kink (`_kernels._hinge_path`): from any guess to the
+optimum, and from there to the optimum without a row. Both end where every margin condition holds to
+rounding, which is checked.
+"""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+# A margin condition violated by less than this, relative to the largest margin, holds.
+TOLERANCE = 1e-9
+# A guess calls rows free whose margin is this close to 1.
+NEAR = 1e-2
+# Rows on the path, at most at first: their kernel matrix is kept, and checked against the others.
+MAX_CANDIDATES = 5000
+# Events a row, at most, before a path is given up.
+EVENTS = 50
+# Share by which the starts of rows that violate their margin condition differ, and the distance at
+# most from the margin at which rows that are on it start.
+APART, AWAY = 0.1, 1e-3
+# Share of its cap within which a dual variable is at a bound.
+BOUND = 1e-12
+# Starts of a path that are tried.
+ATTEMPTS = 5
+ZERO, FREE, CAP, OUT = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the path: everything that an event changes, of the candidates.
+
+    Attributes
+    ----------
+    alpha, f : ndarray of shape (m,)
+        Dual variables and predictors.
+    intercept : float
+    status : ndarray of int8, shape (m,)
+    members : ndarray of int, shape (m,)
+        The free rows first.
+    n_free : int
+    inverse : ndarray
+        Of the free rows' system, in its leading block.
+    violation : float
+        Largest violation of a margin condition.
+    """
+
+    alpha: np.ndarray
+    f: np.ndarray
+    intercept: float
+    status: np.ndarray
+    members: np.ndarray
+    n_free: int
+    inverse: np.ndarray
+    violation: float
+
+
+class HingeDual:
+    """The optimum of one output of a hinge objective, with its dual variables.
+
+    theta = sum_i alpha_i s_i z_i / strength over the penalised columns, 0 <= alpha_i <= w_i, and
+    sum_i alpha_i s_i = 0 where there is an unpenalised intercept.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of one output, with the hinge as its loss, at any guess of theta.
+    alpha : ndarray of shape (n,), optional
+        A guess of the dual variables; by default read from the margins.
+    n_candidates : int
+        Rows followed at first, those nearest to the margin.
+
+    Attributes
+    ----------
+    objective : Objective
+        At the optimum.
+    alpha : ndarray of shape (n,)
+        Dual variables.
+    rows : ndarray of int
+        The candidates.
+    violation : float
+        Largest violation of a margin condition, by any row.
+    """
+
+    def __init__(self, objective, alpha=None, n_candidates=MAX_CANDIDATES):
+        self.cap, strength = objective.sample_weight, objective.penalty.strength
+        self.sign = 2.0 * np.asarray(objective.y, dtype=float) - 1.0
+        self.scale = np.where(strength > 0, 1.0 / np.where(strength > 0, strength, 1.0), 0.0)
+        self.free_column = np.flatnonzero(strength == 0)
+        self.bias = len(self.free_column)
+        self._local = threading.local()
+        self.objective = objective
+        self.alpha = self._guess() if alpha is None else np.clip(alpha, 0.0, self.cap)
+        intercept = objective.theta[0, self.free_column]
+        self.objective = objective.at(self.theta_of(self.alpha, intercept))
+        attempt = 0
+        while attempt < ATTEMPTS:
+            self._choose(n_candidates)
+            self._solve(attempt)
+            if self.converged:
+                break
+            if len(self.rows) == objective.n_rows:
+                attempt += 1
+            n_candidates *= 2
+
+    @property
+    def tolerance(self):
+        """Violation of a margin condition that is rounding."""
+        return TOLERANCE * max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
+
+    @property
+    def converged(self):
+        """Whether every margin condition holds."""
+        return self.violation <= self.tolerance
+
+    @property
+    def is_free(self):
+        """Whether each row is on the margin and its dual variable between the bounds, (n,)."""
+        free = np.zeros(len(self.cap), dtype=bool)
+        free[self.rows[self.point.members[: self.point.n_free]]] = True
+        return free
+
+    def theta_of(self, alpha, intercept):
+        """Parameters (1, q) of dual variables and the unpenalised intercept."""
+        theta = self.scale * self.objective.design.transpose_matmul(self.sign * alpha)
+        theta[self.free_column] = intercept
+        return theta[None, :]
+
+    def thetas_of(self, change, intercept):
+        """Parameters (b, q) of changes of s alpha (b, n) and of the intercept (b,)."""
+        thetas = self.scale * self.objective.design.transpose_matmul(change.T).T
+        thetas[:, self.free_column] = intercept[:, None]
+        return thetas
+
+    # -- the optimum -------------------------------------------------------------------------------
+
+    def _guess(self):
+        """Dual variables that the margins suggest: bounds away from 1, least squares near it."""
+        objective = self.objective
+        slack = self.sign * objective.eta[:, 0] - 1.0
+        near = np.flatnonzero((np.abs(slack) < NEAR) & (self.cap > 0))
+        alpha = np.where(slack < 0, self.cap, 0.0)
+        alpha[near] = 0.0
+        if not len(near) or len(near) > MAX_CANDIDATES:
+            return alpha
+        penalised = self.scale > 0
+        missing = objective.theta[0] - self.theta_of(alpha, 0.0)[0]
+        Z = objective.design.dense(near)[:, penalised] * self.scale[penalised]
+        alpha[near] = self.sign[near] * np.linalg.lstsq(Z.T, missing[penalised], rcond=None)[0]
+        return np.clip(alpha, 0.0, self.cap)
+
+    def _choose(self, n_candidates):
+        """Take the rows nearest to the margin, the free ones among them, and their kernel."""
+        n, design = self.objective.n_rows, self.objective.design
+        if n_candidates >= n:
+            self.rows = np.arange(n)
+            self.gram = design.kernel(self.scale)
+        else:
+            slack = np.abs(self.sign * self.objective.eta[:, 0] - 1.0)
+            slack[(self.alpha > 0) & (self.alpha < self.cap)] = -1.0
+            self.rows = np.sort(np.argpartition(slack, n_candidates)[:n_candidates])
+            self.gram = design.take(self.rows).kernel(self.scale)
+        # What the rows off the path add to the predictors, and to the sum of s alpha.
+        held = self.alpha.copy()
+        held[self.rows] = 0.0
+        self.held = -float(self.sign @ held)
+        self.base = np.zeros(len(self.rows))
+        if held.any():
+            self.base = design.take(self.rows) @ self.theta_of(held, 0.0)[0]
+
+    def _solve(self, attempt):
+        """Follow the path from the guess, which is the optimum for other margins.
+
+        Which ones is a matter of chance; where many rows are all but dependent, rounding may lose
+        the path from some of them.
+        """
+        from skinfluence._kernels import gather
+
+        m, sign, cap = len(self.rows), self.sign[self.rows], self.cap[self.rows]
+        members, inverse = np.zeros(m, dtype=np.int64), np.zeros((m + 2, m + 2))
+        try:
+            alpha = self.alpha[self.rows]
+            status = _states(alpha, cap)
+            n_free = gather(self.gram, sign, cap, alpha, status, members, inverse, self.bias)
+        except np.linalg.LinAlgError:  # a corner of the box is no optimum, but it can be held
+            alpha = np.where(self.alpha[self.rows] > 0.5 * cap, cap, 0.0)
+            status, n_free = _states(alpha, cap), 0
+        intercept = float(self.objective.theta[0, self.free_column].sum())
+        f = self.base + intercept + self.gram @ (sign * alpha)
+        shift = _shifts(sign * f - 1.0, status, seed=attempt)
+        start = Point(alpha, f, intercept, status, members, n_free, inverse, np.inf)
+        net = self.held - float(sign @ alpha) if self.bias else 0.0
+        self.point = self._follow(start, shift, np.zeros(m), net, self.base, self.held)
+        self.alpha[self.rows] = self.point.alpha
+        theta = self.theta_of(self.alpha, self.point.intercept)
+        self.objective = self.objective.at(theta)
+        everywhere = self.violation_of(self.alpha, self.objective.eta[:, 0])
+        self.violation = max(self.point.violation, everywhere)
+
+    def _follow(self, start, shift, driven, net, base, owed):
+        """Follow the path from a point, in place, and return its end."""
+        from skinfluence._kernels import follow, refine
+
+        sign, cap = self.sign[self.rows], self.cap[self.rows]
+        alpha, f, status, members, inverse = (
+            start.alpha,
+            start.f,
+            start.status,
+            start.members,
+            start.inverse,
+        )
+        try:
+            b, n_free, _, done = follow(
+                self.gram, sign, cap, alpha, f, shift, driven, net, status, members, start.n_free,
+                inverse, self.bias, EVENTS * len(sign) + 1000,
+            )  # fmt: skip
+        except np.linalg.LinAlgError:  # the free rows have become dependent by rounding
+            return start
+        b, violation = refine(
+            self.gram, sign, cap, alpha, start.intercept + b, base, owed, f, status, members,
+            n_free, inverse, self.bias,
+        )  # fmt: skip
+        violation = violation if done else np.inf
+        return Point(alpha, f, b, status, members, n_free, inverse, violation)
+
+    def violation_of(self, alpha, eta, removed=()):
+        """Largest violated margin condition of dual variables and predictors (n,) of all rows."""
+        slack, live = self.sign * eta - 1.0, self.cap > 0
+        live[np.asarray(removed, dtype=int)] = False
+        below = np.where(live & (alpha < (1.0 - BOUND) * self.cap), -slack, 0.0)
+        above = np.where(live & (alpha > BOUND * self.cap), slack, 0.0)
+        return float(max(below.max(initial=0.0), above.max(initial=0.0)))
+
+    # -- without rows ------------------------------------------------------------------------------
+
+    def without(self, removed):
+        """Return (change of s alpha (n,), change of the intercept, violation) without some rows."""
+        removed = np.asarray(removed)
+        change = np.zeros(len(self.cap))
+        leaving = removed[self.alpha[removed] > 0]
+        if not len(leaving) and (self.point.n_free or not self.bias):
+            return change, 0.0, self.violation
+        weight = self.sign[leaving] * self.alpha[leaving]
+        place = np.searchsorted(self.rows, removed)
+        place[place == len(self.rows)] = 0
+        inside = self.rows[place] == removed
+        start = self._copy(place[inside])
+        if np.isin(leaving, self.rows).all():
+            driven = -(weight @ self.gram[np.searchsorted(self.rows, leaving)])
+        else:
+            gone = np.zeros(len(self.cap))
+            gone[leaving] = self.alpha[leaving]
+            theta = self.theta_of(gone, 0.0)[0]
+            driven = -(self.objective.design.take(self.rows) @ theta)
+        outside = np.zeros(len(self.cap))
+        off = leaving[~np.isin(leaving, self.rows)]
+        base, held = self.base, self.held
+        if len(off):
+            outside[off] = self.alpha[off]
+            base = base - self.objective.design.take(self.rows) @ self.theta_of(outside, 0.0)[0]
+            held = held + float(self.sign @ outside)
+        net = float(weight.sum()) if self.bias else 0.0
+        shift = _shifts(self.sign[self.rows] * start.f - 1.0, start.status, tied=TOLERANCE)
+        shift[start.status == FREE] = 0.0
+        end = self._follow(start, shift, driven, net, base, held)
+        change[leaving] = -weight
+        kept = np.setdiff1d(np.arange(len(self.rows)), place[inside])
+        at = self.rows[kept]
+        change[at] = self.sign[at] * (end.alpha[kept] - self.alpha[at])
+        return change, end.intercept - self.point.intercept, end.violation
+
+    def _copy(self, dropped):
+        """Return a copy of the optimum's point with some candidates out, in the thread's memory."""
+        from skinfluence._kernels import drop
+
+        point, m = self.point, len(self.rows)
+        if not hasattr(self._local, "inverse"):
+            self._local.inverse = np.empty((m + 2, m + 2))
+        inverse, q = self._local.inverse, point.n_free + self.bias
+        inverse[:q, :q] = point.inverse[:q, :q]
+        alpha, status = point.alpha.copy(), point.status.copy()
+        members, n_free = point.members.copy(), point.n_free
+        for j in dropped:
+            n_free = drop(j, status, members, n_free, inverse, self.bias)
+            alpha[j] = 0.0
+        return Point(
+            alpha, point.f.copy(), point.intercept, status, members, n_free, inverse, np.inf
+        )
+
+
+def _states(alpha, cap):
+    """State of each row by its dual variable."""
+    status = np.where(alpha <= 0, ZERO, np.where(alpha >= cap, CAP, FREE)).astype(np.int8)
+    status[cap <= 0] = OUT
+    return status
+
+
+def _shifts(slack, status, tied=AWAY, seed=0):
+    """Where the path starts: the margins 1 + shift at which every row is in its state.
+
+    Free rows are on theirs. Those at a bound that violate their condition, or are on the margin too
+    (within `tied`), start away from it and from each other: no two arrive at once, and a degenerate
+    start has no edges to cycle around.
+    """
+    random = np.random.default_rng(seed).uniform(size=len(slack))
+    inward = np.where(status == CAP, -slack, slack)
+    shift = np.minimum(inward, 0.0) * (1.0 + APART * random)
+    shift[inward < tied] -= AWAY * random[inward < tied]
+    shift[status == CAP] *= -1.0
+    shift[status == FREE] = slack[status == FREE]
+    shift[status == OUT] = 0.0
+    return shift
