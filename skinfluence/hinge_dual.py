@@ -163,6 +163,8 @@ class HingeDual:
             slack[(self.alpha > 0) & (self.alpha < self.cap)] = -1.0
             self.rows = np.sort(np.argpartition(slack, n_candidates)[:n_candidates])
             self.gram = design.take(self.rows).kernel(self.scale)
+        self._place = np.full(n, -1)
+        self._place[self.rows] = np.arange(len(self.rows))
         # What the rows off the path add to the predictors, and to the sum of s alpha.
         held = self.alpha.copy()
         held[self.rows] = 0.0
@@ -193,15 +195,22 @@ class HingeDual:
         shift = _shifts(sign * f - 1.0, status, seed=attempt)
         start = Point(alpha, f, intercept, status, members, n_free, inverse, np.inf)
         net = self.held - float(sign @ alpha) if self.bias else 0.0
-        self.point = self._follow(start, shift, np.zeros(m), net, self.base, self.held)
+        nothing = np.zeros(m)
+        self.point = self._follow(start, shift, nothing, net, self.base, nothing, self.held)
+        # Rows that happen to be on the margin, though at a bound, leave it before anything moves.
+        self._tied = _shifts(sign * self.point.f - 1.0, self.point.status, tied=TOLERANCE)
+        self._tied[self.point.status == FREE] = 0.0
         self.alpha[self.rows] = self.point.alpha
         theta = self.theta_of(self.alpha, self.point.intercept)
         self.objective = self.objective.at(theta)
         everywhere = self.violation_of(self.alpha, self.objective.eta[:, 0])
         self.violation = max(self.point.violation, everywhere)
 
-    def _follow(self, start, shift, driven, net, base, owed):
-        """Follow the path from a point, in place, and return its end."""
+    def _follow(self, start, shift, driven, net, base, held, owed):
+        """Follow the path from a point, in place, and return its end.
+
+        Its predictors are base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`.
+        """
         from skinfluence._kernels import follow, refine
 
         sign, cap = self.sign[self.rows], self.cap[self.rows]
@@ -220,8 +229,8 @@ class HingeDual:
         except np.linalg.LinAlgError:  # the free rows have become dependent by rounding
             return start
         b, violation = refine(
-            self.gram, sign, cap, alpha, start.intercept + b, base, owed, f, status, members,
-            n_free, inverse, self.bias,
+            self.gram, sign, cap, alpha, held, start.intercept + b, base, owed, f, status,
+            members, n_free, inverse, self.bias,
         )  # fmt: skip
         violation = violation if done else np.inf
         return Point(alpha, f, b, status, members, n_free, inverse, violation)
@@ -243,33 +252,22 @@ class HingeDual:
         leaving = removed[self.alpha[removed] > 0]
         if not len(leaving) and (self.point.n_free or not self.bias):
             return change, 0.0, self.violation
-        weight = self.sign[leaving] * self.alpha[leaving]
-        place = np.searchsorted(self.rows, removed)
-        place[place == len(self.rows)] = 0
-        inside = self.rows[place] == removed
-        start = self._copy(place[inside])
-        if np.isin(leaving, self.rows).all():
-            driven = -(weight @ self.gram[np.searchsorted(self.rows, leaving)])
+        change[leaving] = weight = -self.sign[leaving] * self.alpha[leaving]
+        place = self._place[leaving]
+        if (place >= 0).all():
+            driven = weight @ self.gram[place]
         else:
-            gone = np.zeros(len(self.cap))
-            gone[leaving] = self.alpha[leaving]
-            theta = self.theta_of(gone, 0.0)[0]
-            driven = -(self.objective.design.take(self.rows) @ theta)
-        outside = np.zeros(len(self.cap))
-        off = leaving[~np.isin(leaving, self.rows)]
-        base, held = self.base, self.held
-        if len(off):
-            outside[off] = self.alpha[off]
-            base = base - self.objective.design.take(self.rows) @ self.theta_of(outside, 0.0)[0]
-            held = held + float(self.sign @ outside)
-        net = float(weight.sum()) if self.bias else 0.0
-        shift = _shifts(self.sign[self.rows] * start.f - 1.0, start.status, tied=TOLERANCE)
-        shift[start.status == FREE] = 0.0
-        end = self._follow(start, shift, driven, net, base, held)
-        change[leaving] = -weight
-        kept = np.setdiff1d(np.arange(len(self.rows)), place[inside])
-        at = self.rows[kept]
-        change[at] = self.sign[at] * (end.alpha[kept] - self.alpha[at])
+            theta = self.scale * self.objective.design.transpose_matmul(change)
+            driven = self.objective.design.take(self.rows) @ theta
+        dropped = self._place[removed]
+        start = self._copy(dropped[dropped >= 0])
+        held = start.alpha.copy()
+        net = -float(weight.sum()) if self.bias else 0.0
+        base = start.f - start.intercept + driven
+        end = self._follow(start, self._tied.copy(), driven, net, base, held, net)
+        moved = np.flatnonzero(end.alpha != held)
+        at = self.rows[moved]
+        change[at] = self.sign[at] * (end.alpha[moved] - held[moved])
         return change, end.intercept - self.point.intercept, end.violation
 
     def _copy(self, dropped):

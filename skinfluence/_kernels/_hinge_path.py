@@ -22,6 +22,8 @@ ROUNDING = 1e-14
 LOST = 1e-8
 # A margin that moves slower than this does not move.
 STILL = 1e-13
+# A violation of the margin conditions that needs no correction.
+EXACT = 1e-14
 # Share of its cap within which a dual variable has ended at a bound.
 AT_BOUND = 1e-12
 
@@ -301,20 +303,23 @@ def _violation(s, f, status):
 
 
 @njit(cache=True, nogil=True)
-def refine(G, s, cap, alpha, b, base, owed, f, status, members, n_free, inverse, bias):
+def refine(G, s, cap, alpha, held, b, base, owed, f, status, members, n_free, inverse, bias):
     """Correct what rounding has done on the way: (b, largest violation of a margin condition).
 
-    The predictors are f = base + b + G (s alpha), and s alpha adds up to `owed` where there is a b.
+    The predictors are f = base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`
+    where there is a b.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
         f[:] = base + b
         for k in range(m):
-            if alpha[k] > 0.0:
-                f += s[k] * alpha[k] * G[k]
-        if sweep == 2 or n_free == 0:
+            if alpha[k] != held[k]:
+                f += s[k] * (alpha[k] - held[k]) * G[k]
+        rest = abs(s @ (alpha - held) - owed) if bias else 0.0
+        worst = max(rest, _violation(s, f, status))
+        if sweep == 2 or n_free == 0 or worst < EXACT:
             break
-        right = np.full(q, owed - s @ alpha)
+        right = np.full(q, owed - s @ (alpha - held))
         for a in range(n_free):
             right[bias + a] = s[members[a]] - f[members[a]]
         moved = _apply(inverse, q, right)
@@ -323,8 +328,7 @@ def refine(G, s, cap, alpha, b, base, owed, f, status, members, n_free, inverse,
         for a in range(n_free):
             k = members[a]
             alpha[k] = min(max(alpha[k] + s[k] * moved[bias + a], 0.0), cap[k])
-    worst = abs(s @ alpha - owed) if bias else 0.0
-    return b, max(worst, _violation(s, f, status))
+    return b, worst
 
 
 @njit(cache=True, nogil=True)
