@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import scale
 from sklearn.svm import SVC
 
@@ -237,8 +238,9 @@ def test_groups_folds_and_displays():
     changes = clf.parameter_influence(method="exact", train_indices=[3, 7])
     without = refit(clf, X, y, [7])
     dual = np.insert(without.dual_coef_, 7, 0.0, axis=1)
-    moved = clf._kernel(X, X) @ (clf.dual_coef_ + changes.coef[1]).T
-    np.testing.assert_allclose(moved[:, 0], (clf._kernel(X, X) @ dual.T)[:, 0], atol=1e-8)
+    K = rbf_kernel(X, gamma=clf.gamma_)
+    moved = K @ (clf.dual_coef_ + changes.coef[1]).T
+    np.testing.assert_allclose(moved[:, 0], (K @ dual.T)[:, 0], atol=1e-8)
 
 
 def test_sparse_float32_pickles_and_an_emptied_class():

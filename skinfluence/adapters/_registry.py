@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence.attribution import Output
+from skinfluence.design import KernelSpace, make_design
 from skinfluence.objective import Objective
 
 
@@ -19,11 +20,31 @@ class TrainingData:
     y : ndarray of shape (n,)
         The caller's labels.
     sample_weight : ndarray of shape (n,) or None
+    space : KernelSpace or None
+        Of a kernel machine: X are its coordinates then.
     """
 
     X: object
     y: np.ndarray
     sample_weight: np.ndarray | None
+    space: KernelSpace | None = None
+
+    def design(self, fit_intercept):
+        """Return the design of the rows.
+
+        Parameters
+        ----------
+        fit_intercept : bool
+            Whether it has a column of ones.
+
+        Returns
+        -------
+        Design
+            Of X, in the coordinates of the kernel where there is one.
+        """
+        if self.space is not None:
+            return self.space.design(fit_intercept)
+        return make_design(self.X, fit_intercept)
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,20 @@ from scipy.sparse import issparse
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
+from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 
 __all__ = [
+    "KERNELS",
     "CSRDesign",
     "DenseDesign",
     "Design",
     "FeatureDesign",
     "KernelFeatures",
-    "entry_variance",
+    "KernelSpace",
     "make_design",
+    "resolved_gamma",
 ]
-
-
-def entry_variance(X, weight):
-    """Variance of all entries of a matrix, stored or not, rows counted by their weights."""
-    share = weight / (weight.sum() * X.shape[1])
-    if issparse(X):
-        mean = float((X.T @ share).sum())
-        return float((X.multiply(X).T @ share).sum()) - mean**2
-    mean = float((share @ X).sum())
-    return float((share @ (X - mean) ** 2).sum())
 
 
 def make_design(X, fit_intercept):

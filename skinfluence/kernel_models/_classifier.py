@@ -15,8 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_choice, check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters import Adapted, TrainingData
 from skinfluence.base import Explanation, InfluenceMixin
-from skinfluence.design import FeatureDesign, KernelFeatures, make_design
-from skinfluence.kernel_models._kernel import KERNELS, kernel_matrix, resolved_gamma
+from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
@@ -80,7 +79,9 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
             )
         self._class_weight = self._frozen_class_weight(codes, weight)
         weight = None if sample_weight is None else weight
-        self._training_data = TrainingData(self._coordinates(X, weight), y, weight)
+        self._space = self._coordinates(X, weight)
+        rows = X if self._space is None else self._space.features.features
+        self._training_data = TrainingData(rows, y, weight, self._space)
         self._solve()
         return self
 
@@ -113,30 +114,16 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         return compute_class_weight(self.class_weight, **options)
 
     def _coordinates(self, X, weight):
-        """Training rows in which the machine is linear: X itself, or features of the kernel."""
-        self._features = None
-        for name in ("coef_", "dual_coef_", "gamma_", "_matrix"):
+        """Space of the kernel; None where the machine is linear in X itself."""
+        for name in ("coef_", "dual_coef_", "gamma_"):
             self.__dict__.pop(name, None)
         if self.kernel == "linear":
-            return X
+            return None
         if self.kernel == "precomputed":
-            return self._take_features(X)
+            return KernelSpace(X, "precomputed")
         weight = np.ones(X.shape[0]) if weight is None else weight
         self.gamma_ = resolved_gamma(self.gamma, X, weight)
-        features = self._take_features(self._kernel(X, X))
-        # A copy: the rows are needed again, and nobody could tell whether they have changed.
-        self._pivot_rows, self._rows = X[self._features.pivots].copy(), X.copy()
-        return features
-
-    def _take_features(self, K):
-        """Features of the training rows; their kernel matrix is kept, but not in pickles."""
-        self._features, self._matrix = KernelFeatures(K), K
-        return self._features.features
-
-    def _kernel(self, X, Y):
-        """Kernel of two matrices."""
-        options = {"gamma": self.gamma_, "degree": self.degree, "coef0": self.coef0}
-        return kernel_matrix(self.kernel, X, Y, **options)
+        return KernelSpace(X, self.kernel, gamma=self.gamma_, degree=self.degree, coef0=self.coef0)
 
     def _solve(self):
         """Go to the optimum and say what was reached."""
@@ -150,7 +137,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         self.n_iter_ = max(1, optimum.n_steps)
         self.stationarity_ = objective.stationarity
         coef, self.intercept_ = objective.design.unpack(objective.theta)
-        if self._features is None:
+        if self._space is None:
             self.coef_ = coef
         else:
             self.dual_coef_ = self._dual_coef(objective)
@@ -188,8 +175,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         if self.kernel == "linear":
             decision = X @ self.coef_.T
         else:
-            K = X if self.kernel == "precomputed" else self._kernel(X, self._rows)
-            decision = K @ self.dual_coef_.T
+            decision = self._space.with_training_rows(X) @ self.dual_coef_.T
         decision = np.asarray(decision, dtype=np.float64) + self.intercept_
         return decision[:, 0] if len(self.classes_) == 2 else decision
 
@@ -221,17 +207,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
     def _test_array(self, X):
         """Return X_test in the coordinates of the training rows."""
         X = validate_data(self, X, reset=False, **self._accepted())
-        if self.kernel == "linear":
-            return X
-        if self.kernel == "precomputed":
-            return self._features.map(X[:, self._features.pivots])
-        return self._features.map(self._kernel(X, self._pivot_rows))
-
-    def __getstate__(self):
-        """Leave the kernel matrix behind: the features say it again."""
-        state = super().__getstate__()
-        state.pop("_matrix", None)
-        return state
+        return X if self._space is None else self._space.map(X)
 
     def __sklearn_tags__(self):
         """Sparse unless precomputed, which is pairwise."""
@@ -247,10 +223,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes)) * estimator._class_weight[codes]
     loss, trained = estimator._losses(len(classes))
-    design = make_design(data.X, estimator.fit_intercept)
-    own = data is getattr(estimator, "_training_data", None)
-    if own and estimator.kernel != "linear" and "_matrix" in vars(estimator):
-        design = FeatureDesign(data.X, estimator.fit_intercept, estimator._matrix)
+    design = data.design(estimator.fit_intercept)
     penalty = L2(design.pack(np.full(data.X.shape[1], 1.0 / estimator.C), 0.0)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     shape = (loss.n_outputs, design.shape[1])
@@ -263,7 +236,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
         dual = (
             partial(_dual_change, C=estimator.C)
             if at_optimum
-            else partial(_change_in_span, features=estimator._features)
+            else partial(_change_in_span, features=data.space.features)
         )
     return Adapted(objective, classes, encode, dual)
 

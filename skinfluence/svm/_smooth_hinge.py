@@ -159,13 +159,13 @@ class SmoothHingeSVC(KernelClassifier):
     def _minimise(self, objective):
         """Newton's method at falling temperatures, from the hinge's own optimum in a kernel."""
         if self.loss == "hinge":
-            K = None if self._features is None else self._matrix
+            K = None if self._space is None else self._space.matrix
             found, self._signed_alpha = hinge_minimum(objective, K, self)
             return found
         options = {"tol": self.tol, "max_iter": self.max_iter}
-        if self._features is None or not self.fit_intercept:
+        if self._space is None or not self.fit_intercept:
             return minimise(objective, **options)
-        return minimise(hinge_optimum(objective, self._matrix, self.C), near=True, **options)
+        return minimise(hinge_optimum(objective, self._space.matrix, self.C), near=True, **options)
 
     def _dual_coef(self, objective):
         """Those of the hinge are its dual variables."""

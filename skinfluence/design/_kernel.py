@@ -1,0 +1,112 @@
+"""Kernels by name, as scikit-learn's SVC has them, and the coordinates of one of them."""
+
+import numbers
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.metrics.pairwise import pairwise_kernels
+
+from skinfluence.design._dense import DenseDesign
+from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
+
+KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
+
+
+def resolved_gamma(gamma, X, weight):
+    """Return the number that `gamma` stands for on these rows."""
+    if isinstance(gamma, str):
+        if gamma == "auto":
+            return 1.0 / X.shape[1]
+        if gamma == "scale":
+            variance = _entry_variance(X, weight)
+            return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
+        raise ValueError(f"gamma should be 'scale', 'auto' or a number; got {gamma!r} instead.")
+    if not isinstance(gamma, numbers.Real) or isinstance(gamma, bool):
+        raise TypeError(f"gamma should be 'scale', 'auto' or a number; got {gamma!r} instead.")
+    if not 0 <= gamma < np.inf:
+        raise ValueError(f"gamma should be a finite number of at least 0; got {gamma!r}.")
+    return float(gamma)
+
+
+def kernel_matrix(kernel, X, Y, *, gamma, degree, coef0):
+    """Kernel between the rows of X and of Y, (len(X), len(Y)), float64."""
+    if callable(kernel):
+        K = np.asarray(kernel(X, Y), dtype=np.float64)
+        if K.shape != (X.shape[0], Y.shape[0]):
+            raise ValueError(
+                f"kernel(X, Y) should return shape {(X.shape[0], Y.shape[0])}; got {K.shape}."
+            )
+        return K
+    options = {"gamma": gamma, "degree": degree, "coef0": coef0}
+    return pairwise_kernels(_float64(X), _float64(Y), metric=kernel, filter_params=True, **options)
+
+
+class KernelSpace:
+    """The space of a kernel, in coordinates in which the training rows are Phi with Phi Phi' = K.
+
+    Parameters
+    ----------
+    X : ndarray or CSR of shape (n, p)
+        Training rows, copied; their kernel matrix for kernel="precomputed".
+    kernel : str or callable
+    gamma : float or None
+        Resolved.
+    degree, coef0 : float
+        Of the kernels that have them.
+
+    Attributes
+    ----------
+    features : KernelFeatures
+    matrix : ndarray of shape (n, n) or None
+        K; not in pickles.
+
+    Raises
+    ------
+    ValueError
+        If K is not symmetric, or indefinite.
+    """
+
+    def __init__(self, X, kernel, *, gamma=None, degree=3, coef0=0.0):
+        self.kernel = kernel
+        self.options = {"gamma": gamma, "degree": degree, "coef0": coef0}
+        precomputed = kernel == "precomputed"
+        self.matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
+        self.features = KernelFeatures(self.matrix)
+        # Copies: the rows are needed again, and nobody could tell whether they have changed.
+        self.rows = None if precomputed else X.copy()
+        self.pivot_rows = None if precomputed else X[self.features.pivots].copy()
+
+    def with_training_rows(self, X):
+        """Kernel of rows with the training rows, (len(X), n)."""
+        return X if self.rows is None else kernel_matrix(self.kernel, X, self.rows, **self.options)
+
+    def map(self, X):
+        """Features of rows, (len(X), r)."""
+        if self.rows is None:
+            return self.features.map(X[:, self.features.pivots])
+        return self.features.map(kernel_matrix(self.kernel, X, self.pivot_rows, **self.options))
+
+    def design(self, fit_intercept):
+        """Return the design of the training rows."""
+        if self.matrix is None:
+            return DenseDesign(self.features.features, fit_intercept)
+        return FeatureDesign(self.features.features, fit_intercept, self.matrix)
+
+    def __getstate__(self):
+        """Leave the kernel matrix behind: the features say it again."""
+        return {**self.__dict__, "matrix": None}
+
+
+def _entry_variance(X, weight):
+    """Variance of all entries of a matrix, stored or not, rows counted by their weights."""
+    share = weight / (weight.sum() * X.shape[1])
+    if issparse(X):
+        mean = float((X.T @ share).sum())
+        return float((X.multiply(X).T @ share).sum()) - mean**2
+    mean = float((share @ X).sum())
+    return float((share @ (X - mean) ** 2).sum())
+
+
+def _float64(X):
+    """Upcast: kernels in float32 are positive semidefinite to 1e-6 only."""
+    return X.astype(np.float64, copy=False)
