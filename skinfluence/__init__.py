@@ -21,7 +21,11 @@ from skinfluence.functions import (
     score_influence,
     self_influence,
 )
-from skinfluence.linear_model import InfluenceLogisticRegression
+from skinfluence.linear_model import (
+    InfluenceLinearRegression,
+    InfluenceLogisticRegression,
+    InfluenceRidge,
+)
 from skinfluence.results import (
     CurvatureReport,
     LeaveOneOutEstimate,
@@ -32,7 +36,9 @@ from skinfluence.results import (
 __all__ = [
     "CurvatureReport",
     "InfluenceExplainer",
+    "InfluenceLinearRegression",
     "InfluenceLogisticRegression",
+    "InfluenceRidge",
     "LeaveOneOutEstimate",
     "MostInfluential",
     "ParameterInfluence",

@@ -26,6 +26,14 @@ def check_damping(damping):
     return float(damping)
 
 
+def check_positive(name, value):
+    """Raise unless `value` is a finite positive number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} should be a positive number; got {value!r} instead.")
+    if not 0 < value < np.inf:
+        raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
+
+
 def check_sample_weight(sample_weight, n_samples):
     """Return float64 weights (n_samples,); raise on negative, non-finite or all-zero ones."""
     if sample_weight is None:
@@ -150,3 +158,27 @@ def as_groups(groups, n_train):
             raise ValueError(f"groups[{position}] names a row twice.")
         found.append(index)
     return found
+
+
+def as_responses(y, name, n_outputs=None):
+    """Return finite float64 responses (n,), or (n, K) of several; raise on other numbers."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf":
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} should hold numbers; got dtype {y.dtype}.") from error
+    y = y.astype(np.float64)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim not in (1, 2):
+        raise ValueError(f"{name} should be one- or two-dimensional; got shape {y.shape}.")
+    found = 1 if y.ndim == 1 else y.shape[1]
+    if n_outputs is not None and found != n_outputs:
+        raise ValueError(
+            f"{name} has {found} output{'s' if found > 1 else ''}; the model was fitted on "
+            f"{n_outputs}."
+        )
+    if not np.isfinite(y).all():
+        raise ValueError(f"{name} should be finite; it contains NaN or infinity.")
+    return y

@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._validation import check_sample_weight
-from skinfluence.adapters import TrainingData, adapt, is_supported, unsupported
+from skinfluence.adapters import TrainingData, adapt, is_supported, kernel_space, unsupported
 from skinfluence.base import Explanation, InfluenceMixin
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
@@ -145,7 +145,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
             check_sample_weight(sample_weight, X.shape[0])
-        self._training_data = TrainingData(X, np.asarray(y).ravel(), sample_weight)
+        y = np.asarray(y)
+        y = y if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
+        # The kernel is computed once: adapting the model again reads its coordinates.
+        space = kernel_space(self._final, X)
+        rows = X if space is None else space.features.features
+        self._training_data = TrainingData(rows, y, sample_weight, space)
         if len(self._training_data.y) != X.shape[0]:
             raise ValueError(
                 "Found input variables with inconsistent numbers of samples: X has "
@@ -218,7 +223,9 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     def _test_array(self, X):
         """Return X_test, sent through the steps before the last."""
         check_is_fitted(self)
-        return self._transformed(X)
+        X, space = self._transformed(X), self._training_data.space
+        # A model of this library has taken X to its coordinates itself.
+        return X if space is None or isinstance(self._final, InfluenceMixin) else space.map(X)
 
     def _transformed(self, X):
         """Send X through the steps before the last, and check it like the last step's X."""

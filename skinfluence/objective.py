@@ -136,7 +136,9 @@ class Objective:
         Where next to nothing does, as in a column of zeros, a coefficient a millionth of the
         largest counts as zero: rounding leaves 1e-20 there, which its own scale would call far off.
         """
-        scale = self.design.absolute_sum(self.residuals) + np.abs(self.penalty.gradient(self.theta))
+        size = self.loss.gradient_size(self.y, self.native(self.eta))
+        size = self.sample_weight[:, None] * size.reshape(self.n_rows, self.n_outputs)
+        scale = self.design.absolute_sum(size) + np.abs(self.penalty.gradient(self.theta))
         return scale + 1e-6 * self.penalty.strength * np.abs(self.theta).max(initial=0.0)
 
     @cached_property

@@ -14,6 +14,9 @@ from scipy.optimize import linprog
 
 from skinfluence.optimum import polish
 
+# One minus a leverage under which the rank falls with the row: 1 - h is known to some n eps only.
+RANK_LOST = 1e-10
+
 
 def is_unpenalised(objective):
     """Whether no column is penalised: only then can deletions separate the data."""
@@ -58,6 +61,9 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
     # With damping the caller has asked for steps in a metric of their own, not for a refit.
     if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined
+    if objective.loss.is_coercive:
+        spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        return undefined | ((spare <= RANK_LOST) & (objective.sample_weight[rows] > 0))
     suspects = ~undefined & (objective.sample_weight[rows] > 0)
     suspects &= ~_safe_a_priori(objective, curvature, leverage, multipliers)
     for position in np.flatnonzero(suspects):

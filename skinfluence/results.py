@@ -176,9 +176,12 @@ class LeaveOneOutEstimate:
     Attributes
     ----------
     decision_function : ndarray of shape (n,) or (n, n_classes)
-        NaN for undefined rows, here and in all that follows from it.
+        Predictor: of a regressor what its link makes the prediction of. NaN for undefined rows,
+        here and in all that follows from it.
     predict_proba : ndarray of shape (n, n_classes) or None
         None for models without class probabilities.
+    prediction : ndarray of shape (n,) or (n, n_outputs), or None
+        What a regressor predicts; None for classifiers.
     loss : ndarray of shape (n,)
         Unweighted loss.
     leverage : ndarray of shape (n,)
@@ -205,6 +208,7 @@ class LeaveOneOutEstimate:
 
     decision_function: np.ndarray
     predict_proba: np.ndarray | None
+    prediction: np.ndarray | None
     loss: np.ndarray
     leverage: np.ndarray
     method: np.ndarray
@@ -219,7 +223,17 @@ class LeaveOneOutEstimate:
 
     @classmethod
     def of_rows(
-        cls, *, left, decision_function, predict_proba, loss, weight, train_loss, score, scoring
+        cls,
+        *,
+        left,
+        decision_function,
+        predict_proba,
+        prediction,
+        loss,
+        weight,
+        train_loss,
+        score,
+        scoring,
     ):
         """Return the estimate of leave-one-out predictors, with mean loss and standard error."""
         used = ~np.isnan(loss) & (weight > 0)
@@ -231,6 +245,7 @@ class LeaveOneOutEstimate:
         return cls(
             decision_function,
             predict_proba,
+            prediction,
             loss,
             left.leverage,
             left.route,

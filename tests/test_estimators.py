@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,9 +21,15 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skinfluence
-from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
+from skinfluence import (
+    InfluenceExplainer,
+    InfluenceLinearRegression,
+    InfluenceLogisticRegression,
+    InfluenceRidge,
+    explain,
+)
 from skinfluence.curvature import make_curvature
-from skinfluence.kernel_models import KernelLogisticRegression
+from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
 from skinfluence.leave_one_out import leave_one_out
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem
@@ -36,6 +42,13 @@ ESTIMATORS = [
     SmoothHingeSVC(loss="hinge", kernel="rbf", temperature=0.1),
     KernelLogisticRegression(),
 ]
+REGRESSORS = [
+    InfluenceRidge(),
+    InfluenceLinearRegression(),
+    InfluenceKernelRidge(alpha=0.1, fit_intercept=True),
+    InfluenceKernelRidge(alpha=0.1, kernel="rbf"),
+    InfluenceExplainer(Ridge()),
+]
 # scikit-learn's own solver is too loose for its check of weights against repeated rows.
 ASKED = [*ESTIMATORS, InfluenceExplainer(LinearSVC(tol=1e-9, max_iter=100_000))]
 L1 = {"l1_ratio": 1.0, "solver": "saga", "max_iter": 5000}
@@ -43,7 +56,7 @@ if sklearn.__version__ < "1.8":
     L1 = {"penalty": "l1", "solver": "saga", "max_iter": 5000}
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*ESTIMATORS, *REGRESSORS])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -394,7 +407,7 @@ def test_unsupported_models_are_refused_by_name():
     for model in (LogisticRegressionCV(), SGDClassifier(), Stranger()):
         with pytest.raises(
             TypeError,
-            match="Supported are InfluenceLogisticRegression, Kernel",
+            match="Supported are InfluenceKernelRidge, Influence",
         ):
             InfluenceExplainer(model).fit(X, y)
     with pytest.raises(TypeError, match="does not keep its training data"):

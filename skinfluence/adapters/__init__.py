@@ -1,11 +1,12 @@
 """Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
 
-from skinfluence.adapters import _logistic, _svm  # noqa: F401 - register themselves
+from skinfluence.adapters import _logistic, _ridge, _svm  # noqa: F401 - register themselves
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,
     adapt,
     is_supported,
+    kernel_space,
     register,
     supported_estimators,
     unsupported,
@@ -16,6 +17,7 @@ __all__ = [
     "TrainingData",
     "adapt",
     "is_supported",
+    "kernel_space",
     "register",
     "supported_estimators",
     "unsupported",

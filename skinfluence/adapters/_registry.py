@@ -55,8 +55,8 @@ class Adapted:
     ----------
     objective : Objective
         At the estimator's own parameters.
-    classes : ndarray
-        The estimator's labels, in the order of the loss's encoding.
+    classes : ndarray or None
+        The estimator's labels, in the order of the loss's encoding; None for a regressor.
     encode : callable
         `encode(y, name)` turns the caller's labels into the loss's, or raises naming `name`.
     parameters : callable or None
@@ -65,7 +65,7 @@ class Adapted:
     """
 
     objective: Objective
-    classes: np.ndarray
+    classes: np.ndarray | None
     encode: object
     parameters: object = None
 
@@ -76,28 +76,47 @@ class Adapted:
         Returns
         -------
         Output
-            Labels, and whether there are probabilities.
+            Labels, and whether there are probabilities; or what a regressor predicts.
         """
-        return Output(self.classes, self.objective.loss.has_probabilities)
+        loss = self.objective.loss
+        return Output(self.classes, loss.has_probabilities, loss.mean)
+
+    def labels(self, encoded):
+        """Return the caller's labels of encoded ones.
+
+        Parameters
+        ----------
+        encoded : ndarray
+            As `encode` returns them.
+
+        Returns
+        -------
+        ndarray
+            Members of `classes`; of a regressor the same numbers.
+        """
+        return encoded if self.classes is None else self.classes[encoded.astype(int)]
 
 
 _ADAPTERS: dict[type, object] = {}
 _OURS: set[type] = set()
+_SPACES: dict[type, object] = {}
 _REFUSED: dict[type, str] = {}
 
 
-def register(cls, *, inherited=False):
+def register(cls, *, inherited=False, space=None):
     """Register `adapter(estimator, data) -> Adapted` for a class, exactly.
 
     With `inherited` its subclasses are taken too: for estimators of this library, whose subclasses
     keep the objective. A subclass of scikit-learn's may minimise anything (LogisticRegressionCV is
-    a LogisticRegression).
+    a LogisticRegression). `space(estimator, X)` gives the KernelSpace of a kernel machine, or None.
     """
 
     def decorate(adapter):
         _ADAPTERS[cls] = adapter
         if inherited:
             _OURS.add(cls)
+        if space is not None:
+            _SPACES[cls] = space
         return adapter
 
     return decorate
@@ -111,6 +130,25 @@ def _find(estimator):
         if cls in _OURS:
             return _ADAPTERS[cls]
     return None
+
+
+def kernel_space(estimator, X):
+    """Return the KernelSpace of a fitted kernel machine.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted.
+    X : ndarray or sparse matrix of shape (n, p)
+        Its training rows.
+
+    Returns
+    -------
+    KernelSpace or None
+        None where the model is linear in X itself.
+    """
+    space = _SPACES.get(type(estimator))
+    return None if space is None else space(estimator, X)
 
 
 def is_supported(estimator):
@@ -130,7 +168,7 @@ def supported_estimators():
     --------
     >>> import skinfluence
     >>> skinfluence.supported_estimators()[:2]
-    ['InfluenceLogisticRegression', 'KernelLogisticRegression']
+    ['InfluenceKernelRidge', 'InfluenceLinearRegression']
     """
     return sorted(cls.__name__ for cls in _ADAPTERS)
 

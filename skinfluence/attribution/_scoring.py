@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, softmax
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, log_loss
 from sklearn.utils.metaestimators import available_if
 
@@ -16,22 +16,36 @@ BLOCK_DELETIONS = 256
 
 @dataclass(frozen=True)
 class Output:
-    """How the predictors of a classifier are read.
+    """How the predictors of a model are read.
 
     Attributes
     ----------
-    classes : ndarray
-        Labels.
+    classes : ndarray or None
+        Labels; None for a regressor.
     has_probabilities : bool
         Whether predictors are log odds.
+    mean : callable or None
+        What a regressor predicts from its predictors.
     """
 
-    classes: np.ndarray
+    classes: np.ndarray | None
     has_probabilities: bool
+    mean: object = None
+
+    @property
+    def scoring(self):
+        """Name of the score where the caller has named none."""
+        return "r2" if self.classes is None else "accuracy"
 
     def at(self, decision):
-        """Return a classifier of these predictors (n,) or (n, K)."""
+        """Return a model of these predictors (n,) or (n, K)."""
+        if self.classes is None:
+            return FixedRegression(self.mean(decision))
         return FixedPredictions(self.classes, decision, self.has_probabilities)
+
+    def prediction(self, decision):
+        """What a regressor predicts; None for a classifier."""
+        return self.mean(decision) if self.classes is None else None
 
     def probabilities(self, decision):
         """Class probabilities (n, n_classes), NaN where the predictor is; None without any."""
@@ -90,6 +104,36 @@ class FixedPredictions(ClassifierMixin, BaseEstimator):
         return self.classes[self.decision.argmax(axis=1)]
 
 
+class FixedRegression(RegressorMixin, BaseEstimator):
+    """A fitted regressor whose prediction is given."""
+
+    def __init__(self, prediction=None):
+        self.prediction = prediction
+
+    def fit(self, X=None, y=None):
+        """Nothing to fit."""
+        return self
+
+    def __sklearn_is_fitted__(self):
+        """Always fitted."""
+        return True
+
+    def predict(self, X):
+        """Return the given prediction, whatever X."""
+        return self.prediction
+
+
+def _r2(loss, y, eta):
+    """1 - residual over total sum of squares, of one output."""
+    total = ((y - y.mean()) ** 2).sum()
+    return 1.0 - ((y[:, None] - loss.mean(eta)) ** 2).sum(axis=0) / total
+
+
+def _neg_mse(loss, y, eta):
+    """Minus the mean squared error, of one output."""
+    return -((y[:, None] - loss.mean(eta)) ** 2).mean(axis=0)
+
+
 def _accuracy(loss, y, eta):
     """Share of right predictions of each column."""
     if loss.is_scalar:
@@ -117,12 +161,14 @@ def _roc_auc(loss, y, eta):
     return (ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 
 
-# (scores of all columns at once, whether for two classes only)
+# (scores of all columns at once, whether for one predictor only)
 FAST = {
     "accuracy": (_accuracy, False),
     "neg_log_loss": (_neg_log_loss, False),
     "neg_brier_score": (_neg_brier, True),
     "roc_auc": (_roc_auc, True),
+    "r2": (_r2, True),
+    "neg_mean_squared_error": (_neg_mse, True),
 }
 
 

@@ -44,11 +44,13 @@ class AttributionMixin(QuestionMixin):
         X_test : {array-like, sparse matrix, data frame} of shape (n_test, n_features)
             Test rows.
         y_test : array-like of shape (n_test,), optional
-            Their labels; not needed for the targets "decision_function" and "predict_proba".
+            Their labels; not needed for the targets "decision_function", "predict_proba" and
+            "prediction".
         target : str or callable, default="loss"
             What is measured at the test rows: "loss", "margin", "decision_function",
-            "predict_proba", "hinge", "squared_hinge", "brier" or "zero_one"; or a callable
-            `f(y_true, decision) -> (n_test,)`, see :func:`skinfluence.make_target`.
+            "predict_proba", "hinge", "squared_hinge", "brier" or "zero_one"; of a regressor "loss",
+            "prediction", "residual", "squared_error", "absolute_error" or "poisson_deviance"; or a
+            callable `f(y_true, decision) -> (n_test,)`, see :func:`skinfluence.make_target`.
         method : {"first_order", "newton", "exact"}, default="newton"
             How the model without the row is found.
         aggregate : {None, "mean", "sum"}, default=None
@@ -222,7 +224,7 @@ class AttributionMixin(QuestionMixin):
         deletion = self._delete(
             explained, method, train_indices, curvature, damping, progress, own=True
         )
-        y = objective.y if target.uses_encoded_labels else adapted.classes[objective.y.astype(int)]
+        y = objective.y if target.uses_encoded_labels else adapted.labels(objective.y)
         test = TestSide(objective.design, y, objective.eta, target)
         if len(deletion) < objective.n_rows or train_indices is not None:
             test = test.take(deletion.rows)
@@ -285,7 +287,7 @@ class AttributionMixin(QuestionMixin):
         X_test,
         y_test,
         *,
-        scoring="accuracy",
+        scoring=None,
         method="newton",
         train_indices=None,
         curvature="auto",
@@ -302,9 +304,9 @@ class AttributionMixin(QuestionMixin):
         ----------
         X_test, y_test
             The test set.
-        scoring : str or callable, default="accuracy"
+        scoring : str or callable, optional
             Name of a scorer, or a callable `scorer(estimator, X, y)` that reads the estimator's
-            predictions only.
+            predictions only. Accuracy by default, r2 for regressors.
         method, train_indices, curvature, damping, progress
             As in :meth:`influence`.
 
@@ -341,7 +343,7 @@ class AttributionMixin(QuestionMixin):
             labels,
             encoded,
             explained.adapted.output,
-            scoring,
+            scoring or explained.adapted.output.scoring,
             progress=progress,
         )
 

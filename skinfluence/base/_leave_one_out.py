@@ -31,7 +31,7 @@ class LeaveOneOutMixin(QuestionMixin):
             and "first_order" take one step each, O(n p^2) in all. "auto" is exact within a budget
             of some ten seconds, else Newton with the rows of largest estimated error refitted.
         scoring : str or callable, optional
-            Scorer of the pooled leave-one-out predictions; accuracy by default.
+            Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8
@@ -100,16 +100,18 @@ class LeaveOneOutMixin(QuestionMixin):
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(left.eta)
         loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
-        labels = output.classes[objective.y.astype(int)]
+        labels = explained.adapted.labels(objective.y)
+        scoring = scoring or output.scoring
         return LeaveOneOutEstimate.of_rows(
             left=left,
             decision_function=eta,
             predict_proba=output.probabilities(eta),
+            prediction=output.prediction(eta),
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score_of(output, eta[defined], labels[defined], scoring or "accuracy"),
-            scoring=scoring or "accuracy",
+            score=score_of(output, eta[defined], labels[defined], scoring),
+            scoring=scoring,
         )
 
     def group_influence(

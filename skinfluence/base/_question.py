@@ -114,7 +114,7 @@ class QuestionMixin:
                 "Found input variables with inconsistent numbers of samples: X_test has "
                 f"{design.shape[0]} rows, y_test {len(encoded)}."
             )
-        return design, explained.adapted.classes[encoded.astype(int)], encoded
+        return design, explained.adapted.labels(encoded), encoded
 
     # -- pickling ----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from skinfluence.deletion._base import Deletion, predictors_of_steps, warn_undefined
 from skinfluence.deletion._chord import ChordNewton
+from skinfluence.deletion._closed_form import ClosedForm
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._hinge import HingeExact
@@ -9,6 +10,7 @@ from skinfluence.deletion._one_step import OneStep
 
 __all__ = [
     "ChordNewton",
+    "ClosedForm",
     "Deletion",
     "Exact",
     "GroupDeletion",
@@ -37,7 +39,9 @@ def needs_curvature(objective, method):
 
 
 def delete_exactly(objective, curvature, rows, *, progress=None, **options):
-    """Return the refits: along the dual's path where the loss has kinks, by Newton elsewhere."""
+    """Return the refits: along the dual's path, in one step, or by Newton's method."""
     if objective.trained_loss.is_piecewise_linear:
         return HingeExact(objective, rows, progress=progress)
+    if objective.loss.is_quadratic:
+        return ClosedForm(objective, curvature, rows)
     return Exact(objective, curvature, rows, progress=progress, **options)

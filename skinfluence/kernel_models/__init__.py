@@ -2,5 +2,11 @@
 
 from skinfluence.kernel_models._classifier import KernelClassifier, adapt_kernel_classifier
 from skinfluence.kernel_models._logistic import KernelLogisticRegression
+from skinfluence.kernel_models._ridge import InfluenceKernelRidge
 
-__all__ = ["KernelClassifier", "KernelLogisticRegression", "adapt_kernel_classifier"]
+__all__ = [
+    "InfluenceKernelRidge",
+    "KernelClassifier",
+    "KernelLogisticRegression",
+    "adapt_kernel_classifier",
+]

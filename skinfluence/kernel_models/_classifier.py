@@ -12,7 +12,13 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_choice, check_sample_weight, encode_labels, label_encoder
+from skinfluence._validation import (
+    check_choice,
+    check_positive,
+    check_sample_weight,
+    encode_labels,
+    label_encoder,
+)
 from skinfluence.adapters import Adapted, TrainingData
 from skinfluence.base import Explanation, InfluenceMixin
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
@@ -88,11 +94,7 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
     def _check_parameters(self):
         """Raise for parameters out of range."""
         for name in self._positive_parameters():
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or isinstance(value, bool):
-                raise TypeError(f"{name} should be a positive number; got {value!r} instead.")
-            if not 0 < value < np.inf:
-                raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
+            check_positive(name, getattr(self, name))
         if not isinstance(self.max_iter, numbers.Integral) or self.max_iter < 1:
             raise ValueError(f"max_iter should be a positive integer; got {self.max_iter!r}.")
         if not callable(self.kernel):

@@ -1,5 +1,6 @@
 """Linear models with the influence methods."""
 
 from skinfluence.linear_model._logistic import InfluenceLogisticRegression
+from skinfluence.linear_model._ridge import InfluenceLinearRegression, InfluenceRidge
 
-__all__ = ["InfluenceLogisticRegression"]
+__all__ = ["InfluenceLinearRegression", "InfluenceLogisticRegression", "InfluenceRidge"]

@@ -1,20 +1,14 @@
 """LogisticRegression with the influence methods."""
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_sample_weight
-from skinfluence.adapters import TrainingData, adapt, register
+from skinfluence.adapters import register
 from skinfluence.adapters._logistic import adapt_logistic
-from skinfluence.base import Explanation, InfluenceMixin
-from skinfluence.optimum import CERTIFIABLE
+from skinfluence.linear_model._polished import PolishedMixin
 
 
-class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
+class InfluenceLogisticRegression(PolishedMixin, LogisticRegression):
     r"""Logistic regression that can say which training rows made it what it is.
 
     Minimises, over coefficients w and unpenalised intercepts b,
@@ -98,14 +92,7 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
             As scikit-learn, for negative weights, and for solver="liblinear" with C=inf.
         """
         self._refuse_endless_fit()
-        self.__dict__.pop("_explained_cache", None)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            super().fit(X, y, sample_weight)
-        self._remember(X, y, sample_weight)
-        self._polish()
-        self._reissue(caught)
-        return self
+        return self._fit_and_polish(super().fit, X, y, sample_weight)
 
     def _refuse_endless_fit(self):
         """Liblinear without a penalty never returns in scikit-learn 1.6."""
@@ -114,74 +101,6 @@ class InfluenceLogisticRegression(InfluenceMixin, LogisticRegression):
                 "solver='liblinear' needs a finite C; got C=inf. Use solver='newton-cholesky' or "
                 "'lbfgs' for a fit without penalty."
             )
-
-    def _remember(self, X, y, sample_weight):
-        """Keep references to the validated training data."""
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight)
-            check_sample_weight(sample_weight, X.shape[0])
-        self._training_data = TrainingData(X, np.asarray(y).ravel(), sample_weight)
-
-    def _polish(self):
-        """Move to the optimum; where there is no objective for it, leave the fit as it is."""
-        self._explanation = None
-        try:
-            adapted = adapt(self, self._training_data)
-        except (NotImplementedError, ValueError):
-            return  # the influence methods will raise it
-        self._explanation = Explanation.of(adapted, self._training_data)
-        coef, intercept = adapted.objective.design.unpack(self._explanation.theta)
-        self.coef_ = coef
-        self.intercept_ = intercept
-
-    def _reissue(self, caught):
-        """Pass scikit-learn's warnings on, without those that the polish has settled."""
-        explanation = self._explanation
-        separable = explanation is not None and explanation.separable
-        settled = explanation is not None and (explanation.converged or separable)
-        for warning in caught:
-            if settled and issubclass(warning.category, ConvergenceWarning):
-                continue
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-        if separable:
-            warnings.warn(
-                "the training data are linearly separable and C=inf: the coefficients have no "
-                "finite optimum. Fit with a finite C.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        elif explanation is not None and explanation.stationarity > CERTIFIABLE:
-            warnings.warn(
-                f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
-                f"{explanation.stationarity:.1e}. Influence refers to where they ended, and no "
-                "error of it is certified. Scale the columns, or fit with a smaller C.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
-    # -- what InfluenceMixin asks ------------------------------------------------------------------
-
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
-        check_is_fitted(self)
-        if self._explanation is None:
-            adapt(self, self._training_data)  # raises what fit swallowed
-        return self._explanation.explained(self, cached)
-
-    def _test_array(self, X):
-        """Return X_test, checked like the X of predict."""
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
-        )
-
-    def __sklearn_tags__(self):
-        """Tags of the original, without the array API."""
-        tags = super().__sklearn_tags__()
-        tags.array_api_support = False
-        return tags
 
 
 register(InfluenceLogisticRegression, inherited=True)(adapt_logistic)

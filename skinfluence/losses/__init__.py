@@ -5,6 +5,7 @@ from skinfluence.losses._hinge import HingeLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
+from skinfluence.losses._squared import SquaredLoss
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "OneVsRestLoss",
     "SmoothHingeLoss",
     "SquaredHingeLoss",
+    "SquaredLoss",
 ]

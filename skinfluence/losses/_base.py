@@ -33,6 +33,10 @@ class Loss(ABC):
         Whether eta says how probable the classes are.
     is_separable : bool
         Whether the outputs share nothing: every curvature is diagonal, see `output`.
+    is_quadratic : bool
+        Whether Newton's step ends at the optimum, wherever it starts.
+    is_coercive : bool
+        Whether it rises in every direction of eta: then full rank alone makes the optimum unique.
     is_piecewise_linear : bool
         Whether it has kinks and no curvature: its optimum is found through the dual.
     gauge : ndarray of shape (K,) or None
@@ -49,6 +53,8 @@ class Loss(ABC):
     n_classes = 0
     has_probabilities = True
     is_separable = False
+    is_quadratic = False
+    is_coercive = False
     is_piecewise_linear = False
     gauge = None
     series_radius = 0.0
@@ -61,6 +67,10 @@ class Loss(ABC):
     @abstractmethod
     def gradient(self, y, eta):
         """First derivative in eta."""
+
+    def gradient_size(self, y, eta):
+        """Size that a gradient of rounding is told from; the gradient's own by default."""
+        return np.abs(self.gradient(y, eta))
 
     @abstractmethod
     def curvature(self, y, eta):
@@ -81,6 +91,14 @@ class Loss(ABC):
     @abstractmethod
     def third(self, y, eta):
         """Third derivative in eta."""
+
+    def mean(self, eta):
+        """What a regressor predicts; eta itself by default."""
+        return eta
+
+    def mean_slope(self, eta):
+        """Derivative of `mean`, output by output."""
+        return np.ones_like(eta)
 
     def kink_distance(self, y, eta):
         """How far each predictor is from where the curvature jumps, eta's shape; None if nowhere.

@@ -6,13 +6,14 @@ from skinfluence.deletion.targets._binary import BINARY
 from skinfluence.deletion.targets._custom import CustomTarget, make_target
 from skinfluence.deletion.targets._loss import LossTarget
 from skinfluence.deletion.targets._multiclass import MULTICLASS
+from skinfluence.deletion.targets._regression import REGRESSION
 
 __all__ = ["CustomTarget", "LossTarget", "Target", "make_target", "resolve_target", "target_names"]
 
 
-def target_names():
-    """Names a `target` may have for a classifier."""
-    return ("loss", *BINARY)
+def target_names(*, regressor=False):
+    """Names a `target` may have for a classifier or a regressor."""
+    return ("loss", *(REGRESSION if regressor else BINARY))
 
 
 def resolve_target(target, loss):
@@ -27,9 +28,12 @@ def resolve_target(target, loss):
         return target
     if callable(target):
         return make_target(target)
-    check_choice("target", target, target_names())
+    regressor = loss.n_classes == 0
+    check_choice("target", target, target_names(regressor=regressor))
     if target == "loss":
         return LossTarget(loss)
+    if regressor:
+        return REGRESSION[target](loss)
     if target in ("predict_proba", "brier") and not loss.has_probabilities:
         raise ValueError(
             f"target={target!r} needs class probabilities, which a {loss.name} does not give: "

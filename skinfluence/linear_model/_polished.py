@@ -1,0 +1,102 @@
+"""What linear models of scikit-learn share that are polished after its fit."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skinfluence._validation import check_sample_weight
+from skinfluence.adapters import TrainingData, adapt
+from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.optimum import CERTIFIABLE
+
+
+class PolishedMixin(InfluenceMixin):
+    """An estimator of scikit-learn's, fitted by it, then taken to the optimum of its objective."""
+
+    def _fit_and_polish(self, fit, X, y, sample_weight):
+        """Fit, remember the training data, polish; warn of what is left."""
+        self.__dict__.pop("_explained_cache", None)
+        if sample_weight is not None:
+            check_sample_weight(sample_weight, np.size(sample_weight))  # their signs
+        rows = X.copy() if not getattr(self, "copy_X", True) else X  # it would be overwritten
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            fit(rows, y, sample_weight)
+        self._remember(X, y, sample_weight)
+        self._polish()
+        self._reissue(caught)
+        return self
+
+    def _remember(self, X, y, sample_weight):
+        """Keep references to the validated training data."""
+        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)
+        y = np.asarray(y)
+        y = y.ravel() if y.ndim == 1 or y.shape[1] == 1 else y
+        self._training_data = TrainingData(X, y, sample_weight)
+
+    def _polish(self):
+        """Move to the optimum; where there is no objective for it, leave the fit as it is."""
+        self._explanation = None
+        try:
+            adapted = adapt(self, self._training_data)
+        except (NotImplementedError, ValueError):
+            return  # the influence methods will raise it
+        self._explanation = Explanation.of(adapted, self._training_data)
+        self._assign(*adapted.objective.design.unpack(self._explanation.theta))
+
+    def _assign(self, coef, intercept):
+        """Take coefficients (K, p) and intercepts (K,) in the shapes of the original's."""
+        self.coef_ = coef
+        self.intercept_ = intercept
+
+    def _reissue(self, caught):
+        """Pass scikit-learn's warnings on, without those that the polish has settled."""
+        explanation = self._explanation
+        separable = explanation is not None and explanation.separable
+        settled = explanation is not None and (explanation.converged or separable)
+        for warning in caught:
+            if settled and issubclass(warning.category, ConvergenceWarning):
+                continue
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        if separable:
+            warnings.warn(
+                "the training data are linearly separable and C=inf: the coefficients have no "
+                "finite optimum. Fit with a finite C.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        elif explanation is not None and explanation.stationarity > CERTIFIABLE:
+            warnings.warn(
+                f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
+                f"{explanation.stationarity:.1e}. Influence refers to where they ended, and no "
+                "error of it is certified. Scale the columns, or penalise more.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    # -- what InfluenceMixin asks ------------------------------------------------------------------
+
+    def _explain(self, cached):
+        """Return the fit as an objective at its optimum."""
+        check_is_fitted(self)
+        if self._explanation is None:
+            adapt(self, self._training_data)  # raises what fit swallowed
+        return self._explanation.explained(self, cached)
+
+    def _test_array(self, X):
+        """Return X_test, checked like the X of predict."""
+        return validate_data(
+            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
+        )
+
+    def __sklearn_tags__(self):
+        """Tags of the original, without the array API."""
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        return tags

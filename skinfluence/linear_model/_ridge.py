@@ -1,0 +1,169 @@
+"""Least squares with the influence methods, penalised or not."""
+
+import numpy as np
+from sklearn.linear_model import LinearRegression, Ridge
+
+from skinfluence.adapters import register
+from skinfluence.adapters._ridge import adapt_ridge
+from skinfluence.linear_model._polished import PolishedMixin
+
+
+class _LeastSquares(PolishedMixin):
+    """What both share."""
+
+    def _assign(self, coef, intercept):
+        """Shapes as scikit-learn has them: those of y."""
+        flat = np.ndim(self.coef_) == 1
+        self.coef_ = coef[0] if flat else coef
+        if self.fit_intercept:
+            single = np.ndim(self.intercept_) == 0
+            self.intercept_ = float(intercept[0]) if single else intercept
+
+
+class InfluenceRidge(_LeastSquares, Ridge):
+    r"""Ridge regression that can say which training rows made it what it is.
+
+    Minimises, over coefficients w and unpenalised intercepts b,
+
+    .. math:: \sum_i s_i \, (y_i - w x_i - b)^2 + \alpha \lVert w \rVert^2
+
+    with sample weights s, for one response or several. Every parameter, attribute and method of
+    :class:`sklearn.linear_model.Ridge`, whose solver runs first; a Newton step in float64 polishes
+    the result. Without any row the optimum is known in closed form: the methods "newton" and
+    "exact" are the same here, and exact.
+
+    It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
+    arrays of other libraries than NumPy are not passed through; the training data are kept by
+    reference, and pickles carry them. Under ``positive=True``, or with an alpha for each target,
+    the fit is scikit-learn's and the influence methods raise.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Intercepts.
+    n_iter_ : ndarray of int, shape (n_targets,)
+        Iterations of scikit-learn's solver; 1 where it has none.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of str
+        Their names, where X had names.
+
+    See Also
+    --------
+    InfluenceLinearRegression : Without a penalty.
+    skinfluence.kernel_models.InfluenceKernelRidge : In the space of a kernel.
+
+    Notes
+    -----
+    `target="loss"` is half the squared error, summed over the responses; the targets
+    "squared_error" and "absolute_error" are means over them, as in scikit-learn's metrics.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import RidgeCV
+    >>> from skinfluence import InfluenceRidge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> loo = InfluenceRidge(alpha=0.1).fit(X, y).loo_estimate()
+    >>> cv = RidgeCV(alphas=[0.1], store_cv_results=True).fit(X, y)
+    >>> bool(abs(2 * loo.mean_loss - cv.cv_results_.mean()) < 1e-8)
+    True
+    """
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit by scikit-learn's solver, then polish.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Responses.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As scikit-learn, and for negative weights.
+        """
+        self._fit_and_polish(super().fit, X, y, sample_weight)
+        if self.n_iter_ is None:
+            self.n_iter_ = np.ones(1 if np.ndim(self.coef_) == 1 else len(self.coef_), dtype=int)
+        return self
+
+
+class InfluenceLinearRegression(_LeastSquares, LinearRegression):
+    r"""Least squares that can say which training rows made it what it is.
+
+    Minimises :math:`\sum_i s_i (y_i - w x_i - b)^2`, for one response or several. Every parameter,
+    attribute and method of :class:`sklearn.linear_model.LinearRegression`.
+
+    Without any row the optimum is known in closed form: the methods "newton" and "exact" are the
+    same here, and exact. Where a row's leverage is 1, the rest does not determine the coefficients:
+    its effects are NaN, with a warning. Where the columns themselves are dependent, scikit-learn's
+    fit is the one of smallest norm, and the influence methods raise.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Intercepts.
+    rank_ : int
+        Rank of X.
+    singular_ : ndarray of shape (min(n_samples, n_features),)
+        Singular values of X, where it is dense.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of str
+        Their names, where X had names.
+
+    See Also
+    --------
+    InfluenceRidge : With a penalty.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = InfluenceLinearRegression().fit(X, y)
+    >>> model.influence(X[:5], y[:5], target="squared_error").shape
+    (5, 442)
+    """
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit by scikit-learn's solver, then polish.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Responses.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As scikit-learn, and for negative weights.
+        """
+        return self._fit_and_polish(super().fit, X, y, sample_weight)
+
+
+register(InfluenceRidge, inherited=True)(adapt_ridge)
+register(InfluenceLinearRegression, inherited=True)(adapt_ridge)
