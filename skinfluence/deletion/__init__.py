@@ -2,13 +2,14 @@
 
 from skinfluence.deletion._base import Deletion, predictors_of_steps, warn_undefined
 from skinfluence.deletion._chord import ChordNewton
-from skinfluence.deletion._closed_form import ClosedForm
+from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._one_step import OneStep
 
 __all__ = [
+    "ROUNDING",
     "ChordNewton",
     "ClosedForm",
     "Deletion",

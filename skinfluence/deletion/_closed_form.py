@@ -4,8 +4,8 @@ import numpy as np
 
 from skinfluence.deletion._one_step import OneStep
 
-# Rounding of a predictor, relative to max(1, |eta|), where nothing amplifies it.
-ROUNDING = 16 * np.finfo(float).eps
+# Rounding of a predictor, relative to the largest of all, in a well conditioned design.
+ROUNDING = 64 * np.finfo(float).eps
 
 
 class ClosedForm(OneStep):
@@ -16,7 +16,7 @@ class ClosedForm(OneStep):
     routes : ndarray of str, shape (r,)
         "exact" or "undefined".
     own_error, own_bound : ndarray of shape (r,)
-        Rounding, as 1 / (1 - leverage) amplifies it.
+        Rounding, as the condition of the design and 1 / (1 - leverage) amplify it.
     """
 
     def __init__(self, objective, curvature, rows):
@@ -27,8 +27,8 @@ class ClosedForm(OneStep):
     def own_error(self):
         """Rounding."""
         spare = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
-        eta = np.abs(self.objective.eta[self.rows]).max(axis=1)
+        size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
         with np.errstate(divide="ignore"):
-            return ROUNDING * np.maximum(1.0, eta) / np.maximum(spare, 0.0)
+            return ROUNDING * size / np.sqrt(self.curvature.rcond or 1.0) / np.maximum(spare, 0.0)
 
     own_bound = own_error

@@ -19,7 +19,8 @@ class PolishedMixin(InfluenceMixin):
         """Fit, remember the training data, polish; warn of what is left."""
         self.__dict__.pop("_explained_cache", None)
         if sample_weight is not None:
-            check_sample_weight(sample_weight, np.size(sample_weight))  # their signs
+            weight = np.asarray(sample_weight)
+            check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
         rows = X.copy() if not getattr(self, "copy_X", True) else X  # it would be overwritten
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)

@@ -7,11 +7,17 @@ import numpy as np
 from sklearn.base import clone
 
 from skinfluence._parallel import blas_for
-from skinfluence.attribution import Output
 from skinfluence.curvature import make_curvature
 from skinfluence.leave_one_out import leave_one_out
 from skinfluence.model_selection._pooled_score import pooled_score
-from skinfluence.model_selection._views import STRENGTHS, final_parameter, fitted_view, neighbour
+from skinfluence.model_selection._ridge_path import RidgePath
+from skinfluence.model_selection._views import (
+    STRENGTHS,
+    final_parameter,
+    fitted_view,
+    is_strength,
+    neighbour,
+)
 
 # Of the coefficients of exact refits, relative to max(1, |theta|).
 TOLERANCE = 1e-8
@@ -65,9 +71,15 @@ def paths(estimator, candidates):
         else:
             groups.append((varying, fixed, [position]))
     return [
-        (name, sorted(members, key=lambda i: candidates[i][name]) if name else members)
+        (name, _strong_first(members, candidates, name) if name else members)
         for name, _, members in groups
     ]
+
+
+def _strong_first(members, candidates, name):
+    """Sort positions by the strength of the penalty, which C divides and alpha multiplies."""
+    weakness = 1.0 if name.endswith("C") else -1.0
+    return sorted(members, key=lambda i: weakness * candidates[i][name])
 
 
 def _varying(known, params):
@@ -110,8 +122,8 @@ class Path:
 
     def __init__(self, estimator, data, scoring, method, varying):
         self.estimator, self.data = estimator, data
-        self.scoring, self.method, self.varying = scoring or "accuracy", method, varying
-        self.view = self.curvature = None
+        self.scoring, self.method, self.varying = scoring, method, varying
+        self.view = self.curvature = self.ridge = None
         self.flops = np.inf  # of a Gram matrix, known after the first fit
 
     def score(self, params):
@@ -127,17 +139,15 @@ class Path:
             fitted = time.perf_counter()
             if self.method in ("newton", "first_order"):
                 self.flops = float(objective.n_rows) * objective.n_parameters**2
-            self.curvature = make_curvature(objective)
-            left = leave_one_out(
-                objective, self.curvature, self.method, tolerance=TOLERANCE, errors=False
-            )
+            left = self._left_out(objective, params)
         except np.linalg.LinAlgError as error:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
         eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
         labels = self.view._training_data.y
-        output = Output(self.view.classes_, objective.loss.has_probabilities)
-        found = pooled_score(output, eta[defined], labels[defined], self.scoring)
+        output = self.view._explained().adapted.output
+        scoring = self.scoring or output.scoring
+        found = pooled_score(output, eta[defined], labels[defined], scoring)
         return Scored(
             *found,
             float(np.nansum(left.leverage)),
@@ -146,8 +156,26 @@ class Path:
             time.perf_counter() - fitted,
         )
 
+    def _left_out(self, objective, params):
+        """LeftOut of a candidate; under squared error one decomposition serves all of a path."""
+        if self._follows_ridge(params):
+            self.ridge = self.ridge or RidgePath(objective)
+            return self.ridge.left_out(float(params[self.varying]))
+        self.curvature = make_curvature(objective)
+        return leave_one_out(
+            objective, self.curvature, self.method, tolerance=TOLERANCE, errors=False
+        )
+
+    def _follows_ridge(self, params):
+        """Whether the candidate is one of a path of penalties of a quadratic objective."""
+        quadratic = self.view is not None and self.view._explained().objective.loss.is_quadratic
+        wanted = self.method != "first_order" and self.varying is not None
+        return quadratic and wanted and is_strength(params[self.varying])
+
     def _fit(self, params):
         """Return a candidate's objective at its optimum, warm if that is possible."""
+        if self._follows_ridge(params) and self.ridge is not None:
+            return self.ridge.objective  # the path reads the data, not the optimum
         if self.curvature is not None and self.varying is not None:
             name = self.varying.rpartition("__")[2]
             warm = neighbour(self.view, self.curvature, name, params[self.varying])

@@ -8,7 +8,6 @@ from sklearn.model_selection import check_cv
 
 from skinfluence._frames import checked_labels, data_frame
 from skinfluence._validation import METHODS, check_choice
-from skinfluence.attribution import Output
 from skinfluence.deletion import GroupDeletion, warn_undefined, without_group
 from skinfluence.model_selection._means import row_weights, weighted_mean
 from skinfluence.model_selection._views import fitted_view
@@ -219,9 +218,9 @@ def _assembled(view, objective, deletion, method):
     decision = objective.native(eta)
     loss = np.full(objective.n_rows, np.nan)
     loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = Output(view.classes_, objective.loss.has_probabilities)
+    output = view._explained().adapted.output
     prediction = output.at(decision).predict(None)
-    if not defined.all():
+    if not defined.all() and output.classes is not None:
         prediction = np.where(defined, prediction.astype(object), None)
     probability = output.probabilities(decision)
     mean, standard_error = weighted_mean(loss, row_weights(view))

@@ -6,6 +6,8 @@ from skinfluence.attribution import score_of
 
 # Parts of the grouped jackknife.
 GROUPS = 32
+# Scores of regressors that are means over rows, of their residuals.
+ERRORS = {"neg_mean_squared_error": np.square, "neg_mean_absolute_error": np.abs}
 
 
 def pooled_score(output, decision, labels, scoring):
@@ -32,6 +34,9 @@ def _row_scores(output, decision, labels, scoring):
     predictions = output.at(decision)
     if scoring == "accuracy":
         return (predictions.predict(None) == labels).astype(float)
+    if scoring in ERRORS and output.classes is None:
+        error = ERRORS[scoring](labels - predictions.predict(None))
+        return -error if error.ndim == 1 else -error.mean(axis=1)
     if scoring not in ("neg_log_loss", "neg_brier_score") or not output.has_probabilities:
         return None
     probability = predictions.predict_proba(None)
@@ -48,7 +53,8 @@ def _jackknife(output, decision, labels, scoring):
     """Grouped jackknife, every group an interleaved share of every class."""
     n_groups = min(GROUPS, len(labels))
     group = np.empty(len(labels), dtype=int)
-    group[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % n_groups
+    order = np.argsort(labels if labels.ndim == 1 else labels[:, 0], kind="stable")
+    group[order] = np.arange(len(labels)) % n_groups
     scores = np.empty(n_groups)
     for position in range(n_groups):
         kept = group != position

@@ -11,7 +11,7 @@ from skinfluence.functions import explain
 from skinfluence.optimum import polish
 
 # Parameters of a final step that say how strongly it is penalised and nothing else.
-STRENGTHS = ("C",)
+STRENGTHS = ("C", "alpha")
 
 
 def fit_with_weights(estimator, X, y, sample_weight):
@@ -52,7 +52,7 @@ def neighbour(view, curvature, name, value):
     name, value : str, float
         Parameter of the last step.
     """
-    if not _is_strength(value):
+    if not is_strength(value):
         return None
     final = copy(view._final).set_params(**{name: value})
     start = adapt(final, view._training_data).objective.at(curvature.objective.theta)
@@ -64,7 +64,7 @@ def neighbour(view, curvature, name, value):
     return optimum.objective if optimum.converged else None
 
 
-def _is_strength(value):
+def is_strength(value):
     """Whether a value is a positive finite number."""
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     return bool(number and 0 < value < np.inf)

@@ -1,0 +1,105 @@
+"""Leave-one-out of a least-squares fit under any penalty, from one decomposition."""
+
+import numpy as np
+
+from skinfluence.deletion import ROUNDING
+from skinfluence.leave_one_out import LeftOut
+
+# Squared singular values under this share of the largest are rounding.
+RANK = 1e-14
+
+
+class RidgePath:
+    """Leave-one-out predictors of sum_i w_i |y_i - f(x_i)|^2 / 2 + alpha |f|^2 / 2 for any alpha.
+
+    With S = diag(sqrt w) and the thin decomposition S X = U D V', the weighted residuals are
+    r = R S y with R = I - U diag(d^2 / (d^2 + alpha)) U', bordered by the intercept's projection
+    R - R s s' R / (s' R s), s = sqrt w. Those without the row are r_i / R_ii. One decomposition,
+    O(n r^2) for r = min(n, p), then O(n r) an alpha.
+
+    Parameters
+    ----------
+    objective : Objective
+        Quadratic, all its columns but the intercept penalised alike; at any alpha.
+    """
+
+    def __init__(self, objective):
+        self.objective = objective
+        design, weight = objective.design, objective.sample_weight
+        self.live = np.flatnonzero(weight > 0)
+        self.dead = np.flatnonzero(weight == 0)
+        self.root = np.sqrt(weight[self.live])
+        y = objective.y.reshape(objective.n_rows, -1)
+        self.response = self.root[:, None] * y[self.live]
+        unit = np.zeros(design.shape[1])
+        unit[: design.n_features] = 1.0
+        if design.n_features < len(self.live):
+            self._decompose_columns(design)
+        else:
+            self._decompose_rows(design, unit)
+
+    def _decompose_columns(self, design):
+        """By the singular values of S X, in its columns."""
+        rows = design.dense(self.live)[:, : design.n_features]
+        self.U, d, Vt = np.linalg.svd(self.root[:, None] * rows, full_matrices=False)
+        kept = d**2 > RANK * max(d[0] ** 2, np.finfo(float).tiny) if len(d) else d > 0
+        self.U, self.squares = self.U[:, kept], d[kept] ** 2
+        others = design.dense(self.dead)[:, : design.n_features]
+        self.others = others @ (Vt[kept].T / d[kept])
+
+    def _decompose_rows(self, design, unit):
+        """By the eigenvalues of S K S, which are the squares."""
+        K = design.kernel(unit)
+        live = self.root[:, None] * K[np.ix_(self.live, self.live)] * self.root
+        values, vectors = np.linalg.eigh(live)
+        kept = values > RANK * max(values[-1], np.finfo(float).tiny)
+        self.U, self.squares = vectors[:, kept], values[kept]
+        lifted = self.root[:, None] * self.U / self.squares
+        self.others = K[np.ix_(self.dead, self.live)] @ lifted
+
+    def left_out(self, alpha):
+        """Return the LeftOut of every row at this alpha."""
+        U, s = self.U, self.root
+        shrink, kept = self.squares / (self.squares + alpha), alpha / (self.squares + alpha)
+        residual = self._outside(self.response) + U @ (kept[:, None] * (U.T @ self.response))
+        spare = np.einsum("ij,j,ij->i", U, kept, U)
+        if U.shape[1] < len(s):
+            spare += 1.0 - np.einsum("ij,ij->i", U, U)
+        intercept = np.zeros(self.response.shape[1])
+        if self.objective.design.fit_intercept:
+            border = self._outside(s) + U @ (kept * (U.T @ s))
+            total = s @ border
+            intercept = border @ self.response / total
+            residual -= border[:, None] * intercept
+            spare -= border**2 / total
+        y = self.objective.y.reshape(self.objective.n_rows, -1)
+        eta = np.empty(y.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            eta[self.live] = y[self.live] - residual / (spare * s)[:, None]
+        centred = self.response - s[:, None] * intercept
+        eta[self.dead] = self.others @ (shrink[:, None] * (U.T @ centred)) + intercept
+        squares = self.squares + alpha
+        condition = np.sqrt(squares.max(initial=alpha) / squares.min(initial=np.inf))
+        return self._assembled(eta, spare, max(1.0, condition))
+
+    def _outside(self, v):
+        """What the columns cannot fit: exactly nothing where they span everything.
+
+        I - U diag(shrink) U' in one piece would lose the digits of a leverage near 1.
+        """
+        if self.U.shape[1] == len(self.root):
+            return np.zeros_like(v)
+        return v - self.U @ (self.U.T @ v)
+
+    def _assembled(self, eta, spare, condition):
+        """LeftOut; a row on which alone its own fit depends is undefined."""
+        n, K = eta.shape
+        one_minus = np.ones(n)
+        one_minus[self.live] = spare
+        undefined = one_minus <= 1e-10
+        eta[undefined] = np.nan
+        size = max(1.0, float(np.abs(self.objective.eta).max()))
+        error = ROUNDING * size * condition / np.maximum(one_minus, np.finfo(float).tiny)
+        route = np.where(undefined, "undefined", "exact").astype("<U11")
+        bound = np.where(undefined, np.inf, error)
+        return LeftOut(eta, K * (1.0 - one_minus), route, error, bound)
