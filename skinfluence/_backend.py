@@ -11,6 +11,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
+from skinfluence._parallel import one_thread
+
 # Below this size LAPACK stays on one thread, and does not meet NumPy's.
 SMALL = 64
 
@@ -28,7 +30,8 @@ def add_gram(G, B, sign=1.0):
 def cholesky(H):
     """Return the upper factor R with H = R'R, or None where H is not positive definite."""
     try:
-        return np.linalg.cholesky(H).T
+        with one_thread():
+            return np.linalg.cholesky(H).T
     except np.linalg.LinAlgError:
         return None
 

@@ -63,6 +63,15 @@ def blas_for(flops):
     return _blas().limit(limits=1) if flops < SERIAL_FLOPS else nullcontext()
 
 
+def one_thread():
+    """Context of factorisations: on two cores OpenBLAS's are slower in two threads than in one.
+
+    3,000 rows, Cholesky: .46 s against 1.2 to 2.3 s, with pivots .5 against .8 to 1.1 s: between
+    small products the threads wait for each other by spinning, and for whatever else is running.
+    """
+    return _blas().limit(limits=1)
+
+
 def map_ordered(function, blocks, *, threaded=True):
     """Yield `function(block)` for every block, in order, computed in as many threads as BLAS has.
 

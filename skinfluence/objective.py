@@ -6,6 +6,8 @@ import numpy as np
 
 # Share of the largest curvature under which a row adds nothing to a sum of float64.
 NEGLIGIBLE = 1e-20
+# The same for a step on the way to the optimum, which it makes longer by as little.
+COARSE = 1e-10
 
 
 class Objective:
@@ -41,6 +43,7 @@ class Objective:
         self.penalty = penalty
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
+        self.negligible = NEGLIGIBLE
 
     def _with(self, **changes):
         """Return the same objective but for some of its parts."""
@@ -105,7 +108,7 @@ class Objective:
         Of a hinge at a low temperature those near the kink, of other losses nearly all.
         """
         size = np.abs(np.einsum("ikk->i", self.weights))
-        return np.flatnonzero(size > NEGLIGIBLE * size.max(initial=0.0))
+        return np.flatnonzero(size > self.negligible * size.max(initial=0.0))
 
     @cached_property
     def weight_roots(self):
@@ -192,6 +195,12 @@ class Objective:
     def penalised_at_least(self, strength):
         """Return the objective with a small penalty on what has none, at the same parameter."""
         return self._with(penalty=type(self.penalty)(np.maximum(self.penalty.strength, strength)))
+
+    def coarse(self):
+        """Return the same objective for Newton steps: fewer of its rows bend."""
+        same = self._with()
+        same.negligible = COARSE
+        return same
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""

@@ -79,6 +79,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
 def newton_step(objective, kind="auto", floor=0.0):
     """-H^-1 grad, (K, q), H with a floor under its unpenalised columns."""
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
+    metric = metric.coarse()
     curvature = make_curvature(metric, kind, n_solves=1)
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
     return step.reshape(objective.theta.shape)

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpstrf
 
+from skinfluence._parallel import one_thread
 from skinfluence.design._dense import DenseDesign
 
 # Pivots below this share of the largest are left out: what they would add is rounding.
@@ -52,7 +53,8 @@ class KernelFeatures:
         if largest <= 0:
             rank, factor, order = 0, np.zeros_like(K), np.arange(len(K))
         else:
-            factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
+            with one_thread():
+                factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
             order = order - 1
         # LAPACK leaves the other triangle as it was; along its columns, which are contiguous.
         factor = np.triu(factor.T[:rank]).T
