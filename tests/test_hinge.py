@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.preprocessing import scale
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from skinfluence.design import make_design
 from skinfluence.display import LeaveOneOutDisplay
@@ -271,6 +272,24 @@ def test_path_with_few_candidates_looks_at_all_rows():
     assert part.converged
     np.testing.assert_allclose(part.objective.theta, whole.objective.theta, atol=1e-10)
     np.testing.assert_allclose(part.alpha, whole.alpha, atol=1e-8)
+
+
+def test_without_an_intercept_liblinear_is_only_the_start():
+    """Far from converged, and on more rows than the path follows at first."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    solver = LinearSVC(loss="hinge", C=1e3, tol=1e-2, fit_intercept=False, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        solver.fit(X, y)
+    clf = hinge(kernel=lambda A, B: A @ B.T, C=1e3, fit_intercept=False).fit(X, y)
+    largest = np.abs(clf.decision_function(X)).max()
+    assert violated(clf, X, y) < 1e-8 * largest
+    X, y = data(n=5400, p=3)
+    clf = hinge(C=0.01, fit_intercept=False).fit(X, y)
+    solver = LinearSVC(loss="hinge", C=0.01, tol=1e-9, fit_intercept=False, max_iter=100_000)
+    np.testing.assert_allclose(clf.coef_, solver.fit(X, y).coef_, atol=1e-5)
+    sign = np.where(y == 1, 1.0, -1.0)
+    assert (np.abs(sign * clf.decision_function(X) - 1.0) < 1e-12).sum() == 3
 
 
 def test_refusals():

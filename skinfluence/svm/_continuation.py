@@ -1,7 +1,10 @@
 """The optimum of a smooth hinge: Newton's method from a warm temperature down to the one asked."""
 
+import warnings
+
 import numpy as np
-from sklearn.svm import SVC
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import SVC, LinearSVC
 
 from skinfluence.hinge_dual import HingeDual
 from skinfluence.losses import HingeLoss, OneVsRestLoss, SmoothHingeLoss
@@ -66,23 +69,33 @@ def hinge_minimum(objective, K, settings):
     signed = np.empty((len(theta), objective.n_rows))
     for k in range(len(theta)):
         one = trained.output(k) if trained.loss.is_separable else trained
-        dual = HingeDual(one, _hinge_guess(one, K, settings))
+        dual = HingeDual(*_hinge_guess(one, K, settings))
         theta[k], signed[k] = dual.objective.theta[0], dual.sign * dual.alpha
         converged = converged and dual.converged
     return Optimum(objective.at(theta), 1, converged), signed
 
 
 def _hinge_guess(objective, K, settings):
-    """Dual variables of one output, by libsvm; zero where there is no intercept, which it has."""
+    """(One output where a solver has left it, its dual variables or None to read them from there).
+
+    libsvm has an intercept, always; without one liblinear is the solver, in the columns of a linear
+    machine or the features of a kernel. It is only a start: it need not converge.
+    """
+    X, y, weight = objective.design.X, objective.y, objective.sample_weight
+    if not settings.fit_intercept:
+        machine = LinearSVC(
+            loss="hinge", C=settings.C, tol=1e-2, fit_intercept=False, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            machine.fit(X, y, weight)
+        return objective.at(machine.coef_), None
+    machine = SVC(kernel="linear" if K is None else "precomputed", C=settings.C, tol=1e-4)
+    machine.fit(X if K is None else K, y, weight)
+    # One row, sparse where X is: the sum over it is a dense array either way.
     alpha = np.zeros(objective.n_rows)
-    if settings.fit_intercept:
-        kernel = "linear" if K is None else "precomputed"
-        machine = SVC(kernel=kernel, C=settings.C, tol=1e-4)
-        machine.fit(objective.design.X if K is None else K, objective.y, objective.sample_weight)
-        # One row, sparse where X is: the sum over it is a dense array either way.
-        size = np.ravel(abs(machine.dual_coef_).sum(axis=0))
-        alpha[machine.support_] = size / settings.C
-    return alpha
+    alpha[machine.support_] = np.ravel(abs(machine.dual_coef_).sum(axis=0)) / settings.C
+    return objective, alpha
 
 
 def minimise(objective, *, tol, max_iter, near=False):
