@@ -289,6 +289,17 @@ class HingeDual:
         )
 
 
+def exact_optimum(objective):
+    """(Objective at the optimum of its piecewise linear trained loss, whether it is one)."""
+    trained = objective.trained()
+    duals = [
+        HingeDual(trained.output(k) if trained.loss.is_separable else trained)
+        for k in range(objective.n_outputs)
+    ]
+    theta = np.concatenate([dual.objective.theta for dual in duals])
+    return objective.at(theta), all(dual.converged for dual in duals)
+
+
 def _states(alpha, cap):
     """State of each row by its dual variable."""
     status = np.where(alpha <= 0, ZERO, np.where(alpha >= cap, CAP, FREE)).astype(np.int8)

@@ -170,9 +170,11 @@ class Objective:
 
     def output(self, k):
         """Return the objective of one output alone, for a loss whose outputs share nothing."""
-        loss, y = self.loss.output(self.y, k)
+        loss, y, share = self.loss.output(self.y, k)
         trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
-        return self._with(loss=loss, y=y, theta=self.theta[[k]], trained_loss=trained)
+        weight = self.sample_weight if share is None else self.sample_weight * share
+        theta = self.theta[[k]]
+        return self._with(loss=loss, y=y, sample_weight=weight, theta=theta, trained_loss=trained)
 
     @property
     def is_at_its_own_optimum(self):

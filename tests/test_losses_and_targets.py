@@ -10,6 +10,7 @@ from skinfluence.losses import (
     BinaryLogLoss,
     HingeLoss,
     MultinomialLogLoss,
+    OneVsOneLoss,
     OneVsRestLoss,
     SmoothHingeLoss,
     SquaredHingeLoss,
@@ -23,6 +24,7 @@ LOSSES = {
     "smooth hinge": SmoothHingeLoss(0.8),
     "squared hinge": SquaredHingeLoss(),
     "hinge": HingeLoss(),
+    "smooth hinge, one against one": OneVsOneLoss(SmoothHingeLoss(1.2), 3),
     "smooth hinge, one against the rest": OneVsRestLoss(SmoothHingeLoss(1.2), 3),
 }
 

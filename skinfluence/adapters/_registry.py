@@ -79,7 +79,7 @@ class Adapted:
             Labels, and whether there are probabilities; or what a regressor predicts.
         """
         loss = self.objective.loss
-        return Output(self.classes, loss.has_probabilities, loss.mean)
+        return Output(self.classes, loss.has_probabilities, loss)
 
     def labels(self, encoded):
         """Return the caller's labels of encoded ones.

@@ -1,4 +1,7 @@
-"""LinearSVC: sum_i s_i max(0, 1 - y_i f(x_i))^2 + (|w|^2 + (b / intercept_scaling)^2) / (2 C)."""
+"""Support vector machines: C sum_i s_i max(0, 1 - y_i f(x_i)) + |w|^2 / 2 and its relatives.
+
+LinearSVC has the hinge or its square, and penalises (b / intercept_scaling)^2 as well.
+"""
 
 import numpy as np
 from sklearn.svm import SVC, LinearSVC, NuSVC
@@ -6,12 +9,20 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters._logistic import class_weights
 from skinfluence.adapters._registry import Adapted, refuse, register
-from skinfluence.design import make_design
-from skinfluence.losses import OneVsRestLoss, SquaredHingeLoss
+from skinfluence.design import KernelSpace, make_design
+from skinfluence.losses import (
+    HingeLoss,
+    OneVsOneLoss,
+    OneVsRestLoss,
+    SmoothHingeLoss,
+    SquaredHingeLoss,
+)
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
-refuse(SVC, "its hinge has no curvature: fit skinfluence.svm.SmoothHingeSVC with the same kernel")
+# What lends the hinge a curvature: at this temperature Koh & Liang's Figure 3 agrees with refits.
+LENT = SmoothHingeLoss(1e-3)
+
 refuse(
     NuSVC,
     "its nu fixes the share of support vectors, not a penalty: without a row the objective is "
@@ -21,11 +32,6 @@ refuse(
 
 def _check_settings(estimator):
     """Raise for settings whose objective is another one."""
-    if estimator.loss != "squared_hinge":
-        raise NotImplementedError(
-            f"LinearSVC(loss={estimator.loss!r}) has no curvature, and no influence: fit "
-            "loss='squared_hinge', or skinfluence.svm.SmoothHingeSVC."
-        )
     if estimator.penalty != "l2":
         raise NotImplementedError(
             "influence under an L1 penalty is not yet available: fit LinearSVC with penalty='l2'."
@@ -50,13 +56,82 @@ def adapt_linear_svc(estimator, data):
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     weight = weight * class_weights(estimator, data, weight)
-    binary = SquaredHingeLoss()
-    loss = binary if len(classes) == 2 else OneVsRestLoss(binary, len(classes))
+    squared = estimator.loss == "squared_hinge"
+    binary, trained = (SquaredHingeLoss(),) * 2 if squared else (LENT, HingeLoss())
+    loss, trained = (
+        one if len(classes) == 2 else OneVsRestLoss(one, len(classes)) for one in (binary, trained)
+    )
+    trained = loss if squared else trained
     design = make_design(data.X, estimator.fit_intercept)
     strength = 1.0 / estimator.C
     intercept = strength / np.float64(estimator.intercept_scaling) ** 2
     penalty = L2(design.pack(np.full(data.X.shape[1], strength), intercept)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     theta = design.pack(estimator.coef_, estimator.intercept_)
-    objective = Objective(loss, design, y, weight, penalty, theta)
+    objective = Objective(loss, design, y, weight, penalty, theta, trained)
     return Adapted(objective, classes, label_encoder(classes, y.dtype))
+
+
+def svc_space(estimator, X):
+    """Space of an SVC's kernel; None for the linear one."""
+    if estimator.kernel == "linear":
+        return None
+    return KernelSpace(
+        X,
+        estimator.kernel,
+        gamma=estimator._gamma,
+        degree=estimator.degree,
+        coef0=estimator.coef0,
+    )
+
+
+@register(SVC, space=svc_space)
+def adapt_svc(estimator, data):
+    """Return the objective of a fitted SVC, one against one where it has more than two classes."""
+    classes = estimator.classes_
+    codes = encode_labels(data.y, classes, "y")
+    weight = check_sample_weight(data.sample_weight, len(codes))
+    weight = weight * estimator.class_weight_[codes]
+    loss, trained = LENT, HingeLoss()
+    if len(classes) > 2:
+        options = {"shape": estimator.decision_function_shape, "break_ties": estimator.break_ties}
+        loss, trained = (OneVsOneLoss(one, len(classes), **options) for one in (loss, trained))
+    design = data.design(True)
+    penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
+    alpha = _signed_alpha(estimator, codes)
+    theta = np.zeros((loss.n_outputs, design.shape[1]))
+    for k in range(len(theta)):
+        coef = design.transpose_matmul(alpha[k])[: design.n_features]
+        theta[k] = design.pack(coef, estimator.intercept_[k])[0]
+    y = codes.astype(np.float64) if loss.is_scalar else codes
+    objective = Objective(loss, design, y, weight, penalty, theta, trained)
+    parameters = None if estimator.kernel == "linear" else _no_coefficients
+    return Adapted(objective, classes, label_encoder(classes, y.dtype), parameters)
+
+
+def _signed_alpha(estimator, codes):
+    """Signed dual variables of every machine on all training rows, (machines, n).
+
+    libsvm keeps those of pair (i, j) in row j - 1 for the rows of class i, in row i for class j.
+    """
+    dual, support = estimator.dual_coef_, estimator.support_
+    dual = dual @ np.eye(dual.shape[1]) if not isinstance(dual, np.ndarray) else dual
+    if len(estimator.classes_) == 2:
+        alpha = np.zeros((1, len(codes)))
+        alpha[0, support] = dual[0]
+        return alpha
+    pairs = np.transpose(np.triu_indices(len(estimator.classes_), k=1))
+    alpha = np.zeros((len(pairs), len(codes)))
+    for k, (i, j) in enumerate(pairs):
+        for own, row in ((i, j - 1), (j, i)):
+            at = np.flatnonzero(codes[support] == own)
+            alpha[k, support[at]] = dual[row, at]
+    return alpha
+
+
+def _no_coefficients(objective, rows, steps):
+    """Changes of an SVC's parameters, which it keeps for its support vectors only."""
+    raise NotImplementedError(
+        "parameter_influence is not available for an SVC with a kernel, whose dual_coef_ has "
+        "entries for its support vectors only: fit skinfluence.svm.SmoothHingeSVC(loss='hinge')."
+    )

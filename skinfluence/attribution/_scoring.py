@@ -24,13 +24,13 @@ class Output:
         Labels; None for a regressor.
     has_probabilities : bool
         Whether predictors are log odds.
-    mean : callable or None
-        What a regressor predicts from its predictors.
+    loss : Loss
+        Reads predictors: a regressor's predictions, a classifier's decisions and classes.
     """
 
     classes: np.ndarray | None
     has_probabilities: bool
-    mean: object = None
+    loss: object
 
     @property
     def scoring(self):
@@ -40,12 +40,17 @@ class Output:
     def at(self, decision):
         """Return a model of these predictors (n,) or (n, K)."""
         if self.classes is None:
-            return FixedRegression(self.mean(decision))
-        return FixedPredictions(self.classes, decision, self.has_probabilities)
+            return FixedRegression(self.loss.mean(decision))
+        undefined = np.isnan(decision).reshape(len(decision), -1).any(axis=1)
+        codes = self.loss.predicted(np.where(np.isnan(decision), 0.0, decision))
+        codes[undefined] = 0
+        return FixedPredictions(
+            self.classes, self.loss.decision(decision), self.has_probabilities, codes
+        )
 
     def prediction(self, decision):
         """What a regressor predicts; None for a classifier."""
-        return self.mean(decision) if self.classes is None else None
+        return self.loss.mean(decision) if self.classes is None else None
 
     def probabilities(self, decision):
         """Class probabilities (n, n_classes), NaN where the predictor is; None without any."""
@@ -63,10 +68,11 @@ def _gives_probabilities(predictions):
 class FixedPredictions(ClassifierMixin, BaseEstimator):
     """A fitted classifier whose predictor is given: what a scorer sees of a deleted model."""
 
-    def __init__(self, classes=None, decision=None, has_probabilities=True):
+    def __init__(self, classes=None, decision=None, has_probabilities=True, codes=None):
         self.classes = classes
         self.decision = decision
         self.has_probabilities = has_probabilities
+        self.codes = codes
 
     def fit(self, X=None, y=None):
         """Nothing to fit."""
@@ -98,10 +104,8 @@ class FixedPredictions(ClassifierMixin, BaseEstimator):
         return np.log(self.predict_proba(X))
 
     def predict(self, X):
-        """Most probable label."""
-        if self.decision.ndim == 1:
-            return self.classes[(self.decision > 0).astype(int)]
-        return self.classes[self.decision.argmax(axis=1)]
+        """Label of the given position."""
+        return self.classes[self.codes]
 
 
 class FixedRegression(RegressorMixin, BaseEstimator):
@@ -136,9 +140,7 @@ def _neg_mse(loss, y, eta):
 
 def _accuracy(loss, y, eta):
     """Share of right predictions of each column."""
-    if loss.is_scalar:
-        return ((eta > 0) == (y[:, None] > 0.5)).mean(axis=0)
-    return (eta.argmax(axis=-1) == y[:, None]).mean(axis=0)
+    return (loss.predicted(eta) == y[:, None]).mean(axis=0)
 
 
 def _neg_log_loss(loss, y, eta):

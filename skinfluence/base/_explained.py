@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence.adapters import Adapted, TrainingData, adapt
 from skinfluence.curvature import Curvature, choose, make_curvature
+from skinfluence.hinge_dual import exact_optimum
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.recession import is_separable, is_unpenalised
@@ -72,7 +73,8 @@ class Explanation:
     def of(cls, adapted, data):
         """Polish an adapted fit to its optimum and remember how near it came."""
         if not adapted.objective.is_at_its_own_optimum:
-            return cls.as_it_is(adapted.objective, data)
+            objective, converged = exact_optimum(adapted.objective)
+            return cls.as_it_is(objective, data, converged=converged)
         optimum = polish(adapted.objective)
         objective = optimum.objective
         # Where no step helps any more and the gradient is this small, rounding is the floor.

@@ -104,7 +104,7 @@ class LeaveOneOutMixin(QuestionMixin):
         scoring = scoring or output.scoring
         return LeaveOneOutEstimate.of_rows(
             left=left,
-            decision_function=eta,
+            decision_function=objective.loss.decision(eta),
             predict_proba=output.probabilities(eta),
             prediction=output.prediction(eta),
             loss=loss,

@@ -151,6 +151,10 @@ class DualCurvature(Curvature):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""
         L, kernel = self.inner.weight_roots, self.kernel[:, index]
         n, K = L.shape[:2]
+        if K == 1:  # the same without the axes of outputs, along which NumPy is slow
+            Y = inverse.T @ (L[:, 0] * kernel)
+            own = kernel[index, np.arange(len(index))] - np.einsum("ji,ji->i", Y, Y)
+            return own[:, None, None]
         LK = (L[:, None] * kernel[:, :, None, None]).transpose(0, 3, 1, 2)
         Y = (inverse.T @ LK.reshape(n * K, -1)).reshape(n * K, len(index), K)
         return kernel[index, np.arange(len(index))][:, None, None] * np.eye(K) - np.einsum(

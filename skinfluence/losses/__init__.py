@@ -3,6 +3,7 @@
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
+from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._squared import SquaredLoss
@@ -13,6 +14,7 @@ __all__ = [
     "HingeLoss",
     "Loss",
     "MultinomialLogLoss",
+    "OneVsOneLoss",
     "OneVsRestLoss",
     "SmoothHingeLoss",
     "SquaredHingeLoss",

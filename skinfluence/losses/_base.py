@@ -85,12 +85,27 @@ class Loss(ABC):
         return None
 
     def output(self, y, k):
-        """(scalar loss, its labels) of output k; only where `is_separable`."""
+        """(scalar loss, its labels, share of each row in it or None) of output k.
+
+        Only where `is_separable`.
+        """
         raise TypeError(f"the outputs of {self!r} are not separate losses.")
 
     @abstractmethod
     def third(self, y, eta):
         """Third derivative in eta."""
+
+    def scores(self, eta):
+        """Scores of the classes; the predictors by default."""
+        return eta
+
+    def decision(self, eta):
+        """What a classifier's decision function returns; the predictors by default."""
+        return eta
+
+    def predicted(self, eta):
+        """Position of the predicted class; a predictor of 0 predicts the first."""
+        return (eta > 0).astype(int) if self.is_scalar else eta.argmax(axis=-1)
 
     def mean(self, eta):
         """What a regressor predicts; eta itself by default."""

@@ -36,7 +36,7 @@ class OneVsRestLoss(Loss):
 
     def output(self, y, k):
         """Class k against the rest."""
-        return self.binary, self._own(y)[..., k]
+        return self.binary, self._own(y)[..., k], None
 
     def value(self, y, eta):
         """Sum over the classes."""

@@ -64,7 +64,7 @@ class SquaredLoss(Loss):
 
     def output(self, y, k):
         """One response alone."""
-        return SquaredLoss(), y[:, k]
+        return SquaredLoss(), y[:, k], None
 
     def recession(self, y):
         """In no direction: e_k and -e_k for every k."""

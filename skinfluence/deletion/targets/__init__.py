@@ -7,6 +7,8 @@ from skinfluence.deletion.targets._custom import CustomTarget, make_target
 from skinfluence.deletion.targets._loss import LossTarget
 from skinfluence.deletion.targets._multiclass import MULTICLASS
 from skinfluence.deletion.targets._regression import REGRESSION
+from skinfluence.deletion.targets._scored import PairDecision, ScoredTarget
+from skinfluence.losses import OneVsOneLoss
 
 __all__ = ["CustomTarget", "LossTarget", "Target", "make_target", "resolve_target", "target_names"]
 
@@ -27,7 +29,7 @@ def resolve_target(target, loss):
     if isinstance(target, Target):
         return target
     if callable(target):
-        return make_target(target)
+        return _read_by(loss, make_target(target))
     regressor = loss.n_classes == 0
     check_choice("target", target, target_names(regressor=regressor))
     if target == "loss":
@@ -39,4 +41,15 @@ def resolve_target(target, loss):
             f"target={target!r} needs class probabilities, which a {loss.name} does not give: "
             "use 'margin', 'decision_function', 'hinge' or 'zero_one'."
         )
-    return BINARY[target]() if loss.is_scalar else MULTICLASS[target](loss.n_classes)
+    if loss.is_scalar:
+        return BINARY[target]()
+    return _read_by(loss, MULTICLASS[target](loss.n_classes))
+
+
+def _read_by(loss, target):
+    """Return a target of class scores as one of the predictors, where those are not the scores."""
+    if not isinstance(loss, OneVsOneLoss):
+        return target
+    if loss.shape == "ovo" and target.name == "decision_function":
+        return PairDecision(loss.n_outputs)
+    return ScoredTarget(target, loss)
