@@ -106,6 +106,13 @@ class Curvature(ABC):
             bound[columns] = self.solve(unit)[columns].diagonal()
         return bound
 
+    def spare(self, rows):
+        """One minus the leverage of rows, (b,), where that is cheaper than `leverage`; else None.
+
+        For one output, and rows that bend.
+        """
+        return None
+
     def row_quadratic(self, design: Design):
         """(I (x) z_i)' H^-1 (I (x) z_i) for the rows of any design with the same columns."""
         K, q = self.objective.n_outputs, design.shape[1]

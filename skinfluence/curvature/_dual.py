@@ -137,15 +137,27 @@ class DualCurvature(Curvature):
         n, K = self.inner.n_rows, self.inner.n_outputs
         inverse = inverse_factor(self.factor)
         quadratic = np.empty((len(index), K, K))
-        one_minus = np.empty((len(index), K, K))
         for part in row_blocks(len(index), 24 * n * K * K, at_most=1024):
             quadratic[part] = self._kernel_quadratic(index[part], inverse)
+        if len(self.border):
+            quadratic += self._border_quadratic(index, self._residual_border(index))
+        return Leverage(quadratic, self._one_minus(index, inverse))
+
+    def spare(self, rows):
+        """One minus the leverage of bending rows, (b,), for one output: no product with K."""
+        index = np.searchsorted(self.bending, rows)
+        return self._one_minus(index, inverse_factor(self.factor))[:, 0, 0]
+
+    def _one_minus(self, index, inverse):
+        """Blocks of B^-1, bordered."""
+        n, K = self.inner.n_rows, self.inner.n_outputs
+        one_minus = np.empty((len(index), K, K))
+        for part in row_blocks(len(index), 24 * n * K * K, at_most=1024):
             own = inverse.reshape(n, K, n * K)[index[part]]
             one_minus[part] = np.matmul(own, own.transpose(0, 2, 1))
         if len(self.border):
-            quadratic += self._border_quadratic(index, self._residual_border(index))
             one_minus -= self._border_quadratic(index, self._inner_border(index))
-        return Leverage(quadratic, one_minus)
+        return one_minus
 
     def _kernel_quadratic(self, index, inverse):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""

@@ -40,6 +40,12 @@ class OneStep(Deletion):
         most.
         """
         bends = np.isin(self.rows, self.objective.bending)
+        if self.objective.n_outputs == 1 and "leverage" not in vars(self):
+            spare = self.curvature.spare(self.rows[bends])
+            if spare is not None:
+                multipliers = residuals.copy()
+                multipliers[bends] = residuals[bends] / spare[:, None]
+                return multipliers
         if bends.all():
             return self._corrected(residuals, self.leverage, self.pick(slice(None)))
         multipliers, rows = residuals.copy(), self.rows[bends]
