@@ -117,14 +117,12 @@ def in_row_space(objective, curvature):
         return objective, curvature, lambda steps: steps
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]
-    Y, lift = design.row_space(1.0 / features)
+    Y, lift, lower = design.row_space(1.0 / features)
     reduced = DenseDesign(Y, design.fit_intercept)
     weak = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), weak]))
-    # Coordinates of theta itself: the least-squares solution reproduces its predictors.
-    intercept = design.unpack(objective.theta)[1]
-    eta = objective.eta - intercept
-    theta = reduced.pack(np.linalg.lstsq(Y, eta, rcond=None)[0].T, intercept)
+    coef, intercept = design.unpack(objective.theta)
+    theta = reduced.pack(lower(coef.T).T, intercept)
     working = Objective(
         objective.loss, reduced, objective.y, objective.sample_weight, penalty, theta
     )

@@ -68,10 +68,11 @@ class Design(ABC):
 
     @abstractmethod
     def row_space(self, scale):
-        """Return (Y, lift): X diag(scale)^(1/2) in a basis of its rows, and the way back.
+        """Return (Y, lift, lower): X diag(scale)^(1/2) in a basis of its rows, back and forth.
 
         Y is (n, r) with Y Y' = X diag(scale) X', r <= n; `lift(D)` takes coordinates D (r, b) to
-        coefficients (p, b) with X lift(D) = Y D. `scale` is (p,).
+        coefficients (p, b) with X lift(D) = Y D, `lower` those of any predictors to coordinates of
+        the same. `scale` is (p,).
         """
 
     @property

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse
 
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._dense import BLOCK_ROWS, DenseDesign
 
@@ -103,12 +103,17 @@ class CSRDesign(Design):
     def row_space(self, scale):
         """Eigenvectors of the kernel: a QR would be dense and as large as a dense X."""
         kernel = CSRDesign(self.X, False).kernel(scale)
-        values, vectors = np.linalg.eigh(kernel)
+        with one_thread():
+            values, vectors = np.linalg.eigh(kernel)
         kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
         root = np.sqrt(values[kept])
         Y = vectors[:, kept] * root
         back = vectors[:, kept] / root
-        return Y, lambda D: scale[:, None] * np.asarray(self.X.T @ (back @ D))
+
+        def lift(D):
+            return scale[:, None] * np.asarray(self.X.T @ (back @ D))
+
+        return Y, lift, lambda c: back.T @ np.asarray(self.X @ c)
 
     @property
     def n_stored(self):

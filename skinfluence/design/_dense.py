@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from skinfluence._backend import add_gram
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 
@@ -157,9 +157,11 @@ class DenseDesign(Design):
 
     def row_space(self, scale):
         """QR of the transpose: nothing is squared, so small singular values keep their digits."""
-        root = np.sqrt(scale)
-        Q, R = np.linalg.qr((np.asarray(self.X, dtype=np.float64) * root).T)
-        return np.ascontiguousarray(R.T), lambda D: root[:, None] * (Q @ D)
+        root = np.sqrt(scale)[:, None]
+        with one_thread():
+            Q, R = np.linalg.qr(root * np.asarray(self.X, dtype=np.float64).T)
+        Y = np.ascontiguousarray(R.T)
+        return Y, lambda D: root * (Q @ D), lambda c: Q.T @ (c / root)
 
     @property
     def n_stored(self):

@@ -118,6 +118,11 @@ class FeatureDesign(DenseDesign):
             K += scale[-1]
         return K
 
+    def row_space(self, scale):
+        """The features themselves: they are no more than the rows."""
+        root = np.sqrt(scale)[:, None]
+        return self.X * root.T, lambda D: root * D, lambda c: c / root
+
     def like(self, X):
         """Return a design of other rows, whose products are not known."""
         return DenseDesign(X, self.fit_intercept)
