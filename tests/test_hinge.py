@@ -226,6 +226,7 @@ def test_zero_temperature_has_the_penalty_alone():
 
 
 def test_groups_folds_and_displays():
+    pytest.importorskip("matplotlib")
     X, y = data(n=60)
     clf = hinge(kernel="rbf").fit(X, y)
     left = clf.loo_estimate(groups=np.arange(60) // 5)

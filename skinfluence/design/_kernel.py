@@ -6,7 +6,6 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.metrics.pairwise import pairwise_kernels
 
-from skinfluence.design._dense import DenseDesign
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
@@ -88,8 +87,6 @@ class KernelSpace:
 
     def design(self, fit_intercept):
         """Return the design of the training rows."""
-        if self.matrix is None:
-            return DenseDesign(self.features.features, fit_intercept)
         return FeatureDesign(self.features.features, fit_intercept, self.matrix)
 
     def __getstate__(self):

@@ -100,8 +100,8 @@ class FeatureDesign(DenseDesign):
         Phi.
     fit_intercept : bool
         Whether Z has the column of ones.
-    gram : ndarray of shape (n, n)
-        Phi Phi'.
+    gram : ndarray of shape (n, n) or None
+        Phi Phi', where it is at hand.
     """
 
     def __init__(self, X, fit_intercept, gram):
@@ -111,7 +111,7 @@ class FeatureDesign(DenseDesign):
     def kernel(self, scale):
         """The kernel matrix itself, times the scale that all features share."""
         features = scale[: self.n_features]
-        if not len(features) or (features != features[0]).any():
+        if self.gram is None or not len(features) or (features != features[0]).any():
             return DenseDesign(self.X, self.fit_intercept).kernel(scale)
         K = features[0] * self.gram
         if self.fit_intercept and scale[-1]:
@@ -130,4 +130,5 @@ class FeatureDesign(DenseDesign):
     def take(self, rows):
         """Some rows, and their part of the kernel matrix."""
         where = np.arange(self.shape[0])[rows]
-        return FeatureDesign(self.X[rows], self.fit_intercept, self.gram[np.ix_(where, where)])
+        gram = None if self.gram is None else self.gram[np.ix_(where, where)]
+        return FeatureDesign(self.X[rows], self.fit_intercept, gram)
