@@ -95,10 +95,11 @@ def _hinge_path(n):
     support = np.flatnonzero(machine.dual_coef_[0])
     sample = np.random.default_rng(0).permutation(support)[:20]
     question = partial(machine.loo_estimate, method="exact")
-    question()
-    start = time.perf_counter()
-    left = question()
-    seconds = time.perf_counter() - start
+    left, seconds = question(), np.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        question()
+        seconds = min(seconds, time.perf_counter() - start)
     refits = np.empty(len(sample))
     start = time.perf_counter()
     for position, row in enumerate(sample):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skinfluence._parallel import row_blocks, tracked
+from skinfluence._parallel import one_thread, row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.hinge_dual import HingeDual
 from skinfluence.recession import emptied_classes
@@ -41,8 +41,9 @@ class HingeRefits:
         for k, dual in enumerate(self.duals):
             change = np.empty((len(groups), self.objective.n_rows))
             intercept, left = np.empty(len(groups)), np.empty(len(groups))
-            for position, group in enumerate(groups):
-                change[position], intercept[position], left[position] = dual.without(group)
+            with one_thread():  # its products are with single rows
+                for position, group in enumerate(groups):
+                    change[position], intercept[position], left[position] = dual.without(group)
             steps[:, k] = dual.thetas_of(change, intercept)
             holds = self._checked(dual, groups, change, steps[:, k], left)
             for position in np.flatnonzero(~holds):
