@@ -178,11 +178,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self._explanation = Explanation.of(adapted, self._training_data)
         moved = adapted.objective.at(self._explanation.theta).eta - adapted.objective.eta
         if frozen and np.abs(moved).max(initial=0.0) > FAR:
+            own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
+            told = f"relative gradient {adapted.objective.stationarity:.1e}, and " if own else ""
             warnings.warn(
                 f"the given {type(self._final).__name__} is far from the optimum of its objective "
-                f"on these data: relative gradient {adapted.objective.stationarity:.1e}, and "
-                f"polishing moves a predictor by {np.abs(moved).max():.2g}. Influence refers to "
-                "the polished copy. Fit with a smaller tol, and pass the rows and weights it was "
+                f"on these data: {told}polishing moves a predictor by {np.abs(moved).max():.2g}. "
+                "Influence refers to the polished copy. Fit with a smaller tol, and pass the rows and weights it was "
                 "fitted on.",
                 ConvergenceWarning,
                 stacklevel=3,

@@ -58,6 +58,14 @@ class Point:
     violation: float
 
 
+def duals_of(objective):
+    """Return the HingeDual of each output of an objective whose `trained_loss` is a hinge."""
+    trained = objective.trained()
+    if not trained.loss.is_separable:
+        return [HingeDual(trained)]
+    return [HingeDual(trained.output(k)) for k in range(trained.n_outputs)]
+
+
 class HingeDual:
     """The optimum of one output of a hinge objective, with its dual variables.
 
@@ -91,6 +99,7 @@ class HingeDual:
         self.scale = np.where(strength > 0, 1.0 / np.where(strength > 0, strength, 1.0), 0.0)
         self.free_column = np.flatnonzero(strength == 0)
         self.bias = len(self.free_column)
+        self.live = np.flatnonzero(self.cap > 0)
         self._local = threading.local()
         self.objective = objective
         self.alpha = self._guess() if alpha is None else np.clip(alpha, 0.0, self.cap)
@@ -102,7 +111,7 @@ class HingeDual:
             self._solve(attempt)
             if self.converged:
                 break
-            if len(self.rows) == objective.n_rows:
+            if self.follows_all:
                 attempt += 1
             n_candidates *= 2
 
@@ -115,6 +124,11 @@ class HingeDual:
     def converged(self):
         """Whether every margin condition holds."""
         return self.violation <= self.tolerance
+
+    @property
+    def follows_all(self):
+        """Whether every row with a weight is a candidate."""
+        return len(self.rows) == len(self.live)
 
     @property
     def is_free(self):
@@ -155,12 +169,14 @@ class HingeDual:
     def _choose(self, n_candidates):
         """Take the rows nearest to the margin, the free ones among them, and their kernel."""
         n, design = self.objective.n_rows, self.objective.design
-        if n_candidates >= n:
-            self.rows = np.arange(n)
-            self.gram = design.kernel(self.scale)
+        if n_candidates >= len(self.live):
+            self.rows = self.live
+            part = design if len(self.live) == n else design.take(self.live)
+            self.gram = part.kernel(self.scale)
         else:
             slack = np.abs(self.sign * self.objective.eta[:, 0] - 1.0)
             slack[(self.alpha > 0) & (self.alpha < self.cap)] = -1.0
+            slack[self.cap <= 0] = np.inf
             self.rows = np.sort(np.argpartition(slack, n_candidates)[:n_candidates])
             self.gram = design.take(self.rows).kernel(self.scale)
         self._place = np.full(n, -1)
@@ -291,11 +307,7 @@ class HingeDual:
 
 def exact_optimum(objective):
     """(Objective at the optimum of its piecewise linear trained loss, whether it is one)."""
-    trained = objective.trained()
-    duals = [
-        HingeDual(trained.output(k) if trained.loss.is_separable else trained)
-        for k in range(objective.n_outputs)
-    ]
+    duals = duals_of(objective)
     theta = np.concatenate([dual.objective.theta for dual in duals])
     return objective.at(theta), all(dual.converged for dual in duals)
 

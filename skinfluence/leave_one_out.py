@@ -293,7 +293,10 @@ class NewtonError:
         size = chord.next_change(sample)
         # Steps that are nothing but rounding say nothing of the norms.
         telling = size > 1e3 * self.rounding[sample]
-        estimate = proxy * np.max(size[telling] / proxy[sample[telling]], initial=0.0)
+        # The norms of a cold hinge underflow, and say nothing: inf, but for rows that move nothing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratio = np.max(size[telling] / proxy[sample[telling]], initial=0.0)
+            estimate = np.where(proxy > 0, proxy * ratio, 0.0)
         estimate[sample] = size
         return np.maximum(estimate, self.rounding)
 

@@ -1,6 +1,7 @@
 """SVC and LinearSVC with the hinge through an explainer, against refits by their own solvers."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -195,13 +196,48 @@ def test_class_weights_and_an_emptied_class():
     assert np.isfinite(np.delete(effect, 4, axis=1)).all()
 
 
+def test_dual_coefficients_say_what_changes():
+    X, y = data(3)
+    explainer = InfluenceExplainer(SVC(decision_function_shape="ovo", **TIGHT)).fit(X, y)
+    changes = explainer.parameter_influence(method="exact")
+    effect = explainer.influence(X, target="decision_function", method="exact")
+    found = np.einsum("ti,bki->tbk", rbf_kernel(X, gamma=0.3), changes.coef) + changes.intercept
+    np.testing.assert_allclose(found, effect, atol=1e-8)
+
+
+def test_rows_without_weight():
+    """libsvm drops them before it counts its support vectors."""
+    X, y = data(3)
+    w = weights(0, 60)
+    w[::4] = 0.0
+    model = SVC(**TIGHT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frozen = InfluenceExplainer(FrozenEstimator(clone(model).fit(X, y, w))).fit(X, y, w)
+    effect = frozen.influence(X, target="decision_function", method="exact")
+    assert (effect[:, ::4] == 0).all()
+    change = refit(model, X, y, 5, w).decision_function(X) - frozen.decision_function(X)
+    np.testing.assert_allclose(effect[:, 5], change, atol=LIBSVM)
+    with pytest.raises(ValueError, match="was fitted on 60 rows"):
+        InfluenceExplainer(FrozenEstimator(clone(model).fit(X, y))).fit(X[:50], y[:50])
+
+
+def test_an_explained_hinge_with_a_kernel():
+    X, y = data()
+    own = SmoothHingeSVC(loss="hinge", kernel="rbf").fit(X, y)
+    explained = InfluenceExplainer(SmoothHingeSVC(loss="hinge", kernel="rbf")).fit(X, y)
+    for method in ("newton", "exact"):
+        np.testing.assert_allclose(
+            explained.influence(X, y, method=method), own.influence(X, y, method=method), atol=1e-9
+        )
+    assert explained.parameter_influence(method="exact").coef.shape == (60, 1, 60)
+
+
 def test_refusals():
     X, y = data()
     with pytest.raises(TypeError, match="NuSVC is not supported: its nu"):
         InfluenceExplainer(NuSVC()).fit(X, y)
     explainer = InfluenceExplainer(SVC(**TIGHT)).fit(X, y)
-    with pytest.raises(NotImplementedError, match="parameter_influence is not available"):
-        explainer.parameter_influence()
     with pytest.raises(ValueError, match="unseen"):
         explainer.influence(X[:1], [7])
     K = rbf_kernel(X)

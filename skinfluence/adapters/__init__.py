@@ -11,11 +11,13 @@ from skinfluence.adapters._registry import (
     supported_estimators,
     unsupported,
 )
+from skinfluence.adapters._svm import change_in_span
 
 __all__ = [
     "Adapted",
     "TrainingData",
     "adapt",
+    "change_in_span",
     "is_supported",
     "kernel_space",
     "register",

@@ -3,6 +3,8 @@
 LinearSVC has the hinge or its square, and penalises (b / intercept_scaling)^2 as well.
 """
 
+from functools import partial
+
 import numpy as np
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
@@ -98,24 +100,34 @@ def adapt_svc(estimator, data):
         loss, trained = (OneVsOneLoss(one, len(classes), **options) for one in (loss, trained))
     design = data.design(True)
     penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
-    alpha = _signed_alpha(estimator, codes)
+    alpha = _signed_alpha(estimator, codes, check_sample_weight(data.sample_weight, len(codes)))
     theta = np.zeros((loss.n_outputs, design.shape[1]))
     for k in range(len(theta)):
         coef = design.transpose_matmul(alpha[k])[: design.n_features]
         theta[k] = design.pack(coef, estimator.intercept_[k])[0]
     y = codes.astype(np.float64) if loss.is_scalar else codes
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
-    parameters = None if estimator.kernel == "linear" else _no_coefficients
+    parameters = None
+    if data.space is not None:
+        parameters = partial(change_in_span, features=data.space.features)
     return Adapted(objective, classes, label_encoder(classes, y.dtype), parameters)
 
 
-def _signed_alpha(estimator, codes):
+def _signed_alpha(estimator, codes, weight):
     """Signed dual variables of every machine on all training rows, (machines, n).
 
-    libsvm keeps those of pair (i, j) in row j - 1 for the rows of class i, in row i for class j.
+    libsvm keeps those of pair (i, j) in row j - 1 for the rows of class i, in row i for class j. It
+    drops the rows without weight before it counts its support vectors.
     """
+    kept = np.flatnonzero(weight > 0)
     dual, support = estimator.dual_coef_, estimator.support_
-    dual = dual @ np.eye(dual.shape[1]) if not isinstance(dual, np.ndarray) else dual
+    if support.max(initial=-1) >= len(kept) or estimator.shape_fit_[0] != len(codes):
+        raise ValueError(
+            f"the SVC was fitted on {estimator.shape_fit_[0]} rows: pass these, and the weights it "
+            f"was fitted with; got {len(codes)} rows, {len(kept)} of them of positive weight."
+        )
+    support = kept[support]
+    dual = dual @ np.eye(dual.shape[1])  # sparse where X is; the product is an array
     if len(estimator.classes_) == 2:
         alpha = np.zeros((1, len(codes)))
         alpha[0, support] = dual[0]
@@ -129,9 +141,28 @@ def _signed_alpha(estimator, codes):
     return alpha
 
 
-def _no_coefficients(objective, rows, steps):
-    """Changes of an SVC's parameters, which it keeps for its support vectors only."""
-    raise NotImplementedError(
-        "parameter_influence is not available for an SVC with a kernel, whose dual_coef_ has "
-        "entries for its support vectors only: fit skinfluence.svm.SmoothHingeSVC(loss='hinge')."
+def change_in_span(objective, rows, steps, *, features):
+    """Dual coefficients (b, K, n) of the steps themselves, on the rows that span the others.
+
+    Parameters
+    ----------
+    objective : Objective
+        In the features of a kernel.
+    rows : ndarray of int, shape (b,)
+        The deleted rows.
+    steps : ndarray of shape (b, K, q)
+        theta without each of them, minus theta.
+    features : KernelFeatures
+        Of the training rows.
+
+    Returns
+    -------
+    coef, intercept : ndarray of shape (b, K, n), ndarray of shape (b, K)
+        Changes with which the decision function changes as it does without the rows.
+    """
+    coef, intercept = objective.design.unpack(steps)
+    change = np.zeros((*coef.shape[:2], objective.n_rows))
+    change[..., features.pivots] = features.span(coef.reshape(-1, coef.shape[-1])).reshape(
+        coef.shape
     )
+    return change, intercept

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import one_thread, row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps
-from skinfluence.hinge_dual import HingeDual
+from skinfluence.hinge_dual import HingeDual, duals_of
 from skinfluence.recession import emptied_classes
 
 
@@ -21,10 +21,7 @@ class HingeRefits:
     """
 
     def __init__(self, objective):
-        self.objective = trained = objective.trained()
-        separate = trained.loss.is_separable
-        outputs = range(objective.n_outputs)
-        self.duals = [HingeDual(trained.output(k) if separate else trained) for k in outputs]
+        self.objective, self.duals = objective.trained(), duals_of(objective)
 
     @property
     def row_leverages(self):
@@ -55,7 +52,7 @@ class HingeRefits:
     def _checked(self, dual, groups, change, steps, left):
         """Whether every margin condition holds without each group, those off the path too."""
         holds = left <= dual.tolerance
-        if len(dual.rows) < self.objective.n_rows:
+        if not dual.follows_all:
             eta = dual.objective.eta + self.objective.design @ steps.T
             for position in np.flatnonzero(holds):
                 alpha = dual.alpha + dual.sign * change[position]

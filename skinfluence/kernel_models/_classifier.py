@@ -19,7 +19,7 @@ from skinfluence._validation import (
     encode_labels,
     label_encoder,
 )
-from skinfluence.adapters import Adapted, TrainingData
+from skinfluence.adapters import Adapted, TrainingData, change_in_span
 from skinfluence.base import Explanation, InfluenceMixin
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.objective import Objective
@@ -238,7 +238,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
         dual = (
             partial(_dual_change, C=estimator.C)
             if at_optimum
-            else partial(_change_in_span, features=data.space.features)
+            else partial(change_in_span, features=estimator._space.features)
         )
     return Adapted(objective, classes, encode, dual)
 
@@ -255,13 +255,3 @@ def _dual_change(objective, rows, steps, *, C):
         residuals[:, row] = 0.0
         change[position] = C * (objective.residuals.T - residuals)
     return change, objective.design.unpack(steps)[1]
-
-
-def _change_in_span(objective, rows, steps, *, features):
-    """Dual coefficients (b, K, n) of the steps themselves, on the rows that span the others."""
-    coef, intercept = objective.design.unpack(steps)
-    change = np.zeros((*coef.shape[:2], objective.n_rows))
-    change[..., features.pivots] = features.span(coef.reshape(-1, coef.shape[-1])).reshape(
-        coef.shape
-    )
-    return change, intercept
