@@ -183,8 +183,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             warnings.warn(
                 f"the given {type(self._final).__name__} is far from the optimum of its objective "
                 f"on these data: {told}polishing moves a predictor by {np.abs(moved).max():.2g}. "
-                "Influence refers to the polished copy. Fit with a smaller tol, and pass the rows and "
-                "weights it was fitted on.",
+                "Influence refers to the polished copy. Fit with a smaller tol, and pass the rows "
+                "and weights it was fitted on.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
