@@ -121,7 +121,13 @@ class ParameterInfluence:
         ValueError
             If labels or names do not have the right length.
         """
-        n_train, n_outputs, n_features = self.coef.shape
+        n_train = len(self.coef)
+        intercept = self.intercept.reshape(n_train, -1)
+        n_outputs = intercept.shape[1]
+        coef = self.coef if self.coef.ndim == 3 else self.coef[:, None, :]
+        if coef.shape[1] != n_outputs:  # dual coefficients (n_samples, n_targets)
+            coef = np.moveaxis(coef, 2, 1)
+        n_features = coef.shape[2]
         default = [f"x{j}" for j in range(n_features)]
         names = checked_labels(
             default if feature_names is None else feature_names, n_features, "feature_names"
@@ -130,8 +136,8 @@ class ParameterInfluence:
         for k in range(n_outputs):
             suffix = f"[{k}]" if n_outputs > 1 else ""
             for j, name in enumerate(names):
-                columns[f"{name}{suffix}"] = self.coef[:, k, j]
-            columns[f"intercept{suffix}"] = self.intercept[:, k]
+                columns[f"{name}{suffix}"] = coef[:, k, j]
+            columns[f"intercept{suffix}"] = intercept[:, k]
         frame = data_frame(columns)
         frame.index = checked_labels(train_labels, n_train, "train_labels")
         return frame

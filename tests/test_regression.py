@@ -309,6 +309,19 @@ def test_precomputed_kernels():
     np.testing.assert_allclose(by_function.predict(X[:5]), expected, atol=1e-9)
 
 
+def test_frames_of_parameters_and_one_weight_for_all():
+    X, y = data()
+    Y = np.c_[y, y**2]
+    flat = InfluenceRidge().fit(X, y).parameter_influence()
+    np.testing.assert_array_equal(flat.to_frame()["x2"], flat.coef[:, 2])
+    several = InfluenceRidge().fit(X, Y).parameter_influence()
+    np.testing.assert_array_equal(several.to_frame()["x2[1]"], several.coef[:, 1, 2])
+    dual = InfluenceKernelRidge(kernel="rbf").fit(X, Y).parameter_influence()
+    np.testing.assert_array_equal(dual.to_frame()["x7[1]"], dual.coef[:, 7, 1])
+    one = InfluenceRidge(alpha=2.0).fit(X, y, 2.0).loo_estimate()
+    np.testing.assert_allclose(one.loss, InfluenceRidge().fit(X, y).loo_estimate().loss)
+
+
 def test_pickles_keep_the_answers():
     X, y = data()
     for model in (InfluenceRidge(), InfluenceKernelRidge(kernel="rbf", gamma=0.2)):

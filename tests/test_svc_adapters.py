@@ -17,6 +17,7 @@ from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from skinfluence import InfluenceExplainer
 from skinfluence.losses import OneVsOneLoss, SmoothHingeLoss
+from skinfluence.model_selection import LeaveOneOutSearchCV
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem, weights
 
@@ -231,6 +232,15 @@ def test_an_explained_hinge_with_a_kernel():
             explained.influence(X, y, method=method), own.influence(X, y, method=method), atol=1e-9
         )
     assert explained.parameter_influence(method="exact").coef.shape == (60, 1, 60)
+
+
+def test_search_over_costs_without_a_curvature():
+    X, y = data(3)
+    grid = {"C": [1e-4, 0.1, 10.0]}  # no row is near the margin of the first
+    search = LeaveOneOutSearchCV(SVC(**TIGHT), grid, method="exact").fit(X, y)
+    for C, score in zip(grid["C"], search.cv_results_["mean_test_score"], strict=True):
+        expected = InfluenceExplainer(SVC(C=C, **TIGHT)).fit(X, y).loo_estimate(method="exact")
+        assert score == pytest.approx(expected.score, abs=1e-12)
 
 
 def test_refusals():

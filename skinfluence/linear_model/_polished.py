@@ -34,7 +34,7 @@ class PolishedMixin(InfluenceMixin):
         """Keep references to the validated training data."""
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight)
+            sample_weight = np.broadcast_to(np.asarray(sample_weight), X.shape[:1])
         y = np.asarray(y)
         y = y.ravel() if y.ndim == 1 or y.shape[1] == 1 else y
         self._training_data = TrainingData(X, y, sample_weight)

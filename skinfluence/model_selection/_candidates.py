@@ -8,7 +8,8 @@ from sklearn.base import clone
 
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
-from skinfluence.leave_one_out import leave_one_out
+from skinfluence.deletion import needs_curvature
+from skinfluence.leave_one_out import leave_one_out, resolved
 from skinfluence.model_selection._pooled_score import pooled_score
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
@@ -161,10 +162,10 @@ class Path:
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))
-        self.curvature = make_curvature(objective)
-        return leave_one_out(
-            objective, self.curvature, self.method, tolerance=TOLERANCE, errors=False
-        )
+        method = resolved(objective, self.method)
+        needed = needs_curvature(objective, method)
+        self.curvature = make_curvature(objective) if needed else None
+        return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE, errors=False)
 
     def _follows_ridge(self, params):
         """Whether the candidate is one of a path of penalties of a quadratic objective."""
