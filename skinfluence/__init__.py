@@ -9,9 +9,11 @@ from importlib import import_module
 from skinfluence import evaluation, kernel_models, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
+from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
 from skinfluence.deletion.targets import make_target
 from skinfluence.explainer import InfluenceExplainer
 from skinfluence.functions import (
+    case_deletion_diagnostics,
     explain,
     group_influence,
     influence,
@@ -34,15 +36,18 @@ from skinfluence.results import (
 )
 
 __all__ = [
+    "CaseDeletionDiagnostics",
     "CurvatureReport",
     "InfluenceExplainer",
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",
     "InfluenceRidge",
     "LeaveOneOutEstimate",
+    "LeverageBlocks",
     "MostInfluential",
     "ParameterInfluence",
     "__version__",
+    "case_deletion_diagnostics",
     "evaluation",
     "explain",
     "group_influence",

@@ -239,3 +239,28 @@ def loo_estimate(model, **options):
     0.967
     """
     return explain(model).loo_estimate(**options)
+
+
+def case_deletion_diagnostics(model):
+    """Leverage, studentised residuals, Cook's distance, DFFITS, DFBETAS and COVRATIO of each row.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+
+    Returns
+    -------
+    CaseDeletionDiagnostics or LeverageBlocks
+        See :meth:`InfluenceExplainer.case_deletion_diagnostics`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> import skinfluence
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = skinfluence.InfluenceLinearRegression().fit(X, y)
+    >>> skinfluence.case_deletion_diagnostics(model).cooks_distance.shape
+    (442,)
+    """
+    return explain(model).case_deletion_diagnostics()

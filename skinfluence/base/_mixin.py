@@ -1,8 +1,9 @@
 """InfluenceMixin: all that an estimator gains."""
 
 from skinfluence.base._attribution import AttributionMixin
+from skinfluence.base._case_deletion import CaseDeletionMixin
 from skinfluence.base._leave_one_out import LeaveOneOutMixin
 
 
-class InfluenceMixin(AttributionMixin, LeaveOneOutMixin):
+class InfluenceMixin(AttributionMixin, LeaveOneOutMixin, CaseDeletionMixin):
     """The influence methods. A new method goes into one of the mixins by subject, nowhere else."""

@@ -1,0 +1,88 @@
+"""The classical diagnostics of regression."""
+
+import numpy as np
+
+from skinfluence.base._question import QuestionMixin
+from skinfluence.case_deletion import diagnose, is_covered, leverage_blocks
+from skinfluence.deletion import warn_undefined
+
+AVAILABLE = (
+    "case_deletion_diagnostics() is for linear least squares and logistic regression. Available "
+    "here are loo_estimate(), whose result has the leverages, self_influence(), influence()"
+)
+
+
+class CaseDeletionMixin(QuestionMixin):
+    """What statisticians look at after a regression."""
+
+    def case_deletion_diagnostics(self):
+        r"""Leverage, studentised residuals, Cook's distance, DFFITS, DFBETAS and COVRATIO.
+
+        For least squares, with a ridge penalty or without, and binary logistic regression; the
+        sample weights count as in the fit. In closed form, O(n p^2): exact for least squares, one
+        Newton step for logistic regression,
+
+        .. math:: \hat\theta - \theta_{(i)} \approx -H^{-1} z_i \frac{g_i}{1 - h_i}, \qquad
+            h_i = W_i z_i' H^{-1} z_i .
+
+        `dfbeta`, `dfbetas` and `dffits` are before minus after the deletion, as in R and
+        statsmodels, unlike everything else here.
+
+        Returns
+        -------
+        CaseDeletionDiagnostics or LeverageBlocks
+            Arrays of shape (n_train,) and (n_train, q); `summary_frame()`, `influential()`. For a
+            softmax or several responses only :class:`LeverageBlocks`.
+
+        Raises
+        ------
+        NotImplementedError
+            For other losses, and for kernels, where there are no coefficients.
+        numpy.linalg.LinAlgError
+            If the Hessian is singular, or the data are separable and nothing is penalised.
+        RuntimeError
+            If the training data have changed since the fit.
+
+        Warns
+        -----
+        RuntimeWarning
+            Of rows without which there is no model, such as those of leverage 1: they are NaN.
+
+        References
+        ----------
+        Belsley, Kuh & Welsch, Regression Diagnostics, Wiley, 1980.
+
+        Pregibon, Logistic regression diagnostics, Annals of Statistics 9, 1981.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skinfluence import InfluenceLinearRegression
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> diagnostics = InfluenceLinearRegression().fit(X, y).case_deletion_diagnostics()
+        >>> diagnostics.influential("outlier").sum(), diagnostics.dfbetas.shape
+        (np.int64(0), (442, 11))
+        """
+        explained = self._explained()
+        objective = explained.objective
+        model = getattr(self, "_final", self)
+        if not hasattr(model, "coef_"):
+            raise NotImplementedError(f"{AVAILABLE}: a kernel machine has no coefficients.")
+        covered = is_covered(objective)
+        if not covered and objective.n_outputs == 1:
+            raise NotImplementedError(
+                f"{AVAILABLE} and parameter_influence(); got the loss {objective.loss!r}."
+            )
+        n_solves = objective.n_rows * objective.n_outputs
+        curvature = self._with_curvature(explained, "auto", 0.0, n_solves).curvature
+        if not covered:
+            return leverage_blocks(curvature)
+        diagnostics = diagnose(objective, curvature, self._column_names(model, objective.design))
+        warn_undefined(np.flatnonzero(diagnostics.undefined))
+        return diagnostics
+
+    def _column_names(self, model, design):
+        """Names of the design's columns, the intercept's last."""
+        names = getattr(model, "feature_names_in_", None)
+        names = [f"x{j}" for j in range(design.n_features)] if names is None else list(names)
+        return [*names, "const"] if design.fit_intercept else names

@@ -1,0 +1,190 @@
+"""The diagnostics of an objective: one factor of its curvature, then products."""
+
+import warnings
+
+import numpy as np
+
+from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
+from skinfluence.deletion import OneStep
+from skinfluence.losses import BinaryLogLoss, SquaredLoss
+from skinfluence.recession import RANK_LOST, is_unpenalised
+
+# A sum of squares under this share of the one it was subtracted from is rounding.
+ROUNDED = 1e-13
+
+
+def is_covered(objective):
+    """Whether the textbook's quantities exist: one response, least squares or log loss."""
+    return objective.n_outputs == 1 and isinstance(objective.loss, SquaredLoss | BinaryLogLoss)
+
+
+def diagnose(objective, curvature, names):
+    """Return the CaseDeletionDiagnostics of an objective at its optimum; `names` of its columns.
+
+    With u_i = H^-1 z_i and a deletion's multiplier v_i = g_i / (1 - h_i), a coefficient before
+    minus after is -v_i u_i. The rest follows from leverages and residuals.
+    """
+    step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
+    order = _intercept_first(objective.design)
+    solved = _solved_rows(objective, curvature, order)
+    rows = _Rows(objective, step)
+    if isinstance(objective.loss, SquaredLoss):
+        sigma, sigma_without = _scales(objective, rows, solved, order)
+    else:
+        sigma, sigma_without = 1.0, np.ones(objective.n_rows)
+    solved *= -rows.multiplier[:, None]
+    solved[rows.used & step.undefined] = np.nan
+    diagnostics = CaseDeletionDiagnostics(
+        family="least squares" if rows.is_linear else "logistic",
+        names=tuple(names[column] for column in order),
+        n_used=rows.n_used,
+        n_effective_parameters=rows.n_effective,
+        sigma=sigma,
+        unscaled_error=np.sqrt(_inverse_diagonal(curvature))[order],
+        weight=objective.sample_weight,
+        undefined=step.undefined,
+        leverage=rows.leverage,
+        residual=rows.residual,
+        pearson_residual=rows.pearson,
+        deviance_residual=rows.deviance,
+        dfbeta=solved,
+        **_deleted(rows, step, sigma, sigma_without),
+    )
+    _warn_without_scale(diagnostics)
+    return diagnostics
+
+
+def _intercept_first(design):
+    """Columns of the design in the order of frames, where the intercept is the first."""
+    columns = np.arange(design.shape[1])
+    return np.roll(columns, 1) if design.fit_intercept else columns
+
+
+def _solved_rows(objective, curvature, order):
+    """H^-1 z_i of every row, (n, q), columns in this order."""
+    design = objective.design
+    inverse = curvature.known_inverse()
+    if inverse is not None:
+        return design @ inverse[:, order]
+    solved = np.empty(design.shape)
+    for part in design.blocks(n_columns=4):
+        solved[part] = curvature.solve(design.dense(part).T).T[:, order]
+    return solved
+
+
+def _inverse_diagonal(curvature):
+    """Diagonal of H^-1, (q,)."""
+    inverse = curvature.known_inverse()
+    if inverse is not None:
+        return inverse.diagonal()
+    return curvature.solve(np.eye(curvature.objective.n_parameters)).diagonal()
+
+
+class _Rows:
+    """What is known of each row before any scale: residuals, leverage, multiplier."""
+
+    def __init__(self, objective, step):
+        self.is_linear = isinstance(objective.loss, SquaredLoss)
+        self.weight = objective.sample_weight
+        self.used = self.weight > 0
+        self.n_used = int(self.used.sum())
+        self.eta, self.y = objective.eta[:, 0], objective.y
+        self.quadratic = step.leverage.quadratic[:, 0, 0]
+        self.spare = step.leverage.one_minus[:, 0, 0]
+        lost = RANK_LOST if is_unpenalised(objective) else 0.0
+        self.alone = self.used & (self.spare <= lost)  # no row helps to fit it
+        self.spare = np.where(self.alone, 0.0, self.spare)
+        self.leverage = 1.0 - self.spare
+        small = self.leverage < 0.5  # 1 - (1 - h) has lost the digits of a small h
+        product = objective.weights[:, 0, 0] * self.quadratic
+        self.leverage[small] = product[small]
+        self.n_effective = float(self.leverage.sum())
+        if is_unpenalised(objective):
+            self.n_effective = float(objective.n_parameters)
+        self.multiplier = np.where(self.alone, np.nan, step.multipliers[:, 0])
+        self.residual = -objective.row_gradients[:, 0]
+        root = np.sqrt(self.weight)
+        if self.is_linear:
+            self.pearson = self.deviance = root * self.residual
+            return
+        sign = np.sign(self.residual)
+        # (y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows.
+        with np.errstate(over="ignore"):
+            self.pearson = root * sign * np.exp(-0.5 * sign * self.eta)
+        self.deviance = root * sign * np.sqrt(2.0 * objective.row_losses)
+
+
+def _scales(objective, rows, solved, order):
+    """s, and s of the refit without each row: weighted sums of squares over n - tr(hat matrix).
+
+    Without row i, with d = theta - theta_-i and c = w e / (1 - h), the others' sum of squares is
+    RSS + 2 d'R theta + d'(H - R) d - w (e / (1 - h))^2, and the trace falls by w q / (1 - h), with
+    q = z'H^-1 R H^-1 z; unpenalised it is RSS - w e^2 / (1 - h), and the trace stays.
+    """
+    total = float(rows.pearson @ rows.pearson)
+    freedom = rows.n_used - rows.n_effective
+    strength = objective.penalty.strength[order]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = total - rows.pearson**2 / rows.spare
+        freedom_without = np.full(len(squares), freedom - 1.0)
+        if strength.any():
+            penalised = _quadratic(solved, strength)
+            c = -rows.multiplier
+            squares += 2.0 * c * (solved @ (strength * objective.theta[0, order]))
+            squares -= c**2 * penalised
+            freedom_without += rows.weight * penalised / rows.spare
+        squares = np.where(squares > ROUNDED * total, squares, np.nan)
+        without = np.sqrt(squares / np.where(freedom_without > 1e-9, freedom_without, np.nan))
+    sigma = np.sqrt(total / freedom) if freedom > 1e-9 else np.nan
+    return float(sigma), np.where(rows.used, without, sigma)
+
+
+def _quadratic(solved, strength):
+    """sum_j strength_j u_ij^2, (n,), some rows at a time."""
+    found = np.empty(len(solved))
+    for start in range(0, len(solved), 4096):
+        part = slice(start, start + 4096)
+        found[part] = solved[part] ** 2 @ strength
+    return found
+
+
+def _deleted(rows, step, sigma, sigma_without):
+    """Return what the residuals and leverages say together, by field."""
+    h, spare, pearson = rows.leverage, rows.spare, rows.pearson
+    undefined = rows.alone | step.undefined
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        unit = pearson / np.sqrt(spare)  # of standard deviation sigma
+        if rows.is_linear:
+            studentized = unit / sigma_without
+            covratio = (sigma_without / sigma) ** (2 * step.objective.n_parameters) / spare
+            deleted = rows.residual / spare
+        else:
+            studentized = np.sign(pearson) * np.sqrt(rows.deviance**2 + h * unit**2)
+            covratio = 1.0 / spare
+            eta = rows.eta + rows.quadratic * rows.multiplier
+            deleted = -step.objective.loss.gradient(rows.y, eta)
+        found = {
+            "covratio": np.where(rows.used, covratio, 1.0),
+            "deleted_residual": deleted,
+            "cooks_distance": (unit / sigma) ** 2 * h / spare / rows.n_effective,
+            "dffits": unit * np.sqrt(h / spare) / sigma_without,
+            "sigma_without": np.where(undefined, np.nan, sigma_without),
+            "studentized_residual": np.where(rows.used, studentized, np.nan),
+        }
+        standardized = np.where(rows.used & ~rows.alone, unit / sigma, np.nan)
+    found = {name: np.where(undefined, np.nan, values) for name, values in found.items()}
+    return {**found, "standardized_residual": standardized}
+
+
+def _warn_without_scale(diagnostics):
+    """Say once why no residual could be studentised where the scale is unknown."""
+    known = ~np.isnan(diagnostics.sigma_without) | diagnostics.undefined
+    if not known.all():
+        missing = np.flatnonzero(~known)
+        listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        warnings.warn(
+            f"{len(missing)} rows have no scale without them (NaN), among them {listed}: the "
+            "other rows are fitted exactly, or leave no degree of freedom.",
+            RuntimeWarning,
+            stacklevel=4,
+        )

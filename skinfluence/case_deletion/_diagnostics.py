@@ -1,0 +1,312 @@
+"""What `case_deletion_diagnostics` returns."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import ndtr, stdtr
+
+from skinfluence._frames import checked_labels, data_frame
+from skinfluence.case_deletion._rules import flags
+
+
+@dataclass(frozen=True)
+class CaseDeletionDiagnostics:
+    r"""Leverage, residuals and the classical measures of influence of each training row.
+
+    With the weighted residual :math:`r_i = \sqrt{w_i} e_i` of least squares, the Pearson residual
+    of a logistic regression, with :math:`H` the Hessian of the objective in the normal form,
+    :math:`h_i = W_i z_i' H^{-1} z_i`, and d the coefficients before minus after the deletion.
+
+    **Sign**: `dfbeta`, `dfbetas` and `dffits` are *before minus after* the deletion, as in the
+    textbooks, R, SAS and statsmodels. Everything else in this library is after minus before:
+    `dfbeta` is the negative of :meth:`parameter_influence`.
+
+    **Least squares** is exact, with weights and a ridge penalty too: what stands here is what
+    refits without each row would give. **Logistic regression** is one Newton step (Pregibon 1981),
+    with the dispersion fixed at 1 and the weights :math:`W_j` of the other rows as they were.
+
+    Undefined rows (leverage 1, or no optimum without the row) are NaN in all that speaks of their
+    deletion. A row of weight 0 is no part of the fit: leverage, `dfbeta`, `dffits` and
+    `cooks_distance` are 0, `covratio` is 1, standardized and studentized residuals are NaN.
+
+    Attributes
+    ----------
+    family : {"least squares", "logistic"}
+        What was fitted.
+    names : tuple of str
+        Columns of `dfbeta`: "const" for the intercept, first, then the features.
+    n_used : int
+        Number n of rows of positive weight.
+    n_effective_parameters : float
+        p, the trace of the hat matrix; without a penalty the number of coefficients, the intercept
+        included.
+    sigma : float
+        :math:`s = \sqrt{\sum r_i^2 / (n - p)}` of least squares; 1 of logistic regression.
+    unscaled_error : ndarray of shape (q,)
+        :math:`\sqrt{(H^{-1})_{jj}}`; `standard_error` is `sigma` times this.
+    weight : ndarray of shape (n_train,)
+        Sample weight times class weight.
+    undefined : ndarray of bool, shape (n_train,)
+        Rows without which there is no model.
+    leverage : ndarray of shape (n_train,)
+        :math:`h_i`.
+    residual : ndarray of shape (n_train,)
+        Response residual: y minus the prediction; of logistic regression minus the probability.
+    pearson_residual : ndarray of shape (n_train,)
+        :math:`r_i`.
+    deviance_residual : ndarray of shape (n_train,)
+        The same for least squares; of logistic regression
+        :math:`\pm\sqrt{2 w_i \ell_i}`.
+    standardized_residual : ndarray of shape (n_train,)
+        Internally studentised: :math:`r_i / (s \sqrt{1 - h_i})`.
+    studentized_residual : ndarray of shape (n_train,)
+        Externally studentised: :math:`t_i = r_i / (s_{(i)} \sqrt{1 - h_i})`; of logistic regression
+        Williams's deletion residual :math:`\pm\sqrt{d_i^2 + h_i r_i^2 / (1 - h_i)}`, with the
+        deviance residual :math:`d_i`, an approximation of the change of the deviance.
+    deleted_residual : ndarray of shape (n_train,)
+        Response residual of the row under the model without it: :math:`e_i / (1 - h_i)`; of
+        logistic regression after one step.
+    cooks_distance : ndarray of shape (n_train,)
+        :math:`D_i = d' H d / (p s^2) = r_i^2 h_i / (p s^2 (1 - h_i)^2)`; of logistic regression
+        with d of one step.
+    dffits : ndarray of shape (n_train,)
+        Predictor of the row, before minus after, in its standard errors:
+        :math:`r_i \sqrt{h_i} / (s_{(i)} (1 - h_i))`; of logistic regression of one step, with 1 for
+        :math:`s_{(i)}`.
+    dfbeta : ndarray of shape (n_train, q)
+        Coefficients, before minus after; of logistic regression of one step.
+    covratio : ndarray of shape (n_train,)
+        :math:`\det(s_{(i)}^2 H_{(i)}^{-1}) / \det(s^2 H^{-1})
+        = (s_{(i)}^2 / s^2)^q / (1 - h_i)` with q coefficients; of logistic regression
+        :math:`1 / (1 - h_i)`, one step too: the weights of the other rows are held.
+    sigma_without : ndarray of shape (n_train,)
+        :math:`s_{(i)}`, the scale of the refit without the row; 1 of logistic regression.
+
+    Notes
+    -----
+    Under a ridge penalty the degrees of freedom of the residual are :math:`n - \mathrm{tr}`, with
+    the trace of the hat matrix, and :math:`s^2 H^{-1}` stands for the covariance, as in a Bayesian
+    reading of the penalty: every formula keeps its form. :math:`s_{(i)}` counts the trace of the
+    refit. The t distribution of the studentised residuals is then an approximation.
+
+    References
+    ----------
+    Belsley, Kuh & Welsch, Regression Diagnostics, Wiley, 1980.
+
+    Cook & Weisberg, Residuals and Influence in Regression, Chapman & Hall, 1982.
+
+    Pregibon, Logistic regression diagnostics, Annals of Statistics 9, 1981.
+
+    Williams, Generalized linear model diagnostics using the deviance and single case deletions,
+    Applied Statistics 36, 1987.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> diagnostics = InfluenceLinearRegression().fit(X, y).case_deletion_diagnostics()
+    >>> int(diagnostics.cooks_distance.argmax()), float(diagnostics.leverage.sum().round(9))
+    (382, 11.0)
+    """
+
+    family: str
+    names: tuple
+    n_used: int
+    n_effective_parameters: float
+    sigma: float
+    unscaled_error: np.ndarray
+    weight: np.ndarray
+    undefined: np.ndarray
+    leverage: np.ndarray
+    residual: np.ndarray
+    pearson_residual: np.ndarray
+    deviance_residual: np.ndarray
+    standardized_residual: np.ndarray
+    studentized_residual: np.ndarray
+    deleted_residual: np.ndarray
+    cooks_distance: np.ndarray
+    dffits: np.ndarray
+    dfbeta: np.ndarray
+    covratio: np.ndarray
+    sigma_without: np.ndarray
+
+    @property
+    def df_residual(self):
+        """Return the degrees of freedom of the residual.
+
+        Returns
+        -------
+        float
+            The number of rows used less the effective number of parameters.
+        """
+        return self.n_used - self.n_effective_parameters
+
+    @property
+    def standard_error(self):
+        """Return the standard errors of the coefficients.
+
+        Returns
+        -------
+        ndarray of shape (q,)
+            In the order of `names`.
+        """
+        return self.sigma * self.unscaled_error
+
+    @cached_property
+    def dfbetas(self):
+        r"""Return the coefficients, before minus after the deletion, in their standard errors.
+
+        Returns
+        -------
+        ndarray of shape (n_train, q)
+            The `dfbeta` over :math:`s_{(i)} \sqrt{(H^{-1})_{jj}}`; of logistic regression of one
+            step, with 1 for :math:`s_{(i)}`. Computed when it is first asked for, and kept.
+        """
+        scaled = self.dfbeta / self.unscaled_error
+        scaled /= self.sigma_without[:, None]
+        return scaled
+
+    @property
+    def press(self):
+        """Return Allen's PRESS, the weighted sum of the squared deleted residuals.
+
+        Returns
+        -------
+        float
+            Over the rows that have one; of logistic regression of one step.
+        """
+        return float(np.nansum(self.weight * self.deleted_residual**2))
+
+    @property
+    def outlier_p_value(self):
+        """Return two-sided p-values of the studentised residuals, times their number (Bonferroni).
+
+        Returns
+        -------
+        ndarray of shape (n_train,)
+            From Student's t with n - p - 1 degrees of freedom; of logistic regression from the
+            normal distribution, for the residual of one step. At most 1.
+        """
+        size = -np.abs(self.studentized_residual)
+        tested = int((~np.isnan(size)).sum())
+        tail = ndtr(size) if self.family == "logistic" else stdtr(self.df_residual - 1.0, size)
+        return np.minimum(2.0 * tail * tested, 1.0)
+
+    def influential(self, rule="cooks", *, level=0.05, table=False):
+        """Flag rows by a threshold of the textbooks.
+
+        Parameters
+        ----------
+        rule : str, default="cooks"
+            With n rows of positive weight and p effective parameters: "leverage" (above 2p/n),
+            "high_leverage" (above 3p/n), "cooks" (above 4/n), "dffits" (beyond 2 sqrt(p/n)),
+            "dfbetas" (any beyond 2/sqrt(n)), "covratio" (further than 3p/n from 1), "outlier"
+            (`outlier_p_value` below `level`), or "R" for the rules of R's `influence.measures`:
+            any dfbetas beyond 1, dffits beyond 3 sqrt(p/(n-p)), covratio further than 3p/(n-p) from
+            1, Cook's distance above the median of F(p, n-p), leverage above 3p/n.
+        level : float, default=0.05
+            Of "outlier".
+        table : bool, default=False
+            Return a column for each quantity that the rule looks at.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_train,) or (n_train, n_columns)
+            With `table` and "R" the columns are those of dfbetas, dffits, covratio, Cook's distance
+            and leverage. Undefined rows are flagged by their leverage alone.
+
+        Raises
+        ------
+        ValueError
+            For another rule.
+
+        References
+        ----------
+        Belsley, Kuh & Welsch, Regression Diagnostics, Wiley, 1980.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skinfluence import InfluenceRidge
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> diagnostics = InfluenceRidge(alpha=0.1).fit(X, y).case_deletion_diagnostics()
+        >>> int(diagnostics.influential("cooks").sum()), int(diagnostics.influential("R").sum())
+        (22, 31)
+        """
+        found = flags(self, rule, level)
+        return found if table else found.any(axis=1)
+
+    def to_frame(self, train_labels=None):
+        """Return one line for each training row, one column for each of its numbers.
+
+        Parameters
+        ----------
+        train_labels : array-like of shape (n_train,), optional
+            Index of the lines; positions by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns with the names of the attributes; `dfbetas` is in :meth:`summary_frame`.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not have the right length.
+        """
+        columns = (
+            *("weight", "leverage", "residual", "pearson_residual", "deviance_residual"),
+            *("standardized_residual", "studentized_residual", "deleted_residual"),
+            *("cooks_distance", "dffits", "covratio", "sigma_without", "undefined"),
+        )
+        frame = data_frame({name: getattr(self, name) for name in columns})
+        frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
+        return frame
+
+    def summary_frame(self, train_labels=None):
+        """Return the table of the same name of statsmodels, column by column.
+
+        Parameters
+        ----------
+        train_labels : array-like of shape (n_train,), optional
+            Index of the lines; positions by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``dfb_<name>`` for each coefficient (`dfbetas`, before minus after), ``cooks_d``,
+            ``standard_resid``, ``hat_diag``, ``dffits_internal`` (with sigma for s_(i)),
+            ``student_resid`` and ``dffits``.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not have the right length.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skinfluence import InfluenceLinearRegression
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> model = InfluenceLinearRegression().fit(X[["bmi"]], y)
+        >>> list(model.case_deletion_diagnostics().summary_frame())[:3]
+        ['dfb_const', 'dfb_bmi', 'cooks_d']
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            internal = self.dffits * (self.sigma_without / self.sigma)
+        columns = {
+            **{j: self.dfbetas[:, j] for j in range(len(self.names))},
+            "cooks_d": self.cooks_distance,
+            "standard_resid": self.standardized_residual,
+            "hat_diag": self.leverage,
+            "dffits_internal": internal,
+            "student_resid": self.studentized_residual,
+            "dffits": self.dffits,
+        }
+        frame = data_frame(columns)
+        # Set afterwards: the names of features need not be distinct.
+        frame.columns = [f"dfb_{name}" for name in self.names] + list(columns)[len(self.names) :]
+        frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
+        return frame
