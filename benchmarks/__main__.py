@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import micro, model_selection, oracle, report, svm
+from benchmarks import case_deletion, micro, model_selection, oracle, report, svm
 from benchmarks.contestants import PACKAGES
 from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
-MICRO = "kernels", "import", "search", "svm"
+MICRO = "kernels", "import", "search", "svm", "diagnostics"
 
 
 def _arguments():
@@ -121,6 +121,8 @@ def _micro_rows(names, quick, clock):
         yield from model_selection.rows(quick)
     if "svm" in names:
         yield from svm.rows(quick)
+    if "diagnostics" in names:
+        yield from case_deletion.rows(quick)
 
 
 def main():

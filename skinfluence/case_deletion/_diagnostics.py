@@ -62,8 +62,8 @@ class CaseDeletionDiagnostics:
         Internally studentised: :math:`r_i / (s \sqrt{1 - h_i})`.
     studentized_residual : ndarray of shape (n_train,)
         Externally studentised: :math:`t_i = r_i / (s_{(i)} \sqrt{1 - h_i})`; of logistic regression
-        Williams's deletion residual :math:`\pm\sqrt{d_i^2 + h_i r_i^2 / (1 - h_i)}`, with the
-        deviance residual :math:`d_i`, an approximation of the change of the deviance.
+        Williams's deletion residual :math:`\pm\sqrt{\delta_i^2 + h_i r_i^2 / (1 - h_i)}`, with the
+        deviance residual :math:`\delta_i`, an approximation of the change of the deviance.
     deleted_residual : ndarray of shape (n_train,)
         Response residual of the row under the model without it: :math:`e_i / (1 - h_i)`; of
         logistic regression after one step.
