@@ -56,7 +56,7 @@ def rows(quick):
         for scaled in (False, True):
             best = by_turns([_question(fitted, scaled), _floor(X)], 7, 20)
             what = f"diagnostics, {name}, n = {n:,}, p = {p}{', with dfbetas' if scaled else ''}"
-            yield _line(what, *best, None if scaled else 3.0)  # they are one more pass
+            yield _line(what, *best, None if scaled else 2.0)  # they are one more pass
     yield from _statsmodels(1000 if quick else 5000)
 
 
@@ -81,7 +81,7 @@ def _statsmodels(n):
         theirs = results.get_influence().dfbetas
         seconds = time.perf_counter() - start
     assert np.allclose(question()[0], theirs, rtol=1e-8, atol=1e-12)
-    yield _line(who, ours, seconds, 0.1)
+    yield _line(who, ours, seconds, 0.002)
 
 
 def _line(who, seconds, floor, bar):
