@@ -20,13 +20,14 @@ from skinfluence._validation import (
     label_encoder,
 )
 from skinfluence.adapters import Adapted, TrainingData, change_in_span
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import Explanation
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.kernel_models._machine import KernelMachineMixin
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
 
-class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
+class KernelClassifier(KernelMachineMixin, ClassifierMixin, BaseEstimator, ABC):
     """Classifier that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of a kernel.
 
     A subclass has the parameters C, kernel, gamma, degree, coef0, the intercept's, class_weight,
@@ -99,12 +100,6 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
             raise ValueError(f"max_iter should be a positive integer; got {self.max_iter!r}.")
         if not callable(self.kernel):
             check_choice("kernel", self.kernel, KERNELS)
-
-    def _accepted(self):
-        """What the validation of X lets through."""
-        sparse = False if self.kernel == "precomputed" else "csr"
-        dtype = [np.float64, np.float32] if self.kernel == "linear" else np.float64
-        return {"accept_sparse": sparse, "dtype": dtype}
 
     def _frozen_class_weight(self, codes, weight):
         """Weight of each class (K,), the numbers that "balanced" stands for."""
@@ -198,25 +193,6 @@ class KernelClassifier(InfluenceMixin, ClassifierMixin, BaseEstimator, ABC):
         if decision.ndim == 1:
             return self.classes_[(decision > 0).astype(int)]
         return self.classes_[decision.argmax(axis=1)]
-
-    # -- what InfluenceMixin asks ------------------------------------------------------------------
-
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
-        check_is_fitted(self)
-        return self._explanation.explained(self, cached)
-
-    def _test_array(self, X):
-        """Return X_test in the coordinates of the training rows."""
-        X = validate_data(self, X, reset=False, **self._accepted())
-        return X if self._space is None else self._space.map(X)
-
-    def __sklearn_tags__(self):
-        """Sparse unless precomputed, which is pairwise."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.kernel != "precomputed"
-        tags.input_tags.pairwise = self.kernel == "precomputed"
-        return tags
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):

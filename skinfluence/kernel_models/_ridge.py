@@ -7,11 +7,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_positive, check_sample_weight
 from skinfluence.adapters import TrainingData, register
 from skinfluence.adapters._ridge import adapted_dual, kernel_ridge_space, least_squares
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import Explanation
+from skinfluence.kernel_models._machine import KernelMachineMixin
 from skinfluence.optimum import polish
 
 
-class InfluenceKernelRidge(InfluenceMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
+class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
     r"""Kernel ridge regression that can say which training rows made it what it is.
 
     Minimises, over f in the space of the kernel and, with `fit_intercept`, an unpenalised b,
@@ -130,12 +131,6 @@ class InfluenceKernelRidge(InfluenceMixin, MultiOutputMixin, RegressorMixin, Bas
         self.intercept_ = float(intercept[0]) if y.ndim == 1 else intercept
         return self
 
-    def _accepted(self):
-        """What the validation of X lets through."""
-        sparse = False if self.kernel == "precomputed" else "csr"
-        dtype = [np.float64, np.float32] if self.kernel == "linear" else np.float64
-        return {"accept_sparse": sparse, "dtype": dtype}
-
     def predict(self, X):
         """Predict the responses.
 
@@ -155,25 +150,6 @@ class InfluenceKernelRidge(InfluenceMixin, MultiOutputMixin, RegressorMixin, Bas
             coef = self._training_data.X.T @ self.dual_coef_
             return np.asarray(X @ coef, dtype=np.float64) + self.intercept_
         return self._space.with_training_rows(X) @ self.dual_coef_ + self.intercept_
-
-    # -- what InfluenceMixin asks ------------------------------------------------------------------
-
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
-        check_is_fitted(self)
-        return self._explanation.explained(self, cached)
-
-    def _test_array(self, X):
-        """Return X_test in the coordinates of the training rows."""
-        X = validate_data(self, X, reset=False, **self._accepted())
-        return X if self._space is None else self._space.map(X)
-
-    def __sklearn_tags__(self):
-        """Sparse unless precomputed, which is pairwise."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.kernel != "precomputed"
-        tags.input_tags.pairwise = self.kernel == "precomputed"
-        return tags
 
 
 @register(InfluenceKernelRidge, inherited=True)
