@@ -24,9 +24,12 @@ from skinfluence.functions import (
     self_influence,
 )
 from skinfluence.linear_model import (
+    InfluenceGammaRegressor,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceTweedieRegressor,
 )
 from skinfluence.results import (
     CurvatureReport,
@@ -39,9 +42,12 @@ __all__ = [
     "CaseDeletionDiagnostics",
     "CurvatureReport",
     "InfluenceExplainer",
+    "InfluenceGammaRegressor",
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",
+    "InfluencePoissonRegressor",
     "InfluenceRidge",
+    "InfluenceTweedieRegressor",
     "LeaveOneOutEstimate",
     "LeverageBlocks",
     "MostInfluential",

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._backend import apply_blocks
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion import (
     ChordNewton,
@@ -180,11 +179,14 @@ class NewtonError:
         leverage, multipliers = one_step.leverage, one_step.multipliers
         residuals = self.objective.residuals[one_step.rows]
         # s^2 = b' G^-1 b with b = g (x) z: g' (I - A W)^-1 A g.
-        moved = apply_blocks(leverage.quadratic, multipliers)
-        self.length = np.sqrt(np.maximum(np.einsum("ik,ik->i", residuals, moved), 0.0))
+        self.misfit = np.abs(one_step.misfit)
+        squared = np.maximum(one_step.inner(residuals, one_step.share), 0.0)
+        self.length = np.sqrt(squared * (1.0 + self.misfit))
         # z' G^-1 z as a range: what the norm is worth at the row itself.
         spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
+        self.heavier = 1.0 / np.sqrt(np.maximum(1.0 - np.maximum(one_step.misfit, 0.0), 1e-300))
+        self.spread = self.spread * self.heavier
         eta = np.abs(self.objective.eta[one_step.rows]).max(axis=1)
         self.rounding = ROUNDING * np.maximum(1.0, eta)
         reach = self.objective.loss.reach(leverage.quadratic)
@@ -193,7 +195,7 @@ class NewtonError:
         first = int(np.argmax(live))
         second = float(np.max(np.delete(live, first), initial=0.0))
         self.largest = np.where(one_step.rows == one_step.rows[first], second, live[first])
-        step_norm = np.sqrt(np.maximum(np.einsum("ik,ik->i", multipliers, moved), 0.0))
+        step_norm = np.sqrt(np.maximum(one_step.inner(multipliers, one_step.share), 0.0))
         self.step_norm, self.live = step_norm, live > 0
         M = self.objective.loss.self_concordance
         self.kappa = M * self.largest * step_norm if np.isfinite(M) else np.full(len(reach), np.inf)
@@ -203,7 +205,7 @@ class NewtonError:
         if self._kinks() is not None:
             return np.where(self.crosses, np.inf, self.rounding)
         M = self.objective.loss.self_concordance
-        nu = newton_remainder(self.kappa, self.length)
+        nu = newton_remainder(self.kappa, self.length) + self._missed(slice(None))
         E = distance(nu, self.kappa, self.largest * self.spread, M)
         bound = self.own_reach * E
         n, P = self.objective.n_rows, self.objective.n_parameters
@@ -223,8 +225,12 @@ class NewtonError:
         distance_moved = self.objective.loss.extent(change)  # (n, b)
         distance_moved[self.one_step.rows[rows], np.arange(len(rows))] = 0.0
         kappa = M * distance_moved.max(axis=0)
-        nu = newton_remainder(kappa, self.length[rows])
+        nu = newton_remainder(kappa, self.length[rows]) + self._missed(rows)
         return distance(nu, kappa, (self.largest * self.spread)[rows], M)
+
+    def _missed(self, rows):
+        """Gradient that a step in a metric other than its own leaves beside the remainder."""
+        return self.heavier[rows] * self.misfit[rows] * self.length[rows]
 
     def _kinks(self):
         """Distances (n, K) of predictors to the kinks of a piecewise quadratic loss, or None."""
@@ -277,7 +283,10 @@ class NewtonError:
         """Estimated error of each row's own predictor."""
         if self._kinks() is not None:
             return self._estimate_of_crossings()
-        proxy = self.kappa * self.length * self.own_reach
+        # Without a constant M the norms still say which steps are long.
+        known = np.isfinite(self.objective.loss.self_concordance)
+        moved = self.kappa if known else self.largest * self.step_norm
+        proxy = (moved + self.misfit) * self.length * self.own_reach
         if not np.isfinite(proxy).any():
             return np.full(len(proxy), np.nan)
         ready = np.flatnonzero(~self.one_step.undefined & np.isfinite(proxy) & (proxy > 0))

@@ -8,13 +8,17 @@ import numpy as np
 NEGLIGIBLE = 1e-20
 # The same for a step on the way to the optimum, which it makes longer by as little.
 COARSE = 1e-10
+# What is computed once and knows no penalty.
+OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "bending"}
+OF_ROWS |= {"weight_roots", "weight_factors"}
 
 
 class Objective:
-    """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta), at one theta.
+    """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
 
     Everything the formulas of influence ask of a model. A sum, not a mean; weights outside the loss
-    and nowhere else in the library; the penalty does not depend on the rows. Immutable: a new
+    and nowhere else in the library. Models that minimise the mean loss plus a penalty r have it as
+    their rows' common one: a row that goes takes its share w_i r with it. Immutable: a new
     parameter or new weights make a new objective.
 
     Shapes are uniform: with K predictors a row (K = 1 for a scalar loss), eta and residuals are
@@ -29,26 +33,59 @@ class Objective:
     sample_weight : ndarray of shape (n,)
         Non-negative weights w, class weights multiplied in.
     penalty : L2
+        R, which stays when a row goes.
     theta : ndarray of shape (K, q)
     trained_loss : Loss, optional
         The loss whose optimum theta is, where `loss` only lends it its derivatives: the hinge of a
         support vector machine, of which the smooth hinge has the curvature. `loss` by default.
+    row_penalty : L2, optional
+        r, per unit of weight; of the kind of `penalty`.
+
+    Attributes
+    ----------
+    penalty : L2
+        R + (sum_i w_i) r.
+    taken : float
+        Weight whose share in the common penalty is not in it any more, see `lightened`.
     """
 
-    def __init__(self, loss, design, y, sample_weight, penalty, theta, trained_loss=None):
+    def __init__(
+        self,
+        loss,
+        design,
+        y,
+        sample_weight,
+        penalty,
+        theta,
+        trained_loss=None,
+        row_penalty=None,
+    ):
         self.loss = loss
         self.design = design
         self.y = y
         self.sample_weight = sample_weight
+        self.fixed_penalty, self.row_penalty = penalty, row_penalty
         self.penalty = penalty
+        if row_penalty is not None:
+            self.penalty = penalty.plus(row_penalty.times(float(sample_weight.sum())))
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
         self.negligible = NEGLIGIBLE
+        self.taken = 0.0
 
     def _with(self, **changes):
         """Return the same objective but for some of its parts."""
-        names = ("loss", "design", "y", "sample_weight", "penalty", "theta", "trained_loss")
-        return Objective(**{name: changes.get(name, getattr(self, name)) for name in names})
+        now = {
+            "loss": self.loss,
+            "design": self.design,
+            "y": self.y,
+            "sample_weight": self.sample_weight,
+            "penalty": self.fixed_penalty,
+            "theta": self.theta,
+            "trained_loss": self.trained_loss,
+            "row_penalty": self.row_penalty,
+        }
+        return Objective(**{**now, **changes})
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -66,6 +103,18 @@ class Objective:
     def n_parameters(self):
         """Number K q of parameters."""
         return self.n_outputs * self.design.shape[1]
+
+    @cached_property
+    def bend(self):
+        """Second derivative of the penalty in every parameter, (K q,)."""
+        shape = (self.n_outputs, self.design.shape[1])
+        return np.broadcast_to(self.penalty.bend, shape).ravel()
+
+    @cached_property
+    def held(self):
+        """Positions among the K q parameters of those that the penalty holds at 0."""
+        shape = (self.n_outputs, self.design.shape[1])
+        return np.flatnonzero(np.broadcast_to(self.penalty.held, shape).ravel())
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -120,6 +169,17 @@ class Objective:
             raise np.linalg.LinAlgError("a row of negative curvature has no real root")
         return np.sqrt(self.sample_weight)[:, None, None] * root
 
+    @cached_property
+    def weight_factors(self):
+        """(L, S) with W = L S, S = L' where the curvature is positive; (n, K, K) each.
+
+        A single predictor's may be negative, as of losses that are not convex: S = -L' there.
+        """
+        if self.n_outputs > 1:
+            return self.weight_roots, self.weight_roots.transpose(0, 2, 1)
+        root = np.sqrt(np.abs(self.weights))
+        return root, np.copysign(root, self.weights)
+
     # -- sums --------------------------------------------------------------------------------------
 
     @cached_property
@@ -129,8 +189,15 @@ class Objective:
 
     @cached_property
     def gradient(self):
-        """Gradient of F, (K, q)."""
-        return self.design.transpose_matmul(self.residuals).T + self.penalty.gradient(self.theta)
+        """Gradient of F, (K, q); 0 in what is held."""
+        gradient = self.design.transpose_matmul(self.residuals).T
+        return self.freed(gradient + self.penalty.gradient(self.theta))
+
+    def freed(self, gradient):
+        """Return gradients (..., K, q) with 0 in the parameters that are held."""
+        if len(self.held):
+            gradient.reshape(*gradient.shape[:-2], -1)[..., self.held] = 0.0
+        return gradient
 
     @cached_property
     def gradient_scale(self):
@@ -142,7 +209,7 @@ class Objective:
         size = self.loss.gradient_size(self.y, self.native(self.eta))
         size = self.sample_weight[:, None] * size.reshape(self.n_rows, self.n_outputs)
         scale = self.design.absolute_sum(size) + np.abs(self.penalty.gradient(self.theta))
-        return scale + 1e-6 * self.penalty.strength * np.abs(self.theta).max(initial=0.0)
+        return scale + 1e-6 * self.penalty.bend * np.abs(self.theta).max(initial=0.0)
 
     @cached_property
     def stationarity(self):
@@ -164,7 +231,7 @@ class Objective:
         moved = np.einsum("ikl,ilm->ikm", self.weights, moved) if K > 1 else self.weights * moved
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
-        return product + np.tile(self.penalty.strength, K)[:, None] * V
+        return product + self.bend[:, None] * V
 
     # -- other objectives --------------------------------------------------------------------------
 
@@ -173,8 +240,16 @@ class Objective:
         loss, y, share = self.loss.output(self.y, k)
         trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
         weight = self.sample_weight if share is None else self.sample_weight * share
-        theta = self.theta[[k]]
-        return self._with(loss=loss, y=y, sample_weight=weight, theta=theta, trained_loss=trained)
+        row_penalty = None if self.row_penalty is None else self.row_penalty.output(k)
+        return self._with(
+            loss=loss,
+            y=y,
+            sample_weight=weight,
+            penalty=self.fixed_penalty.output(k),
+            theta=self.theta[[k]],
+            trained_loss=trained,
+            row_penalty=row_penalty,
+        )
 
     @property
     def is_at_its_own_optimum(self):
@@ -196,7 +271,54 @@ class Objective:
 
     def penalised_at_least(self, strength):
         """Return the objective with a small penalty on what has none, at the same parameter."""
-        return self._with(penalty=type(self.penalty)(np.maximum(self.penalty.strength, strength)))
+        return self._with(penalty=self.penalty.at_least(strength), row_penalty=None)
+
+    # -- the penalty that goes with a row ----------------------------------------------------------
+
+    @cached_property
+    def shares(self):
+        """Weight of each row in the common penalty, (n,): what it takes with it."""
+        common = self.row_penalty is not None and not self.row_penalty.is_none
+        return self.sample_weight if common else np.zeros(self.n_rows)
+
+    @cached_property
+    def mean_share(self):
+        """Mean of the shares over the rows of positive weight."""
+        return float(self.shares.sum() / np.count_nonzero(self.sample_weight))
+
+    def lightened(self):
+        """Return the objective of which the curvature is that without a row, but for the row.
+
+        Its penalty lacks the mean row's share. With equal weights that is exact for every row, with
+        others wrong by the difference of the shares, one part in n of the penalty.
+        """
+        if not self.mean_share:
+            return self
+        left = self.sample_weight.sum() - self.mean_share
+        lighter = self._penalised_by(self.fixed_penalty.plus(self.row_penalty.times(left)))
+        lighter.taken = self.mean_share
+        return lighter
+
+    def settled(self):
+        """Return the objective with all of its penalty fixed, whatever its rows."""
+        return self if self.row_penalty is None else self._penalised_by(self.penalty)
+
+    def _penalised_by(self, penalty):
+        """Return the same rows at the same parameter under another penalty, a fixed one."""
+        other = self._with(penalty=penalty, row_penalty=None)
+        kept = vars(self).keys() & OF_ROWS
+        vars(other).update({name: vars(self)[name] for name in kept})
+        return other
+
+    def misfit(self, rows, taken):
+        """(share - taken) / (what is left), (r,): how far a curvature lightened by `taken` is off.
+
+        Relative to its penalty, for the models without these rows; 0 where they weigh the same.
+        """
+        off = self.shares[rows] - taken
+        off[(np.abs(off) <= 1e-12 * taken) | (self.shares[rows] == 0)] = 0.0
+        left = self.shares.sum() - taken
+        return np.divide(off, left, out=np.zeros(len(off)), where=off != 0)
 
     def coarse(self):
         """Return the same objective for Newton steps: fewer of its rows bend."""

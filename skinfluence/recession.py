@@ -20,7 +20,7 @@ RANK_LOST = 1e-10
 
 def is_unpenalised(objective):
     """Whether no column is penalised: only then can deletions separate the data."""
-    return not (objective.penalty.strength > 0).any()
+    return objective.penalty.is_none
 
 
 def is_separable(objective):
@@ -37,13 +37,32 @@ def is_separable(objective):
     return bool(result.status == 0 and -result.fun > 1e-7 * max(1.0, np.abs(A).max()))
 
 
-def emptied_classes(objective):
-    """Mask of the rows that are the last of positive weight in their class."""
-    if not objective.loss.n_classes:
+def emptied_rows(objective):
+    """Mask of the rows that are the last of positive weight of a kind that must not run out."""
+    kind = _kinds(objective)
+    if kind is None:
         return np.zeros(objective.n_rows, dtype=bool)
-    positive = objective.sample_weight > 0
-    counts = np.bincount(objective.y[positive].astype(int), minlength=objective.loss.n_classes)
-    return positive & (counts[objective.y.astype(int)] == 1)
+    positive = (objective.sample_weight > 0) & (kind >= 0)
+    counts = np.bincount(kind[positive], minlength=kind.max(initial=0) + 1)
+    return positive & (counts[kind] == 1)
+
+
+def has_emptied(objective):
+    """Whether such a kind has run out."""
+    kind = _kinds(objective)
+    if kind is None:
+        return False
+    wanted = np.unique(kind[kind >= 0])
+    return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
+
+
+def _kinds(objective):
+    """Code of each row, -1 for those that may go; None where the penalty holds every column."""
+    kind = objective.loss.kinds(objective.y)
+    if kind is None or objective.loss.n_classes:
+        return kind
+    constant = objective.design.fit_intercept and objective.bend[-1] == 0
+    return kind if constant else None
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):
@@ -57,7 +76,7 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
         v with the Newton steps H^-1 (v_i (x) z_i).
     rows : ndarray of int
     """
-    undefined = emptied_classes(objective)[rows]
+    undefined = emptied_rows(objective)[rows]
     # With damping the caller has asked for steps in a metric of their own, not for a refit.
     if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined

@@ -11,6 +11,7 @@ from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence.curvature import KINDS, choose, make_curvature
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import make_design
+from skinfluence.penalties import L2
 from tests.cases import CASES, build, problem
 from tests.oracles import hessian
 
@@ -238,7 +239,8 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
         n_outputs=n_outputs,
         n_parameters=q * n_outputs,
         design=SimpleNamespace(shape=(n, q), n_stored=stored),
-        penalty=SimpleNamespace(strength=np.r_[np.full(q - 1, strength), 0.0]),
+        penalty=L2(np.r_[np.full(q - 1, strength), 0.0]),
+        weights=np.ones(1),
     )
 
 

@@ -23,9 +23,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import skinfluence
 from skinfluence import (
     InfluenceExplainer,
+    InfluenceGammaRegressor,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceTweedieRegressor,
     explain,
 )
 from skinfluence.curvature import make_curvature
@@ -48,6 +51,10 @@ REGRESSORS = [
     InfluenceKernelRidge(alpha=0.1, fit_intercept=True),
     InfluenceKernelRidge(alpha=0.1, kernel="rbf"),
     InfluenceExplainer(Ridge()),
+    InfluencePoissonRegressor(),
+    InfluenceGammaRegressor(),
+    InfluenceTweedieRegressor(power=1.5),
+    InfluenceTweedieRegressor(),
 ]
 # scikit-learn's own solver is too loose for its check of weights against repeated rows.
 ASKED = [*ESTIMATORS, InfluenceExplainer(LinearSVC(tol=1e-9, max_iter=100_000))]
@@ -407,7 +414,7 @@ def test_unsupported_models_are_refused_by_name():
     for model in (LogisticRegressionCV(), SGDClassifier(), Stranger()):
         with pytest.raises(
             TypeError,
-            match="Supported are InfluenceKernelRidge, Influence",
+            match="Supported are [A-Z].*, InfluenceLinearRegression, InfluenceLog",
         ):
             InfluenceExplainer(model).fit(X, y)
     with pytest.raises(TypeError, match="does not keep its training data"):

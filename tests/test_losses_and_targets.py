@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import log_expit, log_softmax
+from sklearn.metrics import mean_tweedie_deviance
 
 from skinfluence import make_target
 from skinfluence.deletion.targets import resolve_target, target_names
@@ -14,6 +15,8 @@ from skinfluence.losses import (
     OneVsRestLoss,
     SmoothHingeLoss,
     SquaredHingeLoss,
+    SquaredLoss,
+    TweedieLoss,
 )
 from tests.oracles import differences
 
@@ -26,11 +29,23 @@ LOSSES = {
     "hinge": HingeLoss(),
     "smooth hinge, one against one": OneVsOneLoss(SmoothHingeLoss(1.2), 3),
     "smooth hinge, one against the rest": OneVsRestLoss(SmoothHingeLoss(1.2), 3),
+    "squared": SquaredLoss(),
+    "poisson": TweedieLoss(1.0),
+    "gamma": TweedieLoss(2.0),
+    "tweedie": TweedieLoss(1.7),
+    "inverse gaussian": TweedieLoss(3.0),
+    "normal, logarithm": TweedieLoss(0.0),
+    "poisson, identity": TweedieLoss(1.0, "identity"),
+    "tweedie, identity": TweedieLoss(1.5, "identity"),
 }
 
 
 def draw(loss, n=40, scale=3.0, seed=0):
     rng = np.random.default_rng(seed)
+    if isinstance(loss, TweedieLoss):
+        y = rng.gamma(2.0, size=n) if loss.power >= 2 else 1.0 * rng.poisson(1.0, size=n)
+        eta = np.clip(scale, 0, 3) / 3 * rng.normal(size=n)
+        return y, eta if loss.link == "log" else 0.5 + np.abs(eta)
     if loss.is_scalar:
         return rng.integers(0, 2, n).astype(float), scale * rng.normal(size=n)
     return rng.integers(0, loss.n_outputs, n), scale * rng.normal(size=(n, loss.n_outputs))
@@ -60,7 +75,7 @@ def test_derivatives_are_differences(name):
             np.testing.assert_allclose(third[:, k, m], differences(part, eta), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES[name].is_convex])
 def test_roots_and_splits_give_the_curvature(name):
     loss = LOSSES[name]
     y, eta = draw(loss)
@@ -83,7 +98,10 @@ def test_extreme_predictors_are_finite(name):
     y, eta = draw(loss, n=200)
     eta = np.sign(eta) * 10 ** np.abs(eta)
     eta = np.clip(eta, -1e4, 1e4)
-    for method in (loss.value, loss.gradient, loss.curvature, loss.third, loss.curvature_root):
+    if isinstance(loss, TweedieLoss):  # means of exp(1e4) are no floats
+        eta = np.clip(eta, -150, 150)
+    methods = (loss.value, loss.gradient, loss.curvature, loss.third)
+    for method in (*methods, loss.curvature_root) if loss.is_convex else methods:
         assert np.isfinite(method(y, eta)).all()
     assert (loss.value(y, eta) >= 0).all()
 
@@ -121,7 +139,7 @@ def test_smooth_hinge_at_every_temperature(temperature):
     assert (np.abs(loss.gradient(y, eta)) <= 1).all()
 
 
-@pytest.mark.parametrize("name", ["binary", "smooth hinge"])
+@pytest.mark.parametrize("name", ["binary", "smooth hinge", "poisson", "gamma", "tweedie"])
 def test_series_of_the_gradient(name):
     loss = LOSSES[name]
     y, eta = draw(loss)
@@ -152,6 +170,28 @@ def test_two_softmax_classes_are_the_binary_loss():
     np.testing.assert_allclose(
         soft.curvature(y.astype(int), both)[:, 1, 1], binary.curvature(y, eta), rtol=1e-13
     )
+
+
+@pytest.mark.parametrize("name", ["poisson", "gamma", "tweedie"])
+def test_self_concordance_of_the_exponential_family(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss, n=400)
+    bound = loss.self_concordance * loss.curvature(y, eta)
+    assert (np.abs(loss.third(y, eta)) <= bound * (1 + 1e-12)).all()
+
+
+@pytest.mark.parametrize("link", ["log", "identity"])
+@pytest.mark.parametrize("power", [0.0, 1.0, 1.3, 2.0, 3.0])
+def test_values_are_half_the_deviance(power, link):
+    rng = np.random.default_rng(0)
+    y, mean = rng.gamma(2.0, size=50), rng.gamma(2.0, size=50)
+    if power < 2:
+        y[:5] = 0.0
+    eta = np.log(mean) if link == "log" else mean
+    value = TweedieLoss(power, link).value(y, eta)
+    for i in range(50):
+        expected = mean_tweedie_deviance(y[[i]], mean[[i]], power=power)
+        assert value[i] == pytest.approx(expected / 2, abs=1e-13)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,6 +1,6 @@
 """Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
 
-from skinfluence.adapters import _logistic, _ridge, _svm  # noqa: F401 - register themselves
+from skinfluence.adapters import _glm, _logistic, _ridge, _svm  # noqa: F401 - register themselves
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,

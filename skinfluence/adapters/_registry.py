@@ -167,8 +167,8 @@ def supported_estimators():
     Examples
     --------
     >>> import skinfluence
-    >>> skinfluence.supported_estimators()[:2]
-    ['InfluenceKernelRidge', 'InfluenceLinearRegression']
+    >>> "LogisticRegression" in skinfluence.supported_estimators()
+    True
     """
     return sorted(cls.__name__ for cls in _ADAPTERS)
 

@@ -44,10 +44,10 @@ def least_squares(data, alpha, fit_intercept, theta=None):
 def adapted_least_squares(objective, *, flat):
     """Return the normal form; `flat` where coef_ has no axis of outputs."""
     encode = partial(as_responses, n_outputs=objective.n_outputs)
-    return Adapted(objective, None, encode, _without_outputs if flat else None)
+    return Adapted(objective, None, encode, without_outputs if flat else None)
 
 
-def _without_outputs(objective, rows, steps):
+def without_outputs(objective, rows, steps):
     """Changes of coef_ (p,) and of a single intercept."""
     coef, intercept = objective.design.unpack(steps)
     return coef[:, 0], intercept[:, 0]

@@ -31,11 +31,17 @@ class Explained:
     adapted: Adapted
     curvature: Curvature | None = None
 
-    def with_curvature(self, kind, damping, n_solves):
-        """Return this with a curvature that serves, the one at hand if it does."""
+    def with_curvature(self, kind, damping, n_solves, *, method=None):
+        """Return this with a curvature that serves, the one at hand if it does.
+
+        For methods that take a row out it is the one that is left when a row has gone.
+        """
         objective = self.objective
+        if method in ("newton", "exact", "auto"):
+            objective = objective.lightened()
         kept = self.curvature
         fits = kept is not None and kept.damping == damping and kind in ("auto", kept.kind)
+        fits = fits and kept.objective.penalty.same(objective.penalty)
         if fits and (kept.kind != "cg" or kind == "cg" or choose(objective, n_solves).kind == "cg"):
             return self
         return replace(self, curvature=make_curvature(objective, kind, damping, n_solves))
@@ -141,7 +147,8 @@ def _same(one, other):
     """Whether two objectives are the same model on the same rows."""
     return (
         one.design.shape == other.design.shape
-        and np.array_equal(one.penalty.strength, other.penalty.strength)
+        and one.penalty.same(other.penalty)
+        and (one.row_penalty is None) == (other.row_penalty is None)
         and np.array_equal(one.sample_weight, other.sample_weight)
         and np.array_equal(one.y, other.y)
         and np.array_equal(one.theta, other.theta)

@@ -78,7 +78,8 @@ class LeaveOneOutMixin(QuestionMixin):
         else:
             method = resolved(objective, method)
         if needs_curvature(objective, method):
-            explained = self._with_curvature(explained, "auto", 0.0, n_solves)
+            single = method if groups is None else None
+            explained = self._with_curvature(explained, "auto", 0.0, n_solves, single)
         if groups is None:
             left = leave_one_out(
                 objective, explained.curvature, method, tolerance=tol, progress=progress

@@ -68,9 +68,9 @@ class QuestionMixin:
         self.__dict__["_explained_cache"] = self._explain(self.__dict__.get("_explained_cache"))
         return self.__dict__["_explained_cache"]
 
-    def _with_curvature(self, explained, kind, damping, n_solves):
+    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
         """Return the same with a curvature, kept for the next question."""
-        explained = explained.with_curvature(kind, damping, n_solves)
+        explained = explained.with_curvature(kind, damping, n_solves, method=method)
         self.__dict__["_explained_cache"] = explained
         return explained
 
@@ -94,7 +94,7 @@ class QuestionMixin:
         if own or method != "first_order":
             n_solves += len(rows) * objective.n_outputs
         if needs_curvature(objective, method):
-            explained = self._with_curvature(explained, curvature, float(damping), n_solves)
+            explained = self._with_curvature(explained, curvature, float(damping), n_solves, method)
         deletion = delete(objective, explained.curvature, method, rows, progress=progress)
         warn_undefined(rows[deletion.undefined])
         return deletion

@@ -58,8 +58,7 @@ class Curvature(ABC):
     def __init__(self, objective, damping=0.0):
         self.objective = objective
         self.damping = damping
-        K, strength = objective.n_outputs, objective.penalty.strength + damping
-        self.diagonal = np.tile(strength, K)
+        self.diagonal = objective.bend + damping
         self.gauge_scale = None
         gauge = objective.loss.gauge
         if gauge is not None:
@@ -69,7 +68,8 @@ class Curvature(ABC):
 
     def _needs_gauge(self, mean):
         """Columns whose penalty does not hold the gauge in float64, of these mean curvatures."""
-        return self.objective.penalty.strength <= NEGLIGIBLE * mean
+        bend = np.max(np.atleast_2d(self.objective.penalty.bend), axis=0)
+        return bend <= NEGLIGIBLE * mean
 
     def _gauge_matmul(self, V):
         """(u u' (x) diag(h)) V for V (K q, m)."""

@@ -50,10 +50,10 @@ class CGCurvature(Curvature):
         them, in block products. ARPACK goes a vector at a time, through the other BLAS: it took ten
         seconds of a fit of 3,000 x 20,000 that these take half a second of.
         """
-        size = len(self.scale)
-        strength = self.objective.penalty.strength
-        K, q = self.objective.n_outputs, len(strength)
-        free = np.flatnonzero(strength <= 1e-6 * strength.max(initial=0.0))[:8]
+        size, bend = len(self.scale), self.objective.bend
+        K, q = self.objective.n_outputs, self.objective.design.shape[1]
+        weakest = bend.reshape(K, q).max(axis=0) <= 1e-6 * bend.max(initial=0.0)
+        free = np.flatnonzero(weakest)[:8]
         span = [np.eye(K * q, 1, -(k * q + j)) for k in range(K) for j in free]
         if n_leading and size > 4 * n_leading:
             leading = np.random.default_rng(0).standard_normal((size, n_leading))

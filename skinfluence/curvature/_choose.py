@@ -58,6 +58,9 @@ def choose(objective, n_solves):
     allowed = {"dense": memory["dense"] <= MEMORY, "dual": memory["dual"] <= MEMORY}
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
+    allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
+    if objective.penalty.holds:  # parameters that are none are cut out of a factor
+        return Choice("dense", "some coefficients are held at 0", flops, memory)
     direct = [kind for kind in ("dense", "dual") if allowed[kind]]
     if not direct:
         return Choice("cg", "no factorisation fits in memory", flops, memory)
@@ -76,6 +79,11 @@ def _slowness(n_solves):
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     """Build the curvature of an objective; by default for all rows' leverages."""
+    objective = objective.settled()
+    if objective.penalty.holds and kind not in ("auto", "dense"):
+        raise ValueError(
+            f"curvature={kind!r} is not for models that hold coefficients at 0: use 'dense'."
+        )
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs

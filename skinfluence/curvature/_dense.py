@@ -28,6 +28,10 @@ class DenseCurvature(Curvature):
             H += np.kron(
                 np.outer(objective.loss.gauge, objective.loss.gauge), np.diag(self.gauge_scale)
             )
+        held = objective.held
+        if len(held):  # no parameters: their equations are cut off, their inverse is 0
+            H[held], H[:, held] = 0.0, 0.0
+            H[held, held] = 1.0
         self.factor = cholesky(H)
         self.rcond = None if self.factor is None else reciprocal_condition(self.factor, H)
         # Below this the factor has no correct digit left in its worst direction.
@@ -37,11 +41,14 @@ class DenseCurvature(Curvature):
     @cached_property
     def inverse_factor(self):
         """R^-1, upper triangular."""
-        return inverse_factor(self.factor)
+        inverse = inverse_factor(self.factor)
+        inverse[self.objective.held] = 0.0
+        return inverse
 
     def solve(self, V):
         """H^-1 V by T (T' V) with T = R^-1 where it is known or pays, by substitution elsewhere."""
-        if "inverse_factor" not in self.__dict__ and 2 * V.shape[1] < len(self.factor):
+        few = 2 * V.shape[1] < len(self.factor) and not len(self.objective.held)
+        if few and "inverse_factor" not in self.__dict__:
             return cholesky_solve(self.factor, V)
         return self.inverse_factor @ (self.inverse_factor.T @ V)
 

@@ -43,6 +43,6 @@ def delete_exactly(objective, curvature, rows, *, progress=None, **options):
     """Return the refits: along the dual's path, in one step, or by Newton's method."""
     if objective.trained_loss.is_piecewise_linear:
         return HingeExact(objective, rows, progress=progress)
-    if objective.loss.is_quadratic:
+    if objective.loss.is_quadratic and not objective.misfit(rows, curvature.objective.taken).any():
         return ClosedForm(objective, curvature, rows)
     return Exact(objective, curvature, rows, progress=progress, **options)

@@ -8,6 +8,7 @@ its way, about thirtyfold a pass on ordinary data.
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class ChordNewton:
         self.objective, self.curvature = one_step.objective, one_step.curvature
         self.one_step = one_step
         self.tolerance = tolerance * max(1.0, float(np.abs(self.objective.theta).max(initial=0.0)))
-        self.strength = self.objective.penalty.strength
+        self.bend = self.objective.penalty.bend
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
         # Largest standard deviation of a coefficient, in the norm of the full curvature.
@@ -84,6 +85,12 @@ class ChordNewton:
         own, live = self.one_step.leverage, self.objective.sample_weight > 0
         spare = np.linalg.eigvalsh(own.one_minus)[:, 0]
         self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
+        # Where the metric is lighter or heavier than the curvature without the row by its misfit,
+        # norms in it are right to these factors.
+        misfit = self.one_step.misfit
+        self.heavier = 1.0 / np.sqrt(np.maximum(1.0 - np.maximum(misfit, 0.0), 1e-300))
+        self.lighter = np.where(misfit == 0, 0.0, np.sqrt(1.0 + np.abs(misfit)))
+        self.spread = self.spread * self.heavier
         self.own_reach = self.objective.loss.reach(own.quadratic) * self.spread
         if self.one_step.is_everything:
             reach = self.objective.loss.reach(own.quadratic) * live
@@ -100,7 +107,7 @@ class ChordNewton:
     def blocks(self):
         """Slices over the deletions that fit in memory and keep the GEMMs wide."""
         K, n = self.objective.n_outputs, self.objective.n_rows
-        width = 8 * K * (6 * n + 4 * K * self.strength.size)
+        width = 8 * K * (6 * n + 4 * K * self.objective.design.shape[1])
         return row_blocks(len(self.one_step), width, at_most=BLOCK_DELETIONS)
 
     def run(self, part):
@@ -121,7 +128,7 @@ class ChordNewton:
         one_step = self.one_step
         rows = one_step.rows[part]
         toward = self._toward(rows)
-        D = np.matmul(one_step.multipliers[part][:, None, :], toward)[:, 0]
+        D = self._newton(part, toward)
         usable = np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
         idle = usable & (self.objective.sample_weight[rows] == 0)
         flight = _Flight(part.start, rows, toward, D, np.flatnonzero(usable & ~idle))
@@ -129,18 +136,28 @@ class ChordNewton:
         flight.bound[idle], flight.own_error[idle], flight.converged[idle] = 0.0, 0.0, True
         return flight
 
+    def _newton(self, deletions, toward):
+        """Newton steps of some deletions, (b, P)."""
+        one_step = self.one_step
+        D = np.matmul(one_step.multipliers[deletions][:, None, :], toward)[:, 0]
+        shape = (len(D), *self.objective.theta.shape)
+        return one_step.drifted(D.reshape(shape), deletions).reshape(len(D), -1)
+
     def _truncation(self, part):
         """Share of each series' first term that may be cut.
 
         The first terms of all rows together are of the length of the step in the curvature's norm,
         which is what an error of this share of them is worth in a coefficient.
         """
-        one_step = self.one_step
-        residuals = self.objective.residuals[one_step.rows[part]]
-        moved = apply_blocks(one_step.leverage.quadratic[part], one_step.multipliers[part])
-        length = np.sqrt(np.maximum(np.einsum("ik,ik->i", residuals, moved), 1e-300))
+        length = np.sqrt(np.maximum(self._squared_length[part], 1e-300))
         felt = self.widest * self.spread[part] * 2.0 * length
         return np.clip(UNFELT * self.tolerance / felt, 1e-13, 1e-6)
+
+    @cached_property
+    def _squared_length(self):
+        """Of the Newton steps, in the norm of the curvature without the row, (r,)."""
+        residuals = self.objective.residuals[self.one_step.rows]
+        return self.one_step.inner(residuals, self.one_step.share)
 
     def _buffer(self, size):
         """Return the thread's own scratch array: a fresh page costs more than a flop."""
@@ -152,8 +169,7 @@ class ChordNewton:
         """Size of the step after the Newton step, at each deleted row's own predictor."""
         rows = self.one_step.rows[deletions]
         toward = self._toward(rows)
-        D = np.matmul(self.one_step.multipliers[deletions][:, None, :], toward)[:, 0]
-        gradient, _ = self._gradient(D, rows)
+        gradient, _ = self._gradient(self._newton(deletions, toward), rows)
         step = -self._solve(gradient, deletions, toward)
         return self._own_range(step, rows)
 
@@ -198,10 +214,13 @@ class ChordNewton:
             if not self._by_series(change[0], farthest[block].max(), truncation[block].min()):
                 self._by_loss(change)
         U[:, np.arange(a), rows] = -self.residuals[:, rows]
-        gradient = self.strength * steps + objective.gradient
+        gradient = self.bend * steps + objective.gradient
         for k in range(K):
             gradient[:, k] += objective.design.transpose_matmul(U[k].T).T
-        return gradient.reshape(a, -1), farthest
+        if self.one_step.drift is not None:
+            share = objective.shares[rows][:, None, None]
+            gradient -= share * (objective.row_penalty.bend * steps + self.one_step.common)
+        return objective.freed(gradient).reshape(a, -1), farthest
 
     def _by_loss(self, change):
         """Turn changes of predictors (K, c, n) into changes of residuals, in place."""
@@ -239,10 +258,10 @@ class ChordNewton:
     def _solve(self, V, deletions, toward):
         """Inverse curvature without each row, times that row's V (a, P)."""
         lev = self.one_step.leverage
-        L = self.objective.weight_roots[self.one_step.rows[deletions]]
-        transposed = L.transpose(0, 2, 1)
+        rows = self.one_step.rows[deletions]
+        L, S = (factor[rows] for factor in self.objective.weight_factors)
         at_row = np.matmul(toward, V[:, :, None])[:, :, 0]
-        inner = solve_blocks(lev.one_minus[deletions], apply_blocks(transposed, at_row))
+        inner = solve_blocks(lev.one_minus[deletions], apply_blocks(S, at_row))
         solved = self._apply_inverse(V)
         return solved + np.matmul(apply_blocks(L, inner)[:, None, :], toward)[:, 0]
 
@@ -286,7 +305,11 @@ class ChordNewton:
         M, reach = self.objective.loss.self_concordance, self.reach[deletions]
         if not np.isfinite(M):
             return np.full(len(size), np.inf)
-        return after_chord_step(distance(size, M * moved, reach, M), M * moved, reach, M)
+        before = distance(size * self.heavier[deletions], M * moved, reach, M)
+        after = after_chord_step(before, M * moved, reach, M)
+        lighter = self.lighter[deletions]
+        # In another metric than its own a step is no Newton step: it adds its length.
+        return np.where(lighter == 0, after, before + lighter * size)
 
 
 class _Flight:

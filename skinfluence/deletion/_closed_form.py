@@ -11,6 +11,8 @@ ROUNDING = 64 * np.finfo(float).eps
 class ClosedForm(OneStep):
     """The refit without each row, eta_-i = eta_i + A_i (I - W_i A_i)^-1 g_i, exactly.
 
+    Where the rows share a penalty, for rows of equal weight.
+
     Attributes
     ----------
     routes : ndarray of str, shape (r,)

@@ -123,8 +123,19 @@ def in_row_space(objective, curvature):
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), weak]))
     coef, intercept = design.unpack(objective.theta)
     theta = reduced.pack(lower(coef.T).T, intercept)
+    row_penalty = None
+    if objective.row_penalty is not None:
+        # Every penalised column has the same part of its penalty from each unit of weight.
+        total = objective.sample_weight.sum()
+        penalty, row_penalty = penalty.times(0.0), penalty.times(1.0 / total)
     working = Objective(
-        objective.loss, reduced, objective.y, objective.sample_weight, penalty, theta
+        objective.loss,
+        reduced,
+        objective.y,
+        objective.sample_weight,
+        penalty,
+        theta,
+        row_penalty=row_penalty,
     )
 
     def back(steps):
@@ -133,7 +144,7 @@ def in_row_space(objective, curvature):
         coef = lift(inner.reshape(b * K, -1).T).T
         return design.pack(coef, last.ravel()).reshape(b, K, -1)
 
-    return working, DenseCurvature(working), back
+    return working, DenseCurvature(working.lightened()), back
 
 
 def _refit(objective, step):

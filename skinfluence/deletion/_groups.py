@@ -8,7 +8,7 @@ from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._one_step import shifted_residuals
 from skinfluence.optimum import polish
-from skinfluence.recession import has_optimum, is_unpenalised
+from skinfluence.recession import has_emptied, has_optimum, is_unpenalised
 
 MAX_STEPS = 100
 
@@ -77,12 +77,8 @@ def without_group(objective, group):
 def _is_undefined(objective, group):
     """Whether a class, or an unpenalised optimum, does not survive without the group."""
     rest = without_group(objective, group)
-    if objective.loss.n_classes:
-        mass = np.bincount(
-            objective.y.astype(int), weights=rest.sample_weight, minlength=objective.loss.n_classes
-        )
-        if (mass == 0).any():
-            return True
+    if has_emptied(rest):
+        return True
     return is_unpenalised(objective) and not has_optimum(rest)
 
 
@@ -90,18 +86,24 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
     """First-order or joint Newton step of one group, (K, q)."""
     design, K = objective.design, objective.n_outputs
     total = design.take(group).transpose_matmul(residuals[group]).T.reshape(-1, 1)
+    shared = objective.shares[group].sum()
+    if shared:
+        common = objective.freed(objective.row_penalty.gradient(objective.theta))
+        total += shared * common.reshape(-1, 1)
     if not corrected:
         return curvature.solve(total).reshape(objective.theta.shape)
-    if len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense":
-        rest = make_curvature(without_group(objective, group), "dense", curvature.damping)
+    large = len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense"
+    if large or shared:  # the share of a common penalty has the full rank
+        rest = make_curvature(without_group(objective, group), curvature.kind, curvature.damping)
         return rest.solve(total).reshape(objective.theta.shape)
-    # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - L'A L)^-1 L' Z_S H^-1 b.
+    # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - S A L)^-1 S Z_S H^-1 b with W = L S.
     k = len(group)
-    roots = objective.weight_roots[group]
-    lifted = np.concatenate([design.outer(roots[:, :, m], group) for m in range(K)])  # (K k, P)
-    solved = curvature.solve(np.hstack([lifted.T, total]))
-    inner = np.eye(K * k) - lifted @ solved[:, :-1]
-    weight = np.linalg.solve(inner, lifted @ solved[:, -1])
+    L, S = (factor[group] for factor in objective.weight_factors)
+    left = np.concatenate([design.outer(L[:, :, m], group) for m in range(K)])  # (K k, P)
+    right = np.concatenate([design.outer(S[:, m], group) for m in range(K)])
+    solved = curvature.solve(np.hstack([left.T, total]))
+    inner = np.eye(K * k) - right @ solved[:, :-1]
+    weight = np.linalg.solve(inner, right @ solved[:, -1])
     return (solved[:, -1] + solved[:, :-1] @ weight).reshape(objective.theta.shape)
 
 

@@ -80,6 +80,7 @@ class NewtonCG:
     def _settle(self, walk, size, moved, found):
         """Say which rows have arrived, by certificate or by their last step."""
         chord, M = self.chord, self.objective.loss.self_concordance
+        size = size * chord.heavier[walk.deletions]
         bound = distance(size, M * moved, chord.reach[walk.deletions], M)
         certified = bound * chord.spread[walk.deletions] * chord.widest <= chord.tolerance
         arrived = certified | (np.abs(walk.last).max(axis=1) <= chord.tolerance)
@@ -158,7 +159,10 @@ class NewtonCG:
             losses = losses * objective.sample_weight[:, None]
             losses[rows, np.arange(len(rows))] = 0.0
             theta = objective.theta + D.reshape(len(D), *objective.theta.shape)
-            return losses.sum(axis=0) + 0.5 * np.einsum("q,akq->a", self.chord.strength, theta**2)
+            value = losses.sum(axis=0) + objective.penalty.values(theta)
+            if objective.row_penalty is not None:
+                value -= objective.shares[rows] * objective.row_penalty.values(theta)
+            return value
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence.deletion._base import Deletion, predictors_of_steps
-from skinfluence.recession import emptied_classes, is_unpenalised, undefined_rows
+from skinfluence.recession import emptied_rows, is_unpenalised, undefined_rows
 
 
 class OneStep(Deletion):
@@ -15,16 +15,29 @@ class OneStep(Deletion):
     First order (Hampel's influence function): v_i = g_i, the row's weighted residual.
     Newton (Pregibon 1981; Rad & Maleki 2020): v_i = (I - W_i A_i)^-1 g_i, the exact Newton step on
     the objective without the row, by the Woodbury identity.
+
+    Where every row takes a share s_i of a common penalty r with it there is one more direction, the
+    same for all, d = H^-1 r'(theta): the step is H^-1 (v_i (x) z_i) + s_i d, with
+    v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and H the curvature with its penalty lightened by
+    such a share.
     """
 
     def __init__(self, objective, curvature, rows, *, corrected):
         self.curvature = curvature
-        super().__init__(objective, rows, emptied_classes(objective)[rows])
+        super().__init__(objective, rows, emptied_rows(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
+        self.share = objective.shares[rows]
+        self.drift = None
+        if self.share.any():
+            common = objective.row_penalty.gradient(objective.theta)
+            self.common = objective.freed(common)
+            self.drift = curvature.solve(self.common.reshape(-1, 1)).reshape(common.shape)
         self.multipliers = residuals
         if corrected or is_unpenalised(objective):
-            newton = self._newton_multipliers(residuals)
+            newton = self._newton_multipliers(residuals + self._bent_drift())
             self.multipliers = newton if corrected else residuals
+            if not objective.loss.is_convex:  # without the row, H may be indefinite
+                self.undefined |= self.leverage.one_minus[:, 0, 0] <= 0
             if is_unpenalised(objective):
                 self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
 
@@ -33,8 +46,33 @@ class OneStep(Deletion):
         """Leverage blocks of the deleted rows."""
         return self.curvature.leverage(None if self.is_everything else self.rows)
 
+    @cached_property
+    def drift_at_rows(self):
+        """What the common direction changes at each row's own predictor, (r, K)."""
+        return self.objective.design.take(self.rows) @ self.drift.T
+
+    def _bent_drift(self):
+        """s W z'd, (r, K)."""
+        if self.drift is None:
+            return 0.0
+        weights = self.objective.weights[self.rows]
+        return apply_blocks(weights, self.share[:, None] * self.drift_at_rows)
+
+    @cached_property
+    def misfit(self):
+        """How far the curvature is off for each deletion, relative to its penalty, (r,)."""
+        return self.objective.misfit(self.rows, self.curvature.objective.taken)
+
+    def inner(self, multipliers, share):
+        """(v (x) z + s r')' times each step, (r,), for v (r, K) and s (r,)."""
+        product = np.einsum("ik,ik->i", multipliers, self.own_change())
+        if self.drift is not None:
+            along = np.einsum("ik,ik->i", self.multipliers, self.drift_at_rows)
+            product += share * (along + self.share * np.sum(self.drift * self.common))
+        return product
+
     def _newton_multipliers(self, residuals):
-        """(I - W A)^-1 g = g + L (I - L'A L)^-1 L'A g: symmetric, and no W^-1.
+        """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S: no W^-1.
 
         Rows without curvature keep their g: nobody asks for their leverage, and of a hinge they are
         most.
@@ -55,24 +93,29 @@ class OneStep(Deletion):
 
     def _corrected(self, residuals, leverage, rows):
         """Do it for rows of known leverage."""
-        L = self.objective.weight_roots[rows]
-        transposed = L.transpose(0, 2, 1)
-        inner = apply_blocks(transposed, apply_blocks(leverage.quadratic, residuals))
+        L, S = (factor[rows] for factor in self.objective.weight_factors)
+        inner = apply_blocks(S, apply_blocks(leverage.quadratic, residuals))
         return residuals + apply_blocks(L, solve_blocks(leverage.one_minus, inner))
 
     def steps(self, part):
         """One solve a row."""
-        return self._steps(self.multipliers[part], self.pick(part))
+        return self._steps(part, self.pick(part))
 
     def steps_of(self, deletions):
         """Steps of an index array of deletions, (b, K, q)."""
-        return self._steps(self.multipliers[deletions], self.rows[deletions])
+        return self._steps(deletions, self.rows[deletions])
 
-    def _steps(self, multipliers, rows, solve=None):
-        """H^-1 (v (x) z)."""
-        right = self.objective.design.outer(multipliers, rows)
+    def _steps(self, deletions, rows, solve=None):
+        """H^-1 (v (x) z) + s d."""
+        right = self.objective.design.outer(self.multipliers[deletions], rows)
         solved = (solve or self.curvature.solve)(right.T).T
-        return solved.reshape(len(right), self.objective.n_outputs, -1)
+        return self.drifted(solved.reshape(len(right), self.objective.n_outputs, -1), deletions)
+
+    def drifted(self, steps, deletions):
+        """Add the common direction to steps (b, K, q), in place."""
+        if self.drift is not None:
+            steps += self.share[deletions][:, None, None] * self.drift
+        return steps
 
     def along(self, directions):
         """Return a function of a slice: inner products of steps with directions (m, K, q).
@@ -87,7 +130,16 @@ class OneStep(Deletion):
                 solved, self.multipliers[part], self.pick(part), out=out
             )
 
-        return change
+        if self.drift is None:
+            return change
+        common = np.einsum("mkj,kj->m", directions, self.drift)
+
+        def drifted(part, out=None):
+            moved = change(part, out)
+            moved += np.multiply.outer(common, self.share[part])
+            return moved
+
+        return drifted
 
     def on(self, design):
         """Solve on the side, test or training, that costs fewer flops."""
@@ -98,7 +150,7 @@ class OneStep(Deletion):
         if training_side < test_side:
             solve = self.curvature.solver(n)
             return lambda part: predictors_of_steps(
-                design, self._steps(self.multipliers[part], self.pick(part), solve)
+                design, self._steps(part, self.pick(part), solve)
             )
         unit = np.tile(np.eye(K), (m, 1, 1)).transpose(1, 0, 2)  # output k moves along e_k (x) z
         directions = [design.outer(unit[k], slice(None)) for k in range(K)]
@@ -106,8 +158,11 @@ class OneStep(Deletion):
         return lambda part: change(part).reshape(K, m, -1)
 
     def own_change(self):
-        """A_i v_i."""
-        return apply_blocks(self.leverage.quadratic, self.multipliers)
+        """A_i v_i + s_i z_i'd."""
+        change = apply_blocks(self.leverage.quadratic, self.multipliers)
+        if self.drift is not None:
+            change += self.share[:, None] * self.drift_at_rows
+        return change
 
 
 def shifted_residuals(objective, curvature):

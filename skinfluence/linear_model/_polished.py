@@ -12,6 +12,18 @@ from skinfluence.base import Explanation, InfluenceMixin
 from skinfluence.optimum import CERTIFIABLE
 
 
+class RegressorShapes:
+    """Coefficients in the shapes that scikit-learn's regressors have: those of y."""
+
+    def _assign(self, coef, intercept):
+        """Take coefficients (K, p) and intercepts (K,)."""
+        flat = np.ndim(self.coef_) == 1
+        self.coef_ = coef[0] if flat else coef
+        if self.fit_intercept:
+            single = np.ndim(self.intercept_) == 0
+            self.intercept_ = float(intercept[0]) if single else intercept
+
+
 class PolishedMixin(InfluenceMixin):
     """An estimator of scikit-learn's, fitted by it, then taken to the optimum of its objective."""
 

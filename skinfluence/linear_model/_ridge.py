@@ -5,19 +5,11 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 from skinfluence.adapters import register
 from skinfluence.adapters._ridge import adapt_ridge
-from skinfluence.linear_model._polished import PolishedMixin
+from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
 
 
-class _LeastSquares(PolishedMixin):
+class _LeastSquares(RegressorShapes, PolishedMixin):
     """What both share."""
-
-    def _assign(self, coef, intercept):
-        """Shapes as scikit-learn has them: those of y."""
-        flat = np.ndim(self.coef_) == 1
-        self.coef_ = coef[0] if flat else coef
-        if self.fit_intercept:
-            single = np.ndim(self.intercept_) == 0
-            self.intercept_ = float(intercept[0]) if single else intercept
 
 
 class InfluenceRidge(_LeastSquares, Ridge):

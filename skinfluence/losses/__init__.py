@@ -8,6 +8,7 @@ from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._squared import SquaredLoss
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
+from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
     "BinaryLogLoss",
@@ -19,4 +20,5 @@ __all__ = [
     "SmoothHingeLoss",
     "SquaredHingeLoss",
     "SquaredLoss",
+    "TweedieLoss",
 ]

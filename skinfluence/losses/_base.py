@@ -39,6 +39,8 @@ class Loss(ABC):
         Whether it rises in every direction of eta: then full rank alone makes the optimum unique.
     is_piecewise_linear : bool
         Whether it has kinks and no curvature: its optimum is found through the dual.
+    is_convex : bool
+        Whether no curvature is negative.
     gauge : ndarray of shape (K,) or None
         A unit direction of `eta` in which the loss is constant, if it has one.
     series_radius : float
@@ -56,6 +58,7 @@ class Loss(ABC):
     is_quadratic = False
     is_coercive = False
     is_piecewise_linear = False
+    is_convex = True
     gauge = None
     series_radius = 0.0
     self_concordance = np.inf
@@ -147,6 +150,14 @@ class Loss(ABC):
             return np.sqrt(np.maximum(diagonal.max(axis=1), 0.0))
         spread = diagonal[:, :, None] + diagonal[:, None, :] - 2 * quadratic
         return np.sqrt(np.maximum(spread.max(axis=(1, 2)), 0.0))
+
+    def kinds(self, y):
+        """Code (n,) of what each row is one of, where a kind must not run out; -1 for others.
+
+        The classes of a classifier. Without them a constant predictor has no finite optimum. None
+        where no row matters so.
+        """
+        return np.asarray(y).astype(int) if self.n_classes else None
 
     @abstractmethod
     def recession(self, y):

@@ -164,12 +164,15 @@ class Path:
             return self.ridge.left_out(float(params[self.varying]))
         method = resolved(objective, self.method)
         needed = needs_curvature(objective, method)
-        self.curvature = make_curvature(objective) if needed else None
+        lighter = objective if method == "first_order" else objective.lightened()
+        self.curvature = make_curvature(lighter) if needed else None
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE, errors=False)
 
     def _follows_ridge(self, params):
         """Whether the candidate is one of a path of penalties of a quadratic objective."""
-        quadratic = self.view is not None and self.view._explained().objective.loss.is_quadratic
+        objective = None if self.view is None else self.view._explained().objective
+        quadratic = objective is not None and objective.loss.is_quadratic
+        quadratic = quadratic and objective.row_penalty is None
         wanted = self.method != "first_order" and self.varying is not None
         return quadratic and wanted and is_strength(params[self.varying])
 

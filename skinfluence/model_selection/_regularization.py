@@ -14,7 +14,7 @@ from skinfluence.deletion import in_row_space, warn_undefined
 from skinfluence.model_selection._means import row_weights
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
-from skinfluence.recession import emptied_classes
+from skinfluence.recession import emptied_rows
 
 # Exponent with which a parameter enters the strength of the penalty.
 EXPONENTS = {"C": -1.0}
@@ -174,7 +174,12 @@ def optimize_regularization(
             "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
             "LeaveOneOutSearchCV."
         )
-    emptied = emptied_classes(objective)
+    if objective.row_penalty is not None or objective.penalty.holds:
+        raise NotImplementedError(
+            "the leave-one-out curve is followed where an L2 penalty stays when a row goes, which "
+            f"that of {type(view._final).__name__} does not: use LeaveOneOutSearchCV."
+        )
+    emptied = emptied_rows(objective)
     if emptied[objective.sample_weight > 0].all():
         raise ValueError(
             "there is no leave-one-out loss: no row has a prediction by a model without it. At "

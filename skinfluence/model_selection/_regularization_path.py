@@ -1,7 +1,5 @@
 """The leave-one-out loss along a regularisation path, with its exact derivative."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
@@ -74,7 +72,7 @@ class LeaveOneOutPath:
 
 def _strengthened(objective, factor):
     """Return the objective with a penalty `factor` times as strong."""
-    penalty = replace(objective.penalty, strength=objective.penalty.strength * factor)
+    penalty = objective.penalty.times(factor)
     return Objective(
         objective.loss,
         objective.design,
@@ -98,7 +96,7 @@ def newton_slope(objective, curvature):
     design, K = objective.design, objective.n_outputs
     one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     A, v, W = one_step.leverage.quadratic, one_step.multipliers, objective.weights
-    strength = np.tile(objective.penalty.strength, K)
+    strength = objective.bend
     inverse = curvature.inverse()
     slope = -(inverse @ (strength * objective.theta.ravel())).reshape(objective.theta.shape)
     d_eta = design @ slope.T
@@ -150,7 +148,7 @@ def _solve_deleted(objective, curvature, rows, theta):
     """
     K, b = objective.n_outputs, len(rows)
     W = _deleted_weights(objective, rows, theta)
-    right = (objective.penalty.strength * theta).reshape(b, -1)
+    right = (objective.penalty.bend * theta).reshape(b, -1)
     inverse = curvature.inverse()
     X, R, P = np.zeros_like(right), right.copy(), right @ inverse
     direction, rho = P, np.einsum("bj,bj->b", R, P)
@@ -193,7 +191,7 @@ def _deleted_matmul(objective, W, V):
     blocks = V.reshape(b, K, -1)
     U = _predictors(objective.design, blocks)
     U = np.multiply(W[0], U, out=U) if K == 1 else np.einsum("klnb,lnb->knb", W, U)
-    product = objective.penalty.strength * blocks
+    product = objective.penalty.bend * blocks
     for k in range(K):
         product[:, k] += objective.design.transpose_matmul(U[k]).T
     return product.reshape(b, -1)

@@ -194,7 +194,7 @@ class SmoothHingeSVC(KernelClassifier):
         self.intercept_is_identified_ = ~(flat & self.fit_intercept)
         return objective
 
-    def _with_curvature(self, explained, kind, damping, n_solves):
+    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
         """Raise where there is none."""
         if not getattr(self, "intercept_is_identified_", np.array(True)).all():
             raise np.linalg.LinAlgError(
@@ -202,7 +202,7 @@ class SmoothHingeSVC(KernelClassifier):
                 "vanishes and no influence is defined. Raise the temperature or C, or fit without "
                 "an intercept."
             )
-        return super()._with_curvature(explained, kind, damping, n_solves)
+        return super()._with_curvature(explained, kind, damping, n_solves, method)
 
 
 register(SmoothHingeSVC, inherited=True)(adapt_kernel_classifier)
