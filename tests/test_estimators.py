@@ -414,7 +414,7 @@ def test_unsupported_models_are_refused_by_name():
     for model in (LogisticRegressionCV(), SGDClassifier(), Stranger()):
         with pytest.raises(
             TypeError,
-            match="Supported are [A-Z].*, InfluenceLinearRegression, InfluenceLog",
+            match=r"Supported are [A-Z].*, InfluenceLinearRegression, InfluenceLog",
         ):
             InfluenceExplainer(model).fit(X, y)
     with pytest.raises(TypeError, match="does not keep its training data"):
