@@ -24,7 +24,9 @@ from skinfluence.functions import (
     self_influence,
 )
 from skinfluence.linear_model import (
+    InfluenceElasticNet,
     InfluenceGammaRegressor,
+    InfluenceLasso,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
@@ -41,8 +43,10 @@ from skinfluence.results import (
 __all__ = [
     "CaseDeletionDiagnostics",
     "CurvatureReport",
+    "InfluenceElasticNet",
     "InfluenceExplainer",
     "InfluenceGammaRegressor",
+    "InfluenceLasso",
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",
     "InfluencePoissonRegressor",

@@ -12,6 +12,7 @@ from skinfluence.deletion import (
     OneStep,
     delete_exactly,
     predictors_of_steps,
+    set_changes,
 )
 from skinfluence.deletion.certificate import distance, newton_remainder
 from skinfluence.optimum import CERTIFIABLE
@@ -44,6 +45,8 @@ class LeftOut:
         "exact", "refined", "newton", "first_order" or "undefined".
     error_estimate, error_bound : ndarray of shape (n,)
         Of the predictor (of its range over the outputs): estimated, and certified or inf.
+    set_changes : ndarray of bool, shape (n,), or None
+        Whether the active set of an L1 penalty changes without the row; None without such a one.
     """
 
     eta: np.ndarray
@@ -51,12 +54,13 @@ class LeftOut:
     route: np.ndarray
     error_estimate: np.ndarray
     error_bound: np.ndarray
+    set_changes: np.ndarray | None = None
 
 
 def exact_flops(objective):
     """Estimated cost of refits without every row, in flops."""
-    n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
-    width = min(P, n * K)
+    n, K = objective.n_rows, objective.n_outputs
+    width = min(int(objective.active.sum()), n * K)
     return 3.0 * n * (4.0 * n * width + RESIDUAL_FLOPS * n * K + 2.0 * width * width)
 
 
@@ -88,7 +92,14 @@ def _left(objective, curvature, method, tolerance, progress, errors):
     error = NewtonError(one_step)
     bound = error.bound()
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
+    changes = None
+    if objective.penalty.is_kinked:
+        changes = set_changes(objective, one_step)
+        # What a step says of the others is exact under squared error alone.
+        bound[changes | (not objective.loss.is_quadratic)] = np.inf
+        estimate[changes] = np.nan
     newton = _assembled(one_step, one_step.own_change(), "newton", estimate, bound)
+    newton = replace(newton, set_changes=changes)
     if method == "newton":
         return newton
     if method == "first_order":
@@ -96,7 +107,8 @@ def _left(objective, curvature, method, tolerance, progress, errors):
         first.__dict__["leverage"] = one_step.leverage  # the same numbers: not computed twice
         missing = objective.loss.extent(one_step.own_change() - first.own_change())
         estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
-        return _assembled(first, first.own_change(), "first_order", estimate, bound)
+        first = _assembled(first, first.own_change(), "first_order", estimate, bound)
+        return replace(first, set_changes=changes)
     return _refined(objective, curvature, newton, tolerance, progress)
 
 
@@ -146,7 +158,14 @@ def _exact(objective, curvature, rows, tolerance, progress):
     left = _assembled(
         deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
     )
-    return LeftOut(left.eta, left.leverage, deletion.routes, left.error_estimate, left.error_bound)
+    return LeftOut(
+        left.eta,
+        left.leverage,
+        deletion.routes,
+        left.error_estimate,
+        left.error_bound,
+        getattr(deletion, "changes", None),
+    )
 
 
 def _refined(objective, curvature, newton, tolerance, progress):
@@ -154,8 +173,11 @@ def _refined(objective, curvature, newton, tolerance, progress):
     eta, route = newton.eta.copy(), newton.route.copy()
     estimate, bound = newton.error_estimate.copy(), newton.error_bound.copy()
     budget = EXACT_FLOPS / max(1.0, exact_flops(objective) / objective.n_rows)
-    order = np.argsort(-np.nan_to_num(np.minimum(estimate, bound), nan=-1.0), kind="stable")
-    limit = np.minimum(estimate, bound)[order]
+    limit = np.minimum(estimate, bound)
+    if newton.set_changes is not None:
+        limit[newton.set_changes] = np.inf
+    order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
+    limit = limit[order]
     wanted = order[limit > PREDICTOR_TOLERANCE][: max(1, int(budget))]
     if len(wanted):
         exact = _exact(objective, curvature, np.sort(wanted), tolerance, progress)
@@ -163,7 +185,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
         eta[wanted], estimate[wanted] = exact.eta, exact.error_estimate
         bound[wanted] = exact.error_bound
         route[wanted] = np.where(exact.route == "exact", "refined", exact.route)
-    return LeftOut(eta, newton.leverage, route, estimate, bound)
+    return replace(newton, eta=eta, route=route, error_estimate=estimate, error_bound=bound)
 
 
 class NewtonError:

@@ -85,7 +85,9 @@ class Objective:
             "trained_loss": self.trained_loss,
             "row_penalty": self.row_penalty,
         }
-        return Objective(**{**now, **changes})
+        other = Objective(**{**now, **changes})
+        other.taken = self.taken
+        return other
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -115,6 +117,11 @@ class Objective:
         """Positions among the K q parameters of those that the penalty holds at 0."""
         shape = (self.n_outputs, self.design.shape[1])
         return np.flatnonzero(np.broadcast_to(self.penalty.held, shape).ravel())
+
+    @cached_property
+    def active(self):
+        """Boolean mask (K, q) of the coefficients that move with the data."""
+        return self.penalty.active(self.theta)
 
     # -- rows --------------------------------------------------------------------------------------
 
@@ -189,9 +196,9 @@ class Objective:
 
     @cached_property
     def gradient(self):
-        """Gradient of F, (K, q); 0 in what is held."""
+        """Gradient of F, (K, q), or its shortest subgradient; 0 in what is held."""
         gradient = self.design.transpose_matmul(self.residuals).T
-        return self.freed(gradient + self.penalty.gradient(self.theta))
+        return self.penalty.total_gradient(gradient, self.theta)
 
     def freed(self, gradient):
         """Return gradients (..., K, q) with 0 in the parameters that are held."""
@@ -303,9 +310,29 @@ class Objective:
         """Return the objective with all of its penalty fixed, whatever its rows."""
         return self if self.row_penalty is None else self._penalised_by(self.penalty)
 
+    def on_active_set(self):
+        """Return the objective in the columns with an active coefficient, its signs held.
+
+        All others are 0 and stay there: the predictors are the same.
+        """
+        columns = np.flatnonzero(self.active.any(axis=0))
+        row_penalty = self.row_penalty
+        if row_penalty is not None:
+            row_penalty = row_penalty.restricted(self.theta, columns)
+        return self._same_rows(
+            design=self.design.restricted(columns),
+            penalty=self.fixed_penalty.restricted(self.theta, columns),
+            row_penalty=row_penalty,
+            theta=self.theta[:, columns],
+        )
+
     def _penalised_by(self, penalty):
         """Return the same rows at the same parameter under another penalty, a fixed one."""
-        other = self._with(penalty=penalty, row_penalty=None)
+        return self._same_rows(penalty=penalty, row_penalty=None)
+
+    def _same_rows(self, **changes):
+        """Return an objective of the same predictors."""
+        other = self._with(**changes)
         kept = vars(self).keys() & OF_ROWS
         vars(other).update({name: vars(self)[name] for name in kept})
         return other

@@ -49,7 +49,20 @@ class L2:
     @property
     def is_none(self):
         """Whether nothing is penalised."""
-        return not any((getattr(self, field.name) > 0).any() for field in fields(self))
+        return not any((getattr(self, field.name) != 0).any() for field in fields(self))
+
+    @property
+    def is_kinked(self):
+        """Whether a coefficient of 0 may be an optimum's for a whole range of data."""
+        return False
+
+    def total_gradient(self, gradient, theta):
+        """Gradient of the objective, from that of its losses; 0 in what is held."""
+        return np.where(self.held, 0.0, gradient + self.gradient(theta))
+
+    def active(self, theta):
+        """Boolean mask (K, q) of the coefficients that move with the data."""
+        return np.broadcast_to(~self.held, theta.shape)
 
     @property
     def unpenalised(self):
@@ -86,11 +99,36 @@ class L2:
 
 
 @dataclass(frozen=True)
+class Tilted(L2):
+    """R(theta) = sum_kj slope_kj theta_kj + 1/2 strength_kj theta_kj^2.
+
+    An elastic net on its active set, the signs as they are.
+
+    Parameters
+    ----------
+    strength : ndarray of shape (q,) or (K, q)
+        As in :class:`L2`.
+    slope : ndarray of shape (K, q)
+        Of any sign.
+    """
+
+    slope: np.ndarray
+
+    def values(self, theta):
+        """R of several parameters (..., K, q), (...)."""
+        return super().values(theta) + np.sum(self.slope * theta, axis=(-2, -1))
+
+    def gradient(self, theta):
+        """Gradient, of the shape of theta (..., K, q)."""
+        return super().gradient(theta) + self.slope
+
+
+@dataclass(frozen=True)
 class ElasticNet(L2):
     """R(theta) = sum_kj absolute_kj |theta_kj| + 1/2 strength_kj theta_kj^2.
 
-    Differentiable where no penalised theta_kj is 0: on the active set of a fit, as long as it
-    stays.
+    Differentiable where no coefficient of the first part is 0; the others, the active set, are all
+    that the formulas of influence see.
 
     Parameters
     ----------
@@ -102,6 +140,11 @@ class ElasticNet(L2):
 
     absolute: np.ndarray
 
+    @property
+    def is_kinked(self):
+        """Whether a coefficient of 0 may be an optimum's for a whole range of data."""
+        return bool((self.absolute > 0).any())
+
     def values(self, theta):
         """R of several parameters (..., K, q), (...)."""
         return super().values(theta) + np.sum(self.absolute * np.abs(theta), axis=(-2, -1))
@@ -109,3 +152,24 @@ class ElasticNet(L2):
     def gradient(self, theta):
         """Gradient, of the shape of theta (..., K, q); 0 of the first part where theta is 0."""
         return super().gradient(theta) + self.absolute * np.sign(theta)
+
+    def total_gradient(self, gradient, theta):
+        """Shortest subgradient: 0 for a coefficient of 0 whose slope the penalty outweighs."""
+        total = gradient + self.gradient(theta)
+        at_kink = (theta == 0) & (self.absolute > 0)
+        beyond = np.sign(total) * np.maximum(np.abs(total) - self.absolute, 0.0)
+        return np.where(at_kink, beyond, total)
+
+    def active(self, theta):
+        """Boolean mask (K, q) of the coefficients that move with the data."""
+        return super().active(theta) & ((theta != 0) | (self.absolute == 0))
+
+    def restricted(self, theta, columns):
+        """Return the penalty of some columns (an index array), their signs and zeros held."""
+        active = self.active(theta)[:, columns]
+        strength = np.broadcast_to(self.strength, theta.shape)[:, columns]
+        strength = np.where(active, strength, np.inf)
+        if (strength == strength[:1]).all():
+            strength = strength[0]
+        slope = np.broadcast_to(self.absolute, theta.shape)[:, columns] * np.sign(theta[:, columns])
+        return Tilted(strength, slope)

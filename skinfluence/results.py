@@ -199,6 +199,9 @@ class LeaveOneOutEstimate:
     error_bound : ndarray of shape (n,)
         Certified error of the predictor (of its range over the classes); inf where the certificate
         does not speak. Where finite it overrides the estimate.
+    active_set_changes : ndarray of bool, shape (n,), or None
+        Whether coefficients become 0, or cease to be, without the row: one step is wrong there.
+        None without an L1 penalty, and where steps were taken without their errors.
     weight : ndarray of shape (n,)
         Sample weights of the means.
     mean_loss, standard_error : float
@@ -220,6 +223,7 @@ class LeaveOneOutEstimate:
     method: np.ndarray
     error_estimate: np.ndarray
     error_bound: np.ndarray
+    active_set_changes: np.ndarray | None
     weight: np.ndarray
     mean_loss: float
     standard_error: float
@@ -257,6 +261,7 @@ class LeaveOneOutEstimate:
             left.route,
             left.error_estimate,
             left.error_bound,
+            left.set_changes,
             weight,
             mean,
             float(error),

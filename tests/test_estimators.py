@@ -22,8 +22,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import skinfluence
 from skinfluence import (
+    InfluenceElasticNet,
     InfluenceExplainer,
     InfluenceGammaRegressor,
+    InfluenceLasso,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
@@ -55,12 +57,11 @@ REGRESSORS = [
     InfluenceGammaRegressor(),
     InfluenceTweedieRegressor(power=1.5),
     InfluenceTweedieRegressor(),
+    InfluenceLasso(),
+    InfluenceElasticNet(),
 ]
 # scikit-learn's own solver is too loose for its check of weights against repeated rows.
 ASKED = [*ESTIMATORS, InfluenceExplainer(LinearSVC(tol=1e-9, max_iter=100_000))]
-L1 = {"l1_ratio": 1.0, "solver": "saga", "max_iter": 5000}
-if sklearn.__version__ < "1.8":
-    L1 = {"penalty": "l1", "solver": "saga", "max_iter": 5000}
 
 
 @parametrize_with_checks([*ESTIMATORS, *REGRESSORS])
@@ -243,21 +244,6 @@ def test_frames_keep_their_names():
             clf.influence(frame[["b", "a", "c", "d"]], y)
         with pytest.warns(UserWarning, match="feature names"):
             clf.influence(X, y)
-
-
-def test_l1_fits_as_scikit_learn_and_says_not_yet():
-    X, y = problem()
-    clf = InfluenceLogisticRegression(**L1, random_state=0)
-    original = LogisticRegression(**L1, random_state=0)
-    context = (
-        pytest.warns(FutureWarning)
-        if "penalty" in L1 and sklearn.__version__ >= "1.8"
-        else warnings.catch_warnings()
-    )
-    with context:
-        np.testing.assert_array_equal(clf.fit(X, y).coef_, original.fit(X, y).coef_)
-    with pytest.raises(NotImplementedError, match="not yet"):
-        clf.influence(X, y)
 
 
 def test_liblinear():

@@ -5,6 +5,15 @@ read-only memmaps and both index types pass; machine code is cached on disk for 
 """
 
 from skinfluence._kernels._csr import csr_row_quadratic, csr_weighted_gram
+from skinfluence._kernels._elastic_net import elastic_net_sweeps
 from skinfluence._kernels._hinge_path import drop, follow, gather, refine
 
-__all__ = ["csr_row_quadratic", "csr_weighted_gram", "drop", "follow", "gather", "refine"]
+__all__ = [
+    "csr_row_quadratic",
+    "csr_weighted_gram",
+    "drop",
+    "elastic_net_sweeps",
+    "follow",
+    "gather",
+    "refine",
+]

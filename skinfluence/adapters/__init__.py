@@ -1,6 +1,12 @@
 """Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
 
-from skinfluence.adapters import _glm, _logistic, _ridge, _svm  # noqa: F401 - register themselves
+from skinfluence.adapters import (  # noqa: F401 - register themselves
+    _elastic_net,
+    _glm,
+    _logistic,
+    _ridge,
+    _svm,
+)
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,

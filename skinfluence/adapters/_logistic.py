@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
+from skinfluence.adapters._elastic_net import elastic_net
 from skinfluence.adapters._registry import Adapted, register
 from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
@@ -33,11 +34,6 @@ def penalty_of(estimator):
 
 def _check_settings(estimator):
     """Raise for settings whose objective is another one."""
-    if penalty_of(estimator)[1] > 0:
-        raise NotImplementedError(
-            "influence under an L1 or elastic-net penalty is not yet available: "
-            "fit with l1_ratio=0."
-        )
     multi_class = estimator.get_params(deep=False).get("multi_class", "deprecated")
     n_classes = len(estimator.classes_)
     one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
@@ -74,6 +70,17 @@ def class_weights(estimator, data, sample_weight):
     return per_class[encode_labels(data.y, estimator.classes_, "y")]
 
 
+def _penalty(estimator, design):
+    """Penalty of the settings."""
+    strength, l1_ratio = penalty_of(estimator)
+    # liblinear's intercept is intercept_scaling times the last of its penalised coefficients.
+    scaling = np.float64(estimator.intercept_scaling if estimator.solver == "liblinear" else np.inf)
+    if l1_ratio > 0:
+        return elastic_net(design, strength, l1_ratio, l1_ratio * strength / scaling)
+    features = np.full(design.n_features, strength)
+    return L2(design.pack(features, strength / scaling**2)[0])
+
+
 @register(LogisticRegression)
 def adapt_logistic(estimator, data):
     """Return the objective of a fitted LogisticRegression, or of a class that only adds methods."""
@@ -91,12 +98,7 @@ def adapt_logistic(estimator, data):
     binary = len(classes) == 2
     loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))
     design = make_design(data.X, estimator.fit_intercept)
-    strength = penalty_of(estimator)[0]
-    # liblinear's intercept is intercept_scaling times the last of its penalised coefficients.
-    scaling = estimator.intercept_scaling if estimator.solver == "liblinear" else np.inf
-    penalty = L2(
-        design.pack(np.full(data.X.shape[1], strength), strength / np.float64(scaling) ** 2)[0]
-    )
+    penalty = _penalty(estimator, design)
     theta = design.pack(estimator.coef_, estimator.intercept_)
     objective = Objective(
         loss, design, y.astype(np.float64) if binary else y, sample_weight, penalty, theta

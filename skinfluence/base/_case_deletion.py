@@ -68,6 +68,8 @@ class CaseDeletionMixin(QuestionMixin):
         model = getattr(self, "_final", self)
         if not hasattr(model, "coef_"):
             raise NotImplementedError(f"{AVAILABLE}: a kernel machine has no coefficients.")
+        if objective.penalty.is_kinked:
+            raise NotImplementedError(f"{AVAILABLE}: under an L1 penalty they are not defined.")
         covered = is_covered(objective)
         if not covered and objective.n_outputs == 1:
             raise NotImplementedError(

@@ -15,7 +15,8 @@ ROUNDED = 1e-13
 
 def is_covered(objective):
     """Whether the textbook's quantities exist: one response, least squares or log loss."""
-    return objective.n_outputs == 1 and isinstance(objective.loss, SquaredLoss | BinaryLogLoss)
+    known = isinstance(objective.loss, SquaredLoss | BinaryLogLoss)
+    return objective.n_outputs == 1 and known and not objective.penalty.is_kinked
 
 
 def diagnose(objective, curvature, names):

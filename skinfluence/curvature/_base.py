@@ -68,8 +68,10 @@ class Curvature(ABC):
 
     def _needs_gauge(self, mean):
         """Columns whose penalty does not hold the gauge in float64, of these mean curvatures."""
-        bend = np.max(np.atleast_2d(self.objective.penalty.bend), axis=0)
-        return bend <= NEGLIGIBLE * mean
+        penalty = self.objective.penalty
+        bend = np.max(np.atleast_2d(penalty.bend), axis=0)
+        # A column of which one output is held has no gauge.
+        return (bend <= NEGLIGIBLE * mean) & ~np.atleast_2d(penalty.held).any(axis=0)
 
     def _gauge_matmul(self, V):
         """(u u' (x) diag(h)) V for V (K q, m)."""

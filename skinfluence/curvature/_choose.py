@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import WEAK, DualCurvature
 from skinfluence.curvature._separate import SeparateCurvature
+from skinfluence.penalties import Tilted
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
@@ -44,6 +46,9 @@ def choose(objective, n_solves):
         K = objective.n_outputs
         one = choose(objective.output(0), max(1, n_solves // K))
         return replace(one, reason=f"{one.reason}; one of {K} outputs that share nothing")
+    if objective.penalty.is_kinked:
+        one = choose(objective.on_active_set(), n_solves)
+        return replace(one, reason=f"{one.reason}; on the active set")
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
@@ -61,6 +66,7 @@ def choose(objective, n_solves):
     allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
     if objective.penalty.holds:  # parameters that are none are cut out of a factor
         return Choice("dense", "some coefficients are held at 0", flops, memory)
+    allowed["dual"] &= not isinstance(objective.penalty, Tilted)
     direct = [kind for kind in ("dense", "dual") if allowed[kind]]
     if not direct:
         return Choice("cg", "no factorisation fits in memory", flops, memory)
@@ -90,7 +96,7 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         kind = choose(objective, n_solves).kind
     if kind == "dense" and not np.isfinite(objective.weights).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
-    if kind == "cg":
+    if kind == "cg" and not objective.penalty.is_kinked:
         return CGCurvature(
             objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
         )
@@ -98,4 +104,7 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         outputs = range(objective.n_outputs)
         parts = [make_curvature(objective.output(k), kind, damping) for k in outputs]
         return SeparateCurvature(objective, parts, damping)
+    if objective.penalty.is_kinked:
+        inner = make_curvature(objective.on_active_set(), kind, damping, n_solves)
+        return ActiveCurvature(objective, inner)
     return KINDS[kind](objective, damping)

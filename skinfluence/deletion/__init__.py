@@ -1,5 +1,6 @@
 """Theta without a row, three ways, and the targets it is read at."""
 
+from skinfluence.deletion._active_set import ActiveSetExact, SeparateExact, set_changes
 from skinfluence.deletion._base import Deletion, predictors_of_steps, warn_undefined
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
@@ -22,6 +23,7 @@ __all__ = [
     "in_row_space",
     "needs_curvature",
     "predictors_of_steps",
+    "set_changes",
     "warn_undefined",
     "without_group",
 ]
@@ -43,6 +45,23 @@ def delete_exactly(objective, curvature, rows, *, progress=None, **options):
     """Return the refits: along the dual's path, in one step, or by Newton's method."""
     if objective.trained_loss.is_piecewise_linear:
         return HingeExact(objective, rows, progress=progress)
+    if objective.penalty.is_kinked:
+        return _delete_on_active_sets(objective, curvature, rows, progress, options)
     if objective.loss.is_quadratic and not objective.misfit(rows, curvature.objective.taken).any():
         return ClosedForm(objective, curvature, rows)
     return Exact(objective, curvature, rows, progress=progress, **options)
+
+
+def _delete_on_active_sets(objective, curvature, rows, progress, options):
+    """Return the refits under an L1 penalty; output by output where these share nothing."""
+
+    def smooth(objective, curvature, rows):
+        return delete_exactly(objective, curvature, rows, **options)
+
+    if not objective.loss.is_separable:
+        return ActiveSetExact(objective, curvature, rows, smooth, progress=progress)
+    outputs = [
+        ActiveSetExact(objective.output(k), part, rows, smooth, progress=progress)
+        for k, part in enumerate(curvature.parts)
+    ]
+    return SeparateExact(objective, outputs, curvature.leverage(rows))

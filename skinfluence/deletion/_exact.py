@@ -113,7 +113,7 @@ def in_row_space(objective, curvature):
 
     The optimum of an L2-penalised objective, and of every deletion from it, lies in that space.
     """
-    if curvature.kind != "dual":
+    if curvature.kind != "dual" or type(objective.penalty) is not L2:
         return objective, curvature, lambda steps: steps
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]

@@ -156,6 +156,16 @@ class Design(ABC):
         """Return the design of other rows with the same columns."""
         return type(self)(X, self.fit_intercept)
 
+    def restricted(self, columns):
+        """Return the design of some columns only, an ascending index array of those of Z."""
+        intercept = self.fit_intercept and len(columns) > 0 and columns[-1] == self.n_features
+        features = columns[columns < self.n_features]
+        return self._columns(features, bool(intercept))
+
+    def _columns(self, features, fit_intercept):
+        """Return the design of some columns of X, with or without an intercept."""
+        return type(self)(self.X[:, features], fit_intercept)
+
     # -- the intercept -----------------------------------------------------------------------------
 
     def pack(self, coef, intercept):

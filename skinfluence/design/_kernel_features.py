@@ -123,6 +123,10 @@ class FeatureDesign(DenseDesign):
         root = np.sqrt(scale)[:, None]
         return self.X * root.T, lambda D: root * D, lambda c: c / root
 
+    def _columns(self, features, fit_intercept):
+        """As a dense one: their products are no Gram matrix any more."""
+        return DenseDesign(self.X[:, features], fit_intercept)
+
     def like(self, X):
         """Return a design of other rows, whose products are not known."""
         return DenseDesign(X, self.fit_intercept)

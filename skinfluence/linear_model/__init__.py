@@ -1,5 +1,6 @@
 """Linear models with the influence methods."""
 
+from skinfluence.linear_model._elastic_net import InfluenceElasticNet, InfluenceLasso
 from skinfluence.linear_model._glm import (
     InfluenceGammaRegressor,
     InfluencePoissonRegressor,
@@ -9,7 +10,9 @@ from skinfluence.linear_model._logistic import InfluenceLogisticRegression
 from skinfluence.linear_model._ridge import InfluenceLinearRegression, InfluenceRidge
 
 __all__ = [
+    "InfluenceElasticNet",
     "InfluenceGammaRegressor",
+    "InfluenceLasso",
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",
     "InfluencePoissonRegressor",

@@ -167,8 +167,8 @@ class InfluenceTweedieRegressor(_GeneralizedLinear, TweedieRegressor):
 
     See Also
     --------
-    InfluencePoissonRegressor : p = 1.
-    InfluenceGammaRegressor : p = 2.
+    InfluencePoissonRegressor : The power 1.
+    InfluenceGammaRegressor : The power 2.
 
     Examples
     --------

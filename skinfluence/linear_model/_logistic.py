@@ -27,8 +27,11 @@ class InfluenceLogisticRegression(PolishedMixin, LogisticRegression):
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
     negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never
     return); arrays of other libraries than NumPy are not passed through; the training data are kept
-    by reference, and pickles carry them. For ``l1_ratio > 0`` the fit is scikit-learn's,
-    unpolished, and the influence methods are not yet available.
+    by reference, and pickles carry them.
+
+    For ``l1_ratio > 0`` the penalty is that of an elastic net, 1 / C times
+    :math:`\rho \lVert w \rVert_1 + (1 - \rho) / 2 \lVert w \rVert^2`, and the notes of
+    :class:`InfluenceElasticNet` on active sets hold here too.
 
     Attributes
     ----------

@@ -32,17 +32,14 @@ class TweedieLoss(Loss):
     def __init__(self, power, link="log"):
         self.power, self.link = float(power), link
         self.is_convex = 1 <= self.power <= 2 if link == "log" else 0 <= self.power <= 1
+        # The loss of every label rises both ways, but for that of a count of 0.
+        self.is_coercive = link != "log" or not 1 <= self.power < 2
         self.name = f"half {NAMES.get(self.power, 'tweedie')} deviance"
         if link == "log":
             # Entire: coefficients 1 / k! fall as those of a pole at 3 while eight are wanted.
             self.series_radius = 3.0
             if self.is_convex:
                 self.self_concordance = max(2.0 - self.power, self.power - 1.0)
-
-    @property
-    def is_coercive(self):
-        """Whether the loss of every label rises both ways: not that of a count of 0."""
-        return self.link != "log" or not 1 <= self.power < 2
 
     def in_range(self, y):
         """Mask of the labels that have a deviance."""

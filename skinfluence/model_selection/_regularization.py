@@ -174,10 +174,11 @@ def optimize_regularization(
             "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
             "LeaveOneOutSearchCV."
         )
-    if objective.row_penalty is not None or objective.penalty.holds:
+    if objective.row_penalty is not None or objective.penalty.is_kinked:
         raise NotImplementedError(
-            "the leave-one-out curve is followed where an L2 penalty stays when a row goes, which "
-            f"that of {type(view._final).__name__} does not: use LeaveOneOutSearchCV."
+            "the leave-one-out curve is smooth, and followed, under an L2 penalty that stays when "
+            f"a row goes; that of this {type(view._final).__name__} is another: use "
+            "LeaveOneOutSearchCV."
         )
     emptied = emptied_rows(objective)
     if emptied[objective.sample_weight > 0].all():

@@ -40,26 +40,7 @@ class Optimum:
 
 
 def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
-    """Take Newton steps, halved until they help, until every coordinate's gradient vanishes.
-
-    Parameters
-    ----------
-    objective : Objective
-        At any parameter with finite predictors.
-    max_steps : int
-    tolerance : float
-        Bound on `Objective.stationarity`.
-    kind : str
-        Representation of the curvature.
-    floor : float
-        Added to the curvature of unpenalised columns in the steps, not in the objective: for those
-        that may be flat.
-
-    Returns
-    -------
-    Optimum
-        Never raises on a singular or indefinite curvature: it reports it.
-    """
+    """Take Newton steps, halved until they help, until every coordinate's gradient vanishes."""
     for n_steps in range(max_steps + 1):
         if objective.stationarity <= tolerance:
             return Optimum(objective, n_steps, True)
@@ -69,7 +50,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
             step = newton_step(objective, kind, floor)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
-        moved = _line_search(objective, step)
+        moved = line_search(objective, step, float(np.sum(objective.gradient * step)))
         if moved is None:
             return Optimum(objective, n_steps, False, stalled=True)
         objective = moved
@@ -85,13 +66,14 @@ def newton_step(objective, kind="auto", floor=0.0):
     return step.reshape(objective.theta.shape)
 
 
-def _line_search(objective, step):
+def line_search(objective, step, slope):
     """First of the halved steps that lowers the objective enough, or its stationarity; or None.
+
+    `slope` is what the whole step would gain at the rate at which it starts.
 
     Close to the optimum the objective's change drowns in rounding long before the gradient does, so
     the stationarity decides there; far from it the stationarity may rise on the way down.
     """
-    slope = float(np.sum(objective.gradient * step))
     rounding = 16 * np.finfo(float).eps * abs(objective.value)
     for halvings in range(30):
         size = 0.5**halvings

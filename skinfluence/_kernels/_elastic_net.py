@@ -1,0 +1,33 @@
+"""Coordinate descent on a quadratic with an L1 penalty."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
+    """Sweep over 1/2 d'H d + g'd + sum_j absolute_j |theta_j + d_j|, from d = step, in place.
+
+    `gradient` is g + H d at the start, and kept so (in place). Returns the largest change of a
+    coordinate in the last sweep, in units of its curvature's root.
+    """
+    largest = 0.0
+    for _ in range(n_sweeps):
+        largest = 0.0
+        for j in range(len(step)):
+            bend = H[j, j]
+            if bend <= 0.0:
+                continue
+            now = theta[j] + step[j]
+            wanted = bend * now - gradient[j]
+            moved = max(abs(wanted) - absolute[j], 0.0) / bend
+            change = (moved if wanted > 0.0 else -moved) - now
+            if change == 0.0:
+                continue
+            step[j] += change
+            for k in range(len(step)):
+                gradient[k] += change * H[j, k]
+            largest = max(largest, abs(change) * np.sqrt(bend))
+        if largest == 0.0:
+            break
+    return largest

@@ -1,0 +1,331 @@
+"""Models under an L1 penalty, whose active set may change with a row, against refits without it."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import (
+    ElasticNet,
+    ElasticNetCV,
+    Lasso,
+    LassoCV,
+    LogisticRegression,
+    MultiTaskLasso,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+
+from skinfluence import (
+    InfluenceElasticNet,
+    InfluenceExplainer,
+    InfluenceLasso,
+    InfluenceLogisticRegression,
+)
+from skinfluence.model_selection import LeaveOneOutSearchCV, optimize_regularization
+from skinfluence.optimum._active_set import solve_elastic_net
+from tests.cases import problem, weights
+
+PRECISE = {"tol": 1e-13, "max_iter": 1_000_000}
+OLD = sklearn.__version__ < "1.8"
+
+
+def logistic(kind, C, l1_ratio, solver="saga"):
+    """A LogisticRegression or ours with such a penalty, in any scikit-learn."""
+    name = {"l1_ratio": l1_ratio}
+    if OLD:
+        name["penalty"] = "l1" if l1_ratio == 1 else "elasticnet"
+    if OLD and l1_ratio == 1:
+        del name["l1_ratio"]
+    precise = {"random_state": 0}
+    if kind is LogisticRegression:
+        precise |= {"tol": 1e-9 if solver == "liblinear" else 1e-12, "max_iter": 300_000}
+    return kind(C=C, solver=solver, **name, **{"max_iter": 20_000, **precise})
+
+
+def data(n=50, p=12, n_outputs=1, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    y = X[:, :4] @ rng.normal(size=(4, n_outputs)) + 1.0 + rng.normal(size=(n, n_outputs))
+    return X, (y[:, 0] if n_outputs == 1 else y)
+
+
+# name: (model, the same by scikit-learn, data)
+MODELS = {
+    "lasso": (InfluenceLasso(alpha=0.1), Lasso(alpha=0.1, **PRECISE), {}),
+    "lasso-wide": (InfluenceLasso(alpha=0.2), Lasso(alpha=0.2, **PRECISE), {"n": 30, "p": 60}),
+    "lasso-no-intercept": (
+        InfluenceLasso(alpha=0.05, fit_intercept=False),
+        Lasso(alpha=0.05, fit_intercept=False, **PRECISE),
+        {},
+    ),
+    "lasso-two-responses": (
+        InfluenceLasso(alpha=0.2),
+        Lasso(alpha=0.2, **PRECISE),
+        {"n_outputs": 2},
+    ),
+    "elastic net": (
+        InfluenceElasticNet(alpha=0.2, l1_ratio=0.4),
+        ElasticNet(alpha=0.2, l1_ratio=0.4, **PRECISE),
+        {},
+    ),
+    "elastic net-wide": (
+        InfluenceElasticNet(alpha=0.3, l1_ratio=0.5),
+        ElasticNet(alpha=0.3, l1_ratio=0.5, **PRECISE),
+        {"n": 30, "p": 60},
+    ),
+    "explained lasso": (
+        InfluenceExplainer(Lasso(alpha=0.1)),
+        Lasso(alpha=0.1, **PRECISE),
+        {},
+    ),
+    "logistic": (
+        logistic(InfluenceLogisticRegression, 0.5, 1.0),
+        logistic(LogisticRegression, 0.5, 1.0),
+        {"n_classes": 2},
+    ),
+    "logistic-liblinear": (
+        logistic(InfluenceLogisticRegression, 0.5, 1.0, "liblinear"),
+        logistic(LogisticRegression, 0.5, 1.0, "liblinear"),
+        {"n_classes": 2},
+    ),
+    "logistic-elastic-net": (
+        logistic(InfluenceLogisticRegression, 0.5, 0.5),
+        logistic(LogisticRegression, 0.5, 0.5),
+        {"n_classes": 2},
+    ),
+    "softmax": (
+        logistic(InfluenceLogisticRegression, 0.4, 1.0),
+        logistic(LogisticRegression, 0.4, 1.0),
+        {"n_classes": 3},
+    ),
+    "softmax-elastic-net": (
+        logistic(InfluenceLogisticRegression, 0.5, 0.5),
+        logistic(LogisticRegression, 0.5, 0.5),
+        {"n_classes": 3},
+    ),
+}
+
+
+def build(name, *, weighted, zeros=2):
+    model, original, arguments = MODELS[name]
+    if "n_classes" in arguments:
+        X, y = problem(seed=3, n=70, p=8, **arguments)
+    else:
+        X, y = data(**arguments)
+    w = weights(0, len(y), zeros=zeros) if weighted else None
+    return X, y, w, clone(model).fit(X, y, w), clone(original)
+
+
+def coefficients(model):
+    final = getattr(model, "estimator_", model)
+    return np.hstack([np.atleast_2d(final.coef_), np.reshape(final.intercept_, (-1, 1))])
+
+
+def changes(original, X, y, w, rows):
+    full = coefficients(clone(original).fit(X, y, w))
+    found = []
+    for row in rows:
+        keep = np.arange(len(y)) != row
+        without = clone(original).fit(X[keep], y[keep], None if w is None else w[keep])
+        found.append(coefficients(without) - full)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_deletions_are_refits(name, weighted):
+    X, y, w, model, original = build(name, weighted=weighted)
+    # scikit-learn's saga stops between 1e-10 and 1e-8, liblinear earlier.
+    tolerance = 3e-6 if "liblinear" in name else 2e-8
+    clone(original).fit(X, y, w)
+    objective = model._explained().objective
+    np.testing.assert_allclose(
+        objective.theta[:, : X.shape[1]],
+        coefficients(clone(original).fit(X, y, w))[:, :-1],
+        atol=tolerance,
+    )
+    rows = np.arange(0, len(y) - 2, 3)
+    actual = changes(original, X, y, w, rows)
+    loo = model.loo_estimate()
+    np.testing.assert_array_equal(loo.method == "refined", loo.active_set_changes)
+    full = coefficients(clone(original).fit(X, y, w))
+    quadratic = "n_classes" not in MODELS[name][2]
+    if quadratic:  # saga and liblinear leave coefficients that should be 0
+        really = ((full + actual == 0) != (full == 0)).any(axis=(1, 2))
+        np.testing.assert_array_equal(loo.active_set_changes[rows], really)
+        assert really.any()
+    exact_step = quadratic and not weighted
+    if exact_step:
+        newton = model.loo_estimate(method="newton")
+        np.testing.assert_array_equal(loo.active_set_changes, newton.active_set_changes)
+    for method in ("newton", "exact") if exact_step else ("exact",):
+        found = model.parameter_influence(method=method, train_indices=rows)
+        coef = found.coef.reshape(actual[:, :, :-1].shape)
+        where = slice(None) if method == "exact" else ~loo.active_set_changes[rows]
+        np.testing.assert_allclose(coef[where], actual[where][:, :, :-1], atol=tolerance)
+        intercept = found.intercept.reshape(len(rows), -1)
+        np.testing.assert_allclose(intercept[where], actual[where][:, :, -1], atol=tolerance)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_optimality_conditions_hold(name, weighted):
+    _X, _y, _w, model, _original = build(name, weighted=weighted)
+    assert model._explained().objective.stationarity <= 1e-10
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_error_bound_is_violated(name):
+    for weighted in (False, True):
+        _X, _y, _w, model, _original = build(name, weighted=weighted)
+        exact = model.loo_estimate().decision_function
+        for method in ("first_order", "newton"):
+            loo = model.loo_estimate(method=method)
+            error = np.abs(loo.decision_function - exact).reshape(len(exact), -1)
+            error = error.max(axis=1) if "softmax" not in name else np.ptp(error, axis=1)
+            assert (error <= loo.error_bound + 1e-9).all()
+            if "lasso" in name and method == "newton" and not weighted:
+                assert np.isfinite(loo.error_bound).any()
+
+
+def test_the_share_of_the_penalty_counts():
+    """e / (1 - h), at the same total penalty, is 2 to 20 % of the effect off; with it nothing."""
+    X, y, _w, model, original = build("elastic net", weighted=False)
+    stays = np.flatnonzero(~model.loo_estimate().active_set_changes)
+    actual = changes(original, X, y, None, stays)[:, 0]
+    E = np.flatnonzero(model.coef_)
+    Z = np.c_[X[:, E], np.ones(len(y))]
+    alpha, ratio, n = 0.2, 0.4, len(y)
+    G = Z.T @ Z + n * alpha * (1 - ratio) * np.diag(np.r_[np.ones(len(E)), 0.0])
+    residual = y - model.predict(X)
+    leverage = np.einsum("ij,jk,ik->i", Z, np.linalg.inv(G), Z)
+    textbook = -np.linalg.solve(G, Z.T) * (residual / (1 - leverage))
+    textbook = textbook[:-1, stays].T
+    off = np.linalg.norm(textbook - actual[:, E]) / np.linalg.norm(actual[:, E])
+    assert 0.02 < off < 0.2
+    found = model.parameter_influence(train_indices=stays).coef
+    np.testing.assert_allclose(found, actual[:, :-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lasso", "elastic net", "softmax", "lasso-two-responses"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_first_order_is_the_derivative_in_the_weight(name, weighted):
+    X, y, w, model, _original = build(name, weighted=weighted, zeros=0)
+    w = np.ones(len(y)) if w is None else w
+    rows = np.arange(0, len(y), 9)
+    found = model.parameter_influence(method="first_order", train_indices=rows)
+    for position, row in enumerate(rows):
+        move = np.zeros(len(y))
+        move[row] = 1e-5 * w[row]
+        slope = coefficients(clone(model).fit(X, y, w - move))
+        slope = (slope - coefficients(clone(model).fit(X, y, w + move))) / 2e-5
+        coef = found.coef[position].reshape(slope[:, :-1].shape)
+        np.testing.assert_allclose(coef, slope[:, :-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lasso", "elastic net-wide", "logistic", "softmax"])
+def test_groups_are_refits(name):
+    X, y, _w, model, original = build(name, weighted=False)
+    groups = [[0, 1, 2], [5], list(range(10, 20))]
+    full = clone(original).fit(X, y)
+    predicted = "prediction" if hasattr(full, "sparse_coef_") else "decision_function"
+    read = (lambda m: m.predict(X[:9])) if predicted == "prediction" else None
+    read = read or (lambda m: m.decision_function(X[:9]))
+    found = model.group_influence(groups, X[:9], target=predicted, method="exact")
+    for position, group in enumerate(groups):
+        keep = np.setdiff1d(np.arange(len(y)), group)
+        change = read(clone(original).fit(X[keep], y[keep])) - read(full)
+        np.testing.assert_allclose(found[:, position], change, atol=1e-7)
+
+
+@pytest.mark.parametrize("storage", ["csr", "float32", "read-only", "fortran"])
+def test_storages(storage):
+    X, y = data()
+    w = weights(0, len(y))
+    given = X
+    if storage == "csr":
+        X = np.where(np.abs(X) > 0.4, X, 0.0)
+        given = sp.csr_matrix(X)
+    elif storage == "float32":
+        given = X.astype(np.float32)
+        X = given.astype(float)
+    elif storage == "fortran":
+        given = np.asfortranarray(X)
+    else:
+        given.flags.writeable = False
+    model = InfluenceLasso(alpha=0.1).fit(given, y, w)
+    rows = np.arange(0, 48, 7)
+    actual = changes(Lasso(alpha=0.1, **PRECISE), X, y, w, rows)[:, 0]
+    exact = model.parameter_influence(method="exact", train_indices=rows)
+    np.testing.assert_allclose(exact.coef, actual[:, :-1], atol=1e-9)
+    stays = ~model.loo_estimate().active_set_changes[rows]
+    newton = model.influence(given[:5], target="prediction", train_indices=rows)
+    moved = X[:5] @ actual[:, :-1].T + actual[:, -1]
+    np.testing.assert_allclose(newton[:, stays], moved[:, stays], atol=2e-3)
+
+
+def test_nothing_active():
+    X, y = data()
+    model = InfluenceLasso(alpha=10.0).fit(X, y)
+    assert not model.coef_.any()
+    found = model.influence(X[:3], target="prediction")
+    np.testing.assert_allclose(found, np.tile((y.mean() - y) / (len(y) - 1), (3, 1)), atol=1e-13)
+    empty = InfluenceLasso(alpha=10.0, fit_intercept=False).fit(X, y)
+    assert not empty.influence(X[:3], y[:3]).any()
+    assert not empty.loo_estimate().prediction.any()
+
+
+def test_cross_validated_models_and_pipelines():
+    X, y = load_diabetes(return_X_y=True)
+    X = X[:150] * 20.0
+    y = y[:150]
+    for chosen, plain in (
+        (LassoCV(cv=3, random_state=0), lambda m: Lasso(alpha=m.alpha_, **PRECISE)),
+        (
+            ElasticNetCV(cv=3, l1_ratio=[0.3, 0.7]),
+            lambda m: ElasticNet(alpha=m.alpha_, l1_ratio=m.l1_ratio_, **PRECISE),
+        ),
+    ):
+        pipe = make_pipeline(StandardScaler(), chosen)
+        explainer = InfluenceExplainer(pipe).fit(X, y)
+        original = plain(explainer.estimator_[-1])
+        actual = changes(original, scale(X), y, None, [4, 77])[:, 0]
+        exact = explainer.parameter_influence(method="exact", train_indices=[4, 77])
+        np.testing.assert_allclose(exact.coef, actual[:, :-1], atol=1e-7)
+        fitted = clone(chosen).fit(X, y)
+        frozen = InfluenceExplainer(FrozenEstimator(fitted)).fit(X, y)
+        assert frozen.loo_estimate().loss.shape == (150,)
+
+
+def test_searches_and_refusals():
+    X, y = data()
+    search = LeaveOneOutSearchCV(InfluenceLasso(), {"alpha": [0.05, 0.1, 0.4]}).fit(X, y)
+    losses = [
+        InfluenceLasso(alpha=alpha).fit(X, y).loo_estimate().mean_loss for alpha in (0.05, 0.1, 0.4)
+    ]
+    assert search.best_params_["alpha"] == (0.05, 0.1, 0.4)[int(np.argmin(losses))]
+    with pytest.raises(NotImplementedError, match="LeaveOneOutSearchCV"):
+        optimize_regularization(logistic(InfluenceLogisticRegression, 1.0, 1.0), X, y > 1)
+    with pytest.raises(NotImplementedError, match="positive=True"):
+        InfluenceLasso(positive=True).fit(X, y).influence(X[:2], y[:2])
+    with pytest.raises(TypeError, match="joins the outputs"):
+        InfluenceExplainer(MultiTaskLasso()).fit(X, np.c_[y, y])
+    with pytest.raises(NotImplementedError, match="L1"):
+        InfluenceLasso(alpha=0.1).fit(X, y).case_deletion_diagnostics()
+
+
+def test_the_quadratic_model_is_minimised():
+    rng = np.random.default_rng(0)
+    for m, rank in ((1, 1), (5, 5), (30, 30), (20, 8)):
+        root = rng.normal(size=(m, rank))
+        H, g = root @ root.T, rng.normal(size=m)
+        g = H @ rng.normal(size=m) + 0.3 * np.sign(g)
+        theta, absolute = rng.normal(size=m) * (rng.uniform(size=m) < 0.5), np.full(m, 0.4)
+        absolute[0] = 0.4 if rank < m else 0.0
+        step = solve_elastic_net(H, g, theta, absolute)
+        slope, at = g + H @ step, theta + step
+        np.testing.assert_allclose(slope[at != 0], -(absolute * np.sign(at))[at != 0], atol=1e-9)
+        assert (np.abs(slope) <= absolute + 1e-9).all()
