@@ -14,9 +14,12 @@ from sklearn.preprocessing import StandardScaler
 
 from skinfluence import (
     InfluenceExplainer,
+    InfluenceGammaRegressor,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceTweedieRegressor,
     LeverageBlocks,
     case_deletion_diagnostics,
 )
@@ -500,3 +503,94 @@ def test_rules():
     assert found.influential("dfbetas", table=True).shape == (n, p)
     with pytest.raises(ValueError, match="rule should be one of"):
         found.influential("cook")
+
+
+FAMILIES = {
+    "poisson": (InfluencePoissonRegressor, {}),
+    "gamma": (InfluenceGammaRegressor, {}),
+    "tweedie": (InfluenceTweedieRegressor, {"power": 1.5}),
+}
+
+
+def counts(family, n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    mean = np.exp(X @ [0.4, -0.3, 0.1] + 1.0)
+    y = {
+        "poisson": lambda: 1.0 * rng.poisson(mean),
+        "gamma": lambda: mean * rng.gamma(3.0, size=n) / 3.0,
+        "tweedie": lambda: mean * rng.poisson(2.0, size=n) * rng.gamma(2.0, size=n) / 4.0,
+    }
+    return X, y[family]()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_generalised_linear_models_are_newtons_step(family, alpha):
+    X, y = counts(family)
+    w = weights(0, len(y), zeros=2)
+    kind, params = FAMILIES[family]
+    model = kind(alpha=alpha, max_iter=1000, **params).fit(X, y, w)
+    found = model.case_deletion_diagnostics()
+    step = model.parameter_influence()
+    np.testing.assert_allclose(found.dfbeta[:, 1:], -step.coef, atol=1e-12)
+    np.testing.assert_allclose(found.dfbeta[:, 0], -step.intercept, atol=1e-12)
+    moved = model.loo_estimate(method="newton").prediction
+    np.testing.assert_allclose(found.deleted_residual, y - moved, atol=1e-10)
+    objective = model._explained().objective
+    Z = np.c_[np.ones(len(y)), X]
+    inverse = np.linalg.inv(Z.T @ (objective.weights[:, 0, 0][:, None] * Z))
+    mean = model.predict(X)
+    power = {"poisson": 1.0, "gamma": 2.0, "tweedie": 1.5}[family]
+    pearson = np.sqrt(w) * (y - mean) / mean ** (power / 2)
+    np.testing.assert_allclose(found.pearson_residual, pearson, atol=1e-12)
+    if alpha == 0:
+        leverage = objective.weights[:, 0, 0] * np.einsum("ij,jk,ik->i", Z, inverse, Z)
+        np.testing.assert_allclose(found.leverage, leverage, atol=1e-12)
+        n_used, p = 58, 4
+        scale = 1.0 if family == "poisson" else np.sum(pearson**2) / (n_used - p)
+        assert found.sigma**2 == pytest.approx(scale)
+        cook = pearson**2 * leverage / (1 - leverage) ** 2 / p / scale
+        np.testing.assert_allclose(found.cooks_distance[:-2], cook[:-2], atol=1e-12)
+
+
+@pytest.mark.parametrize("family", ["poisson", "gamma"])
+def test_generalised_linear_models_as_in_statsmodels(family):
+    """Where the link is canonical; elsewhere statsmodels takes the expected curvature."""
+    api = pytest.importorskip("statsmodels.api")
+    X, y = counts(family)
+    kind, params = FAMILIES[family]
+    found = kind(alpha=0, max_iter=1000, **params).fit(X, y).case_deletion_diagnostics()
+    link = api.families.links.Log()
+    known = {"poisson": api.families.Poisson, "gamma": api.families.Gamma}[family](link=link)
+    theirs = api.GLM(y, api.add_constant(X), family=known).fit(tol=1e-14, maxiter=200)
+    influence = theirs.get_influence(observed=False)
+    np.testing.assert_allclose(found.pearson_residual, theirs.resid_pearson, atol=1e-9)
+    np.testing.assert_allclose(found.deviance_residual, theirs.resid_deviance, atol=1e-9)
+    assert found.sigma**2 == pytest.approx(theirs.scale)
+    if family == "poisson":
+        np.testing.assert_allclose(found.leverage, influence.hat_matrix_diag, atol=1e-10)
+        np.testing.assert_allclose(found.standardized_residual, influence.resid_studentized, 1e-8)
+        np.testing.assert_allclose(found.cooks_distance, influence.cooks_distance[0], atol=1e-10)
+        np.testing.assert_allclose(found.dfbeta, influence.d_params, atol=1e-10)
+        np.testing.assert_allclose(found.standard_error, theirs.bse, atol=1e-10)
+    else:  # mean 1, but not the same
+        assert found.leverage.sum() == pytest.approx(influence.hat_matrix_diag.sum())
+        assert np.abs(found.leverage - influence.hat_matrix_diag).max() > 0.01
+
+
+def test_williams_residual_approximates_the_change_of_deviance_of_counts():
+    X, y = counts("poisson")
+    found = InfluencePoissonRegressor(alpha=0).fit(X, y).case_deletion_diagnostics()
+
+    def deviance(model, rows):
+        return 2 * model._explained().objective.loss.value(y[rows], np.log(model.predict(X[rows])))
+
+    every = np.arange(len(y))
+    full = deviance(InfluencePoissonRegressor(alpha=0).fit(X, y), every).sum()
+    for row in range(0, 60, 7):
+        keep = np.delete(every, row)
+        change = (
+            full - deviance(InfluencePoissonRegressor(alpha=0).fit(X[keep], y[keep]), keep).sum()
+        )
+        assert found.studentized_residual[row] ** 2 == pytest.approx(change, rel=0.05, abs=1e-3)

@@ -7,8 +7,9 @@ from skinfluence.case_deletion import diagnose, is_covered, leverage_blocks
 from skinfluence.deletion import warn_undefined
 
 AVAILABLE = (
-    "case_deletion_diagnostics() is for linear least squares and logistic regression. Available "
-    "here are loo_estimate(), whose result has the leverages, self_influence(), influence()"
+    "case_deletion_diagnostics() is for linear least squares, logistic regression and generalised "
+    "linear models. Available here are loo_estimate(), whose result has the leverages, "
+    "self_influence(), influence()"
 )
 
 
@@ -18,9 +19,9 @@ class CaseDeletionMixin(QuestionMixin):
     def case_deletion_diagnostics(self):
         r"""Leverage, studentised residuals, Cook's distance, DFFITS, DFBETAS and COVRATIO.
 
-        For least squares, with a ridge penalty or without, and binary logistic regression; the
-        sample weights count as in the fit. In closed form, O(n p^2): exact for least squares, one
-        Newton step for logistic regression,
+        For least squares, with a ridge penalty or without, binary logistic regression and the
+        generalised linear models; the sample weights count as in the fit. In closed form, O(n p^2):
+        exact for least squares, one Newton step for the others,
 
         .. math:: \hat\theta - \theta_{(i)} \approx -H^{-1} z_i \frac{g_i}{1 - h_i}, \qquad
             h_i = W_i z_i' H^{-1} z_i .
@@ -76,7 +77,8 @@ class CaseDeletionMixin(QuestionMixin):
                 f"{AVAILABLE} and parameter_influence(); got the loss {objective.loss!r}."
             )
         n_solves = objective.n_rows * objective.n_outputs
-        curvature = self._with_curvature(explained, "auto", 0.0, n_solves).curvature
+        explained = self._with_curvature(explained, "auto", 0.0, n_solves, "newton")
+        curvature = explained.curvature
         if not covered:
             return leverage_blocks(curvature)
         diagnostics = diagnose(objective, curvature, self._column_names(model, objective.design))

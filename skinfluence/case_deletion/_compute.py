@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
-from skinfluence.losses import BinaryLogLoss, SquaredLoss
+from skinfluence.losses import SquaredLoss
 from skinfluence.recession import RANK_LOST, is_unpenalised
 
 # A sum of squares under this share of the one it was subtracted from is rounding.
@@ -14,9 +14,13 @@ ROUNDED = 1e-13
 
 
 def is_covered(objective):
-    """Whether the textbook's quantities exist: one response, least squares or log loss."""
-    known = isinstance(objective.loss, SquaredLoss | BinaryLogLoss)
-    return objective.n_outputs == 1 and known and not objective.penalty.is_kinked
+    """Whether the textbook's quantities exist: one response of a family, no L1 penalty.
+
+    Nor a row's share of a penalty under squared error, where their sums of squares would change.
+    """
+    known = objective.loss.family is not None and not objective.penalty.is_kinked
+    shared = isinstance(objective.loss, SquaredLoss) and objective.mean_share > 0
+    return objective.n_outputs == 1 and known and not shared
 
 
 def diagnose(objective, curvature, names):
@@ -29,14 +33,17 @@ def diagnose(objective, curvature, names):
     order = _intercept_first(objective.design)
     solved = _solved_rows(objective, curvature, order)
     rows = _Rows(objective, step)
-    if isinstance(objective.loss, SquaredLoss):
-        sigma, sigma_without = _scales(objective, rows, solved, order)
-    else:
+    if objective.loss.has_known_dispersion:
         sigma, sigma_without = 1.0, np.ones(objective.n_rows)
+    else:
+        sigma, sigma_without = _scales(objective, rows, solved, order)
     solved *= -rows.multiplier[:, None]
+    if step.drift is not None:
+        solved -= step.share[:, None] * step.drift[0, order]
     solved[rows.used & step.undefined] = np.nan
     diagnostics = CaseDeletionDiagnostics(
-        family="least squares" if rows.is_linear else "logistic",
+        family=objective.loss.family,
+        has_known_dispersion=objective.loss.has_known_dispersion,
         names=tuple(names[column] for column in order),
         n_used=rows.n_used,
         n_effective_parameters=rows.n_effective,
@@ -103,22 +110,21 @@ class _Rows:
         if is_unpenalised(objective):
             self.n_effective = float(objective.n_parameters)
         self.multiplier = np.where(self.alone, np.nan, step.multipliers[:, 0])
-        self.residual = -objective.row_gradients[:, 0]
-        root = np.sqrt(self.weight)
-        if self.is_linear:
-            self.pearson = self.deviance = root * self.residual
-            return
+        loss, root = objective.loss, np.sqrt(self.weight)
+        self.residual = loss.response_residual(self.y, self.eta)
+        self.pearson = root * loss.pearson_residual(self.y, self.eta)
         sign = np.sign(self.residual)
-        # (y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows.
-        with np.errstate(over="ignore"):
-            self.pearson = root * sign * np.exp(-0.5 * sign * self.eta)
         self.deviance = root * sign * np.sqrt(2.0 * objective.row_losses)
+        self.moved = self.eta + self.quadratic * self.multiplier
+        if step.drift is not None:
+            self.moved += step.share * step.drift_at_rows[:, 0]
 
 
 def _scales(objective, rows, solved, order):
     """s, and s of the refit without each row: weighted sums of squares over n - tr(hat matrix).
 
-    Without row i, with d = theta - theta_-i and c = w e / (1 - h), the others' sum of squares is
+    Of other families the sum of the squared Pearson residuals, one step: the weights of the other
+    rows are held. Without row i, with d = theta - theta_-i and c = w e / (1 - h), the others' is
     RSS + 2 d'R theta + d'(H - R) d - w (e / (1 - h))^2, and the trace falls by w q / (1 - h), with
     q = z'H^-1 R H^-1 z; unpenalised it is RSS - w e^2 / (1 - h), and the trace stays.
     """
@@ -128,7 +134,7 @@ def _scales(objective, rows, solved, order):
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = total - rows.pearson**2 / rows.spare
         freedom_without = np.full(len(squares), freedom - 1.0)
-        if strength.any():
+        if strength.any() and rows.is_linear:
             penalised = _quadratic(solved, strength)
             c = -rows.multiplier
             squares += 2.0 * c * (solved @ (strength * objective.theta[0, order]))
@@ -157,13 +163,12 @@ def _deleted(rows, step, sigma, sigma_without):
         unit = pearson / np.sqrt(spare)  # of standard deviation sigma
         if rows.is_linear:
             studentized = unit / sigma_without
-            covratio = (sigma_without / sigma) ** (2 * step.objective.n_parameters) / spare
             deleted = rows.residual / spare
         else:
-            studentized = np.sign(pearson) * np.sqrt(rows.deviance**2 + h * unit**2)
-            covratio = 1.0 / spare
-            eta = rows.eta + rows.quadratic * rows.multiplier
-            deleted = -step.objective.loss.gradient(rows.y, eta)
+            studentized = np.sqrt(rows.deviance**2 + h * unit**2) / sigma_without
+            studentized *= np.sign(pearson)
+            deleted = step.objective.loss.response_residual(rows.y, rows.moved)
+        covratio = (sigma_without / sigma) ** (2 * step.objective.n_parameters) / spare
         found = {
             "covratio": np.where(rows.used, covratio, 1.0),
             "deleted_residual": deleted,

@@ -23,8 +23,12 @@ class CaseDeletionDiagnostics:
     `dfbeta` is the negative of :meth:`parameter_influence`.
 
     **Least squares** is exact, with weights and a ridge penalty too: what stands here is what
-    refits without each row would give. **Logistic regression** is one Newton step (Pregibon 1981),
-    with the dispersion fixed at 1 and the weights :math:`W_j` of the other rows as they were.
+    refits without each row would give. **Logistic regression**, and the generalised linear models
+    with it wherever it is named below, is one Newton step (Pregibon 1981), with the weights
+    :math:`W_j` of the other rows as they were: the observed curvature, which is R's working weight
+    for canonical links (logistic, Poisson) and not for the others. The dispersion :math:`s^2` is 1
+    for these two, and the mean square of the Pearson residuals over n - p for the others. A penalty
+    that the rows share (alpha of the generalised linear models) loses the share of the row.
 
     Undefined rows (leverage 1, or no optimum without the row) are NaN in all that speaks of their
     deletion. A row of weight 0 is no part of the fit: leverage, `dfbeta`, `dffits` and
@@ -32,8 +36,10 @@ class CaseDeletionDiagnostics:
 
     Attributes
     ----------
-    family : {"least squares", "logistic"}
+    family : {"least squares", "logistic", "poisson", "gamma", "tweedie", ...}
         What was fitted.
+    has_known_dispersion : bool
+        Whether the family's dispersion is 1 (logistic, poisson), not estimated.
     names : tuple of str
         Columns of `dfbeta`: "const" for the intercept, first, then the features.
     n_used : int
@@ -42,7 +48,7 @@ class CaseDeletionDiagnostics:
         p, the trace of the hat matrix; without a penalty the number of coefficients, the intercept
         included.
     sigma : float
-        :math:`s = \sqrt{\sum r_i^2 / (n - p)}` of least squares; 1 of logistic regression.
+        :math:`s = \sqrt{\sum r_i^2 / (n - p)}`; 1 of logistic and Poisson regression.
     unscaled_error : ndarray of shape (q,)
         :math:`\sqrt{(H^{-1})_{jj}}`; `standard_error` is `sigma` times this.
     weight : ndarray of shape (n_train,)
@@ -81,7 +87,8 @@ class CaseDeletionDiagnostics:
         = (s_{(i)}^2 / s^2)^q / (1 - h_i)` with q coefficients; of logistic regression
         :math:`1 / (1 - h_i)`, one step too: the weights of the other rows are held.
     sigma_without : ndarray of shape (n_train,)
-        :math:`s_{(i)}`, the scale of the refit without the row; 1 of logistic regression.
+        :math:`s_{(i)}`, the scale of the refit without the row; 1 of logistic and Poisson
+        regression, one step of the other families.
 
     Notes
     -----
@@ -112,6 +119,7 @@ class CaseDeletionDiagnostics:
     """
 
     family: str
+    has_known_dispersion: bool
     names: tuple
     n_used: int
     n_effective_parameters: float
@@ -191,7 +199,7 @@ class CaseDeletionDiagnostics:
         """
         size = -np.abs(self.studentized_residual)
         tested = int((~np.isnan(size)).sum())
-        tail = ndtr(size) if self.family == "logistic" else stdtr(self.df_residual - 1.0, size)
+        tail = ndtr(size) if self.has_known_dispersion else stdtr(self.df_residual - 1.0, size)
         return np.minimum(2.0 * tail * tested, 1.0)
 
     def influential(self, rule="cooks", *, level=0.05, table=False):

@@ -41,6 +41,10 @@ class Loss(ABC):
         Whether it has kinks and no curvature: its optimum is found through the dual.
     is_convex : bool
         Whether no curvature is negative.
+    family : str or None
+        Name of the distribution whose regression diagnostics are defined; None without such.
+    has_known_dispersion : bool
+        Whether that distribution's dispersion is 1, not estimated.
     gauge : ndarray of shape (K,) or None
         A unit direction of `eta` in which the loss is constant, if it has one.
     series_radius : float
@@ -59,6 +63,8 @@ class Loss(ABC):
     is_coercive = False
     is_piecewise_linear = False
     is_convex = True
+    family = None
+    has_known_dispersion = False
     gauge = None
     series_radius = 0.0
     self_concordance = np.inf
@@ -117,6 +123,14 @@ class Loss(ABC):
     def mean_slope(self, eta):
         """Derivative of `mean`, output by output."""
         return np.ones_like(eta)
+
+    def response_residual(self, y, eta):
+        """Label minus its mean; where there is a `family`."""
+        return y - self.mean(eta)
+
+    def pearson_residual(self, y, eta):
+        """The same in standard deviations of the family, at dispersion 1."""
+        raise TypeError(f"{self!r} is the loss of no family.")
 
     def kink_distance(self, y, eta):
         """How far each predictor is from where the curvature jumps, eta's shape; None if nowhere.

@@ -32,10 +32,22 @@ class BinaryLogLoss(Loss):
     n_classes = 2
     series_radius = np.pi
     self_concordance = 1.0
+    family = "logistic"
+    has_known_dispersion = True
 
     def value(self, y, eta):
         """Log loss."""
         return softplus((1.0 - 2.0 * y) * eta)
+
+    def response_residual(self, y, eta):
+        """y - P(1)."""
+        return -self.gradient(y, eta)
+
+    def pearson_residual(self, y, eta):
+        """(y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows."""
+        sign = 2.0 * y - 1.0
+        with np.errstate(over="ignore"):
+            return sign * np.exp(-0.5 * sign * eta)
 
     def gradient(self, y, eta):
         """P(1) - y, written so that it keeps its digits when it is tiny."""

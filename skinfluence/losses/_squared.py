@@ -20,6 +20,7 @@ class SquaredLoss(Loss):
     """
 
     name = "squared_error"
+    family = "least squares"
     has_probabilities = False
     is_coercive = True
     is_quadratic = True
@@ -41,6 +42,10 @@ class SquaredLoss(Loss):
     def gradient(self, y, eta):
         """Minus the residual."""
         return eta - y
+
+    def pearson_residual(self, y, eta):
+        """The residual."""
+        return y - eta
 
     def gradient_size(self, y, eta):
         """With a share of what cancels in it: at a row that is fitted exactly nothing is left."""

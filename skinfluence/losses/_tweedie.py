@@ -34,7 +34,9 @@ class TweedieLoss(Loss):
         self.is_convex = 1 <= self.power <= 2 if link == "log" else 0 <= self.power <= 1
         # The loss of every label rises both ways, but for that of a count of 0.
         self.is_coercive = link != "log" or not 1 <= self.power < 2
-        self.name = f"half {NAMES.get(self.power, 'tweedie')} deviance"
+        self.family = NAMES.get(self.power, "tweedie")
+        self.has_known_dispersion = self.power == 1
+        self.name = f"half {self.family} deviance"
         if link == "log":
             # Entire: coefficients 1 / k! fall as those of a pole at 3 while eight are wanted.
             self.series_radius = 3.0
@@ -122,6 +124,10 @@ class TweedieLoss(Loss):
     def mean_slope(self, eta):
         """Its derivative."""
         return self.mean(eta) if self.link == "log" else np.ones_like(eta)
+
+    def pearson_residual(self, y, eta):
+        """(y - mu) / mu^(p / 2)."""
+        return (y - self.mean(eta)) * self._mean_power(eta, -0.5 * self.power)
 
     def gradient_series(self, y, eta, order):
         """Those of two exponentials."""
