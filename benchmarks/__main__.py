@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import case_deletion, micro, model_selection, oracle, report, svm
+from benchmarks import case_deletion, intervals, micro, model_selection, oracle, report, svm
 from benchmarks.contestants import PACKAGES
 from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
-MICRO = "kernels", "import", "search", "svm", "diagnostics"
+MICRO = "kernels", "import", "search", "svm", "diagnostics", "intervals"
 
 
 def _arguments():
@@ -123,6 +123,8 @@ def _micro_rows(names, quick, clock):
         yield from svm.rows(quick)
     if "diagnostics" in names:
         yield from case_deletion.rows(quick)
+    if "intervals" in names:
+        yield from intervals.rows(quick)
 
 
 def main():

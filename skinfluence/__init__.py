@@ -17,9 +17,12 @@ from skinfluence.functions import (
     explain,
     group_influence,
     influence,
+    local_influence,
     loo_estimate,
     most_influential,
+    parameter_covariance,
     parameter_influence,
+    prediction_interval,
     score_influence,
     self_influence,
 )
@@ -33,12 +36,14 @@ from skinfluence.linear_model import (
     InfluenceRidge,
     InfluenceTweedieRegressor,
 )
+from skinfluence.perturbation import LocalInfluence
 from skinfluence.results import (
     CurvatureReport,
     LeaveOneOutEstimate,
     MostInfluential,
     ParameterInfluence,
 )
+from skinfluence.uncertainty import ParameterCovariance
 
 __all__ = [
     "CaseDeletionDiagnostics",
@@ -54,7 +59,9 @@ __all__ = [
     "InfluenceTweedieRegressor",
     "LeaveOneOutEstimate",
     "LeverageBlocks",
+    "LocalInfluence",
     "MostInfluential",
+    "ParameterCovariance",
     "ParameterInfluence",
     "__version__",
     "case_deletion_diagnostics",
@@ -63,11 +70,14 @@ __all__ = [
     "group_influence",
     "influence",
     "kernel_models",
+    "local_influence",
     "loo_estimate",
     "make_target",
     "model_selection",
     "most_influential",
+    "parameter_covariance",
     "parameter_influence",
+    "prediction_interval",
     "score_influence",
     "self_influence",
     "supported_estimators",

@@ -264,3 +264,92 @@ def case_deletion_diagnostics(model):
     (442,)
     """
     return explain(model).case_deletion_diagnostics()
+
+
+def parameter_covariance(model, kind="HC3", **options):
+    """Covariance of the coefficients, from what each row does to them.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    kind : str, default="HC3"
+        Which estimate.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.parameter_covariance`.
+
+    Returns
+    -------
+    ParameterCovariance
+        See :meth:`InfluenceExplainer.parameter_covariance`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> import skinfluence
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = skinfluence.InfluenceLinearRegression().fit(X, y)
+    >>> skinfluence.parameter_covariance(model, "jackknife").matrix.shape
+    (11, 11)
+    """
+    return explain(model).parameter_covariance(kind, **options)
+
+
+def prediction_interval(model, X_test, alpha=0.1, **options):
+    """Compute the intervals that new responses fall into with a given probability, from one fit.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`; a regressor.
+    X_test : array-like
+        Test rows.
+    alpha : float, default=0.1
+        Probability outside of the interval.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.prediction_interval`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, 2) or (n_test, 2, n_outputs)
+        See :meth:`InfluenceExplainer.prediction_interval`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> import skinfluence
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = skinfluence.InfluenceRidge(alpha=0.1).fit(X, y)
+    >>> skinfluence.prediction_interval(model, X[:3]).shape
+    (3, 2)
+    """
+    return explain(model).prediction_interval(X_test, alpha, **options)
+
+
+def local_influence(model, perturbation="weights", **options):
+    """Find the direction of small perturbations that moves the fit most: Cook's local influence.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    perturbation : str, default="weights"
+        What is perturbed.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.local_influence`.
+
+    Returns
+    -------
+    LocalInfluence
+        See :meth:`InfluenceExplainer.local_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> import skinfluence
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = skinfluence.InfluenceLinearRegression().fit(X, y)
+    >>> skinfluence.local_influence(model, "response").direction.shape
+    (442,)
+    """
+    return explain(model).local_influence(perturbation, **options)

@@ -84,9 +84,3 @@ class CaseDeletionMixin(QuestionMixin):
         diagnostics = diagnose(objective, curvature, self._column_names(model, objective.design))
         warn_undefined(np.flatnonzero(diagnostics.undefined))
         return diagnostics
-
-    def _column_names(self, model, design):
-        """Names of the design's columns, the intercept's last."""
-        names = getattr(model, "feature_names_in_", None)
-        names = [f"x{j}" for j in range(design.n_features)] if names is None else list(names)
-        return [*names, "const"] if design.fit_intercept else names

@@ -116,6 +116,12 @@ class QuestionMixin:
             )
         return design, explained.adapted.labels(encoded), encoded
 
+    def _column_names(self, model, design):
+        """Names of the design's columns, the intercept's last."""
+        names = getattr(model, "feature_names_in_", None)
+        names = [f"x{j}" for j in range(design.n_features)] if names is None else list(names)
+        return [*names, "const"] if design.fit_intercept else names
+
     # -- pickling ----------------------------------------------------------------------------------
 
     def __getstate__(self):

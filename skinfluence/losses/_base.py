@@ -128,6 +128,10 @@ class Loss(ABC):
         """Label minus its mean; where there is a `family`."""
         return y - self.mean(eta)
 
+    def gradient_in_label(self, y, eta):
+        """Derivative of the gradient in the label, where labels are numbers."""
+        raise TypeError(f"the labels of {self!r} cannot be moved.")
+
     def pearson_residual(self, y, eta):
         """The same in standard deviations of the family, at dispersion 1."""
         raise TypeError(f"{self!r} is the loss of no family.")

@@ -107,6 +107,7 @@ class MultinomialLogLoss(Loss):
     """
 
     name = "log_loss"
+    has_known_dispersion = True
     is_scalar = False
     self_concordance = 1.0
 

@@ -43,6 +43,10 @@ class SquaredLoss(Loss):
         """Minus the residual."""
         return eta - y
 
+    def gradient_in_label(self, y, eta):
+        """Minus one, of each output in its own."""
+        return -np.ones(np.shape(eta))
+
     def pearson_residual(self, y, eta):
         """The residual."""
         return y - eta

@@ -125,6 +125,10 @@ class TweedieLoss(Loss):
         """Its derivative."""
         return self.mean(eta) if self.link == "log" else np.ones_like(eta)
 
+    def gradient_in_label(self, y, eta):
+        """-mu^(1-p) for the logarithm, -mu^-p for the identity."""
+        return -self._mean_power(eta, (1.0 if self.link == "log" else 0.0) - self.power)
+
     def pearson_residual(self, y, eta):
         """(y - mu) / mu^(p / 2)."""
         return (y - self.mean(eta)) * self._mean_power(eta, -0.5 * self.power)

@@ -1,0 +1,170 @@
+"""Cook's local influence: how the likelihood displacement bends when the data are perturbed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from skinfluence._frames import data_frame
+
+PERTURBATIONS = ("weights", "response", "feature")
+
+
+@dataclass(frozen=True)
+class LocalInfluence:
+    r"""Curvature of the likelihood displacement under perturbations of the rows.
+
+    With omega the perturbations of the n rows and :math:`\theta_\omega` the optimum under them,
+    the displacement :math:`2 (F(\theta_\omega) - F(\theta)) / \phi` of the objective at hand, in
+    units of the dispersion, is :math:`\omega' B \omega` to second order, with
+    :math:`B = \Delta' H^{-1} \Delta / \phi` and
+    :math:`\Delta = \partial^2 F_\omega / \partial \theta \, \partial \omega'`. Cook's normal
+    curvature in the direction d is :math:`C_d = 2 d' B d` for a unit vector d.
+
+    Attributes
+    ----------
+    perturbation : str
+        What was perturbed.
+    direction : ndarray of shape (n_train,)
+        Unit vector of the largest curvature; its largest entry is positive.
+    curvature : float
+        Largest normal curvature, 2 times the largest eigenvalue of B.
+    eigenvalues : ndarray of shape (min(n_train, P),)
+        Of B, falling; the others are 0.
+    row_curvature : ndarray of shape (n_train,)
+        Normal curvature :math:`C_i = 2 B_{ii}` of perturbing one row alone, the total local
+        influence of Lesaffre & Verbeke.
+    factor : ndarray of shape (P, n_train)
+        M with B = M'M.
+
+    References
+    ----------
+    Cook, Assessment of local influence, JRSS B 48, 1986.
+
+    Lesaffre & Verbeke, Local influence in linear mixed models, Biometrics 54, 1998.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> local = InfluenceLinearRegression().fit(X, y).local_influence("weights")
+    >>> local.direction.shape, bool(local.row_curvature.max() <= local.curvature)
+    ((442,), True)
+    """
+
+    perturbation: str
+    direction: np.ndarray
+    curvature: float
+    eigenvalues: np.ndarray
+    row_curvature: np.ndarray
+    factor: np.ndarray
+
+    def matrix(self):
+        """Return B.
+
+        Returns
+        -------
+        ndarray of shape (n_train, n_train)
+            Symmetric, positive semidefinite.
+        """
+        return self.factor.T @ self.factor
+
+    def normal_curvature(self, direction):
+        """Return 2 d'Bd / d'd.
+
+        Parameters
+        ----------
+        direction : array-like of shape (n_train,)
+            d, of any length.
+
+        Returns
+        -------
+        float
+            At most `curvature`.
+
+        Raises
+        ------
+        ValueError
+            For a direction of the wrong shape, or 0.
+        """
+        d = np.asarray(direction, dtype=float)
+        if d.shape != self.direction.shape or not d.any():
+            raise ValueError(
+                f"direction should have shape {self.direction.shape} and not vanish; got shape "
+                f"{d.shape}."
+            )
+        return float(2.0 * np.sum((self.factor @ d) ** 2) / np.sum(d**2))
+
+    def to_frame(self, train_labels=None):
+        """Return one line for each training row.
+
+        Parameters
+        ----------
+        train_labels : array-like of shape (n_train,), optional
+            Index of the lines; positions by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns direction and row_curvature.
+        """
+        frame = data_frame({"direction": self.direction, "row_curvature": self.row_curvature})
+        if train_labels is not None:
+            frame.index = list(train_labels)
+        return frame
+
+
+def local_influence(objective, curvature, perturbation, *, column=None, scale=1.0, dispersion=1.0):
+    """Return the LocalInfluence of a perturbation of every row.
+
+    Parameters
+    ----------
+    objective, curvature : Objective, Curvature
+        At the optimum.
+    perturbation : str
+        One of PERTURBATIONS.
+    column : int, optional
+        Of the design, for "feature".
+    scale : float
+        Size of a unit perturbation of a response or a feature.
+    dispersion : float
+        phi.
+    """
+    delta = _mixed_derivative(objective, perturbation, column, scale)  # (P, n)
+    H = curvature @ np.eye(objective.n_parameters)
+    # v' H v = 1: H^-1 = V V', and the eigenvectors of B are D'v.
+    values, vectors = eigh(delta @ delta.T, H)
+    factor = vectors.T @ delta / np.sqrt(dispersion)
+    values = np.maximum(values[::-1], 0.0)[: objective.n_rows] / dispersion
+    leading = factor[-1]
+    size = np.linalg.norm(leading)
+    direction = leading / size if size > 0 else leading
+    direction = direction * np.sign(direction[np.argmax(np.abs(direction))] or 1.0)
+    row_curvature = 2.0 * np.einsum("pi,pi->i", factor, factor)
+    return LocalInfluence(
+        perturbation, direction, 2.0 * float(values[0]), values, row_curvature, factor
+    )
+
+
+def _mixed_derivative(objective, perturbation, column, scale):
+    """Delta, (P, n)."""
+    design, rows = objective.design, slice(None)
+    if perturbation == "weights":
+        delta = design.outer(objective.residuals, rows)
+        if objective.shares.any():
+            common = objective.row_penalty.gradient(objective.theta).ravel()
+            delta += objective.shares[:, None] * common
+        return delta.T
+    weight = objective.sample_weight[:, None]
+    if perturbation == "response":
+        slope = objective.loss.gradient_in_label(objective.y, objective.native(objective.eta))
+        slope = np.reshape(slope, (objective.n_rows, -1))
+        return design.outer(scale * weight * slope, rows).T
+    # x_ij + omega: eta moves by theta_j omega, and z_i itself in its entry j.
+    moved = np.einsum("ikl,l->ik", objective.weights, scale * objective.theta[:, column])
+    delta = design.outer(moved, rows)
+    q = design.shape[1]
+    for k in range(objective.n_outputs):
+        delta[:, k * q + column] += scale * objective.residuals[:, k]
+    return delta.T

@@ -1,0 +1,18 @@
+"""Uncertainty from the same numbers: covariances of the parameters, intervals of predictions."""
+
+from skinfluence.uncertainty._covariance import (
+    KINDS,
+    ParameterCovariance,
+    covariance,
+    dispersion_of,
+)
+from skinfluence.uncertainty._intervals import INTERVALS, jackknife_interval
+
+__all__ = [
+    "INTERVALS",
+    "KINDS",
+    "ParameterCovariance",
+    "covariance",
+    "dispersion_of",
+    "jackknife_interval",
+]

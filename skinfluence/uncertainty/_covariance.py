@@ -1,0 +1,227 @@
+"""Covariance of the parameters: sums of outer products of what single rows do to them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence._frames import data_frame
+from skinfluence._parallel import row_blocks
+from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
+from skinfluence.losses import SquaredLoss
+
+HETEROSCEDASTIC = ("HC0", "HC1", "HC2", "HC3", "infinitesimal_jackknife")
+CLUSTERED = ("CR0", "CR3")
+KINDS = ("model", *HETEROSCEDASTIC, "jackknife", *CLUSTERED)
+
+
+@dataclass(frozen=True)
+class ParameterCovariance:
+    """Covariance matrix of the coefficients.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (P, P)
+        Output by output where there are several; in each the intercept first, then the features.
+    names : tuple of str, length P
+        Of its rows: "const" for the intercept; with the class or the number of the response before
+        a colon where there are several.
+    kind : str
+        Which estimate it is.
+    estimate : ndarray of shape (P,)
+        The coefficients themselves, in the same order.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> robust = InfluenceLinearRegression().fit(X, y).parameter_covariance("HC3")
+    >>> robust.names[:3], robust.matrix.shape
+    (('const', 'age', 'sex'), (11, 11))
+    """
+
+    matrix: np.ndarray
+    names: tuple
+    kind: str
+    estimate: np.ndarray
+
+    @property
+    def standard_error(self):
+        """Square roots of the diagonal, (P,)."""
+        return np.sqrt(np.maximum(self.matrix.diagonal(), 0.0))
+
+    def to_frame(self):
+        """Return the matrix as a pandas DataFrame with the names on both sides.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Of shape (P, P).
+        """
+        frame = data_frame(dict(zip(self.names, self.matrix.T, strict=True)))
+        frame.index = list(self.names)
+        return frame
+
+
+def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
+    """Return the covariance matrix (K q, K q) of theta, class by class, the intercept last.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum.
+    curvatures : callable
+        `curvatures(method)` gives the curvature that a method of deletion asks for.
+    kind : str
+        One of KINDS.
+    groups : list of ndarray of int, optional
+        Clusters, for those kinds.
+    small_sample : bool
+        Whether clustered ones get their factor.
+    """
+    if kind == "model":
+        return _model(objective, curvatures("first_order"))
+    if kind == "jackknife":
+        return _jackknife(objective, curvatures("exact"))
+    if kind in CLUSTERED:
+        return _clustered(objective, curvatures, kind, groups, small_sample)
+    return _sandwich(objective, curvatures, kind)
+
+
+def _model(objective, curvature):
+    """Dispersion times H^-1, without the gauge, in which nothing is known."""
+    K, q = objective.n_outputs, objective.design.shape[1]
+    inverse = curvature.solve(np.eye(K * q))
+    if curvature.gauge_scale is not None:
+        blocks = inverse.reshape(K, q, K, q)
+        free = np.flatnonzero(curvature.gauge_scale)
+        blocks[:, free] -= blocks[:, free].mean(axis=0)
+        blocks[:, :, :, free] -= blocks[:, :, :, free].mean(axis=2, keepdims=True)
+    dispersion = np.kron(dispersion_of(objective, curvature), np.ones((q, q)))
+    if K > 1 and isinstance(objective.loss, SquaredLoss):  # correlated responses, one H
+        inverse = np.tile(inverse[:q, :q], (K, K))
+    return dispersion * inverse
+
+
+def dispersion_of(objective, curvature):
+    """What H^-1 is multiplied by, (K, K): ones, or the mean squares of the residuals."""
+    loss, K = objective.loss, objective.n_outputs
+    if loss.has_known_dispersion:
+        return np.ones((K, K))
+    if loss.family is None:
+        raise NotImplementedError(
+            f"kind='model' needs a likelihood, which the {loss.name} is not: use 'HC0' or "
+            "'jackknife'."
+        )
+    pearson = loss.pearson_residual(objective.y, objective.native(objective.eta))
+    pearson = pearson.reshape(-1, K)
+    leverage = curvature.leverage()
+    n_effective = np.sum(1.0 - np.einsum("ikk->ik", leverage.one_minus)) / K
+    freedom = np.count_nonzero(objective.sample_weight) - n_effective
+    if freedom <= 1e-9:
+        raise ValueError(
+            "kind='model' needs more rows than parameters: no degree of freedom is left for the "
+            "dispersion. Use 'jackknife'."
+        )
+    return (pearson.T * objective.sample_weight) @ pearson / freedom
+
+
+def _sandwich(objective, curvatures, kind):
+    """Sum over rows of outer products of their steps, corrected for leverage or not."""
+    corrected = kind in ("HC2", "HC3")
+    rows = np.arange(objective.n_rows)
+    curvature = curvatures("newton" if corrected else "first_order")
+    step = OneStep(objective, curvature, rows, corrected=kind == "HC3")
+    if corrected:
+        _check_leverages(step)
+    if kind == "HC2":
+        step.multipliers = _half_corrected(objective, step)
+    found = _sum_of_squares(objective, step)
+    if kind == "HC1":
+        n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters
+        if n <= P:
+            raise ValueError(f"kind='HC1' needs more rows than parameters; got {n} and {P}.")
+        found *= n / (n - P)
+    return found
+
+
+def _check_leverages(step):
+    """Raise where a row alone determines a direction."""
+    used = step.objective.sample_weight > 0
+    lost = used & (np.linalg.eigvalsh(step.leverage.one_minus)[:, 0] <= 1e-10)
+    if lost.any():
+        raise np.linalg.LinAlgError(
+            f"rows {np.flatnonzero(lost)[:10].tolist()} have a leverage of 1: no estimate of their "
+            "variance exists under 'HC2' or 'HC3'. Use 'HC0', or drop the columns that they own."
+        )
+
+
+def _half_corrected(objective, step):
+    """(I - W A)^(-1/2) g, (n, K)."""
+    values, vectors = np.linalg.eig(
+        np.eye(objective.n_outputs) - np.matmul(objective.weights, step.leverage.quadratic)
+    )
+    inner = np.linalg.solve(vectors, objective.residuals[:, :, None].astype(vectors.dtype))
+    inner /= np.sqrt(values)[:, :, None]
+    return np.real(np.matmul(vectors, inner)[:, :, 0])
+
+
+def _sum_of_squares(objective, deletion, center=None):
+    """Sum of the outer products of a deletion's steps (less their mean), (P, P)."""
+    P = objective.n_parameters
+    total = np.zeros((P, P))
+    live = np.flatnonzero(objective.sample_weight > 0)
+    for part in row_blocks(objective.n_rows, 8 * 3 * P, at_most=4096):
+        kept = np.isin(np.arange(part.start, part.stop), live)
+        steps = deletion.steps(part).reshape(-1, P)[kept]
+        if center is not None:
+            steps = steps - center
+        total += steps.T @ steps
+    return total
+
+
+def _jackknife(objective, curvature):
+    """(n - 1) / n times the sum about the mean of the refits."""
+    rows = np.flatnonzero(objective.sample_weight > 0)
+    deletion = delete_exactly(objective, curvature, rows)
+    steps = deletion.steps(slice(None)).reshape(len(rows), -1)
+    missing = rows[deletion.undefined | ~np.isfinite(steps).all(axis=1)]
+    if len(missing):
+        raise ValueError(
+            f"the jackknife needs the model without every row; rows {missing[:10].tolist()} leave "
+            "none behind. Use 'HC0'."
+        )
+    about = steps - steps.mean(axis=0)
+    return (len(rows) - 1) / len(rows) * about.T @ about
+
+
+def _clustered(objective, curvatures, kind, groups, small_sample):
+    """Sum over clusters: of the rows' influences (CR0), or of the refits without it (CR3)."""
+    groups = [group[objective.sample_weight[group] > 0] for group in groups]
+    groups = [group for group in groups if len(group)]
+    G = len(groups)
+    if G < 2:
+        raise ValueError(f"clustered covariances need at least two clusters; got {G}.")
+    if kind == "CR0":
+        steps = _summed(objective, curvatures, groups)
+    else:
+        deletion = GroupDeletion(objective, curvatures(None), "exact", groups)
+        steps = deletion.steps(slice(None)).reshape(G, -1)
+        missing = np.flatnonzero(~np.isfinite(steps).all(axis=1))
+        if len(missing):
+            raise ValueError(
+                f"without clusters {missing[:10].tolist()} (in sorted order) there is no model: "
+                "use 'CR0'."
+            )
+    total = steps.T @ steps
+    if not small_sample:
+        return total
+    n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters
+    return total * ((G - 1) / G if kind == "CR3" else G / (G - 1) * (n - 1) / (n - P))
+
+
+def _summed(objective, curvatures, groups):
+    """Sum of the first-order steps of the rows of each group, (G, P)."""
+    rows = np.arange(objective.n_rows)
+    step = OneStep(objective, curvatures("first_order"), rows, corrected=False)
+    return np.stack([step.steps_of(group).sum(axis=0).ravel() for group in groups])
