@@ -113,6 +113,7 @@ class UncertaintyMixin(QuestionMixin):
         n_solves = objective.n_rows * objective.n_outputs
 
         def curvatures(method):
+            """Curvature that a method of deletion asks for."""
             return self._with_curvature(self._explained(), "auto", 0.0, n_solves, method).curvature
 
         matrix = covariance(objective, curvatures, kind, groups=groups, small_sample=small_sample)
@@ -223,8 +224,8 @@ class UncertaintyMixin(QuestionMixin):
     def local_influence(self, perturbation="weights", *, feature=None, scale=1.0):
         r"""Find the direction of small perturbations that moves the fit most.
 
-        Cook's local influence: where deletion takes one row away at a time, this moves all rows a little at once, and so
-        finds rows that act together. Perturbed are, by :math:`\omega_i` each,
+        Cook's local influence: where deletion takes one row away at a time, this moves all rows a
+        little at once, and so finds rows that act together. Perturbed are, by :math:`\omega_i` each,
 
         - "weights": the row's weight, :math:`w_i (1 + \omega_i)`;
         - "response": its label, :math:`y_i + s \omega_i`;
