@@ -34,6 +34,7 @@ from skinfluence.linear_model import (
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceRidgeClassifier,
     InfluenceTweedieRegressor,
 )
 from skinfluence.perturbation import LocalInfluence
@@ -56,6 +57,7 @@ __all__ = [
     "InfluenceLogisticRegression",
     "InfluencePoissonRegressor",
     "InfluenceRidge",
+    "InfluenceRidgeClassifier",
     "InfluenceTweedieRegressor",
     "LeaveOneOutEstimate",
     "LeverageBlocks",

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, SGDClassifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,6 +30,7 @@ from skinfluence import (
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceRidgeClassifier,
     InfluenceTweedieRegressor,
     explain,
 )
@@ -46,6 +47,7 @@ ESTIMATORS = [
     SmoothHingeSVC(kernel="rbf", temperature=0.1),
     SmoothHingeSVC(loss="hinge", kernel="rbf", temperature=0.1),
     KernelLogisticRegression(),
+    InfluenceRidgeClassifier(),
 ]
 REGRESSORS = [
     InfluenceRidge(),
@@ -397,7 +399,7 @@ def test_unsupported_models_are_refused_by_name():
     class Friend(InfluenceLogisticRegression):
         pass
 
-    for model in (LogisticRegressionCV(), SGDClassifier(), Stranger()):
+    for model in (Perceptron(), SGDClassifier(), Stranger()):
         with pytest.raises(
             TypeError,
             match=r"Supported are [A-Z].*, InfluenceLinearRegression, InfluenceLog",

@@ -15,6 +15,7 @@ from skinfluence.losses import (
     OneVsRestLoss,
     SmoothHingeLoss,
     SquaredHingeLoss,
+    SquaredLabelLoss,
     SquaredLoss,
     TweedieLoss,
 )
@@ -30,6 +31,8 @@ LOSSES = {
     "smooth hinge, one against one": OneVsOneLoss(SmoothHingeLoss(1.2), 3),
     "smooth hinge, one against the rest": OneVsRestLoss(SmoothHingeLoss(1.2), 3),
     "squared": SquaredLoss(),
+    "squared, of labels": SquaredLabelLoss(),
+    "squared, of labels, one against the rest": OneVsRestLoss(SquaredLabelLoss(), 3),
     "poisson": TweedieLoss(1.0),
     "gamma": TweedieLoss(2.0),
     "tweedie": TweedieLoss(1.7),

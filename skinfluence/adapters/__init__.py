@@ -5,6 +5,7 @@ from skinfluence.adapters import (  # noqa: F401 - register themselves
     _glm,
     _logistic,
     _ridge,
+    _stochastic,
     _svm,
 )
 from skinfluence.adapters._registry import (

@@ -3,7 +3,7 @@
 import inspect
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.utils.class_weight import compute_class_weight
 
 from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
@@ -23,17 +23,26 @@ def penalty_of(estimator):
     """
     params = estimator.get_params(deep=False)
     penalty, l1_ratio = params.get("penalty", "deprecated"), params.get("l1_ratio") or 0.0
-    if penalty is None or np.isinf(estimator.C):
+    C = params.get("C")
+    if C is None:  # chosen by cross-validation, the same for all classes
+        C = float(np.ravel(estimator.C_)[0])
+        l1_ratio = np.ravel(estimator.l1_ratio_)[0] or 0.0
+    if penalty is None or np.isinf(C):
         return 0.0, 0.0
     if penalty == "l2":
         l1_ratio = 0.0
     elif penalty == "l1":
         l1_ratio = 1.0
-    return 1.0 / estimator.C, l1_ratio
+    return 1.0 / C, float(l1_ratio)
 
 
 def _check_settings(estimator):
     """Raise for settings whose objective is another one."""
+    if not getattr(estimator, "refit", True):
+        raise NotImplementedError(
+            "LogisticRegressionCV(refit=False) averages the coefficients of the folds, which "
+            "minimise nothing together: use refit=True."
+        )
     multi_class = estimator.get_params(deep=False).get("multi_class", "deprecated")
     n_classes = len(estimator.classes_)
     one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
@@ -82,8 +91,12 @@ def _penalty(estimator, design):
 
 
 @register(LogisticRegression)
+@register(LogisticRegressionCV)
 def adapt_logistic(estimator, data):
-    """Return the objective of a fitted LogisticRegression, or of a class that only adds methods."""
+    """Return the objective of a fitted LogisticRegression, or of a class that only adds methods.
+
+    Of a LogisticRegressionCV at the C that it chose, which is held.
+    """
     _check_settings(estimator)
     classes = estimator.classes_
     y = encode_labels(data.y, classes, "y")

@@ -1,17 +1,28 @@
 """Least squares: sum_i s_i (y_i - f(x_i))^2 + alpha |w|^2, halved."""
 
-import numbers
 from functools import partial
 
 import numpy as np
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import (
+    LinearRegression,
+    Ridge,
+    RidgeClassifier,
+    RidgeClassifierCV,
+    RidgeCV,
+)
 from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.utils.class_weight import compute_sample_weight
 
-from skinfluence._validation import as_responses, check_sample_weight
+from skinfluence._validation import (
+    as_responses,
+    check_sample_weight,
+    encode_labels,
+    label_encoder,
+)
 from skinfluence.adapters._registry import Adapted, register
 from skinfluence.design import KernelSpace
-from skinfluence.losses import SquaredLoss
+from skinfluence.losses import OneVsRestLoss, SquaredLabelLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
@@ -22,23 +33,28 @@ def _check_settings(estimator):
         raise NotImplementedError(
             "influence under positive=True is not available: the optimum lies on a constraint."
         )
-    alpha = getattr(estimator, "alpha", 0.0)
-    if not isinstance(alpha, numbers.Real):
-        raise NotImplementedError(
-            f"an alpha for each target is not available; got {alpha!r}. Fit one model a target."
-        )
 
 
 def least_squares(data, alpha, fit_intercept, theta=None):
-    """Objective of a penalised least-squares fit at theta, by default 0."""
+    """Objective of a penalised least-squares fit at theta, by default 0.
+
+    `alpha` is a number, or one for each response.
+    """
     y = as_responses(data.y, "y")
     n_outputs = 1 if y.ndim == 1 else y.shape[1]
     weight = check_sample_weight(data.sample_weight, len(y))
     design = data.design(fit_intercept)
-    penalty = L2(design.pack(np.full(design.n_features, float(alpha)), 0.0)[0])
+    penalty = l2_of(design, alpha)
     if theta is None:
         theta = np.zeros((n_outputs, design.shape[1]))
     return Objective(SquaredLoss(n_outputs), design, y, weight, penalty, theta)
+
+
+def l2_of(design, alpha):
+    """Return alpha / 2 |w|^2, with an alpha for each output where there are several."""
+    each = np.ravel(np.asarray(alpha, dtype=float))
+    strength = design.pack(np.tile(each[:, None], (1, design.n_features)), np.zeros(len(each)))
+    return L2(strength[0] if (each == each[0]).all() else strength)
 
 
 def adapted_least_squares(objective, *, flat):
@@ -55,12 +71,46 @@ def without_outputs(objective, rows, steps):
 
 @register(LinearRegression)
 @register(Ridge)
+@register(RidgeCV)
 def adapt_ridge(estimator, data):
-    """Return the objective of a fitted Ridge or LinearRegression."""
+    """Return the objective of a LinearRegression, a Ridge, or a RidgeCV at the alpha it chose."""
     _check_settings(estimator)
-    objective = least_squares(data, getattr(estimator, "alpha", 0.0), estimator.fit_intercept)
+    alpha = getattr(estimator, "alpha_", getattr(estimator, "alpha", 0.0))
+    objective = least_squares(data, alpha, estimator.fit_intercept)
     theta = objective.design.pack(estimator.coef_, estimator.intercept_)
     return adapted_least_squares(objective.at(theta), flat=np.ndim(estimator.coef_) == 1)
+
+
+@register(RidgeClassifier)
+@register(RidgeClassifierCV)
+def adapt_ridge_classifier(estimator, data):
+    """Return the objective of a fitted RidgeClassifier: least squares of -1 and 1 for each class.
+
+    The class weights "balanced" count rows, not weights, as in scikit-learn, and are held.
+    """
+    _check_settings(estimator)
+    if np.ndim(data.y) > 1:
+        raise NotImplementedError("influence on several labels a row is not available.")
+    classes = estimator.classes_
+    codes = encode_labels(data.y, classes, "y")
+    weight = check_sample_weight(data.sample_weight, len(codes))
+    if estimator.class_weight:
+        weight = weight * compute_sample_weight(estimator.class_weight, data.y)
+    binary = len(classes) == 2
+    loss = SquaredLabelLoss() if binary else OneVsRestLoss(SquaredLabelLoss(), len(classes))
+    design = data.design(estimator.fit_intercept)
+    penalty = l2_of(design, getattr(estimator, "alpha_", getattr(estimator, "alpha", None)))
+    y = codes.astype(np.float64) if binary else codes
+    theta = design.pack(estimator.coef_, estimator.intercept_)
+    objective = Objective(loss, design, y, weight, penalty, theta)
+    parameters = flat_coefficients if np.ndim(estimator.coef_) == 1 else None
+    return Adapted(objective, classes, label_encoder(classes, y.dtype), parameters)
+
+
+def flat_coefficients(objective, rows, steps):
+    """Changes of coef_ (p,) and of intercepts (1,)."""
+    coef, intercept = objective.design.unpack(steps)
+    return coef[:, 0], intercept
 
 
 def kernel_ridge_space(estimator, X):

@@ -110,16 +110,17 @@ class UncertaintyMixin(QuestionMixin):
         model = self._with_coefficients("parameter_covariance()")
         if groups is not None:
             groups = as_partition(groups, objective.n_rows)
-        n_solves = objective.n_rows * objective.n_outputs
-
-        def curvatures(method):
-            """Curvature that a method of deletion asks for."""
-            return self._with_curvature(self._explained(), "auto", 0.0, n_solves, method).curvature
-
-        matrix = covariance(objective, curvatures, kind, groups=groups, small_sample=small_sample)
+        options = {"groups": groups, "small_sample": small_sample}
+        matrix = covariance(objective, self._curvature_for, kind, **options)
         names, order = self._parameter_names(model, explained)
         estimate = objective.theta.ravel()[order]
         return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate)
+
+    def _curvature_for(self, method):
+        """Curvature that a method of deletion asks for, good for all rows."""
+        explained = self._explained()
+        n_solves = explained.objective.n_rows * explained.objective.n_outputs
+        return self._with_curvature(explained, "auto", 0.0, n_solves, method).curvature
 
     def _with_coefficients(self, asked):
         """Return the final model; raise where it has no coefficients of its own optimum."""
@@ -225,7 +226,7 @@ class UncertaintyMixin(QuestionMixin):
         r"""Find the direction of small perturbations that moves the fit most.
 
         Cook's local influence: where deletion takes one row away at a time, this moves all rows a
-        little at once, and so finds rows that act together. Perturbed are, by :math:`\omega_i` each,
+        little at once, and so finds rows that act together. By :math:`\omega_i` each are perturbed
 
         - "weights": the row's weight, :math:`w_i (1 + \omega_i)`;
         - "response": its label, :math:`y_i + s \omega_i`;

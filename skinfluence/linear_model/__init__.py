@@ -8,6 +8,7 @@ from skinfluence.linear_model._glm import (
 )
 from skinfluence.linear_model._logistic import InfluenceLogisticRegression
 from skinfluence.linear_model._ridge import InfluenceLinearRegression, InfluenceRidge
+from skinfluence.linear_model._ridge_classifier import InfluenceRidgeClassifier
 
 __all__ = [
     "InfluenceElasticNet",
@@ -17,5 +18,6 @@ __all__ = [
     "InfluenceLogisticRegression",
     "InfluencePoissonRegressor",
     "InfluenceRidge",
+    "InfluenceRidgeClassifier",
     "InfluenceTweedieRegressor",
 ]

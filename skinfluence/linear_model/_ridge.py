@@ -8,6 +8,13 @@ from skinfluence.adapters._ridge import adapt_ridge
 from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
 
 
+def _iterations(model):
+    """`n_iter_` of a fitted Ridge: 1 for each response where a direct solver has none to report."""
+    if model.n_iter_ is not None:
+        return model.n_iter_
+    return np.ones(1 if np.ndim(model.coef_) == 1 else len(model.coef_), dtype=int)
+
+
 class _LeastSquares(RegressorShapes, PolishedMixin):
     """What both share."""
 
@@ -87,8 +94,7 @@ class InfluenceRidge(_LeastSquares, Ridge):
             As scikit-learn, and for negative weights.
         """
         self._fit_and_polish(super().fit, X, y, sample_weight)
-        if self.n_iter_ is None:
-            self.n_iter_ = np.ones(1 if np.ndim(self.coef_) == 1 else len(self.coef_), dtype=int)
+        self.n_iter_ = _iterations(self)
         return self
 
 

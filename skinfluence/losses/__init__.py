@@ -8,6 +8,7 @@ from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._squared import SquaredLoss
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
+from skinfluence.losses._squared_label import SquaredLabelLoss
 from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "OneVsRestLoss",
     "SmoothHingeLoss",
     "SquaredHingeLoss",
+    "SquaredLabelLoss",
     "SquaredLoss",
     "TweedieLoss",
 ]

@@ -27,6 +27,7 @@ class OneVsRestLoss(Loss):
         self.name = binary.name
         self.has_probabilities = False
         self.is_piecewise_linear = binary.is_piecewise_linear
+        self.is_quadratic, self.is_coercive = binary.is_quadratic, binary.is_coercive
         self.series_radius = binary.series_radius
         self.self_concordance = binary.self_concordance
 
@@ -41,6 +42,10 @@ class OneVsRestLoss(Loss):
     def value(self, y, eta):
         """Sum over the classes."""
         return self.binary.value(self._own(y), eta).sum(axis=-1)
+
+    def gradient_size(self, y, eta):
+        """Class by class."""
+        return self.binary.gradient_size(self._own(y), eta)
 
     def gradient(self, y, eta):
         """Class by class."""
@@ -68,12 +73,22 @@ class OneVsRestLoss(Loss):
         return cube
 
     def recession(self, y):
-        """K normals a row: the sign of each class."""
-        return (2.0 * self._own(y) - 1.0)[:, :, None] * np.eye(self.n_classes)
+        """Those of each class in its own column, one class after the other."""
+        K, own = self.n_classes, self._own(y)
+        return np.concatenate(
+            [self.binary.recession(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1
+        )
 
     def recession_multipliers(self, y, residual):
-        """-residual times the sign, class by class."""
-        return -(2.0 * self._own(y) - 1.0) * residual
+        """Class by class."""
+        own = self._own(y)
+        return np.concatenate(
+            [
+                self.binary.recession_multipliers(own[:, k], residual[:, [k]])
+                for k in range(self.n_classes)
+            ],
+            axis=1,
+        )
 
     def __repr__(self):
         """Class, the binary loss and the number of classes."""

@@ -29,8 +29,10 @@ class RidgePath:
         self.live = np.flatnonzero(weight > 0)
         self.dead = np.flatnonzero(weight == 0)
         self.root = np.sqrt(weight[self.live])
-        y = objective.y.reshape(objective.n_rows, -1)
-        self.response = self.root[:, None] * y[self.live]
+        origin = objective.native(np.zeros_like(objective.eta))
+        y = -objective.loss.gradient(objective.y, origin)  # of labels -1 and 1, for instance
+        self.y = y.reshape(objective.n_rows, -1)
+        self.response = self.root[:, None] * self.y[self.live]
         unit = np.zeros(design.shape[1])
         unit[: design.n_features] = 1.0
         if design.n_features < len(self.live):
@@ -72,10 +74,9 @@ class RidgePath:
             intercept = border @ self.response / total
             residual -= border[:, None] * intercept
             spare -= border**2 / total
-        y = self.objective.y.reshape(self.objective.n_rows, -1)
-        eta = np.empty(y.shape)
+        eta = np.empty(self.y.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            eta[self.live] = y[self.live] - residual / (spare * s)[:, None]
+            eta[self.live] = self.y[self.live] - residual / (spare * s)[:, None]
         centred = self.response - s[:, None] * intercept
         eta[self.dead] = self.others @ (shrink[:, None] * (U.T @ centred)) + intercept
         squares = self.squares + alpha

@@ -1,0 +1,52 @@
+"""The squared error of labels -1 and 1."""
+
+import numpy as np
+
+from skinfluence.losses._base import Loss
+from skinfluence.losses._squared import CANCELLING
+
+
+class SquaredLabelLoss(Loss):
+    """l(y, eta) = 1/2 (s - eta)^2, with y in {0, 1} and s = 2 y - 1: a classifier's least squares.
+
+    Newton's step is the optimum, and the step without a row the refit without it.
+    """
+
+    name = "squared_label"
+    n_classes = 2
+    has_probabilities = False
+    is_quadratic = True
+    is_coercive = True
+    self_concordance = 0.0
+
+    def _residual(self, y, eta):
+        """s - eta."""
+        return 2.0 * np.asarray(y, dtype=float) - 1.0 - eta
+
+    def value(self, y, eta):
+        """Half the squared distance to the sign."""
+        return 0.5 * self._residual(y, eta) ** 2
+
+    def gradient(self, y, eta):
+        """Minus the distance."""
+        return -self._residual(y, eta)
+
+    def gradient_size(self, y, eta):
+        """With a share of what cancels in it, as of the squared error."""
+        return np.abs(self._residual(y, eta)) + CANCELLING * (1.0 + np.abs(eta))
+
+    def curvature(self, y, eta):
+        """One."""
+        return np.ones(np.broadcast_shapes(np.shape(y), np.shape(eta)))
+
+    def third(self, y, eta):
+        """Zero."""
+        return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(eta)))
+
+    def recession(self, y):
+        """In no direction."""
+        return np.tile([[1.0], [-1.0]], (len(y), 1, 1))
+
+    def recession_multipliers(self, y, residual):
+        """The residual's negative and positive parts, and one more of each."""
+        return 1.0 + np.concatenate([np.maximum(-residual, 0), np.maximum(residual, 0)], axis=1)
