@@ -36,6 +36,7 @@ from skinfluence.linear_model import (
     InfluenceRidge,
     InfluenceRidgeClassifier,
     InfluenceTweedieRegressor,
+    SmoothQuantileRegressor,
 )
 from skinfluence.perturbation import LocalInfluence
 from skinfluence.results import (
@@ -65,6 +66,7 @@ __all__ = [
     "MostInfluential",
     "ParameterCovariance",
     "ParameterInfluence",
+    "SmoothQuantileRegressor",
     "__version__",
     "case_deletion_diagnostics",
     "evaluation",

@@ -11,6 +11,7 @@ from skinfluence.deletion import (
     GroupDeletion,
     OneStep,
     delete_exactly,
+    holding,
     predictors_of_steps,
     set_changes,
 )
@@ -176,6 +177,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
     limit = np.minimum(estimate, bound)
     if newton.set_changes is not None:
         limit[newton.set_changes] = np.inf
+    limit[holding(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
     wanted = order[limit > PREDICTOR_TOLERANCE][: max(1, int(budget))]

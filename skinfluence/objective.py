@@ -271,6 +271,10 @@ class Objective:
         """Return the same objective at another parameter."""
         return self._with(theta=theta)
 
+    def with_loss(self, loss):
+        """Return the objective of another loss, at the same parameter."""
+        return self._with(loss=loss, trained_loss=loss)
+
     def take(self, rows):
         """Return the objective of some rows only, at the same parameter."""
         weight = self.sample_weight[rows]

@@ -12,6 +12,8 @@ program.
 import numpy as np
 from scipy.optimize import linprog
 
+from skinfluence.curvature import make_curvature
+from skinfluence.losses import SquaredLoss
 from skinfluence.optimum import polish
 
 # One minus a leverage under which the rank falls with the row: 1 - h is known to some n eps only.
@@ -81,6 +83,10 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
     if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined
     if objective.loss.is_coercive:
+        if (
+            objective.loss.holds_rows
+        ):  # its curvature says who holds the fit, not what has full rank
+            leverage = make_curvature(objective.with_loss(SquaredLoss())).leverage(rows)
         spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
         return undefined | ((spare <= RANK_LOST) & (objective.sample_weight[rows] > 0))
     suspects = ~undefined & (objective.sample_weight[rows] > 0)

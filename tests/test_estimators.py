@@ -32,6 +32,7 @@ from skinfluence import (
     InfluenceRidge,
     InfluenceRidgeClassifier,
     InfluenceTweedieRegressor,
+    SmoothQuantileRegressor,
     explain,
 )
 from skinfluence.curvature import make_curvature
@@ -61,6 +62,7 @@ REGRESSORS = [
     InfluenceTweedieRegressor(),
     InfluenceLasso(),
     InfluenceElasticNet(),
+    SmoothQuantileRegressor(alpha=0.01),
 ]
 # scikit-learn's own solver is too loose for its check of weights against repeated rows.
 ASKED = [*ESTIMATORS, InfluenceExplainer(LinearSVC(tol=1e-9, max_iter=100_000))]

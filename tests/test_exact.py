@@ -15,7 +15,7 @@ from skinfluence import InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import Exact, _exact, _newton_cg
 from skinfluence.losses import MultinomialLogLoss
-from skinfluence.optimum import polish
+from skinfluence.optimum import _cooling, polish
 from tests.cases import problem, weights
 
 SOLVER = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 10_000}
@@ -103,7 +103,7 @@ class Spy:
 
     def __init__(self, monkeypatch):
         self.together, self.alone = 0, 0
-        run, refit = _newton_cg.NewtonCG.run, _exact._refit
+        run, refit = _newton_cg.NewtonCG.run, _exact.refit
 
         def counted_run(newton, deletions, steps):
             self.together += len(deletions)
@@ -114,7 +114,7 @@ class Spy:
             return refit(*arguments)
 
         monkeypatch.setattr(_newton_cg.NewtonCG, "run", counted_run)
-        monkeypatch.setattr(_exact, "_refit", counted_refit)
+        monkeypatch.setattr(_exact, "refit", counted_refit)
 
 
 def noisy(n=500, p=300, n_classes=2):
@@ -230,7 +230,7 @@ def test_what_does_not_converge_is_nan_and_said(monkeypatch):
     monkeypatch.setattr("skinfluence.deletion._chord.MAX_PASSES", 0)
     monkeypatch.setattr(_newton_cg, "MAX_STEPS", 0)
     monkeypatch.setattr(
-        _exact, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
+        _cooling, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
     )
     with pytest.warns(ConvergenceWarning, match=r"refits without rows \[0, 1, 2"):
         after = clf.parameter_influence(method="exact")

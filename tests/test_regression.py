@@ -229,6 +229,7 @@ def test_targets_and_their_derivatives(target, n_outputs):
                 "residual": lambda f: y[:6] - f,
                 "squared_error": lambda f: (y[:6] - f) ** 2,
                 "absolute_error": lambda f: np.abs(y[:6] - f),
+                "pinball": lambda f: 0.5 * np.abs(y[:6] - f),
                 "poisson_deviance": lambda f: 2 * (y[:6] * np.log(y[:6] / f) - y[:6] + f),
             }
             value = {**error, **base}[target](other.predict(X[:6]))

@@ -4,6 +4,7 @@ from skinfluence.adapters import (  # noqa: F401 - register themselves
     _elastic_net,
     _glm,
     _logistic,
+    _quantile,
     _ridge,
     _stochastic,
     _svm,

@@ -49,8 +49,9 @@ class AttributionMixin(QuestionMixin):
         target : str or callable, default="loss"
             What is measured at the test rows: "loss", "margin", "decision_function",
             "predict_proba", "hinge", "squared_hinge", "brier" or "zero_one"; of a regressor "loss",
-            "prediction", "residual", "squared_error", "absolute_error" or "poisson_deviance"; or a
-            callable `f(y_true, decision) -> (n_test,)`, see :func:`skinfluence.make_target`.
+            "prediction", "residual", "squared_error", "absolute_error", "pinball" or
+            "poisson_deviance"; or a callable `f(y_true, decision) -> (n_test,)`, see
+            :func:`skinfluence.make_target`.
         method : {"first_order", "newton", "exact"}, default="newton"
             How the model without the row is found.
         aggregate : {None, "mean", "sum"}, default=None

@@ -13,7 +13,13 @@ from skinfluence._validation import (
 )
 from skinfluence.attribution import TestSide, score_of
 from skinfluence.base._question import QuestionMixin
-from skinfluence.deletion import GroupDeletion, needs_curvature, warn_undefined
+from skinfluence.deletion import (
+    GroupDeletion,
+    holding,
+    needs_curvature,
+    warn_held,
+    warn_undefined,
+)
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolved
 from skinfluence.results import LeaveOneOutEstimate
 
@@ -90,6 +96,8 @@ class LeaveOneOutMixin(QuestionMixin):
                 objective, explained.curvature, method, groups, progress=progress
             )
         warn_undefined(np.flatnonzero(left.route == "undefined"))
+        if method == "newton" and groups is None:
+            warn_held(holding(objective, np.arange(objective.n_rows), left.leverage))
         return self._estimate(explained, left, scoring)
 
     def _estimate(self, explained, left, scoring):

@@ -7,7 +7,7 @@ from skinfluence._version import __version__
 from skinfluence.attribution import TestSide
 from skinfluence.base._explained import Explained
 from skinfluence.curvature import KINDS
-from skinfluence.deletion import delete, needs_curvature, warn_undefined
+from skinfluence.deletion import delete, holding, needs_curvature, warn_held, warn_undefined
 from skinfluence.deletion.targets import resolve_target
 
 
@@ -97,6 +97,8 @@ class QuestionMixin:
             explained = self._with_curvature(explained, curvature, float(damping), n_solves, method)
         deletion = delete(objective, explained.curvature, method, rows, progress=progress)
         warn_undefined(rows[deletion.undefined])
+        if method == "newton" and objective.loss.holds_rows:
+            warn_held(holding(objective, rows, deletion.row_leverages))
         return deletion
 
     def _test_rows(self, explained, X_test, y_test, required):

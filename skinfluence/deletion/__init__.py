@@ -1,7 +1,13 @@
 """Theta without a row, three ways, and the targets it is read at."""
 
 from skinfluence.deletion._active_set import ActiveSetExact, SeparateExact, set_changes
-from skinfluence.deletion._base import Deletion, predictors_of_steps, warn_undefined
+from skinfluence.deletion._base import (
+    Deletion,
+    holding,
+    predictors_of_steps,
+    warn_held,
+    warn_undefined,
+)
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
 from skinfluence.deletion._exact import Exact, in_row_space
@@ -20,10 +26,12 @@ __all__ = [
     "OneStep",
     "delete",
     "delete_exactly",
+    "holding",
     "in_row_space",
     "needs_curvature",
     "predictors_of_steps",
     "set_changes",
+    "warn_held",
     "warn_undefined",
     "without_group",
 ]

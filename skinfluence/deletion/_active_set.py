@@ -7,11 +7,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps, predictors_of_steps
-from skinfluence.optimum import polish
+from skinfluence.optimum import has_arrived, refit
 
 # Violation of an optimality condition that is rounding, relative to the penalty.
 ROUNDING = 1e-9
-MAX_STEPS = 100
 # Deletions a block: wide enough for a GEMM.
 BLOCK_DELETIONS = 256
 
@@ -119,14 +118,10 @@ class ActiveSetExact(StoredSteps):
         """Descend from the steps at hand for the rows whose active set changes."""
         unconverged = []
         for position in positions:
-            rest, step = objective.without(self.rows[position]), self._steps[position]
-            if np.isfinite(step).all():
-                moved = rest.at(rest.theta + step)
-                rest = moved if moved.value <= rest.value else rest
-            optimum = polish(rest, max_steps=MAX_STEPS)
+            optimum = refit(objective.without(self.rows[position]), self._steps[position])
             self.routes[position] = "refined"
             self.own_bound[position], self.own_error[position] = np.inf, 0.0
-            if not optimum.converged and optimum.objective.stationarity > 1e-8:
+            if not has_arrived(optimum):
                 unconverged.append(int(self.rows[position]))
                 self._steps[position] = np.nan
                 continue

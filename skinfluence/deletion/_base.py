@@ -5,6 +5,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+# Leverage of a row that has more curvature than all others together, along its own direction.
+HOLDING = 0.5
+
 
 class Deletion(ABC):
     """The change of parameters and predictors when each of some training rows is left out.
@@ -113,6 +116,25 @@ def predictors_of_steps(design, steps):
     for k in range(len(change)):
         design.matmul(steps[:, k].T, out=change[k])
     return change
+
+
+def warn_held(rows):
+    """Say once which rows hold the fit by their curvature: one step says little without them."""
+    if not len(rows):
+        return
+    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
+    warnings.warn(
+        f"{len(rows)} row{'s hold' if len(rows) > 1 else ' holds'} the fit by curvature alone "
+        f"(leverage above {HOLDING:g}): without row {listed} one Newton step says little. Take "
+        "method='exact', or a higher temperature.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def holding(objective, rows, leverage):
+    """Rows of a loss with all its curvature near a kink that hold more than half of a direction."""
+    return rows[leverage > HOLDING] if objective.loss.holds_rows else rows[:0]
 
 
 def warn_undefined(rows, what="row"):

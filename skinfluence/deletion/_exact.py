@@ -13,13 +13,12 @@ from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
-from skinfluence.optimum import newton_step, polish
+from skinfluence.optimum import has_arrived, newton_step, refit
 from skinfluence.penalties import L2
 
+# A step beyond this many times the parameters has lost its way.
+FARTHEST = 1e8
 TOLERANCE = 1e-8  # of the coefficients, relative to max(1, |theta|)
-MAX_STEPS = 100
-# Of Objective.stationarity, where no step lowers it further: the floor of badly scaled data.
-ACCEPTED = 1e-8
 
 
 class Exact(StoredSteps):
@@ -74,6 +73,10 @@ class Exact(StoredSteps):
         if not len(stray) or not newton.is_available:
             return stray
         self.routes[stray] = "refined"
+        near = np.abs(self._steps[stray]).max(axis=(1, 2)) <= FARTHEST * max(
+            1.0, float(np.abs(newton.objective.theta).max())
+        )
+        self._steps[stray[~near]] = 0.0  # NaN and inf too: from the fit itself
         parts = newton.blocks(len(stray))
         results = map_ordered(lambda p: newton.run(stray[p], self._steps[stray[p]]), parts)
         left = [self._settle(stray[p], found) for p, found in zip(parts, results, strict=True)]
@@ -88,9 +91,9 @@ class Exact(StoredSteps):
         """Solve the rows still on their way, one by one; say which never arrive."""
         unconverged = []
         for position in stray:
-            optimum = _refit(objective.without(self.rows[position]), self._steps[position])
+            optimum = refit(objective.without(self.rows[position]), self._steps[position])
             self.routes[position], self._steps[position] = "refined", np.nan
-            if optimum.converged or optimum.objective.stationarity <= ACCEPTED:
+            if has_arrived(optimum):
                 self._steps[position] = optimum.objective.theta - objective.theta
                 own = objective.design.dense(self.rows[[position]])[0]
                 self.own_error[position] = np.abs(newton_step(optimum.objective) @ own).max()
@@ -145,12 +148,3 @@ def in_row_space(objective, curvature):
         return design.pack(coef, last.ravel()).reshape(b, K, -1)
 
     return working, DenseCurvature(working.lightened()), back
-
-
-def _refit(objective, step):
-    """Optimum of the objective without the row, from the given step if that is an improvement."""
-    if np.isfinite(step).all():
-        moved = objective.at(objective.theta + step)
-        if np.isfinite(moved.eta).all() and moved.value <= objective.value:
-            return polish(moved, max_steps=MAX_STEPS)
-    return polish(objective, max_steps=MAX_STEPS)

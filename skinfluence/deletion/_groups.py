@@ -7,10 +7,8 @@ from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._one_step import shifted_residuals
-from skinfluence.optimum import polish
+from skinfluence.optimum import has_arrived, refit
 from skinfluence.recession import has_emptied, has_optimum, is_unpenalised
-
-MAX_STEPS = 100
 
 
 class GroupDeletion(StoredSteps):
@@ -109,10 +107,7 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
 
 def _refit(objective, group, step):
     """Step to the optimum without the group; NaN where Newton does not converge."""
-    rest = without_group(objective, group)
-    moved = rest.at(rest.theta + step)
-    start = moved if np.isfinite(moved.eta).all() and moved.value <= rest.value else rest
-    optimum = polish(start, max_steps=MAX_STEPS)
-    if not optimum.converged and optimum.objective.stationarity > 1e-8:
+    optimum = refit(without_group(objective, group), step)
+    if not has_arrived(optimum):
         return np.full(step.shape, np.nan)
     return optimum.objective.theta - objective.theta

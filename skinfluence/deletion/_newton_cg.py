@@ -14,6 +14,8 @@ from skinfluence.deletion._chord import ChordResult
 from skinfluence.deletion.certificate import distance
 
 MAX_STEPS = 30
+# A longer step is none.
+FARTHEST = 1e100
 MAX_ITERATIONS = 150  # of conjugate gradients, a step
 MAX_HALVINGS = 30
 # Relative residual of a solve: the Newton decrement, within these, for quadratic convergence.
@@ -60,8 +62,9 @@ class NewtonCG:
             if not going.any():
                 break
             walk = walk.take(going)
-            self._step(walk, gradient[going])
+            kept = self._step(walk, gradient[going])
             found.steps[walk.position] = walk.D
+            walk = walk.take(kept)
         shape = (b, *self.objective.theta.shape)
         return ChordResult(
             found.steps.reshape(shape), found.bound, found.converged, found.own_error
@@ -93,10 +96,16 @@ class NewtonCG:
         return arrived
 
     def _step(self, walk, gradient):
-        """Take the Newton step of every row, halved until its objective falls."""
+        """Take the Newton step of every row, halved until its objective falls; say who has one.
+
+        Without a row of leverage 1 the preconditioner is next to singular, and may overflow.
+        """
         eta = self._predictors(walk.D)
         curvature = _DeletedCurvature(self.chord.curvature, eta, walk.rows)
-        step = self._solve(walk, curvature, -gradient, np.clip(walk.size, TIGHTEST, LOOSEST))
+        with np.errstate(over="ignore", invalid="ignore"):
+            step = self._solve(walk, curvature, -gradient, np.clip(walk.size, TIGHTEST, LOOSEST))
+        kept = np.abs(step).max(axis=1) <= FARTHEST
+        step[~kept] = 0.0
         slope = np.einsum("ij,ij->i", gradient, step)
         change = self._change(step)
         value = self._value(eta, walk.D, walk.rows)
@@ -115,7 +124,8 @@ class NewtonCG:
         length[open_rows] = 0.0
         walk.last = length[:, None] * step
         walk.D += walk.last
-        walk.last[length < 1.0] = np.inf  # a halved step says nothing of the distance left
+        walk.last[(length < 1.0) | ~kept] = np.inf  # a halved step says nothing of what is left
+        return kept
 
     def _solve(self, walk, curvature, right, tolerance):
         """Conjugate gradients on all rows' systems (a, P); finished ones leave the products."""

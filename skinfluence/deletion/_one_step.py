@@ -8,6 +8,9 @@ from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence.deletion._base import Deletion, predictors_of_steps
 from skinfluence.recession import emptied_rows, is_unpenalised, undefined_rows
 
+# A multiplier beyond this is that of a leverage of 1, where only rounding is left of the others.
+FARTHEST = 1e100
+
 
 class OneStep(Deletion):
     """theta_-i - theta = H^-1 (v_i (x) z_i), with a multiplier v_i (K,) for each row.
@@ -35,6 +38,7 @@ class OneStep(Deletion):
         self.multipliers = residuals
         if corrected or is_unpenalised(objective):
             newton = self._newton_multipliers(residuals + self._bent_drift())
+            newton[~(np.abs(newton).max(axis=1) <= FARTHEST)] = np.nan
             self.multipliers = newton if corrected else residuals
             if not objective.loss.is_convex:  # without the row, H may be indefinite
                 self.undefined |= self.leverage.one_minus[:, 0, 0] <= 0

@@ -7,6 +7,7 @@ from skinfluence.linear_model._glm import (
     InfluenceTweedieRegressor,
 )
 from skinfluence.linear_model._logistic import InfluenceLogisticRegression
+from skinfluence.linear_model._quantile import SmoothQuantileRegressor
 from skinfluence.linear_model._ridge import InfluenceLinearRegression, InfluenceRidge
 from skinfluence.linear_model._ridge_classifier import InfluenceRidgeClassifier
 
@@ -20,4 +21,5 @@ __all__ = [
     "InfluenceRidge",
     "InfluenceRidgeClassifier",
     "InfluenceTweedieRegressor",
+    "SmoothQuantileRegressor",
 ]

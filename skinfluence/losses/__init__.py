@@ -6,6 +6,7 @@ from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
+from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
@@ -19,6 +20,7 @@ __all__ = [
     "OneVsOneLoss",
     "OneVsRestLoss",
     "SmoothHingeLoss",
+    "SmoothPinballLoss",
     "SquaredHingeLoss",
     "SquaredLabelLoss",
     "SquaredLoss",

@@ -41,6 +41,11 @@ class Loss(ABC):
         Whether it has kinks and no curvature: its optimum is found through the dual.
     is_convex : bool
         Whether no curvature is negative.
+    holds_rows : bool
+        Whether its curvature is all near a kink, so that single rows may hold the fit by their
+        curvature alone: without such a row Newton's method cannot know how far to go.
+    temperature : float
+        Width of what smooths a kink; 0 where nothing does. See `at_temperature`.
     family : str or None
         Name of the distribution whose regression diagnostics are defined; None without such.
     has_known_dispersion : bool
@@ -63,6 +68,8 @@ class Loss(ABC):
     is_coercive = False
     is_piecewise_linear = False
     is_convex = True
+    holds_rows = False
+    temperature = 0.0
     family = None
     has_known_dispersion = False
     gauge = None
@@ -142,6 +149,10 @@ class Loss(ABC):
         Between the kinks such a loss is quadratic: a Newton step that crosses none is exact.
         """
         return None
+
+    def at_temperature(self, temperature):
+        """The same loss, smoother or less so."""
+        raise TypeError(f"{self!r} has no temperature.")
 
     def gradient_series(self, y, eta, order):
         """Taylor coefficients c_1 ... c_order of the gradient around eta; None if not offered.

@@ -1,5 +1,7 @@
 """Several classes as one binary loss each, against the rest."""
 
+from copy import copy
+
 import numpy as np
 
 from skinfluence.losses._base import Loss
@@ -22,14 +24,23 @@ class OneVsRestLoss(Loss):
     is_separable = True
 
     def __init__(self, binary, n_classes):
-        self.binary = binary
         self.n_classes = self.n_outputs = int(n_classes)
-        self.name = binary.name
         self.has_probabilities = False
+        self._take(binary)
+
+    def _take(self, binary):
+        """Take over what the binary loss is."""
+        self.binary, self.name = binary, binary.name
         self.is_piecewise_linear = binary.is_piecewise_linear
         self.is_quadratic, self.is_coercive = binary.is_quadratic, binary.is_coercive
-        self.series_radius = binary.series_radius
+        self.series_radius, self.temperature = binary.series_radius, binary.temperature
         self.self_concordance = binary.self_concordance
+
+    def at_temperature(self, temperature):
+        """Of the same binary loss at another temperature."""
+        other = copy(self)
+        other._take(self.binary.at_temperature(temperature))
+        return other
 
     def _own(self, y):
         """Labels of the K problems, (..., K)."""

@@ -28,6 +28,10 @@ class SmoothHingeLoss(Loss):
         self.series_radius = np.pi * self.temperature
         self.self_concordance = 1.0 / self.temperature
 
+    def at_temperature(self, temperature):
+        """The same hinge."""
+        return SmoothHingeLoss(temperature)
+
     def _scaled(self, y, eta):
         """(s, u)."""
         sign = 2.0 * np.asarray(y, dtype=float) - 1.0

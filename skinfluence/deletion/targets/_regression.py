@@ -102,6 +102,31 @@ class AbsoluteError(_OfMean):
         return -np.sign(y - mean)
 
 
+class Pinball(_OfMean):
+    """tau r or (tau - 1) r, whichever is larger, for r = y - prediction; derivative 0 at its kink.
+
+    tau is the quantile that the model predicts; of other models it is 1/2, half the absolute error,
+    as in scikit-learn's metric.
+    """
+
+    name = "pinball"
+
+    @property
+    def quantile(self):
+        """tau."""
+        return getattr(self.loss, "quantile", 0.5)
+
+    def _error(self, y, mean):
+        """Pinball loss of the residual."""
+        residual = y - mean
+        return np.maximum(self.quantile * residual, (self.quantile - 1.0) * residual)
+
+    def _slope(self, y, mean):
+        """Minus tau above the prediction, 1 - tau below."""
+        residual = y - mean
+        return np.where(residual > 0, -self.quantile, np.where(residual < 0, 1 - self.quantile, 0))
+
+
 class PoissonDeviance(_OfMean):
     """2 (y log(y / mu) - y + mu), inf where the prediction mu is not positive."""
 
@@ -119,5 +144,6 @@ class PoissonDeviance(_OfMean):
 
 
 REGRESSION = {
-    cls.name: cls for cls in (Prediction, Residual, SquaredError, AbsoluteError, PoissonDeviance)
+    cls.name: cls
+    for cls in (Prediction, Residual, SquaredError, AbsoluteError, Pinball, PoissonDeviance)
 }
