@@ -1,18 +1,28 @@
 """InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._validation import check_sample_weight
-from skinfluence.adapters import TrainingData, adapt, is_supported, kernel_space, unsupported
+from skinfluence.adapters import (
+    ResponseScale,
+    TrainingData,
+    adapt,
+    is_supported,
+    kernel_space,
+    unsupported,
+)
 from skinfluence.base import Explanation, InfluenceMixin
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
@@ -21,8 +31,8 @@ FAR = 1e-2
 
 
 def _unwrap(model):
-    """Return (transformers, final estimator) of a fitted or unfitted model."""
-    transformers = []
+    """Return (transformers of X, of y, final estimator) of a fitted or unfitted model."""
+    transformers, responses = [], []
     while True:
         if isinstance(model, FrozenEstimator):
             model = model.estimator
@@ -30,6 +40,10 @@ def _unwrap(model):
             steps = [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
             transformers += steps
             model = model.steps[-1][1]
+        elif isinstance(model, TransformedTargetRegressor):
+            if hasattr(model, "regressor_"):
+                responses.append(model.transformer_)
+            model = getattr(model, "regressor_", _inner_regressor(model))
         elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
             if hasattr(model, "best_estimator_"):
                 model = model.best_estimator_
@@ -40,13 +54,20 @@ def _unwrap(model):
             else:
                 model = model.estimator
         else:
-            return transformers, model
+            return transformers, responses, model
+
+
+def _inner_regressor(model):
+    """Regressor that a TransformedTargetRegressor is to fit."""
+    return LinearRegression() if model.regressor is None else model.regressor
 
 
 def _weight_name(model):
     """Name under which `fit` of a model takes the weights of its last step."""
     if isinstance(model, Pipeline):
         return f"{model.steps[-1][0]}__{_weight_name(model.steps[-1][1])}"
+    if isinstance(model, TransformedTargetRegressor):
+        return _weight_name(_inner_regressor(model))
     return "sample_weight"
 
 
@@ -66,13 +87,16 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     ``fit`` clones the estimator and fits it. Around a :class:`sklearn.frozen.FrozenEstimator` it
     takes the fitted one as it is; its coefficients are not touched, and influence refers to a copy
     polished to the optimum. Steps before the last are held fixed: deleting a row means refitting
-    the last step on the transformed rows without it, not the scaler.
+    the last step on the transformed rows without it, not the scaler. The same holds for the
+    transformer of a :class:`sklearn.compose.TransformedTargetRegressor`: targets other than "loss"
+    are in the units of the responses, "loss" is what was minimised.
 
     Parameters
     ----------
     estimator : estimator
         A supported estimator (:func:`skinfluence.supported_estimators`), a Pipeline that ends in
-        one, a search object around either, or a FrozenEstimator of any of these.
+        one, a TransformedTargetRegressor around either, a search object around any of these, or a
+        FrozenEstimator of them.
 
     Attributes
     ----------
@@ -132,8 +156,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         """
         self.__dict__.pop("_explained_cache", None)
         frozen = isinstance(self.estimator, FrozenEstimator)
-        if not is_supported(_unwrap(self.estimator)[1]):
-            raise unsupported(_unwrap(self.estimator)[1])
+        if not is_supported(_unwrap(self.estimator)[-1]):
+            raise unsupported(_unwrap(self.estimator)[-1])
         if frozen:
             self.estimator_ = self.estimator.estimator
             check_is_fitted(self.estimator_)
@@ -147,10 +171,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             check_sample_weight(sample_weight, X.shape[0])
         y = np.asarray(y)
         y = y if y.ndim == 2 and y.shape[1] > 1 else y.ravel()
+        if self._response is not None:
+            y = self._response.transform(y, "y")
         # The kernel is computed once: adapting the model again reads its coordinates.
         space = kernel_space(self._final, X)
         rows = X if space is None else space.features.features
-        self._training_data = TrainingData(rows, y, sample_weight, space)
+        self._training_data = TrainingData(rows, y, sample_weight, space, self._response)
         if len(self._training_data.y) != X.shape[0]:
             raise ValueError(
                 "Found input variables with inconsistent numbers of samples: X has "
@@ -161,7 +187,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _bind(self):
         """Take the fitted estimator apart, and say what it has seen."""
-        self._transformers, self._final = _unwrap(self.estimator_)
+        self._transformers, responses, self._final = _unwrap(self.estimator_)
+        self._response = ResponseScale(responses) if responses else None
         for name in ("classes_", "n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -192,7 +219,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     @classmethod
     def _of_fitted(cls, model):
         """Return the view of a fitted model whose final step keeps its training data."""
-        transformers, final = _unwrap(model)
+        transformers, _, final = _unwrap(model)
         if not isinstance(final, InfluenceMixin):
             if not is_supported(final):
                 raise unsupported(final)
@@ -208,8 +235,16 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         if isinstance(final, InfluenceExplainer):
             explainer._transformers = [*transformers, *final._transformers]
             explainer._final = final._final
-        explainer._training_data = final._training_data
+        explainer._training_data = data = final._training_data
         explainer._explanation = final._explanation
+        if explainer._response is not None and final._explanation is not None:
+            if data.response is not None:
+                raise NotImplementedError(
+                    "a TransformedTargetRegressor around an explainer of another is not available: "
+                    "put one explainer around both."
+                )
+            explainer._training_data = replace(data, response=explainer._response)
+            explainer._explanation = replace(final._explanation, data=explainer._training_data)
         return explainer
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------

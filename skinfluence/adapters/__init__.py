@@ -19,10 +19,12 @@ from skinfluence.adapters._registry import (
     supported_estimators,
     unsupported,
 )
+from skinfluence.adapters._response import ResponseScale
 from skinfluence.adapters._svm import change_in_span
 
 __all__ = [
     "Adapted",
+    "ResponseScale",
     "TrainingData",
     "adapt",
     "change_in_span",

@@ -1,11 +1,12 @@
 """Which estimators are understood: exact types, never a guess."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skinfluence.attribution import Output
 from skinfluence.design import KernelSpace, make_design
+from skinfluence.losses import TransformedReading
 from skinfluence.objective import Objective
 
 
@@ -22,12 +23,15 @@ class TrainingData:
     sample_weight : ndarray of shape (n,) or None
     space : KernelSpace or None
         Of a kernel machine: X are its coordinates then.
+    response : ResponseScale or None
+        Where y are transformed responses, the way there and back.
     """
 
     X: object
     y: np.ndarray
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
+    response: object = None
 
     def design(self, fit_intercept):
         """Return the design of the rows.
@@ -62,12 +66,29 @@ class Adapted:
     parameters : callable or None
         `parameters(objective, rows, steps) -> (coef, intercept)` for steps (b, K, q) of deleted
         rows, where the estimator's parameters are not those of the objective.
+    response : ResponseScale or None
+        Of the training data; `encode` takes what it gives.
     """
 
     objective: Objective
     classes: np.ndarray | None
     encode: object
     parameters: object = None
+    response: object = None
+
+    @property
+    def reading(self):
+        """What reads the predictors.
+
+        Returns
+        -------
+        Loss
+            The one that was minimised; of transformed responses in the units of the responses.
+        """
+        loss = self.objective.trained_loss
+        if self.response is None:
+            return loss
+        return TransformedReading(loss, self.response.inverse)
 
     @property
     def output(self):
@@ -79,7 +100,8 @@ class Adapted:
             Labels, and whether there are probabilities; or what a regressor predicts.
         """
         loss = self.objective.loss
-        return Output(self.classes, loss.has_probabilities, loss)
+        reading = loss if self.response is None else self.reading
+        return Output(self.classes, loss.has_probabilities, reading)
 
     def labels(self, encoded):
         """Return the caller's labels of encoded ones.
@@ -92,9 +114,11 @@ class Adapted:
         Returns
         -------
         ndarray
-            Members of `classes`; of a regressor the same numbers.
+            Members of `classes`; of a regressor the same numbers, in their own units.
         """
-        return encoded if self.classes is None else self.classes[encoded.astype(int)]
+        if self.classes is None:
+            return self.reading.response(encoded)
+        return self.classes[encoded.astype(int)]
 
 
 _ADAPTERS: dict[type, object] = {}
@@ -209,4 +233,12 @@ def adapt(estimator, data):
     adapter = _find(estimator)
     if adapter is None:
         raise unsupported(estimator)
-    return adapter(estimator, data)
+    adapted = adapter(estimator, data)
+    if data.response is None:
+        return adapted
+    encode = adapted.encode
+    return replace(
+        adapted,
+        response=data.response,
+        encode=lambda y, name: encode(data.response.transform(y, name), name),
+    )

@@ -54,7 +54,7 @@ class QuestionMixin:
                 f"got damping={damping!r}. Leave it at 0, or use method='newton'."
             )
         explained = self._explained()
-        target = resolve_target(target, explained.objective.trained_loss)
+        target = resolve_target(target, explained.adapted.reading)
         linearised = method == "first_order"
         if linearised and not target.is_differentiable:
             raise ValueError(

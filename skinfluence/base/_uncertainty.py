@@ -219,7 +219,7 @@ class UncertaintyMixin(QuestionMixin):
         explained = self._with_curvature(explained, "auto", 0.0, n_solves, how)
         deletion = delete(objective, explained.curvature, how, rows)
         warn_undefined(rows[deletion.undefined])
-        ends = jackknife_interval(deletion, design, float(alpha), method)
+        ends = jackknife_interval(deletion, design, explained.adapted.reading, float(alpha), method)
         return ends if objective.n_outputs > 1 else ends[:, :, 0]
 
     def local_influence(self, perturbation="weights", *, feature=None, scale=1.0):

@@ -10,6 +10,7 @@ from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
+from skinfluence.losses._transformed import TransformedReading
 from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "SquaredHingeLoss",
     "SquaredLabelLoss",
     "SquaredLoss",
+    "TransformedReading",
     "TweedieLoss",
 ]

@@ -131,6 +131,10 @@ class Loss(ABC):
         """Derivative of `mean`, output by output."""
         return np.ones_like(eta)
 
+    def response(self, y):
+        """Labels as a regressor's caller knows them; themselves by default."""
+        return y
+
     def response_residual(self, y, eta):
         """Label minus its mean; where there is a `family`."""
         return y - self.mean(eta)

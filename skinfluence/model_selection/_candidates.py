@@ -145,8 +145,8 @@ class Path:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
         eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
-        labels = self.view._training_data.y
-        output = self.view._explained().adapted.output
+        adapted = self.view._explained().adapted
+        labels, output = adapted.labels(objective.y), adapted.output
         scoring = self.scoring or output.scoring
         found = pooled_score(output, eta[defined], labels[defined], scoring)
         return Scored(

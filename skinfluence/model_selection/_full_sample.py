@@ -74,8 +74,8 @@ class _LeaveOneOutScorer:
     def __call__(self, estimator, X, y):
         """Leave-one-out score of a fitted estimator on the rows it was fitted on."""
         view = explain(estimator)
-        fitted_on = view._training_data.y
-        y = np.asarray(y)
+        fitted_on, response = view._training_data.y, view._training_data.response
+        y = np.asarray(y) if response is None else response.transform(y, "y")
         same = _n_rows(X) == len(fitted_on) and y.shape == fitted_on.shape
         if not (same and np.array_equal(y, fitted_on)):
             raise ValueError(

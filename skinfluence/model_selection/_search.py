@@ -206,7 +206,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
                 "scoring should be None, the name of a scorer or a callable that gives one number; "
                 f"got {self.scoring!r}."
             )
-        final = _unwrap(self.estimator)[1]
+        final = _unwrap(self.estimator)[-1]
         if not (is_supported(final) or isinstance(final, InfluenceMixin)):
             raise unsupported(final)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)

@@ -3,6 +3,7 @@
 from copy import copy
 
 import numpy as np
+from sklearn.compose import TransformedTargetRegressor
 
 from skinfluence.adapters import adapt
 from skinfluence.base import InfluenceMixin
@@ -22,7 +23,7 @@ def fit_with_weights(estimator, X, y, sample_weight):
 
 def fitted_view(estimator, X, y, sample_weight):
     """Fit an unfitted estimator and return the influence methods for it."""
-    if isinstance(_unwrap(estimator)[1], InfluenceMixin):
+    if isinstance(_unwrap(estimator)[-1], InfluenceMixin):
         return explain(fit_with_weights(estimator, X, y, sample_weight))
     return InfluenceExplainer(estimator).fit(X, y, sample_weight)
 
@@ -30,8 +31,15 @@ def fitted_view(estimator, X, y, sample_weight):
 def final_parameter(estimator, name):
     """Full name (`step__C`) of a parameter of the final step; None if it has none of that name."""
     prefix, step = "", estimator
-    while hasattr(step, "steps") or hasattr(step, "estimator"):
-        own, step = step.steps[-1] if hasattr(step, "steps") else ("estimator", step.estimator)
+    while True:
+        if hasattr(step, "steps"):
+            own, step = step.steps[-1]
+        elif hasattr(step, "estimator"):
+            own, step = "estimator", step.estimator
+        elif isinstance(step, TransformedTargetRegressor):
+            own, step = "regressor", step.regressor
+        else:
+            break
         prefix += f"{own}__"
     return prefix + name if prefix + name in estimator.get_params(deep=True) else None
 

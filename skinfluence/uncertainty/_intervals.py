@@ -10,7 +10,7 @@ BLOCK_ROWS = 256
 INTERVALS = ("jackknife+", "jackknife", "jackknife-minmax")
 
 
-def jackknife_interval(deletion, design, level, method):
+def jackknife_interval(deletion, design, reading, level, method):
     """Ends of the intervals of the rows of a design, (m, 2, K).
 
     Parameters
@@ -19,16 +19,19 @@ def jackknife_interval(deletion, design, level, method):
         Of the training rows that count.
     design : Design
         Of the test rows.
+    reading : Loss
+        Says what is predicted, and the labels in these units.
     level : float
         alpha, the probability outside.
     method : str
         One of INTERVALS.
     """
     objective, n = deletion.objective, len(deletion)
-    loss, K = objective.loss, objective.n_outputs
+    K = objective.n_outputs
     left = objective.eta[deletion.rows] + deletion.own_change()
     left[deletion.undefined] = np.nan
-    residual = objective.y[deletion.rows] - loss.mean(objective.native(left))
+    residual = reading.response(objective.y)[deletion.rows]
+    residual = residual - reading.mean(objective.native(left))
     residual = np.abs(residual).reshape(n, K)
     residual[np.isnan(residual)] = np.inf  # nothing is known of them: the widest interval
     ends = np.empty((design.shape[0], 2, K))
@@ -40,15 +43,22 @@ def jackknife_interval(deletion, design, level, method):
         some = design.take(part)
         eta = (some @ objective.theta.T).T  # (K, b)
         if method == "jackknife":
-            middle = loss.mean(eta)
+            middle = _predictions(reading, eta)
             low, high = middle - width[:, None], middle + width[:, None]
         else:
             moved = deletion.on(some)(slice(None))  # (K, b, n)
             moved += eta[:, :, None]
-            predictions, room = loss.mean(moved), scratch[:, : eta.shape[1]]
+            predictions, room = _predictions(reading, moved), scratch[:, : eta.shape[1]]
             low, high = _ends(predictions, residual.T, width, lost, level, method, room)
         ends[part, 0], ends[part, 1] = low.T, high.T
     return ends
+
+
+def _predictions(reading, eta):
+    """Predictions of predictors (K, ...)."""
+    if reading.is_scalar:
+        return reading.mean(eta)
+    return np.moveaxis(reading.mean(np.moveaxis(eta, 0, -1)), -1, 0)
 
 
 def _ends(moved, residual, width, undefined, level, method, scratch):

@@ -12,7 +12,7 @@ class _OfMean(Target):
     Parameters
     ----------
     loss : Loss
-        Says what is predicted: `mean(eta)`, and its derivative.
+        Says what is predicted: `mean(eta)`, and its derivative; and the labels in these units.
     """
 
     def __init__(self, loss):
@@ -28,12 +28,12 @@ class _OfMean(Target):
 
     def value(self, y, eta):
         """Mean error over the outputs."""
-        error = self._error(y, self.loss.mean(eta))
+        error = self._error(self.loss.response(y), self.loss.mean(eta))
         return error if self.loss.is_scalar else error.mean(axis=-1)
 
     def gradient(self, y, eta):
         """By the chain rule."""
-        slope = self._slope(y, self.loss.mean(eta)) * self.loss.mean_slope(eta)
+        slope = self._slope(self.loss.response(y), self.loss.mean(eta)) * self.loss.mean_slope(eta)
         return slope / self.loss.n_outputs
 
 
@@ -67,7 +67,7 @@ class Residual(Prediction):
 
     def value(self, y, eta):
         """Residual."""
-        return y - self.loss.mean(eta)
+        return self.loss.response(y) - self.loss.mean(eta)
 
     def gradient(self, y, eta):
         """Minus that of the prediction."""

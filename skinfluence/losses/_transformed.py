@@ -1,0 +1,49 @@
+"""Predictors of a model of transformed responses, read in the units of the responses."""
+
+import numpy as np
+
+# Step of a central difference, relative to max(1, |x|): the cube root of the rounding.
+STEP = np.finfo(float).eps ** (1.0 / 3.0)
+
+
+class TransformedReading:
+    """A loss as it is, but for what is predicted: the inverse of the transformer of the responses.
+
+    Parameters
+    ----------
+    loss : Loss
+        Of the transformed responses.
+    inverse : callable
+        From arrays (m, K) of these to the responses themselves, column by column.
+    """
+
+    def __init__(self, loss, inverse):
+        self.trained, self.inverse = loss, inverse
+
+    def __getattr__(self, name):
+        """Everything else is the loss's."""
+        if name in ("trained", "inverse"):  # not there yet, in a copy or an unpickled one
+            raise AttributeError(name)
+        return getattr(self.trained, name)
+
+    def response(self, y):
+        """Responses of transformed ones (...,) or (..., K)."""
+        y = np.asarray(y, dtype=float)
+        flat = y.reshape(-1, self.trained.n_outputs)
+        defined = np.isfinite(flat).all(axis=1)
+        result = np.full(flat.shape, np.nan)
+        if defined.any():  # transformers refuse NaN
+            result[defined] = self.inverse(flat[defined])
+        return result.reshape(y.shape)
+
+    def mean(self, eta):
+        """Prediction in the units of the responses."""
+        return self.response(self.trained.mean(eta))
+
+    def mean_slope(self, eta):
+        """Derivative of the prediction, by a central difference of the inverse."""
+        middle = np.asarray(self.trained.mean(eta), dtype=float)
+        step = STEP * np.maximum(1.0, np.abs(middle))
+        above, below = middle + step, middle - step
+        slope = (self.response(above) - self.response(below)) / (above - below)
+        return slope * self.trained.mean_slope(eta)
