@@ -5,6 +5,7 @@ from skinfluence.losses._hinge import HingeLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
+from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss
@@ -20,6 +21,7 @@ __all__ = [
     "MultinomialLogLoss",
     "OneVsOneLoss",
     "OneVsRestLoss",
+    "SmoothEpsilonInsensitiveLoss",
     "SmoothHingeLoss",
     "SmoothPinballLoss",
     "SquaredHingeLoss",
