@@ -25,6 +25,7 @@ from skinfluence import (
     InfluenceElasticNet,
     InfluenceExplainer,
     InfluenceGammaRegressor,
+    InfluenceHuberRegressor,
     InfluenceLasso,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
@@ -63,6 +64,7 @@ REGRESSORS = [
     InfluenceLasso(),
     InfluenceElasticNet(),
     SmoothQuantileRegressor(alpha=0.01),
+    InfluenceHuberRegressor(max_iter=10_000),  # 100 iterations of lbfgs are few for a scale
     SmoothEpsilonSVR(temperature=0.1),
     SmoothEpsilonSVR(temperature=0.1, kernel="rbf"),
 ]

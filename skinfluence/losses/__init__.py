@@ -2,6 +2,7 @@
 
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
+from skinfluence.losses._huber import HuberLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
@@ -17,6 +18,7 @@ from skinfluence.losses._tweedie import TweedieLoss
 __all__ = [
     "BinaryLogLoss",
     "HingeLoss",
+    "HuberLoss",
     "Loss",
     "MultinomialLogLoss",
     "OneVsOneLoss",
