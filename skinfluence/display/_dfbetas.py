@@ -122,6 +122,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
         ax.set_yticks(range(len(self.coefficients)), self.coefficients)
         ax.set_ylim(len(self.coefficients) - 0.4, -0.6)
         ax.set_xlabel("DFBETAS")
+        ax.margins(x=0.08)
         titled(ax, self.name if name is None else name)
         return self
 

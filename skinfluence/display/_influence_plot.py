@@ -6,7 +6,7 @@ from skinfluence._frames import data_frame
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
 
-LARGEST_BUBBLE = 700.0  # square points
+LARGEST_BUBBLE = 450.0  # square points
 
 
 class InfluencePlotDisplay(DiagnosticsDisplay):
