@@ -186,3 +186,20 @@ def test_stochastic_gradients_are_refused_with_the_reason(kind):
     X, y = problem(**PLAIN)
     with pytest.raises(TypeError, match=r"stops where its learning rate.*Fit "):
         InfluenceExplainer(kind()).fit(X, y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_diagnostics_are_those_of_the_regression_of_signs(weighted):
+    X, y = problem(**PLAIN)
+    w = weights(0, len(y), zeros=2) if weighted else None
+    found = InfluenceRidgeClassifier(alpha=0.5).fit(X, y, w)
+    same = InfluenceRidge(alpha=0.5).fit(X, 2.0 * y - 1.0, w)
+    one, two = (model.case_deletion_diagnostics() for model in (found, same))
+    np.testing.assert_allclose(one.to_frame(), two.to_frame(), atol=1e-12)
+    np.testing.assert_allclose(one.dfbetas, two.dfbetas, atol=1e-12)
+    for kind in ("model", "HC3", "jackknife"):
+        np.testing.assert_allclose(
+            found.parameter_covariance(kind).matrix,
+            same.parameter_covariance(kind).matrix,
+            atol=1e-12,
+        )

@@ -6,7 +6,6 @@ import numpy as np
 
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
-from skinfluence.losses import SquaredLoss
 from skinfluence.recession import RANK_LOST, is_unpenalised
 
 # A sum of squares under this share of the one it was subtracted from is rounding.
@@ -19,7 +18,7 @@ def is_covered(objective):
     Nor a row's share of a penalty under squared error, where their sums of squares would change.
     """
     known = objective.loss.family is not None and not objective.penalty.is_kinked
-    shared = isinstance(objective.loss, SquaredLoss) and objective.mean_share > 0
+    shared = objective.loss.family == "least squares" and objective.mean_share > 0
     return objective.n_outputs == 1 and known and not shared
 
 
@@ -92,7 +91,7 @@ class _Rows:
     """What is known of each row before any scale: residuals, leverage, multiplier."""
 
     def __init__(self, objective, step):
-        self.is_linear = isinstance(objective.loss, SquaredLoss)
+        self.is_linear = objective.loss.family == "least squares"
         self.weight = objective.sample_weight
         self.used = self.weight > 0
         self.n_used = int(self.used.sum())

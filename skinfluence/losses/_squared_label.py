@@ -13,6 +13,7 @@ class SquaredLabelLoss(CoerciveLoss):
     """
 
     name = "squared_label"
+    family = "least squares"
     n_classes = 2
     is_quadratic = True
     self_concordance = 0.0
@@ -28,6 +29,14 @@ class SquaredLabelLoss(CoerciveLoss):
     def gradient(self, y, eta):
         """Minus the distance."""
         return -self._residual(y, eta)
+
+    def response_residual(self, y, eta):
+        """The distance."""
+        return self._residual(y, eta)
+
+    def pearson_residual(self, y, eta):
+        """The same."""
+        return self._residual(y, eta)
 
     def gradient_size(self, y, eta):
         """With a share of what cancels in it, as of the squared error."""
