@@ -61,8 +61,8 @@ print(f"C {C:.4f}, CBAR {C * (1 - diagnostics.leverage[3]):.4f}")
 # -------------------
 # These numbers are one Newton step from the fit towards the refit. For 37 of the 39 breaths that is
 # enough: the coefficient of the volume is right to .05. For the two that matter it is not. Without
-# breath 4 the coefficient is 8.47; one step says 7.08, and the first-order influence function, which
-# has no 1 - h, says 6.91. ``method="exact"`` goes to the end.
+# breath 4 the coefficient is 8.47; one step says 7.08, and the first-order influence function,
+# which has no 1 - h, says 6.91. ``method="exact"`` goes to the end.
 
 refits = []
 for breath in y.index:
