@@ -47,10 +47,10 @@ print(f"deviance {(diagnostics.deviance_residual**2).sum():.1f} on {diagnostics.
 # %%
 # Who moves the fit
 # -----------------
-# Patient 25 has by far the largest residual, with 95 more seizures than expected. Patient 49 had 302,
-# 15 fewer than expected, a residual of -.8. But with a base rate of 37.75, twice the next under the
-# drug, patient 49 alone says what the drug does to the most severe cases: the leverage is .95 and
-# Cook's distance 49, against 2 of patient 25.
+# Patient 25 has by far the largest residual: 95 more seizures than expected. Patient 49 had 302,
+# which is 15 fewer than expected and a residual of -.8. But with a base rate of 37.75, twice the
+# next under the drug, patient 49 alone says what the drug does to the most severe cases: the
+# leverage is .95 and Cook's distance 49, against 2 of patient 25.
 
 table = diagnostics.to_frame(y.index)
 columns = ["leverage", "pearson_residual", "studentized_residual", "cooks_distance"]
