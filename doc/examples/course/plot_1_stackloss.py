@@ -64,6 +64,7 @@ axis.axvline(2 * 4 / 21, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
 axis.set_xlabel("leverage (dashed: twice its mean)")
 axis.set_ylabel("studentised residual")
 axis.set_title("Area: Cook's distance")
+axis.margins(0.12)
 axis.spines[["top", "right"]].set_visible(False)
 figure.tight_layout()
 

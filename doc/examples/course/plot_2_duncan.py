@@ -47,7 +47,7 @@ print(table.loc[largest, columns].round(2).to_string())
 figure, axis = plt.subplots(figsize=(6, 5))
 dfbetas = table[["dfb_income", "dfb_education"]]
 axis.scatter(*dfbetas.T.to_numpy(), s=16, color="#1f5fa8", alpha=0.7, linewidth=0)
-for name in y.index[diagnostics.influential("dfbetas")]:
+for name in ("minister", "conductor", "RR.engineer"):
     axis.annotate(name, dfbetas.loc[name], xytext=(6, 4), textcoords="offset points")
 threshold = 2 / np.sqrt(len(y))
 for line in (axis.axhline, axis.axvline):
@@ -55,7 +55,7 @@ for line in (axis.axhline, axis.axvline):
     line(-threshold, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
 axis.set_xlabel("DFBETAS of income")
 axis.set_ylabel("DFBETAS of education")
-axis.margins(0.15)
+axis.margins(0.2)
 axis.spines[["top", "right"]].set_visible(False)
 figure.tight_layout()
 

@@ -49,6 +49,8 @@ axis.scatter(stars[~is_giant], light[~is_giant], s=16, color="#1f5fa8", alpha=0.
 axis.scatter(stars[is_giant], light[is_giant], s=28, color="#b5443b", linewidth=0)
 ends = np.array([3.4, 4.7])
 for star in giants:
+    place = stars["log.Te"][star], light[star]
+    axis.annotate(str(star), place, xytext=(-7, -4), textcoords="offset points", ha="right")
     refit = LinearRegression().fit(stars.drop(star), light.drop(star))
     axis.plot(ends, refit.intercept_ + refit.coef_[0] * ends, color="0.75", linewidth=1)
 axis.plot(ends, line.intercept_ + line.coef_[0] * ends, color="0.3", label="all stars")

@@ -36,9 +36,9 @@ print(f"deviance {(diagnostics.deviance_residual**2).sum():.3f}")
 # As R and SAS have it
 # --------------------
 # The classical measures keep their names with Pearson residuals in the place of residuals and the
-# weights p (1 - p) in the leverage. Breaths 4 and 18 stand out: small ones, after which the reflex
-# came all the same. Their leverages of .09 and .10 are near the mean of 3/39 = .08; it is the
-# residual that makes them influential.
+# weights p (1 - p) in the leverage. Breaths 4 and 18 stand out: the model gives the reflex 7 and
+# 11 per cent, and it came. Their leverages of .09 and .10 are near the mean of 3/39 = .08; it is
+# the residual that makes them influential.
 
 table = diagnostics.to_frame(y.index)
 columns = ["leverage", "pearson_residual", "deviance_residual", "cooks_distance"]
@@ -85,8 +85,9 @@ print(f"one step, the 37 other breaths: within {error:.3f}")
 
 figure, axis = plt.subplots(figsize=(5.6, 4.6))
 axis.axline((0, 0), slope=1, color="0.7", linewidth=1, zorder=0)
-for method, marker in (("first_order", "x"), ("newton", "o")):
-    axis.scatter(actual[:, 0], changes[method][:, 0], s=22, marker=marker, alpha=0.8, label=method)
+for method, marker, colour in (("first_order", "x", "#b5443b"), ("newton", "o", "#1f5fa8")):
+    estimated = changes[method][:, 0]
+    axis.scatter(actual[:, 0], estimated, s=22, marker=marker, color=colour, label=method)
 for breath in (4, 18):
     place = actual[breath - 1, 0], changes["newton"][breath - 1, 0]
     axis.annotate(str(breath), place, xytext=(6, 4), textcoords="offset points")

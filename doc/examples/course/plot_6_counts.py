@@ -62,8 +62,7 @@ drug = X["drug"] == 1
 for treated, colour, label in ((False, "#1f5fa8", "placebo"), (True, "#b5443b", "progabide")):
     rows = drug == treated
     axes[0].scatter(X["Base4"][rows], y[rows], s=18, color=colour, linewidth=0, label=label)
-axes[0].set(xlabel="base rate (seizures in eight weeks before, / 4)", ylabel="seizures")
-axes[0].set(xscale="log", yscale="symlog")
+axes[0].set(xlabel="base rate", ylabel="seizures")
 axes[0].legend(frameon=False)
 axes[1].scatter(
     diagnostics.leverage,
