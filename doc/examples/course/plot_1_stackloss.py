@@ -128,7 +128,7 @@ print(f"fitted values without the four, largest difference from the refit: {diff
 # ---------------
 # Four data sets with the same line, the same standard errors and the same R2 of .67 (Anscombe
 # 1973). The diagnostics tell them apart. The second is a curve, which no deletion mends. In the
-# third, without row 3 the other ten lie on a line, and its studentised residual is 1203. In the
+# third, without row 3 the other ten lie on a line, and its studentised residual is 1203.5. In the
 # fourth, row 8 alone makes the slope: its leverage is 1, its residual is 0 whatever it says, and
 # without it there is no slope to speak of. What does not exist is NaN, with a warning.
 
