@@ -3,6 +3,7 @@
 import functools
 import os
 import runpy
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,7 @@ def test_course_masking_of_ten_rows():
     for rows, effect in ((ten, found["joint"][:, 0]), (four, found["joint"][:, 1])):
         after = np.column_stack([np.ones(75), X]) @ solved(X.drop(rows), y.drop(rows))
         np.testing.assert_allclose(effect, after - before, atol=1e-11)
+    assert comb(75, 10) == pytest.approx(8e11, rel=0.05)
     away = found["away"]
     assert away[four].abs().max() <= 1.2 + 0.05
     rounded([away[ten].min(), away[ten].max()], [4.9, 5.6], 1)
@@ -302,6 +304,9 @@ def test_course_vaso():
     np.testing.assert_allclose(found["pair"]["exact"], found["expected"], atol=1e-7)
     assert found["pair"]["newton"] @ found["expected"] < 0.2 * found["expected"] @ found["expected"]
     rounded(-2 * np.log(found["probability"]).sum(), 7.4, 1)
+    p = found["probability"] * (1 - found["probability"])
+    Z = np.column_stack([np.ones(37), found["X"].drop(found["both"])])
+    rounded(np.sqrt(np.linalg.inv(Z.T @ (Z * p[:, None]))[1, 1]), 23, 0)
 
 
 def test_course_engel():
@@ -332,6 +337,9 @@ def test_course_engel():
     assert np.abs(found["limit"] - changes[0.1]).max() < 0.0017
     assert found["still"].sum() == 197
     assert len(found["moves"]) == 5
+    rounded(found["data"].loc[138], [4958, 1827], 0)
+    assert all(line.predict(found["X"].loc[[138]])[0] > 1827 for line in found["models"].values())
+    rounded((found["y"] - found["models"][0.1].predict(found["X"])).std() / 10, 12, 0)
     assert found["steps"][10.0].relative_rmse < 0.06
     assert found["steps"][0.1].relative_rmse > 1
     assert "row 105, 207" in found["messages"][0][0]
@@ -361,6 +369,7 @@ def test_course_epilepsy():
     np.testing.assert_allclose(after, of_r, rtol=1e-7)
     rounded(diagnostics.residual[[24, 48]], [95, -15], 0)
     rounded(diagnostics.pearson_residual[48], -0.8, 1)
+    assert found["X"]["drug"].sum() == 31
     treated = found["X"]["Base4"][found["X"]["drug"] == 1].sort_values()
     assert treated.iloc[-1] == 37.75
     assert treated.index[-1] == 49
