@@ -29,6 +29,7 @@ from skinfluence.functions import (
 from skinfluence.linear_model import (
     InfluenceElasticNet,
     InfluenceGammaRegressor,
+    InfluenceHuberRegressor,
     InfluenceLasso,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
@@ -53,6 +54,7 @@ __all__ = [
     "InfluenceElasticNet",
     "InfluenceExplainer",
     "InfluenceGammaRegressor",
+    "InfluenceHuberRegressor",
     "InfluenceLasso",
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",

@@ -94,11 +94,19 @@ def reciprocal_condition(R, H):
 
 
 def solve_blocks(A, B):
-    """Solve A_i x_i = b_i for stacks A (n, K, K) and B (n, K)."""
+    """Solve A_i x_i = b_i for stacks A (n, K, K) and B (n, K); NaN where A_i is singular."""
     if A.shape[1] == 1:
         with np.errstate(divide="ignore", invalid="ignore"):
             return B / A[:, :, 0]
-    return np.linalg.solve(A, B[:, :, None])[:, :, 0]
+    try:
+        return np.linalg.solve(A, B[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:  # some are singular: those alone have no solution
+        smallest = np.linalg.svd(A, compute_uv=False)[:, -1]
+        singular = smallest <= np.finfo(float).eps
+        safe = np.where(singular[:, None, None], np.eye(A.shape[1]), A)
+        solved = np.linalg.solve(safe, B[:, :, None])[:, :, 0]
+        solved[singular] = np.nan
+        return solved
 
 
 def apply_blocks(A, B):

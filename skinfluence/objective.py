@@ -4,6 +4,8 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence.losses import SquaredLoss
+
 # Share of the largest curvature under which a row adds nothing to a sum of float64.
 NEGLIGIBLE = 1e-20
 # The same for a step on the way to the optimum, which it makes longer by as little.
@@ -191,8 +193,10 @@ class Objective:
 
     @cached_property
     def value(self):
-        """F(theta)."""
-        return float(self.sample_weight @ self.row_losses) + self.penalty.value(self.theta)
+        """F(theta); inf or NaN out of the domain of the loss."""
+        with np.errstate(invalid="ignore"):  # rows of weight 0
+            losses = float(self.sample_weight @ self.row_losses)
+        return losses + self.penalty.value(self.theta)
 
     @cached_property
     def gradient(self):
@@ -274,6 +278,12 @@ class Objective:
     def with_loss(self, loss):
         """Return the objective of another loss, at the same parameter."""
         return self._with(loss=loss, trained_loss=loss)
+
+    def least_squares(self):
+        """Return the objective of the same rows and columns that is quadratic; of one output."""
+        penalty = self.penalty.output(0)
+        theta = self.theta[:1]
+        return Objective(SquaredLoss(), self.design, self.y, self.sample_weight, penalty, theta)
 
     def take(self, rows):
         """Return the objective of some rows only, at the same parameter."""

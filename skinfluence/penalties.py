@@ -48,8 +48,9 @@ class L2:
 
     @property
     def is_none(self):
-        """Whether nothing is penalised."""
-        return not any((getattr(self, field.name) != 0).any() for field in fields(self))
+        """Whether nothing that moves is penalised."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return not any((np.isfinite(part) & (part != 0)).any() for part in parts)
 
     @property
     def is_kinked(self):

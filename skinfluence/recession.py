@@ -13,7 +13,6 @@ import numpy as np
 from scipy.optimize import linprog
 
 from skinfluence.curvature import make_curvature
-from skinfluence.losses import SquaredLoss
 from skinfluence.optimum import polish
 
 # One minus a leverage under which the rank falls with the row: 1 - h is known to some n eps only.
@@ -83,12 +82,13 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
     if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined
     if objective.loss.is_coercive:
-        if (
-            objective.loss.holds_rows
-        ):  # its curvature says who holds the fit, not what has full rank
-            leverage = make_curvature(objective.with_loss(SquaredLoss())).leverage(rows)
         spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
-        return undefined | ((spare <= RANK_LOST) & (objective.sample_weight[rows] > 0))
+        lost = (spare <= RANK_LOST) & (objective.sample_weight[rows] > 0)
+        if lost.any() and not objective.loss.is_quadratic:
+            # Such a curvature says who holds the fit just now, not what has full rank.
+            squared = make_curvature(objective.least_squares()).leverage(rows[lost])
+            lost[lost] = squared.one_minus[:, 0, 0] <= RANK_LOST
+        return undefined | lost
     suspects = ~undefined & (objective.sample_weight[rows] > 0)
     suspects &= ~_safe_a_priori(objective, curvature, leverage, multipliers)
     for position in np.flatnonzero(suspects):

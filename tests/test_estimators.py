@@ -25,6 +25,7 @@ from skinfluence import (
     InfluenceElasticNet,
     InfluenceExplainer,
     InfluenceGammaRegressor,
+    InfluenceHuberRegressor,
     InfluenceLasso,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
@@ -38,7 +39,7 @@ from skinfluence import (
 from skinfluence.curvature import make_curvature
 from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
 from skinfluence.leave_one_out import leave_one_out
-from skinfluence.svm import SmoothHingeSVC
+from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 from tests.cases import problem
 
 ESTIMATORS = [
@@ -63,6 +64,9 @@ REGRESSORS = [
     InfluenceLasso(),
     InfluenceElasticNet(),
     SmoothQuantileRegressor(alpha=0.01),
+    InfluenceHuberRegressor(max_iter=10_000),  # 100 iterations of lbfgs are few for a scale
+    SmoothEpsilonSVR(temperature=0.1),
+    SmoothEpsilonSVR(temperature=0.1, kernel="rbf"),
 ]
 # scikit-learn's own solver is too loose for its check of weights against repeated rows.
 ASKED = [*ESTIMATORS, InfluenceExplainer(LinearSVC(tol=1e-9, max_iter=100_000))]

@@ -10,9 +10,11 @@ from skinfluence.deletion.targets import resolve_target, target_names
 from skinfluence.losses import (
     BinaryLogLoss,
     HingeLoss,
+    HuberLoss,
     MultinomialLogLoss,
     OneVsOneLoss,
     OneVsRestLoss,
+    SmoothEpsilonInsensitiveLoss,
     SmoothHingeLoss,
     SmoothPinballLoss,
     SquaredHingeLoss,
@@ -35,6 +37,8 @@ LOSSES = {
     "squared, of labels": SquaredLabelLoss(),
     "squared, of labels, one against the rest": OneVsRestLoss(SquaredLabelLoss(), 3),
     "smooth pinball": SmoothPinballLoss(0.3, 0.7),
+    "smooth epsilon-insensitive": SmoothEpsilonInsensitiveLoss(0.5, 0.7),
+    "huber": HuberLoss(1.35),
     "poisson": TweedieLoss(1.0),
     "gamma": TweedieLoss(2.0),
     "tweedie": TweedieLoss(1.7),
@@ -51,6 +55,9 @@ def draw(loss, n=40, scale=3.0, seed=0):
         y = rng.gamma(2.0, size=n) if loss.power >= 2 else 1.0 * rng.poisson(1.0, size=n)
         eta = np.clip(scale, 0, 3) / 3 * rng.normal(size=n)
         return y, eta if loss.link == "log" else 0.5 + np.abs(eta)
+    if isinstance(loss, HuberLoss):
+        eta = np.stack([scale * rng.normal(size=n), rng.uniform(0.5, 2.0, size=n)], axis=1)
+        return rng.normal(size=n), eta
     if loss.is_scalar:
         return rng.integers(0, 2, n).astype(float), scale * rng.normal(size=n)
     return rng.integers(0, loss.n_outputs, n), scale * rng.normal(size=(n, loss.n_outputs))
@@ -88,7 +95,9 @@ def test_roots_and_splits_give_the_curvature(name):
     L = loss.curvature_root(y, eta)
     square = L**2 if loss.is_scalar else L @ L.transpose(0, 2, 1)
     np.testing.assert_allclose(square, W, atol=1e-15)
-    if not loss.is_scalar:
+    if isinstance(loss, HuberLoss):  # of rank one, with nothing beside it
+        assert loss.curvature_split(y, eta) is None
+    elif not loss.is_scalar:
         d, f = loss.curvature_split(y, eta)
         np.testing.assert_allclose(
             d[:, :, None] * np.eye(loss.n_outputs) - f[:, :, None] * f[:, None], W, atol=1e-15

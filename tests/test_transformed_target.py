@@ -209,7 +209,7 @@ def test_leave_one_out_search():
     model = TransformedTargetRegressor(InfluenceRidge(), **LOG)
     grid = {"regressor__alpha": [0.1, 1.0, 10.0]}
     search = LeaveOneOutSearchCV(model, grid, scoring="neg_mean_squared_error").fit(X, y)
-    rows, inner, inverse, last = held(clone(MODELS["log"][0]).fit(X, y), X, y)
+    rows, inner, _, _ = held(clone(MODELS["log"][0]).fit(X, y), X, y)
     for alpha, score in zip(
         grid["regressor__alpha"], search.cv_results_["mean_test_score"], strict=True
     ):

@@ -3,6 +3,7 @@
 from skinfluence.adapters import (  # noqa: F401 - register themselves
     _elastic_net,
     _glm,
+    _huber,
     _logistic,
     _quantile,
     _ridge,

@@ -6,7 +6,7 @@ LinearSVC has the hinge or its square, and penalises (b / intercept_scaling)^2 a
 from functools import partial
 
 import numpy as np
-from sklearn.svm import SVC, LinearSVC, NuSVC
+from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 
 from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters._logistic import class_weights
@@ -30,6 +30,14 @@ refuse(
     "its nu fixes the share of support vectors, not a penalty: without a row the objective is "
     "another one. Fit skinfluence.svm.SmoothHingeSVC",
 )
+
+
+for _regressor in (SVR, LinearSVR, NuSVR):
+    refuse(
+        _regressor,
+        "between the kinks of its loss there is no curvature: what a row changes is decided by the "
+        "rows on the edge of the tube alone. Fit skinfluence.svm.SmoothEpsilonSVR",
+    )
 
 
 def _check_settings(estimator):

@@ -139,6 +139,8 @@ class UncertaintyMixin(QuestionMixin):
         order = np.roll(np.arange(q), 1) if design.fit_intercept else np.arange(q)
         if K == 1:
             return tuple(columns[j] for j in order), order
+        if explained.objective.loss.n_responses == 1:  # of the second predictor the intercept moves
+            return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
         classes = explained.adapted.classes
         outputs = range(K) if classes is None or len(classes) != K else classes
         names = [f"{output}: {columns[j]}" for output in outputs for j in order]
@@ -220,7 +222,7 @@ class UncertaintyMixin(QuestionMixin):
         deletion = delete(objective, explained.curvature, how, rows)
         warn_undefined(rows[deletion.undefined])
         ends = jackknife_interval(deletion, design, explained.adapted.reading, float(alpha), method)
-        return ends if objective.n_outputs > 1 else ends[:, :, 0]
+        return ends if ends.shape[2] > 1 else ends[:, :, 0]
 
     def local_influence(self, perturbation="weights", *, feature=None, scale=1.0):
         r"""Find the direction of small perturbations that moves the fit most.

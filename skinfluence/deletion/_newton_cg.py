@@ -84,7 +84,9 @@ class NewtonCG:
         """Say which rows have arrived, by certificate or by their last step."""
         chord, M = self.chord, self.objective.loss.self_concordance
         size = size * chord.heavier[walk.deletions]
-        bound = distance(size, M * moved, chord.reach[walk.deletions], M)
+        with np.errstate(invalid="ignore"):  # without a constant M nothing is certified
+            kappa = M * moved
+        bound = distance(size, kappa, chord.reach[walk.deletions], M)
         certified = bound * chord.spread[walk.deletions] * chord.widest <= chord.tolerance
         arrived = certified | (np.abs(walk.last).max(axis=1) <= chord.tolerance)
         at = walk.position[arrived]
@@ -236,10 +238,10 @@ class _DeletedCurvature:
         else:
             d, f, g = self.weights
             U = d * U - f * np.einsum("kna,kna->na", g, U)
-        product = self.objective.penalty.strength * blocks
+        product = self.objective.penalty.bend * blocks
         for k in range(K):
             product[:, k] += design.transpose_matmul(U[k]).T
-        product = product.reshape(len(V), -1)
+        product = self.objective.freed(product).reshape(len(V), -1)
         if self.full.gauge_scale is not None:
             product += self.full._gauge_matmul(V.T).T
         return product

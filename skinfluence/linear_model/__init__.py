@@ -6,6 +6,7 @@ from skinfluence.linear_model._glm import (
     InfluencePoissonRegressor,
     InfluenceTweedieRegressor,
 )
+from skinfluence.linear_model._huber import InfluenceHuberRegressor
 from skinfluence.linear_model._logistic import InfluenceLogisticRegression
 from skinfluence.linear_model._quantile import SmoothQuantileRegressor
 from skinfluence.linear_model._ridge import InfluenceLinearRegression, InfluenceRidge
@@ -14,6 +15,7 @@ from skinfluence.linear_model._ridge_classifier import InfluenceRidgeClassifier
 __all__ = [
     "InfluenceElasticNet",
     "InfluenceGammaRegressor",
+    "InfluenceHuberRegressor",
     "InfluenceLasso",
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",

@@ -2,9 +2,11 @@
 
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
+from skinfluence.losses._huber import HuberLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
+from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss
@@ -16,10 +18,12 @@ from skinfluence.losses._tweedie import TweedieLoss
 __all__ = [
     "BinaryLogLoss",
     "HingeLoss",
+    "HuberLoss",
     "Loss",
     "MultinomialLogLoss",
     "OneVsOneLoss",
     "OneVsRestLoss",
+    "SmoothEpsilonInsensitiveLoss",
     "SmoothHingeLoss",
     "SmoothPinballLoss",
     "SquaredHingeLoss",

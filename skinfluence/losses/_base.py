@@ -25,6 +25,8 @@ class Loss(ABC):
         Name used in messages and reports.
     n_outputs : int
         Number K of predictors a row; 1 for a scalar loss.
+    n_responses : int
+        Number of predictions that a regressor makes of them; less than K if one is a scale.
     is_scalar : bool
         Whether `eta` comes without the axis of predictors.
     n_classes : int
@@ -130,6 +132,15 @@ class Loss(ABC):
     def mean_slope(self, eta):
         """Derivative of `mean`, output by output."""
         return np.ones_like(eta)
+
+    @property
+    def n_responses(self):
+        """Number of predictions a regressor makes of its predictors; one each by default."""
+        return self.n_outputs
+
+    def pulled_back(self, slope, eta):
+        """Gradient in eta of what has the derivative `slope` in each prediction."""
+        return slope * self.mean_slope(eta)
 
     def response(self, y):
         """Labels as a regressor's caller knows them; themselves by default."""

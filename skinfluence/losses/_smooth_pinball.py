@@ -3,11 +3,11 @@
 import numpy as np
 from scipy.special import expit
 
-from skinfluence.losses._base import Loss
+from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._logistic import BinaryLogLoss
 
 
-class SmoothPinballLoss(Loss):
+class SmoothPinballLoss(CoerciveLoss):
     """l(y, eta) = tau r + T log(1 + exp(-r / T)), with real y and r = y - eta.
 
     At most T log 2 above the pinball loss max(tau r, (tau - 1) r), and the pinball loss itself for
@@ -22,8 +22,6 @@ class SmoothPinballLoss(Loss):
     """
 
     name = "smooth_pinball"
-    has_probabilities = False
-    is_coercive = True
     holds_rows = True
 
     def __init__(self, quantile, temperature):
@@ -73,14 +71,6 @@ class SmoothPinballLoss(Loss):
         """That of the sigmoid around u, in steps of 1 / T."""
         terms = BinaryLogLoss().gradient_series(0.0, self._scaled(y, eta), order)
         return [c / self.temperature ** (k + 1) for k, c in enumerate(terms)]
-
-    def recession(self, y):
-        """In no direction."""
-        return np.tile([[1.0], [-1.0]], (len(y), 1, 1))
-
-    def recession_multipliers(self, y, residual):
-        """The residual's negative and positive parts, and one more of each."""
-        return 1.0 + np.concatenate([np.maximum(-residual, 0), np.maximum(residual, 0)], axis=1)
 
     def __repr__(self):
         """Class, quantile and temperature."""

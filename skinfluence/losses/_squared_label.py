@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from skinfluence.losses._base import Loss
+from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._squared import CANCELLING
 
 
-class SquaredLabelLoss(Loss):
+class SquaredLabelLoss(CoerciveLoss):
     """l(y, eta) = 1/2 (s - eta)^2, with y in {0, 1} and s = 2 y - 1: a classifier's least squares.
 
     Newton's step is the optimum, and the step without a row the refit without it.
@@ -14,9 +14,7 @@ class SquaredLabelLoss(Loss):
 
     name = "squared_label"
     n_classes = 2
-    has_probabilities = False
     is_quadratic = True
-    is_coercive = True
     self_concordance = 0.0
 
     def _residual(self, y, eta):
@@ -42,11 +40,3 @@ class SquaredLabelLoss(Loss):
     def third(self, y, eta):
         """Zero."""
         return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(eta)))
-
-    def recession(self, y):
-        """In no direction."""
-        return np.tile([[1.0], [-1.0]], (len(y), 1, 1))
-
-    def recession_multipliers(self, y, residual):
-        """The residual's negative and positive parts, and one more of each."""
-        return 1.0 + np.concatenate([np.maximum(-residual, 0), np.maximum(residual, 0)], axis=1)

@@ -29,7 +29,7 @@ class TransformedReading:
     def response(self, y):
         """Responses of transformed ones (...,) or (..., K)."""
         y = np.asarray(y, dtype=float)
-        flat = y.reshape(-1, self.trained.n_outputs)
+        flat = y.reshape(-1, self.trained.n_responses)
         defined = np.isfinite(flat).all(axis=1)
         result = np.full(flat.shape, np.nan)
         if defined.any():  # transformers refuse NaN
@@ -40,10 +40,10 @@ class TransformedReading:
         """Prediction in the units of the responses."""
         return self.response(self.trained.mean(eta))
 
-    def mean_slope(self, eta):
-        """Derivative of the prediction, by a central difference of the inverse."""
+    def pulled_back(self, slope, eta):
+        """By the derivative of the inverse, a central difference."""
         middle = np.asarray(self.trained.mean(eta), dtype=float)
         step = STEP * np.maximum(1.0, np.abs(middle))
         above, below = middle + step, middle - step
-        slope = (self.response(above) - self.response(below)) / (above - below)
-        return slope * self.trained.mean_slope(eta)
+        inverse = (self.response(above) - self.response(below)) / (above - below)
+        return self.trained.pulled_back(slope * inverse, eta)

@@ -27,7 +27,7 @@ def jackknife_interval(deletion, design, reading, level, method):
         One of INTERVALS.
     """
     objective, n = deletion.objective, len(deletion)
-    K = objective.n_outputs
+    K = reading.n_responses
     left = objective.eta[deletion.rows] + deletion.own_change()
     left[deletion.undefined] = np.nan
     residual = reading.response(objective.y)[deletion.rows]
@@ -58,6 +58,8 @@ def _predictions(reading, eta):
     """Predictions of predictors (K, ...)."""
     if reading.is_scalar:
         return reading.mean(eta)
+    if reading.n_responses == 1:
+        return reading.mean(np.moveaxis(eta, 0, -1))[None]
     return np.moveaxis(reading.mean(np.moveaxis(eta, 0, -1)), -1, 0)
 
 

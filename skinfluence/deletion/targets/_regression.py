@@ -29,12 +29,12 @@ class _OfMean(Target):
     def value(self, y, eta):
         """Mean error over the outputs."""
         error = self._error(self.loss.response(y), self.loss.mean(eta))
-        return error if self.loss.is_scalar else error.mean(axis=-1)
+        return error if self.loss.n_responses == 1 else error.mean(axis=-1)
 
     def gradient(self, y, eta):
         """By the chain rule."""
-        slope = self._slope(self.loss.response(y), self.loss.mean(eta)) * self.loss.mean_slope(eta)
-        return slope / self.loss.n_outputs
+        slope = self._slope(self.loss.response(y), self.loss.mean(eta))
+        return self.loss.pulled_back(slope / self.loss.n_responses, eta)
 
 
 class Prediction(_OfMean):
@@ -46,7 +46,7 @@ class Prediction(_OfMean):
 
     def __init__(self, loss):
         super().__init__(loss)
-        self.n_outputs = loss.n_outputs
+        self.n_outputs = loss.n_responses
 
     def value(self, y, eta):
         """Mean."""
@@ -54,8 +54,8 @@ class Prediction(_OfMean):
 
     def gradient(self, y, eta):
         """Derivative of the mean, on the diagonal of several outputs."""
-        slope = self.loss.mean_slope(eta)
-        return slope if self.loss.is_scalar else slope[..., :, None] * np.eye(eta.shape[-1])
+        slope = self.loss.pulled_back(np.ones_like(self.loss.mean(eta)), eta)
+        return slope if self.n_outputs == 1 else slope[..., :, None] * np.eye(eta.shape[-1])
 
 
 class Residual(Prediction):

@@ -1,0 +1,84 @@
+"""The epsilon-insensitive loss of support vector regression, smoothed by a temperature."""
+
+import numpy as np
+from scipy.special import expit
+
+from skinfluence.losses._coercive import CoerciveLoss
+from skinfluence.losses._logistic import BinaryLogLoss, softplus
+
+
+class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
+    """l(y, eta) = T log(1 + exp((r - e) / T)) + T log(1 + exp((-r - e) / T)), with r = y - eta.
+
+    At most 2 T log 2 above the loss max(0, |r| - e), and that loss itself for T -> 0. Each of the
+    two terms has |l'''| <= l'' / T, and so has their sum.
+
+    Parameters
+    ----------
+    epsilon : float
+        e >= 0, in the units of y.
+    temperature : float
+        T > 0, in the units of y.
+    """
+
+    name = "smooth_epsilon_insensitive"
+    holds_rows = True
+
+    def __init__(self, epsilon, temperature):
+        self.epsilon, self.temperature = float(epsilon), float(temperature)
+        self.series_radius = np.pi * self.temperature
+        self.self_concordance = 1.0 / self.temperature
+
+    def at_temperature(self, temperature):
+        """Of the same epsilon."""
+        return SmoothEpsilonInsensitiveLoss(self.epsilon, temperature)
+
+    def _scaled(self, y, eta):
+        """How far a row is above the tube, and below it, in temperatures."""
+        residual = y - eta
+        above = (residual - self.epsilon) / self.temperature
+        return above, (-residual - self.epsilon) / self.temperature
+
+    def value(self, y, eta):
+        """Smooth distance to the tube."""
+        above, below = self._scaled(y, eta)
+        return self.temperature * (softplus(above) + softplus(below))
+
+    def gradient(self, y, eta):
+        """sigmoid(below) - sigmoid(above)."""
+        above, below = self._scaled(y, eta)
+        return expit(below) - expit(above)
+
+    def gradient_size(self, y, eta):
+        """Of the two terms, which cancel in the middle."""
+        above, below = self._scaled(y, eta)
+        return expit(below) + expit(above)
+
+    def gradient_in_label(self, y, eta):
+        """Minus the curvature."""
+        return -self.curvature(y, eta)
+
+    def curvature(self, y, eta):
+        """(sigmoid' (above) + sigmoid' (below)) / T."""
+        above, below = (expit(u) * expit(-u) for u in self._scaled(y, eta))
+        return (above + below) / self.temperature
+
+    def third(self, y, eta):
+        """(sigmoid'' (below) - sigmoid'' (above)) / T^2."""
+        above, below = (expit(u) * expit(-u) * (expit(-u) - expit(u)) for u in self._scaled(y, eta))
+        return (below - above) / self.temperature**2
+
+    def gradient_series(self, y, eta, order):
+        """Those of the sigmoids around both, in steps of 1 / T and -1 / T."""
+        above, below = (
+            BinaryLogLoss().gradient_series(0.0, u, order) for u in self._scaled(y, eta)
+        )
+        inner = 1.0 / self.temperature
+        return [
+            b * inner ** (k + 1) - a * (-inner) ** (k + 1)
+            for k, (a, b) in enumerate(zip(above, below, strict=True))
+        ]
+
+    def __repr__(self):
+        """Class, epsilon and temperature."""
+        return f"{type(self).__name__}({self.epsilon:g}, {self.temperature:g})"
