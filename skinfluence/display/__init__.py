@@ -1,7 +1,21 @@
 """Figures of answers already computed, after scikit-learn's Display convention."""
 
+from skinfluence.display._added_variable import AddedVariableDisplay
 from skinfluence.display._agreement import LeaveOneOutAgreementDisplay
+from skinfluence.display._cooks_distance import CooksDistanceDisplay
+from skinfluence.display._dfbetas import DfbetasDisplay
+from skinfluence.display._influence_plot import InfluencePlotDisplay
 from skinfluence.display._leave_one_out import LeaveOneOutDisplay
+from skinfluence.display._qq_residual import QQResidualDisplay
 from skinfluence.display._regularization_curve import RegularizationCurveDisplay
 
-__all__ = ["LeaveOneOutAgreementDisplay", "LeaveOneOutDisplay", "RegularizationCurveDisplay"]
+__all__ = [
+    "AddedVariableDisplay",
+    "CooksDistanceDisplay",
+    "DfbetasDisplay",
+    "InfluencePlotDisplay",
+    "LeaveOneOutAgreementDisplay",
+    "LeaveOneOutDisplay",
+    "QQResidualDisplay",
+    "RegularizationCurveDisplay",
+]

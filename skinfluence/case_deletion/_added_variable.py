@@ -1,0 +1,36 @@
+"""What one column has to say that the others do not."""
+
+import numpy as np
+
+
+def added_variable(objective, curvature, column):
+    r"""Compute (x, y, slope, weight): a column and the responses, both without the others.
+
+    With u = H^-1 e_j / (H^-1)_jj the column's part that the others do not explain is x = Z u; with
+    the working residuals e = -l' / l'' the responses' part is y = e + theta_j x. Without a penalty
+    these are the residuals of two weighted regressions on the other columns (Frisch & Waugh 1933),
+    with weights W = w l'', and the weighted line through the origin has the slope theta_j.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum, of one output.
+    curvature : Curvature
+        Its own.
+    column : int
+        Position j in the design.
+
+    Returns
+    -------
+    tuple of (ndarray of shape (n,), ndarray of shape (n,), float, ndarray of shape (n,))
+        Rows without curvature have no working residual: NaN in y.
+    """
+    unit = np.zeros((objective.n_parameters, 1))
+    unit[column] = 1.0
+    direction = curvature.solve(unit)[:, 0]
+    x = objective.design @ (direction / direction[column])[:, None]
+    weight = objective.weights[:, 0, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        working = np.where(weight > 0, -objective.residuals[:, 0] / weight, np.nan)
+    slope = float(objective.theta[0, column])
+    return x[:, 0], working + slope * x[:, 0], slope, weight

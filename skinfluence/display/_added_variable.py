@@ -1,0 +1,188 @@
+"""How the rows make one coefficient."""
+
+import numpy as np
+
+from skinfluence._frames import data_frame
+from skinfluence.case_deletion import added_variable
+from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
+from skinfluence.display._diagnostics import most, row_labels, titled
+from skinfluence.functions import explain
+
+
+class AddedVariableDisplay:
+    """Responses against one feature, both without what the other features explain of them.
+
+    The partial regression plot: with the residuals x of the feature and y of the responses, each
+    from a regression on all other columns (the intercept too), the line through the origin has the
+    coefficient as its slope, and the residuals from it are the model's. A row far out in x has
+    leverage on this coefficient alone.
+
+    Weighted least squares takes weighted regressions. Of logistic regression and the other
+    generalised linear models y are the working responses and the weights those of the last Newton
+    step. Under a ridge penalty the regressions are penalised as the model is, and the line has the
+    slope of the coefficient without being the least-squares line of the points.
+
+    Use :meth:`from_estimator` to make one. All parameters are kept as attributes.
+
+    Parameters
+    ----------
+    x, y : array-like of shape (n_train,)
+        Residuals of the feature and of the responses. NaN are not drawn.
+    slope : float
+        The coefficient.
+    weight : array-like of shape (n_train,), optional
+        Weights of the rows in the regressions; equal by default.
+    feature : str
+        Name of the feature, for the axes.
+    train_labels : array-like of shape (n_train,), optional
+        What to call the rows; positions by default.
+    name : str, optional
+        Of the model, for the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    scatter_ : matplotlib PathCollection
+    line_ : matplotlib Line2D
+
+    Raises
+    ------
+    ValueError
+        If the arrays have different lengths.
+
+    See Also
+    --------
+    DfbetasDisplay : What each row does to all coefficients.
+
+    References
+    ----------
+    Frisch & Waugh, Partial time regressions as compared with individual trends, Econometrica 1,
+    1933. Wang, Added variable plots in generalized linear models, Technometrics 27, 1985.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> from skinfluence.display import AddedVariableDisplay
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> model = InfluenceLinearRegression().fit(X, y)
+    >>> display = AddedVariableDisplay.from_estimator(model, "bmi")
+    >>> round(display.slope, 2), round(float(display.x @ display.y / (display.x @ display.x)), 2)
+    (519.85, 519.85)
+    """
+
+    def __init__(self, *, x, y, slope, feature, weight=None, train_labels=None, name=None):
+        weight = np.ones(np.shape(x)) if weight is None else weight
+        self.x, self.y, self.weight = checked(x=x, y=y, weight=weight)
+        self.slope, self.feature = float(slope), str(feature)
+        self.train_labels = row_labels(train_labels, len(self.x))
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, feature, *, train_labels=None, ax=None, name=None, **kwargs):
+        """Compute both residuals of a fitted model and draw them.
+
+        Parameters
+        ----------
+        estimator : estimator
+            As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
+        feature : str or int
+            Name or position of a column as the last step sees it, or "const" for the intercept.
+        train_labels : array-like of shape (n_train,), optional
+            What to call the rows.
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            Of the model; its class by default.
+        **kwargs
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        AddedVariableDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            For an unknown feature.
+        NotImplementedError
+            For models without coefficients, of several outputs, or under an L1 penalty.
+        TypeError, numpy.linalg.LinAlgError
+            As :func:`skinfluence.explain`.
+        """
+        view = explain(estimator)
+        model = view._with_coefficients("AddedVariableDisplay")
+        explained = view._explained()
+        objective = explained.objective
+        if objective.n_outputs > 1 or objective.penalty.is_kinked:
+            raise NotImplementedError(
+                "AddedVariableDisplay needs one output and no L1 penalty; got "
+                f"{objective.n_outputs} of {objective.loss!r}."
+            )
+        columns = list(view._column_names(model, objective.design))
+        if isinstance(feature, str) and feature not in columns:
+            raise ValueError(f"feature should be one of {', '.join(columns)}; got {feature!r}.")
+        column = columns.index(feature) if isinstance(feature, str) else int(feature)
+        if not 0 <= column < len(columns):
+            raise ValueError(f"feature should be below {len(columns)}; got {feature!r}.")
+        curvature = view._with_curvature(explained, "auto", 0.0, 1).curvature
+        x, y, slope, weight = added_variable(objective, curvature, column)
+        name = type(view.estimator_).__name__ if name is None else name
+        display = cls(
+            x=x,
+            y=y,
+            slope=slope,
+            weight=weight,
+            feature=columns[column],
+            train_labels=train_labels,
+            name=name,
+        )
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None, line_kwargs=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            For the title; the display's own by default.
+        n_labels : int, default=2
+            How many of the rows farthest out, and farthest from the line, to name.
+        scatter_kwargs, line_kwargs : dict, optional
+            Keyword arguments of matplotlib's scatter, and of the line.
+
+        Returns
+        -------
+        AddedVariableDisplay
+            With its artists as attributes.
+        """
+        self.ax_ = ax = axes(ax)
+        self.figure_ = ax.figure
+        drawn = np.isfinite(self.x) & np.isfinite(self.y) & (self.weight > 0)
+        style = {"s": 18, "color": BLUE, "alpha": 0.6, "linewidth": 0}
+        self.scatter_ = ax.scatter(self.x[drawn], self.y[drawn], **merged(style, scatter_kwargs))
+        style = {"color": GREY, "linewidth": 1.2, "zorder": 0}
+        self.line_ = ax.axline((0.0, 0.0), slope=self.slope, **merged(style, line_kwargs))
+        off = np.abs(self.y - self.slope * self.x)
+        named = [most(size, n_labels, drawn) for size in (np.abs(self.x), off)]
+        annotate(ax, self.x, self.y, self.train_labels, np.unique(np.concatenate(named)))
+        ax.set_xlabel(f"{self.feature}, without the others")
+        ax.set_ylabel("response, without the others")
+        titled(ax, self.name if name is None else name)
+        return self
+
+    def to_frame(self):
+        """Return what is drawn, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns x, y and weight, one line for each row.
+        """
+        frame = data_frame({"x": self.x, "y": self.y, "weight": self.weight})
+        frame.index = self.train_labels
+        return frame

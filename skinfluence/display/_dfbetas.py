@@ -1,0 +1,153 @@
+"""What each row does to each coefficient."""
+
+import numpy as np
+
+from skinfluence._frames import data_frame
+from skinfluence.display._axes import BLUE, GREY, axes, merged
+from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+
+class DfbetasDisplay(DiagnosticsDisplay):
+    """DFBETAS of each row, a strip for each coefficient, with thresholds and names beyond them.
+
+    As everywhere in these diagnostics the sign is before minus after the deletion: a row on the
+    right pulls the coefficient up.
+
+    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    attributes.
+
+    Parameters
+    ----------
+    dfbetas : array-like of shape (n_train, q)
+        As in :class:`skinfluence.CaseDeletionDiagnostics`. NaN for undefined rows, which are not
+        drawn.
+    coefficients : sequence of str, length q
+        Names of its columns.
+    threshold : float
+        Where the lines are drawn, on both sides.
+    train_labels : array-like of shape (n_train,), optional
+        What to call the rows; positions by default.
+    name : str, optional
+        Of the model, for the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    points_ : list of matplotlib Line2D
+        One a coefficient.
+    lines_ : list of matplotlib Line2D
+        The thresholds.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+
+    See Also
+    --------
+    AddedVariableDisplay : How the rows make one coefficient.
+
+    References
+    ----------
+    Belsley, Kuh & Welsch, Regression Diagnostics, Wiley, 1980.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> from skinfluence.display import DfbetasDisplay
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> model = InfluenceLinearRegression().fit(X[["bmi", "bp"]], y)
+    >>> display = DfbetasDisplay.from_estimator(model)
+    >>> display.coefficients, round(display.threshold, 3)
+    (('const', 'bmi', 'bp'), 0.095)
+    """
+
+    def __init__(self, *, dfbetas, coefficients, threshold, train_labels=None, name=None):
+        self.dfbetas = np.asarray(dfbetas, dtype=float)
+        self.coefficients = tuple(coefficients)
+        if self.dfbetas.ndim != 2 or self.dfbetas.shape[1] != len(self.coefficients):
+            raise ValueError(
+                f"dfbetas should have a column for each of the {len(self.coefficients)} "
+                f"coefficients; got the shape {self.dfbetas.shape}."
+            )
+        self.threshold = float(threshold)
+        self.train_labels = row_labels(train_labels, len(self.dfbetas))
+        self.name = name
+
+    @classmethod
+    def _arguments(cls, diagnostics):
+        """The columns, and 2 / sqrt(n)."""
+        return {
+            "dfbetas": diagnostics.dfbetas,
+            "coefficients": diagnostics.names,
+            "threshold": 2.0 / np.sqrt(diagnostics.n_used),
+        }
+
+    def plot(self, ax=None, *, name=None, n_labels=3, point_kwargs=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            For the title; the display's own by default.
+        n_labels : int, default=3
+            How many rows beyond the threshold to name for each coefficient, at most.
+        point_kwargs : dict, optional
+            Keyword arguments of matplotlib's plot.
+
+        Returns
+        -------
+        DfbetasDisplay
+            With its artists as attributes.
+        """
+        self.ax_ = ax = axes(ax)
+        self.figure_ = ax.figure
+        style = {"color": BLUE, "alpha": 0.5, "markersize": 4, "markeredgewidth": 0}
+        self.points_ = []
+        for j, values in enumerate(self.dfbetas.T):
+            drawn = np.isfinite(values)
+            heights = np.full(int(drawn.sum()), float(j))
+            self.points_ += ax.plot(values[drawn], heights, "o", **merged(style, point_kwargs))
+            beyond = drawn & (np.abs(values) > self.threshold)
+            self._name(ax, j, values, most(np.abs(values), n_labels, beyond))
+        style = {"color": GREY, "linewidth": 1.0, "zorder": 0}
+        self.lines_ = [
+            ax.axvline(sign * self.threshold, linestyle="--", **style) for sign in (-1.0, 1.0)
+        ]
+        ax.axvline(0.0, **style)
+        ax.set_yticks(range(len(self.coefficients)), self.coefficients)
+        ax.set_ylim(len(self.coefficients) - 0.4, -0.6)
+        ax.set_xlabel("DFBETAS")
+        ax.margins(x=0.08)
+        titled(ax, self.name if name is None else name)
+        return self
+
+    def _name(self, ax, strip, values, rows):
+        """Write labels above a strip, at alternating heights where they are many."""
+        for position, row in enumerate(rows[np.argsort(values[rows])]):
+            ax.annotate(
+                str(self.train_labels[row]),
+                (values[row], strip),
+                xytext=(0, 5 if position % 2 == 0 else -5),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if position % 2 == 0 else "top",
+                fontsize="small",
+            )
+
+    def to_frame(self):
+        """Return what is drawn, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each coefficient, one line for each row.
+        """
+        frame = data_frame(dict(enumerate(self.dfbetas.T)))
+        frame.columns = list(self.coefficients)
+        frame.index = self.train_labels
+        return frame

@@ -1,0 +1,107 @@
+"""What the figures of case-deletion diagnostics share."""
+
+import numpy as np
+
+from skinfluence._frames import checked_labels
+from skinfluence.case_deletion import CaseDeletionDiagnostics
+from skinfluence.functions import explain
+
+
+class DiagnosticsDisplay:
+    """A figure of a CaseDeletionDiagnostics; `_arguments(diagnostics)` says what it keeps."""
+
+    @classmethod
+    def _arguments(cls, diagnostics):
+        """Keyword arguments of the constructor."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_estimator(cls, estimator, *, train_labels=None, ax=None, name=None, **kwargs):
+        """Compute the diagnostics of a fitted model and draw them.
+
+        Parameters
+        ----------
+        estimator : estimator
+            As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
+        train_labels : array-like of shape (n_train,), optional
+            What to call the rows; positions by default.
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            Of the model; its class by default.
+        **kwargs
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display
+            Drawn.
+
+        Raises
+        ------
+        TypeError, ValueError, NotImplementedError, numpy.linalg.LinAlgError
+            As :func:`skinfluence.explain` and
+            :meth:`InfluenceExplainer.case_deletion_diagnostics`.
+        """
+        view = explain(estimator)
+        name = type(view.estimator_).__name__ if name is None else name
+        return cls.from_diagnostics(
+            view.case_deletion_diagnostics(), train_labels=train_labels, ax=ax, name=name, **kwargs
+        )
+
+    @classmethod
+    def from_diagnostics(cls, diagnostics, *, train_labels=None, ax=None, name=None, **kwargs):
+        """Draw diagnostics at hand.
+
+        Parameters
+        ----------
+        diagnostics : CaseDeletionDiagnostics
+            What `case_deletion_diagnostics` returned.
+        train_labels : array-like of shape (n_train,), optional
+            What to call the rows; positions by default.
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            Of the model, for the title.
+        **kwargs
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display
+            Drawn.
+
+        Raises
+        ------
+        TypeError
+            For something else, as the leverage blocks of several classes.
+        ValueError
+            If the labels do not have the right length.
+        """
+        if not isinstance(diagnostics, CaseDeletionDiagnostics):
+            raise TypeError(
+                f"{cls.__name__} needs a CaseDeletionDiagnostics, of a model with one response; "
+                f"got {type(diagnostics).__name__}."
+            )
+        display = cls(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
+        return display.plot(ax, **kwargs)
+
+
+def titled(ax, name):
+    """Write the name of the model above the axes, if it has one."""
+    if name is not None:
+        ax.set_title(name, loc="left", fontsize="medium")
+
+
+def most(size, n_labels, among=None):
+    """Positions of the largest sizes, at most so many; NaN are none."""
+    size = np.nan_to_num(np.asarray(size, dtype=float), nan=-np.inf)
+    if among is not None:
+        size = np.where(among, size, -np.inf)
+    order = np.argsort(-size, kind="stable")[:n_labels]
+    return order[np.isfinite(size[order])]
+
+
+def row_labels(train_labels, n):
+    """Labels of n rows."""
+    return checked_labels(train_labels, n, "train_labels")

@@ -1,0 +1,149 @@
+"""Leverage against residual: the rows that pull, and those that could."""
+
+import numpy as np
+
+from skinfluence._frames import data_frame
+from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
+from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+LARGEST_BUBBLE = 450.0  # square points
+
+
+class InfluencePlotDisplay(DiagnosticsDisplay):
+    """Studentised residual of each row against its leverage; the area is Cook's distance.
+
+    Lines stand at residuals of 2 and -2 and at leverages of 2p/n and 3p/n. Named are the rows with
+    the largest Cook's distances, leverages and residuals. Rows without a residual (of weight 0, of
+    leverage 1) are not drawn.
+
+    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    attributes.
+
+    Parameters
+    ----------
+    leverage, studentized_residual, cooks_distance : array-like of shape (n_train,)
+        As in :class:`skinfluence.CaseDeletionDiagnostics`.
+    mean_leverage : float
+        The number p of parameters over the number n of rows.
+    train_labels : array-like of shape (n_train,), optional
+        What to call the rows; positions by default.
+    name : str, optional
+        Of the model, for the title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    scatter_ : matplotlib PathCollection
+        The bubbles.
+    lines_ : list of matplotlib Line2D
+
+    Raises
+    ------
+    ValueError
+        If the arrays have different lengths.
+
+    See Also
+    --------
+    CooksDistanceDisplay : Cook's distance row by row.
+
+    References
+    ----------
+    Fox, Applied Regression Analysis and Generalized Linear Models, 3rd ed., Sage, 2016, ch. 11.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skinfluence import InfluenceLinearRegression
+    >>> from skinfluence.display import InfluencePlotDisplay
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> display = InfluencePlotDisplay.from_estimator(InfluenceLinearRegression().fit(X, y))
+    >>> int(display.cooks_distance.argmax()), round(display.mean_leverage, 4)
+    (382, 0.0249)
+    """
+
+    def __init__(
+        self,
+        *,
+        leverage,
+        studentized_residual,
+        cooks_distance,
+        mean_leverage,
+        train_labels=None,
+        name=None,
+    ):
+        self.leverage, self.studentized_residual, self.cooks_distance = checked(
+            leverage=leverage,
+            studentized_residual=studentized_residual,
+            cooks_distance=cooks_distance,
+        )
+        self.mean_leverage = float(mean_leverage)
+        self.train_labels = row_labels(train_labels, len(self.leverage))
+        self.name = name
+
+    @classmethod
+    def _arguments(cls, diagnostics):
+        """Three columns and the mean."""
+        return {
+            "leverage": diagnostics.leverage,
+            "studentized_residual": diagnostics.studentized_residual,
+            "cooks_distance": diagnostics.cooks_distance,
+            "mean_leverage": diagnostics.n_effective_parameters / diagnostics.n_used,
+        }
+
+    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; new axes by default.
+        name : str, optional
+            For the title; the display's own by default.
+        n_labels : int, default=2
+            How many rows of each of the three extremes to name.
+        scatter_kwargs : dict, optional
+            Keyword arguments of matplotlib's scatter.
+
+        Returns
+        -------
+        InfluencePlotDisplay
+            With its artists as attributes.
+        """
+        self.ax_ = ax = axes(ax)
+        self.figure_ = ax.figure
+        x, y, cook = self.leverage, self.studentized_residual, self.cooks_distance
+        drawn = np.isfinite(x) & np.isfinite(y) & np.isfinite(cook)
+        largest = cook[drawn].max(initial=np.finfo(float).tiny)
+        area = 6.0 + LARGEST_BUBBLE * cook[drawn] / largest
+        style = {"s": area, "facecolor": BLUE, "edgecolor": BLUE, "alpha": 0.45, "linewidth": 0.8}
+        self.scatter_ = ax.scatter(x[drawn], y[drawn], **merged(style, scatter_kwargs))
+        style = {"color": GREY, "linewidth": 1.0, "zorder": 0}
+        self.lines_ = [ax.axhline(at, linestyle="--", **style) for at in (-2.0, 2.0)]
+        self.lines_ += [
+            ax.axvline(k * self.mean_leverage, linestyle=kind, **style)
+            for k, kind in ((2.0, "--"), (3.0, ":"))
+        ]
+        ax.axhline(0.0, **style)
+        named = np.unique(
+            np.concatenate([most(np.abs(values), n_labels, drawn) for values in (x, y, cook)])
+        )
+        annotate(ax, x, y, self.train_labels, named)
+        ax.set_xlabel("leverage")
+        ax.set_ylabel("studentised residual")
+        ax.margins(0.08)
+        titled(ax, self.name if name is None else name)
+        return self
+
+    def to_frame(self):
+        """Return what is drawn, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns leverage, studentized_residual and cooks_distance, one line for each row.
+        """
+        names = ("leverage", "studentized_residual", "cooks_distance")
+        frame = data_frame({name: getattr(self, name) for name in names})
+        frame.index = self.train_labels
+        return frame
