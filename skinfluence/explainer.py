@@ -197,12 +197,13 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _polish(self, frozen):
         """Find the optimum; without an objective for it the influence methods will say so."""
+        self._explanation = self._refused = None
         try:
             adapted = adapt(self._final, self._training_data)
-        except NotImplementedError:
-            self._explanation = None
+            self._explanation = Explanation.of(adapted, self._training_data)
+        except NotImplementedError as error:
+            self._refused = error
             return
-        self._explanation = Explanation.of(adapted, self._training_data)
         moved = adapted.objective.at(self._explanation.theta).eta - adapted.objective.eta
         if frozen and np.abs(moved).max(initial=0.0) > FAR:
             own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
@@ -237,6 +238,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             explainer._final = final._final
         explainer._training_data = data = final._training_data
         explainer._explanation = final._explanation
+        explainer._refused = getattr(final, "_refused", None)
         if explainer._response is not None and final._explanation is not None:
             if data.response is not None:
                 raise NotImplementedError(
@@ -253,7 +255,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         """Return the final step as an objective at its optimum."""
         check_is_fitted(self)
         if self._explanation is None:
-            adapt(self._final, self._training_data)  # raises what fit swallowed
+            raise NotImplementedError(*self._refused.args)
         return self._explanation.explained(self._final, cached)
 
     def _test_array(self, X):

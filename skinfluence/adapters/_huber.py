@@ -12,9 +12,6 @@ from skinfluence.losses import HuberLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
-# Scale relative to the largest y under which it is on its way to 0.
-COLLAPSED = 1e-7
-
 
 @register(HuberRegressor)
 def adapt_huber(estimator, data):
@@ -25,12 +22,6 @@ def adapt_huber(estimator, data):
     """
     y = as_responses(data.y, "y", n_outputs=1)
     weight = check_sample_weight(data.sample_weight, len(y))
-    if not estimator.scale_ > COLLAPSED * np.abs(y).max():  # its solver stops some way above 0
-        raise NotImplementedError(
-            f"the scale of the fit has collapsed to {estimator.scale_:.1e}: so many rows are "
-            "fitted exactly that the objective falls to its bound, where it has no derivative. "
-            "Raise alpha, or use fewer features."
-        )
     design = data.design(True)
     p = design.n_features
     of_mean = design.pack(
@@ -45,4 +36,5 @@ def adapt_huber(estimator, data):
     )
     penalty = L2(np.concatenate([of_mean, of_scale]))
     objective = Objective(HuberLoss(estimator.epsilon), design, y, weight, penalty, theta)
+    objective.loss.check_optimum(y, objective.eta)
     return Adapted(objective, None, partial(as_responses, n_outputs=1), without_outputs)

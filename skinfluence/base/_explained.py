@@ -77,12 +77,16 @@ class Explanation:
 
     @classmethod
     def of(cls, adapted, data):
-        """Polish an adapted fit to its optimum and remember how near it came."""
+        """Polish an adapted fit to its optimum and remember how near it came.
+
+        Raises NotImplementedError for an optimum that the formulas do not know.
+        """
         if not adapted.objective.is_at_its_own_optimum:
             objective, converged = exact_optimum(adapted.objective)
             return cls.as_it_is(objective, data, converged=converged)
         optimum = polish(adapted.objective)
         objective = optimum.objective
+        objective.loss.check_optimum(objective.y, objective.eta)
         # Where no step helps any more and the gradient is this small, rounding is the floor.
         converged = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
         return cls(

@@ -53,12 +53,13 @@ class PolishedMixin(InfluenceMixin):
 
     def _polish(self):
         """Move to the optimum; where there is no objective for it, leave the fit as it is."""
-        self._explanation = None
+        self._explanation = self._refused = None
         try:
             adapted = adapt(self, self._training_data)
-        except (NotImplementedError, ValueError):
-            return  # the influence methods will raise it
-        self._explanation = Explanation.of(adapted, self._training_data)
+            self._explanation = Explanation.of(adapted, self._training_data)
+        except (NotImplementedError, ValueError) as error:
+            self._refused = error  # the influence methods will raise it
+            return
         self._assign(*adapted.objective.design.unpack(self._explanation.theta))
 
     def _assign(self, coef, intercept):
@@ -99,7 +100,7 @@ class PolishedMixin(InfluenceMixin):
         """Return the fit as an objective at its optimum."""
         check_is_fitted(self)
         if self._explanation is None:
-            adapt(self, self._training_data)  # raises what fit swallowed
+            raise type(self._refused)(*self._refused.args)
         return self._explanation.explained(self, cached)
 
     def _test_array(self, X):

@@ -158,6 +158,10 @@ class Loss(ABC):
         """The same in standard deviations of the family, at dispersion 1."""
         raise TypeError(f"{self!r} is the loss of no family.")
 
+    def check_optimum(self, y, eta):
+        """Raise NotImplementedError where an optimum is none that the formulas know."""
+        return
+
     def kink_distance(self, y, eta):
         """How far each predictor is from where the curvature jumps, eta's shape; None if nowhere.
 

@@ -5,6 +5,10 @@ import numpy as np
 from skinfluence.losses._base import Loss
 from skinfluence.losses._squared import CANCELLING
 
+# Scale relative to the largest y under which it is on its way to 0; scikit-learn's solver stops
+# some way above.
+COLLAPSED = 1e-7
+
 
 class HuberLoss(Loss):
     """l(y, (f, s)) = s + s H((y - f) / s), H(z) = z^2 for |z| < e, else 2 e |z| - e^2; s > 0.
@@ -89,6 +93,16 @@ class HuberLoss(Loss):
         """The residuals' negative and positive parts, and one more of each."""
         parts = np.stack([np.maximum(-residual, 0.0), np.maximum(residual, 0.0)], axis=-1)
         return 1.0 + parts.reshape(len(residual), -1)
+
+    def check_optimum(self, y, eta):
+        """Raise where the scale is 0, but for rounding: there is no derivative."""
+        scale = float(eta[0, 1])
+        if not scale > COLLAPSED * np.abs(y).max():
+            raise NotImplementedError(
+                f"the scale of the fit falls to 0 (it is {scale:.1e}): so many rows are fitted "
+                "exactly that the optimum is where nothing has a derivative. Raise alpha, or use "
+                "fewer features."
+            )
 
     def mean(self, eta):
         """The first predictor."""

@@ -12,9 +12,10 @@ from skinfluence.optimum._polish import polish
 # the residuals' spread, where few rows have any curvature left; this went on to 1e-6.
 COOLING = 0.2
 BOLDER, SHIER, SLOWEST = 1.5, 0.5, 0.98
-# Newton steps at one temperature, and where to leave a warmer optimum.
+# Newton steps at one temperature, and where to leave a warmer optimum: at 1e-4 the rows that hold
+# the next one are not yet in their place, and some refits never arrived.
 MAX_STEPS = 25
-LOOSE = 1e-4
+LOOSE = 1e-8
 # A relative gradient at which rounding may end the descent.
 SETTLED = 1e-7
 # The same for a refit, where no step lowers it further: the floor of badly scaled data.
