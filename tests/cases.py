@@ -1,9 +1,24 @@
-"""One table: storage x weights x class weights x intercept x C x solver x number of classes."""
+"""Two tables: storage x weights x class weights x intercept x C x solver x number of classes,
+and every regressor x storage x weights x intercept x shape."""
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import clone
 
-from skinfluence import InfluenceLogisticRegression
+from skinfluence import (
+    InfluenceElasticNet,
+    InfluenceGammaRegressor,
+    InfluenceHuberRegressor,
+    InfluenceLasso,
+    InfluenceLinearRegression,
+    InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
+    InfluenceRidge,
+    InfluenceTweedieRegressor,
+    SmoothQuantileRegressor,
+)
+from skinfluence.kernel_models import InfluenceKernelRidge
+from skinfluence.svm import SmoothEpsilonSVR
 
 
 def problem(seed=0, n=60, p=4, n_classes=2, spread=1.0):
@@ -66,3 +81,60 @@ def build(name):
     w = weights(arguments.get("seed", 0), len(y), zeros) if weighted else None
     params = {"max_iter": 5000, **params}
     return X, y, w, InfluenceLogisticRegression(**params).fit(X, y, sample_weight=w)
+
+
+def responses(seed=0, n=60, p=4, counts=False):
+    """Rows and responses of a linear score: real, or counts of which some are 0."""
+    rng = np.random.default_rng(seed)
+    X = 0.6 * rng.normal(size=(n, p))
+    score = X @ rng.normal(size=p) + 0.5
+    if counts:
+        return X, 1.0 * rng.poisson(np.exp(score))
+    return X, score + 0.7 * rng.standard_t(4, size=n)
+
+
+SMOOTH = {"temperature": 0.3}
+# name: (model, whether its responses are counts, relative RMSE of a Newton step without weights)
+REGRESSORS = {
+    "least squares": (InfluenceLinearRegression(), False, 1e-10),
+    "ridge": (InfluenceRidge(alpha=0.7), False, 1e-10),
+    "kernel ridge": (InfluenceKernelRidge(alpha=0.5, kernel="rbf", gamma=0.3), False, 1e-10),
+    "elastic net": (InfluenceElasticNet(alpha=0.02, l1_ratio=0.5), False, 0.3),
+    "lasso": (InfluenceLasso(alpha=0.05), False, 0.3),
+    "poisson": (InfluencePoissonRegressor(alpha=0.01), True, 0.06),
+    "gamma": (InfluenceGammaRegressor(alpha=0.01), None, 0.06),
+    "tweedie": (InfluenceTweedieRegressor(power=1.5, alpha=0.01), True, 0.06),
+    "huber": (InfluenceHuberRegressor(alpha=0.1, max_iter=5000), False, 0.25),
+    "quantile": (SmoothQuantileRegressor(quantile=0.4, alpha=0.0, **SMOOTH), False, 0.06),
+    "sparse quantile": (SmoothQuantileRegressor(alpha=0.02, **SMOOTH), False, 0.3),
+    "svr": (SmoothEpsilonSVR(**SMOOTH), False, 0.06),
+    "kernel svr": (SmoothEpsilonSVR(kernel="rbf", gamma=0.3, **SMOOTH), False, 0.1),
+}
+# name: (data arguments, weighted, zero weights, fit_intercept, storage)
+SETTINGS = {
+    "plain": ({}, False, 0, True, "C"),
+    "weights": ({}, True, 3, True, "F"),
+    "no intercept": ({}, True, 0, False, "C"),
+    "csr": ({}, True, 2, True, "csr"),
+    "float32": ({}, False, 0, True, "float32"),
+    "wide": ({"n": 30, "p": 40}, True, 2, True, "C"),
+    "n just above p": ({"n": 14, "p": 9}, False, 0, True, "C"),
+}
+
+
+def build_regressor(name, setting):
+    """(X, y, sample_weight or None, model fitted)."""
+    model, counts, _ = REGRESSORS[name]
+    arguments, weighted, zeros, fit_intercept, storage = SETTINGS[setting]
+    X, y = responses(counts=counts is not False, **arguments)
+    y = y + 0.5 if counts is None else y
+    X = {
+        "C": lambda: X,
+        "F": lambda: np.asfortranarray(X),
+        "csr": lambda: sp.csr_matrix(np.where(np.abs(X) > 0.3, X, 0.0)),
+        "float32": lambda: X.astype(np.float32),
+    }[storage]()
+    w = weights(0, len(y), zeros) if weighted else None
+    if "fit_intercept" in model.get_params():
+        model = clone(model).set_params(fit_intercept=fit_intercept)
+    return X, y, w, clone(model).fit(X, y, w)

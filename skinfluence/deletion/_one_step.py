@@ -82,6 +82,8 @@ class OneStep(Deletion):
         most.
         """
         bends = np.isin(self.rows, self.objective.bending)
+        if not bends.any():
+            return residuals.copy()
         if self.objective.n_outputs == 1 and "leverage" not in vars(self):
             spare = self.curvature.spare(self.rows[bends])
             if spare is not None:
