@@ -177,7 +177,7 @@ class DualCurvature(Curvature):
         """Rows of U = Z - K M Z, (b, K, K u)."""
         n, K = self.inner.n_rows, self.inner.n_outputs
         MZ = self.MZ.reshape(n, -1)
-        KMZ = (self.kernel[index] @ MZ).reshape(len(index), K, -1)
+        KMZ = (self.kernel[index] @ MZ).reshape(len(index), K, MZ.shape[1] // K)
         return self.lifted.reshape(n, K, -1)[index] - KMZ
 
     def _inner_border(self, index):
@@ -189,5 +189,6 @@ class DualCurvature(Curvature):
 
     def _border_quadratic(self, index, U):
         """U_i S^-1 U_i' for the rows' U (b, K, K u)."""
-        solved = self._solve_border(U.reshape(len(index) * U.shape[1], -1).T).T.reshape(U.shape)
+        rows = U.reshape(len(index) * U.shape[1], U.shape[2])
+        solved = self._solve_border(rows.T).T.reshape(U.shape)
         return np.matmul(U, solved.transpose(0, 2, 1))
