@@ -26,6 +26,11 @@ def seconds(value):
     return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
 
 
+def _two_digits(ratio):
+    """Two decimals, or two digits of what is smaller."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
 def cells(row):
     """A measured or skipped row as strings."""
     if "skipped" in row:
@@ -43,7 +48,7 @@ def cells(row):
         who,
         seconds(row["seconds"]),
         seconds(row["floor_seconds"]),
-        f"{row['ratio']:.2f}",
+        _two_digits(row["ratio"]),
         ", ".join(filter(None, bars)),
         "" if peak is None else f"{peak:.0f} MB",
         f"{row['slope']:.4f}" if "slope" in row else "",
