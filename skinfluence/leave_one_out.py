@@ -180,7 +180,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
     limit[holding(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
-    wanted = order[limit > PREDICTOR_TOLERANCE][: max(1, int(budget))]
+    wanted = order[limit > PREDICTOR_TOLERANCE * objective.predictor_unit][: max(1, int(budget))]
     if len(wanted):
         exact = _exact(objective, curvature, np.sort(wanted), tolerance, progress)
         wanted = np.sort(wanted)

@@ -189,6 +189,22 @@ class Objective:
         root = np.sqrt(np.abs(self.weights))
         return root, np.copysign(root, self.weights)
 
+    @property
+    def predictor_unit(self):
+        """Size of what is one in its predictors; 1 where they have no units."""
+        unit = self.loss.unit(self.y, self.eta)
+        return 1.0 if unit is None else unit
+
+    @property
+    def coefficient_unit(self):
+        """Size of what is one in its coefficients, for tolerances; not below their rounding."""
+        largest = float(np.abs(self.theta).max(initial=0.0))
+        if self.loss.unit(self.y, self.eta) is None:
+            return max(1.0, largest)
+        weight = self.sample_weight[:, None]
+        widest = float(self.design.absolute_sum(weight).max() / weight.sum())
+        return max(self.predictor_unit / max(1.0, widest), 1e-6 * largest)
+
     # -- sums --------------------------------------------------------------------------------------
 
     @cached_property

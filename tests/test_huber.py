@@ -1,11 +1,14 @@
 """Huber regression: its optimum in coefficients and scale, and every deletion against refits."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import minimize
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import HuberRegressor
 from sklearn.pipeline import make_pipeline
@@ -13,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skinfluence import InfluenceExplainer, InfluenceHuberRegressor, explain
 from skinfluence.evaluation import agreement
+from skinfluence.losses import HuberLoss
 from tests.cases import weights
 
 
@@ -257,6 +261,42 @@ def test_storages(storage):
     }[storage]
     found = model.fit(make(X), y).influence(make(X[:5]), y[:5])
     np.testing.assert_allclose(found, expected, atol=1e-3 if storage == "float32" else 1e-8)
+
+
+def test_from_a_solver_that_stopped_far_off():
+    """lbfgs gives up on columns of 1e6; from least squares Newton's method arrives."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 3))
+    y = X @ [1, 2, -1] + rng.standard_t(3, size=30) + 5
+    for row in range(0, 30, 5):
+        rows = np.delete(np.arange(30), row)
+        near = InfluenceHuberRegressor(alpha=0.0, max_iter=2000).fit(X[rows], y[rows])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of lbfgs
+            far = InfluenceHuberRegressor(alpha=0.0, max_iter=2000).fit(1e6 * X[rows], y[rows])
+        assert far.scale_ == pytest.approx(near.scale_, rel=1e-9)
+        np.testing.assert_allclose(1e6 * far.coef_, near.coef_, rtol=1e-7)
+
+
+def test_units_do_not_matter():
+    X, y = data()
+    plain = InfluenceHuberRegressor(alpha=0.0, max_iter=5000).fit(X, y)
+    expected = plain.influence(X, target="prediction", method="exact")
+    for scale in (1e-6, 1e6):
+        model = InfluenceHuberRegressor(alpha=0.0, max_iter=5000).fit(X, scale * y)
+        found = model.influence(X, target="prediction", method="exact")
+        np.testing.assert_allclose(found / scale, expected, atol=1e-7)
+
+
+def test_the_gradient_in_the_label():
+    rng = np.random.default_rng(0)
+    loss, y = HuberLoss(1.35), rng.normal(size=40)
+    eta = np.stack([rng.normal(size=40), rng.uniform(0.5, 2.0, size=40)], axis=1)
+    above, below = (loss.gradient(y + step, eta) for step in (1e-6, -1e-6))
+    np.testing.assert_allclose(loss.gradient_in_label(y, eta), (above - below) / 2e-6, atol=1e-8)
+    X, y = data()
+    local = InfluenceHuberRegressor(alpha=0.0, max_iter=5000).fit(X, y).local_influence("response")
+    assert local.direction.shape == (60,)
 
 
 def test_rows_without_a_model():

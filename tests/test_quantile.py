@@ -207,6 +207,44 @@ def test_tiny_and_degenerate_data():
     assert np.isfinite(np.delete(left.prediction, 3)).all()
 
 
+@pytest.mark.parametrize(("n", "p"), [(3, 3), (5, 3), (8, 3), (8, 20)])
+@pytest.mark.parametrize("seed", range(4))
+def test_tiny_data_where_every_row_holds_the_fit(n, p, seed):
+    """Leverages are 1 but for rounding: no metric of a deletion is left to trust."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    y = X[:, :3] @ [1, 2, -1] + rng.standard_t(3, size=n) + 5
+    model = SmoothQuantileRegressor(alpha=0.01).fit(X, y)
+    change = model.influence(X, target="prediction", method="exact")
+    left = model.loo_estimate()
+    assert np.isfinite(change).all()
+    for row in range(n):
+        after = refit(model, X, y, None, [row]).predict(X)
+        np.testing.assert_allclose(change[:, row], after - model.predict(X), atol=1e-6)
+        assert left.prediction[row] == pytest.approx(after[row], abs=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+def test_units_do_not_matter(alpha):
+    X, y = data()
+    plain = SmoothQuantileRegressor(alpha=alpha).fit(X, y)
+    expected = plain.influence(X, target="prediction", method="exact")
+    for scale in (1e-6, 1e6):
+        model = SmoothQuantileRegressor(alpha=alpha).fit(X, scale * y)
+        found = model.influence(X, target="prediction", method="exact")
+        np.testing.assert_allclose(found / scale, expected, atol=1e-7)
+
+
+def test_groups_without_which_nothing_bends():
+    X, y = data(n=8, p=2)
+    model = SmoothQuantileRegressor(alpha=0.01).fit(X, y)
+    groups = [[0], [1, 2], [3, 4, 5]]
+    change = model.group_influence(groups, X, target="prediction", method="exact")
+    for position, group in enumerate(groups):
+        after = refit(model, X, y, None, group).predict(X)
+        np.testing.assert_allclose(change[:, position], after - model.predict(X), atol=1e-6)
+
+
 def test_temperature_of_the_data_and_units():
     X, y = data()
     one = SmoothQuantileRegressor(alpha=0.0).fit(X, y)
@@ -251,7 +289,7 @@ def test_what_is_refused_and_what_does_not_converge():
     X, y = data()
     with pytest.raises(TypeError, match=r"as many rows as it has coefficients.*SmoothQuantile"):
         InfluenceExplainer(QuantileRegressor()).fit(X, y)
-    with pytest.warns(ConvergenceWarning, match="no optimum was found in 2 Newton steps"):
+    with pytest.warns(ConvergenceWarning, match=r"found in 2 Newton steps.*max_iter"):
         SmoothQuantileRegressor(alpha=0.0, max_iter=2, temperature=1e-3).fit(X, y)
     loss = SmoothPinballLoss(0.3, 0.5)
     assert repr(loss) == "SmoothPinballLoss(0.3, 0.5)"

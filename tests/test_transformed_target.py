@@ -16,6 +16,7 @@ from skinfluence import InfluenceExplainer, InfluenceRidge, explain
 from skinfluence.model_selection import LeaveOneOutSearchCV, loo_scorer
 from tests.cases import weights
 
+FIRST = {"method": "first_order"}
 LOG = {"func": np.log, "inverse_func": np.exp}
 
 
@@ -151,6 +152,22 @@ def test_first_order_is_a_derivative(name):
                 moved.append(value)
             derivative = (moved[0] - moved[1]) / (2 * step)
             np.testing.assert_allclose(found[:, row], derivative, rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_first_order_in_any_units(scale):
+    """The step of the difference is one of the transformed responses, however small these are."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(25, 3))
+    y = np.exp(0.05 * X @ [1, 2, -1] + 0.02 * rng.normal(size=25))
+    model = TransformedTargetRegressor(
+        LinearRegression(), func=np.reciprocal, inverse_func=np.reciprocal
+    )
+    found, plain = (
+        InfluenceExplainer(model).fit(X, units * y).influence(X, target="prediction", **FIRST)
+        for units in (scale, 1.0)
+    )
+    np.testing.assert_allclose(found / scale, plain, atol=1e-7 * np.abs(plain).max())
 
 
 def test_fitted_models_and_searches():

@@ -10,6 +10,7 @@ from skinfluence.adapters._registry import Adapted, register
 from skinfluence.adapters._ridge import without_outputs
 from skinfluence.losses import HuberLoss
 from skinfluence.objective import Objective
+from skinfluence.optimum import polish
 from skinfluence.penalties import L2
 
 
@@ -37,4 +38,14 @@ def adapt_huber(estimator, data):
     penalty = L2(np.concatenate([of_mean, of_scale]))
     objective = Objective(HuberLoss(estimator.epsilon), design, y, weight, penalty, theta)
     objective.loss.check_optimum(y, objective.eta)
-    return Adapted(objective, None, partial(as_responses, n_outputs=1), without_outputs)
+    encode = partial(as_responses, n_outputs=1)
+    return Adapted(objective, None, encode, without_outputs, restart=_all_inside)
+
+
+def _all_inside(objective):
+    """At least squares, and at a scale at which no row is an outlier: every row bends."""
+    least = polish(objective.least_squares()).objective
+    residual = np.abs(objective.y - least.eta[:, 0]).max()
+    scale = 1.01 * max(residual, np.finfo(float).tiny) / objective.loss.epsilon
+    of_scale = objective.design.pack(np.zeros(objective.design.n_features), scale)
+    return objective.at(np.concatenate([least.theta, of_scale]))

@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence.attribution import Output
 from skinfluence.design import KernelSpace, make_design
-from skinfluence.losses import TransformedReading
+from skinfluence.losses import TransformedReading, spread
 from skinfluence.objective import Objective
 
 
@@ -68,6 +68,9 @@ class Adapted:
         rows, where the estimator's parameters are not those of the objective.
     response : ResponseScale or None
         Of the training data; `encode` takes what it gives.
+    restart : callable or None
+        `restart(objective)` is the objective at a start from which Newton's method is safe, where
+        a solver may have stopped too far off.
     """
 
     objective: Objective
@@ -75,6 +78,7 @@ class Adapted:
     encode: object
     parameters: object = None
     response: object = None
+    restart: object = None
 
     @property
     def reading(self):
@@ -88,7 +92,7 @@ class Adapted:
         loss = self.objective.trained_loss
         if self.response is None:
             return loss
-        return TransformedReading(loss, self.response.inverse)
+        return TransformedReading(loss, self.response.inverse, spread(self.objective.y))
 
     @property
     def output(self):

@@ -14,6 +14,9 @@ from skinfluence.recession import is_separable, is_unpenalised
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
 
+# Newton steps from a start that is safe, not near.
+RESTARTED_STEPS = 200
+
 # Entries of the linear program that looks for a separating direction, at most.
 LARGEST_PROGRAM = 4_000_000
 
@@ -85,6 +88,10 @@ class Explanation:
             objective, converged = exact_optimum(adapted.objective)
             return cls.as_it_is(objective, data, converged=converged)
         optimum = polish(adapted.objective)
+        if not optimum.converged and adapted.restart is not None:
+            again = polish(adapted.restart(optimum.objective), max_steps=RESTARTED_STEPS)
+            better = again.objective.stationarity < optimum.objective.stationarity
+            optimum = again if better else optimum
         objective = optimum.objective
         objective.loss.check_optimum(objective.y, objective.eta)
         # Where no step helps any more and the gradient is this small, rounding is the floor.

@@ -41,7 +41,8 @@ class LeaveOneOutMixin(QuestionMixin):
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8
-            Of the coefficients of "exact", relative to max(1, their largest).
+            Of the coefficients of "exact", relative to max(1, their largest); of a regressor in
+            units of the spread of y.
         progress : callable, optional
             Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
 

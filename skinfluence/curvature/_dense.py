@@ -133,5 +133,6 @@ def _explain(H, design):
     return (
         f"the curvature is singular: rank {len(H) - null.shape[1]} of {len(H)}; the linear "
         f"dependence involves {', '.join(names) or 'columns too close to collinear'}. "
-        "Remove dependent columns, fit with a penalty (a finite C), or pass damping > 0."
+        "Remove dependent columns, fit with a penalty (a finite C, a positive alpha), or pass "
+        "damping > 0."
     )

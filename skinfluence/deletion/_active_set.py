@@ -84,8 +84,8 @@ class ActiveSetExact(StoredSteps):
         Under an elastic net, at its optimum.
     curvature : ActiveCurvature
     rows : ndarray of int
-    refit : callable
-        `refit(objective, curvature, rows)` without rows of the smooth objective on the active set.
+    on_set : callable
+        `on_set(objective, curvature, rows)` without rows of the smooth objective on the active set.
 
     Attributes
     ----------
@@ -98,8 +98,10 @@ class ActiveSetExact(StoredSteps):
     leverage : Leverage
     """
 
-    def __init__(self, objective, curvature, rows, refit, *, progress=None):
-        smooth = refit(objective.on_active_set(), curvature.inner, rows)
+    def __init__(self, objective, curvature, rows, on_set, *, progress=None):
+        with warnings.catch_warnings():  # what does not converge there is refitted below
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            smooth = on_set(objective.on_active_set(), curvature.inner, rows)
         steps = np.zeros((len(rows), *objective.theta.shape))
         super().__init__(objective, rows, smooth.undefined.copy(), steps, smooth.idle)
         self.leverage = curvature.leverage(rows)

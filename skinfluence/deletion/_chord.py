@@ -59,13 +59,13 @@ class ChordNewton:
     one_step : OneStep
         With the Newton multipliers and leverages of its rows.
     tolerance : float
-        Of the coefficients, relative to max(1, |theta|).
+        Of the coefficients, relative to `Objective.coefficient_unit`.
     """
 
     def __init__(self, one_step, tolerance):
         self.objective, self.curvature = one_step.objective, one_step.curvature
         self.one_step = one_step
-        self.tolerance = tolerance * max(1.0, float(np.abs(self.objective.theta).max(initial=0.0)))
+        self.tolerance = tolerance * self.objective.coefficient_unit
         self.bend = self.objective.penalty.bend
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
@@ -289,7 +289,8 @@ class ChordNewton:
         q = np.einsum("ij,ij->i", last, step) / np.maximum(
             np.einsum("ij,ij->i", last, last), 1e-300
         )
-        scale = np.where(again & ~certified & (np.abs(q) < 0.5), 1.0 / (1.0 - q), 1.0)
+        with np.errstate(divide="ignore"):
+            scale = np.where(again & ~certified & (np.abs(q) < 0.5), 1.0 / (1.0 - q), 1.0)
         scale[strayed] = 0.0
         step *= scale[:, None]
         flight.D[active] += step

@@ -16,9 +16,12 @@ from skinfluence.objective import Objective
 from skinfluence.optimum import has_arrived, newton_step, refit
 from skinfluence.penalties import L2
 
+# One minus a leverage that has lost half its digits: what is divided by it, the metric of the row's
+# deletion and all that is certified in it, says nothing. The refit starts anew.
+UNTRUSTED = 1e-8
 # A step beyond this many times the parameters has lost its way.
 FARTHEST = 1e8
-TOLERANCE = 1e-8  # of the coefficients, relative to max(1, |theta|)
+TOLERANCE = 1e-8  # of the coefficients, relative to `Objective.coefficient_unit`
 
 
 class Exact(StoredSteps):
@@ -46,6 +49,8 @@ class Exact(StoredSteps):
         chord = ChordNewton(start, tolerance)
         self.leverage = start.leverage
         self._own_reach = chord.own_reach
+        spare = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
+        self._lost = ~(spare > UNTRUSTED)
         self.bound = np.full(len(rows), np.inf)
         self.own_error = np.zeros(len(rows))
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
@@ -59,7 +64,7 @@ class Exact(StoredSteps):
 
     def _settle(self, positions, result):
         """Keep what has converged; return the positions of the rest, where they got to."""
-        settled = result.converged
+        settled = result.converged & ~self._lost[positions]
         done = positions[settled]
         self._steps[positions] = np.where(
             self.undefined[positions, None, None], np.nan, result.steps
@@ -70,8 +75,9 @@ class Exact(StoredSteps):
 
     def _follow(self, newton, stray):
         """Newton's method for the rows that the chord lost; return the positions it lost too."""
+        lost, stray = stray[self._lost[stray]], stray[~self._lost[stray]]
         if not len(stray) or not newton.is_available:
-            return stray
+            return np.concatenate([lost, stray])
         self.routes[stray] = "refined"
         near = np.abs(self._steps[stray]).max(axis=(1, 2)) <= FARTHEST * max(
             1.0, float(np.abs(newton.objective.theta).max())
@@ -80,7 +86,7 @@ class Exact(StoredSteps):
         parts = newton.blocks(len(stray))
         results = map_ordered(lambda p: newton.run(stray[p], self._steps[stray[p]]), parts)
         left = [self._settle(stray[p], found) for p, found in zip(parts, results, strict=True)]
-        return np.concatenate(left)
+        return np.concatenate([lost, *left])
 
     @property
     def own_bound(self):

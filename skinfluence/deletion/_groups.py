@@ -42,9 +42,13 @@ class GroupDeletion(StoredSteps):
                 steps[position] = refits.steps([group])[0][0]
                 continue
             corrected = method != "first_order"
-            step = _one_step(objective, curvature, group, residuals, corrected=corrected)
+            try:
+                step = _one_step(objective, curvature, group, residuals, corrected=corrected)
+            except np.linalg.LinAlgError:  # of this group alone: what is left has no curvature here
+                step = np.full(objective.theta.shape, np.nan)
             if method == "exact":
                 step = _refit(objective, group, step)
+            undefined[position] = not np.isfinite(step).all()
             steps[position] = step
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
         self.refits, self.curvature = refits, curvature

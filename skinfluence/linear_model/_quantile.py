@@ -160,9 +160,10 @@ class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
         self.coef_, self.intercept_ = coef[0], float(intercept[0])
         self.n_iter_, self.stationarity_ = max(1, found.n_steps), objective.stationarity
         if not settled:
+            advice = "raise the temperature, or max_iter."
             warnings.warn(
-                f"no optimum was found in {found.n_steps} Newton steps: relative gradient "
-                f"{objective.stationarity:.1e}. Raise the temperature, or max_iter.",
+                f"no optimum was found in {found.n_steps} Newton steps (relative gradient "
+                f"{objective.stationarity:.1e}): {found.failure or advice}",
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -9,7 +9,7 @@ from skinfluence.losses._one_vs_rest import OneVsRestLoss
 from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
-from skinfluence.losses._squared import SquaredLoss
+from skinfluence.losses._squared import SquaredLoss, spread
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
 from skinfluence.losses._transformed import TransformedReading
@@ -31,4 +31,5 @@ __all__ = [
     "SquaredLoss",
     "TransformedReading",
     "TweedieLoss",
+    "spread",
 ]

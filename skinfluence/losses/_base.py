@@ -158,6 +158,10 @@ class Loss(ABC):
         """The same in standard deviations of the family, at dispersion 1."""
         raise TypeError(f"{self!r} is the loss of no family.")
 
+    def unit(self, y, eta):
+        """Size of what is one in predictors that have units; None where they have none."""
+        return None
+
     def check_optimum(self, y, eta):
         """Raise NotImplementedError where an optimum is none that the formulas know."""
         return

@@ -85,6 +85,12 @@ class HuberLoss(Loss):
                 cube[(..., *index)] = -2.0 * n_scales * unit * ratio ** (n_scales - 1)
         return cube
 
+    def gradient_in_label(self, y, eta):
+        """-2 / s (1, z) inside, else 0."""
+        ratio, scale, inside = self._parts(y, eta)
+        slope = np.where(inside, -2.0 / scale, 0.0)
+        return np.stack([slope, slope * np.where(inside, ratio, 0.0)], axis=-1)
+
     def recession(self, y):
         """In no direction of the mean; the scale may not fall for ever."""
         return np.tile([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], (len(y), 1, 1))
@@ -93,6 +99,10 @@ class HuberLoss(Loss):
         """The residuals' negative and positive parts, and one more of each."""
         parts = np.stack([np.maximum(-residual, 0.0), np.maximum(residual, 0.0)], axis=-1)
         return 1.0 + parts.reshape(len(residual), -1)
+
+    def unit(self, y, eta):
+        """The scale."""
+        return float(eta[0, 1])
 
     def check_optimum(self, y, eta):
         """Raise where the scale is 0, but for rounding: there is no derivative."""

@@ -5,6 +5,7 @@ from scipy.special import expit
 
 from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._logistic import BinaryLogLoss, softplus
+from skinfluence.losses._squared import spread
 
 
 class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
@@ -53,6 +54,10 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
         """Of the two terms, which cancel in the middle."""
         above, below = self._scaled(y, eta)
         return expit(below) + expit(above)
+
+    def unit(self, y, eta):
+        """Spread of the labels."""
+        return spread(y)
 
     def gradient_in_label(self, y, eta):
         """Minus the curvature."""

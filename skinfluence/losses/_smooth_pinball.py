@@ -5,6 +5,7 @@ from scipy.special import expit
 
 from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._logistic import BinaryLogLoss
+from skinfluence.losses._squared import spread
 
 
 class SmoothPinballLoss(CoerciveLoss):
@@ -51,6 +52,10 @@ class SmoothPinballLoss(CoerciveLoss):
     def gradient_size(self, y, eta):
         """Of the two terms, not of their difference, which vanishes at rows that are fitted."""
         return expit(self._scaled(y, eta)) + self.quantile
+
+    def unit(self, y, eta):
+        """Spread of the labels."""
+        return spread(y)
 
     def gradient_in_label(self, y, eta):
         """Minus the curvature."""

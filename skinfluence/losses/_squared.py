@@ -8,6 +8,12 @@ from skinfluence.losses._base import Loss
 CANCELLING = 1e-5
 
 
+def spread(y):
+    """Standard deviation of labels, the least of several columns; 1 where they are all the same."""
+    found = float(np.min(np.std(np.asarray(y, dtype=float), axis=0)))
+    return found if found > 0 else 1.0
+
+
 class SquaredLoss(Loss):
     """l(y, eta) = 1/2 sum_k (y_k - eta_k)^2, with real y; no third derivative.
 
@@ -54,6 +60,10 @@ class SquaredLoss(Loss):
     def gradient_size(self, y, eta):
         """With a share of what cancels in it: at a row that is fitted exactly nothing is left."""
         return np.abs(y - eta) + CANCELLING * (np.abs(y) + np.abs(eta))
+
+    def unit(self, y, eta):
+        """Spread of the labels."""
+        return spread(y)
 
     def curvature(self, y, eta):
         """One; the identity."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-# Step of a central difference, relative to max(1, |x|): the cube root of the rounding.
+# Step of a central difference, relative to the spread of x: the cube root of the rounding. Far from
+# 0 it is not below the square root of the rounding of x itself.
 STEP = np.finfo(float).eps ** (1.0 / 3.0)
 
 
@@ -15,14 +16,16 @@ class TransformedReading:
         Of the transformed responses.
     inverse : callable
         From arrays (m, K) of these to the responses themselves, column by column.
+    spread : float
+        Standard deviation of the transformed responses.
     """
 
-    def __init__(self, loss, inverse):
-        self.trained, self.inverse = loss, inverse
+    def __init__(self, loss, inverse, spread):
+        self.trained, self.inverse, self.spread = loss, inverse, spread
 
     def __getattr__(self, name):
         """Everything else is the loss's."""
-        if name in ("trained", "inverse"):  # not there yet, in a copy or an unpickled one
+        if name in ("trained", "inverse", "spread"):  # not there yet, in a copy or an unpickled one
             raise AttributeError(name)
         return getattr(self.trained, name)
 
@@ -43,7 +46,7 @@ class TransformedReading:
     def pulled_back(self, slope, eta):
         """By the derivative of the inverse, a central difference."""
         middle = np.asarray(self.trained.mean(eta), dtype=float)
-        step = STEP * np.maximum(1.0, np.abs(middle))
+        step = np.maximum(STEP * self.spread, STEP**1.5 * np.abs(middle))
         above, below = middle + step, middle - step
         inverse = (self.response(above) - self.response(below)) / (above - below)
         return self.trained.pulled_back(slope * inverse, eta)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from skinfluence.losses._base import Loss
-from skinfluence.losses._squared import CANCELLING
+from skinfluence.losses._squared import CANCELLING, spread
 
 NAMES = {0.0: "normal", 1.0: "poisson", 2.0: "gamma", 3.0: "inverse_gaussian"}
 
@@ -108,6 +108,10 @@ class TweedieLoss(Loss):
         """With a share of what cancels in it: at a row that is fitted exactly nothing is left."""
         first, second = self._terms(y, eta, 1)
         return np.abs(first - second) + CANCELLING * (np.abs(first) + np.abs(second))
+
+    def unit(self, y, eta):
+        """Spread of the labels, under the identity."""
+        return spread(y) if self.link == "identity" else None
 
     def curvature(self, y, eta):
         """Observed; negative for some labels where the loss is not convex."""

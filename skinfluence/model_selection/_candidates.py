@@ -20,7 +20,7 @@ from skinfluence.model_selection._views import (
     neighbour,
 )
 
-# Of the coefficients of exact refits, relative to max(1, |theta|).
+# Of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
 
 

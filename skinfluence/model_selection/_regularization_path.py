@@ -13,7 +13,7 @@ from skinfluence.optimum import polish
 # Of the residual of the linear systems of "exact", relative to their right-hand side.
 TOLERANCE = 1e-10
 MAX_ITERATIONS = 100
-# Of the coefficients of its refits, relative to max(1, |theta|).
+# Of the coefficients of its refits, relative to `Objective.coefficient_unit`.
 REFIT_TOLERANCE = 1e-10
 BLOCK_DELETIONS = 256
 # Newton steps from one point of the path to the next, at most: line searches always arrive.

@@ -191,6 +191,16 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
         """
         return self._predictors(X)[:, 0]
 
+    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
+        """Say what to do where there is none."""
+        try:
+            return super()._with_curvature(explained, kind, damping, n_solves, method)
+        except np.linalg.LinAlgError as error:
+            raise np.linalg.LinAlgError(
+                f"{error}. No row is within a few temperatures ({self.temperature:g}) of the edge "
+                "of the tube: raise the temperature, or scale y."
+            ) from error
+
     def _positive_parameters(self):
         """The temperature too."""
         return ("C", "temperature", "tol")
