@@ -99,6 +99,22 @@ def test_every_temperature_converges(kernel, C, T):
     assert -1e-5 * least <= found <= 2 * 80 * C * T * np.log(2) + 1e-5 * least
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_weights_over_six_decades_some_of_them_zero(seed):
+    """libsvm, where the fit begins, counts its support vectors without rows of no weight."""
+    X, y = data(n=40, p=3)
+    w = 10 ** np.random.default_rng(seed).uniform(-3, 3, size=40)
+    w[[3, 17]] = 0.0
+    model = SmoothEpsilonSVR(kernel="rbf", gamma=0.3).fit(X, y, w)
+    assert model.stationarity_ <= 1e-9
+    change = model.influence(X, target="prediction", method="exact", train_indices=[0, 3, 8, 30])
+    assert (change[:, 1] == 0).all()
+    for position, row in ((0, 0), (2, 8), (3, 30)):
+        without = refit(model, X, y, w, np.r_[row, np.flatnonzero(w == 0)])
+        after = without.predict(X) - model.predict(X)
+        np.testing.assert_allclose(change[:, position], after, atol=1e-6)
+
+
 def test_an_intercept_that_is_not_identified():
     """Every row outside of the tube pulls with all of C: the intercept has no curvature."""
     X, y = data(n=80)
@@ -216,7 +232,7 @@ def test_bad_parameters_are_named(case):
 def test_what_is_refused_and_what_does_not_converge():
     X, y = data()
     for model in (SVR(), LinearSVR(), NuSVR()):
-        with pytest.raises(TypeError, match=r"edge of the tube.*SmoothEpsilonSVR"):
+        with pytest.raises(TypeError, match=r"curvature.*SmoothEpsilonSVR"):
             InfluenceExplainer(model).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="stopped after 2 steps"):
         SmoothEpsilonSVR(max_iter=2, temperature=1e-3).fit(X, y)

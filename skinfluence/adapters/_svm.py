@@ -32,12 +32,18 @@ refuse(
 )
 
 
-for _regressor in (SVR, LinearSVR, NuSVR):
+for _regressor in (SVR, NuSVR):
     refuse(
         _regressor,
         "between the kinks of its loss there is no curvature: what a row changes is decided by the "
         "rows on the edge of the tube alone. Fit skinfluence.svm.SmoothEpsilonSVR",
     )
+
+refuse(
+    LinearSVR,
+    "of its losses the first has no curvature between its kinks, and the squared one is not "
+    "covered. Fit skinfluence.svm.SmoothEpsilonSVR",
+)
 
 
 def _check_settings(estimator):

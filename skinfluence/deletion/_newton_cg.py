@@ -64,6 +64,8 @@ class NewtonCG:
             walk = walk.take(going)
             kept = self._step(walk, gradient[going])
             found.steps[walk.position] = walk.D
+            if not kept.any():
+                break
             walk = walk.take(kept)
         shape = (b, *self.objective.theta.shape)
         return ChordResult(

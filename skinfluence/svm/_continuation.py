@@ -51,10 +51,13 @@ def hinge_optimum(objective, K, C):
     """
     features = objective.design.X
     theta = np.empty_like(objective.theta)
+    # libsvm drops rows of no weight, and counts its support vectors without them.
+    live = np.flatnonzero(objective.sample_weight > 0)
+    K, weight = K[np.ix_(live, live)], objective.sample_weight[live]
     for k in range(len(theta)):
         y = objective.output(k).y if objective.loss.is_separable else objective.y
-        machine = SVC(kernel="precomputed", C=C).fit(K, y, objective.sample_weight)
-        coef = machine.dual_coef_[0] @ features[machine.support_]
+        machine = SVC(kernel="precomputed", C=C).fit(K, y[live], weight)
+        coef = machine.dual_coef_[0] @ features[live[machine.support_]]
         theta[k] = objective.design.pack(coef, machine.intercept_)[0]
     return objective.at(theta)
 
@@ -90,11 +93,12 @@ def _hinge_guess(objective, K, settings):
             warnings.simplefilter("ignore", ConvergenceWarning)
             machine.fit(X, y, weight)
         return objective.at(machine.coef_), None
+    live = np.flatnonzero(weight > 0)
     machine = SVC(kernel="linear" if K is None else "precomputed", C=settings.C, tol=1e-4)
-    machine.fit(X if K is None else K, y, weight)
+    machine.fit(X[live] if K is None else K[np.ix_(live, live)], y[live], weight[live])
     # One row, sparse where X is: the sum over it is a dense array either way.
     alpha = np.zeros(objective.n_rows)
-    alpha[machine.support_] = np.ravel(abs(machine.dual_coef_).sum(axis=0)) / settings.C
+    alpha[live[machine.support_]] = np.ravel(abs(machine.dual_coef_).sum(axis=0)) / settings.C
     return objective, alpha
 
 

@@ -91,6 +91,8 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
     At a low temperature rows on the edge of the tube hold the fit by their curvature, and one
     Newton step says little of their deletion: where it is asked for it warns, and names the rows of
     a leverage above 0.5; "exact" refits, and ``loo_estimate()`` refits these rows before any other.
+    Colder still, the step is rough for rows of any leverage, because each deletion changes which
+    rows are on the edge: ask for "exact".
 
     The objective is self-concordant with M = 1 / T: at a small temperature certified error bounds
     are infinite for most rows, and reported so.
@@ -214,26 +216,36 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
             raise ValueError(f"epsilon should be finite and at least 0; got {self.epsilon!r}.")
 
     def _start(self):
-        """At 0 and the median; in a kernel where libsvm ends, which has its intercept always."""
-        data = self._training_data
-        objective = smooth_epsilon(self, data)
-        y, weight = objective.y, objective.sample_weight
+        """At 0 and the median."""
+        objective = smooth_epsilon(self, self._training_data)
+        live = objective.y[objective.sample_weight > 0]
+        middle = np.median(live) if self.fit_intercept else 0.0
         design = objective.design
-        if self._space is None or not self.fit_intercept:
-            middle = np.median(y[weight > 0]) if self.fit_intercept else 0.0
-            return objective.at(design.pack(np.zeros(design.n_features), middle))
-        machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
-        machine.fit(self._space.matrix, y, data.sample_weight)
-        coef = machine.dual_coef_[0] @ self._space.features.features[machine.support_]
-        return objective.at(design.pack(coef, machine.intercept_[0]))
+        return objective.at(design.pack(np.zeros(design.n_features), middle))
 
     def _minimise(self, objective):
-        """Cool, from the spread of y or from near the optimum of the loss that is not smooth."""
+        """Cool, from the spread of y; in a kernel from near the optimum that is not smooth."""
         y, weight = objective.y, objective.sample_weight
         spread = np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
-        near = self._space is not None and self.fit_intercept
-        warm = float(NEAR * spread if near else spread)
-        return cool(objective, warm, tolerance=self.tol, max_steps=self.max_iter)
+        options = {"tolerance": self.tol, "max_steps": self.max_iter}
+        if self._space is not None and self.fit_intercept:
+            found = cool(self._near(objective), float(NEAR * spread), **options)
+            if found.converged or found.failure:
+                return found
+        return cool(objective, float(spread), **options)
+
+    def _near(self, objective):
+        """Where libsvm ends, which has its intercept always.
+
+        Without the rows of no weight: it would drop them and count its support vectors anew.
+        """
+        live = np.flatnonzero(objective.sample_weight > 0)
+        machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
+        machine.fit(
+            self._space.matrix[np.ix_(live, live)], objective.y[live], objective.sample_weight[live]
+        )
+        coef = machine.dual_coef_[0] @ self._space.features.features[live[machine.support_]]
+        return objective.at(objective.design.pack(coef, machine.intercept_[0]))
 
 
 def smooth_epsilon(estimator, data):
