@@ -201,7 +201,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         try:
             adapted = adapt(self._final, self._training_data)
             self._explanation = OptimumRecord.of(adapted, self._training_data)
-        except NotImplementedError as error:
+        except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
         moved = adapted.objective.at(self._explanation.theta).eta - adapted.objective.eta
@@ -255,7 +255,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         """Return the final step as an objective at its optimum."""
         check_is_fitted(self)
         if self._explanation is None:
-            raise NotImplementedError(*self._refused.args)
+            raise type(self._refused)(*self._refused.args)
         return self._explanation.explained(self._final, cached)
 
     def _test_array(self, X):

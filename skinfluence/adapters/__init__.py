@@ -10,6 +10,7 @@ from skinfluence.adapters import (  # noqa: F401 - register themselves
     _stochastic,
     _svm,
 )
+from skinfluence.adapters._elastic_net import duality_gaps
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,
@@ -29,6 +30,7 @@ __all__ = [
     "TrainingData",
     "adapt",
     "change_in_span",
+    "duality_gaps",
     "is_supported",
     "kernel_space",
     "register",

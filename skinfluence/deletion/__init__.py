@@ -41,7 +41,10 @@ def delete(objective, curvature, method, rows, *, progress=None):
     """Return the Deletion of `rows` by "first_order", "newton" or "exact"."""
     if method == "exact":
         return delete_exactly(objective, curvature, rows, progress=progress)
-    return OneStep(objective, curvature, rows, corrected=method == "newton")
+    step = OneStep(objective, curvature, rows, corrected=method == "newton")
+    if method == "newton":
+        step.undefined |= step.collapsed
+    return step
 
 
 def needs_curvature(objective, method):
@@ -55,10 +58,9 @@ def delete_exactly(objective, curvature, rows, *, progress=None, **options):
         return HingeExact(objective, rows, progress=progress)
     if objective.penalty.is_kinked:
         return _delete_on_active_sets(objective, curvature, rows, progress, options)
-    if (
-        objective.loss.is_quadratic
-        and not objective.penalty_mismatch(rows, curvature.objective.penalty_weight_removed).any()
-    ):
+    removed = curvature.objective.penalty_weight_removed
+    quadratic = objective.loss.is_quadratic and not objective.penalty_mismatch(rows, removed).any()
+    if quadratic or objective.n_parameters == 0:  # an L1 penalty may leave none
         return ClosedForm(objective, curvature, rows)
     return Exact(objective, curvature, rows, progress=progress, **options)
 

@@ -48,7 +48,7 @@ class GroupDeletion(StoredSteps):
                 step = np.full(objective.theta.shape, np.nan)
             if method == "exact":
                 step = _refit(objective, group, step)
-            undefined[position] = not np.isfinite(step).all()
+            undefined[position] = not np.isfinite(step).all() or _collapses(objective, step)
             steps[position] = step
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
         self.refits, self.curvature = refits, curvature
@@ -74,6 +74,11 @@ def without_group(objective, group):
     delta = np.zeros(objective.n_rows)
     delta[group] = -objective.sample_weight[group]
     return objective.reweighted(delta)
+
+
+def _collapses(objective, step):
+    """Whether a step leaves no positive scale, for a loss that has one."""
+    return objective.loss.has_scale and not objective.at(objective.theta + step).eta[0, -1] > 0
 
 
 def _is_undefined(objective, group):

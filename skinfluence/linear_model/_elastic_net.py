@@ -1,8 +1,9 @@
 """Lasso and elastic net with the influence methods."""
 
+import numpy as np
 from sklearn.linear_model import ElasticNet, Lasso
 
-from skinfluence.adapters import register
+from skinfluence.adapters import adapt, duality_gaps, register
 from skinfluence.adapters._elastic_net import adapt_elastic_net
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
@@ -40,6 +41,14 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
 
         return self._fit_and_polish(fit, X, y, sample_weight)
 
+    def _polish(self):
+        """Take the duality gap along."""
+        super()._polish()
+        if self._explanation is not None:
+            objective = adapt(self, self._training_data).objective
+            gaps = duality_gaps(objective.at(self._explanation.theta))
+            self.dual_gap_ = gaps if np.ndim(self.dual_gap_) else gaps[0]
+
 
 class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
     r"""Elastic net that can say which training rows made it what it is, and chose its features.
@@ -67,7 +76,7 @@ class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
     sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
         The coefficients that are not 0.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Duality gap at which scikit-learn's solver stopped.
+        Duality gap of the polished coefficients, 0 but for rounding.
     n_iter_ : int or list of int
         Its iterations.
     n_features_in_ : int
@@ -127,7 +136,7 @@ class InfluenceLasso(_CoordinateDescent, Lasso):
     sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
         The coefficients that are not 0.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Duality gap at which scikit-learn's solver stopped.
+        Duality gap of the polished coefficients, 0 but for rounding.
     n_iter_ : int or list of int
         Its iterations.
     n_features_in_ : int

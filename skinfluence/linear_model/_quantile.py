@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_positive, check_sample_weight
+from skinfluence._validation import check_positive, check_resolution, check_sample_weight
 from skinfluence.adapters import TrainingData, register
 from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
 from skinfluence.base import OptimumRecord
@@ -149,6 +149,8 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         dtype = [np.float64, np.float32]
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
+        if self.temperature != "scale":
+            check_resolution(y, self.temperature)
         self._training_data = TrainingData(X, y, weight)
         found = self._minimise()
         objective = found.objective

@@ -82,7 +82,7 @@ class TweedieLoss(Loss):
             return first - second
 
     def value(self, y, eta):
-        """Half the unit deviance."""
+        """Half the unit deviance; inf where a mean is not positive, NaN where eta is."""
         p, y = self.power, np.asarray(y, dtype=float)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             if p in (1.0, 2.0):
@@ -98,7 +98,17 @@ class TweedieLoss(Loss):
                 own = np.maximum(y, 0.0) ** (2.0 - p) / ((1.0 - p) * (2.0 - p))
                 linear = np.where(y == 0, 0.0, y * self._mean_power(eta, 1.0 - p) / (1.0 - p))
                 value = own - linear + self._mean_power(eta, 2.0 - p) / (2.0 - p)
-        return np.where(np.isnan(value), np.inf, value)
+        return np.where(np.isnan(value) & ~np.isnan(eta), np.inf, value)
+
+    def check_optimum(self, y, eta):
+        """Raise where a mean is none."""
+        if self.link == "identity" and self.power > 0 and not (eta > 0).all():
+            row = int(np.flatnonzero(~(np.ravel(eta) > 0))[0])
+            raise np.linalg.LinAlgError(
+                f"no optimum was found: with link='identity' and power={self.power:g} every fitted "
+                f"mean should be positive, and the solver ended at {np.ravel(eta)[row]:.3g} in row "
+                f"{row}. Fit with link='log'."
+            )
 
     def gradient(self, y, eta):
         """mu^(2-p) - y mu^(1-p) for the logarithm, mu^(1-p) - y mu^-p for the identity."""

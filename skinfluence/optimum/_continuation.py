@@ -101,4 +101,9 @@ def refit(objective, step):
 
 def is_acceptable_refit(optimum):
     """Whether a refit may be taken for one."""
-    return optimum.converged or optimum.objective.stationarity <= ACCEPTED
+    objective = optimum.objective
+    try:
+        objective.loss.check_optimum(objective.y, objective.eta)
+    except (NotImplementedError, np.linalg.LinAlgError):
+        return False
+    return optimum.converged or objective.stationarity <= ACCEPTED
