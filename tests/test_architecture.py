@@ -29,6 +29,7 @@ LAYERS = [
     ["results"],
     ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
     ["adapters"],
+    ["problem"],
     ["base"],
     ["linear_model", "kernel_models"],
     ["svm"],  # one of the kernel models, with a loss of its own
