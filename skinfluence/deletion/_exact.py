@@ -115,7 +115,7 @@ class Exact(StoredSteps):
                 failed.append(int(self.rows[position]))
         if failed:
             warnings.warn(
-                f"the refits without rows {unconverged[:10]} did not converge; they are NaN.",
+                f"the refits without rows {failed[:10]} did not converge; they are NaN.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
