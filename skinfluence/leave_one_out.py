@@ -12,10 +12,10 @@ from skinfluence.deletion import (
     OneStep,
     delete_exactly,
     dominant_rows,
-    predictors_of_steps,
     set_changes,
 )
 from skinfluence.deletion.certificate import distance, newton_remainder
+from skinfluence.deletion.metric import largest_of_others
 from skinfluence.optimum import CERTIFIABLE
 
 # Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
@@ -104,8 +104,8 @@ def _left(objective, curvature, method, tolerance, progress, errors):
     if method == "newton":
         return newton
     if method == "first_order":
-        first = OneStep(objective, curvature, one_step.rows, corrected=False)
-        first.__dict__["leverage"] = one_step.leverage  # the same numbers: not computed twice
+        leverage = one_step.leverage  # the same numbers: not computed twice
+        first = OneStep(objective, curvature, one_step.rows, corrected=False, leverage=leverage)
         missing = objective.loss.predictor_norm(one_step.own_change() - first.own_change())
         estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
         first = _assembled(first, first.own_change(), "first_order", estimate, bound)
@@ -191,74 +191,80 @@ def _refined(objective, curvature, newton, tolerance, progress):
 
 
 class NewtonError:
-    """How far each Newton step of a OneStep deletion ends from its refit, at the row itself.
+    """Error of each row's own predictor after the Newton step of a OneStep deletion.
 
-    The bound is the certificate, first from norms alone for all rows, then from the row's own
-    predictor changes where that is inf and the budget allows. The estimate is the next chord step,
-    computed for a few rows, and for the others their norms times the largest ratio of the two.
+    The bound is the certificate: from norms alone for all rows, then, where that is inf and the
+    budget allows, from the changes of the other rows' predictors. The estimate is the size of the
+    next chord step, computed for a few rows; for the others it is the product of their norms, times
+    the largest ratio of the two among the few.
+
+    Parameters
+    ----------
+    one_step : OneStep
+        Of all rows, with Newton's multipliers.
+
+    Attributes
+    ----------
+    length : ndarray of shape (n,)
+        Of the step, in the curvature without the row.
+    step_norm : ndarray of shape (n,)
+        The same in the curvature with it.
+    kappa : ndarray of shape (n,)
+        M times a bound on the largest change of another row's predictor.
     """
 
     def __init__(self, one_step):
         self.one_step, self.objective = one_step, one_step.objective
-        leverage, multipliers = one_step.leverage, one_step.multipliers
-        residuals = self.objective.residuals[one_step.rows]
-        # s^2 = b' G^-1 b with b = g (x) z: g' (I - A W)^-1 A g.
-        self.penalty_mismatch = np.abs(one_step.penalty_mismatch)
-        squared = np.maximum(one_step.inner(residuals, one_step.share), 0.0)
-        self.length = np.sqrt(squared * (1.0 + self.penalty_mismatch))
-        # z' G^-1 z as a range: what the norm is worth at the row itself.
-        one_minus = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
-        self.inv_sqrt_one_minus_h = 1.0 / np.sqrt(np.maximum(one_minus, np.finfo(float).tiny))
-        self.metric_ratio_upper = 1.0 / np.sqrt(
-            np.maximum(1.0 - np.maximum(one_step.penalty_mismatch, 0.0), 1e-300)
-        )
-        self.inv_sqrt_one_minus_h = self.inv_sqrt_one_minus_h * self.metric_ratio_upper
-        eta = np.abs(self.objective.eta[one_step.rows]).max(axis=1)
+        self.metric = one_step.metric
+        rows, M = one_step.rows, self.objective.loss.self_concordance
+        # ||d||_G of the Newton step d = G0^-1 b, b = g (x) z + s r' what the deletion adds to the
+        # gradient: b'd in the metric G0 of the step, and at most the ratio of the norms in G.
+        squared = one_step.inner(self.objective.residuals[rows], one_step.share)
+        self.length = np.sqrt(np.maximum(squared, 0.0)) * self.metric.step_norm_ratio
+        # ||d||_H, as H d = v (x) z + s r'; it bounds what d changes at any row.
+        squared = one_step.inner(one_step.multipliers, one_step.share)
+        self.step_norm = np.sqrt(np.maximum(squared, 0.0))
+        moved = self.metric.max_row_norm_full * self.step_norm
+        self.kappa = M * moved if np.isfinite(M) else np.full(len(rows), np.inf)
+        self.live = self.objective.sample_weight > 0
+        eta = np.abs(self.objective.eta[rows]).max(axis=1)
         self.rounding = ROUNDING * np.maximum(1.0, eta)
-        row_norm = self.objective.loss.max_predictor_change(leverage.quadratic)
-        self.own_row_norm = row_norm * self.inv_sqrt_one_minus_h
-        live = row_norm * (self.objective.sample_weight[one_step.rows] > 0)
-        first = int(np.argmax(live))
-        second = float(np.max(np.delete(live, first), initial=0.0))
-        self.largest = np.where(one_step.rows == one_step.rows[first], second, live[first])
-        step_norm = np.sqrt(np.maximum(one_step.inner(multipliers, one_step.share), 0.0))
-        self.step_norm, self.live = step_norm, live > 0
-        M = self.objective.loss.self_concordance
-        self.kappa = (
-            M * self.largest * step_norm if np.isfinite(M) else np.full(len(row_norm), np.inf)
-        )
 
     def bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
         if self._kinks() is not None:
             return np.where(self.crosses, np.inf, self.rounding)
-        M = self.objective.loss.self_concordance
-        nu = newton_remainder(self.kappa, self.length) + self._missed(slice(None))
-        E = distance(nu, self.kappa, self.largest * self.inv_sqrt_one_minus_h, M)
-        bound = self.own_row_norm * E
+        own_row_norm = self.metric.own_row_norm
+        bound = own_row_norm * self.distance_by_norms()
         n, P = self.objective.n_rows, self.objective.n_parameters
         rows = np.flatnonzero(~np.isfinite(bound) & ~self.one_step.undefined)
         rows = rows[: int(TIER_FLOPS / (4.0 * n * P))]
         for part in row_blocks(len(rows), 8 * 3 * n * self.objective.n_outputs, at_most=256):
-            bound[rows[part]] = self.own_row_norm[rows[part]] * self._second_tier(rows[part])
+            some = rows[part]
+            bound[some] = own_row_norm[some] * self.distance_by_predictors(some)
         return bound + self.rounding
 
-    def _second_tier(self, rows):
-        """E with the largest predictor change of the others computed instead of bounded."""
-        M = self.objective.loss.self_concordance
-        steps = self.one_step.steps_of(rows)
-        change = np.stack(
-            [self.objective.design @ steps[:, k].T for k in range(steps.shape[1])], axis=-1
-        )
-        distance_moved = self.objective.loss.predictor_norm(change)  # (n, b)
-        distance_moved[self.one_step.rows[rows], np.arange(len(rows))] = 0.0
-        kappa = M * distance_moved.max(axis=0)
-        nu = newton_remainder(kappa, self.length[rows]) + self._missed(rows)
-        return distance(nu, kappa, (self.largest * self.inv_sqrt_one_minus_h)[rows], M)
+    def distance_by_norms(self):
+        """E of every Newton step, from norms alone."""
+        return self._distance(self.kappa, slice(None))
 
-    def _missed(self, rows):
-        """Gradient that a step in a metric other than its own leaves beside the remainder."""
-        return self.metric_ratio_upper[rows] * self.penalty_mismatch[rows] * self.length[rows]
+    def distance_by_predictors(self, deletions):
+        """E of some, with the largest change of another predictor computed instead of bounded."""
+        steps = self.one_step.steps_of(deletions)
+        change = np.moveaxis(self.objective.design.predictors_of(steps), 0, -1)  # (n, b, K)
+        moved = self.objective.loss.predictor_norm(change)
+        moved[self.one_step.rows[deletions], np.arange(len(deletions))] = 0.0
+        return self._distance(self.objective.loss.self_concordance * moved.max(axis=0), deletions)
+
+    def _distance(self, kappa, deletions):
+        """E of Newton steps during which no other predictor moves by more than kappa / M."""
+        metric, length = self.metric, self.length[deletions]
+        # A step in a metric other than its own leaves the gradient m P d beside the remainder.
+        mismatch = np.abs(metric.penalty_mismatch[deletions])
+        missed = metric.gradient_norm_ratio[deletions] * mismatch * length
+        nu = newton_remainder(kappa, length) + missed
+        M = self.objective.loss.self_concordance
+        return distance(nu, kappa, metric.max_row_norm[deletions], M)
 
     def _kinks(self):
         """Distances (n, K) of predictors to the kinks of a piecewise quadratic loss, or None."""
@@ -270,19 +276,18 @@ class NewtonError:
     def crosses(self):
         """Whether a step may take another row across its kink: where none does, it is exact.
 
-        |z_j d| <= sqrt(a_j) ||d||_H clears most deletions at once; the others are looked at.
+        By |z_j d| <= sqrt(a_j) ||d||_H, no row that is further from its kink than this crosses it.
+        That clears most deletions at once; of the others the predictors are computed.
         """
         objective, everything = self.objective, self.one_step.is_everything
         crosses = ~self.one_step.undefined
         if everything:
             row_norm = np.sqrt(np.einsum("ikk->ik", self.one_step.leverage.quadratic))
             with np.errstate(divide="ignore", invalid="ignore"):
+                # Largest ||d||_H with which each row stays on its side of the kink, in any output.
                 room = np.nanmin(np.where(row_norm > 0, self._kinks() / row_norm, np.inf), axis=1)
             room[~self.live] = np.inf
-            first = int(np.argmin(room))
-            second = np.min(np.delete(room, first), initial=np.inf)
-            limit = np.where(np.arange(len(room)) == first, second, room[first])
-            crosses &= self.step_norm >= limit
+            crosses &= self.step_norm >= -largest_of_others(-room, self.one_step.rows, -np.inf)
         rows = np.flatnonzero(crosses)
         rows = rows[: int(TIER_FLOPS / (4.0 * objective.n_rows * objective.n_parameters))]
         for part in row_blocks(len(rows), 24 * objective.n_rows * objective.n_outputs, at_most=256):
@@ -292,7 +297,7 @@ class NewtonError:
     def _crossed(self, rows):
         """Whether the steps of some deletions do take another row across."""
         objective = self.objective
-        change = predictors_of_steps(objective.design, self.one_step.steps_of(rows))
+        change = objective.design.predictors_of(self.one_step.steps_of(rows))
         change += objective.eta.T[:, :, None]
         after = self._quadratic_piece(np.moveaxis(change, 0, -1), objective.y[:, None])
         crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
@@ -313,8 +318,9 @@ class NewtonError:
             return self._estimate_of_crossings()
         # Without a constant M the norms still say which steps are long.
         known = np.isfinite(self.objective.loss.self_concordance)
-        moved = self.kappa if known else self.largest * self.step_norm
-        proxy = (moved + self.penalty_mismatch) * self.length * self.own_row_norm
+        moved = self.kappa if known else self.metric.max_row_norm_full * self.step_norm
+        mismatch = np.abs(self.metric.penalty_mismatch)
+        proxy = (moved + mismatch) * self.length * self.metric.own_row_norm
         if not np.isfinite(proxy).any():
             return np.full(len(proxy), np.nan)
         ready = np.flatnonzero(~self.one_step.undefined & np.isfinite(proxy) & (proxy > 0))
@@ -328,9 +334,10 @@ class NewtonError:
         )
         chord = ChordNewton(self.one_step, 0.0)
         size = chord.next_change(sample)
-        # Steps that are nothing but rounding say nothing of the norms.
+        # Steps that are rounding say nothing of how the norms and the steps relate.
         telling = size > 1e3 * self.rounding[sample]
-        # The norms of a cold hinge underflow, and say nothing: inf, but for rows that move nothing.
+        # At a low temperature the norms of a hinge underflow, and the ratio is inf: so is then the
+        # estimate of every row that moves anything.
         with np.errstate(over="ignore", invalid="ignore"):
             ratio = np.max(size[telling] / proxy[sample[telling]], initial=0.0)
             estimate = np.where(proxy > 0, proxy * ratio, 0.0)

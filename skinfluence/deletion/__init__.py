@@ -4,12 +4,12 @@ from skinfluence.deletion._active_set import ActiveSetExact, SeparateExact, set_
 from skinfluence.deletion._base import (
     Deletion,
     dominant_rows,
-    predictors_of_steps,
     warn_dominant,
     warn_undefined,
 )
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
+from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._hinge import HingeExact
@@ -19,17 +19,18 @@ __all__ = [
     "ROUNDING",
     "ChordNewton",
     "ClosedForm",
+    "DeletedCurvature",
     "Deletion",
     "Exact",
     "GroupDeletion",
     "HingeExact",
     "OneStep",
+    "conjugate_gradients",
     "delete",
     "delete_exactly",
     "dominant_rows",
     "in_row_space",
     "needs_curvature",
-    "predictors_of_steps",
     "set_changes",
     "warn_dominant",
     "warn_undefined",

@@ -158,7 +158,7 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LooPredictions of a candidate; under squared error one decomposition serves all of a path."""
+        """LooPredictions of a candidate; under squared error one decomposition serves a path."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))
