@@ -56,7 +56,7 @@ class LeaveOneOutMixin(QueryMixin):
         >>> print(f"{loo.mean_loss:.4f} {loo.train_loss:.4f} {loo.score:.4f}")
         0.0757 0.0534 0.9789
         """
-        check_choice("method", method, ("auto", *METHODS))
+        check_choice("method", method, METHODS)
         check_tolerance(tol)
         problem = self.__fitted_problem__()
         if groups is None:

@@ -50,8 +50,6 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Largest relative residual that `solve` has left; 0 for factorisations.
-    residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
 

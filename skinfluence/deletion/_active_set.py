@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps, predictors_of_steps
+from skinfluence.deletion._base import StoredSteps
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Violation of an optimality condition that is rounding, relative to the penalty.
@@ -41,13 +41,13 @@ def active_set_changes(objective, steps, rows):
 
 def _slopes(objective, steps, rows):
     """Slope of the losses of the other rows in every coefficient, (b, K, q)."""
-    eta = predictors_of_steps(objective.design, steps) + objective.eta.T[:, :, None]
+    eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
     native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
     residual = objective.loss.gradient(objective.y[:, None], native)
     residual = residual[None] if objective.loss.is_scalar else np.moveaxis(residual, -1, 0)
     residual = residual * objective.sample_weight[:, None]
     residual[:, rows, np.arange(len(rows))] = 0.0
-    return np.stack([objective.design.transpose_matmul(each).T for each in residual], axis=1)
+    return objective.design.gradients_of(residual)
 
 
 def set_changes(objective, deletion):

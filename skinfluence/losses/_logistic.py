@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from skinfluence.losses._base import Loss
+from skinfluence.losses._signed import SignedBinaryLoss
 
 
 def softplus(x):
@@ -25,11 +26,10 @@ def softplus(x):
     return t
 
 
-class BinaryLogLoss(Loss):
+class BinaryLogLoss(SignedBinaryLoss):
     """l(y, eta) = log(1 + exp(eta)) - y eta, with y in {0, 1}."""
 
     name = "log_loss"
-    n_classes = 2
     series_radius = np.pi
     self_concordance = 1.0
     family = "logistic"
@@ -45,7 +45,7 @@ class BinaryLogLoss(Loss):
 
     def pearson_residual(self, y, eta):
         """(y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows."""
-        sign = 2.0 * y - 1.0
+        sign = self.sign(y)
         with np.errstate(over="ignore"):
             return sign * np.exp(-0.5 * sign * eta)
 
@@ -73,14 +73,6 @@ class BinaryLogLoss(Loss):
             inner = sum(c[j] * c[k - j] for j in range(1, k))
             c.append((tilt * c[k] - inner) / (k + 1))
         return c[1:]
-
-    def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
-        return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
-
-    def recession_multipliers(self, y, residual):
-        """-residual times the sign of the label."""
-        return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual
 
 
 # exp of this is finite, and so is the sum of any number of classes of it.

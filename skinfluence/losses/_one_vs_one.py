@@ -37,54 +37,18 @@ class OneVsOneLoss(OneVsRestLoss):
 
     # -- the pairs' losses -------------------------------------------------------------------------
 
+    def at_temperature(self, temperature):
+        binary = self.binary.at_temperature(temperature)
+        return OneVsOneLoss(binary, self.n_classes, self.shape, self.break_ties)
+
     def _own(self, y):
-        """Labels of the pairs, (..., P)."""
+        """1 for the first class of each pair, (..., P)."""
         return (np.asarray(y)[..., None] == self.pairs[0]).astype(float)
 
-    def _inside(self, y):
-        """1 where a row is of the pair, (..., P)."""
+    def _share(self, y):
+        """1 where a row is of one of the two classes of a pair, (..., P)."""
         y = np.asarray(y)[..., None]
         return ((y == self.pairs[0]) | (y == self.pairs[1])).astype(float)
-
-    def output(self, y, k):
-        """The pair k; rows of other classes have no weight there."""
-        return self.binary, self._own(y)[..., k], self._inside(y)[..., k]
-
-    def value(self, y, eta):
-        """Sum over the pairs."""
-        return (self._inside(y) * self.binary.value(self._own(y), eta)).sum(axis=-1)
-
-    def gradient(self, y, eta):
-        """Pair by pair."""
-        return self._inside(y) * super().gradient(y, eta)
-
-    def curvature(self, y, eta):
-        """Diagonal."""
-        diagonal = self._inside(y) * self.binary.curvature(self._own(y), eta)
-        return diagonal[..., None] * np.eye(self.n_outputs)
-
-    def curvature_split(self, y, eta):
-        """The diagonal, and nothing to subtract."""
-        diagonal = self._inside(y) * self.binary.curvature(self._own(y), eta)
-        return diagonal, np.zeros_like(diagonal)
-
-    def third(self, y, eta):
-        """Nonzero where all three pairs are the same."""
-        P = self.n_outputs
-        cube = np.zeros((*np.shape(eta), P, P))
-        diagonal = np.arange(P)
-        third = self._inside(y) * self.binary.third(self._own(y), eta)
-        cube[..., diagonal, diagonal, diagonal] = third
-        return cube
-
-    def recession_cone_normals(self, y):
-        """P normals a row: the sign of each pair, nothing for other classes."""
-        return (self._inside(y) * (2.0 * self._own(y) - 1.0))[:, :, None] * np.eye(self.n_outputs)
-
-    def recession_multipliers(self, y, residual):
-        """-residual times the sign, pair by pair; anything positive where there is no residual."""
-        own = super().recession_multipliers(y, residual)
-        return np.where(self._inside(y) > 0, own, 1.0)
 
     # -- how the pairs are read --------------------------------------------------------------------
 

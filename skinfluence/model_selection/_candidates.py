@@ -159,7 +159,7 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LooPredictions of a candidate; one decomposition for a path under squared error."""
+        """LooPredictions of a candidate; under squared error one decomposition serves a path."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))

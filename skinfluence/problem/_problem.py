@@ -20,11 +20,12 @@ from skinfluence.deletion import (
     delete,
     dominant_rows,
     needs_curvature,
+    step_errors,
     warn_dominant,
     warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
-from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto, step_errors
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._record import OptimumRecord
@@ -393,17 +394,19 @@ class FittedProblem:
         n_solves = n_test * objective.n_outputs
         if own or method != "first_order":
             n_solves += len(rows) * objective.n_outputs
-        made = self.deletion_curvature(method, curvature, damping, n_solves)
-        deletion = delete(objective, made, method, rows, progress=progress)
+        if method == "auto" and damping > 0:
+            method = "newton"  # a refit has no damping
+        made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
+        deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
         warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
             warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
         return deletion
 
-    def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None):
+    def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None, n_deletions=None):
         """Return the curvature that a method of single deletions asks for; None if for none."""
         check_choice("curvature", kind, ("auto", *KINDS))
-        if not needs_curvature(self.objective, method):
+        if not needs_curvature(self.objective, method, n_deletions):
             return None
         share = method != "first_order"
         return self.curvature(kind, damping, n_solves, without_share=share)
