@@ -73,7 +73,7 @@ class LeaveOneOutMixin(QueryMixin):
         y_test=None,
         *,
         target="loss",
-        method="newton",
+        method="auto",
         aggregate=None,
         curvature="auto",
         damping=0.0,
@@ -84,7 +84,8 @@ class LeaveOneOutMixin(QueryMixin):
         """Change of a target at each test row if a whole group of training rows were removed.
 
         "first_order" adds the influences of the rows, and falls short of the effect of a group that
-        pulls one way; "newton" takes the joint step; "exact" refits.
+        pulls one way; "newton" takes the joint step; "exact" refits; "auto" refits the groups with
+        the longest joint steps while its budget of some seconds lasts.
 
         Parameters
         ----------
