@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence._class_axis import classes_last
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion import (
     ChordNewton,
@@ -294,7 +295,7 @@ class NewtonError:
         objective = self.objective
         change = predictors_of_steps(objective.design, self.one_step.steps_of(rows))
         change += objective.eta.T[:, :, None]
-        after = self._quadratic_piece(np.moveaxis(change, 0, -1), objective.y[:, None])
+        after = self._quadratic_piece(classes_last(change, is_scalar=False), objective.y[:, None])
         crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
         crossed[~self.live] = False
         crossed[self.one_step.rows[rows], np.arange(len(rows))] = False

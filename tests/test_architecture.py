@@ -16,8 +16,9 @@ TREE = ROOT.parent
 
 # A module imports only from strictly lower layers. Rooms not built yet keep their place.
 LAYERS = [
-    ["_validation", "_frames", "_parallel", "_kernels", "_version"],
+    ["_validation", "_frames", "_parallel", "_kernels", "_class_axis", "_version"],
     ["_backend"],  # its factorisations say how many threads they take
+    ["link"],  # below the losses, each of which names its own
     ["losses", "penalties"],
     ["design"],
     ["objective"],

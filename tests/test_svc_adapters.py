@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from skinfluence import InfluenceExplainer
-from skinfluence.losses import OneVsOneLoss, SmoothHingeLoss
+from skinfluence.link import OneVsOneLink
 from skinfluence.model_selection import LeaveOneOutSearchCV
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem, weights
@@ -116,15 +116,15 @@ def test_pairs_are_read_as_scikit_learn_reads_them():
         model = SVC(break_ties=break_ties, **TIGHT).fit(X, y)
         pairs = clone(model).set_params(decision_function_shape="ovo", break_ties=False)
         eta = pairs.fit(X, y).decision_function(X)
-        loss = OneVsOneLoss(SmoothHingeLoss(0.1), 4, break_ties=break_ties)
-        np.testing.assert_allclose(loss.scores(eta), model.decision_function(X), atol=1e-12)
-        np.testing.assert_array_equal(loss.predicted(eta), model.predict(X))
+        link = OneVsOneLink(4, break_ties=break_ties)
+        np.testing.assert_allclose(link.scores(eta), model.decision_function(X), atol=1e-12)
+        np.testing.assert_array_equal(link.predicted(eta), model.predict(X))
     step = 1e-6
     for pair in range(6):
         moved = eta.copy()
         moved[:, pair] += step
-        slope = (loss.scores(moved) - loss.scores(eta)) / step
-        np.testing.assert_allclose(loss.score_slopes(eta)[:, :, pair], slope, atol=1e-5)
+        slope = (link.scores(moved) - link.scores(eta)) / step
+        np.testing.assert_allclose(link.decision_jacobian(eta)[:, :, pair], slope, atol=1e-5)
 
 
 def test_every_target_and_method():

@@ -343,8 +343,8 @@ class AttributionMixin(QueryMixin):
             design,
             labels,
             encoded,
-            explained.adapted.output,
-            scoring or explained.adapted.output.scoring,
+            explained.adapted.link,
+            scoring or explained.adapted.link.scoring,
             progress=progress,
         )
 

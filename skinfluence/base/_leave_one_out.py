@@ -101,7 +101,7 @@ class LeaveOneOutMixin(QueryMixin):
 
     def _estimate(self, explained, loo, scoring):
         """Losses and scores of leave-one-out predictors."""
-        objective, output = explained.objective, explained.adapted.output
+        objective, link = explained.objective, explained.adapted.link
         weight = self._training_data.sample_weight
         weight = np.ones(objective.n_rows) if weight is None else np.asarray(weight, dtype=float)
         defined = ~np.isnan(loo.eta).any(axis=1)
@@ -109,16 +109,16 @@ class LeaveOneOutMixin(QueryMixin):
         eta = objective.native(loo.eta)
         loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
         labels = explained.adapted.labels(objective.y)
-        scoring = scoring or output.scoring
+        scoring = scoring or link.scoring
         return LeaveOneOutEstimate.of_rows(
             loo=loo,
-            decision_function=objective.loss.decision(eta),
-            predict_proba=output.probabilities(eta),
-            prediction=output.prediction(eta),
+            decision_function=link.decision(eta),
+            predict_proba=link.probabilities(eta) if link.has_probabilities else None,
+            prediction=None if link.n_classes else link.mean(eta),
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score_of(output, eta[defined], labels[defined], scoring),
+            score=score_of(link, eta[defined], labels[defined], scoring),
             scoring=scoring,
         )
 

@@ -60,7 +60,7 @@ class QueryMixin:
                 f"got damping={damping!r}. Leave it at 0, or use method='newton'."
             )
         explained = self._explained()
-        target = resolve_target(target, explained.adapted.link)
+        target = resolve_target(target, explained.adapted.link, explained.objective.trained_loss)
         linearised = method == "first_order"
         if linearised and not target.is_differentiable:
             raise ValueError(

@@ -139,7 +139,7 @@ class UncertaintyMixin(QueryMixin):
         order = np.roll(np.arange(q), 1) if design.fit_intercept else np.arange(q)
         if K == 1:
             return tuple(columns[j] for j in order), order
-        if explained.objective.loss.n_responses == 1:  # of the second predictor the intercept moves
+        if explained.adapted.link.n_responses == 1:  # of the second predictor the intercept moves
             return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
         classes = explained.adapted.classes
         outputs = range(K) if classes is None or len(classes) != K else classes

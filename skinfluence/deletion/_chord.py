@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.deletion.certificate import after_chord_step, distance
 
@@ -222,7 +223,8 @@ class ChordNewton:
         farthest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
-            farthest[block] = objective.loss.predictor_norm(np.moveaxis(change, 0, -1)).max(axis=1)
+            norm = objective.loss.predictor_norm(classes_last(change, is_scalar=False))
+            farthest[block] = norm.max(axis=1)
             if not self._by_series(change[0], farthest[block].max(), truncation[block].min()):
                 self._by_loss(change)
         U[:, np.arange(a), rows] = -self.residuals[:, rows]
@@ -240,9 +242,8 @@ class ChordNewton:
         """Turn changes of predictors (K, c, n) into changes of residuals, in place."""
         loss, objective = self.objective.loss, self.objective
         change += self.eta[:, None]
-        native = change[0] if loss.is_scalar else np.moveaxis(change, 0, -1)
-        slope = loss.gradient(objective.y, native)
-        slope = slope[None] if loss.is_scalar else np.moveaxis(slope, -1, 0)
+        slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
+        slope = classes_first(slope, loss.is_scalar)
         np.multiply(slope, objective.sample_weight, out=change)
         change -= self.residuals[:, None]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion._chord import ChordResult
 from skinfluence.deletion.certificate import distance
@@ -174,7 +175,8 @@ class NewtonCG:
         """Objective without each row at predictors (K, n, a), (a,)."""
         objective = self.objective
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = objective.loss.value(objective.y[:, None], _native(objective.loss, eta))
+            native = classes_last(eta, objective.loss.is_scalar)
+            losses = objective.loss.value(objective.y[:, None], native)
             losses = losses * objective.sample_weight[:, None]
             losses[rows, np.arange(len(rows))] = 0.0
             theta = objective.theta + D.reshape(len(D), *objective.theta.shape)
@@ -219,13 +221,13 @@ class _DeletedCurvature:
         loss, y = self.objective.loss, self.objective.y[:, None]
         w = np.repeat(self.objective.sample_weight[:, None], len(self.rows), axis=1)
         w[self.rows, np.arange(len(self.rows))] = 0.0
-        native = _native(loss, eta)
+        native = classes_last(eta, loss.is_scalar)
         if loss.is_scalar:
             return (w * loss.curvature(y, native),)
         split = loss.curvature_split(y, native)
         if split is None:
-            return (np.moveaxis(loss.curvature(y, native), (2, 3), (0, 1)) * w,)
-        d, f = (np.ascontiguousarray(np.moveaxis(part, -1, 0)) for part in split)
+            return (classes_first(loss.curvature(y, native), is_scalar=False, n_axes=2) * w,)
+        d, f = (np.ascontiguousarray(classes_first(part, is_scalar=False)) for part in split)
         return w * d, w * f, f
 
     def take(self, kept):
@@ -252,11 +254,6 @@ class _DeletedCurvature:
         if self.full.null_space_ridge is not None:
             product += self.full._null_ridge_matmul(V.T).T
         return product
-
-
-def _native(loss, eta):
-    """Predictors (K, n, a) in the axes of the loss."""
-    return eta[0] if loss.is_scalar else np.moveaxis(eta, 0, -1)
 
 
 def _predictors(design, blocks):

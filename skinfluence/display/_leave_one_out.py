@@ -121,15 +121,15 @@ class LeaveOneOutDisplay:
         view = explain(estimator)
         left = view.loo_estimate(method=method)
         explained = view._explained()
-        objective, output = explained.objective, explained.adapted.output
+        objective, link = explained.objective, explained.adapted.link
         before, after = objective.native(objective.eta), left.decision_function
         labels = objective.y.astype(int)
         flipped = ~np.isnan(left.loss)
-        flipped[flipped] = output.at(before[flipped]).predict(None) != output.at(
+        flipped[flipped] = link.predictions(before[flipped]).predict(None) != link.predictions(
             after[flipped]
         ).predict(None)
-        fitted, left_out = (_own(output, decision, labels) for decision in (before, after))
-        what = "probability" if output.has_probabilities else "margin"
+        fitted, left_out = (_own(link, decision, labels) for decision in (before, after))
+        what = "probability" if link.has_probabilities else "margin"
         display = cls(
             fitted=fitted,
             left_out=left_out,
@@ -232,11 +232,11 @@ class LeaveOneOutDisplay:
         return frame
 
 
-def _own(output, decision, labels):
+def _own(link, decision, labels):
     """Probability of each row's own label, or its predictor's lead over the best other."""
     rows = np.arange(len(labels))
-    if output.has_probabilities:
-        return output.probabilities(decision)[rows, labels]
+    if link.has_probabilities:
+        return link.probabilities(decision)[rows, labels]
     if decision.ndim == 1:
         return (2 * labels - 1) * decision
     others = decision.copy()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import DecisionLink
 from skinfluence.losses._base import Loss
 
 # A margin this close to 1 is at the kink: which side rounding has put it on says nothing.
@@ -18,7 +19,7 @@ class HingeLoss(Loss):
 
     name = "hinge"
     n_classes = 2
-    has_probabilities = False
+    link = DecisionLink()
     is_piecewise_linear = True
 
     def _slack(self, y, eta):

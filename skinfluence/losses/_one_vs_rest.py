@@ -4,6 +4,7 @@ from copy import copy
 
 import numpy as np
 
+from skinfluence.link import OneVsRestLink
 from skinfluence.losses._base import Loss
 
 
@@ -25,8 +26,12 @@ class OneVsRestLoss(Loss):
 
     def __init__(self, binary, n_classes):
         self.n_classes = self.n_outputs = int(n_classes)
-        self.has_probabilities = False
         self._take(binary)
+
+    @property
+    def link(self):
+        """Each class against the rest."""
+        return OneVsRestLink(self.binary.link, self.n_classes)
 
     def _take(self, binary):
         """Take over what the binary loss is."""

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.special import expit
 
+from skinfluence.link import DecisionLink, softplus
 from skinfluence.losses._base import Loss
-from skinfluence.losses._logistic import BinaryLogLoss, softplus
+from skinfluence.losses._logistic import BinaryLogLoss
 
 
 class SmoothHingeLoss(Loss):
@@ -21,7 +22,7 @@ class SmoothHingeLoss(Loss):
 
     name = "smooth_hinge"
     n_classes = 2
-    has_probabilities = False
+    link = DecisionLink()
 
     def __init__(self, temperature):
         self.temperature = float(temperature)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import DecisionLink
 from skinfluence.losses._base import Loss
 
 
@@ -15,7 +16,7 @@ class SquaredHingeLoss(Loss):
 
     name = "squared_hinge"
     n_classes = 2
-    has_probabilities = False
+    link = DecisionLink()
 
     def _slack(self, y, eta):
         """(s, max(0, 1 - s eta))."""

@@ -218,11 +218,11 @@ def _assembled(view, objective, deletion, method):
     decision = objective.native(eta)
     loss = np.full(objective.n_rows, np.nan)
     loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = view._explained().adapted.output
-    prediction = output.at(decision).predict(None)
-    if not defined.all() and output.classes is not None:
+    link = view._explained().adapted.link
+    prediction = link.predictions(decision).predict(None)
+    if not defined.all() and link.classes is not None:
         prediction = np.where(defined, prediction.astype(object), None)
-    probability = output.probabilities(decision)
+    probability = link.probabilities(decision) if link.has_probabilities else None
     mean, standard_error = weighted_mean(loss, row_weights(view))
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import map_ordered, row_blocks
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import Exact, OneStep
@@ -177,9 +178,9 @@ def _solve_deleted(objective, curvature, rows, theta):
 def _deleted_weights(objective, rows, theta):
     """Weights (K, K, n, b) of all rows at the optimum without each of a block; the own one is 0."""
     eta = _predictors(objective.design, theta)
-    native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
-    W = objective.loss.curvature(objective.y[:, None], native)
-    W = W[None, None] if objective.loss.is_scalar else np.moveaxis(W, (2, 3), (0, 1)).copy()
+    is_scalar = objective.loss.is_scalar
+    W = objective.loss.curvature(objective.y[:, None], classes_last(eta, is_scalar))
+    W = classes_first(W, is_scalar, n_axes=2).copy()
     W *= objective.sample_weight[:, None]
     W[:, :, rows, np.arange(len(rows))] = 0.0
     return W
