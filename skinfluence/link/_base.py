@@ -22,6 +22,7 @@ class Link(ABC):
     - `y` are class codes 0, 1, ..., or encoded responses, and broadcasts against the leading axes.
     - Derivatives are with respect to `eta`, and exact. A method `f_vjp(slope, eta)` returns the
       gradient in `eta` of what has the derivative `slope` in `f(eta)`; it broadcasts.
+    - `probabilities` returns a new array, which the caller may write to.
     - No digits are lost where a probability is tiny. A predictor that is NaN gives NaN.
 
     To give a model predictions of its own, subclass :class:`BinaryLink`,

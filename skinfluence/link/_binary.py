@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 
 from skinfluence.link._base import Link
-from skinfluence.link._elementwise import sigmoid, softplus
+from skinfluence.link._elementwise import sigmoid, sigmoid_slope, softplus
 
 
 def _sign(y):
@@ -105,7 +105,7 @@ class LogitLink(BinaryLink):
 
     def inverse_slope(self, eta):
         """P(1) P(0)."""
-        return sigmoid(eta) * sigmoid(-eta)
+        return sigmoid_slope(eta)
 
     def complement(self, eta):
         """Sigmoid of -eta."""

@@ -10,12 +10,24 @@ def sigmoid(x):
     """1 / (1 + exp(-x)), right to a few ulp down to 1e-308, and 0 below.
 
     The exponential is large where the sigmoid is tiny, so that nothing cancels on either side.
-    SciPy's `expit` is a scalar loop, four times as slow on blocks that stay in the cache.
+    SciPy's `expit` is a scalar loop: as fast on AVX2, a quarter as fast on AVX-512.
     """
+    t = np.asarray(np.negative(x))
     with np.errstate(over="ignore"):
-        t = np.exp(-x)
+        np.exp(t, out=t)
     t += 1.0
-    return np.reciprocal(t, out=t) if isinstance(t, np.ndarray) else 1.0 / t
+    return np.reciprocal(t, out=t)
+
+
+def sigmoid_slope(x):
+    """Derivative of the sigmoid: t / (1 + t)^2 with t = exp(-|x|), the same on both sides."""
+    t = np.asarray(np.abs(x))
+    np.negative(t, out=t)
+    np.exp(t, out=t)
+    w = t + 1.0
+    t /= w
+    t /= w
+    return t
 
 
 def softplus(x):
@@ -25,7 +37,7 @@ def softplus(x):
     against 5 ns for log); w = 1 + t, log(w) + (t - (w - 1)) / w restores the digits that rounding
     1 + t lost, and is t itself where w rounds to 1.
     """
-    t = np.abs(x)
+    t = np.asarray(np.abs(x))
     np.negative(t, out=t)
     np.exp(t, out=t)
     w = t + 1.0

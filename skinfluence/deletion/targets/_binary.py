@@ -66,7 +66,7 @@ class Brier(Target):
 
     def value(self, y, eta):
         """Squared probability of the wrong label, which keeps its digits when tiny."""
-        return self.link.probability(1.0 - y, eta) ** 2
+        return np.square(self.link.probability(1.0 - y, eta))
 
     def gradient(self, y, eta):
         """By the chain rule."""
