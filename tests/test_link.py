@@ -49,7 +49,6 @@ from skinfluence import (
     SmoothQuantileRegressor,
     supported_estimators,
 )
-from skinfluence.adapters import adapt
 from skinfluence.attribution import Query, influence_matrix, score_influence
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import delete
@@ -74,6 +73,7 @@ from skinfluence.link import (
 from skinfluence.losses import BinaryLogLoss, HingeLoss, Loss, OneVsRestLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
+from skinfluence.problem import fitted_problem
 from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 from tests.cases import problem, responses, weights
 from tests.oracles import dense, differences
@@ -218,13 +218,6 @@ def test_the_tables_have_every_estimator():
     assert set(supported_estimators()) <= names
 
 
-def explained(explainer):
-    """(Objective of an explainer's last step at the parameters of that step, its adapted)."""
-    final, data = explainer._final, explainer._training_data
-    adapted = adapt(final, data)
-    return adapted.objective, adapted
-
-
 def target_at(name, adapted, y, eta):
     """Value of a target at predictors, through the adapted estimator's link."""
     target = resolve_target(name, adapted.link, adapted.objective.trained_loss)
@@ -239,7 +232,8 @@ def test_classifiers_are_read_as_they_read_themselves(model, n_classes, storage)
     X, y = STORAGE[storage](X), np.array(["d", "a", "c", "b"])[codes]
     fitted = clone(model).fit(X, y)
     explainer = InfluenceExplainer(FrozenEstimator(fitted)).fit(X, y)
-    objective, adapted = explained(explainer)
+    adapted = fitted_problem(explainer).adapted  # at the parameters of the estimator itself
+    objective = adapted.objective
     eta, link = objective.native(objective.eta), adapted.link
     read = link.predictions(eta)
     assert isinstance(read, PrecomputedClassifier)
@@ -294,7 +288,8 @@ def test_regressors_are_read_as_they_read_themselves(model, n_responses, positiv
     X, y = STORAGE[storage](X), y[:, 0] if n_responses == 1 else y
     fitted = clone(model).fit(X, y)
     explainer = InfluenceExplainer(FrozenEstimator(fitted)).fit(X, y)
-    objective, adapted = explained(explainer)
+    adapted = fitted_problem(explainer).adapted  # at the parameters of the estimator itself
+    objective = adapted.objective
     eta, predicted = objective.native(objective.eta), fitted.predict(X)
     assert adapted.link.scoring == "r2"
     assert adapted.link.classes is None

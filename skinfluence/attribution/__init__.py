@@ -2,6 +2,7 @@
 
 from skinfluence.attribution._read import (
     Query,
+    influence,
     influence_aggregate,
     influence_matrix,
     influence_topk,
@@ -11,6 +12,7 @@ from skinfluence.attribution._scoring import score_influence, score_of
 
 __all__ = [
     "Query",
+    "influence",
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",

@@ -3,8 +3,10 @@
 import numpy as np
 
 from skinfluence._frames import checked_labels, data_frame
+from skinfluence._validation import METHODS, check_choice
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
+from skinfluence.problem import fitted_problem
 
 LABELLED = 12  # flipped rows, those that moved farthest
 
@@ -119,16 +121,21 @@ class LeaveOneOutDisplay:
             As :func:`skinfluence.explain` and :meth:`InfluenceExplainer.loo_estimate`.
         """
         view = explain(estimator)
-        left = view.loo_estimate(method=method)
-        explained = view._explained()
-        objective, link = explained.objective, explained.adapted.link
-        before, after = objective.native(objective.eta), left.decision_function
+        problem = fitted_problem(view)
+        objective, link = problem.objective, problem.link
+        if not link.n_classes:
+            raise TypeError(
+                "LeaveOneOutDisplay.from_estimator needs a classifier; got "
+                f"{type(view.estimator_).__name__}. Use LeaveOneOutDisplay.from_predictions("
+                "model.predict(X), model.loo_estimate().prediction)."
+            )
+        check_choice("method", method, ("auto", *METHODS))
+        loo = problem.leave_one_out(method)
+        before, after = objective.native(objective.eta), objective.native(loo.eta)
         labels = objective.y.astype(int)
-        flipped = ~np.isnan(left.loss)
-        flipped[flipped] = link.predictions(before[flipped]).predict(None) != link.predictions(
-            after[flipped]
-        ).predict(None)
-        fitted, left_out = (_own(link, decision, labels) for decision in (before, after))
+        flipped = link.predicted(before) != link.predicted(after)
+        flipped &= loo.route != "undefined"
+        fitted, left_out = (_own(link, eta, labels) for eta in (before, after))
         what = "probability" if link.has_probabilities else "margin"
         display = cls(
             fitted=fitted,
@@ -232,13 +239,14 @@ class LeaveOneOutDisplay:
         return frame
 
 
-def _own(link, decision, labels):
-    """Probability of each row's own label, or its predictor's lead over the best other."""
+def _own(link, eta, labels):
+    """Probability of each row's own label, or its score's lead over the best other."""
     rows = np.arange(len(labels))
     if link.has_probabilities:
-        return link.probabilities(decision)[rows, labels]
-    if decision.ndim == 1:
-        return (2 * labels - 1) * decision
-    others = decision.copy()
+        return link.probabilities(eta)[rows, labels]
+    scores = link.scores(eta)
+    if link.is_scalar:
+        return (2 * labels - 1) * scores
+    others = scores.copy()
     others[rows, labels] = -np.inf
-    return decision[rows, labels] - others.max(axis=1)
+    return scores[rows, labels] - others.max(axis=1)

@@ -80,6 +80,11 @@ class Loss(ABC):
     def link(self):
         """Link that turns its predictors into predictions; a class attribute will do."""
 
+    @property
+    def advice_if_flat(self):
+        """Sentence for a Hessian that vanishes because no row has curvature; None if none helps."""
+        return None
+
     @abstractmethod
     def value(self, y, eta):
         """Loss l(y, eta)."""
