@@ -39,7 +39,7 @@ def decisions(model, X):
 def actual_change(clf, X, y, T, t, target, rows):
     """Change of a target at T by refits without each row, (m, rows[, K])."""
     loss = clf.__fitted_problem__().objective.loss
-    target = resolve_target(target, loss)
+    target = resolve_target(target, loss.link, loss)
     native = (lambda e: e[:, 0]) if loss.is_scalar else (lambda e: e)
     encoded = np.searchsorted(clf.classes_, t)
     encoded = encoded.astype(float) if loss.is_scalar else encoded

@@ -378,7 +378,7 @@ class AttributionMixin(QueryMixin):
             damping=damping,
             progress=progress,
         )
-        link = problem.adapted.output
+        link = problem.link
         scoring = scoring or link.scoring
         values = attribution.score_influence(
             deletion, design, labels, encoded, link, scoring, progress=progress

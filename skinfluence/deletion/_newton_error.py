@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence._class_axis import classes_last
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion.certificate import distance, newton_remainder
@@ -78,7 +79,7 @@ class NewtonError:
     def distance_by_predictors(self, deletions):
         """E of some, with the largest change of another predictor computed instead of bounded."""
         steps = self.one_step.steps_of(deletions)
-        change = np.moveaxis(self.objective.design.predictors_of(steps), 0, -1)  # (n, b, K)
+        change = classes_last(self.objective.design.predictors_of(steps), is_scalar=False)
         moved = self.objective.loss.predictor_norm(change)
         moved[self.one_step.rows[deletions], np.arange(len(deletions))] = 0.0
         return self._distance(self.objective.loss.self_concordance * moved.max(axis=0), deletions)
@@ -126,7 +127,7 @@ class NewtonError:
         objective = self.objective
         change = objective.design.predictors_of(self.one_step.steps_of(rows))
         change += objective.eta.T[:, :, None]
-        after = self._quadratic_piece(np.moveaxis(change, 0, -1), objective.y[:, None])
+        after = self._quadratic_piece(classes_last(change, is_scalar=False), objective.y[:, None])
         crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
         crossed[~self.live] = False
         crossed[self.one_step.rows[rows], np.arange(len(rows))] = False

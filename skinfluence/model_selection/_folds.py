@@ -209,14 +209,14 @@ def _assembled(problem, deletion, method):
         if defined[rows].all():
             step = deletion.steps(slice(position, position + 1))[0]
             error[rows] = next_group_change(objective, rows, step)
-    decision = objective.native(eta)
+    eta, link = objective.native(eta), problem.link
     loss = np.full(objective.n_rows, np.nan)
-    loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = problem.adapted.output
-    prediction = output.at(decision).predict(None)
-    if not defined.all() and output.classes is not None:
+    loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
+    prediction = link.predictions(eta).predict(None)
+    if not defined.all() and link.n_classes:
         prediction = np.where(defined, prediction.astype(object), None)
-    probability = output.probabilities(decision)
+    probability = link.probabilities(eta) if link.has_probabilities else None
+    decision = link.decision(eta)
     mean, standard_error = weighted_mean(loss, problem.sample_weight)
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method

@@ -189,7 +189,7 @@ class FittedProblem:
         order = design.intercept_first
         if K == 1:
             return tuple(columns[j] for j in order), order
-        if self.objective.loss.n_responses == 1:  # of the second predictor only the intercept moves
+        if self.link.n_responses == 1:  # of the second predictor only the intercept moves
             return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
         outputs = range(K) if self.classes is None or len(self.classes) != K else self.classes
         names = [f"{output}: {columns[j]}" for output in outputs for j in order]
@@ -260,7 +260,7 @@ class FittedProblem:
 
     def target(self, target, method="newton"):
         """Return the Target of a name or callable; raise if `method` cannot read it."""
-        found = resolve_target(target, self.link)
+        found = resolve_target(target, self.link, self.objective.trained_loss)
         if method == "first_order" and not found.is_differentiable:
             raise ValueError(
                 f"target={found.name!r} has no derivative that method='first_order' could use: "
@@ -464,7 +464,7 @@ class FittedProblem:
 
     def estimate(self, loo, scoring=None):
         """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score."""
-        objective, link, weight = self.objective, self.adapted.output, self.sample_weight
+        objective, link, weight = self.objective, self.link, self.sample_weight
         defined = ~np.isnan(loo.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(loo.eta)
@@ -472,9 +472,9 @@ class FittedProblem:
         scoring = scoring or link.scoring
         return LeaveOneOutEstimate.of_rows(
             loo=loo,
-            decision_function=objective.loss.decision(eta),
-            predict_proba=link.probabilities(eta),
-            prediction=link.prediction(eta),
+            decision_function=link.decision(eta),
+            predict_proba=link.probabilities(eta) if link.has_probabilities else None,
+            prediction=None if link.n_classes else link.mean(eta),
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
