@@ -168,7 +168,7 @@ def test_weight_two_is_the_row_twice_and_sparse_is_dense():
         weighted.influence(T, t, method="newton")[:, 5:],
         atol=1e-12,
     )
-    both = doubled.group_influence([[i, len(y) + i] for i in range(5)], T, t)
+    both = doubled.group_influence([[i, len(y) + i] for i in range(5)], T, t, method="newton")
     np.testing.assert_allclose(both, weighted.influence(T, t, method="newton")[:, :5], atol=1e-12)
     _, _, _, sparse = build("binary-csr")
     X, y, w, _ = build("binary-csr")
