@@ -52,10 +52,14 @@ class Target(ABC):
     needs_probabilities = False
     uses_encoded_labels = True
     is_differentiable = True
-    n_outputs = 1
 
     def __init__(self, link=None):
         self.link = link
+
+    @property
+    def n_outputs(self):
+        """Number of values a test row."""
+        return 1
 
     def bound_to(self, link):
         """Return the same target of a model with this link."""
