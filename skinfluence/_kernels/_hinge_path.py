@@ -256,21 +256,9 @@ def _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, ra
 
 @njit(cache=True, nogil=True)
 def follow(
-    G,
-    s,
-    cap,
-    alpha,
-    f,
-    shift,
-    predictor_shift,
-    net,
-    status,
-    members,
-    n_free,
-    inverse,
-    bias,
+    G, s, cap, alpha, f, shift, predictor_shift, net, status, members, n_free, inverse, bias,
     max_events,
-):
+):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
     `predictor_shift` (m,) is the change of the predictors by the rows that are moved, `net` the sum
@@ -332,8 +320,8 @@ def refine(
 ):
     """Correct what rounding has done on the way: (b, largest violation of a margin condition).
 
-    The predictors are f = base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`
-    where there is a b.
+    The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
+    up to `target_sum` where there is a b.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
