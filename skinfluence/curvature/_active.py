@@ -45,6 +45,11 @@ class ActiveCurvature(Curvature):
         solve = self.inner.solver(n_columns)
         return lambda V: self._scattered(solve(V[self.positions]))
 
+    @property
+    def residual(self):
+        """That of the active coefficients."""
+        return self.inner.residual
+
     def inverse_diagonal_bound(self):
         """That of the active coefficients, 0 elsewhere."""
         return self._scattered(self.inner.inverse_diagonal_bound())

@@ -50,6 +50,8 @@ class Curvature(ABC):
     """
 
     kind: str
+    #: Relative residual that a solve leaves; 0 for factorisations.
+    residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
 
