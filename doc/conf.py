@@ -31,6 +31,7 @@ nitpicky = False
 autosummary_generate = True
 autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False
+autodoc_typehints = "none"  # numpydoc's types say more: shapes and defaults
 add_module_names = False
 
 

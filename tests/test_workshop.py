@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import json
 import pickle
 import re
@@ -186,6 +187,47 @@ def test_make_installs_the_declared_floors():
     expected = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
     assert run.stdout.split() == expected
     assert all("==" in requirement for requirement in expected), "a dependency without a floor"
+
+
+# -- types -----------------------------------------------------------------------------------------
+
+
+FOR_THE_LIBRARY = {"of_rows"}  # public by name, called by other modules only
+
+
+def own_functions(name):
+    """Functions that a public name stands for: itself, or a class's constructor and methods."""
+    thing = named(name)
+    if not inspect.isclass(thing):
+        return {name: thing}
+    found = {}
+    for cls in inspect.getmro(thing):
+        # The mixins of skinfluence.base have no annotations yet, scikit-learn has none.
+        if cls.__module__.startswith("skinfluence.") and ".base." not in cls.__module__:
+            for key, member in vars(cls).items():
+                function = inspect.unwrap(getattr(member, "__func__", member))
+                function = getattr(function, "fget", getattr(function, "func", function))
+                public = key == "__init__" or not key.startswith("_")
+                if public and inspect.isfunction(function) and key not in FOR_THE_LIBRARY:
+                    found[f"{cls.__name__}.{key}"] = function
+    return found
+
+
+def test_functions_are_found_behind_properties_and_conditions():
+    assert "CaseDeletionDiagnostics.dfbetas" in own_functions("CaseDeletionDiagnostics")
+    assert "InfluenceExplainer.predict_proba" in own_functions("InfluenceExplainer")
+    assert "_GeneralizedLinear.fit" in own_functions("InfluenceGammaRegressor")
+    assert "LeaveOneOutEstimate.of_rows" not in own_functions("LeaveOneOutEstimate")
+
+
+@pytest.mark.parametrize("name", public_names())
+def test_the_public_face_is_annotated(name):
+    for qualified, function in own_functions(name).items():
+        signature = inspect.signature(function)
+        bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty]
+        assert set(bare) <= {"self", "cls"}, f"{qualified} has no types for {bare}"
+        if not qualified.endswith("__init__"):
+            assert signature.return_annotation is not signature.empty, qualified
 
 
 # -- metadata --------------------------------------------------------------------------------------

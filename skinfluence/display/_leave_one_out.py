@@ -1,10 +1,17 @@
 """What the model says of each training row, and what it would say had it never seen it."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import checked_labels, data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LABELLED = 12  # flipped rows, those that moved farthest
 
@@ -68,12 +75,12 @@ class LeaveOneOutDisplay:
     def __init__(
         self,
         *,
-        fitted,
-        left_out,
-        flipped=None,
-        train_labels=None,
-        response="probability of the own label",
-        name=None,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        response: str = "probability of the own label",
+        name: str | None = None,
     ):
         self.fitted, self.left_out = checked(fitted=fitted, left_out=left_out)
         n = len(self.fitted)
@@ -89,8 +96,15 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, method="auto", train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        *,
+        method: str = "auto",
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute and draw the leave-one-out predictions of a fitted classifier.
 
         Parameters
@@ -142,8 +156,16 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_predictions(
-        cls, fitted, left_out, *, flipped=None, train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        *,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw predictions at hand.
 
         Parameters
@@ -181,7 +203,14 @@ class LeaveOneOutDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, scatter_kwargs=None, flipped_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        scatter_kwargs: dict | None = None,
+        flipped_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -217,7 +246,7 @@ class LeaveOneOutDisplay:
             ax.legend(frameon=False, loc="best")
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -2,13 +2,16 @@
 
 from abc import abstractmethod
 from functools import partial
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
     check_sample_weight,
     encode_labels,
@@ -37,7 +40,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     # -- fit ---------------------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method.
 
         Parameters
@@ -90,7 +93,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     # -- predictions -------------------------------------------------------------------------------
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """f(x), one a class where there are more than two.
 
         Parameters
@@ -106,7 +109,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         decision = self._predictors(X)
         return decision[:, 0] if len(self.classes_) == 2 else decision
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Return the label of each row.
 
         Parameters
