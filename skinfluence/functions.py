@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._typing import MatrixLike
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
-from skinfluence.explainer import InfluenceExplainer
+from skinfluence.explainer import InfluenceExplainer, explainer_of
 from skinfluence.perturbation import LocalInfluence
 from skinfluence.results import LeaveOneOutEstimate, MostInfluential, ParameterInfluence
 from skinfluence.uncertainty import ParameterCovariance
@@ -50,7 +50,7 @@ def explain(model: BaseEstimator) -> InfluenceExplainer:
     >>> explain(pipe).influence(X[:3], y[:3]).shape
     (3, 150)
     """
-    return InfluenceExplainer._of_fitted(model)
+    return explainer_of(model)
 
 
 def influence(

@@ -422,6 +422,13 @@ def test_pickles_carry_the_rows_as_the_table_says(name):
     assert WEIGHT.tobytes() in data
 
 
+def test_pickles_carry_the_names_of_rows():
+    pd = pytest.importorskip("pandas")
+    names = [f"patient {i}" for i in range(30)]
+    clf = skinfluence.InfluenceLogisticRegression().fit(pd.DataFrame(X, index=names), LABELS)
+    assert all(name.encode() in pickle.dumps(clf) for name in names)
+
+
 def test_holders_of_a_model_carry_its_rows_and_results_carry_none():
     clf = skinfluence.InfluenceLogisticRegression()
     search = model_selection.LeaveOneOutSearchCV(clf, {"C": [0.1, 1.0]}).fit(X, LABELS)

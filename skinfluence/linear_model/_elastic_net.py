@@ -6,8 +6,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import ElasticNet, Lasso
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import register
-from skinfluence.adapters._elastic_net import adapt_elastic_net
+from skinfluence.adapters import adapt_elastic_net, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 

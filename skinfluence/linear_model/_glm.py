@@ -6,8 +6,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import register
-from skinfluence.adapters._glm import adapt_glm
+from skinfluence.adapters import adapt_glm, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 

@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import HuberRegressor
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import register
-from skinfluence.adapters._huber import adapt_huber
+from skinfluence.adapters import adapt_huber, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 

@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import register
-from skinfluence.adapters._logistic import adapt_logistic
+from skinfluence.adapters import adapt_logistic, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 

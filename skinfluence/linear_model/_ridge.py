@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import LinearRegression, Ridge
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import register
-from skinfluence.adapters._ridge import adapt_ridge
+from skinfluence.adapters import adapt_ridge, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 

@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import RidgeClassifier
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import register
-from skinfluence.adapters._ridge import adapt_ridge_classifier
+from skinfluence.adapters import adapt_ridge_classifier, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 from skinfluence.linear_model._ridge import _iterations
 
