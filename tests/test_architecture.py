@@ -18,7 +18,7 @@ TREE = ROOT.parent
 
 # A module imports only from strictly lower layers. Rooms not built yet keep their place.
 LAYERS = [
-    ["_validation", "_frames", "_parallel", "_kernels", "_class_axis", "_version"],
+    ["_validation", "_frames", "_parallel", "_kernels", "_class_axis", "_typing", "_version"],
     ["_backend", "link"],  # factorisations say how many threads they take; losses name their links
     ["losses", "penalties"],
     ["design"],
