@@ -65,8 +65,7 @@ def _required_class(objective):
     kind = objective.loss.required_classes(objective.y)
     if objective.loss.n_classes:
         return kind
-    constant = objective.design.fit_intercept and objective.hessian_diagonal[-1] == 0
-    if not constant:
+    if not (objective.design.fit_intercept and objective.free_intercepts[-1]):
         return None
     return np.zeros(objective.n_rows, dtype=int) if kind is None else kind
 

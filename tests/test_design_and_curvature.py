@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence.curvature import KINDS, choose, make_curvature
@@ -119,7 +120,7 @@ def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
     monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)
     monkeypatch.setattr("skinfluence.design._csr.BLOCK_ROWS", 9)
     rng = np.random.default_rng(3)
-    X, w = sp.random(40, 12, 0.4, "csr", rng=rng), rng.normal(size=40)
+    X, w = sp.random(40, 12, 0.4, "csr", random_state=rng), rng.normal(size=40)
     for fit_intercept in (True, False):
         design = make_design(X, fit_intercept)
         Z = design.dense(slice(None))
@@ -157,7 +158,7 @@ def test_csr_duplicates_and_order():
 @pytest.mark.parametrize("kind", KINDS)
 def test_curvature_against_the_dense_inverse(name, kind):
     _X, y, _w, clf = build(name)
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     if kind == "dual" and not (objective.penalty.strength > 0).any():
         with pytest.raises(ValueError, match="penalised columns"):
             make_curvature(objective, kind)
@@ -190,8 +191,19 @@ def test_curvature_against_the_dense_inverse(name, kind):
     np.testing.assert_allclose(some.quadratic, leverage.quadratic[[5, 2]], rtol=1e-5, atol=1e-9)
 
 
-def test_damping_is_added_to_the_whole_diagonal():
+def test_the_residual_is_that_of_a_solve_whatever_was_asked_before(monkeypatch):
     objective = build("binary")[3]._explained().objective
+    assert make_curvature(objective, "dense").residual == 0.0
+    asked, fresh = make_curvature(objective, "cg"), make_curvature(objective, "cg")
+    asked.solve(np.eye(objective.n_parameters))
+    assert asked.residual == fresh.residual <= 1e-10
+    monkeypatch.setattr("skinfluence.curvature._cg.MAX_ITERATIONS", 0)
+    with pytest.warns(ConvergenceWarning, match="relative residual of 1"):
+        assert make_curvature(objective, "cg").residual == pytest.approx(1.0)
+
+
+def test_damping_is_added_to_the_whole_diagonal():
+    objective = build("binary")[3].__fitted_problem__().objective
     H = hessian(objective) + 0.7 * np.eye(objective.n_parameters)
     V = np.eye(objective.n_parameters)
     for kind in KINDS:
@@ -204,13 +216,13 @@ def test_dual_keeps_the_digits_of_one_minus_a_leverage_near_one():
     X[4] *= 1e5
     from skinfluence import InfluenceLogisticRegression
 
-    objective = InfluenceLogisticRegression(C=10.0).fit(X, y)._explained().objective
+    objective = InfluenceLogisticRegression(C=10.0).fit(X, y).__fitted_problem__().objective
     dual, dense = (make_curvature(objective, kind).leverage() for kind in ("dual", "dense"))
     np.testing.assert_allclose(dual.one_minus, dense.one_minus, rtol=1e-6)
 
 
 def test_singular_and_indefinite_curvature_say_why():
-    objective = build("binary-unpenalised")[3]._explained().objective
+    objective = build("binary-unpenalised")[3].__fitted_problem__().objective
     X = objective.design.X.copy()
     X[:, 3] = X[:, 0] + X[:, 1]
     singular = type(objective)(
@@ -260,7 +272,7 @@ def test_choice_counts_flops_and_memory():
 
 
 def test_memory_blocks_change_nothing():
-    objective = build("softmax")[3]._explained().objective
+    objective = build("softmax")[3].__fitted_problem__().objective
     whole = make_curvature(objective, "cg").leverage()
     with config_context(working_memory=0.001):
         parts = make_curvature(objective, "cg").leverage()

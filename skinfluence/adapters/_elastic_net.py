@@ -96,7 +96,9 @@ def duality_gaps(objective):
         with np.errstate(divide="ignore", invalid="ignore"):
             room = np.where(absolute > 0, absolute / size, 1.0).min(axis=1, initial=1.0)
         scale, conjugate = np.fmin(1.0, room), 0.0
-    primal = 0.5 * weight @ residual**2 + np.array([penalty.value(each[None]) for each in objective.theta])
+    primal = 0.5 * weight @ residual**2 + np.array(
+        [penalty.value(each[None]) for each in objective.theta]
+    )
     dual = 0.5 * (weight @ y**2 - weight @ (y - scale * residual) ** 2) - conjugate
     return primal - dual
 

@@ -2,16 +2,17 @@
 
 from skinfluence.attribution._read import (
     Query,
+    influence,
     influence_aggregate,
     influence_matrix,
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import Link, score_influence, score_of
+from skinfluence.attribution._scoring import score_influence, score_of
 
 __all__ = [
-    "Link",
     "Query",
+    "influence",
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",

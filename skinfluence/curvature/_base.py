@@ -50,7 +50,7 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Largest relative residual that `solve` has left; 0 for factorisations.
+    #: Relative residual that a solve leaves; 0 for factorisations.
     residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
@@ -73,7 +73,7 @@ class Curvature(ABC):
         # A column of which one output is held has no gauge.
         return (diagonal <= NEGLIGIBLE * mean) & ~np.atleast_2d(penalty.fixed_at_zero).any(axis=0)
 
-    def _null_ridge_matmul(self, V):
+    def null_ridge_matmul(self, V):
         """(u u' (x) diag(h)) V for V (K q, m)."""
         null = self.objective.loss.null_direction
         blocks = V.reshape(len(null), len(self.null_space_ridge), -1)
@@ -83,7 +83,7 @@ class Curvature(ABC):
     def __matmul__(self, V):
         """H @ V for V (K q, m)."""
         product = self.objective.hessian_matmul(V) + self.damping * V
-        return product if self.null_space_ridge is None else product + self._null_ridge_matmul(V)
+        return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
     @abstractmethod
     def solve(self, V):
@@ -92,6 +92,10 @@ class Curvature(ABC):
     def solver(self, n_columns):
         """Return `solve`, or what does the same faster for so many columns in all."""
         return self.solve
+
+    def solve_residual(self):
+        """Relative residual that a solve leaves; 0 for factorisations."""
+        return 0.0
 
     def known_inverse(self):
         """H^-1 itself, (K q, K q), where it is at hand for little more than a solve; else None."""

@@ -80,6 +80,10 @@ class Design(ABC):
     def n_stored(self):
         """Number of stored entries of Z: a product with a vector costs twice as many flops."""
 
+    @abstractmethod
+    def row_hashes(self, multipliers, rows):
+        """sum_j bits(x_ij) m_j modulo 2^64 of rows of X, (b,), for uint64 multipliers (p,)."""
+
     # -- what follows ------------------------------------------------------------------------------
 
     def __matmul__(self, V):
@@ -105,6 +109,24 @@ class Design(ABC):
         if self.fit_intercept:
             product = np.vstack([product, U.sum(axis=0)])
         return product
+
+    def predictors_of(self, parameters, out=None):
+        """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
+
+        The parameters are side by side in the last axis: one GEMM an output for all of them.
+        """
+        b, K = parameters.shape[:2]
+        eta = np.empty((K, self.shape[0], b)) if out is None else out
+        for k in range(K):
+            self.matmul(parameters[:, k].T, out=eta[k])
+        return eta
+
+    def gradients_of(self, slopes):
+        """sum_i slope_i (x) z_i, (b, K, q), for b sets of slopes of the rows (K, n, b).
+
+        The transpose of `predictors_of`.
+        """
+        return np.stack([self.transpose_matmul(slope).T for slope in slopes], axis=1)
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""
@@ -167,6 +189,21 @@ class Design(ABC):
         return type(self)(self.X[:, features], fit_intercept)
 
     # -- the intercept -----------------------------------------------------------------------------
+
+    @property
+    def intercept_first(self):
+        """Positions (q,) of the columns in the order of printed tables, the intercept first."""
+        columns = np.arange(self.shape[1])
+        return np.roll(columns, 1) if self.fit_intercept else columns
+
+    def column_names(self, features):
+        """Names of the columns, of those of the features; the intercept's is "const"."""
+        return [*features, "const"] if self.fit_intercept else list(features)
+
+    def free_intercepts(self, hessian_diagonal):
+        """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""
+        free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
+        return free & self.fit_intercept
 
     def pack(self, coef, intercept):
         """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""

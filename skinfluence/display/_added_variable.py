@@ -1,12 +1,20 @@
 """How the rows make one coefficient."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.case_deletion import added_variable
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import most, row_labels, titled
 from skinfluence.functions import explain
+from skinfluence.problem import fitted_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class AddedVariableDisplay:
@@ -72,7 +80,17 @@ class AddedVariableDisplay:
     (519.85, 519.85)
     """
 
-    def __init__(self, *, x, y, slope, feature, weight=None, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        x: ArrayLike,
+        y: ArrayLike,
+        slope: float,
+        feature: str,
+        weight: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         weight = np.ones(np.shape(x)) if weight is None else weight
         self.x, self.y, self.weight = checked(x=x, y=y, weight=weight)
         self.slope, self.feature = float(slope), str(feature)
@@ -80,7 +98,16 @@ class AddedVariableDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, feature, *, train_labels=None, ax=None, name=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        feature: int | str,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute both residuals of a fitted model and draw them.
 
         Parameters
@@ -113,21 +140,21 @@ class AddedVariableDisplay:
             As :func:`skinfluence.explain`.
         """
         view = explain(estimator)
-        model = view._with_coefficients("AddedVariableDisplay")
-        explained = view._explained()
-        objective = explained.objective
+        problem = fitted_problem(view)
+        problem.check_coefficients("AddedVariableDisplay")
+        objective = problem.objective
         if objective.n_outputs > 1 or objective.penalty.is_kinked:
             raise NotImplementedError(
                 "AddedVariableDisplay needs one output and no L1 penalty; got "
                 f"{objective.n_outputs} of {objective.loss!r}."
             )
-        columns = list(view._column_names(model, objective.design))
+        columns = problem.column_names
         if isinstance(feature, str) and feature not in columns:
             raise ValueError(f"feature should be one of {', '.join(columns)}; got {feature!r}.")
         column = columns.index(feature) if isinstance(feature, str) else int(feature)
         if not 0 <= column < len(columns):
             raise ValueError(f"feature should be below {len(columns)}; got {feature!r}.")
-        curvature = view._with_curvature(explained, "auto", 0.0, 1).curvature
+        curvature = problem.curvature(n_solves=1)
         x, y, slope, weight = added_variable(objective, curvature, column)
         name = type(view.estimator_).__name__ if name is None else name
         display = cls(
@@ -141,7 +168,15 @@ class AddedVariableDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None, line_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 2,
+        scatter_kwargs: dict | None = None,
+        line_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -175,7 +210,7 @@ class AddedVariableDisplay:
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

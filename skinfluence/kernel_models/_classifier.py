@@ -2,13 +2,17 @@
 
 from abc import abstractmethod
 from functools import partial
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
     check_classes_have_weight,
     check_sample_weight,
@@ -38,7 +42,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     # -- fit ---------------------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method.
 
         Parameters
@@ -61,7 +65,8 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
             For bad parameters or weights, a single class, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, **self._accepted())
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -76,7 +81,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         weight = None if sample_weight is None else weight
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         return self
 
@@ -91,7 +96,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     # -- predictions -------------------------------------------------------------------------------
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """f(x), one a class where there are more than two.
 
         Parameters
@@ -107,7 +112,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         decision = self._predictors(X)
         return decision[:, 0] if len(self.classes_) == 2 else decision
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Return the label of each row.
 
         Parameters
@@ -120,10 +125,12 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels; of several classes that of the largest f.
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return self.classes_[(decision > 0).astype(int)]
-        return self.classes_[decision.argmax(axis=1)]
+        return self._predictions(X).predict(None)
+
+    def _predictions(self, X):
+        """Predictions at the rows of X, as a fitted classifier that needs no X."""
+        link = self._losses(len(self.classes_))[1].link.labelled(self.classes_)
+        return link.predictions(self.decision_function(X))
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):
@@ -136,7 +143,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     penalty = L2(design.pack(np.full(data.X.shape[1], 1.0 / estimator.C), 0.0)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     shape = (loss.n_outputs, design.shape[1])
-    theta = estimator._explanation.theta if theta is None else theta(shape)
+    theta = data.theta if theta is None else theta(shape)
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
     encode = label_encoder(classes, y.dtype)
     dual = None

@@ -1,21 +1,28 @@
 """Kernel ridge regression."""
 
+from collections.abc import Callable
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_sample_weight
-from skinfluence.adapters import TrainingData, register
-from skinfluence.adapters._ridge import (
+from skinfluence.adapters import (
+    TrainingData,
     adapted_dual,
     check_penalised,
     kernel_ridge_space,
     least_squares,
+    register,
 )
-from skinfluence.base import OptimumRecord
 from skinfluence.kernel_models._machine import KernelMachineMixin
 from skinfluence.optimum import polish
+from skinfluence.problem import OptimumRecord
 
 
 class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -82,14 +89,14 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
 
     def __init__(
         self,
-        alpha=1.0,
+        alpha: float = 1.0,
         *,
-        kernel="linear",
-        gamma=None,
-        degree=3,
-        coef0=1,
-        kernel_params=None,
-        fit_intercept=False,
+        kernel: str | Callable = "linear",
+        gamma: float | str | None = None,
+        degree: float = 3,
+        coef0: float = 1,
+        kernel_params: dict | None = None,
+        fit_intercept: bool = False,
     ):
         self.alpha = alpha
         self.kernel = kernel
@@ -99,7 +106,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         self.kernel_params = kernel_params
         self.fit_intercept = fit_intercept
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by one Newton step.
 
         Parameters
@@ -122,11 +129,12 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             For a bad alpha or weights; with an intercept also for an alpha of 0 or an indefinite
             kernel matrix.
         """
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._accepted())
         alpha = self._checked_alpha(1 if y.ndim == 1 else y.shape[1])
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
-        self._explanation = self._refused = self._original = None
+        self._optimum = self._refused = self._original = None
         try:
             check_penalised(alpha)
             self._space = kernel_ridge_space(self, X)
@@ -135,10 +143,10 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
                 raise ValueError(*error.args) from error
             return self._fit_original(X, y, weight, error)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         found = polish(least_squares(self._training_data, alpha, self.fit_intercept))
         objective = found.objective
-        self._explanation = OptimumRecord.as_it_is(
+        self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=not found.failure, n_steps=found.n_steps
         )
         dual = -objective.residuals / alpha
@@ -151,7 +159,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         """Penalties, a number or one a response; raise for others."""
         alpha = np.asarray(self.alpha)
         if alpha.dtype.kind not in "iuf" or isinstance(self.alpha, bool):
-            raise TypeError(f"alpha should be a number, or one a target; got {self.alpha!r} instead.")
+            raise TypeError(f"alpha should be a number, or one a target; got {self.alpha!r}.")
         if not ((alpha >= 0) & np.isfinite(alpha)).all():
             raise ValueError(f"alpha should be finite and at least 0; got {self.alpha!r}.")
         if alpha.size != 1 and alpha.shape != (n_targets,):
@@ -166,19 +174,18 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         names = ("alpha", "kernel", "gamma", "degree", "coef0", "kernel_params")
         self._original = KernelRidge(**{name: getattr(self, name) for name in names})
         self._original.fit(X, y, weight)
-        self._training_data = TrainingData(X, y, weight)
+        self._space, self._training_data = None, TrainingData(X, y, weight)
         self._refused, self.dual_coef_ = error, self._original.dual_coef_
         self.intercept_ = np.float64(0.0) if y.ndim == 1 else np.zeros(y.shape[1])
         return self
 
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
+    def __optimum_record__(self):
         check_is_fitted(self)
-        if self._explanation is None:
+        if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
-        return super()._explain(cached)
+        return self._optimum
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the responses.
 
         Parameters
@@ -204,6 +211,6 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
 @register(InfluenceKernelRidge, inherited=True)
 def adapt_influence_kernel_ridge(estimator, data):
     """Return the objective of an InfluenceKernelRidge."""
-    theta = estimator._explanation.theta
+    theta = data.theta
     objective = least_squares(data, estimator.alpha, estimator.fit_intercept, theta)
     return adapted_dual(objective, alpha=estimator.alpha, flat=data.y.ndim == 1)

@@ -1,17 +1,26 @@
 """Lasso and elastic net with the influence methods."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import ElasticNet, Lasso
 
-from skinfluence.adapters import adapt, duality_gaps, register
-from skinfluence.adapters._elastic_net import adapt_elastic_net
+from skinfluence._typing import MatrixLike
+from skinfluence.adapters import adapt, adapt_elastic_net, duality_gaps, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
 class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
     """What both share."""
 
-    def fit(self, X, y, sample_weight=None, check_input=True):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        check_input: bool = True,
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -44,9 +53,8 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
     def _polish(self):
         """Take the duality gap along."""
         super()._polish()
-        if self._explanation is not None:
-            objective = adapt(self, self._training_data).objective
-            gaps = duality_gaps(objective.at(self._explanation.theta))
+        if self._optimum is not None:
+            gaps = duality_gaps(adapt(self, self._optimum.data).objective)
             self.dual_gap_ = gaps if np.ndim(self.dual_gap_) else gaps[0]
 
 

@@ -2,18 +2,21 @@
 
 import numbers
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_positive, check_resolution, check_sample_weight
-from skinfluence.adapters import TrainingData, register
-from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
-from skinfluence.base import OptimumRecord
+from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
 from skinfluence.optimum import continuation
+from skinfluence.problem import OptimumRecord
 
 # Temperature relative to the spread of y, by default.
 SHARE = 0.01
@@ -108,12 +111,12 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        quantile=0.5,
-        alpha=1.0,
-        temperature="scale",
-        fit_intercept=True,
-        tol=1e-10,
-        max_iter=500,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        temperature: float | str = "scale",
+        fit_intercept: bool = True,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.quantile = quantile
         self.alpha = alpha
@@ -122,7 +125,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method, from the spread of y down to the temperature.
 
         Parameters
@@ -145,17 +148,18 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
             For bad parameters, negative weights, or data that scikit-learn's validation refuses.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
         dtype = [np.float64, np.float32]
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         if self.temperature != "scale":
             check_resolution(y, self.temperature)
-        self._training_data = TrainingData(X, y, weight)
+        self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
         objective = found.objective
         settled = found.converged or (found.stalled and objective.stationarity < 1e-7)
-        self._explanation = OptimumRecord.as_it_is(
+        self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=settled, n_steps=found.n_steps
         )
         coef, intercept = objective.design.unpack(objective.theta)
@@ -198,7 +202,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
                 allowed = "between 0 and 1" if name == "quantile" else "finite and at least 0"
                 raise ValueError(f"{name} should be {allowed}; got {value!r}.")
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the quantile.
 
         Parameters
@@ -212,7 +216,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
             The quantile, w x + b.
         """
         check_is_fitted(self)
-        return np.asarray(self._test_array(X) @ self.coef_, dtype=np.float64) + self.intercept_
+        return np.asarray(self.__design_rows__(X) @ self.coef_, dtype=np.float64) + self.intercept_
 
     def __sklearn_tags__(self):
         """Sparse X will do."""

@@ -1,20 +1,23 @@
 """The best strength of a penalty by leave-one-out, found by the derivative."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence._parallel import blas_for, tracked
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
 from skinfluence.existence import last_rows_of_a_class
-from skinfluence.model_selection._means import row_weights
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
+from skinfluence.problem import fitted_problem
 
 # Exponent with which a parameter enters the strength of the penalty.
 EXPONENTS = {"C": -1.0}
@@ -62,7 +65,7 @@ class OptimizedRegularization:
     derivatives: np.ndarray
     method: str
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return one line for each value tried, as a pandas DataFrame.
 
         Returns
@@ -81,17 +84,17 @@ class OptimizedRegularization:
 
 
 def optimize_regularization(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    param="C",
-    bounds=(1e-4, 1e4),
-    method="newton",
-    tol=1e-8,
-    sample_weight=None,
-    progress=None,
-):
+    param: str = "C",
+    bounds: tuple[float, float] = (1e-4, 1e4),
+    method: str = "newton",
+    tol: float = 1e-8,
+    sample_weight: ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> OptimizedRegularization:
     r"""Minimise the mean leave-one-out loss over the strength of the penalty, by its derivative.
 
     Over :math:`C` between the bounds, the function
@@ -168,7 +171,8 @@ def optimize_regularization(
     power = EXPONENTS[name.rpartition("__")[2]]
     start = float(np.exp(np.mean(np.log(bounds))))
     view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
-    objective = view._explained().objective
+    problem = fitted_problem(view)
+    objective = problem.objective
     if not objective.is_at_its_own_optimum:
         raise NotImplementedError(
             "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
@@ -177,7 +181,7 @@ def optimize_regularization(
     if objective.row_penalty is not None or objective.penalty.is_kinked:
         raise NotImplementedError(
             "the leave-one-out curve is smooth, and followed, under an L2 penalty that stays when "
-            f"a row goes; that of this {type(view._final).__name__} is another: use "
+            f"a row goes; that of this {type(problem.model).__name__} is another: use "
             "LeaveOneOutSearchCV."
         )
     emptied = last_rows_of_a_class(objective)
@@ -187,7 +191,9 @@ def optimize_regularization(
             "least one class needs two rows of positive weight."
         )
     warn_undefined(np.flatnonzero(emptied))
-    curve = _Curve(LeaveOneOutPath(_compact(objective), row_weights(view), method), start, power)
+    curve = _Curve(
+        LeaveOneOutPath(_compact(objective), problem.sample_weight, method), start, power
+    )
     flops = float(objective.n_rows) * objective.n_parameters**2
     with blas_for(flops if method == "newton" else np.inf):
         _minimise(curve, np.log(bounds), tol, progress)

@@ -1,16 +1,20 @@
 """Support vector regression by the smooth epsilon-insensitive loss."""
 
 import numbers
+from collections.abc import Callable
 from functools import partial
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import SVR
 from sklearn.utils.validation import validate_data
 
+from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_responses, check_resolution, check_sample_weight
-from skinfluence.adapters import Adapted, TrainingData, register
-from skinfluence.adapters._ridge import without_outputs
+from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
@@ -118,17 +122,17 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        epsilon=0.1,
-        temperature=0.01,
-        kernel="linear",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        fit_intercept=True,
-        tol=1e-10,
-        max_iter=500,
+        epsilon: float = 0.1,
+        temperature: float = 0.01,
+        kernel: str | Callable = "linear",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.C = C
         self.epsilon = epsilon
@@ -141,7 +145,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method at falling temperatures.
 
         Parameters
@@ -164,13 +168,14 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             For bad parameters or weights, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         self.intercept_ = float(self.intercept_[0])
         if self._space is None:
@@ -179,7 +184,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             self.dual_coef_ = self.dual_coef_[0]
         return self
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the responses.
 
         Parameters
@@ -193,16 +198,6 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             Predictions f(x) + b.
         """
         return self._predictors(X)[:, 0]
-
-    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
-        """Say what to do where there is none."""
-        try:
-            return super()._with_curvature(explained, kind, damping, n_solves, method)
-        except np.linalg.LinAlgError as error:
-            raise np.linalg.LinAlgError(
-                f"{error}. No row is within a few temperatures ({self.temperature:g}) of the edge "
-                "of the tube: raise the temperature, or scale y."
-            ) from error
 
     def _positive_parameters(self):
         """The temperature too."""
@@ -261,7 +256,7 @@ def smooth_epsilon(estimator, data):
 
 def adapt_smooth_epsilon(estimator, data):
     """Return the objective of a fitted SmoothEpsilonSVR."""
-    objective = smooth_epsilon(estimator, data).at(estimator._explanation.theta)
+    objective = smooth_epsilon(estimator, data).at(data.theta)
     return Adapted(objective, None, partial(as_responses, n_outputs=1), parameters_of(estimator))
 
 

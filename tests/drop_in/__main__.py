@@ -1,4 +1,4 @@
-"""Run scikit-learn's own tests on our estimators: `python -m tests.drop_in [arguments of pytest]`."""
+"""Run scikit-learn's tests on our estimators: `python -m tests.drop_in [arguments of pytest]`."""
 
 import os
 import subprocess

@@ -120,7 +120,7 @@ def source(path, rebound=True):
 
 
 class _Uses:
-    """Which parts of a module use one of ours, themselves or through what they call or are given."""
+    """Which parts of a module use one of ours: themselves, or what they call or are given."""
 
     def __init__(self, tree):
         replaced = {original.__name__ for original in replacements()}
