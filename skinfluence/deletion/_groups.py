@@ -51,9 +51,8 @@ class GroupDeletion(StoredSteps):
         else:
             self._take_steps(method, wanted, progress)
         self.undefined |= ~np.isfinite(steps).all(axis=(1, 2))
-        self.undefined |= [
-            method != "first_order" and _collapses(objective, step) for step in steps
-        ]
+        if method != "first_order":
+            self.undefined |= [_collapses(objective, step) for step in steps]
         self.routes[idle], self.routes[self.undefined] = "exact", "undefined"
 
     def _take_steps(self, method, wanted, progress):

@@ -34,9 +34,22 @@ class OneStep(Deletion):
         Of `rows`, where it is known already.
     multipliers : ndarray of shape (r, K), optional
         Others than those of either method.
+    final : bool
+        Whether the steps are the answer, and no refit follows: a Newton step that leaves no scale
+        is undefined then.
     """
 
-    def __init__(self, objective, curvature, rows, *, corrected, leverage=None, multipliers=None):
+    def __init__(
+        self,
+        objective,
+        curvature,
+        rows,
+        *,
+        corrected,
+        leverage=None,
+        multipliers=None,
+        final=False,
+    ):
         self.curvature, self._known_leverage = curvature, leverage
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
@@ -57,6 +70,8 @@ class OneStep(Deletion):
                 self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
         if multipliers is not None:
             self.multipliers = multipliers
+        if final and corrected:
+            self.undefined = self.undefined | self.collapsed
 
     @cached_property
     def leverage(self):
