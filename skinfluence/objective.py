@@ -369,7 +369,8 @@ class Objective:
         Its penalty lacks the mean row's share. With equal weights that is exact for every row, with
         others wrong by the difference of the shares, one part in n of the penalty.
         """
-        if not self.mean_penalty_share:
+        single = np.count_nonzero(self.sample_weight) == 1  # all of the penalty would go
+        if single or not self.mean_penalty_share:
             return self
         left = self.sample_weight.sum() - self.mean_penalty_share
         return self._same_rows(
