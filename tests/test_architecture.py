@@ -35,7 +35,7 @@ LAYERS = [
     ["base"],
     ["linear_model", "kernel_models"],
     ["svm"],  # one of the kernel models, with a loss of its own
-    ["explainer"],
+    ["explainer", "extending"],
     ["functions"],
     ["model_selection", "labels", "debugging", "attacks", "evaluation"],
     ["display", "report", "torch"],

@@ -205,6 +205,10 @@ class Design(ABC):
         free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
         return free & self.fit_intercept
 
+    def join(self, features, intercept):
+        """One array (K, q) of numbers of the features (K, p) or (p,) and of the intercept."""
+        return self.pack(features, intercept)
+
     def pack(self, coef, intercept):
         """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""
         coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))

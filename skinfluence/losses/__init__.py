@@ -6,6 +6,7 @@ from skinfluence.losses._huber import HuberLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
+from skinfluence.losses._signed import SignedBinaryLoss
 from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
@@ -22,6 +23,7 @@ __all__ = [
     "MultinomialLogLoss",
     "OneVsOneLoss",
     "OneVsRestLoss",
+    "SignedBinaryLoss",
     "SmoothEpsilonInsensitiveLoss",
     "SmoothHingeLoss",
     "SmoothPinballLoss",
