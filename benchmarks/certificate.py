@@ -11,10 +11,10 @@ import numpy as np
 
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion import ChordNewton, Exact, OneStep
+from skinfluence.deletion import ChordNewton, Exact, NewtonError, OneStep
 from skinfluence.design import make_design
 from skinfluence.evaluation import agreement
-from skinfluence.leave_one_out import NewtonError
+from skinfluence.link import LogLink
 from skinfluence.losses import BinaryLogLoss, Loss, MultinomialLogLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
@@ -30,6 +30,7 @@ class LogLinkPoisson(Loss):
     """l(y, eta) = exp(eta) - y eta: |l'''| = l'', so M = 1. For these tables and tests only."""
 
     name = "half deviance"
+    link = LogLink()
     self_concordance = 1.0
 
     def _mean(self, eta):

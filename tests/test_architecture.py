@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 import skinfluence
+from skinfluence.link import Link
+from skinfluence.losses import Loss
 
 ROOT = Path(skinfluence.__file__).parent
 TREE = ROOT.parent
 
 # A module imports only from strictly lower layers. Rooms not built yet keep their place.
 LAYERS = [
-    ["_validation", "_frames", "_parallel", "_kernels", "_version"],
-    ["_backend"],  # its factorisations say how many threads they take
+    ["_validation", "_frames", "_parallel", "_kernels", "_class_axis", "_typing", "_version"],
+    ["_backend", "link"],  # factorisations say how many threads they take; losses name their links
     ["losses", "penalties"],
     ["design"],
     ["objective"],
@@ -179,6 +181,46 @@ def test_sparsity_intercept_and_weights_have_one_room():
         if here in ("losses", "design", "penalties", "curvature"):
             assert "sample_weight" not in text, path
         assert not re.search(r"def \w+_sparse\(", text), path
+
+
+def called(node):
+    """Last name of what a call calls."""
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+SIGMOIDS = {"expit", "log_expit", "logit", "softmax", "log_softmax", "logsumexp"}
+SIGMOIDS |= {"sigmoid", "sigmoid_slope", "softplus", "softmax_jacobian", "cross_entropy"}
+PREDICTORS = re.compile(r"\b(eta|decision\w*|scores?|logits?|predictors?|moved|margins?)\b")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_predictions_are_made_by_links(path):
+    if room(path) in ("losses", "link"):
+        return
+    for name in imports(path):
+        assert name.split(".")[-1] not in SIGMOIDS, f"{path} imports {name}"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and called(node) in SIGMOIDS | {"exp", "expm1"}:
+            argument = " ".join(ast.unparse(each) for each in node.args)
+            assert not PREDICTORS.search(argument), f"{path}: {ast.unparse(node)}"
+
+
+def test_losses_leave_predictions_to_their_links():
+    theirs = {name for name in vars(Link) if not name.startswith("_")}
+    theirs -= {"n_outputs", "n_classes", "is_scalar", "name", "labels"}
+    for cls in (Loss, *Loss.__subclasses__()):
+        if cls.__module__.startswith("skinfluence."):
+            assert not theirs & set(dir(cls)), cls
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_order_of_class_axes_has_one_module(path):
+    if room(path) in ("_class_axis", "results"):  # dual coefficients, in the order of coef_
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert called(node) not in ("moveaxis", "rollaxis"), f"{path}: {ast.unparse(node)}"
 
 
 # What only its own constructor writes: everything that shares such an object relies on that.

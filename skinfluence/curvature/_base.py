@@ -93,6 +93,10 @@ class Curvature(ABC):
         """Return `solve`, or what does the same faster for so many columns in all."""
         return self.solve
 
+    def solve_residual(self):
+        """Relative residual that a solve leaves; 0 for factorisations."""
+        return 0.0
+
     def known_inverse(self):
         """H^-1 itself, (K q, K q), where it is at hand for little more than a solve; else None."""
         return None

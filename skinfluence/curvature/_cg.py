@@ -72,6 +72,11 @@ class CGCurvature(Curvature):
         along = self.Q.T @ R
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
+    def solve_residual(self):
+        right = np.random.default_rng(0).standard_normal((len(self.scale), 1)) / self.scale[:, None]
+        left = right - self @ self.solve(right)
+        return float(np.linalg.norm(self.scale * left[:, 0]) / np.linalg.norm(self.scale * right.T))
+
     def solve(self, V):
         """H^-1 V; columns stop together when the worst has converged."""
         # Rows in one piece: SciPy's sparse products copy anything else, every iteration.

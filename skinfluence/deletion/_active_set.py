@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.optimum import is_acceptable_refit, refit
@@ -42,10 +43,9 @@ def active_set_changes(objective, steps, rows):
 def _slopes(objective, steps, rows):
     """Slope of the losses of the other rows in every coefficient, (b, K, q)."""
     eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
-    native = objective.native(np.moveaxis(eta, 0, -1))
-    residual = objective.loss.gradient(objective.y[:, None], native)  # at the moved predictors
-    residual = residual[None] if objective.loss.is_scalar else np.moveaxis(residual, -1, 0)
-    residual = residual * objective.sample_weight[:, None]
+    loss = objective.loss
+    residual = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
+    residual = classes_first(residual, loss.is_scalar) * objective.sample_weight[:, None]
     residual[:, rows, np.arange(len(rows))] = 0.0
     return objective.design.gradients_of(residual)
 

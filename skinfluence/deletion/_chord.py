@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.deletion.certificate import after_chord_step
 
@@ -208,7 +209,8 @@ class ChordNewton:
         largest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
-            largest[block] = objective.loss.predictor_norm(np.moveaxis(change, 0, -1)).max(axis=1)
+            norm = objective.loss.predictor_norm(classes_last(change, is_scalar=False))
+            largest[block] = norm.max(axis=1)
             if not self._by_series(change[0], largest[block].max(), truncation[block].min()):
                 self._by_loss(change)
         U[:, np.arange(a), rows] = -self.residuals[:, rows]
@@ -225,8 +227,8 @@ class ChordNewton:
         """Turn changes of predictors (K, c, n) into changes of residuals, in place."""
         loss, objective = self.objective.loss, self.objective
         change += self.eta[:, None]
-        slope = loss.gradient(objective.y, objective.native(np.moveaxis(change, 0, -1)))
-        slope = slope[None] if loss.is_scalar else np.moveaxis(slope, -1, 0)
+        slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
+        slope = classes_first(slope, loss.is_scalar)
         np.multiply(slope, objective.sample_weight, out=change)
         change -= self.residuals[:, None]
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skinfluence._class_axis import classes_first, classes_last
+
 
 class DeletedCurvature:
     """H_-i(theta_i) for a block of rows i and a point theta_i of each: products with all at once.
@@ -32,15 +34,15 @@ class DeletedCurvature:
     def _weights_at(self, eta):
         """(w l'',) for one output; (w d, w f, f) or the full (w W,) with W = diag(d) - f f'."""
         objective, loss = self.objective, self.objective.loss
-        y, native = objective.y[:, None], objective.native(np.moveaxis(eta, 0, -1))
+        y, native = objective.y[:, None], classes_last(eta, loss.is_scalar)
         w = np.repeat(objective.sample_weight[:, None], len(self.rows), axis=1)
         w[self.rows, np.arange(len(self.rows))] = 0.0
         if loss.is_scalar:
             return (w * loss.curvature(y, native),)
         split = loss.curvature_split(y, native)
         if split is None:
-            return (np.moveaxis(loss.curvature(y, native), (2, 3), (0, 1)) * w,)
-        d, f = (np.ascontiguousarray(np.moveaxis(part, -1, 0)) for part in split)
+            return (classes_first(loss.curvature(y, native), is_scalar=False, n_axes=2) * w,)
+        d, f = (np.ascontiguousarray(classes_first(part, is_scalar=False)) for part in split)
         return w * d, w * f, f
 
     def take(self, kept):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skinfluence._class_axis import classes_last
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion._chord import ChordResult
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
@@ -155,7 +156,7 @@ class NewtonCG:
         """Objective without each row at predictors (K, n, a), (a,)."""
         objective = self.objective
         with np.errstate(over="ignore", invalid="ignore"):
-            native = objective.native(np.moveaxis(eta, 0, -1))
+            native = classes_last(eta, objective.loss.is_scalar)
             losses = objective.loss.value(objective.y[:, None], native)
             losses = losses * objective.sample_weight[:, None]
             losses[rows, np.arange(len(rows))] = 0.0

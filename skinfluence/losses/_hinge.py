@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import DecisionLink
 from skinfluence.losses._signed import SignedBinaryLoss
 
 # A margin this close to 1 is at the kink: which side rounding has put it on says nothing.
@@ -17,7 +18,7 @@ class HingeLoss(SignedBinaryLoss):
     """
 
     name = "hinge"
-    has_probabilities = False
+    link = DecisionLink()
     is_piecewise_linear = True
 
     def _slack(self, y, eta):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import OneVsRestLink
 from skinfluence.losses._base import Loss
 
 
@@ -23,12 +24,16 @@ class OneVsRestLoss(Loss):
 
     def __init__(self, binary, n_classes):
         self.n_classes = self.n_outputs = int(n_classes)
-        self.has_probabilities = False
         self.binary, self.name = binary, binary.name
         self.is_piecewise_linear = binary.is_piecewise_linear
         self.is_quadratic, self.is_coercive = binary.is_quadratic, binary.is_coercive
         self.series_radius, self.temperature = binary.series_radius, binary.temperature
         self.self_concordance = binary.self_concordance
+
+    @property
+    def link(self):
+        """Each class against the rest."""
+        return OneVsRestLink(self.binary.link, self.n_classes)
 
     @property
     def advice_if_flat(self):

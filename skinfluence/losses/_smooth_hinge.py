@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from skinfluence.losses._logistic import BinaryLogLoss, softplus
+from skinfluence.link import DecisionLink, softplus
+from skinfluence.losses._logistic import BinaryLogLoss
 from skinfluence.losses._signed import SignedBinaryLoss
 
 
@@ -20,7 +21,7 @@ class SmoothHingeLoss(SignedBinaryLoss):
     """
 
     name = "smooth_hinge"
-    has_probabilities = False
+    link = DecisionLink()
 
     def __init__(self, temperature):
         self.temperature = float(temperature)

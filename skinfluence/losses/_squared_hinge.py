@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import DecisionLink
 from skinfluence.losses._signed import SignedBinaryLoss
 
 
@@ -14,7 +15,7 @@ class SquaredHingeLoss(SignedBinaryLoss):
     """
 
     name = "squared_hinge"
-    has_probabilities = False
+    link = DecisionLink()
 
     def _slack(self, y, eta):
         """(s, max(0, 1 - s eta))."""
