@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_choice, check_positive
 from skinfluence.base import InfluenceMixin
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.optimum import SETTLED
 from skinfluence.problem import OptimumRecord
 
 
@@ -86,9 +87,10 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
         """Go to the optimum and say what was reached."""
         optimum = self._minimise(self._start())
         objective = optimum.objective
-        # Where no row bends any more an intercept is not identified: it is where it is.
-        ended = optimum.stalled or optimum.failure
-        reached = optimum.converged or (bool(ended) and objective.stationarity < 1e-7)
+        # A Hessian that vanishes in an intercept, as no row has curvature, is no failure of the
+        # fit: every intercept of an interval is an optimum.
+        flat = bool(optimum.failure) and objective.stationarity < SETTLED
+        reached = optimum.is_settled or flat
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )

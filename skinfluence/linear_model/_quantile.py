@@ -15,7 +15,7 @@ from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_positive, check_sample_weight
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
-from skinfluence.optimum import continuation
+from skinfluence.optimum import continuation, response_spread
 from skinfluence.problem import OptimumRecord
 
 # Temperature relative to the spread of y, by default.
@@ -156,14 +156,13 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
         objective = found.objective
-        settled = found.converged or (found.stalled and objective.stationarity < 1e-7)
         self._optimum = OptimumRecord.at(
-            objective, self._training_data, converged=settled, n_steps=found.n_steps
+            objective, self._training_data, converged=found.is_settled, n_steps=found.n_steps
         )
         coef, intercept = objective.design.unpack(objective.theta)
         self.coef_, self.intercept_ = coef[0], float(intercept[0])
         self.n_iter_, self.stationarity_ = max(1, found.n_steps), objective.stationarity
-        if not settled:
+        if not found.is_settled:
             advice = "raise the temperature, or max_iter."
             warnings.warn(
                 f"no optimum was found in {found.n_steps} Newton steps (relative gradient "
@@ -174,12 +173,10 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         return self
 
     def _minimise(self):
-        """Cool, from all coefficients 0 and the intercept at the quantile of y."""
+        """Continuation, from all coefficients 0 and the intercept at the quantile of y."""
         y = np.asarray(self._training_data.y, dtype=float)
         weight = check_sample_weight(self._training_data.sample_weight, len(y))
-        spread = float(
-            np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
-        )
+        spread = response_spread(y, weight)
         scale = SHARE * spread if spread > 0 else 1.0  # of one row, or of equal ones: any will do
         self.temperature_ = scale if self.temperature == "scale" else float(self.temperature)
         start = np.quantile(y[weight > 0], self.quantile) if self.fit_intercept else 0.0

@@ -18,7 +18,7 @@ from skinfluence.adapters import Adapted, TrainingData, register, without_output
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
-from skinfluence.optimum import continuation
+from skinfluence.optimum import continuation, response_spread
 from skinfluence.penalties import L2
 
 # Temperature at which Newton's method leaves the optimum of the loss that is not smooth, relative
@@ -219,20 +219,19 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         return objective.at(design.pack(np.zeros(design.n_features), middle))
 
     def _minimise(self, objective):
-        """Cool, from the spread of y; in a kernel from near the optimum that is not smooth."""
-        y, weight = objective.y, objective.sample_weight
-        spread = np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
+        """Continuation from the spread of y, or in a kernel from near libsvm's optimum at T = 0."""
+        spread = response_spread(objective.y, objective.sample_weight)
         options = {"tolerance": self.tol, "max_steps": self.max_iter}
         if self._space is not None and self.fit_intercept:
-            found = continuation(self._near(objective), float(NEAR * spread), **options)
+            found = continuation(self._near(objective), NEAR * spread, **options)
             if found.converged or found.failure:
                 return found
-        return continuation(objective, float(spread), **options)
+        return continuation(objective, spread, **options)
 
     def _near(self, objective):
-        """Where libsvm ends, which has its intercept always.
+        """Return the objective at libsvm's optimum of the loss that is not smooth.
 
-        Without the rows of no weight: it would drop them and count its support vectors anew.
+        Without the rows of no weight: libsvm drops them and counts its support vectors anew.
         """
         live = np.flatnonzero(objective.sample_weight > 0)
         machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
