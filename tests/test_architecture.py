@@ -87,6 +87,8 @@ def test_imports_point_down_and_through_the_doors(path):
                 assert LAYER[here] >= LAYER["adapters"], f"{here} knows {name}"
         if parts[-1] == "issparse":
             assert here == "design"
+        if parts[0] == "numba":  # one decorator, which does without a cache where there is no place
+            assert path.name == "_compiled.py"
 
 
 def code_lines(path):
