@@ -34,7 +34,7 @@ def _round(n, p):
 def _floor(model, n_test):
     """Cholesky factor of the bending rows' block, and two products with the test rows."""
     objective = model._explained().objective
-    m, (n, q) = len(objective.bending), objective.design.shape
+    m, (n, q) = len(objective.curved_rows), objective.design.shape
     rng = np.random.default_rng(1)
     block = rng.standard_normal((m, m))
     block = block @ block.T + m * np.eye(m)

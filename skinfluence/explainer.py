@@ -23,7 +23,7 @@ from skinfluence.adapters import (
     kernel_space,
     unsupported,
 )
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin, OptimumRecord
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
@@ -200,7 +200,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self._explanation = self._refused = None
         try:
             adapted = adapt(self._final, self._training_data)
-            self._explanation = Explanation.of(adapted, self._training_data)
+            self._explanation = OptimumRecord.of(adapted, self._training_data)
         except NotImplementedError as error:
             self._refused = error
             return

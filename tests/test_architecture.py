@@ -23,7 +23,7 @@ LAYERS = [
     ["objective"],
     ["curvature"],
     ["optimum", "hinge_dual"],
-    ["recession"],
+    ["existence"],
     ["deletion"],
     ["attribution"],
     ["results"],

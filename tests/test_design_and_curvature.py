@@ -178,11 +178,11 @@ def test_curvature_against_the_dense_inverse(name, kind):
     Z = objective.design.dense(slice(None))
     leverage = curvature.leverage()
     L = objective.weight_roots
-    gauge = np.eye(K) - np.full((K, K), 1 / K) if K > 1 else np.eye(1)
+    null = np.eye(K) - np.full((K, K), 1 / K) if K > 1 else np.eye(1)
     for i in range(0, len(y), 7):
-        unit = np.kron(gauge, Z[i][:, None])
+        unit = np.kron(null, Z[i][:, None])
         A = unit.T @ inverse @ unit
-        got = gauge @ leverage.quadratic[i] @ gauge
+        got = null @ leverage.quadratic[i] @ null
         np.testing.assert_allclose(got, A, atol=tight * max(1.0, np.abs(A).max()))
         expected = np.eye(K) - L[i].T @ leverage.quadratic[i] @ L[i]
         np.testing.assert_allclose(leverage.one_minus[i], expected, atol=1e-7)
@@ -234,7 +234,7 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     """What `choose` reads of an objective of a given size."""
     return SimpleNamespace(
         n_rows=n,
-        bending=range(n),
+        curved_rows=range(n),
         loss=SimpleNamespace(is_separable=False),
         n_outputs=n_outputs,
         n_parameters=q * n_outputs,

@@ -163,7 +163,7 @@ def test_the_share_of_the_penalty_counts(weighted):
 
         curvature = explained.with_curvature("auto", 0.0, 60, method="newton").curvature
         with_share.append(error(curvature, objective))
-        fixed = objective.settled()
+        fixed = objective.with_fixed_penalty()
         without_share.append(error(explained.with_curvature("auto", 0.0, 60).curvature, fixed))
     assert np.median(with_share) < 0.015
     assert np.median(without_share) > 0.05

@@ -379,9 +379,9 @@ def test_auto_within_every_budget(monkeypatch):
     exact = clf.loo_estimate(method="exact")
     newton = clf.loo_estimate(method="newton")
     whole = module.exact_flops(clf._explained().objective)
-    reach = np.minimum(newton.error_estimate, newton.error_bound)
-    wanted = np.argsort(-reach, kind="stable")
-    wanted = wanted[reach[wanted] > module.PREDICTOR_TOLERANCE]
+    row_norm = np.minimum(newton.error_estimate, newton.error_bound)
+    wanted = np.argsort(-row_norm, kind="stable")
+    wanted = wanted[row_norm[wanted] > module.PREDICTOR_TOLERANCE]
     assert len(wanted) > 12
     for share, n_refined in ((1e-9, 1), (10.5 / 120, 10), (0.99, len(wanted))):
         monkeypatch.setattr(module, "EXACT_FLOPS", whole * share)

@@ -4,13 +4,13 @@ import numpy as np
 
 from skinfluence import attribution
 from skinfluence._validation import AGGREGATES, check_choice
-from skinfluence.attribution import TestSide
-from skinfluence.base._question import QuestionMixin
+from skinfluence.attribution import Query
+from skinfluence.base._query import QueryMixin
 from skinfluence.curvature import choose
 from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
 
 
-class AttributionMixin(QuestionMixin):
+class AttributionMixin(QueryMixin):
     """Methods that say what a fitted model would be without some of its training rows.
 
     Everything here is after removal minus before.
@@ -103,7 +103,7 @@ class AttributionMixin(QuestionMixin):
         (169, 400)
         """
         check_choice("aggregate", aggregate, AGGREGATES)
-        test, deletion, linearised = self._question(
+        test, deletion, linearised = self._prepare_query(
             X_test, y_test, target, method, train_indices, curvature, damping, progress
         )
         if aggregate is None:
@@ -161,7 +161,7 @@ class AttributionMixin(QuestionMixin):
         >>> clf.most_influential(X[400:402], y[400:402], k=3).helpful_indices.shape
         (2, 3)
         """
-        test, deletion, linearised = self._question(
+        test, deletion, linearised = self._prepare_query(
             X_test, y_test, target, method, train_indices, curvature, damping, progress
         )
         if (
@@ -220,13 +220,13 @@ class AttributionMixin(QuestionMixin):
         >>> int(clf.self_influence().argmax())
         213
         """
-        explained, target, linearised = self._begin(target, method, damping)
+        explained, target, linearised = self._validate_query(target, method, damping)
         objective, adapted = explained.objective, explained.adapted
         deletion = self._delete(
             explained, method, train_indices, curvature, damping, progress, own=True
         )
         y = objective.y if target.uses_encoded_labels else adapted.labels(objective.y)
-        test = TestSide(objective.design, y, objective.eta, target)
+        test = Query(objective.design, y, objective.eta, target)
         if len(deletion) < objective.n_rows or train_indices is not None:
             test = test.take(deletion.rows)
         return attribution.self_influence(deletion, test, linearised=linearised)
@@ -267,7 +267,7 @@ class AttributionMixin(QuestionMixin):
         >>> clf.parameter_influence().coef.shape
         (150, 3, 4)
         """
-        explained, _, _ = self._begin("loss", method, damping)
+        explained, _, _ = self._validate_query("loss", method, damping)
         deletion = self._delete(
             explained, method, train_indices, curvature, damping, progress, own=True
         )
@@ -332,7 +332,7 @@ class AttributionMixin(QuestionMixin):
         >>> clf.score_influence(X[400:], y[400:], scoring="roc_auc").shape
         (400,)
         """
-        explained, _, _ = self._begin("loss", method, damping)
+        explained, _, _ = self._validate_query("loss", method, damping)
         design, labels, encoded = self._test_rows(explained, X_test, y_test, required="scoring")
         n_test = design.shape[0]
         deletion = self._delete(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence.base._question import QuestionMixin
+from skinfluence.base._query import QueryMixin
 from skinfluence.case_deletion import diagnose, is_covered, leverage_blocks
 from skinfluence.deletion import warn_undefined
 
@@ -13,7 +13,7 @@ AVAILABLE = (
 )
 
 
-class CaseDeletionMixin(QuestionMixin):
+class CaseDeletionMixin(QueryMixin):
     """What statisticians look at after a regression."""
 
     def case_deletion_diagnostics(self):

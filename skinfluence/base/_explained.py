@@ -6,10 +6,10 @@ import numpy as np
 
 from skinfluence.adapters import Adapted, TrainingData, adapt
 from skinfluence.curvature import Curvature, choose, make_curvature
+from skinfluence.existence import is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
-from skinfluence.recession import is_separable, is_unpenalised
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
@@ -27,7 +27,7 @@ SEPARABLE = (
 
 
 @dataclass(frozen=True)
-class Explained:
+class FittedProblem:
     """An objective at its optimum, its labels, and the last curvature made for it."""
 
     objective: Objective
@@ -41,7 +41,7 @@ class Explained:
         """
         objective = self.objective
         if method in ("newton", "exact", "auto"):
-            objective = objective.lightened()
+            objective = objective.without_mean_penalty_share()
         kept = self.curvature
         fits = kept is not None and kept.damping == damping and kind in ("auto", kept.kind)
         fits = fits and kept.objective.penalty.same(objective.penalty)
@@ -51,7 +51,7 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class OptimumRecord:
     """Training data and the optimum found on them; picklable, no caches.
 
     Attributes
@@ -151,7 +151,7 @@ class Explanation:
             )
         if cached is not None and _same(cached.objective, objective):
             return cached
-        return Explained(objective, adapted)
+        return FittedProblem(objective, adapted)
 
 
 def _same(one, other):
@@ -171,7 +171,7 @@ def _separates(objective):
     """Whether an unpenalised fit runs away; by its own coefficients first, then by a program."""
     if not is_unpenalised(objective):
         return False
-    right = objective.loss.recession(objective.y) @ objective.eta[:, :, None]
+    right = objective.loss.recession_cone_normals(objective.y) @ objective.eta[:, :, None]
     if (right[objective.sample_weight > 0] > 0).all():
         return True
     size = objective.n_rows * max(1, objective.n_outputs - 1) * objective.n_parameters

@@ -11,20 +11,20 @@ from skinfluence._validation import (
     check_choice,
     check_tolerance,
 )
-from skinfluence.attribution import TestSide, score_of
-from skinfluence.base._question import QuestionMixin
+from skinfluence.attribution import Query, score_of
+from skinfluence.base._query import QueryMixin
 from skinfluence.deletion import (
     GroupDeletion,
-    holding,
+    dominant_rows,
     needs_curvature,
-    warn_held,
+    warn_dominant,
     warn_undefined,
 )
-from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolved
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.results import LeaveOneOutEstimate
 
 
-class LeaveOneOutMixin(QuestionMixin):
+class LeaveOneOutMixin(QueryMixin):
     """What the model would say of each training row, had it never seen it."""
 
     def loo_estimate(self, *, method="auto", scoring=None, groups=None, tol=1e-8, progress=None):
@@ -83,37 +83,35 @@ class LeaveOneOutMixin(QuestionMixin):
         if groups is not None:
             method = "exact" if method == "auto" else method
         else:
-            method = resolved(objective, method)
+            method = resolve_auto(objective, method)
         if needs_curvature(objective, method):
             single = method if groups is None else None
             explained = self._with_curvature(explained, "auto", 0.0, n_solves, single)
         if groups is None:
-            left = leave_one_out(
+            loo = leave_one_out(
                 objective, explained.curvature, method, tolerance=tol, progress=progress
             )
         else:
             groups = as_partition(groups, objective.n_rows)
-            left = leave_group_out(
-                objective, explained.curvature, method, groups, progress=progress
-            )
-        warn_undefined(np.flatnonzero(left.route == "undefined"))
+            loo = leave_group_out(objective, explained.curvature, method, groups, progress=progress)
+        warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton" and groups is None:
-            warn_held(holding(objective, np.arange(objective.n_rows), left.leverage))
-        return self._estimate(explained, left, scoring)
+            warn_dominant(dominant_rows(objective, np.arange(objective.n_rows), loo.leverage))
+        return self._estimate(explained, loo, scoring)
 
-    def _estimate(self, explained, left, scoring):
+    def _estimate(self, explained, loo, scoring):
         """Losses and scores of leave-one-out predictors."""
         objective, output = explained.objective, explained.adapted.output
         weight = self._training_data.sample_weight
         weight = np.ones(objective.n_rows) if weight is None else np.asarray(weight, dtype=float)
-        defined = ~np.isnan(left.eta).any(axis=1)
+        defined = ~np.isnan(loo.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
-        eta = objective.native(left.eta)
+        eta = objective.native(loo.eta)
         loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
         labels = explained.adapted.labels(objective.y)
         scoring = scoring or output.scoring
         return LeaveOneOutEstimate.of_rows(
-            left=left,
+            loo=loo,
             decision_function=objective.loss.decision(eta),
             predict_proba=output.probabilities(eta),
             prediction=output.prediction(eta),
@@ -171,7 +169,7 @@ class LeaveOneOutMixin(QuestionMixin):
         (4, 2)
         """
         check_choice("aggregate", aggregate, AGGREGATES)
-        explained, target, linearised = self._begin(target, method, damping)
+        explained, target, linearised = self._validate_query(target, method, damping)
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self._test_rows(explained, X_test, y_test, required)
         objective = explained.objective
@@ -182,7 +180,7 @@ class LeaveOneOutMixin(QuestionMixin):
         deletion = GroupDeletion(objective, explained.curvature, method, groups, progress=progress)
         warn_undefined(np.flatnonzero(deletion.undefined), what="group")
         y = encoded if target.uses_encoded_labels else labels
-        test = TestSide(design, y, design @ objective.theta.T, target)
+        test = Query(design, y, design @ objective.theta.T, target)
         if aggregate is None:
             return attribution.influence_matrix(deletion, test, linearised=linearised)
         return attribution.influence_aggregate(deletion, test, aggregate, linearised=linearised)

@@ -7,9 +7,9 @@ from sklearn.base import is_regressor
 from sklearn.utils.metaestimators import available_if
 
 from skinfluence._validation import as_partition, check_choice
-from skinfluence.base._question import QuestionMixin
+from skinfluence.base._query import QueryMixin
 from skinfluence.deletion import delete, warn_undefined
-from skinfluence.leave_one_out import resolved
+from skinfluence.leave_one_out import resolve_auto
 from skinfluence.perturbation import PERTURBATIONS, local_influence
 from skinfluence.uncertainty import (
     INTERVALS,
@@ -28,7 +28,7 @@ def _predicts_numbers(self):
     return True
 
 
-class UncertaintyMixin(QuestionMixin):
+class UncertaintyMixin(QueryMixin):
     """What statisticians ask of a regression beside its coefficients."""
 
     def parameter_covariance(self, kind="HC3", *, groups=None, small_sample=False):
@@ -215,13 +215,13 @@ class UncertaintyMixin(QuestionMixin):
         objective = explained.objective
         design, _, _ = self._test_rows(explained, X_test, None, None)
         rows = np.flatnonzero(objective.sample_weight > 0)
-        how = resolved(objective, "auto")
+        how = resolve_auto(objective, "auto")
         how = "newton" if how == "auto" else how
         n_solves = (len(rows) + design.shape[0]) * objective.n_outputs
         explained = self._with_curvature(explained, "auto", 0.0, n_solves, how)
         deletion = delete(objective, explained.curvature, how, rows)
         warn_undefined(rows[deletion.undefined])
-        ends = jackknife_interval(deletion, design, explained.adapted.reading, float(alpha), method)
+        ends = jackknife_interval(deletion, design, explained.adapted.link, float(alpha), method)
         return ends if ends.shape[2] > 1 else ends[:, :, 0]
 
     def local_influence(self, perturbation="weights", *, feature=None, scale=1.0):

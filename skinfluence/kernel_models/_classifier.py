@@ -15,12 +15,12 @@ from skinfluence._validation import (
     label_encoder,
 )
 from skinfluence.adapters import Adapted, TrainingData, change_in_span
-from skinfluence.kernel_models._machine import SolvedMachine
+from skinfluence.kernel_models._machine import NewtonFittedMixin
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
 
-class KernelClassifier(SolvedMachine, ClassifierMixin, BaseEstimator):
+class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
     """Classifier that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of a kernel.
 
     A subclass has the parameters C, kernel, gamma, degree, coef0, the intercept's, class_weight,

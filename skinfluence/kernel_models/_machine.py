@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._validation import check_choice, check_positive
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin, OptimumRecord
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
 
 
@@ -42,7 +42,7 @@ class KernelMachineMixin(InfluenceMixin):
         return tags
 
 
-class SolvedMachine(KernelMachineMixin, ABC):
+class NewtonFittedMixin(KernelMachineMixin, ABC):
     """One that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of its kernel.
 
     A subclass has the parameters C, kernel, gamma, degree, coef0, fit_intercept, tol and max_iter,
@@ -89,7 +89,7 @@ class SolvedMachine(KernelMachineMixin, ABC):
         # Where no row bends any more an intercept is not identified: it is where it is.
         ended = optimum.stalled or optimum.failure
         reached = optimum.converged or (bool(ended) and objective.stationarity < 1e-7)
-        self._explanation = Explanation.as_it_is(
+        self._explanation = OptimumRecord.as_it_is(
             objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )
         self.n_iter_ = max(1, optimum.n_steps)

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_positive, check_sample_weight
 from skinfluence.adapters import TrainingData, register
 from skinfluence.adapters._ridge import adapted_dual, kernel_ridge_space, least_squares
-from skinfluence.base import Explanation
+from skinfluence.base import OptimumRecord
 from skinfluence.kernel_models._machine import KernelMachineMixin
 from skinfluence.optimum import polish
 
@@ -122,7 +122,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         self._training_data = TrainingData(rows, y, weight, self._space)
         found = polish(least_squares(self._training_data, self.alpha, self.fit_intercept))
         objective = found.objective
-        self._explanation = Explanation.as_it_is(
+        self._explanation = OptimumRecord.as_it_is(
             objective, self._training_data, converged=not found.failure, n_steps=found.n_steps
         )
         dual = -objective.residuals / self.alpha

@@ -4,10 +4,10 @@ from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegres
 
 from skinfluence.adapters import register
 from skinfluence.adapters._glm import adapt_glm
-from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
+from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
-class _GeneralizedLinear(RegressorShapes, PolishedMixin):
+class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
     """What the family shares."""
 
     def fit(self, X, y, sample_weight=None):

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import TrainingData, adapt
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin, OptimumRecord
 from skinfluence.optimum import CERTIFIABLE
 
 
@@ -24,7 +24,7 @@ class RegressorShapes:
             self.intercept_ = float(intercept[0]) if single else intercept
 
 
-class PolishedMixin(InfluenceMixin):
+class RefinedFitMixin(InfluenceMixin):
     """An estimator of scikit-learn's, fitted by it, then taken to the optimum of its objective."""
 
     def _fit_and_polish(self, fit, X, y, sample_weight):
@@ -56,7 +56,7 @@ class PolishedMixin(InfluenceMixin):
         self._explanation = self._refused = None
         try:
             adapted = adapt(self, self._training_data)
-            self._explanation = Explanation.of(adapted, self._training_data)
+            self._explanation = OptimumRecord.of(adapted, self._training_data)
         except (NotImplementedError, ValueError) as error:
             self._refused = error  # the influence methods will raise it
             return

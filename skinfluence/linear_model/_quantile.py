@@ -11,15 +11,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_positive, check_sample_weight
 from skinfluence.adapters import TrainingData, register
 from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
-from skinfluence.base import Explanation
-from skinfluence.linear_model._polished import PolishedMixin
-from skinfluence.optimum import cool
+from skinfluence.base import OptimumRecord
+from skinfluence.linear_model._polished import RefinedFitMixin
+from skinfluence.optimum import continuation
 
 # Temperature relative to the spread of y, by default.
 SHARE = 0.01
 
 
-class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
+class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
     r"""Quantile regression with a smooth pinball loss, and the influence methods.
 
     Minimises, over coefficients w and an unpenalised intercept b,
@@ -153,7 +153,7 @@ class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
         found = self._minimise()
         objective = found.objective
         settled = found.converged or (found.stalled and objective.stationarity < 1e-7)
-        self._explanation = Explanation.as_it_is(
+        self._explanation = OptimumRecord.as_it_is(
             objective, self._training_data, converged=settled, n_steps=found.n_steps
         )
         coef, intercept = objective.design.unpack(objective.theta)
@@ -181,7 +181,7 @@ class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
         start = np.quantile(y[weight > 0], self.quantile) if self.fit_intercept else 0.0
         zeros = np.zeros(self.n_features_in_)
         objective = smooth_quantile(self._training_data, self, (zeros, start))
-        return cool(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
+        return continuation(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
 
     def _check_parameters(self):
         """Raise for parameters out of range."""

@@ -83,11 +83,11 @@ class OneVsRestLoss(Loss):
         cube[..., diagonal, diagonal, diagonal] = self.binary.third(self._own(y), eta)
         return cube
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """Those of each class in its own column, one class after the other."""
         K, own = self.n_classes, self._own(y)
         return np.concatenate(
-            [self.binary.recession(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1
+            [self.binary.recession_cone_normals(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1
         )
 
     def recession_multipliers(self, y, residual):

@@ -23,7 +23,7 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
     """
 
     name = "smooth_epsilon_insensitive"
-    holds_rows = True
+    has_dominant_rows = True
 
     def __init__(self, epsilon, temperature):
         self.epsilon, self.temperature = float(epsilon), float(temperature)

@@ -64,7 +64,7 @@ class SmoothHingeLoss(Loss):
         terms = BinaryLogLoss().gradient_series(0.0, u, order)
         return [-sign * c * inner ** (k + 1) for k, c in enumerate(terms)]
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """One normal a row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
-from skinfluence.leave_one_out import leave_one_out, resolved
+from skinfluence.leave_one_out import leave_one_out, resolve_auto
 from skinfluence.model_selection._pooled_score import pooled_score
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
@@ -158,13 +158,13 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LeftOut of a candidate; under squared error one decomposition serves all of a path."""
+        """LooPredictions of a candidate; under squared error one decomposition serves all of a path."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))
-        method = resolved(objective, self.method)
+        method = resolve_auto(objective, self.method)
         needed = needs_curvature(objective, method)
-        lighter = objective if method == "first_order" else objective.lightened()
+        lighter = objective if method == "first_order" else objective.without_mean_penalty_share()
         self.curvature = make_curvature(lighter) if needed else None
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE, errors=False)
 

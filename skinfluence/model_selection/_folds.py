@@ -201,7 +201,7 @@ def _partition(splits, n):
 def _next_change(objective, fold, step):
     """Range of what the next Newton step without a fold changes at its rows, (k,)."""
     moved = without_group(objective, fold).at(objective.theta + step)
-    return objective.loss.extent(objective.design.dense(fold) @ newton_step(moved).T)
+    return objective.loss.predictor_norm(objective.design.dense(fold) @ newton_step(moved).T)
 
 
 def _assembled(view, objective, deletion, method):

@@ -11,10 +11,10 @@ from skinfluence._parallel import blas_for, tracked
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
+from skinfluence.existence import last_rows_of_a_class
 from skinfluence.model_selection._means import row_weights
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
-from skinfluence.recession import emptied_rows
 
 # Exponent with which a parameter enters the strength of the penalty.
 EXPONENTS = {"C": -1.0}
@@ -180,7 +180,7 @@ def optimize_regularization(
             f"a row goes; that of this {type(view._final).__name__} is another: use "
             "LeaveOneOutSearchCV."
         )
-    emptied = emptied_rows(objective)
+    emptied = last_rows_of_a_class(objective)
     if emptied[objective.sample_weight > 0].all():
         raise ValueError(
             "there is no leave-one-out loss: no row has a prediction by a model without it. At "

@@ -11,10 +11,10 @@ from sklearn.utils.validation import validate_data
 from skinfluence._validation import as_responses, check_sample_weight
 from skinfluence.adapters import Adapted, TrainingData, register
 from skinfluence.adapters._ridge import without_outputs
-from skinfluence.kernel_models import SolvedMachine, dual_change
+from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
-from skinfluence.optimum import cool
+from skinfluence.optimum import continuation
 from skinfluence.penalties import L2
 
 # Temperature at which Newton's method leaves the optimum of the loss that is not smooth, relative
@@ -22,7 +22,7 @@ from skinfluence.penalties import L2
 NEAR = 0.02
 
 
-class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
+class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
     r"""Support vector regression with a smooth epsilon-insensitive loss, and the influence methods.
 
     Minimises, over w and an unpenalised intercept b,
@@ -229,10 +229,10 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
         spread = np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
         options = {"tolerance": self.tol, "max_steps": self.max_iter}
         if self._space is not None and self.fit_intercept:
-            found = cool(self._near(objective), float(NEAR * spread), **options)
+            found = continuation(self._near(objective), float(NEAR * spread), **options)
             if found.converged or found.failure:
                 return found
-        return cool(objective, float(spread), **options)
+        return continuation(objective, float(spread), **options)
 
     def _near(self, objective):
         """Where libsvm ends, which has its intercept always.

@@ -4,14 +4,20 @@ import warnings
 
 from skinfluence._validation import METHODS, as_index, check_choice, check_damping
 from skinfluence._version import __version__
-from skinfluence.attribution import TestSide
-from skinfluence.base._explained import Explained
+from skinfluence.attribution import Query
+from skinfluence.base._explained import FittedProblem
 from skinfluence.curvature import KINDS
-from skinfluence.deletion import delete, holding, needs_curvature, warn_held, warn_undefined
+from skinfluence.deletion import (
+    delete,
+    dominant_rows,
+    needs_curvature,
+    warn_dominant,
+    warn_undefined,
+)
 from skinfluence.deletion.targets import resolve_target
 
 
-class QuestionMixin:
+class QueryMixin:
     """What the influence methods share.
 
     A class that uses it says where its Explanation comes from (`_explain`) and how a test matrix is
@@ -20,7 +26,7 @@ class QuestionMixin:
 
     # -- what a class has to say -------------------------------------------------------------------
 
-    def _explain(self, cached) -> Explained:
+    def _explain(self, cached) -> FittedProblem:
         """Return the model as an objective at its optimum; `cached` is what this returned last."""
         raise NotImplementedError
 
@@ -30,11 +36,11 @@ class QuestionMixin:
 
     # -- how a question is put ---------------------------------------------------------------------
 
-    def _question(
+    def _prepare_query(
         self, X_test, y_test, target, method, train_indices, curvature, damping, progress
     ):
         """Check everything a caller passed, and return (test side, deletion, linearised)."""
-        explained, target, linearised = self._begin(target, method, damping)
+        explained, target, linearised = self._validate_query(target, method, damping)
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self._test_rows(explained, X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
@@ -43,9 +49,9 @@ class QuestionMixin:
         deletion = self._delete(
             explained, method, train_indices, curvature, damping, progress, n_test=n_test
         )
-        return TestSide(design, y, eta, target), deletion, linearised
+        return Query(design, y, eta, target), deletion, linearised
 
-    def _begin(self, target, method, damping):
+    def _validate_query(self, target, method, damping):
         """Check what needs no data; return the model, the target, whether it is linearised."""
         check_choice("method", method, METHODS)
         if check_damping(damping) > 0 and method == "exact":
@@ -54,7 +60,7 @@ class QuestionMixin:
                 f"got damping={damping!r}. Leave it at 0, or use method='newton'."
             )
         explained = self._explained()
-        target = resolve_target(target, explained.adapted.reading)
+        target = resolve_target(target, explained.adapted.link)
         linearised = method == "first_order"
         if linearised and not target.is_differentiable:
             raise ValueError(
@@ -97,8 +103,8 @@ class QuestionMixin:
             explained = self._with_curvature(explained, curvature, float(damping), n_solves, method)
         deletion = delete(objective, explained.curvature, method, rows, progress=progress)
         warn_undefined(rows[deletion.undefined])
-        if method == "newton" and objective.loss.holds_rows:
-            warn_held(holding(objective, rows, deletion.row_leverages))
+        if method == "newton" and objective.loss.has_dominant_rows:
+            warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
         return deletion
 
     def _test_rows(self, explained, X_test, y_test, required):
