@@ -94,7 +94,7 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
         kind = choose(objective, n_solves).kind
-    if kind == "dense" and not np.isfinite(objective.weights).all():
+    if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
         return CGCurvature(

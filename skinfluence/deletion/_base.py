@@ -64,7 +64,7 @@ class Deletion(ABC):
     @property
     def row_leverages(self):
         """Trace of W_i A_i of each row, (r,)."""
-        return np.einsum("ikl,ilk->i", self.objective.weights[self.rows], self.leverage.quadratic)
+        return self.objective.weighted_traces(self.leverage.quadratic, self.rows)
 
     def mask_undefined(self, block, part):
         """Write NaN for undefined deletions, 0 for idle ones, into the last axis, in place."""

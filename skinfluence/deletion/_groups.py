@@ -59,7 +59,7 @@ class GroupDeletion(StoredSteps):
         if self.refits is not None:
             return self.refits.row_leverages
         leverage = self.curvature.leverage()
-        return np.einsum("ikl,ilk->i", self.objective.weights, leverage.quadratic)
+        return self.objective.weighted_traces(leverage.quadratic, None)
 
     def own_change(self):
         """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
@@ -100,7 +100,7 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
         return rest.solve(total).reshape(objective.theta.shape)
     # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - S A L)^-1 S Z_S H^-1 b with W = L S.
     k = len(group)
-    L, S = (factor[group] for factor in objective.weight_factors)
+    L, S = objective.weight_factors_of(group)
     left = np.concatenate([design.outer(L[:, :, m], group) for m in range(K)])  # (K k, P)
     right = np.concatenate([design.outer(S[:, m], group) for m in range(K)])
     solved = curvature.solve(np.hstack([left.T, total]))

@@ -58,15 +58,9 @@ class OneVsOneLoss(OneVsRestLoss):
         """Pair by pair."""
         return self._inside(y) * super().gradient(y, eta)
 
-    def curvature(self, y, eta):
-        """Diagonal."""
-        diagonal = self._inside(y) * self.binary.curvature(self._own(y), eta)
-        return diagonal[..., None] * np.eye(self.n_outputs)
-
-    def curvature_split(self, y, eta):
-        """The diagonal, and nothing to subtract."""
-        diagonal = self._inside(y) * self.binary.curvature(self._own(y), eta)
-        return diagonal, np.zeros_like(diagonal)
+    def curvature_diagonal(self, y, eta):
+        """Pair by pair."""
+        return self._inside(y) * super().curvature_diagonal(y, eta)
 
     def third(self, y, eta):
         """Nonzero where all three pairs are the same."""

@@ -62,13 +62,21 @@ class OneVsRestLoss(Loss):
         """Class by class."""
         return self.binary.gradient(self._own(y), eta)
 
+    def curvature_diagonal(self, y, eta):
+        """Class by class."""
+        return self.binary.curvature(self._own(y), eta)
+
     def curvature(self, y, eta):
         """Diagonal."""
-        return self.binary.curvature(self._own(y), eta)[..., None] * np.eye(self.n_classes)
+        return self.curvature_diagonal(y, eta)[..., None] * np.eye(self.n_outputs)
+
+    def curvature_matmul(self, y, eta, U):
+        """Class by class."""
+        return self.curvature_diagonal(y, eta)[..., None] * U
 
     def curvature_split(self, y, eta):
         """The diagonal, and nothing to subtract."""
-        diagonal = self.binary.curvature(self._own(y), eta)
+        diagonal = self.curvature_diagonal(y, eta)
         return diagonal, np.zeros_like(diagonal)
 
     def kink_distance(self, y, eta):

@@ -189,7 +189,7 @@ class SmoothHingeSVC(KernelClassifier):
     def _solve(self):
         """Note whether the curvature of each intercept has vanished."""
         objective = super()._solve()
-        total = np.einsum("ikk->k", objective.weights)
+        total = objective.weight_diagonals.sum(axis=0)
         flat = total * self.temperature <= 1e-12 * objective.sample_weight.sum()
         self.intercept_is_identified_ = ~(flat & self.fit_intercept)
         return objective
