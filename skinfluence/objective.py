@@ -9,6 +9,8 @@ from skinfluence.losses import SquaredLoss
 
 # Share of the largest curvature under which a row adds nothing to a sum of float64.
 NEGLIGIBLE = 1e-20
+# Curvature of an intercept, in units of that of all rows at a kink, that is none.
+VANISHED = 1e-12
 
 # What is computed once and knows no penalty.
 OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "curved_rows"}
@@ -332,6 +334,34 @@ class Objective:
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
         return product + self.hessian_diagonal[:, None] * V
+
+    @property
+    def free_intercepts(self):
+        """Whether each output, or all together, has an intercept without penalty."""
+        return self.design.free_intercepts(self.penalty.hessian_diagonal)
+
+    @cached_property
+    def vanished_intercepts(self):
+        """Whether the curvature of each output's unpenalised intercept vanishes, (K,).
+
+        At a low temperature no row may be near a kink: all curvatures underflow together, and the
+        ratios of what is left of them would be answered as influence.
+        """
+        loss, K = self.loss, self.n_outputs
+        has_kinks = loss.temperature > 0 or loss.is_piecewise_linear
+        free = np.broadcast_to(self.free_intercepts, K)
+        if not has_kinks or not free.any():
+            return np.zeros(K, dtype=bool)
+        total = self.weight_diagonals.sum(axis=0) * loss.temperature
+        return free & (total <= VANISHED * self.sample_weight.sum())
+
+    def check_intercept(self):
+        """Raise LinAlgError where the curvature of an unpenalised intercept vanishes."""
+        if self.vanished_intercepts.any():
+            raise np.linalg.LinAlgError(
+                "the intercept is not identified: its curvature vanishes, and no influence is "
+                "defined"
+            )
 
     # -- other objectives --------------------------------------------------------------------------
 

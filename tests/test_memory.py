@@ -68,7 +68,7 @@ def test_many_classes_without_a_square_of_them_a_row():
     X = rng.normal(size=(K, p))[y] + rng.normal(size=(n, p))
     clf = InfluenceLogisticRegression(max_iter=20)  # Newton's method takes it from there
     assert peak_of(lambda: clf.fit(X, y)) < 100e6 < 8 * n * K**2 / 5
-    assert clf._explanation.stationarity < 1e-9
+    assert clf._optimum.stationarity < 1e-9
 
 
 OTHERS = {

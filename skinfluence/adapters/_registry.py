@@ -25,6 +25,10 @@ class TrainingData:
         Of a kernel machine: X are its coordinates then.
     response : ResponseScale or None
         Where y are transformed responses, the way there and back.
+    row_names : ndarray of shape (n,) or None
+        Index of the data frame that fit was given.
+    theta : ndarray of shape (K, q) or None
+        Optimum found on these data; None before it is found.
     """
 
     X: object
@@ -32,6 +36,8 @@ class TrainingData:
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
     response: object = None
+    row_names: np.ndarray | None = None
+    theta: np.ndarray | None = None
 
     def design(self, fit_intercept):
         """Return the design of the rows.
