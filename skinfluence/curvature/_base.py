@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
 from skinfluence.design import Design
 
@@ -129,6 +130,8 @@ class Curvature(ABC):
 
     def leverage(self, rows=None) -> Leverage:
         """Leverage blocks of the objective's own rows (all, or an index array)."""
+        K = self.objective.n_outputs
+        self._check_room(rows)
         quadratic = self._own_quadratic(slice(None) if rows is None else rows)
         if self.objective.n_outputs == 1:
             weights = self.objective.weights if rows is None else self.objective.weights[rows]
@@ -136,9 +139,19 @@ class Curvature(ABC):
         one_minus = np.empty_like(quadratic)
         for part, some in self.objective.weight_blocks(rows):
             L = self.objective.weight_roots_of(some)
-            inner = np.matmul(quadratic[part], L)
-            one_minus[part] = np.eye(L.shape[1]) - np.matmul(L.transpose(0, 2, 1), inner)
+            own = one_minus[part]
+            np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
+            np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _check_room(self, rows):
+        """Raise where there is no memory for the leverages of rows."""
+        K, r = self.objective.n_outputs, self.objective.n_rows if rows is None else len(rows)
+        check_memory(
+            8 * 3 * r * K**2,
+            f"the leverages of {r} rows, {K} x {K} numbers each,",
+            "ask about fewer rows (train_indices), or pass method='first_order'",
+        )
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows."""

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps, predictors_of_steps
+from skinfluence.deletion._base import StoredSteps, predictors_of_steps, steps_to_fill
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Violation of an optimality condition that is rounding, relative to the penalty.
@@ -102,7 +102,7 @@ class ActiveSetExact(StoredSteps):
         with warnings.catch_warnings():  # what does not converge there is refitted below
             warnings.simplefilter("ignore", ConvergenceWarning)
             smooth = on_set(objective.on_active_set(), curvature.inner, rows)
-        steps = np.zeros((len(rows), *objective.theta.shape))
+        steps = steps_to_fill(objective, len(rows), 0.0)
         super().__init__(objective, rows, smooth.undefined.copy(), steps, smooth.idle)
         self.leverage = curvature.leverage(rows)
         self.routes = smooth.routes.copy()

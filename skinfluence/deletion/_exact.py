@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
@@ -44,7 +44,7 @@ class Exact(StoredSteps):
     def __init__(self, objective, curvature, rows, *, tolerance=TOLERANCE, progress=None):
         working, curvature, self._lift = in_row_space(objective, curvature)
         start = OneStep(working, curvature, rows, corrected=True)
-        steps = np.full((len(rows), *working.theta.shape), np.nan)
+        steps = steps_to_fill(working, len(rows))
         super().__init__(objective, rows, start.undefined, steps)
         chord = ChordNewton(start, tolerance)
         self.leverage = start.leverage

@@ -4,7 +4,7 @@ import numpy as np
 
 from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._one_step import shifted_residuals
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
@@ -25,7 +25,7 @@ class GroupDeletion(StoredSteps):
 
     def __init__(self, objective, curvature, method, groups, *, progress=None):
         self.groups = groups
-        steps = np.zeros((len(groups), *objective.theta.shape))
+        steps = steps_to_fill(objective, len(groups), 0.0)
         undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
         idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
         kinked = objective.trained_loss.is_piecewise_linear
