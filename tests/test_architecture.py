@@ -16,7 +16,7 @@ TREE = ROOT.parent
 
 # A module imports only from strictly lower layers. Rooms not built yet keep their place.
 LAYERS = [
-    ["_validation", "_frames", "_memory", "_parallel", "_kernels", "_version"],
+    ["_validation", "_frames", "_memory", "_parallel", "_kernels", "_sources", "_version"],
     ["_backend"],  # its factorisations say how many threads they take
     ["losses", "penalties"],
     ["design"],

@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
+from skinfluence._sources import check_in_memory
 from skinfluence._validation import (
     METHODS,
     as_groups,
@@ -285,6 +286,7 @@ class FittedProblem:
         -------
         (Design, ndarray or None, ndarray or None)
         """
+        check_in_memory(X_test=X_test, y_test=y_test)
         design = self.objective.design.like(self.transform(X_test))
         if y_test is None:
             if required is not None:
