@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skinfluence.attribution import Link
 from skinfluence.design import KernelSpace, make_design
-from skinfluence.losses import TransformedLink, spread
+from skinfluence.link import Link, TransformedLink
+from skinfluence.losses import spread
 from skinfluence.objective import Objective
 
 
@@ -74,6 +74,8 @@ class Adapted:
         rows, where the estimator's parameters are not those of the objective.
     response : ResponseScale or None
         Of the training data; `encode` takes what it gives.
+    own_link : Link or None
+        Of predictors that are read in another way than the loss says.
     restart : callable or None
         `restart(objective)` is the objective at a start from which Newton's method is safe, where
         a solver may have stopped too far off.
@@ -84,34 +86,23 @@ class Adapted:
     encode: object
     parameters: object = None
     response: object = None
+    own_link: Link | None = None
     restart: object = None
 
     @property
     def link(self):
-        """What reads the predictors.
+        """How the predictors are turned into the estimator's predictions.
 
         Returns
         -------
-        Loss
-            The one that was minimised; of transformed responses in the units of the responses.
+        Link
+            That of the loss that was minimised, by default; with the estimator's labels, or in the
+            units of responses that were transformed.
         """
-        loss = self.objective.trained_loss
+        link = self.objective.trained_loss.link if self.own_link is None else self.own_link
         if self.response is None:
-            return loss
-        return TransformedLink(loss, self.response.inverse, spread(self.objective.y))
-
-    @property
-    def output(self):
-        """How the estimator reads its predictors.
-
-        Returns
-        -------
-        Output
-            Labels, and whether there are probabilities; or what a regressor predicts.
-        """
-        loss = self.objective.loss
-        link = loss if self.response is None else self.link
-        return Link(self.classes, loss.has_probabilities, link)
+            return link.labelled(self.classes)
+        return TransformedLink(link, self.response.inverse, spread(self.objective.y))
 
     def labels(self, encoded):
         """Return the caller's labels of encoded ones.
@@ -126,9 +117,7 @@ class Adapted:
         ndarray
             Members of `classes`; of a regressor the same numbers, in their own units.
         """
-        if self.classes is None:
-            return self.link.response(encoded)
-        return self.classes[encoded.astype(int)]
+        return self.link.labels(encoded)
 
 
 _ADAPTERS: dict[type, object] = {}

@@ -100,7 +100,7 @@ class StoredSteps(Deletion):
 
     def on(self, design):
         """One GEMM with the steps."""
-        return lambda part: predictors_of_steps(design, self.steps(part))
+        return lambda part: design.predictors_of(self.steps(part))
 
     def own_change(self):
         """Predictor of each step at its own row."""
@@ -120,14 +120,6 @@ def steps_to_fill(objective, n_deletions, value=np.nan):
         "ask about fewer (train_indices), or pass method='newton'",
     )
     return np.full((n_deletions, *objective.theta.shape), value)
-
-
-def predictors_of_steps(design, steps):
-    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
-    change = np.empty((steps.shape[1], design.shape[0], len(steps)))
-    for k in range(len(change)):
-        design.matmul(steps[:, k].T, out=change[k])
-    return change
 
 
 def warn_dominant(rows):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skinfluence._frames import checked_labels, data_frame
+from skinfluence._validation import METHODS, check_choice
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -120,17 +121,22 @@ class LeaveOneOutDisplay:
             As :func:`skinfluence.explain` and :meth:`InfluenceExplainer.loo_estimate`.
         """
         view = explain(estimator)
-        left = view.loo_estimate(method=method)
         problem = fitted_problem(view)
-        objective, output = problem.objective, problem.adapted.output
-        before, after = objective.native(objective.eta), left.decision_function
+        objective, link = problem.objective, problem.link
+        if not link.n_classes:
+            raise TypeError(
+                "LeaveOneOutDisplay.from_estimator needs a classifier; got "
+                f"{type(view.estimator_).__name__}. Use LeaveOneOutDisplay.from_predictions("
+                "model.predict(X), model.loo_estimate().prediction)."
+            )
+        check_choice("method", method, ("auto", *METHODS))
+        loo = problem.leave_one_out(method)
+        before, after = objective.native(objective.eta), objective.native(loo.eta)
         labels = objective.y.astype(int)
-        flipped = ~np.isnan(left.loss)
-        flipped[flipped] = output.at(before[flipped]).predict(None) != output.at(
-            after[flipped]
-        ).predict(None)
-        fitted, left_out = (_own(output, decision, labels) for decision in (before, after))
-        what = "probability" if output.has_probabilities else "margin"
+        flipped = link.predicted(before) != link.predicted(after)
+        flipped &= loo.route != "undefined"
+        fitted, left_out = (_own(link, eta, labels) for eta in (before, after))
+        what = "probability" if link.has_probabilities else "margin"
         display = cls(
             fitted=fitted,
             left_out=left_out,
@@ -233,13 +239,14 @@ class LeaveOneOutDisplay:
         return frame
 
 
-def _own(output, decision, labels):
-    """Probability of each row's own label, or its predictor's lead over the best other."""
+def _own(link, eta, labels):
+    """Probability of each row's own label, or its score's lead over the best other."""
     rows = np.arange(len(labels))
-    if output.has_probabilities:
-        return output.probabilities(decision)[rows, labels]
-    if decision.ndim == 1:
-        return (2 * labels - 1) * decision
-    others = decision.copy()
+    if link.has_probabilities:
+        return link.probabilities(eta)[rows, labels]
+    scores = link.scores(eta)
+    if link.is_scalar:
+        return (2 * labels - 1) * scores
+    others = scores.copy()
     others[rows, labels] = -np.inf
-    return decision[rows, labels] - others.max(axis=1)
+    return scores[rows, labels] - others.max(axis=1)

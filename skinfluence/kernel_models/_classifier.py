@@ -121,10 +121,12 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels; of several classes that of the largest f.
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return self.classes_[(decision > 0).astype(int)]
-        return self.classes_[decision.argmax(axis=1)]
+        return self._predictions(X).predict(None)
+
+    def _predictions(self, X):
+        """Predictions at the rows of X, as a fitted classifier that needs no X."""
+        link = self._losses(len(self.classes_))[1].link.labelled(self.classes_)
+        return link.predictions(self.decision_function(X))
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):

@@ -1,8 +1,5 @@
 """Logistic regression in the space of a kernel."""
 
-import numpy as np
-from scipy.special import expit, softmax
-
 from skinfluence.adapters import register
 from skinfluence.kernel_models._classifier import KernelClassifier, adapt_kernel_classifier
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
@@ -136,10 +133,7 @@ class KernelLogisticRegression(KernelClassifier):
         ndarray of shape (n_samples, n_classes)
             Of each row's classes, adding up to 1.
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return np.column_stack([expit(-decision), expit(decision)])
-        return softmax(decision, axis=1)
+        return self._predictions(X).predict_proba(None)
 
     def predict_log_proba(self, X):
         """Logarithm of the class probabilities.
@@ -154,7 +148,7 @@ class KernelLogisticRegression(KernelClassifier):
         ndarray of shape (n_samples, n_classes)
             Logarithm of :meth:`predict_proba`.
         """
-        return np.log(self.predict_proba(X))
+        return self._predictions(X).predict_log_proba(None)
 
 
 register(KernelLogisticRegression, inherited=True)(adapt_kernel_classifier)

@@ -7,9 +7,8 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection import check_cv
 
 from skinfluence._frames import checked_labels, data_frame
-from skinfluence._validation import METHODS, check_choice
-from skinfluence.deletion import GroupDeletion, warn_undefined
-from skinfluence.leave_one_out import next_group_change
+from skinfluence._validation import check_choice
+from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.model_selection._views import fitted_view
 from skinfluence.problem import fitted_problem
@@ -163,7 +162,7 @@ def approximate_cross_val_predict(
     >>> print(f"{(predicted.prediction == y).mean():.3f} {predicted.mean_loss:.3f}")
     0.973 0.140
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, ("newton", "first_order", "exact"))
     view = fitted_view(clone(estimator), X, y, sample_weight)
     problem = fitted_problem(view)
     labels = problem.record.data.y
@@ -210,14 +209,14 @@ def _assembled(problem, deletion, method):
         if defined[rows].all():
             step = deletion.steps(slice(position, position + 1))[0]
             error[rows] = next_group_change(objective, rows, step)
-    decision = objective.native(eta)
+    eta, link = objective.native(eta), problem.link
     loss = np.full(objective.n_rows, np.nan)
-    loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = problem.adapted.output
-    prediction = output.at(decision).predict(None)
-    if not defined.all() and output.classes is not None:
+    loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
+    prediction = link.predictions(eta).predict(None)
+    if not defined.all() and link.n_classes:
         prediction = np.where(defined, prediction.astype(object), None)
-    probability = output.probabilities(decision)
+    probability = link.probabilities(eta) if link.has_probabilities else None
+    decision = link.decision(eta)
     mean, standard_error = weighted_mean(loss, problem.sample_weight)
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method

@@ -140,7 +140,7 @@ def loo_scorer(scoring=None, *, method="auto"):
     >>> search.fit(X, y).best_params_
     {'C': 10.0}
     """
-    check_choice("method", method, ("auto", *METHODS))
+    check_choice("method", method, METHODS)
     if isinstance(scoring, str):
         get_scorer(scoring)  # raises for an unknown name, now and not as a NaN of a search
     return _LeaveOneOutScorer(scoring, method)

@@ -198,7 +198,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _check(self):
         """Check the parameters that need no data."""
-        check_choice("method", self.method, ("auto", *METHODS))
+        check_choice("method", self.method, METHODS)
         if not (isinstance(self.refit, bool | np.bool_) or callable(self.refit)):
             check_choice("refit", self.refit, (True, False, ONE_STANDARD_ERROR))
         if self.scoring is not None and not (

@@ -7,7 +7,7 @@ import numpy as np
 from skinfluence._validation import check_choice
 from skinfluence.adapters import register
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier
-from skinfluence.svm._continuation import hinge_minimum, hinge_optimum, minimise, smooth_hinge
+from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
 
 
 class SmoothHingeSVC(KernelClassifier):

@@ -135,7 +135,10 @@ def _sandwich(objective, curvatures, kind):
     if corrected:
         _check_leverages(step)
     if kind == "HC2":
-        step.multipliers = _half_corrected(objective, step)
+        half, leverage = _half_corrected(objective, step), step.leverage
+        step = OneStep(
+            objective, curvature, rows, corrected=False, leverage=leverage, multipliers=half
+        )
     found = _sum_of_squares(objective, step)
     if kind == "HC1":
         n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters
