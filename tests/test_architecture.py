@@ -26,6 +26,7 @@ LAYERS = [
         "_kernels",
         "_sources",
         "_class_axis",
+        "_typing",
         "_version",
     ],
     ["_backend", "link"],  # factorisations say how many threads they take; losses name their links

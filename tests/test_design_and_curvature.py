@@ -120,7 +120,7 @@ def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
     monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)
     monkeypatch.setattr("skinfluence.design._csr.BLOCK_ROWS", 9)
     rng = np.random.default_rng(3)
-    X, w = sp.random(40, 12, 0.4, "csr", rng=rng), rng.normal(size=40)
+    X, w = sp.random(40, 12, 0.4, "csr", random_state=rng), rng.normal(size=40)
     for fit_intercept in (True, False):
         design = make_design(X, fit_intercept)
         Z = design.dense(slice(None))

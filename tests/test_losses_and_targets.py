@@ -1,5 +1,7 @@
 """Losses and targets, row by row."""
 
+from math import factorial
+
 import numpy as np
 import pytest
 from scipy.special import log_expit, log_softmax
@@ -239,6 +241,21 @@ def test_values_are_half_the_deviance(power, link):
     for i in range(50):
         expected = mean_tweedie_deviance(y[[i]], mean[[i]], power=power)
         assert value[i] == pytest.approx(expected / 2, abs=1e-13)
+
+
+@pytest.mark.parametrize("link", ["log", "identity"])
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 3.0])
+def test_deviances_keep_their_digits_beside_large_labels(power, link):
+    # The sum of such losses decides whether a step is taken; near the optimum nothing else is left.
+    y = np.repeat([3.0, 3173.0, 1e6], 6)
+    d = np.tile([1e-2, -1e-2, 1e-4, -1e-4, 1e-5, -1e-5], 3)
+    eta = np.log(y) + d if link == "log" else y * np.exp(d)
+    found = TweedieLoss(power, link).value(y, eta)
+    d = (eta if link == "log" else np.log(eta)) - np.log(y)
+    # y^(2-p) times d^2 / 2 and the next terms of the series, in d as it was rounded.
+    a, b = 2.0 - power, 1.0 - power
+    series = sum((a**k - b**k) * d ** (k + 1) / factorial(k + 1) for k in range(1, 8))
+    np.testing.assert_allclose(found, y**a * series, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", LOSSES)

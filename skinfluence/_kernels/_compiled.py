@@ -45,9 +45,9 @@ def compiled(function):
     Signatures are lazy, so that read-only memmaps and both index types pass.
     """
     try:
-        dispatcher = njit(cache=True, nogil=True)(function)
+        found = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no place for a cache
         return njit(nogil=True)(function)
     # numba calls these two methods only; an attribute that it no longer reads would do no harm.
-    dispatcher._cache = _OptionalCache(dispatcher._cache)
-    return dispatcher
+    found._cache = _OptionalCache(found._cache)
+    return found

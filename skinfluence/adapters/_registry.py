@@ -1,6 +1,7 @@
 """Which estimators are understood: exact types, never a guess."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class TrainingData:
         Optimum found on these data; None before it is found.
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
@@ -179,7 +180,7 @@ def is_supported(estimator):
     return _find(estimator) is not None
 
 
-def supported_estimators():
+def supported_estimators() -> list[str]:
     """List the estimators whose training rows can be deleted.
 
     Returns

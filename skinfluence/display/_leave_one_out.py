@@ -1,12 +1,19 @@
 """What the model says of each training row, and what it would say had it never seen it."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import checked_labels, data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LABELLED = 12  # flipped rows, those that moved farthest
 
@@ -70,12 +77,12 @@ class LeaveOneOutDisplay:
     def __init__(
         self,
         *,
-        fitted,
-        left_out,
-        flipped=None,
-        train_labels=None,
-        response="probability of the own label",
-        name=None,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        response: str = "probability of the own label",
+        name: str | None = None,
     ):
         self.fitted, self.left_out = checked(fitted=fitted, left_out=left_out)
         n = len(self.fitted)
@@ -91,8 +98,15 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, method="auto", train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        *,
+        method: str = "auto",
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute and draw the leave-one-out predictions of a fitted classifier.
 
         Parameters
@@ -149,8 +163,16 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_predictions(
-        cls, fitted, left_out, *, flipped=None, train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        *,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw predictions at hand.
 
         Parameters
@@ -188,7 +210,14 @@ class LeaveOneOutDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, scatter_kwargs=None, flipped_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        scatter_kwargs: dict | None = None,
+        flipped_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -224,7 +253,7 @@ class LeaveOneOutDisplay:
             ax.legend(frameon=False, loc="best")
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -1,5 +1,10 @@
 """Logistic regression in the space of a kernel."""
 
+from collections.abc import Callable
+
+import numpy as np
+
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import register
 from skinfluence.kernel_models._classifier import KernelClassifier, adapt_kernel_classifier
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
@@ -90,16 +95,16 @@ class KernelLogisticRegression(KernelClassifier):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        kernel="rbf",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        fit_intercept=True,
-        class_weight=None,
-        tol=1e-10,
-        max_iter=100,
+        kernel: str | Callable = "rbf",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 100,
     ):
         self.C = C
         self.kernel = kernel
@@ -120,7 +125,7 @@ class KernelLogisticRegression(KernelClassifier):
         """Newton's method."""
         return polish(objective, max_steps=self.max_iter, tolerance=self.tol)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Class probabilities.
 
         Parameters
@@ -135,7 +140,7 @@ class KernelLogisticRegression(KernelClassifier):
         """
         return self._predictions(X).predict_proba(None)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithm of the class probabilities.
 
         Parameters

@@ -3,13 +3,17 @@
 from math import factorial
 
 import numpy as np
-from scipy.special import xlogy
 
 from skinfluence.link import IdentityLink, LogLink
 from skinfluence.losses._base import Loss
 from skinfluence.losses._squared import CANCELLING, spread
 
 NAMES = {0.0: "normal", 1.0: "poisson", 2.0: "gamma", 3.0: "inverse_gaussian"}
+
+
+def _growth(rate, d):
+    """(exp(rate d) - 1) / rate, and its limit d."""
+    return d if rate == 0 else np.expm1(rate * d) / rate
 
 
 class TweedieLoss(Loss):
@@ -86,23 +90,30 @@ class TweedieLoss(Loss):
             return first - second
 
     def value(self, y, eta):
-        """Half the unit deviance."""
+        """Half the unit deviance.
+
+        For y > 0 as a function of d = log(mu / y), which keeps its digits near d = 0: the textbook
+        form subtracts terms of size y log y from each other, and for counts in the thousands what
+        rounding leaves of a sum of them hides the last steps to an optimum.
+        """
         p, y = self.power, np.asarray(y, dtype=float)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            if p in (1.0, 2.0):
-                log_mean = eta if self._is_log else np.log(np.where(eta > 0, eta, np.nan))
-                mean = self._mean_power(eta, 1.0)
-                if p == 1.0:
-                    value = xlogy(y, y) - y * log_mean - y + mean
-                else:
-                    value = y * self._mean_power(eta, -1.0) - 1.0 - np.log(y) + log_mean
-            elif p == 0.0:
+            if p == 0.0:
                 value = 0.5 * (y - self._mean_power(eta, 1.0)) ** 2
             else:
-                own = np.maximum(y, 0.0) ** (2.0 - p) / ((1.0 - p) * (2.0 - p))
-                linear = np.where(y == 0, 0.0, y * self._mean_power(eta, 1.0 - p) / (1.0 - p))
-                value = own - linear + self._mean_power(eta, 2.0 - p) / (2.0 - p)
+                log_mean = eta if self._is_log else np.log(np.where(eta > 0, eta, np.nan))
+                d = log_mean - np.log(y)
+                value = y ** (2.0 - p) * (_growth(2.0 - p, d) - _growth(1.0 - p, d))
+                if p < 2.0:
+                    value = np.where(y > 0, value, self._value_up_to_zero(y, eta))
+        # Also inf - inf: both terms of a difference overflow only where the loss does.
         return np.where(np.isnan(value), np.inf, value)
+
+    def _value_up_to_zero(self, y, eta):
+        """Half the unit deviance for labels of 0, and for negative ones where p < 0."""
+        p = self.power
+        second = np.where(y == 0, 0.0, y * self._mean_power(eta, 1.0 - p) / (1.0 - p))
+        return self._mean_power(eta, 2.0 - p) / (2.0 - p) - second
 
     def gradient(self, y, eta):
         """mu^(2-p) - y mu^(1-p) for the logarithm, mu^(1-p) - y mu^-p for the identity."""

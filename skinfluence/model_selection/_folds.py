@@ -1,12 +1,15 @@
 """K-fold predictions from one fit: each fold is deleted from it together."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import check_cv
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.model_selection import BaseCrossValidator, check_cv
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice
 from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
 from skinfluence.model_selection._means import weighted_mean
@@ -50,7 +53,7 @@ class CrossValPredictions:
     standard_error: float
     method: str
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each row, as a pandas DataFrame.
 
         Parameters
@@ -83,17 +86,17 @@ class CrossValPredictions:
 
 
 def approximate_cross_val_predict(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    cv=5,
-    method="newton",
-    refine=True,
-    groups=None,
-    sample_weight=None,
-    progress=None,
-):
+    cv: int | BaseCrossValidator | Iterable = 5,
+    method: str = "newton",
+    refine: bool = True,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> CrossValPredictions:
     r"""Predict each row by the model without its fold, from one fit on all rows.
 
     With H the curvature of the full fit, g_i and W_i the residuals and weights of its rows, the

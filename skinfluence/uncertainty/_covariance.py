@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
 from skinfluence.losses import SquaredLoss
@@ -46,11 +46,11 @@ class ParameterCovariance:
     estimate: np.ndarray
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Square roots of the diagonal, (P,)."""
         return np.sqrt(np.maximum(self.matrix.diagonal(), 0.0))
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return the matrix as a pandas DataFrame with the names on both sides.
 
         Returns

@@ -1,11 +1,15 @@
 """A target of the caller's own."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from skinfluence.deletion.targets._base import Target
 
 
-def make_target(function, *, gradient=None, greater_is_better=False):
+def make_target(
+    function: Callable, *, gradient: Callable | None = None, greater_is_better: bool = False
+) -> Target:
     """Make a target of a function of labels and decision values.
 
     Parameters
