@@ -1,5 +1,7 @@
 """Row blocks, threads and progress: the door to joblib and threadpoolctl."""
 
+import os
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -48,10 +50,81 @@ def _blas():
     return ThreadpoolController().select(user_api="blas")
 
 
+@cache
+def _blas_of(scope):
+    """Those whose number of threads is the whole "process"'s, or each "thread"'s own."""
+    found = [
+        library.filepath
+        for library in _blas().lib_controllers
+        if (getattr(library, "threading_layer", None) == "openmp") == (scope == "thread")
+    ]
+    return _blas().select(filepath=found)
+
+
 def n_threads():
     """Threads that BLAS may use here: what the environment, joblib or the user has set."""
     counts = [library.num_threads for library in _blas().lib_controllers]
     return max(1, min(counts, default=1))
+
+
+class _OneThread:
+    """Context in which BLAS takes one thread, until the last of all who are inside has left.
+
+    Most libraries have one number of threads for the process. Of two threads that each remember it
+    and put it back, the second remembers the first one's limit, and restores that: BLAS would stay
+    on one thread for good. So the first who enters remembers, and the last who leaves restores.
+    Under OpenMP the number is each thread's own, and so is what is remembered.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit = None
+        self._own = threading.local()
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._limit = _limited(_blas_of("process"))
+            self._inside += 1
+        own = vars(self._own).setdefault("limits", [])
+        own.append(_limited(_blas_of("thread")))
+
+    def __exit__(self, *raised):
+        own = vars(self._own).get("limits")
+        if own:  # an iterator may end in another thread than it began
+            _restore(own.pop())
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                _restore(self._limit)
+
+    def renew_lock(self):
+        """Take a new lock: in a fork the old one's owner may not exist."""
+        self._lock = threading.Lock()
+
+
+def _limited(libraries):
+    """Set libraries to one thread; return what undoes it, None where nothing had to be done."""
+    if all(library.num_threads == 1 for library in libraries.lib_controllers):
+        return None
+    limit = libraries.limit(limits=1)
+    # threadpoolctl (3.8) ignores all threads but the one that set a limit, until that one
+    # leaves a context: here the last to leave may be another.
+    with libraries.limit(limits=None):
+        return limit
+
+
+def _restore(limit):
+    """Undo `_limited`."""
+    if limit is not None:
+        with limit:
+            return
+
+
+_ONE_THREAD = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ONE_THREAD.renew_lock)
 
 
 def blas_for(flops):
@@ -60,7 +133,7 @@ def blas_for(flops):
     Waking the other threads for a Gram matrix of 2,000 x 50 takes ten times as long as computing it
     (measured in a search of 20 candidates: 2 ms against .2).
     """
-    return _blas().limit(limits=1) if flops < SERIAL_FLOPS else nullcontext()
+    return one_thread() if flops < SERIAL_FLOPS else nullcontext()
 
 
 def one_thread():
@@ -69,7 +142,7 @@ def one_thread():
     3,000 rows, Cholesky: .46 s against 1.2 to 2.3 s, with pivots .5 against .8 to 1.1 s: between
     small products the threads wait for each other by spinning, and for whatever else is running.
     """
-    return _blas().limit(limits=1)
+    return _ONE_THREAD
 
 
 def map_ordered(function, blocks, *, threaded=True):
@@ -83,10 +156,15 @@ def map_ordered(function, blocks, *, threaded=True):
     if n == 1:
         yield from map(function, blocks)
         return
-    with _blas().limit(limits=1), ThreadPoolExecutor(n) as pool:
+
+    def alone(block):
+        with one_thread():
+            return function(block)
+
+    with one_thread(), ThreadPoolExecutor(n) as pool:
         pending = deque()
         for block in blocks:
-            pending.append(pool.submit(function, block))
+            pending.append(pool.submit(alone, block))
             if len(pending) > n:
                 yield pending.popleft().result()
         while pending:

@@ -103,16 +103,14 @@ def _safe_a_priori(objective, curvature, leverage, multipliers):
     A = curvature.leverage().quadratic
     reach = np.sqrt(np.maximum(np.linalg.eigvalsh(A)[:, -1], 0.0))
     residuals = objective.loss.recession_multipliers(objective.y, objective.residuals)
-    slopes = np.stack(
-        [
-            objective.loss.recession_multipliers(objective.y, objective.weights[:, :, k])
-            for k in range(objective.n_outputs)
-        ],
-        axis=2,
-    )
+    steepest = np.empty(objective.n_rows)
+    for part, rows in objective.weight_blocks():
+        y, W = objective.y[rows], objective.weights_of(rows)
+        slopes = [objective.loss.recession_multipliers(y, W[:, :, k]) for k in range(W.shape[1])]
+        steepest[part] = np.linalg.norm(np.stack(slopes, axis=2), axis=2).max(axis=1)
     positive = objective.sample_weight > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.linalg.norm(slopes, axis=2).max(axis=1) * reach / residuals.min(axis=1)
+        ratio = steepest * reach / residuals.min(axis=1)
     step = np.sqrt(
         np.maximum(np.einsum("ik,ikl,il->i", multipliers, leverage.quadratic, multipliers), 0)
     )
@@ -126,7 +124,7 @@ def _safe_by_residuals(objective, curvature, multiplier, row):
     right = objective.design.outer(multiplier[None, :], np.array([row]))
     step = curvature.solve(right.T).reshape(objective.theta.shape)
     change = objective.design @ step.T
-    linearised = objective.residuals + np.einsum("ikl,il->ik", objective.weights, change)
+    linearised = objective.residuals + objective.weights_matmul(change[:, :, None])[:, :, 0]
     others = objective.sample_weight > 0
     others[row] = False
     kept = objective.loss.recession_multipliers(objective.y, linearised)[others]

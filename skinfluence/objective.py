@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence._parallel import row_blocks
 from skinfluence.losses import SquaredLoss
 
 # Share of the largest curvature under which a row adds nothing to a sum of float64.
@@ -14,7 +15,11 @@ VANISHED = 1e-12
 # Cached properties that depend on the rows and the predictors alone, not on the penalty: an
 # objective of the same predictors takes them over.
 OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
-OF_ROWS |= {"weight_roots", "weight_factors"}
+OF_ROWS |= {"weight_roots", "weight_diagonals"}
+# Bytes of the weights W of all rows that are computed once and kept. Of more (many classes) they
+# are computed where they are needed, in blocks of rows of so many bytes.
+KEPT_BYTES = 2**26
+BLOCK_BYTES = 2**24
 
 
 class Objective:
@@ -167,9 +172,13 @@ class Objective:
     @cached_property
     def weights(self):
         """W = w l'', (n, K, K)."""
-        K = self.n_outputs
-        curvature = self.loss.curvature(self.y, self.native(self.eta)).reshape(-1, K, K)
-        return self.sample_weight[:, None, None] * curvature
+        return self._weights_at(slice(None))
+
+    @cached_property
+    def weight_diagonals(self):
+        """The diagonals of W, (n, K), without the rest."""
+        diagonal = self.loss.curvature_diagonal(self.y, self.native(self.eta))
+        return self.sample_weight[:, None] * diagonal.reshape(self.n_rows, self.n_outputs)
 
     @cached_property
     def curved_rows(self):
@@ -177,29 +186,94 @@ class Objective:
 
         Of a hinge at a low temperature those near the kink, of other losses nearly all.
         """
-        size = np.abs(np.einsum("ikk->i", self.weights))
+        size = np.abs(self.weight_diagonals.sum(axis=1))
         return np.flatnonzero(size > self.negligible * size.max(initial=0.0))
 
     @cached_property
     def weight_roots(self):
         """L with W = L L', (n, K, K); raises where a row's curvature is negative."""
+        return self._roots_at(slice(None))
+
+    def _weights_at(self, rows):
+        """W of some rows, (b, K, K)."""
+        K = self.n_outputs
+        curvature = self.loss.curvature(self.y[rows], self.native(self.eta[rows]))
+        return self.sample_weight[rows][:, None, None] * curvature.reshape(-1, K, K)
+
+    def _roots_at(self, rows):
+        """L of some rows, (b, K, K)."""
         K = self.n_outputs
         with np.errstate(invalid="ignore"):
-            root = self.loss.curvature_root(self.y, self.native(self.eta)).reshape(-1, K, K)
+            root = self.loss.curvature_root(self.y[rows], self.native(self.eta[rows]))
         if np.isnan(root).any():
             raise np.linalg.LinAlgError("a row of negative curvature has no real root")
-        return np.sqrt(self.sample_weight)[:, None, None] * root
+        return np.sqrt(self.sample_weight[rows])[:, None, None] * root.reshape(-1, K, K)
 
-    @cached_property
-    def weight_factors(self):
-        """(L, S) with W = L S, S = L' where the curvature is positive; (n, K, K) each.
+    @property
+    def _keeps_weights(self):
+        """Whether the weights of all rows are few enough to be kept."""
+        return 8 * self.n_rows * self.n_outputs**2 <= KEPT_BYTES
+
+    def weights_of(self, rows):
+        """W of some rows, (b, K, K)."""
+        return self.weights[rows] if self._keeps_weights else self._weights_at(rows)
+
+    def weight_roots_of(self, rows):
+        """L of some rows, (b, K, K)."""
+        return self.weight_roots[rows] if self._keeps_weights else self._roots_at(rows)
+
+    def weight_factors_of(self, rows):
+        """(L, S) of some rows with W = L S, S = L' where the curvature is positive; (b, K, K) each.
 
         A single predictor's may be negative, as of losses that are not convex: S = -L' there.
         """
         if self.n_outputs > 1:
-            return self.weight_roots, self.weight_roots.transpose(0, 2, 1)
-        root = np.sqrt(np.abs(self.weights))
-        return root, np.copysign(root, self.weights)
+            roots = self.weight_roots_of(rows)
+            return roots, roots.transpose(0, 2, 1)
+        weights = self.weights_of(rows)
+        root = np.sqrt(np.abs(weights))
+        return root, np.copysign(root, weights)
+
+    def weight_blocks(self, rows=None):
+        """Yield (part, those rows) of rows, by default all, few enough for the weights of each.
+
+        `part` is a slice of `rows`: one of everything where the weights of all rows are kept.
+        """
+        if self._keeps_weights:
+            yield slice(None), slice(None) if rows is None else rows
+            return
+        size = 8 * self.n_outputs**2
+        where = np.arange(self.n_rows)[slice(None) if rows is None else rows]
+        for part in row_blocks(len(where), size, at_most=max(1, BLOCK_BYTES // size)):
+            yield part, part if rows is None else where[part]
+
+    def weights_matmul(self, U):
+        """W_i U_i for the rows' U (n, K, m)."""
+        if self.n_outputs == 1:
+            return self.weights * U
+        if self._keeps_weights:
+            return np.einsum("ikl,ilm->ikm", self.weights, U)
+        product = self.loss.curvature_matmul(self.y, self.eta, U)
+        product *= self.sample_weight[:, None, None]
+        return product
+
+    def weighted_traces(self, A, rows):
+        """Traces of W_i A_i, (r,), for the blocks A (r, K, K) of rows."""
+        traces = np.empty(len(A))
+        for part, some in self.weight_blocks(rows):
+            traces[part] = np.einsum("ikl,ilk->i", self.weights_of(some), A[part])
+        return traces
+
+    def loss_hessian(self, design=None):
+        """sum_i W_i (x) z_i z_i', (K q, K q), of the rows that curve; of another design's if given.
+
+        The design has the same rows.
+        """
+        design = self.design if design is None else design
+        few = 2 * len(self.curved_rows) < self.n_rows
+        blocks = self.weight_blocks(self.curved_rows if few else None)
+        parts = ((rows, self.weights_of(rows)) for _, rows in blocks)
+        return design.sandwich_of(parts, self.n_outputs)
 
     @property
     def predictor_unit(self):
@@ -267,7 +341,7 @@ class Objective:
         K, q = self.n_outputs, self.design.shape[1]
         product = np.empty_like(V)
         moved = np.stack([self.design @ block for block in V.reshape(K, q, -1)], axis=1)
-        moved = np.einsum("ikl,ilm->ikm", self.weights, moved) if K > 1 else self.weights * moved
+        moved = self.weights_matmul(moved)
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
         return product + self.hessian_diagonal[:, None] * V
@@ -289,7 +363,7 @@ class Objective:
         free = np.broadcast_to(self.free_intercepts, K)
         if not has_kinks or not free.any():
             return np.zeros(K, dtype=bool)
-        total = np.einsum("ikk->k", self.weights) * loss.temperature
+        total = self.weight_diagonals.sum(axis=0) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
 
     def check_intercept(self):

@@ -256,7 +256,8 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     )
 
 
-def test_choice_counts_flops_and_memory():
+def test_choice_counts_flops_and_memory(monkeypatch):
+    monkeypatch.setattr("skinfluence.curvature._choose.memory_budget", lambda: 8 * 2**30)
     for objective, n_solves, kind, reason in (
         (sized(1000, 20, 20_000), 1000, "dense", "fewest flops"),
         (sized(500, 5000, 2_500_000), 500, "dual", "fewest flops"),
@@ -269,6 +270,19 @@ def test_choice_counts_flops_and_memory():
         assert choice.kind == kind
         assert reason in choice.reason
         assert set(choice.flops) == set(choice.memory) == set(KINDS)
+    tight = choose(sized(10_000, 100_000, 500_000), 10_000, budget=2**30)
+    assert (tight.kind, tight.reason) == ("cg", "no factorisation fits in memory")
+
+
+def test_choice_counts_the_memory_of_every_output():
+    outputs, one = 5, sized(1000, 400, 400_000)
+    several = SimpleNamespace(
+        loss=SimpleNamespace(is_separable=True), n_outputs=outputs, output=lambda k: one
+    )
+    memory = choose(one, 1000).memory["dense"]
+    assert choose(several, 5000).memory["dense"] == outputs * memory
+    assert choose(several, 5000, budget=outputs * memory).kind == "dense"
+    assert choose(several, 5000, budget=outputs * memory - 1).kind == "cg"
 
 
 def test_memory_blocks_change_nothing():

@@ -1,10 +1,11 @@
 """Coordinate descent on a quadratic with an L1 penalty."""
 
 import numpy as np
-from numba import njit
+
+from skinfluence._kernels._compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
     """Sweep over 1/2 d'H d + g'd + sum_j absolute_j |theta_j + d_j|, from d = step, in place.
 

@@ -12,7 +12,8 @@ an event costs its square, and the predictors of all rows cost a product with th
 """
 
 import numpy as np
-from numba import njit
+
+from skinfluence._kernels._compiled import compiled
 
 ZERO, FREE, CAP, OUT = 0, 1, 2, 3
 # Share of a row's own kernel below which what the free rows leave of it is rounding.
@@ -28,7 +29,7 @@ EXACT = 1e-14
 AT_BOUND = 1e-12
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _apply(inverse, q, u):
     """inverse[:q, :q] @ u, by rows of the symmetric inverse: sums that vectorise in order."""
     z = np.zeros(q)
@@ -37,7 +38,7 @@ def _apply(inverse, q, u):
     return z
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _system(G, members, n_free, bias):
     """The free rows' system itself."""
     M = np.ones((n_free + bias, n_free + bias))
@@ -49,7 +50,7 @@ def _system(G, members, n_free, bias):
     return M
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _project(j, G, members, n_free, inverse, bias):
     """Coordinates z of row j in the free rows, and what they leave of its kernel.
 
@@ -72,7 +73,7 @@ def _project(j, G, members, n_free, inverse, bias):
     return z, G[j, j] - u @ z
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join(j, G, members, n_free, inverse, bias, z, rest):
     """Border the inverse with row j."""
     q = n_free + bias
@@ -91,7 +92,7 @@ def _join(j, G, members, n_free, inverse, bias, z, rest):
     members[n_free] = j
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _leave(position, members, n_free, inverse, bias):
     """Take a row out of the inverse; the last one takes its place."""
     last, k, end = n_free - 1, bias + position, bias + n_free
@@ -109,7 +110,7 @@ def _leave(position, members, n_free, inverse, bias):
     members[position] = members[last]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
     """Make row j free; return their number.
 
@@ -150,7 +151,7 @@ def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
         n_free = _retire(out, cap, alpha, status, members, n_free, inverse, bias)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
     """Put a free row at the nearer of its bounds; return the number of those left."""
     k = members[position]
@@ -162,7 +163,7 @@ def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
     return n_free - 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle(cap, alpha, status, members, n_free, inverse, bias):
     """Put free rows that have ended at a bound there: with none left, no margin fixes b."""
     for position in range(n_free - 1, -1, -1):
@@ -172,7 +173,7 @@ def _settle(cap, alpha, status, members, n_free, inverse, bias):
     return n_free
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather(G, s, cap, alpha, status, members, inverse, bias):
     """Invert the system of the rows said to be free; return their number."""
     n_free = 0
@@ -182,7 +183,7 @@ def gather(G, s, cap, alpha, status, members, inverse, bias):
     return n_free
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _free_by_bias(s, f, shift, status, net):
     """Where no row is free and mass is owed: (row that can take it, change of b that frees it)."""
     best, taker = np.inf, -1
@@ -195,7 +196,7 @@ def _free_by_bias(s, f, shift, status, net):
     return taker, (-best if net > 0.0 else best)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _middle(s, f, status):
     """Change of b to the middle of the interval that the margins leave it."""
     low, high = -np.inf, np.inf
@@ -211,7 +212,7 @@ def _middle(s, f, status):
     return 0.5 * (low + high)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
     """(time to the next event, free row that leaves or -1, row that becomes free or -1)."""
     best, leaving, entering = 1.0 - t, -1, -1
@@ -234,7 +235,7 @@ def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
     return best, leaving, entering
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, rate, df):
     """Derivatives in t while no row enters or leaves: of s alpha into `rate`, of f into `df`, of b.
 
@@ -254,7 +255,7 @@ def _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, ra
     return db
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def follow(
     G, s, cap, alpha, f, shift, predictor_shift, net, status, members, n_free, inverse, bias,
     max_events,
@@ -299,7 +300,7 @@ def follow(
     return b, n_free, max_events, False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _violation(s, f, status):
     """Largest violation of a margin condition."""
     worst = 0.0
@@ -314,7 +315,7 @@ def _violation(s, f, status):
     return worst
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def refine(
     G, s, cap, alpha, alpha_start, b, base, target_sum, f, status, members, n_free, inverse, bias
 ):
@@ -345,7 +346,7 @@ def refine(
     return b, worst
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def drop(j, status, members, n_free, inverse, bias):
     """Take row j off the path, to be moved by the caller; return the number of free rows."""
     if status[j] == FREE:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
 from skinfluence.design import Design
 
@@ -62,7 +63,7 @@ class Curvature(ABC):
         self.null_space_ridge = None
         null = objective.loss.null_direction
         if null is not None:
-            mean = objective.design.squared_columns(objective.weights).mean(axis=0)
+            mean = objective.design.squared_columns(objective.weight_diagonals).mean(axis=0)
             lost = self._needs_null_ridge(mean)
             self.null_space_ridge = np.where(lost, mean, 0.0) if lost.any() else None
 
@@ -133,13 +134,28 @@ class Curvature(ABC):
 
     def leverage(self, rows=None) -> Leverage:
         """Leverage blocks of the objective's own rows (all, or an index array)."""
-        rows = slice(None) if rows is None else rows
-        quadratic = self._own_quadratic(rows)
+        K = self.objective.n_outputs
+        self._check_room(rows)
+        quadratic = self._own_quadratic(slice(None) if rows is None else rows)
         if self.objective.n_outputs == 1:
-            return Leverage(quadratic, 1.0 - self.objective.weights[rows] * quadratic)
-        L = self.objective.weight_roots[rows]
-        one_minus = np.eye(L.shape[1]) - np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic, L))
+            weights = self.objective.weights if rows is None else self.objective.weights[rows]
+            return Leverage(quadratic, 1.0 - weights * quadratic)
+        one_minus = np.empty_like(quadratic)
+        for part, some in self.objective.weight_blocks(rows):
+            L = self.objective.weight_roots_of(some)
+            own = one_minus[part]
+            np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
+            np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _check_room(self, rows):
+        """Raise where there is no memory for the leverages of rows."""
+        K, r = self.objective.n_outputs, self.objective.n_rows if rows is None else len(rows)
+        check_memory(
+            8 * 3 * r * K**2,
+            f"the leverages of {r} rows, {K} x {K} numbers each,",
+            "ask about fewer rows (train_indices), or pass method='first_order'",
+        )
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows."""

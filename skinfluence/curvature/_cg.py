@@ -29,7 +29,9 @@ class CGCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0, *, deflate=True):
         super().__init__(objective, damping)
-        diagonal = objective.design.squared_columns(objective.weights).ravel() + self.diagonal
+        diagonal = (
+            objective.design.squared_columns(objective.weight_diagonals).ravel() + self.diagonal
+        )
         if (diagonal <= 0).any():
             column = int(np.argmin(diagonal)) % objective.design.shape[1]
             raise np.linalg.LinAlgError(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
@@ -13,7 +14,6 @@ from skinfluence.penalties import LinearPlusL2
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
-MEMORY = 8 * 2**30  # bytes a factorisation may take
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
@@ -40,14 +40,22 @@ class Choice:
     memory: dict
 
 
-def choose(objective, n_solves):
-    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them)."""
+def choose(objective, n_solves, budget=None):
+    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them).
+
+    `budget` is what a factorisation may take, in bytes: by default half of the memory there is.
+    """
+    budget = memory_budget() if budget is None else budget
     if objective.loss.is_separable:
         K = objective.n_outputs
-        one = choose(objective.output(0), max(1, n_solves // K))
-        return replace(one, reason=f"{one.reason}; one of {K} outputs that share nothing")
+        one = choose(objective.output(0), max(1, n_solves // K), budget / K)
+        return replace(
+            one,
+            reason=f"{one.reason}; one of {K} outputs that share nothing",
+            memory={kind: K * size for kind, size in one.memory.items()},
+        )
     if objective.penalty.is_kinked:
-        one = choose(objective.on_active_set(), n_solves)
+        one = choose(objective.on_active_set(), n_solves, budget)
         return replace(one, reason=f"{one.reason}; on the active set")
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
@@ -59,8 +67,8 @@ def choose(objective, n_solves):
         "dual": m * m * per_row + 2.0 * (m * K) ** 3,
         "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100) * _slowness(n_solves),
     }
-    memory = {"dense": 24.0 * P * P, "dual": 32.0 * (m * K) ** 2, "cg": 8.0 * P * 30}
-    allowed = {"dense": memory["dense"] <= MEMORY, "dual": memory["dual"] <= MEMORY}
+    memory = _memory_of(objective)
+    allowed = {kind: memory[kind] <= budget for kind in ("dense", "dual")}
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
     allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
@@ -78,6 +86,12 @@ def choose(objective, n_solves):
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
 
 
+def _memory_of(objective):
+    """Bytes that each representation takes, with what is made on the way."""
+    P, mK = objective.n_parameters, len(objective.curved_rows) * objective.n_outputs
+    return {"dense": 24.0 * P * P, "dual": 32.0 * mK**2, "cg": 8.0 * P * 30}
+
+
 def _slowness(n_solves):
     """Time of a flop in products with so many columns, next to many."""
     return max(1.0, MEMORY_BOUND / max(1, n_solves))
@@ -93,8 +107,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
-        kind = choose(objective, n_solves).kind
-    if kind == "dense" and not np.isfinite(objective.weights).all():
+        kind = _that_fits(choose(objective, n_solves), objective)
+    if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
         return CGCurvature(
@@ -107,4 +121,14 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if objective.penalty.is_kinked:
         inner = make_curvature(objective.on_active_set(), kind, damping, n_solves)
         return ActiveCurvature(objective, inner)
+    size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
+    advice = "pass curvature='cg', which needs only products, or free memory"
+    check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     return KINDS[kind](objective, damping)
+
+
+def _that_fits(choice, objective):
+    """Kind of a choice; "cg" where the memory for it is taken by others just now."""
+    if choice.kind == "cg" or objective.penalty.has_fixed:
+        return choice.kind
+    return choice.kind if fits(choice.memory[choice.kind]) else "cg"

@@ -18,11 +18,7 @@ class DenseCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        rows = objective.curved_rows
-        if 2 * len(rows) < objective.n_rows:
-            H = objective.design.take(rows).sandwich(objective.weights[rows])
-        else:
-            H = objective.design.sandwich(objective.weights)
+        H = objective.loss_hessian()
         H[np.diag_indices_from(H)] += self.diagonal
         if self.null_space_ridge is not None:
             H += np.kron(
@@ -109,7 +105,7 @@ class DenseCurvature(Curvature):
         except np.linalg.LinAlgError:  # the row alone spans a direction: its leverage is 1
             return quadratic, np.zeros_like(quadratic)
         a = rest.row_quadratic(objective.design.take(np.array([row])))[0]
-        L = objective.weight_roots[row]
+        L = objective.weight_roots_of([row])[0]
         one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
         aL = a @ L
         return a - aL @ one_minus @ aL.T, one_minus

@@ -56,6 +56,7 @@ class SeparateCurvature(Curvature):
 
     def leverage(self, rows=None):
         """Diagonal blocks."""
+        self._check_room(rows)
         found = [part.leverage(rows) for part in self.parts]
         eye = np.eye(len(found))
         quadratic = np.stack([one.quadratic[:, 0, 0] for one in found], axis=1)

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Violation of an optimality condition that is rounding, relative to the penalty.
@@ -104,7 +104,7 @@ class ActiveSetExact(StoredSteps):
             warnings.simplefilter("ignore", ConvergenceWarning)
             smooth = on_set(objective.on_active_set(), curvature.inner, rows)
         idle, undefined = smooth.idle, smooth.undefined.copy()
-        steps = np.zeros((len(rows), *objective.theta.shape))
+        steps = steps_to_fill(objective, len(rows), 0.0)
         changes = np.zeros(len(rows), dtype=bool)
         for part in _blocks(objective, len(rows)):
             steps[part][:, :, curvature.columns] = smooth.steps(part)

@@ -5,6 +5,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
+
 # Leverage of a row that has more curvature than all others together, along its own direction.
 DOMINANT = 0.5
 
@@ -64,7 +67,7 @@ class Deletion(ABC):
     @property
     def row_leverages(self):
         """Trace of W_i A_i of each row, (r,)."""
-        return np.einsum("ikl,ilk->i", self.objective.weights[self.rows], self.leverage.quadratic)
+        return self.objective.weighted_traces(self.leverage.quadratic, self.rows)
 
     def mask_undefined(self, block, part):
         """Write NaN for undefined deletions, 0 for idle ones, into the last axis, in place."""
@@ -102,12 +105,21 @@ class StoredSteps(Deletion):
     def own_change(self):
         """Predictor of each step at its own row."""
         change = np.empty((len(self), self.objective.n_outputs))
-        for part in self.objective.design.blocks(n_columns=4 * self.objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(self)))
-            if part.start < part.stop:
-                Z = self.objective.design.dense(self.pick(part))
-                change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
+        for part in row_blocks(len(self), 8 * 4 * self.objective.n_parameters):
+            Z = self.objective.design.dense(self.pick(part))
+            change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
         return change
+
+
+def steps_to_fill(objective, n_deletions, value=np.nan):
+    """Array of the steps of so many deletions, (r, K, q); raise where memory has no room for it."""
+    check_memory(
+        8 * 2 * n_deletions * objective.n_parameters,
+        f"the refits without each of {n_deletions} rows or groups, of {objective.n_parameters} "
+        "parameters,",
+        "ask about fewer (train_indices), or pass method='newton'",
+    )
+    return np.full((n_deletions, *objective.theta.shape), value)
 
 
 def warn_dominant(rows):

@@ -264,7 +264,7 @@ class ChordNewton:
         """
         leverage = self.one_step.leverage
         rows = self.one_step.rows[deletions]
-        L, S = (factor[rows] for factor in self.objective.weight_factors)
+        L, S = self.objective.weight_factors_of(rows)
         at_row = np.matmul(inverse_rows, V[:, :, None])[:, :, 0]
         inner = solve_blocks(leverage.one_minus[deletions], apply_blocks(S, at_row))
         solved = self._apply_inverse(V)

@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
@@ -75,7 +75,7 @@ class _Refits:
         self.chord, self.objective, self.rows = chord, chord.objective, one_step.rows
         self.undefined = one_step.undefined
         r = len(self.rows)
-        self.steps = np.full((r, *self.objective.theta.shape), np.nan)
+        self.steps = steps_to_fill(self.objective, r)
         self.bound, self.own_error = np.full(r, np.inf), np.zeros(r)
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
         one_minus = np.linalg.eigvalsh(one_step.leverage.one_minus)[:, 0]

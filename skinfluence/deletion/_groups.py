@@ -4,7 +4,7 @@ import numpy as np
 
 from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._one_step import shifted_residuals
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
@@ -36,7 +36,7 @@ class GroupDeletion(StoredSteps):
         self.groups = groups
         undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
         idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
-        steps = np.zeros((len(groups), *objective.theta.shape))
+        steps = steps_to_fill(objective, len(groups), 0.0)
         steps[undefined] = np.nan
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
         follows = objective.trained_loss.is_piecewise_linear and method in ("exact", "auto")
@@ -95,7 +95,7 @@ class GroupDeletion(StoredSteps):
         if self.refits is not None:
             return self.refits.row_leverages
         leverage = self.curvature.leverage()
-        return np.einsum("ikl,ilk->i", self.objective.weights, leverage.quadratic)
+        return self.objective.weighted_traces(leverage.quadratic, None)
 
     def own_change(self):
         """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
@@ -136,7 +136,7 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
         return rest.solve(total).reshape(objective.theta.shape)
     # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - S A L)^-1 S Z_S H^-1 b with W = L S.
     k = len(group)
-    L, S = (factor[group] for factor in objective.weight_factors)
+    L, S = objective.weight_factors_of(group)
     left = np.concatenate([design.outer(L[:, :, m], group) for m in range(K)])  # (K k, P)
     right = np.concatenate([design.outer(S[:, m], group) for m in range(K)])
     solved = curvature.solve(np.hstack([left.T, total]))

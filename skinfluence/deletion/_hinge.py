@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import one_thread, row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.existence import last_rows_of_a_class
 from skinfluence.hinge_dual import HingeDual, duals_of
 
@@ -91,7 +91,7 @@ class HingeExact(StoredSteps):
     def __init__(self, objective, rows, *, progress=None):
         refits = HingeRefits(objective)
         undefined = last_rows_of_a_class(objective)[rows]
-        steps = np.full((len(rows), *objective.theta.shape), np.nan)
+        steps = steps_to_fill(objective, len(rows))
         self.own_error = np.full(len(rows), np.nan)
         wanted = np.flatnonzero(~undefined)
         blocks = row_blocks(len(wanted), 24 * objective.n_rows, at_most=256)

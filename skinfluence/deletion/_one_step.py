@@ -74,7 +74,7 @@ class OneStep(Deletion):
         """s W z'd, (r, K)."""
         if self.penalty_step is None:
             return 0.0
-        weights = self.objective.weights[self.rows]
+        weights = self.objective.weights_of(self.rows)
         return apply_blocks(weights, self.share[:, None] * self.penalty_step_at_rows)
 
     @cached_property
@@ -119,10 +119,14 @@ class OneStep(Deletion):
         return multipliers
 
     def _corrected(self, residuals, leverage, rows):
-        """Newton multipliers of rows of known leverage, (b, K)."""
-        L, S = (factor[rows] for factor in self.objective.weight_factors)
-        inner = apply_blocks(S, apply_blocks(leverage.quadratic, residuals))
-        return residuals + apply_blocks(L, solve_blocks(leverage.one_minus, inner))
+        """Multipliers of rows whose leverage is known."""
+        multipliers = np.empty_like(residuals)
+        for part, some in self.objective.weight_blocks(rows):
+            L, S = self.objective.weight_factors_of(some)
+            inner = apply_blocks(S, apply_blocks(leverage.quadratic[part], residuals[part]))
+            solved = solve_blocks(leverage.one_minus[part], inner)
+            multipliers[part] = residuals[part] + apply_blocks(L, solved)
+        return multipliers
 
     def steps(self, part):
         """One solve a row."""
@@ -203,4 +207,4 @@ def shifted_residuals(objective, curvature):
         return objective.residuals
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
     change = objective.design @ step.reshape(objective.theta.shape).T
-    return objective.residuals + apply_blocks(objective.weights, change)
+    return objective.residuals + objective.weights_matmul(change[:, :, None])[:, :, 0]

@@ -135,15 +135,21 @@ class Design(ABC):
 
     def sandwich(self, W):
         """sum_i W_i (x) z_i z_i' for W (n, K, K): the symmetric (Kq, Kq) matrix of q x q blocks."""
-        K, q = W.shape[1], self.shape[1]
-        H = np.empty((K * q, K * q))
+        return self.sandwich_of([(slice(None), W)], W.shape[1])
+
+    def sandwich_of(self, parts, n_outputs):
+        """Sandwich of some rows, from an iterable of (rows, their W (b, K, K))."""
+        K, q = n_outputs, self.shape[1]
+        H = np.zeros((K, q, K, q))
+        for rows, W in parts:
+            some = self._some(rows)
+            for k in range(K):
+                for m in range(k, K):
+                    H[k, :, m] += some._gram(W[:, k, m])
         for k in range(K):
-            for m in range(k, K):
-                block = self._gram(W[:, k, m])
-                H[k * q : (k + 1) * q, m * q : (m + 1) * q] = block
-                if m > k:
-                    H[m * q : (m + 1) * q, k * q : (k + 1) * q] = block
-        return H
+            for m in range(k):
+                H[k, :, m] = H[m, :, k]
+        return H.reshape(K * q, K * q)
 
     def block_quadratic(self, M, n_outputs):
         """(I (x) z_i)' M (I (x) z_i), (n, K, K), for a symmetric M (Kq, Kq)."""
@@ -161,10 +167,10 @@ class Design(ABC):
         Z = self.dense(rows)
         return (V[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
 
-    def squared_columns(self, W):
-        """Return sum_i W_ikk z_ij^2, (K, q): the diagonal of the sandwich."""
+    def squared_columns(self, w):
+        """Return sum_i w_ik z_ij^2, (K, q), w (n, K): a sandwich's diagonal, w that of its W."""
         squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
-        return squares.transpose_matmul(np.einsum("ikk->ik", W)).T
+        return squares.transpose_matmul(w).T
 
     def blocks(self, n_columns=1):
         """Slices over the rows whose dense float64 form, `n_columns` times, fits working_memory."""
@@ -173,6 +179,11 @@ class Design(ABC):
     @abstractmethod
     def take(self, rows):
         """Return the design of these rows only."""
+
+    def _some(self, rows):
+        """Return the design of these rows: itself, and no copy, where they are all."""
+        everything = isinstance(rows, slice) and rows == slice(None)
+        return self if everything else self.take(rows)
 
     def like(self, X):
         """Return the design of other rows with the same columns."""

@@ -54,9 +54,8 @@ class DenseDesign(Design):
             total = np.vstack([total, u.sum(axis=0)])
         return total.T
 
-    def squared_columns(self, W):
+    def squared_columns(self, w):
         """Block by block: X squared is never held."""
-        w = np.einsum("ikk->ik", W)
         total = np.zeros((self.n_features, w.shape[1]))
         for rows, block in self._blocks():
             total += (block**2).T @ w[rows]
@@ -88,11 +87,12 @@ class DenseDesign(Design):
                 add_gram(G, Z[negative[rows]], sign=-1.0)
         return G
 
-    def sandwich(self, W):
+    def sandwich_of(self, parts, n_outputs):
         """Class blocks one by one where X is wide, all of them from pairs of columns elsewhere."""
-        if W.shape[1] == 1 or self.shape[1] > NARROW:
-            return super().sandwich(W)
-        return pair_sandwich(self, W)
+        if n_outputs == 1 or self.shape[1] > NARROW:
+            return super().sandwich_of(parts, n_outputs)
+        designs = ((self._some(rows), W) for rows, W in parts)
+        return pair_sandwich(designs, n_outputs, self.shape[1])
 
     def dense(self, rows):
         """Rows of Z, copied."""

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.metrics.pairwise import pairwise_kernels
 
+from skinfluence._memory import check_memory
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
@@ -69,6 +70,12 @@ class KernelSpace:
         self.kernel = kernel
         self.options = {"gamma": gamma, "degree": degree, "coef0": coef0}
         precomputed = kernel == "precomputed"
+        check_memory(
+            8 * 3 * X.shape[0] ** 2,
+            f"the kernel matrix of {X.shape[0]} rows and its factor",
+            "fit fewer rows, or a linear model on the features of "
+            "sklearn.kernel_approximation.Nystroem",
+        )
         self.matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
         self.features = KernelFeatures(self.matrix)
         # Copies: the rows are needed again, and nobody could tell whether they have changed.

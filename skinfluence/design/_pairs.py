@@ -32,14 +32,15 @@ def _blocks(design):
         yield rows, products
 
 
-def pair_sandwich(design, W):
-    """sum_i W_i (x) z_i z_i', (Kq, Kq)."""
-    K, q = W.shape[1], design.shape[1]
+def pair_sandwich(parts, n_outputs, q):
+    """sum_i W_i (x) z_i z_i', (Kq, Kq), from an iterable of (design of some rows, their W)."""
+    K = n_outputs
     first, second = np.triu_indices(K)
-    weights = np.ascontiguousarray(W[:, first, second].T)
-    total = np.zeros((len(weights), q * (q + 1) // 2))
-    for rows, products in _blocks(design):
-        total += weights[:, rows] @ products.T
+    total = np.zeros((len(first), q * (q + 1) // 2))
+    for some, W in parts:
+        weights = np.ascontiguousarray(W[:, first, second].T)
+        for rows, products in _blocks(some):
+            total += weights[:, rows] @ products.T
     H = np.empty((K, q, K, q))
     where = _places(q)
     for k, m, block in zip(first, second, total, strict=True):

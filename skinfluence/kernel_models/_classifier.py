@@ -64,7 +64,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
             For bad parameters or weights, a single class, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, **self._accepted())
         check_classification_targets(y)

@@ -125,7 +125,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             For a bad alpha or weights, or an indefinite kernel matrix.
         """
         check_positive("alpha", self.alpha)
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])

@@ -31,7 +31,7 @@ class RefinedFitMixin(InfluenceMixin):
 
     def _fit_and_polish(self, fit, X, y, sample_weight):
         """Fit, remember the training data, polish; warn of what is left."""
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         if sample_weight is not None:
             weight = np.asarray(sample_weight)
             check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length

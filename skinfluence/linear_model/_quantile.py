@@ -148,7 +148,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
             For bad parameters, negative weights, or data that scikit-learn's validation refuses.
         """
         self._check_parameters()
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         dtype = [np.float64, np.float32]
         names = row_names(X, y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)

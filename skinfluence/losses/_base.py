@@ -101,6 +101,15 @@ class Loss(ABC):
     def curvature(self, y, eta):
         """Observed second derivative in eta."""
 
+    def curvature_diagonal(self, y, eta):
+        """Diagonal of the curvature, of eta's shape."""
+        curvature = self.curvature(y, eta)
+        return curvature if self.is_scalar else np.einsum("...kk->...k", curvature)
+
+    def curvature_matmul(self, y, eta, U):
+        """Curvatures (n, K, K) of a vector loss times U (n, K, m)."""
+        return np.matmul(self.curvature(y, eta), U)
+
     def curvature_root(self, y, eta):
         """L with L L' = curvature: of the curvature's shape; NaN where that is negative."""
         return np.sqrt(self.curvature(y, eta))

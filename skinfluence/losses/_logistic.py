@@ -103,6 +103,27 @@ class MultinomialLogLoss(Loss):
         """diag(P) - P P'."""
         return softmax_jacobian(softmax(eta))
 
+    def curvature_diagonal(self, y, eta):
+        """P (1 - P), of the likeliest class by the sum of the others: 1 - P has lost its digits."""
+        p = softmax(eta, axis=-1)
+        likeliest = p.argmax(axis=-1)[..., None]
+        others = p.copy()
+        np.put_along_axis(others, likeliest, 0.0, axis=-1)
+        rest = 1.0 - p
+        np.put_along_axis(rest, likeliest, others.sum(axis=-1, keepdims=True), axis=-1)
+        return p * rest
+
+    def curvature_matmul(self, y, eta, U):
+        """P_k (U_k - P'U), with K products a row instead of K^2.
+
+        Of the differences to the likeliest class: where its P is 1 to rounding P'U is U_k, and what
+        the others make of it would be lost.
+        """
+        p = softmax(eta, axis=-1)
+        likeliest = p.argmax(axis=-1)[:, None, None]
+        U = U - np.take_along_axis(U, likeliest, axis=1)
+        return p[:, :, None] * (U - np.matmul(p[:, None, :], U))
+
     def curvature_root(self, y, eta):
         """diag(sqrt P) - P sqrt(P)': its square is diag(P) - P P' because P adds up to 1."""
         p = softmax(eta)

@@ -69,14 +69,19 @@ class OneVsRestLoss(Loss):
     def gradient(self, y, eta):
         return self._by_output(self.binary.gradient, y, eta)
 
+    def curvature_diagonal(self, y, eta):
+        return self._by_output(self.binary.curvature, y, eta)
+
     def curvature(self, y, eta):
         """Diagonal: an output has no curvature with another."""
-        diagonal = self._by_output(self.binary.curvature, y, eta)
-        return diagonal[..., None] * np.eye(self.n_outputs)
+        return self.curvature_diagonal(y, eta)[..., None] * np.eye(self.n_outputs)
+
+    def curvature_matmul(self, y, eta, U):
+        return self.curvature_diagonal(y, eta)[..., None] * U
 
     def curvature_split(self, y, eta):
         """The diagonal, and nothing to subtract."""
-        diagonal = self._by_output(self.binary.curvature, y, eta)
+        diagonal = self.curvature_diagonal(y, eta)
         return diagonal, np.zeros_like(diagonal)
 
     def kink_distance(self, y, eta):

@@ -76,6 +76,10 @@ class SquaredLoss(Loss):
             return np.ones(np.broadcast_shapes(np.shape(y), np.shape(eta)))
         return np.broadcast_to(np.eye(self.n_outputs), (*np.shape(eta), self.n_outputs)).copy()
 
+    def curvature_diagonal(self, y, eta):
+        """One."""
+        return np.ones(np.shape(eta)) if not self.is_scalar else self.curvature(y, eta)
+
     def curvature_root(self, y, eta):
         """The same."""
         return self.curvature(y, eta)

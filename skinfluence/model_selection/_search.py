@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._parallel import tracked
+from skinfluence._sources import check_in_memory
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.adapters import is_supported, unsupported
@@ -181,6 +182,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             For an unknown `method`, `refit` or `scoring`, a `param_grid` with unknown names, as the
             estimator's own fit, and if no candidate has a score.
         """
+        check_in_memory(X=X, y=y, sample_weight=sample_weight)
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
         scored = self._score(candidates, (X, y, sample_weight))

@@ -48,7 +48,7 @@ def proximal_step(objective):
 def _hessian(objective, columns):
     """Curvature of some columns, (K c, K c), with a ridge in the null direction of the loss."""
     design, K = objective.design.restricted(columns), objective.n_outputs
-    H = design.sandwich(objective.weights)
+    H = objective.loss_hessian(design)
     shape = (K, objective.design.shape[1])
     diagonal = np.broadcast_to(objective.penalty.hessian_diagonal, shape)[:, columns]
     H[np.diag_indices_from(H)] += diagonal.ravel()
@@ -56,7 +56,7 @@ def _hessian(objective, columns):
     if null is not None:
         absolute = np.broadcast_to(objective.penalty.absolute, shape)[:, columns]
         free = (diagonal == 0).all(axis=0) & (absolute == 0).all(axis=0)
-        scale = design.squared_columns(objective.weights).mean(axis=0) * free
+        scale = design.squared_columns(objective.weight_diagonals).mean(axis=0) * free
         H += np.kron(np.outer(null, null), np.diag(scale))
     return H
 

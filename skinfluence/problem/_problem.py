@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
+from skinfluence._sources import check_in_memory
 from skinfluence._validation import (
     METHODS,
     as_groups,
@@ -284,6 +287,7 @@ class FittedProblem:
         -------
         (Design, ndarray or None, ndarray or None)
         """
+        check_in_memory(X_test=X_test, y_test=y_test)
         design = self.objective.design.like(self.transform(X_test))
         if y_test is None:
             if required is not None:
@@ -413,12 +417,15 @@ class FittedProblem:
 
     def parameter_changes(self, deletion):
         """Changes (r, ...) of the estimator's coefficients and intercepts, NaN where undefined."""
-        objective = self.objective
+        objective, size = self.objective, 8 * self.objective.n_parameters
+        check_memory(
+            2 * size * len(deletion),
+            f"the changes of {objective.n_parameters} parameters by {len(deletion)} deletions",
+            "ask about fewer rows (train_indices)",
+        )
         steps = np.empty((len(deletion), *objective.theta.shape))
-        for part in objective.design.blocks(n_columns=4 * objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(deletion)))
-            if part.start < part.stop:
-                steps[part] = deletion.steps(part)
+        for part in row_blocks(len(deletion), 4 * size):
+            steps[part] = deletion.steps(part)
         steps[deletion.undefined] = np.nan
         if self.adapted.parameters is None:
             return objective.design.unpack(steps)

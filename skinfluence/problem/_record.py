@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skinfluence._parallel import cache_blocks
 from skinfluence.adapters import TrainingData
 from skinfluence.existence import is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
@@ -95,9 +96,18 @@ def _separates(objective):
     """Whether an unpenalised fit runs away; by its own coefficients first, then by a program."""
     if not is_unpenalised(objective):
         return False
-    normals = objective.loss.recession_cone_normals(objective.y)
-    right = normals @ objective.eta[:, :, None]
-    if (right[objective.sample_weight > 0] > 0).all():
+    if _all_on_their_side(objective):
         return True
     size = objective.n_rows * max(1, objective.n_outputs - 1) * objective.n_parameters
     return size <= LARGEST_PROGRAM and is_separable(objective)
+
+
+def _all_on_their_side(objective):
+    """Whether the predictors themselves are a direction in which the loss of no row rises."""
+    live, K = np.flatnonzero(objective.sample_weight > 0), objective.n_outputs
+    for part in cache_blocks(len(live), K * K):
+        rows = live[part]
+        normals = objective.loss.recession_cone_normals(objective.y[rows])
+        if not (normals @ objective.eta[rows, :, None] > 0).all():
+            return False
+    return True

@@ -168,7 +168,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             For bad parameters or weights, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
