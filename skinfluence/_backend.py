@@ -67,6 +67,8 @@ def _small_inverse(R):
 def inverse_factor(R):
     """Return R^-1, upper triangular, by halves: nearly all of it is products."""
     size = len(R)
+    if size == 0:
+        return R
     if size <= SMALL:
         return _small_inverse(R)
     half = size // 2

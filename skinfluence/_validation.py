@@ -34,6 +34,20 @@ def check_positive(name, value):
         raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
 
 
+def check_resolution(y, temperature):
+    """Raise where responses are so large that float64 does not resolve the temperature beside them.
+
+    Every residual would be rounded by more than the width of the kinks, and no row have a
+    curvature that means anything.
+    """
+    largest = float(np.abs(y).max(initial=0.0))
+    if largest * np.finfo(np.float64).eps > temperature:
+        raise ValueError(
+            f"temperature={temperature:g} is below the rounding of y, which goes up to "
+            f"{largest:.2g}. Scale y, or raise the temperature to its units."
+        )
+
+
 def check_sample_weight(sample_weight, n_samples):
     """Return float64 weights (n_samples,); raise on negative, non-finite or all-zero ones."""
     if sample_weight is None:
@@ -41,6 +55,11 @@ def check_sample_weight(sample_weight, n_samples):
     weight = np.asarray(sample_weight)
     if weight.ndim == 0 and weight.dtype.kind in "iufb":
         weight = np.full(n_samples, weight)
+    if weight.ndim > 1:
+        raise ValueError(
+            "Sample weights must be 1D array or scalar; got sample_weight of shape "
+            f"{weight.shape}. Pass one weight a row."
+        )
     weight = weight.astype(np.float64)
     if weight.shape != (n_samples,):
         raise ValueError(
@@ -99,6 +118,16 @@ def encode_labels(y, classes, name):
             f"The model was fitted on {classes.tolist()}."
         )
     return position
+
+
+def check_classes_have_weight(classes, codes, weight):
+    """Raise unless each of the classes has a row of positive weight."""
+    empty = np.bincount(codes, weights=weight, minlength=len(classes)) == 0
+    if empty.any():
+        raise ValueError(
+            f"class {classes[empty].tolist()[0]!r} has no row of positive weight: the model "
+            "without it is another one. Drop its rows before fitting."
+        )
 
 
 def label_encoder(classes, dtype):

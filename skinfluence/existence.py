@@ -53,16 +53,21 @@ def lost_a_class(objective):
     kind = _required_class(objective)
     if kind is None:
         return False
-    wanted = np.unique(kind[kind >= 0])
+    wanted = np.unique(kind[kind >= 0]) if objective.loss.n_classes else [0]
     return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
 
 
 def _required_class(objective):
-    """Code of each row, -1 for those that may go; None where the penalty holds every column."""
+    """Code of each row, -1 for those that may go; None where the penalty holds every column.
+
+    An unpenalised intercept (or a scale) asks for one row at least, of whatever kind.
+    """
     kind = objective.loss.required_classes(objective.y)
-    if kind is None or objective.loss.n_classes:
+    if objective.loss.n_classes:
         return kind
-    return kind if objective.free_intercepts[-1] else None
+    if not (objective.design.fit_intercept and objective.free_intercepts[-1]):
+        return None
+    return np.zeros(objective.n_rows, dtype=int) if kind is None else kind
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):

@@ -77,6 +77,8 @@ def _left(objective, curvature, method, tolerance, progress, errors):
     if not errors and method != "auto":
         return _without_errors(objective, curvature, method)
     one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
+    if method == "newton":
+        one_step.undefined |= one_step.collapsed
     error = NewtonError(one_step)
     bound = error.bound()
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
@@ -104,6 +106,8 @@ def _without_errors(objective, curvature, method):
     """LooPredictions by one step and nothing more."""
     n = objective.n_rows
     step = OneStep(objective, curvature, np.arange(n), corrected=method == "newton")
+    if method == "newton":
+        step.undefined |= step.collapsed
     return _assembled(step, step.own_change(), method, np.full(n, np.nan), np.full(n, np.inf))
 
 
@@ -164,6 +168,8 @@ def _refined(objective, curvature, newton, tolerance, progress):
     limit = np.minimum(estimate, bound)
     if newton.set_changes is not None:
         limit[newton.set_changes] = np.inf
+    if objective.loss.has_scale:
+        limit[newton.eta[:, -1] <= 0] = np.inf
     limit[dominant_rows(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]

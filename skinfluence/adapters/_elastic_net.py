@@ -58,6 +58,51 @@ def adapt_elastic_net(estimator, data):
     return adapted_least_squares(objective, flat=np.ndim(estimator.coef_) == 1)
 
 
+def duality_gaps(objective):
+    """Gap between the mean squared-error objective and its dual, one for each response.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of a Lasso or an ElasticNet, anywhere.
+
+    Returns
+    -------
+    ndarray of shape (n_targets,)
+        Bounds on how far the objective, as scikit-learn scales it, is above its minimum.
+
+    Notes
+    -----
+    The dual point are the residuals u, with an intercept at their mean. Under a part of the penalty
+    that is quadratic every u is admissible; without one the slopes X'u must not exceed the penalty,
+    and u is scaled down until they do not.
+    """
+    weight = objective.sample_weight / objective.sample_weight.sum()
+    y = objective.y.reshape(len(weight), -1)
+    residual = y - objective.eta
+    penalty = objective.row_penalty
+    if objective.design.fit_intercept:  # unpenalised: the residuals' mean is 0 at the optimum
+        residual = residual - weight @ residual
+        y = y - weight @ y
+    slope = objective.design.transpose_matmul(weight[:, None] * residual).T  # (K, q)
+    features = slice(objective.design.n_features)
+    slope, theta = slope[:, features], objective.theta[:, features]
+    absolute, strength = penalty.absolute[features], penalty.strength[features]
+    size = np.abs(slope)
+    if (strength > 0).all():
+        scale = np.ones(len(theta))
+        conjugate = 0.5 * np.sum(np.maximum(size - absolute, 0.0) ** 2 / strength, axis=1)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(absolute > 0, absolute / size, 1.0).min(axis=1, initial=1.0)
+        scale, conjugate = np.fmin(1.0, room), 0.0
+    primal = 0.5 * weight @ residual**2 + np.array(
+        [penalty.value(each[None]) for each in objective.theta]
+    )
+    dual = 0.5 * (weight @ y**2 - weight @ (y - scale * residual) ** 2) - conjugate
+    return primal - dual
+
+
 for joint in (MultiTaskElasticNet, MultiTaskElasticNetCV, MultiTaskLasso, MultiTaskLassoCV):
     refuse(
         joint,

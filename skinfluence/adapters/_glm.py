@@ -8,6 +8,7 @@ from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegres
 from skinfluence._validation import as_responses, check_sample_weight
 from skinfluence.adapters._registry import Adapted, register
 from skinfluence.adapters._ridge import without_outputs
+from skinfluence.existence import lost_a_class
 from skinfluence.losses import SquaredLoss, TweedieLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
@@ -50,4 +51,11 @@ def adapt_glm(estimator, data):
     alpha = L2(design.pack(np.full(design.n_features, float(estimator.alpha)), 0.0)[0])
     theta = design.pack(estimator.coef_, estimator.intercept_)
     objective = Objective(loss, design, y, weight, alpha.times(0.0), theta, row_penalty=alpha)
+    if lost_a_class(objective):
+        raise np.linalg.LinAlgError(
+            "there is no optimum: all y of positive weight are 0, so that the fitted mean falls "
+            "to 0 and the intercept falls without end. Add rows with positive y, or fit with "
+            "fit_intercept=False."
+        )
+    loss.check_optimum(y, objective.eta)
     return Adapted(objective, None, partial(_encode, loss=loss), without_outputs)

@@ -6,13 +6,24 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.utils.class_weight import compute_class_weight
 
-from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
+from skinfluence._validation import (
+    check_classes_have_weight,
+    check_sample_weight,
+    encode_labels,
+    label_encoder,
+)
 from skinfluence.adapters._elastic_net import elastic_net
-from skinfluence.adapters._registry import Adapted, register
+from skinfluence.adapters._registry import Adapted, dense_coefficients, register
 from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.objective import Objective
+from skinfluence.optimum import CERTIFIABLE, polish
 from skinfluence.penalties import L2
+
+# Penalty of the first optimum on the way to that of a weak one, a unit of weight, the factor from
+# one to the next, and the Newton steps that each may take: an e-fold a step, and room for a few.
+FIRST_PENALTY, NEXT_PENALTY = 1e-3, 1e-3
+RESTARTED_STEPS = 30
 
 
 def penalty_of(estimator):
@@ -102,19 +113,33 @@ def adapt_logistic(estimator, data):
     y = encode_labels(data.y, classes, "y")
     sample_weight = check_sample_weight(data.sample_weight, len(y))
     sample_weight = sample_weight * class_weights(estimator, data, sample_weight)
-    empty = np.bincount(y, weights=sample_weight, minlength=len(classes)) == 0
-    if empty.any():
-        raise ValueError(
-            f"class {classes[empty].tolist()[0]!r} has no row of positive weight: the model "
-            "without it is another one. Drop its rows before fitting."
-        )
+    check_classes_have_weight(classes, y, sample_weight)
     binary = len(classes) == 2
     loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))
     design = make_design(data.X, estimator.fit_intercept)
     penalty = _penalty(estimator, design)
-    theta = design.pack(estimator.coef_, estimator.intercept_)
+    theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(
         loss, design, y.astype(np.float64) if binary else y, sample_weight, penalty, theta
     )
     encode = label_encoder(classes, objective.y.dtype)
-    return Adapted(objective, classes, encode)
+    weak = not penalty.is_kinked and not penalty.is_none
+    restart = _from_stronger_penalties if weak else None
+    return Adapted(objective, classes, encode, restart=restart)
+
+
+def _from_stronger_penalties(objective):
+    """At the optimum of a penalty in reach of its own, along those of falling ones.
+
+    Separable data under a next to vanishing penalty: where the solver stops, far too short, the
+    curvature of the rows is 1e20 times that of the penalty, and a step has no digit left.
+    """
+    if objective.stationarity <= CERTIFIABLE:  # it has stopped at the floor of float64
+        return objective
+    strength, theta = FIRST_PENALTY * objective.sample_weight.sum(), np.zeros_like(objective.theta)
+    weakest = objective.penalty.strength[objective.penalty.strength > 0].min()
+    while strength > weakest:
+        stronger = objective.at(theta).penalised_at_least(strength)
+        theta = polish(stronger, max_steps=RESTARTED_STEPS).objective.theta
+        strength *= NEXT_PENALTY
+    return objective.at(theta)

@@ -220,6 +220,12 @@ def unsupported(estimator):
     )
 
 
+def dense_coefficients(estimator):
+    """Return `coef_` as an array, also after `sparsify()`."""
+    coef = estimator.coef_
+    return coef.toarray() if hasattr(coef, "toarray") else coef
+
+
 def adapt(estimator, data):
     """Return a fitted estimator and its training data in normal form.
 

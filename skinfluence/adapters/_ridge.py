@@ -92,6 +92,10 @@ def adapt_ridge_classifier(estimator, data):
     if np.ndim(data.y) > 1:
         raise NotImplementedError("influence on several labels a row is not available.")
     classes = estimator.classes_
+    if len(classes) < 2:
+        raise ValueError(
+            f"influence on a classifier needs at least 2 classes; y has the 1 class {classes[0]!r}."
+        )
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     if estimator.class_weight:
@@ -126,10 +130,19 @@ def kernel_ridge_space(estimator, X):
     return KernelSpace(X, kernel)
 
 
+def check_penalised(alpha):
+    """Raise where an alpha of a KernelRidge is 0."""
+    if not np.all(np.asarray(alpha) > 0):
+        raise NotImplementedError(
+            f"influence on a kernel ridge regression with alpha={alpha} is not available: where the "
+            "kernel has full rank it passes through all training rows. Fit with a positive alpha."
+        )
+
+
 @register(KernelRidge, space=kernel_ridge_space)
 def adapt_kernel_ridge(estimator, data):
     """Return the objective of a fitted KernelRidge."""
-    _check_settings(estimator)
+    check_penalised(estimator.alpha)
     objective = least_squares(data, estimator.alpha, False)
     theta = objective.design.transpose_matmul(np.asarray(estimator.dual_coef_)).T
     theta = theta.reshape(objective.theta.shape)
@@ -148,6 +161,7 @@ def _dual_change(objective, rows, steps, *, alpha, flat):
 
     g are the residuals at the moved predictors; the deleted row's own is gone.
     """
+    alpha = np.asarray(alpha, dtype=np.float64)
     moved = np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)])
     moved = moved.transpose(2, 0, 1)
     change = -(objective.sample_weight * moved).transpose(0, 2, 1) / alpha

@@ -8,9 +8,14 @@ from functools import partial
 import numpy as np
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 
-from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
+from skinfluence._validation import (
+    check_classes_have_weight,
+    check_sample_weight,
+    encode_labels,
+    label_encoder,
+)
 from skinfluence.adapters._logistic import class_weights
-from skinfluence.adapters._registry import Adapted, refuse, register
+from skinfluence.adapters._registry import Adapted, dense_coefficients, refuse, register
 from skinfluence.design import KernelSpace, make_design
 from skinfluence.link import OneVsOneLink
 from skinfluence.losses import (
@@ -73,6 +78,7 @@ def adapt_linear_svc(estimator, data):
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     weight = weight * class_weights(estimator, data, weight)
+    check_classes_have_weight(classes, codes, weight)
     squared = estimator.loss == "squared_hinge"
     binary, trained = (SquaredHingeLoss(),) * 2 if squared else (SURROGATE_HINGE, HingeLoss())
     loss, trained = (
@@ -84,7 +90,7 @@ def adapt_linear_svc(estimator, data):
     intercept = strength / np.float64(estimator.intercept_scaling) ** 2
     penalty = L2(design.pack(np.full(data.X.shape[1], strength), intercept)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
-    theta = design.pack(estimator.coef_, estimator.intercept_)
+    theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
     return Adapted(objective, classes, label_encoder(classes, y.dtype))
 
@@ -107,8 +113,9 @@ def adapt_svc(estimator, data):
     """Return the objective of a fitted SVC, one against one where it has more than two classes."""
     classes = estimator.classes_
     codes = encode_labels(data.y, classes, "y")
-    weight = check_sample_weight(data.sample_weight, len(codes))
-    weight = weight * estimator.class_weight_[codes]
+    sample_weight = check_sample_weight(data.sample_weight, len(codes))
+    weight = sample_weight * estimator.class_weight_[codes]
+    check_classes_have_weight(classes, codes, weight)
     loss, trained, link = SURROGATE_HINGE, HingeLoss(), None
     if len(classes) > 2:
         loss, trained = (OneVsOneLoss(one, len(classes)) for one in (loss, trained))
@@ -116,7 +123,7 @@ def adapt_svc(estimator, data):
         link = OneVsOneLink(len(classes), shape, break_ties=ties)
     design = data.design(True)
     penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
-    alpha = _signed_alpha(estimator, codes, check_sample_weight(data.sample_weight, len(codes)))
+    alpha = _signed_alpha(estimator, codes, sample_weight)
     theta = np.zeros((loss.n_outputs, design.shape[1]))
     for k in range(len(theta)):
         coef = design.transpose_matmul(alpha[k])[: design.n_features]

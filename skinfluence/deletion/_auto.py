@@ -69,6 +69,7 @@ def longest_steps(error, undefined, budget):
     wanted |= unreliable & (length > MISSED * length.max(initial=0.0))
     if error.objective.penalty.is_kinked:
         wanted |= set_changes(error.objective, error.one_step)
+    wanted |= error.one_step.collapsed
     wanted = order[wanted[order] & (length[order] > 0)]
     return np.sort(wanted[: int(budget)])
 
@@ -79,4 +80,5 @@ def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=
     error = NewtonError(newton)
     flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
     wanted = longest_steps(error, newton.undefined, flops / refit_flops(objective))
+    newton.undefined |= newton.collapsed & ~np.isin(np.arange(len(rows)), wanted)
     return MixedDeletion(newton, exactly(rows[wanted]), wanted, error=error.estimate())

@@ -21,7 +21,10 @@ def delete(objective, curvature, method, rows, *, n_test=0, progress=None):
             return delete_exactly(objective, curvature, some, progress=progress)
 
         return delete_by_length(objective, curvature, rows, exactly, n_test=n_test)
-    return OneStep(objective, curvature, rows, corrected=method == "newton")
+    step = OneStep(objective, curvature, rows, corrected=method == "newton")
+    if method == "newton":
+        step.undefined |= step.collapsed
+    return step
 
 
 # Flops of refits along the path of a hinge's dual that "auto" takes instead of Newton steps.
@@ -43,6 +46,8 @@ def _follows_path(objective, n_deletions):
 
 def has_closed_form(objective, curvature, rows):
     """Whether one step is the refit without each of the rows."""
+    if objective.n_parameters == 0:  # an L1 penalty may leave none
+        return True
     if objective.trained_loss.is_piecewise_linear:
         return _follows_path(objective, len(rows))
     if objective.penalty.is_kinked or not objective.loss.is_quadratic:

@@ -51,6 +51,9 @@ class GroupDeletion(StoredSteps):
         else:
             self._take_steps(method, wanted, progress)
         self.undefined |= ~np.isfinite(steps).all(axis=(1, 2))
+        self.undefined |= [
+            method != "first_order" and _collapses(objective, step) for step in steps
+        ]
         self.routes[idle], self.routes[self.undefined] = "exact", "undefined"
 
     def _take_steps(self, method, wanted, progress):
@@ -110,6 +113,11 @@ def without_group(objective, group):
     delta = np.zeros(objective.n_rows)
     delta[group] = -objective.sample_weight[group]
     return objective.reweighted(delta)
+
+
+def _collapses(objective, step):
+    """Whether a step leaves no positive scale, for a loss that has one: its last intercept."""
+    return objective.loss.has_scale and not (objective.theta + step)[-1, -1] > 0
 
 
 def _is_undefined(objective, group):

@@ -109,7 +109,8 @@ class OneStep(Deletion):
             one_minus = self.curvature.one_minus_leverage(self.rows[curved])
             if one_minus is not None:
                 multipliers = residuals.copy()
-                multipliers[curved] = residuals[curved] / one_minus[:, None]
+                with np.errstate(divide="ignore", invalid="ignore"):  # a leverage of 1
+                    multipliers[curved] = residuals[curved] / one_minus[:, None]
                 return multipliers
         if curved.all():
             return self._corrected(residuals, self.leverage, self.pick(slice(None)))
@@ -187,6 +188,14 @@ class OneStep(Deletion):
         directions = [design.outer(unit[k], slice(None)) for k in range(K)]
         change = self.along(np.concatenate(directions).reshape(K * m, K, q))
         return lambda part: change(part).reshape(K, m, -1)
+
+    @cached_property
+    def collapsed(self):
+        """Whether a step leaves no positive scale, for a loss that has one, (r,)."""
+        if not self.objective.loss.has_scale:
+            return np.zeros(len(self), dtype=bool)
+        moved = self.objective.eta[self.rows] + self.own_change()
+        return ~(moved[:, -1] > 0)
 
     def own_change(self):
         """A_i v_i + s_i z_i'd."""

@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
+    check_classes_have_weight,
     check_sample_weight,
     encode_labels,
     label_encoder,
@@ -70,12 +71,12 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         weight = check_sample_weight(sample_weight, X.shape[0])
-        found = int((np.bincount(codes, weights=weight) > 0).sum())
-        if found < max(2, len(self.classes_)):
+        if len(self.classes_) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes with rows of positive weight; "
-                f"got {found} class{'' if found == 1 else 'es'} of {len(self.classes_)}."
+                f"{type(self).__name__} needs at least 2 classes; y has the 1 class "
+                f"{self.classes_.tolist()[0]!r}."
             )
+        check_classes_have_weight(self.classes_, codes, weight)
         self._class_weight = self._frozen_class_weight(codes, weight)
         weight = None if sample_weight is None else weight
         self._space = self._coordinates(X, weight)

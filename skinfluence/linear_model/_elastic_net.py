@@ -2,11 +2,12 @@
 
 from typing import Self
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.linear_model import ElasticNet, Lasso
 
 from skinfluence._typing import MatrixLike
-from skinfluence.adapters import adapt_elastic_net, register
+from skinfluence.adapters import adapt, adapt_elastic_net, duality_gaps, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
@@ -49,6 +50,13 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
 
         return self._fit_and_polish(fit, X, y, sample_weight)
 
+    def _polish(self):
+        """Take the duality gap along."""
+        super()._polish()
+        if self._optimum is not None:
+            gaps = duality_gaps(adapt(self, self._optimum.data).objective)
+            self.dual_gap_ = gaps if np.ndim(self.dual_gap_) else gaps[0]
+
 
 class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
     r"""Elastic net that can say which training rows made it what it is, and chose its features.
@@ -76,7 +84,7 @@ class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
     sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
         The coefficients that are not 0.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Duality gap at which scikit-learn's solver stopped.
+        Duality gap of the polished coefficients, 0 but for rounding.
     n_iter_ : int or list of int
         Its iterations.
     n_features_in_ : int
@@ -136,7 +144,7 @@ class InfluenceLasso(_CoordinateDescent, Lasso):
     sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
         The coefficients that are not 0.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Duality gap at which scikit-learn's solver stopped.
+        Duality gap of the polished coefficients, 0 but for rounding.
     n_iter_ : int or list of int
         Its iterations.
     n_features_in_ : int

@@ -100,9 +100,9 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
 
     def _assign(self, coef, intercept):
         """The scale is the second predictor's intercept."""
-        self.coef_, self.scale_ = coef[0], float(intercept[1])
+        self.coef_, self.scale_ = coef[0], np.float64(intercept[1])
         if self.fit_intercept:
-            self.intercept_ = float(intercept[0])
+            self.intercept_ = np.float64(intercept[0])
         data = self._training_data
         predicted = np.asarray(data.X @ self.coef_, dtype=np.float64) + self.intercept_
         residual = np.abs(np.asarray(data.y, dtype=np.float64) - predicted)

@@ -104,8 +104,8 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
         """Liblinear without a penalty never returns in scikit-learn 1.6."""
         if self.solver == "liblinear" and isinstance(self.C, float) and np.isinf(self.C):
             raise ValueError(
-                "solver='liblinear' needs a finite C; got C=inf. Use solver='newton-cholesky' or "
-                "'lbfgs' for a fit without penalty."
+                "penalty=None is not supported for the liblinear solver: it needs a finite C; got "
+                "C=inf. Use solver='newton-cholesky' or 'lbfgs' for a fit without penalty."
             )
 
 

@@ -1,5 +1,6 @@
 """What linear models of scikit-learn share that are polished after its fit."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -23,7 +24,12 @@ class RegressorShapes:
         self.coef_ = coef[0] if flat else coef
         if self.fit_intercept:
             single = np.ndim(self.intercept_) == 0
-            self.intercept_ = float(intercept[0]) if single else intercept
+            self.intercept_ = np.float64(intercept[0]) if single else intercept
+
+
+def _copied(X):
+    """Copy of X in the order of its memory, which a solver without checks relies on."""
+    return np.array(X, order="K") if isinstance(X, np.ndarray) else copy.deepcopy(X)
 
 
 class RefinedFitMixin(InfluenceMixin):
@@ -35,7 +41,7 @@ class RefinedFitMixin(InfluenceMixin):
         if sample_weight is not None:
             weight = np.asarray(sample_weight)
             check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
-        rows = X.copy() if not getattr(self, "copy_X", True) else X  # it would be overwritten
+        rows = X if getattr(self, "copy_X", True) else _copied(X)  # it would be overwritten
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             fit(rows, y, sample_weight)

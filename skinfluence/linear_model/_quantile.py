@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_positive, check_sample_weight
+from skinfluence._validation import check_positive, check_resolution, check_sample_weight
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
 from skinfluence.optimum import continuation, response_spread
@@ -153,6 +153,8 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         names = row_names(X, y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
+        if self.temperature != "scale":
+            check_resolution(y, self.temperature)
         self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
         objective = found.objective

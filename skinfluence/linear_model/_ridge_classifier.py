@@ -2,7 +2,6 @@
 
 from typing import Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.linear_model import RidgeClassifier
 
@@ -27,8 +26,9 @@ class InfluenceRidgeClassifier(RegressorShapes, RefinedFitMixin, RidgeClassifier
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
     negative sample weights raise; arrays of other libraries than NumPy are not passed through; the
-    training data are kept by reference, and pickles carry them. Under ``positive=True``, or with
-    several labels a row, the fit is scikit-learn's and the influence methods raise.
+    training data are kept by reference, and pickles carry them. Under ``positive=True``, with
+    several labels a row, or with a single class, the fit is scikit-learn's and the influence
+    methods raise.
 
     Attributes
     ----------
@@ -85,20 +85,11 @@ class InfluenceRidgeClassifier(RegressorShapes, RefinedFitMixin, RidgeClassifier
         Raises
         ------
         ValueError
-            As scikit-learn, for negative weights, and for fewer than two classes.
+            As scikit-learn, and for negative weights.
         """
         self._fit_and_polish(super().fit, X, y, sample_weight)
         self.n_iter_ = _iterations(self)
         return self
-
-    def _remember(self, X, y, sample_weight):
-        """Keep references to the training data; one class makes no classifier."""
-        if np.ndim(self.classes_) and len(self.classes_) < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes; y has the one class "
-                f"{self.classes_[0]!r}."
-            )
-        super()._remember(X, y, sample_weight)
 
 
 register(InfluenceRidgeClassifier, inherited=True)(adapt_ridge_classifier)

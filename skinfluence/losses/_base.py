@@ -44,6 +44,8 @@ class Loss(ABC):
     holds_rows : bool
         Whether its curvature is all near a kink, so that single rows may hold the fit by their
         curvature alone: without such a row Newton's method cannot know how far to go.
+    has_scale : bool
+        Whether the last predictor is a scale, which is positive.
     temperature : float
         Width of what smooths a kink; 0 where nothing does. See `at_temperature`.
     family : str or None
@@ -68,6 +70,7 @@ class Loss(ABC):
     is_piecewise_linear = False
     is_convex = True
     has_dominant_rows = False
+    has_scale = False
     temperature = 0.0
     family = None
     has_known_dispersion = False

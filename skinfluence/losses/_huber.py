@@ -29,6 +29,7 @@ class HuberLoss(Loss):
     n_outputs = 2
     is_scalar = False
     link = LocationScaleLink()
+    has_scale = True
     is_coercive = True
 
     def __init__(self, epsilon):
@@ -41,11 +42,11 @@ class HuberLoss(Loss):
         return ratio, scale, np.abs(ratio) < self.epsilon
 
     def value(self, y, eta):
-        """Scale and scaled loss; inf where the scale is not positive."""
+        """Scale and scaled loss; inf where the scale is not positive, NaN where it is unknown."""
         ratio, scale, inside = self._parts(y, eta)
         beyond = 2.0 * self.epsilon * np.abs(ratio) - self.epsilon**2
         loss = scale * (1.0 + np.where(inside, ratio**2, beyond))
-        return np.where(np.isnan(scale), np.inf, loss)
+        return np.where(eta[..., 1] <= 0, np.inf, loss)
 
     def gradient(self, y, eta):
         """(-2 z, 1 - z^2), z at most e in size."""

@@ -107,7 +107,17 @@ class TweedieLoss(Loss):
                 if p < 2.0:
                     value = np.where(y > 0, value, self._value_up_to_zero(y, eta))
         # Also inf - inf: both terms of a difference overflow only where the loss does.
-        return np.where(np.isnan(value), np.inf, value)
+        return np.where(np.isnan(value) & ~np.isnan(eta), np.inf, value)
+
+    def check_optimum(self, y, eta):
+        """Raise where a mean is none."""
+        if self.link == "identity" and self.power > 0 and not (eta > 0).all():
+            row = int(np.flatnonzero(~(np.ravel(eta) > 0))[0])
+            raise np.linalg.LinAlgError(
+                f"no optimum was found: with link='identity' and power={self.power:g} every fitted "
+                f"mean should be positive, and the solver ended at {np.ravel(eta)[row]:.3g} in row "
+                f"{row}. Fit with link='log'."
+            )
 
     def _value_up_to_zero(self, y, eta):
         """Half the unit deviance for labels of 0, and for negative ones where p < 0."""

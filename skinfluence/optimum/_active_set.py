@@ -11,6 +11,8 @@ SWEEPS = 10  # of coordinate descent between two looks at the signs
 MAX_ROUNDS = 200
 # Change of a coordinate, relative to the largest, at which the descent ends.
 STANDSTILL = 1e-14
+# Share of the curvature that is added to it in the direction to the optimum with given signs.
+PROXIMAL = 1e-10
 # Violation of an optimality condition that is rounding, relative to the terms in it.
 ROUNDING = 1e-11
 
@@ -78,6 +80,44 @@ def solve_elastic_net(H, gradient, theta, absolute):
         largest = elastic_net_sweeps(H, slope, theta, absolute, step, SWEEPS)
         if largest <= STANDSTILL * size.max(initial=0.0):
             break
+        step = _toward_support(H, gradient, theta, absolute, step)
+        slope = gradient + H @ step
+    return step
+
+
+def _toward_support(H, gradient, theta, absolute, step):
+    """Go from a step toward the optimum with its signs, to the best of the sign changes on the way.
+
+    Feature-sign search (Lee, Battle, Raina & Ng 2007). Where columns are next to dependent a sweep
+    takes the 1e-8th part of this; where they are dependent a small proximal term keeps the
+    direction one of descent, along which the first coefficient to reach 0 is found.
+    """
+    at = theta + step
+    support = np.flatnonzero((at != 0) | (absolute == 0))
+    sign = np.sign(at[support])
+    slope = (gradient + H @ step)[support]
+    metric = H[np.ix_(support, support)]
+    metric[np.diag_indices_from(metric)] *= 1.0 + PROXIMAL
+    try:
+        along = -np.linalg.solve(metric, slope + absolute[support] * sign)
+    except np.linalg.LinAlgError:
+        return step
+    crossing = np.flatnonzero((at[support] * (at[support] + along) < 0) & (absolute[support] > 0))
+    share = np.append(-at[support[crossing]] / along[crossing], 1.0)
+    # Coefficients that keep their sign add to the slope; the others are counted one by one.
+    kept = np.setdiff1d(np.arange(len(support)), crossing)
+    rate = along @ slope + np.sum((absolute[support] * sign * along)[kept])
+    bend = along @ H[np.ix_(support, support)] @ along
+    turned = np.abs(at[support[crossing]] + share[:, None] * along[crossing])
+    change = share * rate + 0.5 * share**2 * bend
+    change += (turned - np.abs(at[support[crossing]])) @ absolute[support[crossing]]
+    best = int(np.argmin(change))
+    if not change[best] < 0:
+        return step
+    step = step.copy()
+    step[support] += share[best] * along
+    if best < len(crossing):
+        step[support[crossing[best]]] = -theta[support[crossing[best]]]
     return step
 
 

@@ -115,5 +115,10 @@ def refit(objective, step):
 
 
 def is_acceptable_refit(optimum):
-    """Whether a refit has converged as far as float64 allows."""
-    return optimum.converged or optimum.objective.stationarity <= ACCEPTED
+    """Whether a refit has converged as far as float64 allows, to where its loss has derivatives."""
+    objective = optimum.objective
+    try:
+        objective.loss.check_optimum(objective.y, objective.eta)
+    except (NotImplementedError, np.linalg.LinAlgError):
+        return False
+    return optimum.converged or objective.stationarity <= ACCEPTED

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_responses, check_sample_weight
+from skinfluence._validation import as_responses, check_resolution, check_sample_weight
 from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
@@ -172,6 +172,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
+        check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
