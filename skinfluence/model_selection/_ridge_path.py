@@ -92,11 +92,11 @@ class RidgePath:
             return np.zeros_like(v)
         return v - self.U @ (self.U.T @ v)
 
-    def _assembled(self, eta, one_minus, condition):
-        """LooPredictions; a row on which alone its own fit depends is undefined."""
+    def _assembled(self, eta, one_minus_live, condition):
+        """LooPredictions; a row of leverage 1, which alone determines its own fit, is undefined."""
         n, K = eta.shape
         one_minus = np.ones(n)
-        one_minus[self.live] = one_minus
+        one_minus[self.live] = one_minus_live
         undefined = one_minus <= 1e-10
         eta[undefined] = np.nan
         size = max(1.0, float(np.abs(self.objective.eta).max()))
