@@ -65,7 +65,6 @@ class DenseCurvature(Curvature):
         return self._inverse
 
     def known_inverse(self):
-        """H^-1."""
         return self._inverse
 
     @cached_property

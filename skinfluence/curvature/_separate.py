@@ -27,11 +27,9 @@ class SeparateCurvature(Curvature):
         return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)
 
     def solve(self, V):
-        """Output by output."""
         return np.concatenate([part.solve(block) for part, block in self._blocks(V)])
 
     def solver(self, n_columns):
-        """Output by output."""
         solvers = [part.solver(n_columns) for part in self.parts]
 
         def solve(V):
@@ -41,16 +39,13 @@ class SeparateCurvature(Curvature):
         return solve
 
     def inverse_diagonal_bound(self):
-        """Output by output."""
         return np.concatenate([part.inverse_diagonal_bound() for part in self.parts])
 
     def row_quadratic(self, design):
-        """Diagonal blocks."""
         diagonal = [part.row_quadratic(design)[:, 0, 0] for part in self.parts]
         return np.stack(diagonal, axis=1)[:, :, None] * np.eye(len(self.parts))
 
     def leverage(self, rows=None):
-        """Diagonal blocks."""
         found = [part.leverage(rows) for part in self.parts]
         eye = np.eye(len(found))
         quadratic = np.stack([one.quadratic[:, 0, 0] for one in found], axis=1)

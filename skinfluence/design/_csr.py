@@ -29,7 +29,6 @@ class CSRDesign(Design):
         return out
 
     def _transpose_times(self, U):
-        """X.T @ U."""
         return np.asarray(self.X.T @ U, dtype=np.float64)
 
     def _gram(self, w):

@@ -165,7 +165,6 @@ class DenseDesign(Design):
 
     @property
     def n_stored(self):
-        """All of them."""
         return self.shape[0] * self.shape[1]
 
     def take(self, rows):

@@ -32,7 +32,6 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         """(loss of so many classes that gives the derivatives, loss that is minimised)."""
 
     def _start(self):
-        """At 0."""
         return adapt_kernel_classifier(self, self._training_data, np.zeros).objective
 
     # -- fit ---------------------------------------------------------------------------------------

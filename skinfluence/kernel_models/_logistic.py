@@ -115,12 +115,10 @@ class KernelLogisticRegression(KernelClassifier):
         self.max_iter = max_iter
 
     def _losses(self, n_classes):
-        """Log loss."""
         loss = BinaryLogLoss() if n_classes == 2 else MultinomialLogLoss(n_classes)
         return loss, loss
 
     def _minimise(self, objective):
-        """Newton's method."""
         return polish(objective, max_steps=self.max_iter, tolerance=self.tol)
 
     def predict_proba(self, X):

@@ -36,11 +36,9 @@ class HingeLoss(Loss):
         return -sign * (slack > KINK)
 
     def curvature(self, y, eta):
-        """Zero."""
         return 0.0 * self._slack(y, eta)[1]
 
     def third(self, y, eta):
-        """Zero."""
         return 0.0 * self._slack(y, eta)[1]
 
     def recession_cone_normals(self, y):

@@ -101,7 +101,6 @@ class HuberLoss(Loss):
         return 1.0 + parts.reshape(len(residual), -1)
 
     def unit(self, y, eta):
-        """The scale."""
         return float(eta[0, 1])
 
     def check_optimum(self, y, eta):
@@ -115,7 +114,6 @@ class HuberLoss(Loss):
             )
 
     def mean(self, eta):
-        """The first predictor."""
         return eta[..., 0]
 
     def vjp(self, slope, eta):
@@ -123,5 +121,4 @@ class HuberLoss(Loss):
         return np.stack([slope, np.zeros_like(slope)], axis=-1)
 
     def __repr__(self):
-        """Class and threshold."""
         return f"{type(self).__name__}({self.epsilon:g})"

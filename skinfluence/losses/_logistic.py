@@ -36,11 +36,9 @@ class BinaryLogLoss(Loss):
     has_known_dispersion = True
 
     def value(self, y, eta):
-        """Log loss."""
         return softplus((1.0 - 2.0 * y) * eta)
 
     def response_residual(self, y, eta):
-        """y - P(1)."""
         return -self.gradient(y, eta)
 
     def pearson_residual(self, y, eta):
@@ -55,7 +53,6 @@ class BinaryLogLoss(Loss):
         return sign * expit(sign * eta)
 
     def curvature(self, y, eta):
-        """P(1) P(0)."""
         return expit(eta) * expit(-eta)
 
     def third(self, y, eta):
@@ -157,7 +154,6 @@ class MultinomialLogLoss(Loss):
         return L
 
     def curvature_split(self, y, eta):
-        """(P, P)."""
         p = softmax(eta, axis=-1)
         return p, p
 

@@ -55,11 +55,9 @@ class OneVsOneLoss(OneVsRestLoss):
         return (self._inside(y) * self.binary.value(self._own(y), eta)).sum(axis=-1)
 
     def gradient(self, y, eta):
-        """Pair by pair."""
         return self._inside(y) * super().gradient(y, eta)
 
     def curvature(self, y, eta):
-        """Diagonal."""
         diagonal = self._inside(y) * self.binary.curvature(self._own(y), eta)
         return diagonal[..., None] * np.eye(self.n_outputs)
 

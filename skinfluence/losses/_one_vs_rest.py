@@ -55,15 +55,12 @@ class OneVsRestLoss(Loss):
         return self.binary.value(self._own(y), eta).sum(axis=-1)
 
     def gradient_size(self, y, eta):
-        """Class by class."""
         return self.binary.gradient_size(self._own(y), eta)
 
     def gradient(self, y, eta):
-        """Class by class."""
         return self.binary.gradient(self._own(y), eta)
 
     def curvature(self, y, eta):
-        """Diagonal."""
         return self.binary.curvature(self._own(y), eta)[..., None] * np.eye(self.n_classes)
 
     def curvature_split(self, y, eta):
@@ -72,7 +69,6 @@ class OneVsRestLoss(Loss):
         return diagonal, np.zeros_like(diagonal)
 
     def kink_distance(self, y, eta):
-        """Class by class."""
         return self.binary.kink_distance(self._own(y), eta)
 
     def third(self, y, eta):
@@ -91,7 +87,6 @@ class OneVsRestLoss(Loss):
         )
 
     def recession_multipliers(self, y, residual):
-        """Class by class."""
         own = self._own(y)
         return np.concatenate(
             [

@@ -46,7 +46,6 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
         return self.temperature * (softplus(above) + softplus(below))
 
     def gradient(self, y, eta):
-        """sigmoid(below) - sigmoid(above)."""
         above, below = self._scaled(y, eta)
         return expit(below) - expit(above)
 
@@ -60,7 +59,6 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
         return spread(y)
 
     def gradient_in_label(self, y, eta):
-        """Minus the curvature."""
         return -self.curvature(y, eta)
 
     def curvature(self, y, eta):

@@ -29,7 +29,6 @@ class SmoothHingeLoss(Loss):
         self.self_concordance = 1.0 / self.temperature
 
     def at_temperature(self, temperature):
-        """The same hinge."""
         return SmoothHingeLoss(temperature)
 
     def _scaled(self, y, eta):
@@ -38,11 +37,9 @@ class SmoothHingeLoss(Loss):
         return sign, (1.0 - sign * eta) / self.temperature
 
     def value(self, y, eta):
-        """Smooth hinge."""
         return self.temperature * softplus(self._scaled(y, eta)[1])
 
     def gradient(self, y, eta):
-        """-s sigmoid(u)."""
         sign, u = self._scaled(y, eta)
         return -sign * expit(u)
 
@@ -73,5 +70,4 @@ class SmoothHingeLoss(Loss):
         return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual
 
     def __repr__(self):
-        """Class and temperature."""
         return f"{type(self).__name__}({self.temperature:g})"

@@ -46,7 +46,6 @@ class SmoothPinballLoss(CoerciveLoss):
         return pinball + self.temperature * added
 
     def gradient(self, y, eta):
-        """sigmoid(u) - tau."""
         return expit(self._scaled(y, eta)) - self.quantile
 
     def gradient_size(self, y, eta):
@@ -58,7 +57,6 @@ class SmoothPinballLoss(CoerciveLoss):
         return spread(y)
 
     def gradient_in_label(self, y, eta):
-        """Minus the curvature."""
         return -self.curvature(y, eta)
 
     def curvature(self, y, eta):

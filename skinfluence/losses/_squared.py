@@ -46,7 +46,6 @@ class SquaredLoss(Loss):
         return self._total(0.5 * (y - eta) ** 2)
 
     def gradient(self, y, eta):
-        """Minus the residual."""
         return eta - y
 
     def gradient_in_label(self, y, eta):
@@ -54,7 +53,6 @@ class SquaredLoss(Loss):
         return -np.ones(np.shape(eta))
 
     def pearson_residual(self, y, eta):
-        """The residual."""
         return y - eta
 
     def gradient_size(self, y, eta):
@@ -66,23 +64,19 @@ class SquaredLoss(Loss):
         return spread(y)
 
     def curvature(self, y, eta):
-        """One; the identity."""
         if self.is_scalar:
             return np.ones(np.broadcast_shapes(np.shape(y), np.shape(eta)))
         return np.broadcast_to(np.eye(self.n_outputs), (*np.shape(eta), self.n_outputs)).copy()
 
     def curvature_root(self, y, eta):
-        """The same."""
         return self.curvature(y, eta)
 
     def third(self, y, eta):
-        """Zero."""
         if self.is_scalar:
             return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(eta)))
         return np.zeros((*np.shape(eta), self.n_outputs, self.n_outputs))
 
     def output(self, y, k):
-        """One response alone."""
         return SquaredLoss(), y[:, k], None
 
     def recession_cone_normals(self, y):

@@ -27,15 +27,12 @@ class SquaredLabelLoss(CoerciveLoss):
         return 0.5 * self._residual(y, eta) ** 2
 
     def gradient(self, y, eta):
-        """Minus the distance."""
         return -self._residual(y, eta)
 
     def response_residual(self, y, eta):
-        """The distance."""
         return self._residual(y, eta)
 
     def pearson_residual(self, y, eta):
-        """The same."""
         return self._residual(y, eta)
 
     def gradient_size(self, y, eta):
@@ -43,9 +40,7 @@ class SquaredLabelLoss(CoerciveLoss):
         return np.abs(self._residual(y, eta)) + CANCELLING * (1.0 + np.abs(eta))
 
     def curvature(self, y, eta):
-        """One."""
         return np.ones(np.broadcast_shapes(np.shape(y), np.shape(eta)))
 
     def third(self, y, eta):
-        """Zero."""
         return np.zeros(np.broadcast_shapes(np.shape(y), np.shape(eta)))

@@ -118,15 +118,12 @@ class TweedieLoss(Loss):
         return self._derivative(y, eta, 2)
 
     def third(self, y, eta):
-        """One more derivative."""
         return self._derivative(y, eta, 3)
 
     def mean(self, eta):
-        """Exp(eta), or eta."""
         return self._mean_power(eta, 1.0) if self.link == "log" else eta
 
     def mean_slope(self, eta):
-        """Its derivative."""
         return self.mean(eta) if self.link == "log" else np.ones_like(eta)
 
     def gradient_in_label(self, y, eta):
@@ -162,5 +159,4 @@ class TweedieLoss(Loss):
         return both
 
     def __repr__(self):
-        """Power and link."""
         return f"{type(self).__name__}({self.power:g}, {self.link!r})"

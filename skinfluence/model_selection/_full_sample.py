@@ -60,7 +60,6 @@ class FullSample:
         return 1
 
     def __repr__(self):
-        """Class name."""
         return "FullSample()"
 
 

@@ -204,7 +204,6 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             ) from error
 
     def _positive_parameters(self):
-        """The temperature too."""
         return ("C", "temperature", "tol")
 
     def _check_parameters(self):
