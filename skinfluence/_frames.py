@@ -1,4 +1,4 @@
-"""Data frames: the door to pandas, imported only when a frame is asked for."""
+"""Data frames: the only module that imports pandas, and only when a frame is asked for."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def data_frame(columns):
 
 
 def checked_labels(labels, size, name):
-    """Return `labels` as an array of length `size`, or positions where there are none."""
+    """Return `labels` as an array of length `size`; the positions 0, 1, ... if `labels` is None."""
     if labels is None:
         return np.arange(size)
     labels = np.asarray(labels)

@@ -158,7 +158,7 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LooPredictions of a candidate; under squared error one decomposition serves all of a path."""
+        """Return the LooPredictions of a candidate; of a quadratic path by one decomposition."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))
