@@ -1,4 +1,4 @@
-"""H as products only: conjugate gradients on many right-hand sides at once."""
+"""H by its products alone: conjugate gradients for many right-hand sides at once."""
 
 import warnings
 
@@ -7,9 +7,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence.curvature._base import Curvature
 
-TOLERANCE = (
-    1e-10  # of the residual, relative to the right-hand side, both scaled to a unit diagonal
-)
+# Of the residual relative to the right-hand side, both scaled so that H has a unit diagonal. The
+# relative error of a solution is at most this times the condition number of the scaled H.
+TOLERANCE = 1e-10
 MAX_ITERATIONS = 2000
 N_DEFLATED = 24
 SUBSPACE_ITERATIONS = 4
@@ -18,11 +18,10 @@ SUBSPACE_ITERATIONS = 4
 class CGCurvature(Curvature):
     """H^-1 V by preconditioned conjugate gradients, one recurrence a column, products in blocks.
 
-    Each iteration costs four flops a stored entry, output and column. Preconditioner, in the
-    scaling that gives H a unit diagonal: the identity, except on the span Q of the unpenalised
-    columns and the leading eigenvectors, where it is the inverse of Q'HQ. `residual` is the largest
-    relative residual any solve of this curvature has left; past TOLERANCE a ConvergenceWarning says
-    so.
+    An iteration costs four flops for each stored entry, output and column. The preconditioner, in
+    the scaling that gives H a unit diagonal, is the identity, except on the span Q of the
+    unpenalised columns and the leading eigenvectors, where it is (Q'HQ)^-1. `residual` is the
+    largest relative residual of all solves so far; above TOLERANCE there is a ConvergenceWarning.
     """
 
     kind = "cg"
@@ -33,7 +32,7 @@ class CGCurvature(Curvature):
         if (diagonal <= 0).any():
             column = int(np.argmin(diagonal)) % objective.design.shape[1]
             raise np.linalg.LinAlgError(
-                "the curvature is singular: it vanishes on "
+                "the curvature is singular: it is 0 for "
                 f"{objective.design.column_name(column)}. Fit with a penalty or pass damping > 0."
             )
         self.scale = diagonal**-0.5
@@ -46,9 +45,9 @@ class CGCurvature(Curvature):
     def _deflate(self, n_leading):
         """Find the span Q and factor Q'HQ on it.
 
-        A few subspace iterations give the leading eigenvectors as well as a preconditioner needs
-        them, in block products. ARPACK goes a vector at a time, through the other BLAS: it took ten
-        seconds of a fit of 3,000 x 20,000 that these take half a second of.
+        A few subspace iterations, in block products, give the leading eigenvectors as accurately as
+        a preconditioner needs them: in a fit of 3,000 x 20,000 they take 0.5 s. ARPACK, which
+        multiplies one vector at a time and uses SciPy's BLAS, took 10 s.
         """
         size, along = len(self.scale), self.objective.hessian_diagonal
         K, q = self.objective.n_outputs, self.objective.design.shape[1]
@@ -71,8 +70,8 @@ class CGCurvature(Curvature):
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
     def solve(self, V):
-        """H^-1 V; columns stop together when the worst has converged."""
-        # Rows in one piece: SciPy's sparse products copy anything else, every iteration.
+        """H^-1 V; the iteration ends for all columns when the last one has converged."""
+        # C-ordered, because SciPy's sparse products would copy any other array in every iteration.
         B = np.ascontiguousarray(self.scale[:, None] * V)
         X, R = np.zeros_like(B), B.copy()
         size = np.linalg.norm(B, axis=0)
@@ -97,13 +96,14 @@ class CGCurvature(Curvature):
         return self.scale[:, None] * X
 
     def _report(self, R, size):
-        """Keep the largest true residual, and warn when it misses the tolerance."""
+        """Record the largest true residual, not that of the recurrence; warn if it is too large."""
         reached = float((np.linalg.norm(R, axis=0) / size).max(initial=0.0))
         self.residual = max(self.residual, reached)
         if reached > 10 * TOLERANCE:
             warnings.warn(
-                f"conjugate gradients stopped at a relative residual of {reached:.1e} (wanted "
-                f"{TOLERANCE:.0e}); rescale the columns of X, or use curvature='dense' or 'dual'.",
+                f"conjugate gradients stopped at a relative residual of {reached:.1e}, not "
+                f"{TOLERANCE:.0e}: effects are less accurate. Rescale the columns of X, or use "
+                "curvature='dense' or 'dual'.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

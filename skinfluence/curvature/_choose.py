@@ -1,4 +1,4 @@
-"""Which representation of the curvature to take: counted flops and memory, open to questions."""
+"""Choice of the representation of the curvature, by counts of flops and memory."""
 
 from dataclasses import dataclass, replace
 
@@ -13,18 +13,18 @@ from skinfluence.penalties import LinearPlusL2
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
-MEMORY = 8 * 2**30  # bytes a factorisation may take
-CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
-WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
-# What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
-# much memory for fewer of them.
+MEMORY = 8 * 2**30  # largest number of bytes of a factorisation
+CG_ITERATIONS = 60  # typical number of iterations of a deflated solve to 1e-10
+WORTH_DEFLATION = 8  # number of solves above which the better preconditioner saves time
+# Time of a flop in a product with one vector, relative to a product of matrices: it reads the same
+# memory for fewer flops.
 MEMORY_BOUND = 8.0
-WORTHWHILE = 5e10  # flops below which a factorisation, which is cached, always wins
+WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and the counts it was chosen by.
+    """The chosen representation, and the counts that decided.
 
     Attributes
     ----------
@@ -41,18 +41,18 @@ class Choice:
 
 
 def choose(objective, n_solves):
-    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them)."""
+    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K)."""
     if objective.loss.is_separable:
         K = objective.n_outputs
         one = choose(objective.output(0), max(1, n_solves // K))
-        return replace(one, reason=f"{one.reason}; one of {K} outputs that share nothing")
+        return replace(one, reason=f"{one.reason}; one of {K} separate outputs")
     if objective.penalty.is_kinked:
         one = choose(objective.on_active_set(), n_solves)
         return replace(one, reason=f"{one.reason}; on the active set")
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
-    m = len(objective.curved_rows)  # rows that the factor is about
+    m = len(objective.curved_rows)  # the other rows add nothing to H
     strength = objective.penalty.strength
     flops = {
         "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
@@ -64,38 +64,42 @@ def choose(objective, n_solves):
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
     allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
-    if objective.penalty.has_fixed:  # parameters that are none are cut out of a factor
-        return Choice("dense", "some coefficients are held at 0", flops, memory)
+    if objective.penalty.has_fixed:  # only the dense factor leaves their equations out
+        return Choice("dense", "some coefficients are fixed at zero", flops, memory)
     allowed["dual"] &= not isinstance(objective.penalty, LinearPlusL2)
     direct = [kind for kind in ("dense", "dual") if allowed[kind]]
     if not direct:
         return Choice("cg", "no factorisation fits in memory", flops, memory)
     best = min(direct, key=flops.__getitem__)
     if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / 4:
-        reason = f"{n_solves} solves by products cost less than factoring ({best})"
+        reason = f"{n_solves} solves by products cost less than a factor ({best})"
         return Choice("cg", reason, flops, memory)
-    why = "only one that fits" if len(direct) == 1 else "fewest flops"
+    why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
 
 
 def _slowness(n_solves):
-    """Time of a flop in products with so many columns, next to many."""
+    """Time of a flop in products with `n_solves` columns, relative to many columns."""
     return max(1.0, MEMORY_BOUND / max(1, n_solves))
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
-    """Build the curvature of an objective; by default for all rows' leverages."""
+    """Return the curvature of an objective; by default chosen for the leverages of all rows."""
     objective = objective.with_fixed_penalty()
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
-            f"curvature={kind!r} is not for models that hold coefficients at 0: use 'dense'."
+            f"curvature={kind!r} is not available for a model with coefficients fixed at zero; use "
+            "curvature='dense'."
         )
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
         kind = choose(objective, n_solves).kind
     if kind == "dense" and not np.isfinite(objective.weights).all():
-        raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
+        raise np.linalg.LinAlgError(
+            "the curvature is not finite: the fit has diverged. Scale the columns of X, or fit "
+            "with a stronger penalty."
+        )
     if kind == "cg" and not objective.penalty.is_kinked:
         return CGCurvature(
             objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION

@@ -4,16 +4,16 @@ import numpy as np
 
 from skinfluence.losses._base import Loss
 
-# A margin this close to 1 is at the kink: which side rounding has put it on says nothing.
+# A margin this close to 1 is at the kink: on which side of 1 it is computed is rounding.
 KINK = 1e-9
 
 
 class HingeLoss(Loss):
     """l(y, eta) = max(0, 1 - s eta), with y in {0, 1} and s = 2 y - 1.
 
-    Linear on either side of its kink. There is no curvature anywhere, and what is called derivative
-    at the kink is 0, an element of the subdifferential and no more: a support vector machine's dual
-    variables, not this, balance its penalty.
+    Linear on either side of its kink, without curvature. The derivative at the kink is set to 0,
+    one element of the subdifferential. At the optimum of a support vector machine the dual
+    variables, not these derivatives, balance the penalty.
     """
 
     name = "hinge"
@@ -27,11 +27,11 @@ class HingeLoss(Loss):
         return sign, 1.0 - sign * eta
 
     def value(self, y, eta):
-        """Slack, where there is any."""
+        """The slack, if it is positive."""
         return np.maximum(0.0, self._slack(y, eta)[1])
 
     def gradient(self, y, eta):
-        """-s where there is slack."""
+        """-s if the slack is positive, else 0."""
         sign, slack = self._slack(y, eta)
         return -sign * (slack > KINK)
 
@@ -42,7 +42,7 @@ class HingeLoss(Loss):
         return 0.0 * self._slack(y, eta)[1]
 
     def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
+        """One normal for each row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 
     def recession_multipliers(self, y, residual):

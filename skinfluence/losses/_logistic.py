@@ -42,13 +42,13 @@ class BinaryLogLoss(Loss):
         return -self.gradient(y, eta)
 
     def pearson_residual(self, y, eta):
-        """(y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows."""
+        """(y - p) / sqrt(p (1 - p)) = s exp(-s eta / 2), without a quotient of tiny numbers."""
         sign = 2.0 * y - 1.0
         with np.errstate(over="ignore"):
             return sign * np.exp(-0.5 * sign * eta)
 
     def gradient(self, y, eta):
-        """P(1) - y, written so that it keeps its digits when it is tiny."""
+        """P(1) - y as -s P(other label): accurate where P(1) rounds to y and P(1) - y to 0."""
         sign = 1.0 - 2.0 * y
         return sign * expit(sign * eta)
 
@@ -61,9 +61,10 @@ class BinaryLogLoss(Loss):
         return p * q * (q - p)
 
     def gradient_series(self, y, eta, order):
-        """From f' = f - f^2, which makes (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
+        """From f' = f - f^2, which gives (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
         c = [expit(eta)]
-        # The first is p - p^2 = p q; c_0 (1 - 2 c_0) is q - p times what follows.
+        # With q = 1 - p computed as a sigmoid: c_1 is p q, where p - p^2 would lose all digits if p
+        # rounds to 1. For k >= 1 the terms in c_k of the right-hand side are (1 - 2 c_0) c_k.
         tilt = expit(-eta) - c[0]
         c.append(c[0] * expit(-eta))
         for k in range(1, order):
@@ -72,7 +73,7 @@ class BinaryLogLoss(Loss):
         return c[1:]
 
     def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
+        """One normal for each row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 
     def recession_multipliers(self, y, residual):
@@ -80,14 +81,14 @@ class BinaryLogLoss(Loss):
         return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual
 
 
-# exp of this is finite, and so is the sum of any number of classes of it.
+# exp of this is 1e295: finite, and so is its sum over up to 1e12 classes.
 LARGEST_EXPONENT = 680.0
 
 
 def _label_index(y, eta):
     """Return the index of each label's own entry in eta (..., K): eta[index] is (...).
 
-    Labels of rows against many columns, (m, 1) and (m, b, K), are read as whole rows.
+    Labels (m, 1) with eta (m, b, K), the same label along a row, need no broadcast copy.
     """
     y = np.asarray(y)
     if eta.ndim == 3 and y.ndim == 2 and y.shape[1] == 1:
@@ -99,8 +100,9 @@ def _label_index(y, eta):
 class MultinomialLogLoss(Loss):
     """l(y, eta) = logsumexp(eta) - eta_y, with y in {0, ..., K - 1} and eta of K columns.
 
-    Adding a constant to all columns of eta changes nothing: the curvature of every row is singular
-    in the direction (1, ..., 1), and whoever inverts a sum of them has to fix that gauge.
+    Adding a constant to all columns of eta does not change the loss: the curvature of every row is
+    singular along the null direction (1, ..., 1) / sqrt(K), and so is their sum on columns without
+    a penalty. `Curvature` adds a rank-one term there.
     """
 
     name = "log_loss"
@@ -113,7 +115,7 @@ class MultinomialLogLoss(Loss):
         self.null_direction = np.full(self.n_outputs, self.n_outputs**-0.5)
 
     def value(self, y, eta):
-        """log(1 + sum of the odds against the label), which keeps the digits of a tiny loss."""
+        """log(1 + sum of the odds against the label): accurate to rounding for a tiny loss too."""
         eta = np.asarray(eta, dtype=float)
         own = _label_index(y, eta)
         odds = eta - eta[own][..., None]
@@ -122,12 +124,12 @@ class MultinomialLogLoss(Loss):
             np.exp(odds, out=odds)
             odds[own] = 0.0
             return np.log1p(odds.sum(axis=-1))
-        # Relative to the leader: the label's own term is exp(-lead), the leader's is 1.
+        # exp of the largest would overflow. Relative to it: log(sum exp(odds - lead)) + lead.
         odds -= lead[..., None]
         return np.log(np.exp(odds).sum(axis=-1)) + lead
 
     def gradient(self, y, eta):
-        """P - onehot(y); the label's own entry is minus the sum of the others."""
+        """P - onehot(y); the label's own entry as minus the sum of the others, not as P_y - 1."""
         p = softmax(eta, axis=-1)
         own = _label_index(y, p)
         p[own] = 0.0
@@ -135,17 +137,17 @@ class MultinomialLogLoss(Loss):
         return p
 
     def curvature(self, y, eta):
-        """diag(P) - P P'."""
+        """The matrix diag(P) - P P'."""
         p = softmax(eta, axis=-1)
         W = -p[..., :, None] * p[..., None, :]
         diagonal = np.arange(p.shape[-1])
-        # p_k (1 - p_k) as the sum of the row's other entries: 1 - p_k loses all digits at p_k = 1.
+        # p_k (1 - p_k) as minus the sum of the row's other entries: 1 - p_k may round to 0.
         W[..., diagonal, diagonal] = 0.0
         W[..., diagonal, diagonal] = -W.sum(axis=-1)
         return W
 
     def curvature_root(self, y, eta):
-        """diag(sqrt P) - P sqrt(P)': its square is diag(P) - P P' because P adds up to 1."""
+        """L = diag(sqrt P) - P sqrt(P)': L L' = diag(P) - P P' because P adds up to 1."""
         p = softmax(eta, axis=-1)
         root = np.sqrt(p)
         L = -p[..., :, None] * root[..., None, :]

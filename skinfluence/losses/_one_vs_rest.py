@@ -1,4 +1,4 @@
-"""Several classes as one binary loss each, against the rest."""
+"""Several classes by one binary loss for each class against the rest."""
 
 from copy import copy
 
@@ -10,14 +10,14 @@ from skinfluence.losses._base import Loss
 class OneVsRestLoss(Loss):
     """l(y, eta) = sum_k l_binary(1[y = k], eta_k), with y in {0, ..., K - 1} and K columns of eta.
 
-    The K predictors share the rows and nothing else: every curvature is diagonal.
+    No term contains two predictors, so every curvature is diagonal.
 
     Parameters
     ----------
     binary : Loss
-        Scalar, of labels 0 and 1.
+        A scalar loss of labels 0 and 1.
     n_classes : int
-        K.
+        Number K of classes.
     """
 
     is_scalar = False
@@ -29,7 +29,7 @@ class OneVsRestLoss(Loss):
         self._take(binary)
 
     def _take(self, binary):
-        """Take over what the binary loss is."""
+        """Copy the properties of the binary loss."""
         self.binary, self.name = binary, binary.name
         self.is_piecewise_linear = binary.is_piecewise_linear
         self.is_quadratic, self.is_coercive = binary.is_quadratic, binary.is_coercive
@@ -37,21 +37,19 @@ class OneVsRestLoss(Loss):
         self.self_concordance = binary.self_concordance
 
     def at_temperature(self, temperature):
-        """Of the same binary loss at another temperature."""
         other = copy(self)
         other._take(self.binary.at_temperature(temperature))
         return other
 
     def _own(self, y):
-        """Labels of the K problems, (..., K)."""
+        """Labels 1[y = k] of the K binary problems, (..., K)."""
         return (np.asarray(y)[..., None] == np.arange(self.n_classes)).astype(float)
 
     def output(self, y, k):
-        """Class k against the rest."""
+        """The binary loss of class k against the rest."""
         return self.binary, self._own(y)[..., k], None
 
     def value(self, y, eta):
-        """Sum over the classes."""
         return self.binary.value(self._own(y), eta).sum(axis=-1)
 
     def gradient_size(self, y, eta):
@@ -64,7 +62,7 @@ class OneVsRestLoss(Loss):
         return self.binary.curvature(self._own(y), eta)[..., None] * np.eye(self.n_classes)
 
     def curvature_split(self, y, eta):
-        """The diagonal, and nothing to subtract."""
+        """The diagonal of the curvature, and f = 0."""
         diagonal = self.binary.curvature(self._own(y), eta)
         return diagonal, np.zeros_like(diagonal)
 
@@ -72,7 +70,7 @@ class OneVsRestLoss(Loss):
         return self.binary.kink_distance(self._own(y), eta)
 
     def third(self, y, eta):
-        """Nonzero where all three classes are the same."""
+        """Nonzero only if all three indices are the same class."""
         K = self.n_classes
         cube = np.zeros((*np.shape(eta), K, K))
         diagonal = np.arange(K)
@@ -80,7 +78,7 @@ class OneVsRestLoss(Loss):
         return cube
 
     def recession_cone_normals(self, y):
-        """Those of each class in its own column, one class after the other."""
+        """Normals of the binary loss of each class, in the column of that class."""
         K, own = self.n_classes, self._own(y)
         return np.concatenate(
             [self.binary.recession_cone_normals(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1

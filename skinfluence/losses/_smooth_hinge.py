@@ -10,8 +10,9 @@ from skinfluence.losses._logistic import BinaryLogLoss, softplus
 class SmoothHingeLoss(Loss):
     """l(y, eta) = T log(1 + exp((1 - s eta) / T)), with y in {0, 1} and s = 2 y - 1.
 
-    At most T log 2 above the hinge max(0, 1 - s eta), and the hinge itself for T -> 0. With
-    u = (1 - s eta) / T it is T times the log loss of u, from which all of this follows.
+    At most T log 2 above the hinge max(0, 1 - s eta), and equal to the hinge in the limit T -> 0.
+    With u = (1 - s eta) / T it is T log(1 + exp(u)): its derivatives follow from those of the log
+    loss by the chain rule.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class SmoothHingeLoss(Loss):
         return SmoothHingeLoss(temperature)
 
     def _scaled(self, y, eta):
-        """(s, u)."""
+        """(s, u) with the sign s of the label and u = (1 - s eta) / T."""
         sign = 2.0 * np.asarray(y, dtype=float) - 1.0
         return sign, (1.0 - sign * eta) / self.temperature
 
@@ -55,14 +56,14 @@ class SmoothHingeLoss(Loss):
         return -sign * p * q * (q - p) / self.temperature**2
 
     def gradient_series(self, y, eta, order):
-        """That of the sigmoid around u, in steps of -s / T."""
+        """Series of the sigmoid around u, which changes by -s / T for each unit of eta."""
         sign, u = self._scaled(y, eta)
         inner = -sign / self.temperature
         terms = BinaryLogLoss().gradient_series(0.0, u, order)
         return [-sign * c * inner ** (k + 1) for k, c in enumerate(terms)]
 
     def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
+        """One normal for each row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 
     def recession_multipliers(self, y, residual):
