@@ -72,7 +72,7 @@ def choose(objective, n_solves):
         return Choice("cg", "no factorisation fits in memory", flops, memory)
     best = min(direct, key=flops.__getitem__)
     if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / 4:
-        reason = f"{n_solves} solves by products cost less than a factor ({best})"
+        reason = f"{n_solves} solves by products cost less than factoring ({best})"
         return Choice("cg", reason, flops, memory)
     why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
