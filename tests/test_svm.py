@@ -495,12 +495,12 @@ def test_linear_svc_of_several_classes_and_what_is_refused():
     assert (error <= newton.error_bound + 1e-8).all()
     assert np.isfinite(newton.error_bound).any()
     for model, error, match in (
-        (LinearSVC(penalty="l1", dual=False), NotImplementedError, "L1 penalty is not yet"),
-        (LinearSVC(class_weight="balanced"), NotImplementedError, "pass sample_weight"),
-        (LinearSVC(multi_class="crammer_singer"), NotImplementedError, "use 'ovr'"),
+        (LinearSVC(penalty="l1", dual=False), NotImplementedError, "Fit with penalty='l2'"),
+        (LinearSVC(class_weight="balanced"), NotImplementedError, "Pass sample_weight"),
+        (LinearSVC(multi_class="crammer_singer"), NotImplementedError, "Use 'ovr'"),
     ):
         fitted = InfluenceExplainer(model).fit(X, y)
         with pytest.raises(error, match=match):
             fitted.influence(X[:2], y[:2])
-    with pytest.raises(TypeError, match="its nu fixes"):
+    with pytest.raises(TypeError, match="nu fixes the share"):
         InfluenceExplainer(NuSVC()).fit(X, y)

@@ -1,4 +1,4 @@
-"""Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
+"""Fitted scikit-learn estimators as objectives: the only package that reads their parameters."""
 
 from skinfluence.adapters import (  # noqa: F401 - register themselves
     _elastic_net,
