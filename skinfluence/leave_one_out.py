@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._parallel import row_blocks
+from skinfluence.curvature import make_curvature
 from skinfluence.deletion import (
     ChordNewton,
     GroupDeletion,
@@ -14,9 +15,10 @@ from skinfluence.deletion import (
     dominant_rows,
     predictors_of_steps,
     set_changes,
+    without_group,
 )
 from skinfluence.deletion.certificate import distance, newton_remainder
-from skinfluence.optimum import CERTIFIABLE
+from skinfluence.optimum import CERTIFIABLE, newton_step
 
 # Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
 EXACT_FLOPS = 3e11
@@ -188,6 +190,55 @@ def _refined(objective, curvature, newton, tolerance, progress):
         bound[wanted] = exact.error_bound
         route[wanted] = np.where(exact.route == "exact", "refined", exact.route)
     return replace(newton, eta=eta, route=route, error_estimate=estimate, error_bound=bound)
+
+
+def step_errors(deletion, method, *, quick=False):
+    """How each step of a deletion was found, its estimated error and its bound, (r,) each.
+
+    Of the predictor of the deleted row itself, of a group the largest at its rows. With `quick`
+    what costs more than the step is left out: NaN, and bounds inf.
+    """
+    objective = deletion.objective
+    if isinstance(deletion, GroupDeletion):
+        return _group_errors(deletion, method, quick=quick)
+    if method == "exact":
+        found = _assembled(
+            deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
+        )
+        return deletion.routes, found.error_estimate, found.error_bound
+    if quick or deletion.curvature.damping > 0:
+        unknown = np.full(len(deletion), np.nan)
+        found = _assembled(deletion, unknown[:, None], method, unknown, unknown + np.inf)
+        bound = np.where(found.route == "exact", 0.0, np.inf)
+        return found.route, found.error_estimate, bound
+    curvature = deletion.curvature
+    if method == "first_order" and objective.mean_penalty_share:
+        curvature = make_curvature(objective.without_mean_penalty_share(), curvature.kind)
+    found = leave_one_out(objective, curvature, method, tolerance=1e-8)
+    rows = deletion.rows
+    return found.route[rows], found.error_estimate[rows], found.error_bound[rows]
+
+
+def _group_errors(deletion, method, *, quick):
+    """Errors of group steps: what the next Newton step would change at the group's rows."""
+    objective = deletion.objective
+    route = np.full(len(deletion), method, dtype="<U11")
+    route[deletion.undefined], route[deletion.idle] = "undefined", "exact"
+    error = np.where(deletion.idle, 0.0, np.nan)
+    bound = np.where(deletion.idle, 0.0, np.inf)
+    for position, group in enumerate(deletion.groups):
+        if quick or deletion.undefined[position] or deletion.idle[position]:
+            continue
+        step = deletion.steps(slice(position, position + 1))[0]
+        error[position] = next_group_change(objective, group, step).max(initial=0.0)
+    return route, error, bound
+
+
+def next_group_change(objective, group, step):
+    """Size (k,) of what the next Newton step without a group changes at its rows' predictors."""
+    moved = without_group(objective, group).at(objective.theta + step)
+    change = objective.design.dense(group) @ newton_step(moved).T
+    return objective.loss.predictor_norm(change)
 
 
 class NewtonError:

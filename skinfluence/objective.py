@@ -9,6 +9,8 @@ from skinfluence.losses import SquaredLoss
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
 # for rows z of equal size, change no digit of a float64 sum that contains the largest.
 NEGLIGIBLE = 1e-20
+# Curvature of an intercept, in units of that of all rows at a kink, that is none.
+VANISHED = 1e-12
 
 # Names of cached properties that do not depend on the penalty.
 OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "curved_rows"}
@@ -266,6 +268,29 @@ class Objective:
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
         return product + self.hessian_diagonal[:, None] * V
+
+    @cached_property
+    def vanished_intercepts(self):
+        """Whether the curvature of each output's unpenalised intercept vanishes, (K,).
+
+        At a low temperature no row may be near a kink: all curvatures underflow together, and the
+        ratios of what is left of them would be answered as influence.
+        """
+        loss, K = self.loss, self.n_outputs
+        has_kinks = loss.temperature > 0 or loss.is_piecewise_linear
+        if not has_kinks or not self.design.fit_intercept:
+            return np.zeros(K, dtype=bool)
+        free = np.broadcast_to(self.penalty.hessian_diagonal[..., -1] == 0, K)
+        total = np.einsum("ikk->k", self.weights) * loss.temperature
+        return free & (total <= VANISHED * self.sample_weight.sum())
+
+    def check_intercept(self):
+        """Raise LinAlgError where the curvature of an unpenalised intercept vanishes."""
+        if self.vanished_intercepts.any():
+            raise np.linalg.LinAlgError(
+                "the intercept is not identified: its curvature vanishes, and no influence is "
+                "defined"
+            )
 
     # -- other objectives --------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def noisy(n=500, p=300, n_classes=2):
 def test_nearly_separable_data_by_newton_cg(monkeypatch):
     X, y = noisy()
     clf = InfluenceLogisticRegression(C=1.0, **SOLVER).fit(X, y)
-    clf._explained()
+    clf.__fitted_problem__()
     spy, start = Spy(monkeypatch), time.perf_counter()
     loo = clf.loo_estimate(method="exact")
     elapsed = time.perf_counter() - start

@@ -236,25 +236,14 @@ def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
 
 @njit(cache=True, nogil=True)
 def follow(
-    G,
-    s,
-    cap,
-    alpha,
-    f,
-    shift,
-    predictor_shift,
-    net,
-    status,
-    members,
-    n_free,
-    inverse,
-    bias,
+    G, s, cap, alpha, f, shift, predictor_shift, net, status, members, n_free, inverse, bias,
     max_events,
-):
+):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
-    `driven` (m,) is what the moved rows do to the predictors in all, `net` the sum of s alpha that
-    the others have to take on. alpha, f, status, members and inverse are changed in place.
+    `predictor_shift` (m,) is the change of the predictors by the moved rows in all, `net` the sum
+    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed in
+    place.
     """
     m, b, t = len(s), 0.0, 0.0
     rate, df = np.zeros(m), np.zeros(m)
@@ -321,8 +310,8 @@ def refine(
 ):
     """Correct what rounding has done on the way: (b, largest violation of a margin condition).
 
-    The predictors are f = base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`
-    where there is a b.
+    The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
+    up to `target_sum` where there is a b.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):

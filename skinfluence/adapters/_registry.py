@@ -25,6 +25,10 @@ class TrainingData:
         The space of a kernel model, of which X are then the coordinates.
     response : ResponseScale or None
         The transformers of the responses, if y are transformed responses.
+    row_names : ndarray of shape (n,) or None
+        Index of the data frame that fit was given.
+    theta : ndarray of shape (K, q) or None
+        Optimum found on these data; None before it is found.
     """
 
     X: object
@@ -32,6 +36,8 @@ class TrainingData:
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
     response: object = None
+    row_names: np.ndarray | None = None
+    theta: np.ndarray | None = None
 
     def design(self, fit_intercept):
         """Return the design of the rows.

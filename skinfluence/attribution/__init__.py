@@ -2,6 +2,7 @@
 
 from skinfluence.attribution._read import (
     Query,
+    influence,
     influence_aggregate,
     influence_matrix,
     influence_topk,
@@ -12,6 +13,7 @@ from skinfluence.attribution._scoring import Link, score_influence, score_of
 __all__ = [
     "Link",
     "Query",
+    "influence",
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",

@@ -175,6 +175,14 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
     return total.T if outputs > 1 else total[0]
 
 
+def influence(deletion, test, aggregate=None, *, linearised, progress=None):
+    """Influence matrix, or its sum or mean over the test rows for an `aggregate`."""
+    options = {"linearised": linearised, "progress": progress}
+    if aggregate is None:
+        return influence_matrix(deletion, test, **options)
+    return influence_aggregate(deletion, test, aggregate, **options)
+
+
 def influence_topk(deletion, test, k, *, linearised, progress=None):
     """Positions and values of the k largest and the k smallest influences of each test row.
 

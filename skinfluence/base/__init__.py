@@ -1,6 +1,6 @@
 """The methods that every estimator gains."""
 
-from skinfluence.base._explained import FittedProblem, OptimumRecord
 from skinfluence.base._mixin import InfluenceMixin
+from skinfluence.base._query import QueryMixin
 
-__all__ = ["FittedProblem", "InfluenceMixin", "OptimumRecord"]
+__all__ = ["InfluenceMixin", "QueryMixin"]

@@ -82,6 +82,11 @@ class Loss(ABC):
     series_radius = 0.0
     self_concordance = np.inf
 
+    @property
+    def advice_if_flat(self):
+        """Sentence for a Hessian that vanishes because no row has curvature; None if none helps."""
+        return None
+
     @abstractmethod
     def value(self, y, eta):
         """Loss l(y, eta) of each row."""

@@ -36,6 +36,11 @@ class OneVsRestLoss(Loss):
         self.series_radius, self.temperature = binary.series_radius, binary.temperature
         self.self_concordance = binary.self_concordance
 
+    @property
+    def advice_if_flat(self):
+        """Advice of the binary loss."""
+        return self.binary.advice_if_flat
+
     def at_temperature(self, temperature):
         other = copy(self)
         other._take(self.binary.at_temperature(temperature))

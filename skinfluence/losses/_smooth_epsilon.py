@@ -30,6 +30,14 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
         self.series_radius = np.pi * self.temperature
         self.self_concordance = 1.0 / self.temperature
 
+    @property
+    def advice_if_flat(self):
+        """Advice for machines of which no row is near the edge of the tube."""
+        return (
+            f"No row is within a few temperatures ({self.temperature:g}) of the edge of the tube: "
+            "raise the temperature, or scale y."
+        )
+
     def at_temperature(self, temperature):
         return SmoothEpsilonInsensitiveLoss(self.epsilon, temperature)
 

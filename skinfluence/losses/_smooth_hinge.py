@@ -29,6 +29,11 @@ class SmoothHingeLoss(Loss):
         self.series_radius = np.pi * self.temperature
         self.self_concordance = 1.0 / self.temperature
 
+    @property
+    def advice_if_flat(self):
+        """Advice for machines of which no row is near the margin."""
+        return "No row is near the margin: raise the temperature or C, or fit without an intercept."
+
     def at_temperature(self, temperature):
         return SmoothHingeLoss(temperature)
 

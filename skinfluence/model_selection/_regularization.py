@@ -12,9 +12,9 @@ from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
 from skinfluence.existence import last_rows_of_a_class
-from skinfluence.model_selection._means import row_weights
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
+from skinfluence.problem import fitted_problem
 
 # Exponent with which a parameter enters the strength of the penalty.
 EXPONENTS = {"C": -1.0}
@@ -168,7 +168,8 @@ def optimize_regularization(
     power = EXPONENTS[name.rpartition("__")[2]]
     start = float(np.exp(np.mean(np.log(bounds))))
     view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
-    objective = view._explained().objective
+    problem = fitted_problem(view)
+    objective = problem.objective
     if not objective.is_at_its_own_optimum:
         raise NotImplementedError(
             "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
@@ -177,7 +178,7 @@ def optimize_regularization(
     if objective.row_penalty is not None or objective.penalty.is_kinked:
         raise NotImplementedError(
             "the leave-one-out curve is smooth, and followed, under an L2 penalty that stays when "
-            f"a row goes; that of this {type(view._final).__name__} is another: use "
+            f"a row goes; that of this {type(problem.model).__name__} is another: use "
             "LeaveOneOutSearchCV."
         )
     emptied = last_rows_of_a_class(objective)
@@ -187,7 +188,9 @@ def optimize_regularization(
             "least one class needs two rows of positive weight."
         )
     warn_undefined(np.flatnonzero(emptied))
-    curve = _Curve(LeaveOneOutPath(_compact(objective), row_weights(view), method), start, power)
+    curve = _Curve(
+        LeaveOneOutPath(_compact(objective), problem.sample_weight, method), start, power
+    )
     flops = float(objective.n_rows) * objective.n_parameters**2
     with blas_for(flops if method == "newton" else np.inf):
         _minimise(curve, np.log(bounds), tol, progress)

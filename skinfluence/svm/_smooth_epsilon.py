@@ -8,9 +8,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import SVR
 from sklearn.utils.validation import validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import as_responses, check_sample_weight
-from skinfluence.adapters import Adapted, TrainingData, register
-from skinfluence.adapters._ridge import without_outputs
+from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
@@ -164,12 +164,13 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             For bad parameters or weights, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         self.intercept_ = float(self.intercept_[0])
         if self._space is None:
@@ -192,16 +193,6 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             Predictions f(x) + b.
         """
         return self._predictors(X)[:, 0]
-
-    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
-        """Say what to do where there is none."""
-        try:
-            return super()._with_curvature(explained, kind, damping, n_solves, method)
-        except np.linalg.LinAlgError as error:
-            raise np.linalg.LinAlgError(
-                f"{error}. No row is within a few temperatures ({self.temperature:g}) of the edge "
-                "of the tube: raise the temperature, or scale y."
-            ) from error
 
     def _positive_parameters(self):
         return ("C", "temperature", "tol")
@@ -259,7 +250,7 @@ def smooth_epsilon(estimator, data):
 
 def adapt_smooth_epsilon(estimator, data):
     """Return the objective of a fitted SmoothEpsilonSVR."""
-    objective = smooth_epsilon(estimator, data).at(estimator._explanation.theta)
+    objective = smooth_epsilon(estimator, data).at(data.theta)
     return Adapted(objective, None, partial(as_responses, n_outputs=1), parameters_of(estimator))
 
 
