@@ -99,7 +99,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     n_features_in_ : int
         Number of features; only if `refit` is not False.
     feature_names_in_ : ndarray of str
-        Their names, where X had names; only if `refit` is not False.
+        Names of the features, if X has names; only if `refit` is not False.
 
     See Also
     --------
