@@ -1,4 +1,4 @@
-"""What the figures of case-deletion diagnostics share."""
+"""Base class of the figures of case-deletion diagnostics."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from skinfluence.functions import explain
 
 
 class DiagnosticsDisplay:
-    """A figure of a CaseDeletionDiagnostics; `_arguments(diagnostics)` says what it keeps."""
+    """A figure of a CaseDeletionDiagnostics, of which `_arguments` takes the values to draw."""
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """Keyword arguments of the constructor."""
+        """Keyword arguments of the constructor, from diagnostics."""
         raise NotImplementedError
 
     @classmethod
@@ -24,18 +24,18 @@ class DiagnosticsDisplay:
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows; positions by default.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model; its class by default.
+            Name of the model; that of its class by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         display
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -51,36 +51,36 @@ class DiagnosticsDisplay:
 
     @classmethod
     def from_diagnostics(cls, diagnostics, *, train_labels=None, ax=None, name=None, **kwargs):
-        """Draw diagnostics at hand.
+        """Draw diagnostics that are already computed.
 
         Parameters
         ----------
         diagnostics : CaseDeletionDiagnostics
-            What `case_deletion_diagnostics` returned.
+            Result of `case_deletion_diagnostics`.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows; positions by default.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the title.
+            Name of the model, for the title.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         display
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         TypeError
-            For something else, as the leverage blocks of several classes.
+            If `diagnostics` is something else, such as the leverage blocks of several classes.
         ValueError
             If the labels do not have the right length.
         """
         if not isinstance(diagnostics, CaseDeletionDiagnostics):
             raise TypeError(
-                f"{cls.__name__} needs a CaseDeletionDiagnostics, of a model with one response; "
+                f"{cls.__name__} needs the CaseDeletionDiagnostics of a model with one response; "
                 f"got {type(diagnostics).__name__}."
             )
         display = cls(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
@@ -94,7 +94,7 @@ def titled(ax, name):
 
 
 def most(size, n_labels, among=None):
-    """Positions of the largest sizes, at most so many; NaN are none."""
+    """Positions of at most `n_labels` largest sizes, optionally `among` some rows, without NaN."""
     size = np.nan_to_num(np.asarray(size, dtype=float), nan=-np.inf)
     if among is not None:
         size = np.where(among, size, -np.inf)
@@ -103,5 +103,5 @@ def most(size, n_labels, among=None):
 
 
 def row_labels(train_labels, n):
-    """Labels of n rows."""
+    """Return the labels of n rows as an array; positions if there are none."""
     return checked_labels(train_labels, n, "train_labels")

@@ -180,7 +180,7 @@ def approximate_cross_val_predict(
 
 
 def _partition(splits, n):
-    """Test sets of a splitter; raise unless they partition the rows, train sets the complements."""
+    """Test sets of a splitter; raise unless they partition the rows and complement train sets."""
     seen = np.zeros(n, dtype=int)
     for train, test in splits:
         seen[test] += 1
