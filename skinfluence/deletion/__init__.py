@@ -1,4 +1,4 @@
-"""Theta without a row, three ways, and the targets it is read at."""
+"""The model without some rows, by three methods, and the targets of its effects."""
 
 from skinfluence.deletion._active_set import ActiveSetExact, SeparateExact, set_changes
 from skinfluence.deletion._base import (
@@ -45,12 +45,12 @@ def delete(objective, curvature, method, rows, *, progress=None):
 
 
 def needs_curvature(objective, method):
-    """Whether a method of deletion asks for the Hessian at all."""
+    """Whether a method of deletion needs the Hessian."""
     return method != "exact" or not objective.trained_loss.is_piecewise_linear
 
 
 def delete_exactly(objective, curvature, rows, *, progress=None, **options):
-    """Return the refits: along the dual's path, in one step, or by Newton's method."""
+    """Return the refits: by the path of the dual, in closed form, or by Newton's method."""
     if objective.trained_loss.is_piecewise_linear:
         return HingeExact(objective, rows, progress=progress)
     if objective.penalty.is_kinked:
@@ -64,7 +64,7 @@ def delete_exactly(objective, curvature, rows, *, progress=None, **options):
 
 
 def _delete_on_active_sets(objective, curvature, rows, progress, options):
-    """Return the refits under an L1 penalty; output by output where these share nothing."""
+    """Return the refits under an L1 penalty; output by output for a loss with separate outputs."""
 
     def smooth(objective, curvature, rows):
         return delete_exactly(objective, curvature, rows, **options)

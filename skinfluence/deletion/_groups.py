@@ -1,4 +1,4 @@
-"""Theta without a group of rows."""
+"""Deletion of groups of rows."""
 
 import numpy as np
 
@@ -12,15 +12,16 @@ from skinfluence.optimum import is_acceptable_refit, refit
 
 
 class GroupDeletion(StoredSteps):
-    """theta_-S - theta for several sets S of rows, each left out together.
+    """theta_-S - theta for several sets S of rows, each deleted together.
 
-    First order: H^-1 sum_S g_i z_i, the sum of the rows' own steps. Newton: the joint step
-    (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, by a k x k system with the full factor while the
-    group is small, by a factor of its own when it is large. Exact: Newton's method to the refit.
+    First order: H^-1 sum_S g_i z_i, the sum of the steps of the rows. Newton: the joint step
+    (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, for a small group by a k x k system with the factor
+    of H, for a large group by a factor of its own. Exact: the refit, by Newton's method.
 
     Attributes
     ----------
     groups : list of ndarray of int
+        Rows of each group.
     """
 
     def __init__(self, objective, curvature, method, groups, *, progress=None):
@@ -44,7 +45,7 @@ class GroupDeletion(StoredSteps):
             corrected = method != "first_order"
             try:
                 step = _one_step(objective, curvature, group, residuals, corrected=corrected)
-            except np.linalg.LinAlgError:  # of this group alone: what is left has no curvature here
+            except np.linalg.LinAlgError:  # H is singular without this group: the others go on
                 step = np.full(objective.theta.shape, np.nan)
             if method == "exact":
                 step = _refit(objective, group, step)
@@ -55,14 +56,14 @@ class GroupDeletion(StoredSteps):
 
     @property
     def row_leverages(self):
-        """Of every training row, (n,), not of the groups."""
+        """Leverage of every training row, (n,), not of the groups."""
         if self.refits is not None:
             return self.refits.row_leverages
         leverage = self.curvature.leverage()
         return np.einsum("ikl,ilk->i", self.objective.weights, leverage.quadratic)
 
     def own_change(self):
-        """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
+        """Change of each row's predictor when its own group is deleted, (n, K); NaN without one."""
         change = np.full((self.objective.n_rows, self.objective.n_outputs), np.nan)
         for position, group in enumerate(self.groups):
             change[group] = self.objective.design.dense(group) @ self._steps[position].T
@@ -77,7 +78,7 @@ def without_group(objective, group):
 
 
 def _is_undefined(objective, group):
-    """Whether a class, or an unpenalised optimum, does not survive without the group."""
+    """Whether the fit without the group lacks a required class, or unpenalised an optimum."""
     rest = without_group(objective, group)
     if lost_a_class(rest):
         return True
@@ -95,7 +96,7 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
     if not corrected:
         return curvature.solve(total).reshape(objective.theta.shape)
     large = len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense"
-    if large or shared:  # the share of a common penalty has the full rank
+    if large or shared:  # removing a share of the penalty changes H by a matrix of full rank
         rest = make_curvature(without_group(objective, group), curvature.kind, curvature.damping)
         return rest.solve(total).reshape(objective.theta.shape)
     # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - S A L)^-1 S Z_S H^-1 b with W = L S.
@@ -110,7 +111,7 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
 
 
 def _refit(objective, group, step):
-    """Step to the optimum without the group; NaN where Newton does not converge."""
+    """Change of theta to the optimum without the group; NaN if Newton's method fails."""
     optimum = refit(without_group(objective, group), step)
     if not is_acceptable_refit(optimum):
         return np.full(step.shape, np.nan)
