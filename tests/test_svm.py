@@ -419,7 +419,7 @@ def test_bad_rows_and_short_fits():
         SmoothHingeSVC().fit(X, y, -np.ones(len(y)))
     with pytest.raises(ValueError, match="got 1 class of"):
         SmoothHingeSVC().fit(X, y, (y == 0).astype(float))
-    with pytest.warns(ConvergenceWarning, match="stopped after 2 steps"):
+    with pytest.warns(ConvergenceWarning, match="no optimum was found in 2 Newton steps"):
         SmoothHingeSVC(max_iter=2).fit(X, y)
     clf = SmoothHingeSVC(temperature=0.1).fit(X, y)
     X += 1.0

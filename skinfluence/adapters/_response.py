@@ -26,7 +26,7 @@ class ResponseScale:
         if found.size != y.size:
             raise NotImplementedError(
                 "influence needs a transformer that keeps the number of columns of the responses; "
-                f"{name} has {y.size // len(y)}, transformed {found.shape[1]}."
+                f"{name} has {y.size // len(y)} columns, {found.shape[1]} after the transformation."
             )
         return found.reshape(y.shape)
 
