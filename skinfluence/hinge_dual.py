@@ -110,6 +110,7 @@ class HingeDual:
         self.alpha = self._guess() if alpha is None else np.clip(alpha, 0.0, self.cap)
         intercept = objective.theta[0, self.free_column]
         self.objective = objective.at(self.theta_of(self.alpha, intercept))
+        # The number of candidates doubles until all rows are; then other random starts are tried.
         attempt = 0
         while attempt < ATTEMPTS:
             self._choose(n_candidates)
@@ -253,7 +254,7 @@ class HingeDual:
                 self.gram, sign, cap, alpha, f, shift, predictor_shift, net, status, members,
                 start.n_free, inverse, self.bias, EVENTS * len(sign) + 1000,
             )  # fmt: skip
-        except np.linalg.LinAlgError:  # the free rows have become dependent by rounding
+        except np.linalg.LinAlgError:  # the free rows have become linearly dependent to rounding
             return start
         b, violation = refine(
             self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,

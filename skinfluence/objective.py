@@ -9,7 +9,7 @@ from skinfluence.losses import SquaredLoss
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
 # for rows z of equal size, change no digit of a float64 sum that contains the largest.
 NEGLIGIBLE = 1e-20
-# Curvature of an intercept, in units of that of all rows at a kink, that is none.
+# An intercept is not identified if its curvature is below this share of that of all rows at a kink.
 VANISHED = 1e-12
 
 # Names of cached properties that do not depend on the penalty.
@@ -411,6 +411,7 @@ class Objective:
         The curvature has lost a share of the weight `penalty_weight_removed`, row i takes shares_i:
         (shares_i - removed) / (sum of the shares - removed). 0 for rows of equal weight.
         """
+        # Equal weights: their mean, the weight removed, differs from them by rounding only.
         off = self.shares[rows] - penalty_weight_removed
         off[(np.abs(off) <= 1e-12 * penalty_weight_removed) | (self.shares[rows] == 0)] = 0.0
         left = self.shares.sum() - penalty_weight_removed

@@ -49,6 +49,7 @@ def _start_without_outliers(objective):
     """
     least = polish(objective.least_squares()).objective
     residual = np.abs(objective.y - least.eta[:, 0]).max()
+    # At residual / epsilon the row with the largest residual would be at the threshold.
     scale = 1.01 * max(residual, np.finfo(float).tiny) / objective.loss.epsilon
     of_scale = objective.design.pack(np.zeros(objective.design.n_features), scale)
     return objective.at(np.concatenate([least.theta, of_scale]))

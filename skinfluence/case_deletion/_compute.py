@@ -123,6 +123,7 @@ def _scales(objective, rows, solved, order):
     trace does not change. For other families it is the sum of squared Pearson residuals after one
     step, with the weights of the other rows held fixed.
     """
+    # The degrees of freedom are a difference of n and a trace: below 1e-9 they are rounding of 0.
     total = float(rows.pearson @ rows.pearson)
     freedom = rows.n_used - rows.n_effective
     strength = objective.penalty.strength[order]

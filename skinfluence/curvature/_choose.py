@@ -14,7 +14,7 @@ from skinfluence.penalties import LinearPlusL2
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
 MEMORY = 8 * 2**30  # largest number of bytes of a factorisation
-CG_ITERATIONS = 60  # typical number of iterations of a deflated solve to 1e-10
+CG_ITERATIONS = 60  # assumed number of iterations of a deflated solve to 1e-10
 WORTH_DEFLATION = 8  # number of solves above which the better preconditioner saves time
 # Time of a flop in a product with one vector, relative to a product of matrices: it reads the same
 # memory for fewer flops.
@@ -54,6 +54,8 @@ def choose(objective, n_solves):
     per_row = stored / max(n, 1)
     m = len(objective.curved_rows)  # the other rows add nothing to H
     strength = objective.penalty.strength
+    # Per row of s stored entries the Gram matrix costs s^2 products for each pair of outputs, the
+    # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
     flops = {
         "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
         "dual": m * m * per_row + 2.0 * (m * K) ** 3,

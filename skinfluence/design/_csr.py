@@ -108,6 +108,7 @@ class CSRDesign(Design):
         kernel = CSRDesign(self.X, False).kernel(scale)
         with one_thread():
             values, vectors = np.linalg.eigh(kernel)
+        # Eigenvalues are computed to eps times the largest: below n eps of it they are rounding.
         kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
         root = np.sqrt(values[kept])
         Y = vectors[:, kept] * root

@@ -77,6 +77,7 @@ class DenseDesign(Design):
         q = self.shape[1]
         G = np.zeros((q, q))
         buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
+        # syrk on scaled rows takes half the flops of Z' (w Z), and gives an exactly symmetric sum.
         root, negative = np.sqrt(np.abs(w)), w < 0
         for rows, block in self._blocks():
             Z = self._scaled(block, root[rows], buffer[: len(block)])
@@ -105,6 +106,7 @@ class DenseDesign(Design):
 
     def contract(self, S, V, rows, out=None):
         """One GEMM of S and the rows v_i (x) z_i, which are formed for this block only."""
+        # Memory for b K q numbers, in place of the K products (m, b) and their weighted sum.
         block = self.X[rows]
         scaled = np.empty((len(block), V.shape[1], self.shape[1]))
         np.multiply(block[:, None, :], V[:, :, None], out=scaled[:, :, : self.n_features])

@@ -75,6 +75,7 @@ class KernelFeatures:
         probes = np.random.default_rng(0).standard_normal((len(K), N_PROBES))
         rest = K @ probes - self.features @ (self.features.T @ probes)
         missing = np.sqrt((rest**2).sum() / N_PROBES)
+        # A norm over n^2 entries: its rounding, and above 1,000 rows its tolerance, grows with n.
         if missing > INDEFINITE * size * max(1.0, 1e-3 * len(K)):
             raise ValueError(
                 "the kernel matrix is indefinite: it differs from a positive semidefinite one by "

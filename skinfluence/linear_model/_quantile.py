@@ -154,6 +154,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
         objective = found.objective
+        # A fit has stalled if rounding lets no step lower the objective any more.
         settled = found.converged or (found.stalled and objective.stationarity < 1e-7)
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=settled, n_steps=found.n_steps

@@ -41,6 +41,7 @@ class SmoothPinballLoss(CoerciveLoss):
         """The pinball loss plus what smoothing adds, two non-negative terms: nothing cancels."""
         residual = y - eta
         pinball = np.maximum(self.quantile * residual, (self.quantile - 1.0) * residual)
+        # log(1 + exp(-r / T)) = max(-r, 0) / T + log(1 + exp(-|r| / T)): no overflow for any r.
         added = np.log1p(np.exp(-np.abs(residual) / self.temperature))
         return pinball + self.temperature * added
 

@@ -61,6 +61,8 @@ class TweedieLoss(Loss):
 
     def _terms(self, y, eta, order):
         """The two terms a mu^u - b y mu^v of a derivative of the loss in eta."""
+        # Each derivative of mu^u in eta multiplies it by u for the log link, where mu = exp(eta);
+        # for the identity it multiplies by u and lowers the power by one.
         p = self.power
         if self.link == "log":
             rate = np.array([2.0 - p, 1.0 - p])

@@ -169,6 +169,8 @@ def _solve_deleted(objective, curvature, rows, theta):
         rho, before = np.einsum("bj,bj->b", R, P), rho
         ratio = np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
         direction = P + ratio[:, None] * direction
+    # The true residual, which rounding keeps above that of the recurrence: rows within 100 times
+    # the tolerance are accepted.
     R = right - _deleted_matmul(objective, W, X)
     left = np.einsum("bj,bj->b", R, R @ inverse)
     X = X.reshape(b, K, -1)

@@ -5,7 +5,8 @@ import numpy as np
 from skinfluence.deletion import ROUNDING
 from skinfluence.leave_one_out import LooPredictions
 
-# Squared singular values below this share of the largest are rounding errors.
+# Squared singular values below this share of the largest are left out: eigenvalues of the kernel
+# are computed to n eps of the largest. It is 1e-7 of the singular values themselves.
 RANK = 1e-14
 
 

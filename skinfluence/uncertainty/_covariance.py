@@ -164,6 +164,8 @@ def _check_leverages(step):
 
 def _half_corrected(objective, step):
     """(I - W_i A_i)^(-1/2) g_i of every row, (n, K), by eigenvalues."""
+    # With W = L L', I - W A has the eigenvalues of the symmetric I - L'A L, between 0 and 1: an
+    # imaginary part is rounding.
     values, vectors = np.linalg.eig(
         np.eye(objective.n_outputs) - np.matmul(objective.weights, step.leverage.quadratic)
     )
