@@ -13,7 +13,7 @@ def row_names(*tables):
 
 
 def named_frame(values, rows, columns=None, classes=None, name="value"):
-    """Return a frame of an array (r,) or (r, c), with a class axis last where there are classes.
+    """Return a frame of an array (r,) or (r, c), with a last axis of classes if `classes` is given.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def named_frame(values, rows, columns=None, classes=None, name="value"):
     columns : ndarray of shape (c,), optional
         Names of the second axis.
     classes : sequence, optional
-        Names of the last axis; beside `columns` the second level of the frame's columns.
+        Names of the last axis; with `columns` the second level of the frame's columns.
     name : str
-        Of the one column of an array (r,).
+        Name of the column of an array (r,).
     """
     pd = pandas()
     if columns is None and classes is None:

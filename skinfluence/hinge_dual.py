@@ -74,7 +74,7 @@ class HingeDual:
     """The optimum of one output of a hinge objective, with its dual variables.
 
     theta = sum_i alpha_i s_i z_i / strength over the penalised columns, 0 <= alpha_i <= w_i, and
-    sum_i alpha_i s_i = 0 where there is an unpenalised intercept.
+    sum_i alpha_i s_i = 0 with an unpenalised intercept.
 
     Parameters
     ----------

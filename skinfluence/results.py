@@ -16,11 +16,11 @@ class StepInfo:
     method : ndarray of str, shape (r,)
         For each row, group or change: "exact", "refined", "newton", "first_order" or "undefined".
     error_estimate : ndarray of shape (r,)
-        Estimated error of the row's own predictor without the row, of a group the largest at its
-        rows; NaN where it was not computed.
+        Estimated error of the row's own predictor without the row, for a group the largest at its
+        rows; NaN if it was not computed.
     error_bound : ndarray of shape (r,)
-        Certified error of the same predictor; inf without a certificate. Where it is finite it
-        overrides the estimate.
+        Certified bound of the error of this predictor; inf without a certificate. Where it is
+        finite, it replaces the estimate.
     names : ndarray of shape (r,)
         Names of the rows, groups or changes.
     """
@@ -68,12 +68,12 @@ class MostInfluential:
     helpful_values, harmful_values : ndarray of float, same shape
     info : StepInfo
         How the model without each training row was found. Errors that cost more than the step
-        itself are not computed here: ask :meth:`InfluenceExplainer.influence` with
-        ``return_info=True``.
+        itself are not computed here; :meth:`InfluenceExplainer.influence` with
+        ``return_info=True`` has them.
     row_names : ndarray of shape (n_train,)
         Names of the training rows.
     test_names : ndarray of shape (n_test,) or None
-        Names of the test rows; None where X_test has none.
+        Names of the test rows; None if X_test has none.
     """
 
     helpful_indices: np.ndarray

@@ -27,7 +27,7 @@ class CaseDeletionDiagnostics:
     a ridge penalty too. For **logistic regression** they are those of one Newton step (Pregibon
     1981), in which the weights :math:`W_j` of the other rows do not change. They are the observed
     curvature, which is R's working weight for canonical links (logistic, Poisson) and not for
-    others. What is said below of logistic regression holds for all generalised linear models. The
+    others. Statements below about logistic regression hold for all generalised linear models. The
     dispersion :math:`s^2` is 1 for logistic and Poisson regression, and the sum of the squared
     Pearson residuals over n - p for the others. If the rows share a penalty (alpha of the
     generalised linear models), the share of the deleted row is removed with it.

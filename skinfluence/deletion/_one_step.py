@@ -8,7 +8,7 @@ from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence.deletion._base import Deletion, predictors_of_steps
 from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
-# A larger multiplier is a quotient by 1 - leverage = 0, of which only rounding is left.
+# A larger multiplier is a quotient by 1 - leverage = 0, whose computed value is rounding.
 FARTHEST = 1e100
 
 

@@ -8,7 +8,7 @@ from skinfluence.functions import explain
 
 
 class DiagnosticsDisplay:
-    """A figure of a CaseDeletionDiagnostics, of which `_arguments` takes the values to draw."""
+    """A figure of a CaseDeletionDiagnostics; `_arguments` selects the values to draw."""
 
     @classmethod
     def _arguments(cls, diagnostics):

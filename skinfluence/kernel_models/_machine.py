@@ -55,7 +55,7 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
 
     @abstractmethod
     def _minimise(self, objective):
-        """Optimum of the objective, from the start where it is."""
+        """Optimum of the objective, whose theta is the start."""
 
     def _positive_parameters(self):
         """Names of the parameters that are positive numbers."""

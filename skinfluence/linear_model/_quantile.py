@@ -187,7 +187,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         return continuation(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
 
     def _check_parameters(self):
-        """Raise for parameters out of range."""
+        """Raise for parameters that are not in their range."""
         if self.temperature != "scale":
             check_positive("temperature", self.temperature)
         check_positive("tol", self.tol)

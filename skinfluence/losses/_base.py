@@ -243,5 +243,5 @@ class Loss(ABC):
         """Coefficients c (n, R), residual (n, K) = -sum_r c_r N_r; positive at finite eta."""
 
     def __repr__(self):
-        """Class name, and the number of outputs where there are several."""
+        """Class name, and the number of outputs if there are several."""
         return f"{type(self).__name__}({'' if self.is_scalar else self.n_outputs})"

@@ -57,7 +57,7 @@ def neighbour(view, curvature, name, value):
     view : InfluenceExplainer
         Explainer fitted with some penalty.
     curvature : Curvature
-        Curvature of the same model at its optimum, with a penalty near the wanted one.
+        Curvature of the same model at its optimum, with a penalty near the one asked for.
     name, value : str, float
         Parameter of the last step.
     """

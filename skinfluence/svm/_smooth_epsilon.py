@@ -232,7 +232,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
     def _near(self, objective):
         """Objective at the optimum of libsvm, which always fits an intercept.
 
-        Rows of weight 0 are left out: libsvm would drop them and number its support vectors anew.
+        Rows of weight 0 are left out: libsvm would drop them and renumber its support vectors.
         """
         live = np.flatnonzero(objective.sample_weight > 0)
         machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
