@@ -19,11 +19,9 @@ class DecisionFunction(Target):
     needs_labels = False
 
     def value(self, y, eta):
-        """Eta."""
         return eta
 
     def gradient(self, y, eta):
-        """One."""
         return np.ones_like(eta)
 
 
@@ -35,11 +33,9 @@ class PredictProba(Target):
     needs_labels = False
 
     def value(self, y, eta):
-        """Sigmoid."""
         return expit(eta)
 
     def gradient(self, y, eta):
-        """P(1) P(0)."""
         return expit(eta) * expit(-eta)
 
 
@@ -50,7 +46,6 @@ class Margin(Target):
     greater_is_better = True
 
     def value(self, y, eta):
-        """Signed predictor."""
         return _sign(y) * eta
 
     def gradient(self, y, eta):
@@ -64,7 +59,6 @@ class Hinge(Target):
     name = "hinge"
 
     def value(self, y, eta):
-        """Hinge."""
         return np.maximum(0.0, 1.0 - _sign(y) * eta)
 
     def gradient(self, y, eta):
@@ -110,7 +104,6 @@ class ZeroOne(Target):
     is_differentiable = False
 
     def value(self, y, eta):
-        """Error indicator."""
         return ((eta > 0) != (np.asarray(y) > 0.5)).astype(float)
 
     def gradient(self, y, eta):

@@ -22,11 +22,9 @@ class DecisionFunction(_PerClass):
     name = "decision_function"
 
     def value(self, y, eta):
-        """Eta."""
         return eta
 
     def gradient(self, y, eta):
-        """Identity."""
         return np.broadcast_to(np.eye(eta.shape[-1]), (*eta.shape, eta.shape[-1]))
 
 
@@ -36,7 +34,6 @@ class PredictProba(_PerClass):
     name = "predict_proba"
 
     def value(self, y, eta):
-        """Softmax."""
         return softmax(eta, axis=-1)
 
     def gradient(self, y, eta):
@@ -67,7 +64,6 @@ class Margin(_Labelled):
     greater_is_better = True
 
     def value(self, y, eta):
-        """Log odds."""
         _, own, others = self._split(y, eta)
         top = others.max(axis=-1)
         return own - top - np.log(np.exp(others - top[..., None]).sum(axis=-1))
@@ -86,7 +82,6 @@ class Hinge(_Labelled):
     name = "hinge"
 
     def value(self, y, eta):
-        """Hinge."""
         _, own, others = self._split(y, eta)
         return np.maximum(0.0, 1.0 - own + others.max(axis=-1))
 
@@ -144,7 +139,6 @@ class ZeroOne(_Labelled):
     is_differentiable = False
 
     def value(self, y, eta):
-        """Error indicator."""
         return (eta.argmax(axis=-1) != y).astype(float)
 
     def gradient(self, y, eta):

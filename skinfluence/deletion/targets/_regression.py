@@ -49,7 +49,6 @@ class Prediction(_OfMean):
         self.n_outputs = loss.n_responses
 
     def value(self, y, eta):
-        """Mean."""
         return self.loss.mean(eta)
 
     def gradient(self, y, eta):
@@ -66,7 +65,6 @@ class Residual(Prediction):
     needs_labels = True
 
     def value(self, y, eta):
-        """Residual."""
         return self.loss.response(y) - self.loss.mean(eta)
 
     def gradient(self, y, eta):
@@ -98,7 +96,6 @@ class AbsoluteError(_OfMean):
         return np.abs(y - mean)
 
     def _slope(self, y, mean):
-        """Minus its sign."""
         return -np.sign(y - mean)
 
 
@@ -133,7 +130,6 @@ class PoissonDeviance(_OfMean):
     name = "poisson_deviance"
 
     def _error(self, y, mean):
-        """Unit deviance."""
         with np.errstate(divide="ignore", invalid="ignore"):
             deviance = 2.0 * (xlogy(y, y) - xlogy(y, mean) - y + mean)
         return np.where(mean > 0, deviance, np.inf)

@@ -48,9 +48,7 @@ class PairDecision(Target):
         self.n_outputs = n_pairs
 
     def value(self, y, eta):
-        """Eta."""
         return eta
 
     def gradient(self, y, eta):
-        """Identity."""
         return np.broadcast_to(np.eye(eta.shape[-1]), (*eta.shape, eta.shape[-1]))
