@@ -12,8 +12,9 @@ NEGLIGIBLE = 1e-20
 # An intercept is not identified if its curvature is below this share of that of all rows at a kink.
 VANISHED = 1e-12
 
-# Names of cached properties that do not depend on the penalty.
-OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "curved_rows"}
+# Cached properties that depend on the rows and the predictors alone, not on the penalty: an
+# objective of the same predictors takes them over.
+OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
 OF_ROWS |= {"weight_roots", "weight_factors"}
 
 
@@ -43,14 +44,20 @@ class Objective:
         The loss that was minimised, if it is not `loss`: for a support vector machine it is the
         hinge, and `loss` a smooth hinge that supplies the derivatives. `loss` by default.
     row_penalty : L2, optional
-        r, for each unit of weight; of the same class as `penalty`.
+        r, per unit of weight; of the kind of `penalty`.
+    penalty_weight_removed : float
+        Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
+    negligible : float
+        Share of the largest curvature of a row under which the curvature of others is taken as 0.
+    known : dict, optional
+        Values of cached properties that are computed already, by name.
 
     Attributes
     ----------
+    fixed_penalty : L2
+        R, as given.
     penalty : L2
         R + (sum_i w_i) r.
-    penalty_weight_removed : float
-        Weight whose share of the common penalty was removed, see `without_mean_penalty_share`.
     """
 
     def __init__(
@@ -63,6 +70,10 @@ class Objective:
         theta,
         trained_loss=None,
         row_penalty=None,
+        *,
+        penalty_weight_removed=0.0,
+        negligible=NEGLIGIBLE,
+        known=None,
     ):
         self.loss = loss
         self.design = design
@@ -74,8 +85,8 @@ class Objective:
             self.penalty = penalty.plus(row_penalty.times(float(sample_weight.sum())))
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
-        self.negligible = NEGLIGIBLE
-        self.penalty_weight_removed = 0.0
+        self.penalty_weight_removed, self.negligible = penalty_weight_removed, negligible
+        vars(self).update(known or {})
 
     def _with(self, **changes):
         """Return a copy of the objective with some of the constructor's arguments changed."""
@@ -88,10 +99,10 @@ class Objective:
             "theta": self.theta,
             "trained_loss": self.trained_loss,
             "row_penalty": self.row_penalty,
+            "penalty_weight_removed": self.penalty_weight_removed,
+            "negligible": self.negligible,
         }
-        other = Objective(**{**now, **changes})
-        other.penalty_weight_removed = self.penalty_weight_removed
-        return other
+        return Objective(**{**now, **changes})
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -345,7 +356,7 @@ class Objective:
 
     def penalised_at_least(self, strength):
         """Return the objective with every penalty raised to `strength`, at the same parameter."""
-        return self._with(penalty=self.penalty.at_least(strength), row_penalty=None)
+        return self._same_rows(penalty=self.penalty.at_least(strength), row_penalty=None)
 
     # -- the share of the penalty that is deleted with a row ---------------------------------------
 
@@ -370,13 +381,17 @@ class Objective:
         if not self.mean_penalty_share:
             return self
         left = self.sample_weight.sum() - self.mean_penalty_share
-        lighter = self._penalised_by(self.fixed_penalty.plus(self.row_penalty.times(left)))
-        lighter.penalty_weight_removed = self.mean_penalty_share
-        return lighter
+        return self._same_rows(
+            penalty=self.fixed_penalty.plus(self.row_penalty.times(left)),
+            row_penalty=None,
+            penalty_weight_removed=self.mean_penalty_share,
+        )
 
     def with_fixed_penalty(self):
         """Return the objective with its whole penalty fixed, independent of the rows."""
-        return self if self.row_penalty is None else self._penalised_by(self.penalty)
+        if self.row_penalty is None:
+            return self
+        return self._same_rows(penalty=self.penalty, row_penalty=None)
 
     def on_active_set(self):
         """Return the smooth objective in the columns with an active coefficient, signs fixed.
@@ -394,22 +409,19 @@ class Objective:
             theta=self.theta[:, columns],
         )
 
-    def _penalised_by(self, penalty):
-        """Return the objective of the same rows and parameter with another penalty, all fixed."""
-        return self._same_rows(penalty=penalty, row_penalty=None)
-
     def _same_rows(self, **changes):
-        """Return a copy with changes that keep the predictors, and with what is cached of them."""
-        other = self._with(**changes)
+        """Return an objective of the same rows and predictors, with what is known about them."""
         kept = vars(self).keys() & OF_ROWS
-        vars(other).update({name: vars(self)[name] for name in kept})
-        return other
+        if "negligible" not in changes:
+            kept |= vars(self).keys() & {"curved_rows"}
+        return self._with(known={name: vars(self)[name] for name in kept}, **changes)
 
     def penalty_mismatch(self, rows, penalty_weight_removed):
-        """Relative error of the penalty in the curvature that serves the deletion of rows, (r,).
+        """Relative error of a curvature's penalty for the models without each of `rows`, (r,).
 
-        The curvature has lost a share of the weight `penalty_weight_removed`, row i takes shares_i:
-        (shares_i - removed) / (sum of the shares - removed). 0 for rows of equal weight.
+        The curvature lacks the share of `penalty_weight_removed` units of weight in r, the model
+        without row i lacks w_i of them, so that its penalty is (1 - mismatch) times as strong:
+        mismatch = (w_i - removed) / (sum_j w_j - removed). Exactly 0 where the weights are equal.
         """
         # Equal weights: their mean, the weight removed, differs from them by rounding only.
         off = self.shares[rows] - penalty_weight_removed
@@ -419,9 +431,7 @@ class Objective:
 
     def dropping_flat_rows(self, tolerance):
         """Return a copy whose H omits rows of curvature below `tolerance` times the largest."""
-        same = self._with()
-        same.negligible = tolerance
-        return same
+        return self._same_rows(negligible=tolerance)
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""

@@ -1,12 +1,13 @@
 """The supported estimators, registered by their exact types."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from skinfluence.attribution import Link
 from skinfluence.design import KernelSpace, make_design
-from skinfluence.losses import TransformedLink, spread
+from skinfluence.link import Link, TransformedLink
+from skinfluence.losses import spread
 from skinfluence.objective import Objective
 
 
@@ -31,7 +32,7 @@ class TrainingData:
         Optimum found on these data; None before it is found.
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
@@ -73,7 +74,9 @@ class Adapted:
         `parameters(objective, rows, steps) -> (coef, intercept)` for steps (b, K, q) of deleted
         rows, if the estimator's parameters are not those of the objective.
     response : ResponseScale or None
-        Transformers of the responses of the training data.
+        Of the training data; `encode` takes what it gives.
+    own_link : Link or None
+        Of predictors that are read in another way than the loss says.
     restart : callable or None
         `restart(objective)` returns the objective at a start from which Newton's method converges,
         for solvers that may stop too far from the optimum.
@@ -84,36 +87,23 @@ class Adapted:
     encode: object
     parameters: object = None
     response: object = None
+    own_link: Link | None = None
     restart: object = None
 
     @property
     def link(self):
-        """The link from predictors to predictions.
-
-        Returns
-        -------
-        Loss
-            The loss that was minimised, which has the link; with transformed responses its
-            predictions are in the units of the responses.
-        """
-        loss = self.objective.trained_loss
-        if self.response is None:
-            return loss
-        return TransformedLink(loss, self.response.inverse, spread(self.objective.y))
-
-    @property
-    def output(self):
-        """The link from predictors to the estimator's own predictions.
+        """How the predictors are turned into the estimator's predictions.
 
         Returns
         -------
         Link
-            For a classifier its labels, and whether it has probabilities; for a regressor its
-            predictions.
+            That of the loss that was minimised, by default; with the estimator's labels, or in the
+            units of responses that were transformed.
         """
-        loss = self.objective.loss
-        link = loss if self.response is None else self.link
-        return Link(self.classes, loss.has_probabilities, link)
+        link = self.objective.trained_loss.link if self.own_link is None else self.own_link
+        if self.response is None:
+            return link.labelled(self.classes)
+        return TransformedLink(link, self.response.inverse, spread(self.objective.y))
 
     def labels(self, encoded):
         """Return the caller's labels from encoded labels.
@@ -128,9 +118,7 @@ class Adapted:
         ndarray
             Members of `classes`; for a regressor the responses in their own units.
         """
-        if self.classes is None:
-            return self.link.response(encoded)
-        return self.classes[encoded.astype(int)]
+        return self.link.labels(encoded)
 
 
 _ADAPTERS: dict[type, object] = {}
@@ -193,8 +181,8 @@ def is_supported(estimator):
     return _find(estimator) is not None
 
 
-def supported_estimators():
-    """List the supported estimators.
+def supported_estimators() -> list[str]:
+    """List the estimators whose training rows can be deleted.
 
     Returns
     -------

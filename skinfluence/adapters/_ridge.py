@@ -153,9 +153,8 @@ def _dual_change(objective, rows, steps, *, alpha, flat):
 
     g are the weighted residuals after the step; that of the deleted row is 0.
     """
-    moved = np.moveaxis(
-        np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)]), 2, 0
-    )
+    moved = np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)])
+    moved = moved.transpose(2, 0, 1)
     change = -(objective.sample_weight * moved).transpose(0, 2, 1) / alpha
     at = np.arange(len(rows)), rows
     change[at] = objective.residuals[rows] / alpha

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtr
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence.case_deletion._rules import flags
 
 
@@ -144,7 +145,7 @@ class CaseDeletionDiagnostics:
     sigma_without: np.ndarray
 
     @property
-    def df_residual(self):
+    def df_residual(self) -> float:
         """Return the degrees of freedom of the residual.
 
         Returns
@@ -155,7 +156,7 @@ class CaseDeletionDiagnostics:
         return self.n_used - self.n_effective_parameters
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Return the standard errors of the coefficients.
 
         Returns
@@ -166,7 +167,7 @@ class CaseDeletionDiagnostics:
         return self.sigma * self.unscaled_error
 
     @cached_property
-    def dfbetas(self):
+    def dfbetas(self) -> np.ndarray:
         r"""Return the coefficients, before minus after the deletion, in their standard errors.
 
         Returns
@@ -180,7 +181,7 @@ class CaseDeletionDiagnostics:
         return scaled
 
     @property
-    def press(self):
+    def press(self) -> float:
         """Return Allen's PRESS, the weighted sum of the squared deleted residuals.
 
         Returns
@@ -191,7 +192,7 @@ class CaseDeletionDiagnostics:
         return float(np.nansum(self.weight * self.deleted_residual**2))
 
     @property
-    def outlier_p_value(self):
+    def outlier_p_value(self) -> np.ndarray:
         """Return two-sided p-values of the studentised residuals, times their number (Bonferroni).
 
         Returns
@@ -205,8 +206,10 @@ class CaseDeletionDiagnostics:
         tail = ndtr(size) if self.has_known_dispersion else stdtr(self.df_residual - 1.0, size)
         return np.minimum(2.0 * tail * tested, 1.0)
 
-    def influential(self, rule="cooks", *, level=0.05, table=False):
-        """Flag rows by a textbook threshold.
+    def influential(
+        self, rule: str = "cooks", *, level: float = 0.05, table: bool = False
+    ) -> "np.ndarray | DataFrame":
+        """Flag rows by a threshold of the textbooks.
 
         Parameters
         ----------
@@ -249,7 +252,7 @@ class CaseDeletionDiagnostics:
         found = flags(self, rule, level)
         return found if table else found.any(axis=1)
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row, with a column for each of its numbers.
 
         Parameters
@@ -276,7 +279,7 @@ class CaseDeletionDiagnostics:
         frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
         return frame
 
-    def summary_frame(self, train_labels=None):
+    def summary_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return the table that statsmodels returns under this name.
 
         Parameters

@@ -37,13 +37,16 @@ class ActiveCurvature(Curvature):
         return self._scattered(self.inner @ V[self.positions])
 
     def solve(self, V):
-        solved = self.inner.solve(V[self.positions])
-        self.residual = self.inner.residual
-        return self._scattered(solved)
+        return self._scattered(self.inner.solve(V[self.positions]))
 
     def solver(self, n_columns):
         solve = self.inner.solver(n_columns)
         return lambda V: self._scattered(solve(V[self.positions]))
+
+    @property
+    def residual(self):
+        """That of the active coefficients."""
+        return self.inner.residual
 
     def inverse_diagonal_bound(self):
         """Upper bound of the diagonal of H^-1 for the active coefficients, 0 for the others."""

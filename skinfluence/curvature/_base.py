@@ -53,7 +53,7 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Largest relative residual of all solves so far; 0 for factorisations.
+    #: Relative residual that a solve leaves; 0 for factorisations.
     residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
@@ -95,6 +95,10 @@ class Curvature(ABC):
     def solver(self, n_columns):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve
+
+    def solve_residual(self):
+        """Relative residual that a solve leaves; 0 for factorisations."""
+        return 0.0
 
     def known_inverse(self):
         """H^-1, (K q, K q), if it costs little more than a solve; else None."""

@@ -95,7 +95,7 @@ class StoredSteps(Deletion):
         return change
 
     def on(self, design):
-        return lambda part: predictors_of_steps(design, self.steps(part))
+        return lambda part: design.predictors_of(self.steps(part))
 
     def own_change(self):
         change = np.empty((len(self), self.objective.n_outputs))
@@ -105,14 +105,6 @@ class StoredSteps(Deletion):
                 Z = self.objective.design.dense(self.pick(part))
                 change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
         return change
-
-
-def predictors_of_steps(design, steps):
-    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
-    change = np.empty((steps.shape[1], design.shape[0], len(steps)))
-    for k in range(len(change)):
-        design.matmul(steps[:, k].T, out=change[k])
-    return change
 
 
 def warn_dominant(rows):

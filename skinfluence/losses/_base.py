@@ -24,15 +24,13 @@ class Loss(ABC):
     name : str
         Name used in messages and reports.
     n_outputs : int
-        Number K of predictors for each row; 1 for a scalar loss.
-    n_responses : int
-        Number of predictions that a regressor makes from them; less than K if one is a scale.
+        Number K of predictors a row; 1 for a scalar loss.
     is_scalar : bool
         Whether `eta` has no axis of predictors.
     n_classes : int
         Number of classes y encodes; 0 for a regression loss.
-    has_probabilities : bool
-        Whether the predictors determine probabilities of the classes.
+    link : Link
+        How its predictors are turned into predictions, where the caller has not named another.
     is_separable : bool
         Whether the loss is a sum of one loss for each output: every curvature is diagonal, see
         `output`.
@@ -68,7 +66,6 @@ class Loss(ABC):
     n_outputs = 1
     is_scalar = True
     n_classes = 0
-    has_probabilities = True
     is_separable = False
     is_quadratic = False
     is_coercive = False
@@ -81,6 +78,11 @@ class Loss(ABC):
     null_direction = None
     series_radius = 0.0
     self_concordance = np.inf
+
+    @property
+    @abstractmethod
+    def link(self):
+        """Link that turns its predictors into predictions; a class attribute will do."""
 
     @property
     def advice_if_flat(self):
@@ -126,42 +128,9 @@ class Loss(ABC):
     def third(self, y, eta):
         """Third derivative in eta."""
 
-    def scores(self, eta):
-        """Scores of the classes; the predictors by default."""
-        return eta
-
-    def decision(self, eta):
-        """Values of a classifier's decision function; the predictors by default."""
-        return eta
-
-    def predicted(self, eta):
-        """Position of the predicted class; for two classes, a predictor of 0 predicts the first."""
-        return (eta > 0).astype(int) if self.is_scalar else eta.argmax(axis=-1)
-
-    def mean(self, eta):
-        """Prediction of a regressor; eta itself by default."""
-        return eta
-
-    def mean_slope(self, eta):
-        """Derivative of `mean`, output by output."""
-        return np.ones_like(eta)
-
-    @property
-    def n_responses(self):
-        """Number of predictions of a regressor for each row; one for each predictor by default."""
-        return self.n_outputs
-
-    def vjp(self, slope, eta):
-        """Gradient in eta of a function of the predictions, whose derivatives there are `slope`."""
-        return slope * self.mean_slope(eta)
-
-    def response(self, y):
-        """Labels in the units of a regressor's caller; y itself by default."""
-        return y
-
     def response_residual(self, y, eta):
         """Label minus its mean, for losses with a `family`."""
-        return y - self.mean(eta)
+        return y - self.link.mean(eta)
 
     def gradient_in_label(self, y, eta):
         """Derivative of the gradient with respect to the label, for numerical labels."""

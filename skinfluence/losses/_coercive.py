@@ -8,7 +8,6 @@ from skinfluence.losses._base import Loss
 class CoerciveLoss(Loss):
     """A scalar loss that tends to infinity for eta -> +-inf: an optimum exists at full rank."""
 
-    has_probabilities = False
     is_coercive = True
 
     def recession_cone_normals(self, y):

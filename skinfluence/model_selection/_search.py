@@ -2,9 +2,12 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
@@ -14,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._parallel import tracked
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
@@ -138,14 +142,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: BaseEstimator,
+        param_grid: dict | list[dict],
         *,
-        scoring=None,
-        method="auto",
-        refit=True,
-        verbose=0,
-        progress=None,
+        scoring: str | Callable | None = None,
+        method: str = "auto",
+        refit: bool = True,
+        verbose: int = 0,
+        progress: Callable | None = None,
     ):
         self.estimator = estimator
         self.param_grid = param_grid
@@ -155,8 +159,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.verbose = verbose
         self.progress = progress
 
-    def fit(self, X, y, sample_weight=None):
-        """Score every candidate, and fit the best one on all rows.
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Score every candidate; fit the best on all rows.
 
         Parameters
         ----------
@@ -199,7 +203,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _check(self):
         """Check the parameters that can be checked without data."""
-        check_choice("method", self.method, ("auto", *METHODS))
+        check_choice("method", self.method, METHODS)
         if not (isinstance(self.refit, bool | np.bool_) or callable(self.refit)):
             check_choice("refit", self.refit, (True, False, ONE_STANDARD_ERROR))
         if self.scoring is not None and not (
@@ -284,7 +288,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_
 
     @available_if(_estimator_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict with the best estimator.
 
         Parameters
@@ -300,7 +304,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Return the class probabilities of the best estimator.
 
         Parameters
@@ -316,7 +320,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict_proba(X)
 
     @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Return the logarithm of the class probabilities of the best estimator.
 
         Parameters
@@ -332,7 +336,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict_log_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Return the decision function of the best estimator.
 
         Parameters
@@ -347,7 +351,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         """
         return self._best().decision_function(X)
 
-    def score(self, X, y):
+    def score(self, X: MatrixLike, y: ArrayLike) -> float:
         """Score the best estimator by `scoring` on given rows.
 
         Parameters

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks
 
 # Test rows in a block: enough for a GEMM, and few enough that their predictions by all models are
@@ -18,9 +19,9 @@ def jackknife_interval(deletion, design, link, level, method):
     deletion : Deletion
         Deletion of the training rows of positive weight.
     design : Design
-        Design of the test rows.
-    link : Loss
-        Maps predictors to predictions, and encoded labels to the units of the predictions.
+        Of the test rows.
+    link : Link
+        From predictors to predictions, and to the responses in these units.
     level : float
         Probability alpha outside of an interval.
     method : str
@@ -55,12 +56,9 @@ def jackknife_interval(deletion, design, link, level, method):
 
 
 def _predictions(link, eta):
-    """Predictions (K, ...) from predictors (K, ...)."""
-    if link.is_scalar:
-        return link.mean(eta)
-    if link.n_responses == 1:
-        return link.mean(np.moveaxis(eta, 0, -1))[None]
-    return np.moveaxis(link.mean(np.moveaxis(eta, 0, -1)), -1, 0)
+    """Predictions (n_responses, ...) of predictors (K, ...)."""
+    mean = link.mean(classes_last(eta, link.is_scalar))
+    return classes_first(mean, link.n_responses == 1)
 
 
 def _ends(moved, residual, width, undefined, level, method, scratch):
