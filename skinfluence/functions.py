@@ -15,7 +15,7 @@ from skinfluence.uncertainty import ParameterCovariance
 
 
 def explain(model: BaseEstimator) -> InfluenceExplainer:
-    """Return the influence methods of a fitted model, from the training data that it keeps.
+    """Return an explainer of a fitted model, with the training data that the model keeps.
 
     The steps of a Pipeline before the last are held fixed: deleting a row means refitting the last
     step on the other transformed rows.
@@ -292,7 +292,7 @@ def case_deletion_diagnostics(model: BaseEstimator) -> CaseDeletionDiagnostics |
 def parameter_covariance(
     model: BaseEstimator, kind: str = "HC3", **options: Any
 ) -> ParameterCovariance:
-    """Covariance of the coefficients, from what each row does to them.
+    """Covariance of the coefficients, by a model or by the effects of single rows.
 
     Parameters
     ----------
@@ -323,7 +323,7 @@ def parameter_covariance(
 def prediction_interval(
     model: BaseEstimator, X_test: MatrixLike, alpha: float = 0.1, **options: Any
 ) -> np.ndarray:
-    """Compute the intervals that new responses fall into with a given probability, from one fit.
+    """Compute prediction intervals for new responses, from one fit.
 
     Parameters
     ----------

@@ -44,13 +44,13 @@ class Objective:
         The loss that was minimised, if it is not `loss`: for a support vector machine it is the
         hinge, and `loss` a smooth hinge that supplies the derivatives. `loss` by default.
     row_penalty : L2, optional
-        r, per unit of weight; of the kind of `penalty`.
+        r, for each unit of weight; of the same class as `penalty`.
     penalty_weight_removed : float
         Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
     negligible : float
-        Share of the largest curvature of a row under which the curvature of others is taken as 0.
+        Rows whose curvature is below this share of the largest are left out of the Hessian.
     known : dict, optional
-        Values of cached properties that are computed already, by name.
+        Values of cached properties that are already computed, by name.
 
     Attributes
     ----------
@@ -410,7 +410,7 @@ class Objective:
         )
 
     def _same_rows(self, **changes):
-        """Return an objective of the same rows and predictors, with what is known about them."""
+        """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS
         if "negligible" not in changes:
             kept |= vars(self).keys() & {"curved_rows"}

@@ -264,9 +264,9 @@ def follow(
 ):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
-    `predictor_shift` (m,) is the change of the predictors by the rows that are moved, `net` the sum
-    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed
-    in place.
+    `predictor_shift` (m,) is the change of the predictors by the rows that the caller changes,
+    `net` the change of the sum of s alpha over the other rows. alpha, f, status, members and
+    inverse are changed in place.
     """
     m, b, t = len(s), 0.0, 0.0
     rate, df = np.zeros(m), np.zeros(m)

@@ -74,9 +74,9 @@ class Adapted:
         `parameters(objective, rows, steps) -> (coef, intercept)` for steps (b, K, q) of deleted
         rows, if the estimator's parameters are not those of the objective.
     response : ResponseScale or None
-        Of the training data; `encode` takes what it gives.
+        Transformers of the responses of the training data.
     own_link : Link or None
-        Of predictors that are read in another way than the loss says.
+        Link from predictors to predictions, if it is not that of the loss.
     restart : callable or None
         `restart(objective)` returns the objective at a start from which Newton's method converges,
         for solvers that may stop too far from the optimum.
@@ -92,13 +92,13 @@ class Adapted:
 
     @property
     def link(self):
-        """How the predictors are turned into the estimator's predictions.
+        """The link from predictors to the estimator's predictions.
 
         Returns
         -------
         Link
-            That of the loss that was minimised, by default; with the estimator's labels, or in the
-            units of responses that were transformed.
+            The link of the loss that was minimised, unless the adapter gives another; with the
+            estimator's labels, or in the units of the responses if they were transformed.
         """
         link = self.objective.trained_loss.link if self.own_link is None else self.own_link
         if self.response is None:
@@ -182,7 +182,7 @@ def is_supported(estimator):
 
 
 def supported_estimators() -> list[str]:
-    """List the estimators whose training rows can be deleted.
+    """List the supported estimators.
 
     Returns
     -------

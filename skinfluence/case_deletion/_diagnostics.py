@@ -209,7 +209,7 @@ class CaseDeletionDiagnostics:
     def influential(
         self, rule: str = "cooks", *, level: float = 0.05, table: bool = False
     ) -> "np.ndarray | DataFrame":
-        """Flag rows by a threshold of the textbooks.
+        """Flag rows by a textbook threshold.
 
         Parameters
         ----------

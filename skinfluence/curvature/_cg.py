@@ -22,10 +22,10 @@ SUBSPACE_ITERATIONS = 4
 class CGCurvature(Curvature):
     """H^-1 V by preconditioned conjugate gradients, one recurrence a column, products in blocks.
 
-    Each iteration costs four flops a stored entry, output and column. Preconditioner, in the
-    scaling that gives H a unit diagonal: the identity, except on the span Q of the unpenalised
-    columns and the leading eigenvectors, where it is the inverse of Q'HQ. A solve that leaves a
-    relative residual beyond 10 TOLERANCE warns, by a ConvergenceWarning that has the residual.
+    Each iteration costs four flops for each stored entry, output and column. The preconditioner, in
+    the scaling that gives H a unit diagonal, is the identity, except on the span Q of the
+    unpenalised columns and the leading eigenvectors, where it is (Q'HQ)^-1. A solve with a relative
+    residual above 10 TOLERANCE issues a ConvergenceWarning with the residual.
     """
 
     kind = "cg"

@@ -1,4 +1,4 @@
-"""Theta without a row under an L1 penalty: smooth refits while the active set stays the same."""
+"""Exact deletion of rows under an L1 penalty: smooth refits if the active set does not change."""
 
 import warnings
 
@@ -17,11 +17,11 @@ BLOCK_DELETIONS = 256
 
 
 def active_set_changes(objective, steps, rows):
-    """Whether the active set changes by the steps (b, K, q) of deletions, (b,).
+    """Whether the active set or its signs change with the steps (b, K, q) of deletions, (b,).
 
-    It does not where every active coefficient keeps its sign and no other one's slope without the
-    row exceeds the penalty: then the optimum with these signs is the refit. Steps that are not
-    finite count as changes.
+    They do not change if every active coefficient keeps its sign and, for every inactive
+    coefficient, the gradient of the losses without the row is at most the penalty: these are the
+    optimality conditions of the refit. Steps that are not finite count as changes.
     """
     theta, penalty = objective.theta, objective.penalty
     signed = objective.active & (np.broadcast_to(penalty.absolute, theta.shape) > 0)
@@ -51,7 +51,7 @@ def _slopes(objective, steps, rows):
 
 
 def set_changes(objective, deletion):
-    """Whether the active set changes by each step of a Deletion, (r,)."""
+    """Whether the active set or its signs change with each step of a Deletion, (r,)."""
     changes = np.zeros(len(deletion), dtype=bool)
     for part in _blocks(objective, len(deletion)):
         changes[part] = _changes_of(objective, deletion.steps(part), deletion.rows[part])
@@ -59,7 +59,7 @@ def set_changes(objective, deletion):
 
 
 def _changes_of(objective, steps, rows):
-    """Whether the active set changes, (b,): in any output, where outputs share nothing."""
+    """Whether the active set or its signs change, (b,); for separate outputs, in any of them."""
     if not objective.loss.is_separable:
         return active_set_changes(objective, steps, rows)
     found = [
@@ -139,7 +139,7 @@ def _refitted(objective, row, step):
 
 
 class SeparateExact(StoredSteps):
-    """Refits under an L1 penalty of outputs that share nothing, from one deletion of each.
+    """Refits without each row under an L1 penalty, for a loss with separate outputs.
 
     Parameters
     ----------

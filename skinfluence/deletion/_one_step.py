@@ -20,20 +20,20 @@ class OneStep(Deletion):
     Newton (Pregibon 1981; Rad & Maleki 2020): v_i = (I - W_i A_i)^-1 g_i, the exact Newton step on
     the objective without the row, by the Woodbury identity.
 
-    Where every row takes a share s_i of a common penalty r with it there is one more direction, the
-    same for all, d = H^-1 r'(theta): the step is H^-1 (v_i (x) z_i) + s_i d, with
-    v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and H the curvature whose penalty lacks the mean
-    share.
+    If the deletion of a row removes its share s_i of a common penalty r too, there is one more
+    direction, the same for all rows, d = H^-1 r'(theta), the `penalty_step`. The step is
+    H^-1 (v_i (x) z_i) + s_i d, with v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and with the
+    curvature H of `objective.without_mean_penalty_share()`.
 
     Parameters
     ----------
     objective, curvature, rows : Objective, Curvature, ndarray of int
     corrected : bool
-        Whether the multipliers are Newton's, by the leverage, or the residuals themselves.
+        Whether the multipliers are those of the Newton step, or the residuals.
     leverage : Leverage, optional
-        Of `rows`, where it is known already.
+        Leverage of `rows`, if it is known already.
     multipliers : ndarray of shape (r, K), optional
-        Others than those of either method.
+        Multipliers to use in place of those of either method.
     """
 
     def __init__(self, objective, curvature, rows, *, corrected, leverage=None, multipliers=None):
@@ -69,7 +69,7 @@ class OneStep(Deletion):
 
     @cached_property
     def penalty_step_at_rows(self):
-        """What the step d = H^-1 r' changes at each row's own predictor, (r, K)."""
+        """Change of each row's own predictor by the step d = H^-1 r', (r, K)."""
         return self.objective.design.take(self.rows) @ self.penalty_step.T
 
     def _weighted_penalty_step(self):
@@ -100,8 +100,8 @@ class OneStep(Deletion):
     def _newton_multipliers(self, residuals):
         """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S, for any W, singular or not.
 
-        Rows without curvature keep their g; their leverage is not needed. Of a hinge these are the
-        most.
+        For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
+        most rows, are not computed.
         """
         curved = np.isin(self.rows, self.objective.curved_rows)
         if not curved.any():
@@ -121,7 +121,7 @@ class OneStep(Deletion):
         return multipliers
 
     def _corrected(self, residuals, leverage, rows):
-        """Newton multipliers of rows of known leverage, (b, K)."""
+        """Newton multipliers (I - W A)^-1 g of rows, from their leverage blocks, (b, K)."""
         L, S = (factor[rows] for factor in self.objective.weight_factors)
         inner = apply_blocks(S, apply_blocks(leverage.quadratic, residuals))
         return residuals + apply_blocks(L, solve_blocks(leverage.one_minus, inner))

@@ -177,7 +177,7 @@ class AddedVariableDisplay:
         scatter_kwargs: dict | None = None,
         line_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------

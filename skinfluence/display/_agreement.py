@@ -104,7 +104,7 @@ class LeaveOneOutAgreementDisplay:
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Compute effects by a method and by refits, and draw the ones against the others.
+        """Compute effects by a method and by refits, and draw them against each other.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class LeaveOneOutAgreementDisplay:
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw effects at hand, such as those of true refits.
+        """Draw effects that are already computed, such as those of refits by scikit-learn.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class LeaveOneOutAgreementDisplay:
         scatter_kwargs: dict | None = None,
         fit_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------

@@ -88,7 +88,7 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
         n_labels: int = 8,
         stem_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------

@@ -108,7 +108,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
         n_labels: int = 3,
         point_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------

@@ -74,7 +74,7 @@ class DiagnosticsDisplay:
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw diagnostics at hand.
+        """Draw diagnostics that are already computed.
 
         Parameters
         ----------

@@ -105,7 +105,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
         n_labels: int = 2,
         scatter_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------

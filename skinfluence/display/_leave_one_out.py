@@ -15,7 +15,7 @@ from skinfluence.problem import fitted_problem
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LABELLED = 12  # flipped rows, those that moved farthest
+LABELLED = 12  # largest number of named rows: flipped rows whose prediction changes most
 
 
 class LeaveOneOutDisplay:
@@ -173,7 +173,7 @@ class LeaveOneOutDisplay:
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw predictions at hand.
+        """Draw predictions that are already computed.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class LeaveOneOutDisplay:
         scatter_kwargs: dict | None = None,
         flipped_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class LeaveOneOutDisplay:
 
 
 def _own(link, eta, labels):
-    """Probability of each row's own label, or its score's lead over the best other."""
+    """Probability of each row's own label, or its score minus the largest of the others."""
     rows = np.arange(len(labels))
     if link.has_probabilities:
         return link.probabilities(eta)[rows, labels]

@@ -110,7 +110,7 @@ class QQResidualDisplay(DiagnosticsDisplay):
         n_labels: int = 3,
         scatter_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------

@@ -239,7 +239,7 @@ class RegularizationCurveDisplay:
         line_kwargs: dict | None = None,
         fold_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
@@ -282,7 +282,7 @@ class RegularizationCurveDisplay:
         return self
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -95,7 +95,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
     # -- predictions -------------------------------------------------------------------------------
 
     def decision_function(self, X: MatrixLike) -> np.ndarray:
-        """f(x), one a class where there are more than two.
+        """Return f(x), for more than two classes one value for each class.
 
         Parameters
         ----------

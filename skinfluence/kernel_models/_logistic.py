@@ -125,7 +125,7 @@ class KernelLogisticRegression(KernelClassifier):
         return polish(objective, max_steps=self.max_iter, tolerance=self.tol)
 
     def predict_proba(self, X: MatrixLike) -> np.ndarray:
-        """Class probabilities.
+        """Return the class probabilities.
 
         Parameters
         ----------

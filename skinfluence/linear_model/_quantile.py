@@ -127,7 +127,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self.max_iter = max_iter
 
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit by Newton's method, from the spread of y down to the temperature.
+        """Fit by Newton's method, at temperatures from the standard deviation of y down to T.
 
         Parameters
         ----------

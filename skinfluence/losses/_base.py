@@ -24,13 +24,13 @@ class Loss(ABC):
     name : str
         Name used in messages and reports.
     n_outputs : int
-        Number K of predictors a row; 1 for a scalar loss.
+        Number K of predictors for each row; 1 for a scalar loss.
     is_scalar : bool
         Whether `eta` has no axis of predictors.
     n_classes : int
         Number of classes y encodes; 0 for a regression loss.
     link : Link
-        How its predictors are turned into predictions, where the caller has not named another.
+        Link from predictors to predictions, if the estimator has no other.
     is_separable : bool
         Whether the loss is a sum of one loss for each output: every curvature is diagonal, see
         `output`.

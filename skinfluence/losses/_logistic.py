@@ -83,11 +83,10 @@ class MultinomialLogLoss(Loss):
 
     @property
     def link(self):
-        """Softmax."""
         return SoftmaxLink(self.n_classes)
 
     def value(self, y, eta):
-        """Cross entropy: it keeps the digits of a tiny loss."""
+        """Cross entropy, accurate to rounding for a tiny loss too."""
         return cross_entropy(y, eta)
 
     def gradient(self, y, eta):

@@ -83,7 +83,7 @@ class OneVsRestLoss(Loss):
         return self.binary.kink_distance(self._own(y), eta)
 
     def third(self, y, eta):
-        """Nonzero where all three outputs are the same."""
+        """Nonzero only if all three indices are the same output."""
         K = self.n_outputs
         cube = np.zeros((*np.shape(eta), K, K))
         diagonal = np.arange(K)
@@ -91,7 +91,7 @@ class OneVsRestLoss(Loss):
         return cube
 
     def recession_cone_normals(self, y):
-        """Those of each output in its own column, one output after the other."""
+        """Normals of the binary loss of each output, in the column of that output."""
         K, parts = self.n_outputs, []
         for k in range(K):
             binary, own, share = self.output(y, k)

@@ -40,7 +40,7 @@ class TweedieLoss(Loss):
             self.link = IdentityLink()
         self._is_log = link == "log"
         self.is_convex = 1 <= self.power <= 2 if self._is_log else 0 <= self.power <= 1
-        # The loss of every label rises both ways, but for that of a count of 0.
+        # With the log link and 1 <= p < 2 the loss of the label 0 has no minimum: eta -> -inf.
         self.is_coercive = not self._is_log or not 1 <= self.power < 2
         self.family = NAMES.get(self.power, "tweedie")
         self.has_known_dispersion = self.power == 1
@@ -93,11 +93,11 @@ class TweedieLoss(Loss):
             return first - second
 
     def value(self, y, eta):
-        """Half the unit deviance.
+        """Half the unit deviance d_p(y, mu).
 
-        For y > 0 as a function of d = log(mu / y), which keeps its digits near d = 0: the textbook
-        form subtracts terms of size y log y from each other, and for counts in the thousands what
-        rounding leaves of a sum of them hides the last steps to an optimum.
+        For y > 0 it is computed as a function of d = log(mu / y), which is accurate near d = 0. The
+        textbook form is a difference of terms of size y log y: for counts in the thousands the
+        rounding of a sum of them is larger than the decrease by the last steps to an optimum.
         """
         p, y = self.power, np.asarray(y, dtype=float)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

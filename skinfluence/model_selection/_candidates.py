@@ -164,7 +164,7 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LooPredictions of a candidate; under squared error one decomposition serves a path."""
+        """LooPredictions of a candidate; a path under squared error needs one decomposition."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))

@@ -34,7 +34,7 @@ class FullSample:
     def split(
         self, X: MatrixLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the positions of all rows, twice, once.
+        """Yield one (train, test) pair, both all rows.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class FullSample:
         y: ArrayLike | None = None,
         groups: ArrayLike | None = None,
     ) -> int:
-        """Return 1.
+        """Return the number of splits, 1.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class _LeaveOneOutScorer:
 
 
 def loo_scorer(scoring: str | Callable | None = None, *, method: str = "auto") -> Callable:
-    """Make a scorer of a fitted model's leave-one-out predictions of its own training rows.
+    """Make a scorer of the leave-one-out predictions of a fitted model for its own training rows.
 
     The score is ``scoring`` of the pooled predictions, each by the model without the row. For a
     score that is a mean over rows it equals the mean over ``cv=LeaveOneOut()``; other scores

@@ -160,7 +160,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.progress = progress
 
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Score every candidate; fit the best on all rows.
+        """Score every candidate, and fit the best one on all rows.
 
         Parameters
         ----------

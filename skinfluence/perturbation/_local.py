@@ -62,7 +62,7 @@ class LocalInfluence:
     factor: np.ndarray
 
     def matrix(self) -> np.ndarray:
-        """Return B.
+        """Return the matrix B of the displacement.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class LocalInfluence:
         return self.factor.T @ self.factor
 
     def normal_curvature(self, direction: ArrayLike) -> float:
-        """Return 2 d'Bd / d'd.
+        """Return the normal curvature 2 d'Bd / d'd in a direction d.
 
         Parameters
         ----------

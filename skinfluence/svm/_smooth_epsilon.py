@@ -147,7 +147,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         self.max_iter = max_iter
 
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit by Newton's method at falling temperatures.
+        """Fit by Newton's method, at temperatures that fall to T.
 
         Parameters
         ----------

@@ -52,7 +52,7 @@ class ParameterCovariance:
         return np.sqrt(np.maximum(self.matrix.diagonal(), 0.0))
 
     def to_frame(self) -> DataFrame:
-        """Return the matrix as a pandas DataFrame with the names on both sides.
+        """Return the matrix as a pandas DataFrame, with the names of rows and columns.
 
         Returns
         -------

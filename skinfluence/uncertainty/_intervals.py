@@ -19,9 +19,9 @@ def jackknife_interval(deletion, design, link, level, method):
     deletion : Deletion
         Deletion of the training rows of positive weight.
     design : Design
-        Of the test rows.
+        Design of the test rows.
     link : Link
-        From predictors to predictions, and to the responses in these units.
+        Link from predictors to predictions, and to the responses in their units.
     level : float
         Probability alpha outside of an interval.
     method : str
@@ -56,7 +56,7 @@ def jackknife_interval(deletion, design, link, level, method):
 
 
 def _predictions(link, eta):
-    """Predictions (n_responses, ...) of predictors (K, ...)."""
+    """Predictions (n_responses, ...) from predictors (K, ...)."""
     mean = link.mean(classes_last(eta, link.is_scalar))
     return classes_first(mean, link.n_responses == 1)
 

@@ -24,7 +24,6 @@ class PredictProba(Target):
         return self.link.inverse(eta)
 
     def gradient(self, y, eta):
-        """Its derivative."""
         return self.link.inverse_slope(eta)
 
 

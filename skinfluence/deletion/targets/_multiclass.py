@@ -17,11 +17,9 @@ class PredictProba(Target):
 
     @property
     def n_outputs(self):
-        """One a class."""
         return self.link.n_classes
 
     def value(self, y, eta):
-        """Class probabilities."""
         return self.link.probabilities(eta)
 
     def gradient(self, y, eta):

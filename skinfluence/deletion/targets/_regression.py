@@ -37,7 +37,6 @@ class Prediction(_OfMean):
 
     @property
     def n_outputs(self):
-        """One a response."""
         return self.link.n_responses
 
     def value(self, y, eta):
