@@ -1,10 +1,13 @@
 """The laws of the house: layers, doors, budgets, a light import; and every README block runs."""
 
 import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
 import tokenize
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -387,6 +390,46 @@ def test_public_names_are_documented_and_importable():
                 or "Parameters\n" in thing.__doc__
                 or "Returns\n" in thing.__doc__
             )
+
+
+def plain(member):
+    """The function behind a method, property or class method; None for anything else."""
+    if isinstance(member, property):
+        return member.fget
+    if isinstance(member, cached_property):
+        return member.func
+    member = getattr(member, "__func__", member)
+    return member if inspect.isfunction(member) else None
+
+
+def definitions(path):
+    """(name, object, functions that it overrides) of every class and function of a file."""
+    parts = path.relative_to(TREE).with_suffix("").parts
+    module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    for name, thing in vars(module).items():
+        if getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(thing):
+            yield name, thing, []
+        if inspect.isclass(thing):
+            yield name, thing, []
+            for member, value in vars(thing).items():
+                function = plain(value)
+                if function is not None and function.__code__.co_filename == module.__file__:
+                    above = [
+                        vars(base)[member] for base in thing.__mro__[1:] if member in vars(base)
+                    ]
+                    yield member, function, [each for each in above if inspect.getdoc(each)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_docstrings_are_own_or_inherited(path):
+    for name, thing, overridden in definitions(path):
+        own = thing.__doc__
+        if not name.startswith("_"):
+            assert own or overridden, f"{name} has no docstring, and inherits none"
+        if own and overridden:
+            assert len(own.split()) > 3, f"{name}: {own!r} says less than what it would inherit"
 
 
 def test_readme_blocks_run_and_print_what_they_say(capsys):

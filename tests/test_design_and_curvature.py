@@ -261,8 +261,8 @@ def test_choice_counts_flops_and_memory(monkeypatch):
     for objective, n_solves, kind, reason in (
         (sized(1000, 20, 20_000), 1000, "dense", "fewest flops"),
         (sized(500, 5000, 2_500_000), 500, "dual", "fewest flops"),
-        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "only one that fits"),
-        (sized(10_000, 100_000, 500_000), 10_000, "dual", "only one that fits"),
+        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "the only factorisation"),
+        (sized(10_000, 100_000, 500_000), 10_000, "dual", "the only factorisation"),
         (sized(10_000, 100_000, 500_000), 5, "cg", "cost less than factoring"),
         (sized(20_000, 100_000, 500_000), 20_000, "cg", "no factorisation fits"),
     ):

@@ -311,7 +311,7 @@ def test_searches_and_refusals():
         optimize_regularization(logistic(InfluenceLogisticRegression, 1.0, 1.0), X, y > 1)
     with pytest.raises(NotImplementedError, match="positive=True"):
         InfluenceLasso(positive=True).fit(X, y).influence(X[:2], y[:2])
-    with pytest.raises(TypeError, match="joins the outputs"):
+    with pytest.raises(TypeError, match="joins all responses"):
         InfluenceExplainer(MultiTaskLasso()).fit(X, np.c_[y, y])
     with pytest.raises(NotImplementedError, match="L1"):
         InfluenceLasso(alpha=0.1).fit(X, y).case_deletion_diagnostics()

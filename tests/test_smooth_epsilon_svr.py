@@ -234,6 +234,6 @@ def test_what_is_refused_and_what_does_not_converge():
     for model in (SVR(), LinearSVR(), NuSVR()):
         with pytest.raises(TypeError, match=r"curvature.*SmoothEpsilonSVR"):
             InfluenceExplainer(model).fit(X, y)
-    with pytest.warns(ConvergenceWarning, match="stopped after 2 steps"):
+    with pytest.warns(ConvergenceWarning, match="no optimum was found in 2 Newton steps"):
         SmoothEpsilonSVR(max_iter=2, temperature=1e-3).fit(X, y)
     assert repr(SmoothEpsilonInsensitiveLoss(0.2, 0.5)) == "SmoothEpsilonInsensitiveLoss(0.2, 0.5)"

@@ -419,7 +419,7 @@ def test_bad_rows_and_short_fits():
         SmoothHingeSVC().fit(X, y, -np.ones(len(y)))
     with pytest.raises(ValueError, match="got 1 class of"):
         SmoothHingeSVC().fit(X, y, (y == 0).astype(float))
-    with pytest.warns(ConvergenceWarning, match="stopped after 2 steps"):
+    with pytest.warns(ConvergenceWarning, match="no optimum was found in 2 Newton steps"):
         SmoothHingeSVC(max_iter=2).fit(X, y)
     clf = SmoothHingeSVC(temperature=0.1).fit(X, y)
     X += 1.0
@@ -495,12 +495,12 @@ def test_linear_svc_of_several_classes_and_what_is_refused():
     assert (error <= newton.error_bound + 1e-8).all()
     assert np.isfinite(newton.error_bound).any()
     for model, error, match in (
-        (LinearSVC(penalty="l1", dual=False), NotImplementedError, "L1 penalty is not yet"),
-        (LinearSVC(class_weight="balanced"), NotImplementedError, "pass sample_weight"),
-        (LinearSVC(multi_class="crammer_singer"), NotImplementedError, "use 'ovr'"),
+        (LinearSVC(penalty="l1", dual=False), NotImplementedError, "Fit with penalty='l2'"),
+        (LinearSVC(class_weight="balanced"), NotImplementedError, "Pass sample_weight"),
+        (LinearSVC(multi_class="crammer_singer"), NotImplementedError, "Use 'ovr'"),
     ):
         fitted = InfluenceExplainer(model).fit(X, y)
         with pytest.raises(error, match=match):
             fitted.influence(X[:2], y[:2])
-    with pytest.raises(TypeError, match="its nu fixes"):
+    with pytest.raises(TypeError, match="nu fixes the share"):
         InfluenceExplainer(NuSVC()).fit(X, y)

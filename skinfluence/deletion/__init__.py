@@ -1,4 +1,4 @@
-"""Theta without a row, three ways, and the targets it is read at."""
+"""The model without some rows, by three methods, and the targets of its effects."""
 
 from skinfluence.deletion._active_set import set_changes
 from skinfluence.deletion._auto import RESIDUAL_FLOPS, refit_flops

@@ -1,4 +1,4 @@
-"""Theta without a group of rows."""
+"""Deletion of groups of rows."""
 
 import numpy as np
 
@@ -17,11 +17,11 @@ REFIT_STEPS = 4.0
 
 
 class GroupDeletion(StoredSteps):
-    """theta_-S - theta for several sets S of rows, each left out together.
+    """theta_-S - theta for several sets S of rows, each deleted together.
 
-    First order: H^-1 sum_S g_i z_i, the sum of the rows' own steps. Newton: the joint step
-    (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, by a k x k system with the full factor while the
-    group is small, by a factor of its own when it is large. Exact: Newton's method to the refit.
+    First order: H^-1 sum_S g_i z_i, the sum of the steps of the rows. Newton: the joint step
+    (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, for a small group by a k x k system with the factor
+    of H, for a large group by a factor of its own. Exact: the refit, by Newton's method.
 
     Auto: the joint Newton step, and refits of the groups with the longest steps within a budget.
 
@@ -94,14 +94,14 @@ class GroupDeletion(StoredSteps):
 
     @property
     def row_leverages(self):
-        """Of every training row, (n,), not of the groups."""
+        """Leverage of every training row, (n,), not of the groups."""
         if self.refits is not None:
             return self.refits.row_leverages
         leverage = self.curvature.leverage()
         return self.objective.weighted_traces(leverage.quadratic, None)
 
     def own_change(self):
-        """Change of every row's predictor when its own group goes, (n, K); NaN for none."""
+        """Change of each row's predictor when its own group is deleted, (n, K); NaN without one."""
         change = np.full((self.objective.n_rows, self.objective.n_outputs), np.nan)
         for position, group in enumerate(self.groups):
             change[group] = self.objective.design.dense(group) @ self._steps[position].T
@@ -121,7 +121,7 @@ def _collapses(objective, step):
 
 
 def _is_undefined(objective, group):
-    """Whether a class, or an unpenalised optimum, does not survive without the group."""
+    """Whether the fit without the group lacks a required class, or unpenalised an optimum."""
     rest = without_group(objective, group)
     if lost_a_class(rest):
         return True
@@ -138,8 +138,10 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
         total += shared * common.reshape(-1, 1)
     if not corrected:
         return curvature.solve(total).reshape(objective.theta.shape)
+    # The k x k system needs solves with k K columns, 2 P^2 flops each: for k K > P / 2 more than
+    # P^3, while a new factor costs P^3 / 3 and a Gram matrix.
     large = len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense"
-    if large or shared:  # the share of a common penalty has the full rank
+    if large or shared:  # removing a share of the penalty changes H by a matrix of full rank
         rest = make_curvature(without_group(objective, group), curvature.kind, curvature.damping)
         return rest.solve(total).reshape(objective.theta.shape)
     # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - S A L)^-1 S Z_S H^-1 b with W = L S.
@@ -154,7 +156,7 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
 
 
 def _refit(objective, group, step):
-    """Step to the optimum without the group; NaN where Newton does not converge."""
+    """Change of theta to the optimum without the group; NaN if Newton's method fails."""
     optimum = refit(without_group(objective, group), step)
     if not is_acceptable_refit(optimum):
         return np.full(step.shape, np.nan)

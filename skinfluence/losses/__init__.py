@@ -1,4 +1,4 @@
-"""Pointwise losses of a label and a linear predictor; they know no X, no weight, no penalty."""
+"""Pointwise losses of a label and a linear predictor, without X, weights or penalty."""
 
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
