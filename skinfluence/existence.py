@@ -126,7 +126,7 @@ def _safe_a_priori(objective, curvature, leverage, multipliers):
         steepest[part] = np.linalg.norm(np.stack(slopes, axis=2), axis=2).max(axis=1)
     positive = objective.sample_weight > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = steepest * reach / residuals.min(axis=1)
+        ratio = steepest * row_norm / residuals.min(axis=1)
     step = np.sqrt(
         np.maximum(np.einsum("ik,ikl,il->i", multipliers, leverage.quadratic, multipliers), 0)
     )

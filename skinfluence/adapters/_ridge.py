@@ -139,8 +139,9 @@ def check_penalised(alpha):
     """Raise where an alpha of a KernelRidge is 0."""
     if not np.all(np.asarray(alpha) > 0):
         raise NotImplementedError(
-            f"influence on a kernel ridge regression with alpha={alpha} is not available: where the "
-            "kernel has full rank it passes through all training rows. Fit with a positive alpha."
+            f"influence on a kernel ridge regression with alpha={alpha} is not available: where "
+            "the kernel has full rank it passes through all training rows. Fit with a positive "
+            "alpha."
         )
 
 
