@@ -76,9 +76,8 @@ def _left(objective, curvature, method, tolerance, progress, errors):
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":
         return _without_errors(objective, curvature, method)
-    one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
-    if method == "newton":
-        one_step.undefined |= one_step.collapsed
+    rows, final = np.arange(objective.n_rows), method == "newton"
+    one_step = OneStep(objective, curvature, rows, corrected=True, final=final)
     error = NewtonError(one_step)
     bound = error.bound()
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
@@ -105,9 +104,8 @@ def _left(objective, curvature, method, tolerance, progress, errors):
 def _without_errors(objective, curvature, method):
     """LooPredictions by one step and nothing more."""
     n = objective.n_rows
-    step = OneStep(objective, curvature, np.arange(n), corrected=method == "newton")
-    if method == "newton":
-        step.undefined |= step.collapsed
+    corrected = method == "newton"
+    step = OneStep(objective, curvature, np.arange(n), corrected=corrected, final=corrected)
     return _assembled(step, step.own_change(), method, np.full(n, np.nan), np.full(n, np.inf))
 
 

@@ -250,8 +250,8 @@ IMMUTABLE = {
     "L2",
 }
 # Names of objects that are written from outside: the state of an iteration, a data frame,
-# scikit-learn's tags, an estimator that another makes.
-WRITTEN = {"state", "found", "frame", "tags", "explainer"}
+# scikit-learn's tags, an estimator that another makes, a copy that has just been made.
+WRITTEN = {"state", "found", "frame", "tags", "explainer", "bound", "other"}
 IN_PLACE = {"append", "clear", "extend", "fill", "insert", "pop", "setdefault", "sort", "update"}
 
 

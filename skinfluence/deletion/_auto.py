@@ -80,5 +80,4 @@ def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=
     error = NewtonError(newton)
     flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
     wanted = longest_steps(error, newton.undefined, flops / refit_flops(objective))
-    newton.undefined |= newton.collapsed & ~np.isin(np.arange(len(rows)), wanted)
     return MixedDeletion(newton, exactly(rows[wanted]), wanted, error=error.estimate())

@@ -21,10 +21,8 @@ def delete(objective, curvature, method, rows, *, n_test=0, progress=None):
             return delete_exactly(objective, curvature, some, progress=progress)
 
         return delete_by_length(objective, curvature, rows, exactly, n_test=n_test)
-    step = OneStep(objective, curvature, rows, corrected=method == "newton")
-    if method == "newton":
-        step.undefined |= step.collapsed
-    return step
+    corrected = method == "newton"
+    return OneStep(objective, curvature, rows, corrected=corrected, final=corrected)
 
 
 # Flops of refits along the path of a hinge's dual that "auto" takes instead of Newton steps.

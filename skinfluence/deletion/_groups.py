@@ -38,59 +38,27 @@ class GroupDeletion(StoredSteps):
         idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
         steps = steps_to_fill(objective, len(groups), 0.0)
         steps[undefined] = np.nan
-        super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
-        follows = objective.trained_loss.is_piecewise_linear and method in ("exact", "auto")
-        self.refits = HingeRefits(objective) if follows else None
-        self.curvature = curvature
-        self.routes = np.full(len(groups), "newton" if method == "auto" else method, dtype="<U11")
         wanted = np.flatnonzero(~undefined & ~idle)
-        if follows:
+        self.routes = np.full(len(groups), "newton" if method == "auto" else method, dtype="<U11")
+        self.refits, self.curvature = None, curvature
+        if objective.trained_loss.is_piecewise_linear and method in ("exact", "auto"):
+            self.refits = HingeRefits(objective)
             self.routes[:] = "exact"
             for position in tracked(wanted, progress):
                 steps[position] = self.refits.steps([groups[position]])[0][0]
         else:
-            self._take_steps(method, wanted, progress)
-        self.undefined |= ~np.isfinite(steps).all(axis=(1, 2))
-        self.undefined |= [
-            method != "first_order" and _collapses(objective, step) for step in steps
-        ]
-        self.routes[idle], self.routes[self.undefined] = "exact", "undefined"
-
-    def _take_steps(self, method, wanted, progress):
-        """One step for each of some groups, and the refits that the method asks for."""
-        residuals = shifted_residuals(self.objective, self.curvature)
-        corrected = method != "first_order"
-        for position in tracked(wanted, progress if method != "exact" else None):
-            try:
-                self._steps[position] = _one_step(
-                    self.objective,
-                    self.curvature,
-                    self.groups[position],
-                    residuals,
-                    corrected=corrected,
-                )
-            except np.linalg.LinAlgError:  # of this group alone: the rest has no curvature here
-                self._steps[position] = np.nan
-        if method == "auto":
-            wanted = self._longest(wanted)
-            self.routes[wanted] = "refined"
-        if method in ("auto", "exact"):
-            for position in tracked(wanted, progress):
-                self._steps[position] = _refit(
-                    self.objective, self.groups[position], self._steps[position]
-                )
-
-    def _longest(self, wanted):
-        """Groups whose steps change the predictors most, as many as the budget has refits."""
-        n, P = self.objective.n_rows, self.objective.n_parameters
-        flops = REFIT_STEPS * (n * P**2 + P**3 / 3.0)
-        change = [
-            np.abs(self.objective.design.dense(self.groups[i]) @ self._steps[i].T).sum()
-            for i in wanted
-        ]
-        # A step that is not finite is refitted first, from the fit itself.
-        order = np.argsort(-np.nan_to_num(change, nan=np.inf), kind="stable")
-        return np.sort(wanted[order[: int(AUTO_FLOPS / flops)]])
+            _one_steps(objective, curvature, groups, wanted, steps, method != "first_order")
+            if method == "auto":
+                wanted = _longest(objective, groups, wanted, steps)
+                self.routes[wanted] = "refined"
+            if method in ("auto", "exact"):
+                for position in tracked(wanted, progress):
+                    steps[position] = _refit(objective, groups[position], steps[position])
+        undefined |= ~np.isfinite(steps).all(axis=(1, 2))
+        if method != "first_order":
+            undefined |= [_collapses(objective, step) for step in steps]
+        self.routes[idle], self.routes[undefined] = "exact", "undefined"
+        super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
 
     @property
     def row_leverages(self):
@@ -106,6 +74,28 @@ class GroupDeletion(StoredSteps):
         for position, group in enumerate(self.groups):
             change[group] = self.objective.design.dense(group) @ self._steps[position].T
         return change
+
+
+def _one_steps(objective, curvature, groups, wanted, steps, corrected):
+    """Write the first-order or joint Newton steps of some groups into `steps`."""
+    residuals = shifted_residuals(objective, curvature)
+    for position in wanted:
+        try:
+            steps[position] = _one_step(
+                objective, curvature, groups[position], residuals, corrected=corrected
+            )
+        except np.linalg.LinAlgError:  # of this group alone: the rest has no curvature here
+            steps[position] = np.nan
+
+
+def _longest(objective, groups, wanted, steps):
+    """Groups whose steps change their own predictors most, as many as the budget has refits."""
+    n, P = objective.n_rows, objective.n_parameters
+    flops = REFIT_STEPS * (n * P**2 + P**3 / 3.0)
+    change = [np.abs(objective.design.dense(groups[i]) @ steps[i].T).sum() for i in wanted]
+    # A step that is not finite is refitted first, from the fit itself.
+    order = np.argsort(-np.nan_to_num(change, nan=np.inf), kind="stable")
+    return np.sort(wanted[order[: int(AUTO_FLOPS / flops)]])
 
 
 def without_group(objective, group):

@@ -34,9 +34,22 @@ class OneStep(Deletion):
         Leverage of `rows`, if it is known already.
     multipliers : ndarray of shape (r, K), optional
         Multipliers to use in place of those of either method.
+    final : bool, default=False
+        Whether the step is the answer and not the start of a refit: one that leaves no positive
+        scale, for a loss that has one, is then undefined.
     """
 
-    def __init__(self, objective, curvature, rows, *, corrected, leverage=None, multipliers=None):
+    def __init__(
+        self,
+        objective,
+        curvature,
+        rows,
+        *,
+        corrected,
+        leverage=None,
+        multipliers=None,
+        final=False,
+    ):
         self.curvature, self._known_leverage = curvature, leverage
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
@@ -59,6 +72,8 @@ class OneStep(Deletion):
                 self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
         if multipliers is not None:
             self.multipliers = multipliers
+        if final:
+            self.undefined |= self.collapsed
 
     @cached_property
     def leverage(self):
