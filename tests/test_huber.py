@@ -146,7 +146,7 @@ def test_one_step_by_slope_and_error():
     X, y = data(n=200)
     model = InfluenceHuberRegressor(max_iter=2000).fit(X, y)
     actual = model.influence(X, target="prediction", method="exact")
-    found = agreement(model.influence(X, target="prediction").T, actual.T)
+    found = agreement(model.influence(X, target="prediction", method="newton").T, actual.T)
     assert abs(found.slope - 1) < 0.03
     assert found.relative_rmse < 0.1
     first = agreement(model.influence(X, target="prediction", method="first_order").T, actual.T)

@@ -160,7 +160,9 @@ def test_one_step_where_it_is_warm_and_where_it_is_cold():
     rows = np.arange(0, 200, 4)
     model = SmoothEpsilonSVR(temperature=0.3).fit(X, y)
     actual = model.influence(X, target="prediction", method="exact", train_indices=rows)
-    found = agreement(model.influence(X, target="prediction", train_indices=rows).T, actual.T)
+    found = agreement(
+        model.influence(X, target="prediction", train_indices=rows, method="newton").T, actual.T
+    )
     assert abs(found.slope - 1) < 0.01
     assert found.relative_rmse < 0.02
     cold = SmoothEpsilonSVR(temperature=1e-3).fit(X, y)
