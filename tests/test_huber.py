@@ -107,7 +107,7 @@ def test_the_fit_is_the_optimum(name):
     np.testing.assert_allclose(model.coef_, original.coef_, atol=1e-2)
     residual = np.abs(y - model.predict(X))
     np.testing.assert_array_equal(model.outliers_, residual > model.epsilon * model.scale_)
-    assert type(model.intercept_) is type(float(original.intercept_))
+    assert type(model.intercept_) is type(original.intercept_)
 
 
 @pytest.mark.parametrize("name", CASES)
