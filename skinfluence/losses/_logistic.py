@@ -103,7 +103,7 @@ class MultinomialLogLoss(Loss):
 
     def curvature_diagonal(self, y, eta):
         """P (1 - P), of the likeliest class by the sum of the others: 1 - P has lost its digits."""
-        p = softmax(eta, axis=-1)
+        p = softmax(eta)
         likeliest = p.argmax(axis=-1)[..., None]
         others = p.copy()
         np.put_along_axis(others, likeliest, 0.0, axis=-1)
@@ -117,7 +117,7 @@ class MultinomialLogLoss(Loss):
         Of the differences to the likeliest class: where its P is 1 to rounding P'U is U_k, and what
         the others make of it would be lost.
         """
-        p = softmax(eta, axis=-1)
+        p = softmax(eta)
         likeliest = p.argmax(axis=-1)[:, None, None]
         U = U - np.take_along_axis(U, likeliest, axis=1)
         return p[:, :, None] * (U - np.matmul(p[:, None, :], U))
