@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from skinfluence._validation import listed
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
 from skinfluence.existence import RANK_LOST, is_unpenalised
@@ -180,10 +181,9 @@ def _warn_without_scale(diagnostics):
     known = ~np.isnan(diagnostics.sigma_without) | diagnostics.undefined
     if not known.all():
         missing = np.flatnonzero(~known)
-        listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         warnings.warn(
-            f"{len(missing)} rows have no scale without them (NaN), among them {listed}: the "
-            "other rows are fitted exactly, or leave no degree of freedom.",
+            f"{len(missing)} rows have no scale without them (NaN), among them {listed(missing)}: "
+            "the other rows are fitted exactly, or leave no degree of freedom.",
             RuntimeWarning,
             stacklevel=4,
         )

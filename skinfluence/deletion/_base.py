@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from skinfluence._validation import listed
+
 # Leverage of a row that has more curvature than all others together, along its own direction.
 DOMINANT = 0.5
 
@@ -114,10 +116,9 @@ def warn_dominant(rows):
     """Warn once of the rows for which one Newton step is unreliable because of their leverage."""
     if not len(rows):
         return
-    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} row{'s have' if len(rows) > 1 else ' has'} a leverage above {DOMINANT:g}: "
-        f"one Newton step is unreliable for row {listed}. Use method='exact', or a higher "
+        f"one Newton step is unreliable for row {listed(rows)}. Use method='exact', or a higher "
         "temperature.",
         RuntimeWarning,
         stacklevel=3,
@@ -133,10 +134,9 @@ def warn_undefined(rows, what="row"):
     """Say once which rows (or groups) no method can speak for."""
     if not len(rows):
         return
-    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
-        f"{listed} a class is empty, the columns lose their rank, or the fit has no finite "
+        f"{listed(rows)} a class is empty, the columns lose their rank, or the fit has no finite "
         "optimum.",
         RuntimeWarning,
         stacklevel=3,

@@ -49,17 +49,21 @@ class GroupDeletion(StoredSteps):
             for position in tracked(wanted, progress):
                 steps[position] = self.refits.steps([groups[position]])[0][0]
         else:
-            self._take_steps(method, wanted, progress)
+            refined = self._take_steps(steps, method, wanted, progress)
+            self.routes[refined] = "refined"
         self.undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         self.routes[idle], self.routes[self.undefined] = "exact", "undefined"
 
-    def _take_steps(self, method, wanted, progress):
-        """One step for each of some groups, and the refits that the method asks for."""
+    def _take_steps(self, steps, method, wanted, progress):
+        """Write one step for each of some groups into `steps`, and the refits of the method.
+
+        Returns the groups that "auto" has refitted.
+        """
         residuals = shifted_residuals(self.objective, self.curvature)
         corrected = method != "first_order"
         for position in tracked(wanted, progress if method != "exact" else None):
             try:
-                self._steps[position] = _one_step(
+                steps[position] = _one_step(
                     self.objective,
                     self.curvature,
                     self.groups[position],
@@ -67,15 +71,13 @@ class GroupDeletion(StoredSteps):
                     corrected=corrected,
                 )
             except np.linalg.LinAlgError:  # of this group alone: the rest has no curvature here
-                self._steps[position] = np.nan
+                steps[position] = np.nan
         if method == "auto":
             wanted = self._longest(wanted)
-            self.routes[wanted] = "refined"
         if method in ("auto", "exact"):
             for position in tracked(wanted, progress):
-                self._steps[position] = _refit(
-                    self.objective, self.groups[position], self._steps[position]
-                )
+                steps[position] = _refit(self.objective, self.groups[position], steps[position])
+        return wanted if method == "auto" else wanted[:0]
 
     def _longest(self, wanted):
         """Groups whose steps change the predictors most, as many as the budget has refits."""
