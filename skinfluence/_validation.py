@@ -140,6 +140,11 @@ def _encoded(y, name, *, classes, dtype):
     return encode_labels(y, classes, name).astype(dtype)
 
 
+def listed(values, most=10):
+    """First of some values for a message, "1, 2, 3, ..." where there are more."""
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
+
+
 def check_tolerance(tol):
     """Return `tol` as a float; raise unless it is positive and finite."""
     if isinstance(tol, bool) or not isinstance(tol, int | float | np.number):

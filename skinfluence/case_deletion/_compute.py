@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from skinfluence._validation import listed
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
 from skinfluence.existence import RANK_LOST, is_unpenalised
@@ -183,7 +184,6 @@ def _warn_without_scale(diagnostics):
     known = ~np.isnan(diagnostics.sigma_without) | diagnostics.undefined
     if not known.all():
         missing = np.flatnonzero(~known)
-        listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         warnings.warn(
             f"sigma_(i) is undefined (NaN) for {len(missing)} row{'s' * (len(missing) > 1)}: "
             f"without row {listed} the others are fitted exactly, or have no degree of freedom. "

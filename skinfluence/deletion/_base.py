@@ -123,10 +123,9 @@ def warn_dominant(rows):
     """Warn once of the rows for which one Newton step is unreliable because of their leverage."""
     if not len(rows):
         return
-    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} row{'s have' if len(rows) > 1 else ' has'} a leverage above {DOMINANT:g}: "
-        f"one Newton step is unreliable for row {listed}. Use method='exact', or a higher "
+        f"one Newton step is unreliable for row {listed(rows)}. Use method='exact', or a higher "
         "temperature.",
         RuntimeWarning,
         stacklevel=3,
@@ -142,7 +141,6 @@ def warn_undefined(rows, what="row"):
     """Warn once of rows (or groups) without which there is no model."""
     if not len(rows):
         return
-    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
         f"{listed} a class is empty, the columns lose their rank, or the fit has no finite "

@@ -1,15 +1,15 @@
 """The epsilon-insensitive loss of support vector regression, smoothed by a temperature."""
 
-import numpy as np
 from scipy.special import expit
 
 from skinfluence.link import IdentityLink, softplus
 from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._logistic import BinaryLogLoss
+from skinfluence.losses._smoothed import SmoothedLoss
 from skinfluence.losses._squared import spread
 
 
-class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
+class SmoothEpsilonInsensitiveLoss(SmoothedLoss, CoerciveLoss):
     """l(y, eta) = T log(1 + exp((r - e) / T)) + T log(1 + exp((-r - e) / T)), with r = y - eta.
 
     At most 2 T log 2 above the loss max(0, |r| - e), and equal to it in the limit T -> 0. Each of
@@ -28,9 +28,8 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
     link = IdentityLink()
 
     def __init__(self, epsilon, temperature):
-        self.epsilon, self.temperature = float(epsilon), float(temperature)
-        self.series_radius = np.pi * self.temperature
-        self.self_concordance = 1.0 / self.temperature
+        super().__init__(temperature)
+        self.epsilon = float(epsilon)
 
     @property
     def advice_if_flat(self):

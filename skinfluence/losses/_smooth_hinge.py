@@ -1,14 +1,14 @@
 """The hinge of support vector machines, smoothed by a temperature (Koh & Liang 2017)."""
 
-import numpy as np
 from scipy.special import expit
 
 from skinfluence.link import DecisionLink, softplus
 from skinfluence.losses._logistic import BinaryLogLoss
 from skinfluence.losses._signed import SignedBinaryLoss
+from skinfluence.losses._smoothed import SmoothedLoss
 
 
-class SmoothHingeLoss(SignedBinaryLoss):
+class SmoothHingeLoss(SmoothedLoss, SignedBinaryLoss):
     """l(y, eta) = T log(1 + exp((1 - s eta) / T)), with y in {0, 1} and s = 2 y - 1.
 
     At most T log 2 above the hinge max(0, 1 - s eta), and equal to the hinge in the limit T -> 0.
@@ -23,11 +23,6 @@ class SmoothHingeLoss(SignedBinaryLoss):
 
     name = "smooth_hinge"
     link = DecisionLink()
-
-    def __init__(self, temperature):
-        self.temperature = float(temperature)
-        self.series_radius = np.pi * self.temperature
-        self.self_concordance = 1.0 / self.temperature
 
     @property
     def advice_if_flat(self):

@@ -6,10 +6,11 @@ from scipy.special import expit
 from skinfluence.link import IdentityLink
 from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._logistic import BinaryLogLoss
+from skinfluence.losses._smoothed import SmoothedLoss
 from skinfluence.losses._squared import spread
 
 
-class SmoothPinballLoss(CoerciveLoss):
+class SmoothPinballLoss(SmoothedLoss, CoerciveLoss):
     """l(y, eta) = tau r + T log(1 + exp(-r / T)), with real y and r = y - eta.
 
     At most T log 2 above the pinball loss max(tau r, (tau - 1) r), and equal to it in the limit
@@ -27,9 +28,8 @@ class SmoothPinballLoss(CoerciveLoss):
     has_dominant_rows = True
 
     def __init__(self, quantile, temperature):
-        self.quantile, self.temperature = float(quantile), float(temperature)
-        self.series_radius = np.pi * self.temperature
-        self.self_concordance = 1.0 / self.temperature
+        super().__init__(temperature)
+        self.quantile = float(quantile)
 
     @property
     def link(self):

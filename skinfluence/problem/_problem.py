@@ -14,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    listed,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import Query, score_of
@@ -236,8 +237,7 @@ class FittedProblem:
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
-                listed = ", ".join(map(str, changed[:10])) + (", ..." if len(changed) > 10 else "")
-                which = f"row{'s' if len(changed) > 1 else ''} {listed}"
+                which = f"row{'s' if len(changed) > 1 else ''} {listed(changed)}"
             raise RuntimeError(
                 f"the training data have changed since the fit ({which}). Fit again, or pass a "
                 "copy of the data to fit."
