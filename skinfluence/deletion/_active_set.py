@@ -124,7 +124,8 @@ class ActiveSetExact(StoredSteps):
         failed = rows[changes & ~np.isfinite(steps).all(axis=(1, 2))].tolist()
         if failed:
             warnings.warn(
-                f"the refits without rows {failed[:10]} did not converge; they are NaN.",
+                f"the refits without rows {failed[:10]} did not converge: their effects are NaN. "
+                "Scale the columns of X, or fit with a stronger penalty.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -48,11 +48,11 @@ class OneVsRestLoss(Loss):
         return (np.asarray(y)[..., None] == np.arange(self.n_classes)).astype(float)
 
     def _share(self, y):
-        """1 where a row takes part in an output's problem, else 0; None where all rows do."""
+        """1 if the row has a part in the problem of an output, else 0; None if all rows have."""
         return None
 
     def _by_output(self, function, y, eta):
-        """What a method of the binary loss says of each output, (..., n_outputs)."""
+        """Values of a method of the binary loss for each output, (..., n_outputs)."""
         found, share = function(self._own(y), eta), self._share(y)
         return found if share is None else share * found
 
