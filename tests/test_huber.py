@@ -339,3 +339,25 @@ def test_a_scale_that_collapses_and_what_is_refused():
         model.parameter_covariance("model")
     with pytest.raises(ValueError, match="Negative values in sample_weight"):
         InfluenceHuberRegressor().fit(X, y, -np.ones(len(y)))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_solver_that_gives_up_is_no_end(size, monkeypatch):
+    X, y = data()
+    y = size * y
+    expected = InfluenceHuberRegressor(max_iter=1000).fit(X, y)
+
+    def give_up(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        raise ValueError("HuberRegressor convergence failed: l-BFGS-b solver terminated with ABN")
+
+    monkeypatch.setattr(HuberRegressor, "fit", give_up)
+    model = InfluenceHuberRegressor(max_iter=1000).fit(X, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+    np.testing.assert_allclose(model.scale_, expected.scale_, rtol=1e-9)
+    assert 1 <= model.n_iter_ < 100
+    np.testing.assert_allclose(
+        model.influence(X[:3], y[:3]), expected.influence(X[:3], y[:3]), rtol=1e-5
+    )
+    with pytest.raises(ValueError, match="convergence failed"):  # no optimum: three on a line
+        InfluenceHuberRegressor().fit(X[:3, :1], X[:3, 0])

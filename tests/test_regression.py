@@ -344,12 +344,11 @@ def test_kernel_ridge_without_a_penalty_is_scikit_learns(kernel):
         warnings.simplefilter("ignore")  # scikit-learn's, of a singular kernel
         original.fit(X, y)
         model.fit(X, y)
+        explainer = InfluenceExplainer(original).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), original.predict(X))
     assert model.dual_coef_.shape == (40,)
-    for asked in (model, skinfluence.explain(model), InfluenceExplainer(original).fit(X, y)):
-        with pytest.raises(
-            NotImplementedError, match=r"alpha=0.0 is not available.* positive alpha"
-        ):
+    for asked in (model, skinfluence.explain(model), explainer):
+        with pytest.raises(NotImplementedError, match=r"alpha=0\.0 is not available"):
             asked.influence(X, y)
     again = model.set_params(alpha=1.0).fit(X, y)
     assert np.isfinite(again.influence(X, y)).all()

@@ -41,7 +41,7 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
     outliers_ : ndarray of bool, shape (n_samples,)
         Rows whose residual is larger than epsilon times the scale.
     n_iter_ : int
-        Iterations of scikit-learn's solver.
+        Iterations of scikit-learn's solver; Newton steps where that gave up.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
@@ -96,7 +96,28 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
         ValueError
             If scikit-learn raises it, and for negative weights.
         """
-        return self._fit_and_polish(super().fit, X, y, sample_weight)
+
+        def fit(X, y, sample_weight):
+            try:
+                super(InfluenceHuberRegressor, self).fit(X, y, sample_weight)
+            except ValueError as error:
+                if "convergence failed" not in str(error):
+                    raise
+                self._given_up = error
+                # Newton's method begins where every row has curvature.
+                self.coef_, self.intercept_ = np.zeros(self.n_features_in_), np.float64(0.0)
+                self.scale_ = max(float(np.abs(y).max()), np.finfo(float).tiny)
+
+        return self._fit_and_polish(fit, X, y, sample_weight)
+
+    def _polish(self):
+        """Raise scikit-learn's error where neither its solver nor Newton's method has arrived."""
+        super()._polish()
+        given_up = self.__dict__.pop("_given_up", None)
+        if given_up is not None:
+            if self._optimum is None or not self._optimum.converged:
+                raise given_up
+            self.n_iter_ = max(1, self._optimum.n_steps)
 
     def _assign(self, coef, intercept):
         """The scale is the second predictor's intercept."""
