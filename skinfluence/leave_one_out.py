@@ -9,7 +9,6 @@ from skinfluence.deletion import (
     OneStep,
     delete_exactly,
     dominant_rows,
-    one_step_errors,
     refit_flops,
 )
 from skinfluence.optimum import CERTIFIABLE
@@ -75,29 +74,13 @@ def _predictions(objective, curvature, method, tolerance, progress, errors):
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":
         return _without_errors(objective, curvature, method)
-    rows, final = np.arange(objective.n_rows), method == "newton"
-    one_step = OneStep(objective, curvature, rows, corrected=True, final=final)
-    error = NewtonError(one_step)
-    bound = error.bound()
-    estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
-    changes = None
-    if objective.penalty.is_kinked:
-        changes = set_changes(objective, one_step)
-        # What a step says of the others is exact under squared error alone.
-        bound[changes | (not objective.loss.is_quadratic)] = np.inf
-        estimate[changes] = np.nan
-    newton = _assembled(one_step, one_step.own_change(), "newton", estimate, bound)
-    newton = replace(newton, set_changes=changes)
-    if method == "newton":
-        return newton
-    if method == "first_order":
-        leverage = one_step.leverage  # the same numbers: not computed twice
-        first = OneStep(objective, curvature, one_step.rows, corrected=False, leverage=leverage)
-        missing = objective.loss.predictor_norm(one_step.own_change() - first.own_change())
-        estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
-        first = _assembled(first, first.own_change(), "first_order", estimate, bound)
-        return replace(first, set_changes=changes)
-    return _refined(objective, curvature, newton, tolerance, progress)
+    first_order, rows = method == "first_order", np.arange(objective.n_rows)
+    step = OneStep(objective, curvature, rows, corrected=not first_order, final=method == "newton")
+    route = "first_order" if first_order else "newton"
+    estimate, bound, changes = one_step_errors(step, route)
+    loo = _assembled(step, step.own_change(), route, estimate, bound)
+    loo = replace(loo, set_changes=changes)
+    return _refined(objective, curvature, loo, tolerance, progress) if method == "auto" else loo
 
 
 def _without_errors(objective, curvature, method):
