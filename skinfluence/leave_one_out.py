@@ -9,6 +9,7 @@ from skinfluence.deletion import (
     OneStep,
     delete_exactly,
     dominant_rows,
+    one_step_errors,
     refit_flops,
 )
 from skinfluence.optimum import CERTIFIABLE

@@ -7,6 +7,7 @@ import numpy as np
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
+from skinfluence._validation import listed
 
 # Leverage of a row that has more curvature than all others together, along its own direction.
 DOMINANT = 0.5
@@ -143,7 +144,7 @@ def warn_undefined(rows, what="row"):
         return
     warnings.warn(
         f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
-        f"{listed} a class is empty, the columns lose their rank, or the fit has no finite "
+        f"{listed(rows)} a class is empty, the columns lose their rank, or the fit has no finite "
         "optimum. To define them, fit with a penalty, or give the class more rows.",
         RuntimeWarning,
         stacklevel=3,
