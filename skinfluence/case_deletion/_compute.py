@@ -186,9 +186,9 @@ def _warn_without_scale(diagnostics):
         missing = np.flatnonzero(~known)
         warnings.warn(
             f"sigma_(i) is undefined (NaN) for {len(missing)} row{'s' * (len(missing) > 1)}: "
-            f"without row {listed(rows)} the others are fitted exactly, or have no degree of freedom. "
-            "Their studentised residuals, DFFITS, DFBETAS and COVRATIO are NaN too; fewer columns "
-            "would leave more degrees of freedom.",
+            f"without row {listed(missing)} the others are fitted exactly, or have no degree of "
+            "freedom. Their studentised residuals, DFFITS, DFBETAS and COVRATIO are NaN too; fewer "
+            "columns would leave more degrees of freedom.",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -128,8 +128,9 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     def _predictions(self, X):
         """Predictions at the rows of X, as a fitted classifier that needs no X."""
+        decision = self.decision_function(X)  # raises before there are classes
         link = self._losses(len(self.classes_))[1].link.labelled(self.classes_)
-        return link.predictions(self.decision_function(X))
+        return link.predictions(decision)
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):
