@@ -192,7 +192,7 @@ def test_curvature_against_the_dense_inverse(name, kind):
 
 
 def test_the_residual_is_that_of_a_solve_whatever_was_asked_before(monkeypatch):
-    objective = build("binary")[3]._explained().objective
+    objective = build("binary")[3].__fitted_problem__().objective
     assert make_curvature(objective, "dense").residual == 0.0
     asked, fresh = make_curvature(objective, "cg"), make_curvature(objective, "cg")
     asked.solve(np.eye(objective.n_parameters))

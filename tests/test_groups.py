@@ -168,7 +168,7 @@ def test_bad_groups(groups, match):
 def test_bad_words_and_damping():
     X, y, _w, clf = build("binary-weights")
     with pytest.raises(ValueError, match="method should be one of"):
-        clf.group_influence([[0]], X, y, method="auto")
+        clf.group_influence([[0]], X, y, method="best")
     with pytest.raises(ValueError, match="aggregate should be one of"):
         clf.group_influence([[0]], X, y, aggregate="median")
     with pytest.raises(ValueError, match="y_test is None"):

@@ -99,7 +99,7 @@ def adapt_ridge_classifier(estimator, data):
     classes = estimator.classes_
     if len(classes) < 2:
         raise ValueError(
-            f"influence on a classifier needs at least 2 classes; y has the 1 class {classes[0]!r}."
+            f"influence on a classifier needs at least 2 classes; y has the 1 class {classes[0]}."
         )
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))

@@ -97,10 +97,6 @@ class Curvature(ABC):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve
 
-    def solve_residual(self):
-        """Relative residual that a solve leaves; 0 for factorisations."""
-        return 0.0
-
     def known_inverse(self):
         """H^-1, (K q, K q), if it costs little more than a solve; else None."""
         return None

@@ -77,11 +77,6 @@ class CGCurvature(Curvature):
         along = self.Q.T @ R
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
-    def solve_residual(self):
-        right = np.random.default_rng(0).standard_normal((len(self.scale), 1)) / self.scale[:, None]
-        left = right - self @ self.solve(right)
-        return float(np.linalg.norm(self.scale * left[:, 0]) / np.linalg.norm(self.scale * right.T))
-
     def solve(self, V):
         """H^-1 V; the iteration ends for all columns when the last one has converged."""
         # C-ordered, because SciPy's sparse products would copy any other array in every iteration.

@@ -434,6 +434,8 @@ class FittedProblem:
     def group_deletion(self, groups, method, *, curvature="auto", damping=0.0, progress=None):
         """Return the GroupDeletion of sets of training rows; warn of undefined ones."""
         damping, objective = self.check_method(method, damping), self.objective
+        if method == "auto" and damping > 0:
+            method = "newton"  # a refit has no damping
         groups = as_groups(groups, objective.n_rows)
         self.check_data()
         made = None
