@@ -54,8 +54,6 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Relative residual that a solve leaves; 0 for factorisations.
-    residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
 
@@ -96,6 +94,11 @@ class Curvature(ABC):
     def solver(self, n_columns):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve
+
+    @property
+    def residual(self):
+        """Relative residual that a solve leaves; 0 for factorisations."""
+        return 0.0
 
     def known_inverse(self):
         """H^-1, (K q, K q), if it costs little more than a solve; else None."""
