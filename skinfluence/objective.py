@@ -248,6 +248,12 @@ class Objective:
         for part in row_blocks(len(where), size, at_most=max(1, BLOCK_BYTES // size)):
             yield part, part if rows is None else where[part]
 
+    def weigh(self, values, axis=0, out=None):
+        """Values times the weights of their rows, which run along an axis of the values."""
+        shape = [1] * values.ndim
+        shape[axis] = self.n_rows
+        return np.multiply(values, self.sample_weight.reshape(shape), out=out)
+
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
         if self.n_outputs == 1:

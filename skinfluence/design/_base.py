@@ -202,6 +202,12 @@ class Design(ABC):
 
     # -- the intercept -----------------------------------------------------------------------------
 
+    def of_dense(self, Y):
+        """Return the design of a dense matrix of any width, with an intercept if this has one."""
+        from skinfluence.design._dense import DenseDesign
+
+        return DenseDesign(Y, self.fit_intercept)
+
     @property
     def intercept_first(self):
         """Positions (q,) of the columns in the order of printed tables, the intercept first."""
@@ -214,8 +220,10 @@ class Design(ABC):
 
     def free_intercepts(self, hessian_diagonal):
         """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""
-        free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
-        return free & self.fit_intercept
+        diagonal = np.atleast_2d(hessian_diagonal)
+        if not self.fit_intercept:
+            return np.zeros(len(diagonal), dtype=bool)
+        return diagonal[:, -1] == 0
 
     def join(self, features, intercept):
         """One array (K, q) of numbers of the features (K, p) or (p,) and of the intercept."""

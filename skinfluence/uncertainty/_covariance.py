@@ -128,7 +128,7 @@ def dispersion_of(objective, curvature):
             "kind='model' needs more rows than parameters, to estimate the dispersion. Use "
             "'jackknife'."
         )
-    return (pearson.T * objective.sample_weight) @ pearson / freedom
+    return objective.weigh(pearson).T @ pearson / freedom
 
 
 def _sandwich(objective, curvatures, kind):
