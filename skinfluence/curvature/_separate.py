@@ -40,7 +40,6 @@ class SeparateCurvature(Curvature):
 
     @property
     def residual(self):
-        """Of the output with the largest."""
         return max(part.residual for part in self.parts)
 
     def inverse_diagonal_bound(self):
@@ -51,7 +50,6 @@ class SeparateCurvature(Curvature):
         return np.stack(diagonal, axis=1)[:, :, None] * np.eye(len(self.parts))
 
     def leverage(self, rows=None):
-        """Diagonal blocks."""
         self._check_room(rows)
         found = [part.leverage(rows) for part in self.parts]
         eye = np.eye(len(found))
