@@ -417,7 +417,7 @@ def test_bad_rows_and_short_fits():
         SmoothHingeSVC().fit(X, np.zeros(len(y)))
     with pytest.raises(ValueError, match="Negative values"):
         SmoothHingeSVC().fit(X, y, -np.ones(len(y)))
-    with pytest.raises(ValueError, match="y has the 1 class"):
+    with pytest.raises(ValueError, match="class 1 has no row of positive weight"):
         SmoothHingeSVC().fit(X, y, (y == 0).astype(float))
     with pytest.warns(ConvergenceWarning, match="no optimum was found in 2 Newton steps"):
         SmoothHingeSVC(max_iter=2).fit(X, y)
