@@ -1,4 +1,4 @@
-"""Checks of what a caller hands in: a sentence names the argument, what was seen, what to do."""
+"""Checks of arguments; an error names the argument, the value that was given, and what to do."""
 
 from functools import partial
 
@@ -101,7 +101,7 @@ def as_index(train_indices, n_train, name="train_indices"):
 
 
 def encode_labels(y, classes, name):
-    """Return the positions of labels in the sorted `classes`; raise on others."""
+    """Return the positions of labels in the sorted `classes`; raise on labels not among them."""
     y = column_or_1d(y, warn=False)
     if len(y) == 0:
         return np.zeros(0, dtype=np.intp)
@@ -131,13 +131,18 @@ def check_classes_have_weight(classes, codes, weight):
 
 
 def label_encoder(classes, dtype):
-    """Return `encode(y, name)`: labels as positions in `classes`, of the dtype of a loss."""
+    """Return a function `encode(y, name)` from labels to their positions in `classes`."""
     return partial(_encoded, classes=classes, dtype=dtype)
 
 
 def _encoded(y, name, *, classes, dtype):
-    """Do it; a function of the module, so that it can be pickled."""
+    """Positions of labels in `classes`; at the level of the module, so that it can be pickled."""
     return encode_labels(y, classes, name).astype(dtype)
+
+
+def listed(values, most=10):
+    """First of some values for a message, "1, 2, 3, ..." where there are more."""
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
 
 
 def check_tolerance(tol):
@@ -150,7 +155,7 @@ def check_tolerance(tol):
 
 
 def as_partition(groups, n_train):
-    """Return the index arrays of the values of a label array (n_train,), in sorted order."""
+    """Return the index array of the rows of each label in `groups` (n_train,), in sorted order."""
     labels = np.asarray(groups)
     if labels.shape != (n_train,):
         raise ValueError(
@@ -190,7 +195,7 @@ def as_groups(groups, n_train):
 
 
 def as_responses(y, name, n_outputs=None):
-    """Return finite float64 responses (n,), or (n, K) of several; raise on other numbers."""
+    """Return responses as finite float64 of shape (n,) or (n, K); raise on anything else."""
     y = np.asarray(y)
     if y.dtype.kind not in "biuf":
         try:

@@ -182,7 +182,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             As the estimator's own fit.
         """
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         frozen = isinstance(self.estimator, FrozenEstimator)
         if not is_supported(unwrap(self.estimator)[-1]):
             raise unsupported(unwrap(self.estimator)[-1])

@@ -146,7 +146,7 @@ def test_one_step_by_slope_and_error():
     X, y = data(n=200)
     model = InfluenceHuberRegressor(max_iter=2000).fit(X, y)
     actual = model.influence(X, target="prediction", method="exact")
-    found = agreement(model.influence(X, target="prediction").T, actual.T)
+    found = agreement(model.influence(X, target="prediction", method="newton").T, actual.T)
     assert abs(found.slope - 1) < 0.03
     assert found.relative_rmse < 0.1
     first = agreement(model.influence(X, target="prediction", method="first_order").T, actual.T)
@@ -315,7 +315,7 @@ def test_a_scale_that_collapses_and_what_is_refused():
     X = rng.normal(size=(20, 30))
     y = rng.normal(size=20)
     model = InfluenceHuberRegressor(alpha=0.0, max_iter=2000).fit(X, y)
-    with pytest.raises(NotImplementedError, match="scale of the fit falls to 0"):
+    with pytest.raises(NotImplementedError, match="scale of the fit tends to 0"):
         model.influence(X, y)
     # scikit-learn's solver stops here at a scale of 0.05; the optimum is at 0.
     rng = np.random.RandomState(0)
@@ -329,7 +329,7 @@ def test_a_scale_that_collapses_and_what_is_refused():
         explain(model),
         InfluenceExplainer(HuberRegressor(max_iter=10_000)).fit(X, y),
     ):
-        with pytest.raises(NotImplementedError, match="scale of the fit falls to 0"):
+        with pytest.raises(NotImplementedError, match="scale of the fit tends to 0"):
             refused.influence(X, y)
     X, y = data()
     model = InfluenceHuberRegressor(max_iter=2000).fit(X, y)

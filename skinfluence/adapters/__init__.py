@@ -1,4 +1,4 @@
-"""Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
+"""Fitted scikit-learn estimators as objectives: the only package that reads their parameters."""
 
 from skinfluence.adapters import _stochastic  # noqa: F401 - registers its refusals
 from skinfluence.adapters._elastic_net import adapt_elastic_net, duality_gaps

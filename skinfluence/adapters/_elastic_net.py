@@ -1,4 +1,4 @@
-"""Lasso and elastic net: mean half squared error + alpha times an L1 and an L2 part."""
+"""Lasso and elastic net: mean of half the squared error, plus alpha times an L1 and an L2 norm."""
 
 import numpy as np
 from sklearn.linear_model import (
@@ -21,7 +21,7 @@ from skinfluence.objective import Objective
 
 
 def elastic_net(design, strength, l1_ratio, intercept=0.0):
-    """Return strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2) over the columns of a design."""
+    """Return the penalty strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2) on a design."""
     features = np.full(design.n_features, float(strength))
     return penalties.ElasticNet(
         design.pack((1.0 - l1_ratio) * features, 0.0)[0],
@@ -34,14 +34,15 @@ def elastic_net(design, strength, l1_ratio, intercept=0.0):
 @register(ElasticNet)
 @register(ElasticNetCV)
 def adapt_elastic_net(estimator, data):
-    """Return the objective of a fitted Lasso or ElasticNet, or of one chosen by cross-validation.
+    """Return the objective of a fitted Lasso, ElasticNet, LassoCV or ElasticNetCV.
 
-    scikit-learn divides the sum of the losses by that of the weights, so that every row owns a
-    share of the penalty. A chosen alpha (and l1_ratio) is held.
+    scikit-learn divides the sum of the losses by that of the weights, so every row has a share of
+    the penalty. An alpha (and l1_ratio) chosen by cross-validation is held fixed.
     """
     if estimator.positive:
         raise NotImplementedError(
-            "influence under positive=True is not available: the optimum lies on a constraint."
+            "influence is not available with positive=True: the optimum lies on a constraint. Fit "
+            "with positive=False."
         )
     y = as_responses(data.y, "y")
     n_outputs = 1 if y.ndim == 1 else y.shape[1]
@@ -106,5 +107,5 @@ def duality_gaps(objective):
 for joint in (MultiTaskElasticNet, MultiTaskElasticNetCV, MultiTaskLasso, MultiTaskLassoCV):
     refuse(
         joint,
-        "its penalty joins the outputs of a feature. Fit Lasso or ElasticNet, one response a model",
+        "its penalty joins all responses in each feature. Fit one Lasso or ElasticNet for each",
     )

@@ -1,4 +1,4 @@
-"""Generalised linear models: mean half deviance + alpha / 2 |w|^2."""
+"""Generalised linear models: mean of half the deviance, plus alpha / 2 |w|^2."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ from skinfluence.penalties import L2
 
 
 def glm_loss(estimator):
-    """Return the loss of a generalised linear model's settings."""
+    """Return the loss of a generalised linear model, from its settings."""
     params = estimator.get_params(deep=False)
     if "power" not in params:
         return TweedieLoss(2.0 if isinstance(estimator, GammaRegressor) else 1.0)
@@ -26,7 +26,7 @@ def glm_loss(estimator):
 
 
 def _encode(y, name, *, loss):
-    """Responses in the range of the family."""
+    """Responses as float64; raise if one is outside the range of the distribution."""
     y = as_responses(y, name, n_outputs=1)
     if isinstance(loss, TweedieLoss) and not loss.in_range(y).all():
         row = int(np.flatnonzero(~loss.in_range(y))[0])
@@ -41,8 +41,8 @@ def _encode(y, name, *, loss):
 def adapt_glm(estimator, data):
     """Return the objective of a fitted PoissonRegressor, GammaRegressor or TweedieRegressor.
 
-    scikit-learn divides the sum of the losses by that of the weights, so that every row owns a
-    share of the penalty.
+    scikit-learn divides the sum of the losses by that of the weights, so every row has a share of
+    the penalty.
     """
     loss = glm_loss(estimator)
     y = _encode(data.y, "y", loss=loss)

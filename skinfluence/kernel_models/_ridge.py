@@ -26,16 +26,16 @@ from skinfluence.problem import OptimumRecord
 
 
 class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
-    r"""Kernel ridge regression that can say which training rows made it what it is.
+    r"""Kernel ridge regression with influence diagnostics.
 
     Minimises, over f in the space of the kernel and, with `fit_intercept`, an unpenalised b,
 
     .. math:: \sum_i s_i \, (y_i - f(x_i) - b)^2 + \alpha \lVert f \rVert^2
 
-    with sample weights s, for one response or several: :class:`sklearn.kernel_ridge.KernelRidge`
-    with its parameters, and an intercept where one is asked for (a least-squares support vector
-    machine then, Suykens & Vandewalle 1999). Without any row the optimum is known in closed form:
-    the methods "newton" and "exact" are the same here, and exact.
+    with sample weights s, for one response or several. It has the parameters of
+    :class:`sklearn.kernel_ridge.KernelRidge`, and optionally an intercept; it is then a
+    least-squares support vector machine (Suykens & Vandewalle 1999). The refit without a row is
+    known in closed form, so the methods "newton" and "exact" are the same, and exact.
 
     Parameters
     ----------
@@ -44,27 +44,27 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
     kernel : str or callable, default="linear"
         As in KernelRidge: a name of `pairwise_kernels`, "precomputed", or a function of two rows.
     gamma : float, optional
-        Of the kernels that have it; each kernel's own default.
+        Parameter of the kernels that use it; each kernel has its own default.
     degree : float, default=3
-        Of "poly".
+        Degree of "poly".
     coef0 : float, default=1
-        Of "poly" and "sigmoid".
+        Constant term of "poly" and "sigmoid".
     kernel_params : dict, optional
         Further arguments of a callable kernel.
     fit_intercept : bool, default=False
-        Whether there is a b.
+        Whether to fit the intercept b.
 
     Attributes
     ----------
     dual_coef_ : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        f(x) = sum_i dual_coef_i k(x_i, x). `parameter_influence` gives the change of these as
-        its `coef`.
+        Dual coefficients, f(x) = sum_i dual_coef_i k(x_i, x). Their change is the `coef` of
+        `parameter_influence`.
     intercept_ : float or ndarray of shape (n_targets,)
-        b.
+        Intercept b.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
@@ -129,7 +129,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             For a bad alpha or weights; with an intercept also for an alpha of 0 or an indefinite
             kernel matrix.
         """
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._accepted())
         alpha = self._checked_alpha(1 if y.ndim == 1 else y.shape[1])
@@ -196,7 +196,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            f(x) + b.
+            Predictions f(x) + b.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, **self._accepted())
