@@ -25,6 +25,7 @@ def main(arguments):
         (Path(folder) / "pytest.ini").write_text("[pytest]\n")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         plugins = ["-p", "sklearn.conftest", "-p", "tests.drop_in.plugin", "-p", "no:cacheprovider"]
+        plugins.append("--disable-warnings")  # what scikit-learn's tests are told is theirs
         return subprocess.run(
             [sys.executable, "-m", "pytest", "--import-mode=importlib", *plugins, *arguments],
             cwd=folder,
