@@ -226,7 +226,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self._optimum = self._refused = None
         try:
             if isinstance(self._final, InfluenceMixin):
-                data = replace(data, theta=self._final.__optimum_record__().theta)
+                fitted = self._final.__optimum_record__().data
+                data = replace(data, theta=fitted.theta, origin=fitted.origin)
             adapted = adapt(self._final, data)
             self._optimum = OptimumRecord.of(adapted, data)
         except NotImplementedError as error:

@@ -9,7 +9,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
 from skinfluence.adapters._elastic_net import elastic_net
 from skinfluence.adapters._registry import Adapted, register
-from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
@@ -87,7 +86,7 @@ def _penalty(estimator, design):
     if l1_ratio > 0:
         return elastic_net(design, strength, l1_ratio, l1_ratio * strength / scaling)
     features = np.full(design.n_features, strength)
-    return L2(design.pack(features, strength / scaling**2)[0])
+    return L2(design.join(features, strength / scaling**2)[0])
 
 
 @register(LogisticRegression)
@@ -110,7 +109,8 @@ def adapt_logistic(estimator, data):
         )
     binary = len(classes) == 2
     loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))
-    design = make_design(data.X, estimator.fit_intercept)
+    free = estimator.fit_intercept and estimator.solver != "liblinear"
+    design = data.design(estimator.fit_intercept, centred=free)
     penalty = _penalty(estimator, design)
     theta = design.pack(estimator.coef_, estimator.intercept_)
     objective = Objective(

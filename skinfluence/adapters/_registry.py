@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skinfluence.attribution import Link
-from skinfluence.design import KernelSpace, make_design
+from skinfluence.design import KernelSpace, far_origin, make_design
 from skinfluence.losses import TransformedLink, spread
 from skinfluence.objective import Objective
 
@@ -29,6 +29,8 @@ class TrainingData:
         Index of the data frame that fit was given.
     theta : ndarray of shape (K, q) or None
         Optimum found on these data; None before it is found.
+    origin : ndarray of shape (p,) or None
+        Of the design that theta belongs to.
     """
 
     X: object
@@ -38,14 +40,18 @@ class TrainingData:
     response: object = None
     row_names: np.ndarray | None = None
     theta: np.ndarray | None = None
+    origin: np.ndarray | None = None
 
-    def design(self, fit_intercept):
+    def design(self, fit_intercept, *, centred=None):
         """Return the design of the rows.
 
         Parameters
         ----------
         fit_intercept : bool
             Whether it has a column of ones.
+        centred : bool, optional
+            Whether the model does not depend on the origin of X, so that columns far from zero are
+            centred; by default where it has an intercept, which is then not penalised.
 
         Returns
         -------
@@ -54,7 +60,13 @@ class TrainingData:
         """
         if self.space is not None:
             return self.space.design(fit_intercept)
-        return make_design(self.X, fit_intercept)
+        centred = fit_intercept if centred is None else centred
+        if not centred:
+            return make_design(self.X, fit_intercept)
+        origin = self.origin
+        if self.theta is None:
+            origin = far_origin(self.X, self.sample_weight)
+        return make_design(self.X, fit_intercept, origin)
 
 
 @dataclass(frozen=True)

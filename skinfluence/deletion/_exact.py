@@ -138,8 +138,8 @@ def in_row_space(objective, curvature):
     reduced = DenseDesign(Y, design.fit_intercept)
     weak = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), weak]))
-    coef, intercept = design.unpack(objective.theta)
-    theta = reduced.pack(lower(coef.T).T, intercept)
+    coef, intercept = design.split(objective.theta)
+    theta = reduced.join(lower(coef.T).T, intercept)
     row_penalty = None
     if objective.row_penalty is not None:
         # Every penalised column has the same part of its penalty from each unit of weight.
@@ -157,8 +157,8 @@ def in_row_space(objective, curvature):
 
     def back(steps):
         b, K = steps.shape[:2]
-        inner, last = reduced.unpack(steps)
+        inner, last = reduced.split(steps)
         coef = lift(inner.reshape(b * K, -1).T).T
-        return design.pack(coef, last.ravel()).reshape(b, K, -1)
+        return design.join(coef, last.ravel()).reshape(b, K, -1)
 
     return working, DenseCurvature(working.without_mean_penalty_share()), back

@@ -8,11 +8,14 @@ from skinfluence._parallel import row_blocks
 
 
 class Design(ABC):
-    """The matrix Z = [X, 1] of n rows and q columns, never formed.
+    """The matrix Z = [X - m, 1] of n rows and q columns, never formed.
 
     Conventions:
 
     - The intercept, where there is one, is the last column. Nobody else knows.
+    - m is the origin of the columns: 0 but for those far from zero, see `far_origin`. Where the
+      intercept is unpenalised the model does not depend on it, and its numbers lose no digits.
+      `pack` and `unpack` go from a caller's parameters, about zero, to theta and back.
     - Parameters are theta (K, q), one row an output; flattened they are class by class, so that the
       Hessian (Kq, Kq) has q x q blocks.
     - `rows` is a slice or an index array. Everything returned is a dense float64 array:
@@ -24,11 +27,14 @@ class Design(ABC):
         Validated, finite; kept by reference and never written to.
     fit_intercept : bool
         Whether Z has the column of ones.
+    origin : ndarray of shape (p,), optional
+        m; 0 by default.
     """
 
-    def __init__(self, X, fit_intercept):
+    def __init__(self, X, fit_intercept, origin=None):
         self.X = X
         self.fit_intercept = bool(fit_intercept)
+        self.origin = origin
         self.n_features = X.shape[1]
         self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
 
@@ -36,11 +42,11 @@ class Design(ABC):
 
     @abstractmethod
     def _times(self, V, out=None):
-        """X @ V for V (p, m), into `out` where one is given."""
+        """(X - m) @ V for V (p, k), into `out` where one is given."""
 
     @abstractmethod
     def _transpose_times(self, U):
-        """X.T @ U for U (n, m)."""
+        """(X - m).T @ U for U (n, k)."""
 
     @abstractmethod
     def _gram(self, w):
@@ -72,8 +78,12 @@ class Design(ABC):
 
         Y is (n, r) with Y Y' = X diag(scale) X', r <= n; `lift(D)` takes coordinates D (r, b) to
         coefficients (p, b) with X lift(D) = Y D, `lower` those of any predictors to coordinates of
-        the same. `scale` is (p,).
+        the same. `scale` is (p,), and X here is X - m.
         """
+
+    @abstractmethod
+    def features(self, rows):
+        """Rows of X - m in the storage of X, for the solvers of other libraries."""
 
     @property
     @abstractmethod
@@ -153,8 +163,8 @@ class Design(ABC):
         """Return the design of these rows only."""
 
     def like(self, X):
-        """Return the design of other rows with the same columns."""
-        return type(self)(X, self.fit_intercept)
+        """Return the design of other rows with the same columns, about the same origin."""
+        return type(self)(X, self.fit_intercept, self.origin)
 
     def restricted(self, columns):
         """Return the design of some columns only, an ascending index array of those of Z."""
@@ -164,23 +174,51 @@ class Design(ABC):
 
     def _columns(self, features, fit_intercept):
         """Return the design of some columns of X, with or without an intercept."""
-        return type(self)(self.X[:, features], fit_intercept)
+        origin = None if self.origin is None else self.origin[features]
+        return type(self)(self.X[:, features], fit_intercept, origin)
 
-    # -- the intercept -----------------------------------------------------------------------------
+    # -- the intercept and the origin --------------------------------------------------------------
 
-    def pack(self, coef, intercept):
-        """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""
-        coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
+    def join(self, features, intercept):
+        """Rows (K, q) of what there is for each feature (K, p) or (p,), and the intercept's."""
+        features = np.atleast_2d(np.asarray(features, dtype=np.float64))
         if not self.fit_intercept:
-            return coef.copy()
-        intercept = np.broadcast_to(np.asarray(intercept, dtype=np.float64), (len(coef),))
-        return np.hstack([coef, intercept[:, None]])
+            return features.copy()
+        intercept = np.broadcast_to(np.asarray(intercept, dtype=np.float64), (len(features),))
+        return np.hstack([features, intercept[:, None]])
 
-    def unpack(self, theta):
-        """Coef (..., p) and intercept (...) of theta (..., q)."""
+    def split(self, theta):
+        """What `join` put together: (..., p) and (...) of theta (..., q)."""
         if self.fit_intercept:
             return theta[..., :-1].copy(), theta[..., -1].copy()
         return theta.copy(), np.zeros(theta.shape[:-1])
+
+    def pack(self, coef, intercept):
+        """theta (K, q) of a model's coef (K, p) or (p,) and intercept (K,) or a number."""
+        theta = self.join(coef, intercept)
+        if self.fit_intercept and self.origin is not None:
+            theta[:, -1] += theta[:, :-1] @ self.origin
+        return theta
+
+    def unpack(self, theta):
+        """A model's coef (..., p) and intercept (...), or their changes, of theta (..., q)."""
+        return self.split(self.about_zero(theta))
+
+    def about_zero(self, theta):
+        """Parameters (..., q) of the design [X, 1] with the predictors of theta (..., q) here."""
+        if not self.fit_intercept or self.origin is None:
+            return theta
+        theta = theta.copy()
+        theta[..., -1] -= theta[..., :-1] @ self.origin
+        return theta
+
+    def functional(self, column):
+        """Return c (q,) with which c theta is the parameter of a column of [X, 1]."""
+        c = np.zeros(self.shape[1])
+        c[column] = 1.0
+        if self.origin is not None and self.fit_intercept and column == self.n_features:
+            c[:-1] = -self.origin
+        return c
 
     def column_name(self, column):
         """Return what to call a column in a message."""

@@ -15,10 +15,20 @@ DENSE_PAIRS = 10.0
 class CSRDesign(Design):
     """Z = [X, 1] of a CSR matrix; nothing here is ever as large as a dense X."""
 
-    def __init__(self, X, fit_intercept):
+    def __init__(self, X, fit_intercept, origin=None):
         # One class of sparse container inside: `*` and one-dimensional indexing differ between
         # the two of SciPy's. The arrays behind it are shared, not copied.
-        super().__init__(scipy.sparse.csr_array(X), fit_intercept)
+        X = scipy.sparse.csr_array(X)
+        super().__init__(X if origin is None else _centred(X, origin), fit_intercept, origin)
+
+    def _of_stored(self, X, fit_intercept, origin):
+        """Return the design of rows or columns of the stored matrix, which is centred already."""
+        part = CSRDesign(X, fit_intercept)
+        part.origin = origin
+        return part
+
+    def features(self, rows):
+        return self.X[rows]
 
     def _times(self, V, out=None):
         """X @ V; SciPy has no product into an array."""
@@ -122,4 +132,24 @@ class CSRDesign(Design):
 
     def take(self, rows):
         """Rows of X, copied."""
-        return type(self)(self.X[rows], self.fit_intercept)
+        return self._of_stored(self.X[rows], self.fit_intercept, self.origin)
+
+    def _columns(self, features, fit_intercept):
+        origin = None if self.origin is None else self.origin[features]
+        return self._of_stored(self.X[:, features], fit_intercept, origin)
+
+
+def _centred(X, origin):
+    """Return X - origin, float64: the columns with one are stored in full.
+
+    Nearly all of their entries are stored anyway, since a column with many implicit zeros is not
+    far from zero: a rank-one term for the others would save nothing.
+    """
+    far = np.flatnonzero(origin)
+    block = X[:, far].toarray() - origin[far]
+    kept = origin[X.indices] == 0
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[kept]
+    rows = np.concatenate([rows, np.repeat(np.arange(X.shape[0]), len(far))])
+    columns = np.concatenate([X.indices[kept], np.tile(far, X.shape[0])])
+    values = np.concatenate([X.data[kept], block.ravel()])
+    return scipy.sparse.csr_array((values, (rows, columns)), shape=X.shape)

@@ -78,7 +78,7 @@ class OptimumRecord:
     def at(cls, objective, data, *, converged=True, separable=False, n_steps=0):
         """Record an objective's parameter as the optimum, without a step of its own."""
         return cls(
-            replace(data, theta=objective.theta),
+            replace(data, theta=objective.theta, origin=objective.design.origin),
             objective.stationarity,
             objective.gradient,
             objective.gradient_scale,

@@ -245,7 +245,7 @@ def smooth_epsilon(estimator, data):
     design = data.design(estimator.fit_intercept)
     y = as_responses(data.y, "y", n_outputs=1)
     weight = check_sample_weight(data.sample_weight, len(y))
-    penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
+    penalty = L2(design.join(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
     loss = SmoothEpsilonInsensitiveLoss(estimator.epsilon, estimator.temperature)
     return Objective(loss, design, y, weight, penalty, np.zeros((1, design.shape[1])))
 

@@ -64,7 +64,9 @@ class ParameterCovariance:
 
 
 def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
-    """Return the covariance matrix (K q, K q) of theta, class by class, the intercept last.
+    """Return the covariance matrix (K q, K q) of a caller's parameters.
+
+    Class by class, the intercept last.
 
     Parameters
     ----------
@@ -80,12 +82,17 @@ def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
         Whether clustered ones get their factor.
     """
     if kind == "model":
-        return _model(objective, curvatures("first_order"))
-    if kind == "jackknife":
-        return _jackknife(objective, curvatures("exact"))
-    if kind in CLUSTERED:
-        return _clustered(objective, curvatures, kind, groups, small_sample)
-    return _sandwich(objective, curvatures, kind)
+        found = _model(objective, curvatures("first_order"))
+    elif kind == "jackknife":
+        found = _jackknife(objective, curvatures("exact"))
+    elif kind in CLUSTERED:
+        found = _clustered(objective, curvatures, kind, groups, small_sample)
+    else:
+        found = _sandwich(objective, curvatures, kind)
+    by_output = (objective.n_parameters, *objective.theta.shape)
+    for _ in range(2):  # rows, then columns
+        found = objective.design.about_zero(found.T.reshape(by_output)).reshape(found.shape)
+    return found
 
 
 def _model(objective, curvature):
