@@ -62,8 +62,7 @@ def _required_class(objective):
     kind = objective.loss.required_classes(objective.y)
     if kind is None or objective.loss.n_classes:
         return kind
-    constant = objective.design.fit_intercept and objective.hessian_diagonal[-1] == 0
-    return kind if constant else None
+    return kind if objective.free_intercepts[-1] else None
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):

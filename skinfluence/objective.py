@@ -261,6 +261,11 @@ class Objective:
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
         return product + self.hessian_diagonal[:, None] * V
 
+    @property
+    def free_intercepts(self):
+        """Whether each output, or all together, has an intercept without penalty."""
+        return self.design.free_intercepts(self.penalty.hessian_diagonal)
+
     @cached_property
     def vanished_intercepts(self):
         """Whether the curvature of each output's unpenalised intercept vanishes, (K,).
@@ -270,9 +275,9 @@ class Objective:
         """
         loss, K = self.loss, self.n_outputs
         has_kinks = loss.temperature > 0 or loss.is_piecewise_linear
-        if not has_kinks or not self.design.fit_intercept:
+        free = np.broadcast_to(self.free_intercepts, K)
+        if not has_kinks or not free.any():
             return np.zeros(K, dtype=bool)
-        free = np.broadcast_to(self.penalty.hessian_diagonal[..., -1] == 0, K)
         total = np.einsum("ikk->k", self.weights) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
 

@@ -29,7 +29,7 @@ def diagnose(objective, curvature, names):
     minus after is -v_i u_i. The rest follows from leverages and residuals.
     """
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
-    order = _intercept_first(objective.design)
+    order = objective.design.intercept_first
     solved = _solved_rows(objective, curvature, order)
     rows = _Rows(objective, step)
     if objective.loss.has_known_dispersion:
@@ -60,12 +60,6 @@ def diagnose(objective, curvature, names):
     )
     _warn_without_scale(diagnostics)
     return diagnostics
-
-
-def _intercept_first(design):
-    """Columns of the design in the order of frames, where the intercept is the first."""
-    columns = np.arange(design.shape[1])
-    return np.roll(columns, 1) if design.fit_intercept else columns
 
 
 def _solved_rows(objective, curvature, order):

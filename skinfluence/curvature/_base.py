@@ -73,7 +73,7 @@ class Curvature(ABC):
         # A column of which one output is held has no gauge.
         return (diagonal <= NEGLIGIBLE * mean) & ~np.atleast_2d(penalty.fixed_at_zero).any(axis=0)
 
-    def _null_ridge_matmul(self, V):
+    def null_ridge_matmul(self, V):
         """(u u' (x) diag(h)) V for V (K q, m)."""
         null = self.objective.loss.null_direction
         blocks = V.reshape(len(null), len(self.null_space_ridge), -1)
@@ -83,7 +83,7 @@ class Curvature(ABC):
     def __matmul__(self, V):
         """H @ V for V (K q, m)."""
         product = self.objective.hessian_matmul(V) + self.damping * V
-        return product if self.null_space_ridge is None else product + self._null_ridge_matmul(V)
+        return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
     @abstractmethod
     def solve(self, V):

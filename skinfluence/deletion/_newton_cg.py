@@ -250,7 +250,7 @@ class _DeletedCurvature:
             product[:, k] += design.transpose_matmul(U[k]).T
         product = self.objective.freed(product).reshape(len(V), -1)
         if self.full.null_space_ridge is not None:
-            product += self.full._null_ridge_matmul(V.T).T
+            product += self.full.null_ridge_matmul(V.T).T
         return product
 
 

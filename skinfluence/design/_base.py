@@ -90,6 +90,10 @@ class Design(ABC):
     def n_stored(self):
         """Number of stored entries of Z: a product with a vector costs twice as many flops."""
 
+    @abstractmethod
+    def row_hashes(self, multipliers, rows):
+        """sum_j bits(x_ij) m_j modulo 2^64 of rows of X, (b,), for uint64 multipliers (p,)."""
+
     # -- what follows ------------------------------------------------------------------------------
 
     def __matmul__(self, V):
@@ -178,6 +182,21 @@ class Design(ABC):
         return type(self)(self.X[:, features], fit_intercept, origin)
 
     # -- the intercept and the origin --------------------------------------------------------------
+
+    @property
+    def intercept_first(self):
+        """Positions (q,) of the columns in the order of printed tables, the intercept first."""
+        columns = np.arange(self.shape[1])
+        return np.roll(columns, 1) if self.fit_intercept else columns
+
+    def column_names(self, features):
+        """Names of the columns, of those of the features; the intercept's is "const"."""
+        return [*features, "const"] if self.fit_intercept else list(features)
+
+    def free_intercepts(self, hessian_diagonal):
+        """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""
+        free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
+        return free & self.fit_intercept
 
     def join(self, features, intercept):
         """Rows (K, q) of what there is for each feature (K, p) or (p,), and the intercept's."""

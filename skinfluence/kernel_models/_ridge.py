@@ -6,8 +6,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._validation import check_positive, check_sample_weight
-from skinfluence.adapters import TrainingData, register
-from skinfluence.adapters._ridge import adapted_dual, kernel_ridge_space, least_squares
+from skinfluence.adapters import (
+    TrainingData,
+    adapted_dual,
+    kernel_ridge_space,
+    least_squares,
+    register,
+)
 from skinfluence.kernel_models._machine import KernelMachineMixin
 from skinfluence.optimum import polish
 from skinfluence.problem import OptimumRecord

@@ -2,8 +2,7 @@
 
 from sklearn.linear_model import ElasticNet, Lasso
 
-from skinfluence.adapters import register
-from skinfluence.adapters._elastic_net import adapt_elastic_net
+from skinfluence.adapters import adapt_elastic_net, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 

@@ -2,8 +2,7 @@
 
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
 
-from skinfluence.adapters import register
-from skinfluence.adapters._glm import adapt_glm
+from skinfluence.adapters import adapt_glm, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 from sklearn.linear_model import HuberRegressor
 
-from skinfluence.adapters import register
-from skinfluence.adapters._huber import adapt_huber
+from skinfluence.adapters import adapt_huber, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 

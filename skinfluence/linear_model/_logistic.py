@@ -3,8 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from skinfluence.adapters import register
-from skinfluence.adapters._logistic import adapt_logistic
+from skinfluence.adapters import adapt_logistic, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 

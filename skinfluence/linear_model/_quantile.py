@@ -10,8 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._validation import check_positive, check_sample_weight
-from skinfluence.adapters import TrainingData, register
-from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
+from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
 from skinfluence.optimum import continuation
 from skinfluence.problem import OptimumRecord

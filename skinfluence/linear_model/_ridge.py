@@ -3,8 +3,7 @@
 import numpy as np
 from sklearn.linear_model import LinearRegression, Ridge
 
-from skinfluence.adapters import register
-from skinfluence.adapters._ridge import adapt_ridge
+from skinfluence.adapters import adapt_ridge, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 from sklearn.linear_model import RidgeClassifier
 
-from skinfluence.adapters import register
-from skinfluence.adapters._ridge import adapt_ridge_classifier
+from skinfluence.adapters import adapt_ridge_classifier, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 from skinfluence.linear_model._ridge import _iterations
 

@@ -4,9 +4,8 @@ import zlib
 from functools import lru_cache
 
 import numpy as np
-from scipy import sparse
 
-from skinfluence._parallel import row_blocks
+from skinfluence.design import make_design
 
 # Rows that a question which does not read all of X checks; all of them where there are no more.
 CHECKED_ROWS = 1_000
@@ -73,41 +72,11 @@ def _row_hashes(data, rows):
     """Hash some rows (a slice or an index array) of TrainingData, (b,)."""
     total = _hash_labels(np.asarray(data.y)[rows])
     if data.space is None:  # the coordinates of a kernel are ours: nobody else can edit them
-        total += _hash_matrix(data.X, rows)
+        design = make_design(data.X, False)
+        total += design.row_hashes(_multipliers(design.n_features, 0), rows)
     if data.sample_weight is not None:
         weight = np.ascontiguousarray(np.asarray(data.sample_weight)[rows], dtype=np.float64)
         total += weight.view(np.uint64) * _multipliers(1, 2)
-    return total
-
-
-def _hash_matrix(X, rows):
-    """Hash the values of rows of a dense or sparse matrix."""
-    if sparse.issparse(X):
-        return _hash_csr(X if isinstance(rows, slice) else X[rows])
-    multipliers = _multipliers(X.shape[1], 0)
-    X = X if isinstance(rows, slice) else X[rows]
-    if X.dtype == np.float64:
-        return X.view(np.uint64) @ multipliers
-    total = np.empty(X.shape[0], dtype=np.uint64)
-    for block in row_blocks(len(total), 16 * X.shape[1]):
-        total[block] = X[block].astype(np.float64).view(np.uint64) @ multipliers
-    return total
-
-
-def _hash_csr(X):
-    """Hash the stored entries of each row, whatever their order in it."""
-    total = np.zeros(X.shape[0], dtype=np.uint64)
-    multipliers = _multipliers(X.shape[1], 0)
-    per_row = X.nnz / max(1, X.shape[0])
-    for block in row_blocks(len(total), int(40 * per_row) + 1):
-        start, stop = X.indptr[block.start], X.indptr[block.stop]
-        values = X.data[start:stop].astype(np.float64, copy=False)
-        hashed = values.view(np.uint64) * multipliers[X.indices[start:stop]]
-        counts = np.diff(X.indptr[block.start : block.stop + 1])
-        filled = np.flatnonzero(counts)
-        if len(filled):
-            begins = (X.indptr[block.start : block.stop] - start)[filled]
-            total[block.start + filled] = np.add.reduceat(hashed, begins)
     return total
 
 

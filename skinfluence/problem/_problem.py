@@ -171,21 +171,21 @@ class FittedProblem:
     @property
     def column_names(self):
         """Names of the design's columns, the intercept's ("const") last."""
-        names = getattr(self.model, "feature_names_in_", None)
-        design = self.objective.design
-        names = [f"x{j}" for j in range(design.n_features)] if names is None else list(names)
-        return [*names, "const"] if design.fit_intercept else names
+        return self.objective.design.column_names(self.feature_names)
 
     @property
     def feature_names(self):
-        """Names of the features, in order."""
-        return self.column_names[: self.objective.design.n_features]
+        """Names of the features: those that fit has seen, else x0, x1, ..."""
+        names = getattr(self.model, "feature_names_in_", None)
+        if names is None:
+            return [f"x{j}" for j in range(self.objective.design.n_features)]
+        return list(names)
 
     def parameter_names(self):
         """Names of the parameters, the intercepts first, and their positions in theta."""
         design, K = self.objective.design, self.objective.n_outputs
         columns, q = self.column_names, design.shape[1]
-        order = np.roll(np.arange(q), 1) if design.fit_intercept else np.arange(q)
+        order = design.intercept_first
         if K == 1:
             return tuple(columns[j] for j in order), order
         if self.objective.loss.n_responses == 1:  # of the second predictor only the intercept moves

@@ -10,8 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._validation import as_responses, check_sample_weight
-from skinfluence.adapters import Adapted, TrainingData, register
-from skinfluence.adapters._ridge import without_outputs
+from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
