@@ -14,6 +14,7 @@ from skinfluence.deletion import (
     delete_exactly,
     dominant_rows,
     predictors_of_steps,
+    rounding_floor,
     set_changes,
     without_group,
 )
@@ -28,8 +29,6 @@ RESIDUAL_FLOPS = 300.0
 TIER_FLOPS = 2e10
 # Rows whose next step is computed to calibrate the error estimate of the others.
 CALIBRATION_ROWS = 16
-# Rounding of a predictor, relative to max(1, |eta|): no error is known to be smaller.
-ROUNDING = 16 * np.finfo(float).eps
 # "auto" refines the longest steps until no estimated error of a predictor is larger.
 PREDICTOR_TOLERANCE = 1e-3
 
@@ -264,8 +263,9 @@ class NewtonError:
             np.maximum(1.0 - np.maximum(one_step.penalty_mismatch, 0.0), 1e-300)
         )
         self.inv_sqrt_one_minus_h = self.inv_sqrt_one_minus_h * self.metric_ratio_upper
-        eta = np.abs(self.objective.eta[one_step.rows]).max(axis=1)
-        self.rounding = ROUNDING * np.maximum(1.0, eta)
+        self.rounding = rounding_floor(
+            self.objective, one_step.curvature, one_step.rows, one_step.own_change(), one_minus
+        )
         row_norm = self.objective.loss.max_predictor_change(leverage.quadratic)
         self.own_row_norm = row_norm * self.inv_sqrt_one_minus_h
         live = row_norm * (self.objective.sample_weight[one_step.rows] > 0)

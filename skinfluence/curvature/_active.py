@@ -26,6 +26,10 @@ class ActiveCurvature(Curvature):
         q = objective.design.shape[1]
         self.positions = np.concatenate([k * q + self.columns for k in range(objective.n_outputs)])
 
+    @property
+    def amplification(self):
+        return self.inner.amplification
+
     def _scattered(self, part):
         """Rows of active coefficients among those of all."""
         whole = np.zeros((self.objective.n_parameters, *part.shape[1:]))

@@ -85,6 +85,11 @@ class Curvature(ABC):
         product = self.objective.hessian_matmul(V) + self.damping * V
         return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
+    @property
+    def amplification(self):
+        """How many times larger than that of its rows the rounding of what is solved may be."""
+        return 1.0 if self.rcond is None else 1.0 / self.rcond
+
     @abstractmethod
     def solve(self, V):
         """H^-1 V for V (K q, m)."""

@@ -1,4 +1,4 @@
-"""H as a Cholesky factor."""
+"""H as a triangular factor."""
 
 from functools import cached_property
 
@@ -6,15 +6,24 @@ import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence.curvature._base import Curvature
+from skinfluence.curvature._triangle import curvature_triangle
 
+# Reciprocal condition under which H, which has half of the digits of its factor left, is not formed
+# but factored row by row: columns such as a year, its square and its cube.
+SQUARED = 1e-8
 # One minus a leverage below this has lost half of its digits in 1 - W a: it is computed again.
 CLOSE = 1e-8
 
 
 class DenseCurvature(Curvature):
-    """H = R'R: n q^2 K (K + 1) / 2 flops for the weighted Gram, (K q)^3 / 3 for the factor."""
+    """H = R'R: n q^2 K (K + 1) / 2 flops for the weighted Gram, (K q)^3 / 3 for the factor.
+
+    Where H is ill-conditioned R is found by QR, at some five times the cost of the Gram.
+    """
 
     kind = "dense"
+    #: Whether R is that of a QR, with the condition of the design, not its square.
+    by_rows = False
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
@@ -35,9 +44,25 @@ class DenseCurvature(Curvature):
             H[fixed, fixed] = 1.0
         self.factor = cholesky(H)
         self.rcond = None if self.factor is None else reciprocal_condition(self.factor, H)
+        if self.factor is None or self.rcond < SQUARED:
+            self._factor_rows(H)
         # Below this the factor has no correct digit left in its worst direction.
-        if self.factor is None or self.rcond < len(H) * np.finfo(float).eps:
+        lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
+        if lost and not self.by_rows:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
+
+    def _factor_rows(self, H):
+        """Take the factor of the rows themselves, where they have one and it has full rank."""
+        if (np.diag(H) <= 0).any():
+            return
+        factor = curvature_triangle(self.objective, self.diagonal, self.null_space_ridge)
+        if factor is None:
+            return
+        rcond = reciprocal_condition(factor, H)
+        total = np.einsum("ikk->k", self.objective.weights)
+        lost = self.objective.design.rounding(np.diag(H).reshape(len(total), -1), total)
+        if np.sqrt(rcond) > max(lost, np.finfo(float).eps * max(self.objective.n_rows, len(H))):
+            self.factor, self.rcond, self.by_rows = factor, rcond, True
 
     @cached_property
     def inverse_factor(self):
@@ -55,7 +80,7 @@ class DenseCurvature(Curvature):
 
     def solver(self, n_columns):
         """The explicit inverse pays where there are more columns than parameters: one product."""
-        if n_columns <= len(self.factor):
+        if n_columns <= len(self.factor) or self.by_rows:
             return self.solve
         inverse = self.inverse()
         return lambda V: inverse @ V
@@ -65,8 +90,12 @@ class DenseCurvature(Curvature):
         return self._inverse
 
     def known_inverse(self):
-        """H^-1."""
-        return self._inverse
+        """H^-1, but where it has lost the digits that its factor has."""
+        return None if self.by_rows else self._inverse
+
+    @property
+    def amplification(self):
+        return 1.0 / np.sqrt(self.rcond) if self.by_rows else 1.0 / self.rcond
 
     @cached_property
     def _inverse(self):
@@ -81,7 +110,20 @@ class DenseCurvature(Curvature):
         K = self.objective.n_outputs
         if K == 1:
             return design.row_norms(self.inverse_factor)[:, None, None]
+        if self.by_rows:
+            return self._factored_quadratic(design)
         return design.block_quadratic(self.inverse(), K)
+
+    def _factored_quadratic(self, design):
+        """Products of the rows (e_k (x) z_i)' R^-1, for several outputs."""
+        K, q = self.objective.n_outputs, design.shape[1]
+        A = np.empty((design.shape[0], K, K))
+        for rows in design.blocks(n_columns=2 * K * K):
+            Z = design.dense(rows)
+            parts = [Z @ self.inverse_factor[k * q : (k + 1) * q] for k in range(K)]
+            parts = np.stack(parts, axis=1)
+            A[rows] = parts @ parts.transpose(0, 2, 1)
+        return A
 
     def leverage(self, rows=None):
         """Leverage blocks of own rows; those close to 1 from the curvature without the row."""

@@ -22,6 +22,10 @@ class SeparateCurvature(Curvature):
         known = [part.rcond for part in parts if part.rcond is not None]
         self.rcond = min(known) if len(known) == len(parts) else None
 
+    @property
+    def amplification(self):
+        return max(part.amplification for part in self.parts)
+
     def _blocks(self, V):
         """Rows of V that belong to each output."""
         return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)

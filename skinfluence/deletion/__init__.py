@@ -14,6 +14,7 @@ from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._one_step import OneStep
+from skinfluence.deletion._rounding import rounding_floor
 
 __all__ = [
     "ROUNDING",
@@ -30,6 +31,7 @@ __all__ = [
     "in_row_space",
     "needs_curvature",
     "predictors_of_steps",
+    "rounding_floor",
     "set_changes",
     "warn_dominant",
     "warn_undefined",

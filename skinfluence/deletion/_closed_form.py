@@ -3,6 +3,7 @@
 import numpy as np
 
 from skinfluence.deletion._one_step import OneStep
+from skinfluence.deletion._rounding import rounding_floor
 
 # Rounding of a predictor, relative to the largest of all, in a well conditioned design.
 ROUNDING = 64 * np.finfo(float).eps
@@ -30,8 +31,9 @@ class ClosedForm(OneStep):
         """Rounding."""
         one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
         size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
+        known = self.objective, self.curvature, self.rows, self.own_change(), one_minus
         with np.errstate(divide="ignore"):
-            return (
+            return rounding_floor(*known) + (
                 ROUNDING * size / np.sqrt(self.curvature.rcond or 1.0) / np.maximum(one_minus, 0.0)
             )
 

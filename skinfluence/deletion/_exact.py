@@ -11,6 +11,7 @@ from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
+from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
@@ -61,6 +62,9 @@ class Exact(StoredSteps):
             unconverged.append(self._record_converged(np.arange(part.start, part.stop), result))
         unconverged = self._follow(NewtonCG(chord), np.concatenate(unconverged or [[]]).astype(int))
         self._refine(working, unconverged)
+        known = working, curvature, rows, self.own_change(), one_minus
+        self._rounding = rounding_floor(*known, refitted=True)
+        self.own_error = np.maximum(self.own_error, self._rounding)
 
     def _record_converged(self, positions, result):
         """Keep what has converged; return the positions of the rest, where they got to."""
@@ -99,7 +103,7 @@ class Exact(StoredSteps):
     @property
     def own_bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
-        return self.bound * self._own_row_norm
+        return self.bound * self._own_row_norm + self._rounding
 
     def _refine(self, objective, unconverged):
         """Solve the rows still on their way, one by one; say which never arrive."""

@@ -35,6 +35,7 @@ class Design(ABC):
         self.X = X
         self.fit_intercept = bool(fit_intercept)
         self.origin = origin
+        self.eps = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
         self.n_features = X.shape[1]
         self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
 
@@ -157,6 +158,23 @@ class Design(ABC):
         """Return sum_i W_ikk z_ij^2, (K, q): the diagonal of the sandwich."""
         squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
         return squares.transpose_matmul(np.einsum("ikk->ik", W)).T
+
+    def rounding(self, squares, weight):
+        """Largest share of a column's size that the rounding of its stored values is.
+
+        Parameters
+        ----------
+        squares : ndarray of shape (K, q)
+            sum_i w_i z_ij^2.
+        weight : ndarray of shape (K,)
+            sum_i w_i.
+        """
+        if self.origin is None:
+            return self.eps
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.sqrt(squares[:, : self.n_features] / weight[:, None])
+            share = np.where(size > 0, np.abs(self.origin) / size, 0.0)
+        return self.eps * max(1.0, float(share.max(initial=0.0)))
 
     def blocks(self, n_columns=1):
         """Slices over the rows whose dense float64 form, `n_columns` times, fits working_memory."""

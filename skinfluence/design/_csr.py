@@ -20,11 +20,12 @@ class CSRDesign(Design):
         # the two of SciPy's. The arrays behind it are shared, not copied.
         X = scipy.sparse.csr_array(X)
         super().__init__(X if origin is None else _centred(X, origin), fit_intercept, origin)
+        self.eps = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps  # before centring
 
     def _of_stored(self, X, fit_intercept, origin):
         """Return the design of rows or columns of the stored matrix, which is centred already."""
         part = CSRDesign(X, fit_intercept)
-        part.origin = origin
+        part.origin, part.eps = origin, self.eps
         return part
 
     def features(self, rows):
