@@ -1,6 +1,13 @@
 """Data frames: the door to pandas, imported only when a frame is asked for."""
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DataFrame: TypeAlias = "pd.DataFrame"  # for annotations, which must not import pandas
 
 
 def row_names(*tables):

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-METHODS = ("first_order", "newton", "exact")
+METHODS = ("auto", "first_order", "newton", "exact")
 AGGREGATES = (None, "mean", "sum")
 
 

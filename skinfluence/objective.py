@@ -11,8 +11,9 @@ NEGLIGIBLE = 1e-20
 # Curvature of an intercept, in units of that of all rows at a kink, that is none.
 VANISHED = 1e-12
 
-# What is computed once and knows no penalty.
-OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "curved_rows"}
+# Cached properties that depend on the rows and the predictors alone, not on the penalty: an
+# objective of the same predictors takes them over.
+OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
 OF_ROWS |= {"weight_roots", "weight_factors"}
 
 
@@ -43,13 +44,19 @@ class Objective:
         support vector machine, of which the smooth hinge has the curvature. `loss` by default.
     row_penalty : L2, optional
         r, per unit of weight; of the kind of `penalty`.
+    penalty_weight_removed : float
+        Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
+    negligible : float
+        Share of the largest curvature of a row under which the curvature of others is taken as 0.
+    known : dict, optional
+        Values of cached properties that are computed already, by name.
 
     Attributes
     ----------
+    fixed_penalty : L2
+        R, as given.
     penalty : L2
         R + (sum_i w_i) r.
-    taken : float
-        Weight whose share in the common penalty is not in it any more, see `lightened`.
     """
 
     def __init__(
@@ -62,6 +69,10 @@ class Objective:
         theta,
         trained_loss=None,
         row_penalty=None,
+        *,
+        penalty_weight_removed=0.0,
+        negligible=NEGLIGIBLE,
+        known=None,
     ):
         self.loss = loss
         self.design = design
@@ -73,8 +84,8 @@ class Objective:
             self.penalty = penalty.plus(row_penalty.times(float(sample_weight.sum())))
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
-        self.negligible = NEGLIGIBLE
-        self.penalty_weight_removed = 0.0
+        self.penalty_weight_removed, self.negligible = penalty_weight_removed, negligible
+        vars(self).update(known or {})
 
     def _with(self, **changes):
         """Return the same objective but for some of its parts."""
@@ -87,10 +98,10 @@ class Objective:
             "theta": self.theta,
             "trained_loss": self.trained_loss,
             "row_penalty": self.row_penalty,
+            "penalty_weight_removed": self.penalty_weight_removed,
+            "negligible": self.negligible,
         }
-        other = Objective(**{**now, **changes})
-        other.penalty_weight_removed = self.penalty_weight_removed
-        return other
+        return Objective(**{**now, **changes})
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -337,7 +348,7 @@ class Objective:
 
     def penalised_at_least(self, strength):
         """Return the objective with a small penalty on what has none, at the same parameter."""
-        return self._with(penalty=self.penalty.at_least(strength), row_penalty=None)
+        return self._same_rows(penalty=self.penalty.at_least(strength), row_penalty=None)
 
     # -- the penalty that goes with a row ----------------------------------------------------------
 
@@ -361,13 +372,17 @@ class Objective:
         if not self.mean_penalty_share:
             return self
         left = self.sample_weight.sum() - self.mean_penalty_share
-        lighter = self._penalised_by(self.fixed_penalty.plus(self.row_penalty.times(left)))
-        lighter.penalty_weight_removed = self.mean_penalty_share
-        return lighter
+        return self._same_rows(
+            penalty=self.fixed_penalty.plus(self.row_penalty.times(left)),
+            row_penalty=None,
+            penalty_weight_removed=self.mean_penalty_share,
+        )
 
     def with_fixed_penalty(self):
         """Return the objective with all of its penalty fixed, whatever its rows."""
-        return self if self.row_penalty is None else self._penalised_by(self.penalty)
+        if self.row_penalty is None:
+            return self
+        return self._same_rows(penalty=self.penalty, row_penalty=None)
 
     def on_active_set(self):
         """Return the objective in the columns with an active coefficient, its signs held.
@@ -385,21 +400,19 @@ class Objective:
             theta=self.theta[:, columns],
         )
 
-    def _penalised_by(self, penalty):
-        """Return the same rows at the same parameter under another penalty, a fixed one."""
-        return self._same_rows(penalty=penalty, row_penalty=None)
-
     def _same_rows(self, **changes):
-        """Return an objective of the same predictors."""
-        other = self._with(**changes)
+        """Return an objective of the same rows and predictors, with what is known about them."""
         kept = vars(self).keys() & OF_ROWS
-        vars(other).update({name: vars(self)[name] for name in kept})
-        return other
+        if "negligible" not in changes:
+            kept |= vars(self).keys() & {"curved_rows"}
+        return self._with(known={name: vars(self)[name] for name in kept}, **changes)
 
     def penalty_mismatch(self, rows, penalty_weight_removed):
-        """(share - taken) / (what is left), (r,): how far a curvature lightened by `taken` is off.
+        """Relative error of a curvature's penalty for the models without each of `rows`, (r,).
 
-        Relative to its penalty, for the models without these rows; 0 where they weigh the same.
+        The curvature lacks the share of `penalty_weight_removed` units of weight in r, the model
+        without row i lacks w_i of them, so that its penalty is (1 - mismatch) times as strong:
+        mismatch = (w_i - removed) / (sum_j w_j - removed). Exactly 0 where the weights are equal.
         """
         off = self.shares[rows] - penalty_weight_removed
         off[(np.abs(off) <= 1e-12 * penalty_weight_removed) | (self.shares[rows] == 0)] = 0.0
@@ -408,9 +421,7 @@ class Objective:
 
     def dropping_flat_rows(self, tolerance):
         """Objective whose curvature leaves out rows below `tolerance` times the largest one's."""
-        same = self._with()
-        same.negligible = tolerance
-        return same
+        return self._same_rows(negligible=tolerance)
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""

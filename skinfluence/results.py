@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class MostInfluential:
     row_names: np.ndarray | None = None
     test_names: np.ndarray | None = None
 
-    def to_frame(self, train_labels=None, test_labels=None):
+    def to_frame(
+        self, train_labels: ArrayLike | None = None, test_labels: ArrayLike | None = None
+    ) -> DataFrame:
         """Return one line for each test row, kind and rank, as a pandas DataFrame.
 
         Parameters
@@ -168,7 +171,9 @@ class ParameterInfluence:
     row_names: np.ndarray | None = None
     feature_names: list | None = None
 
-    def to_frame(self, train_labels=None, feature_names=None):
+    def to_frame(
+        self, train_labels: ArrayLike | None = None, feature_names: ArrayLike | None = None
+    ) -> DataFrame:
         """Return one line for each training row, one column for each parameter.
 
         Parameters
@@ -340,7 +345,7 @@ class LeaveOneOutEstimate:
             scoring,
         )
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row, as a pandas DataFrame.
 
         Parameters

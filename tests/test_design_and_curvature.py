@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence.curvature import KINDS, choose, make_curvature
@@ -119,7 +120,7 @@ def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
     monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)
     monkeypatch.setattr("skinfluence.design._csr.BLOCK_ROWS", 9)
     rng = np.random.default_rng(3)
-    X, w = sp.random(40, 12, 0.4, "csr", rng=rng), rng.normal(size=40)
+    X, w = sp.random(40, 12, 0.4, "csr", random_state=rng), rng.normal(size=40)
     for fit_intercept in (True, False):
         design = make_design(X, fit_intercept)
         Z = design.dense(slice(None))
@@ -188,6 +189,17 @@ def test_curvature_against_the_dense_inverse(name, kind):
         np.testing.assert_allclose(leverage.one_minus[i], expected, atol=1e-7)
     some = curvature.leverage(np.array([5, 2]))
     np.testing.assert_allclose(some.quadratic, leverage.quadratic[[5, 2]], rtol=1e-5, atol=1e-9)
+
+
+def test_the_residual_is_that_of_a_solve_whatever_was_asked_before(monkeypatch):
+    objective = build("binary")[3]._explained().objective
+    assert make_curvature(objective, "dense").residual == 0.0
+    asked, fresh = make_curvature(objective, "cg"), make_curvature(objective, "cg")
+    asked.solve(np.eye(objective.n_parameters))
+    assert asked.residual == fresh.residual <= 1e-10
+    monkeypatch.setattr("skinfluence.curvature._cg.MAX_ITERATIONS", 0)
+    with pytest.warns(ConvergenceWarning, match="relative residual of 1"):
+        assert make_curvature(objective, "cg").residual == pytest.approx(1.0)
 
 
 def test_damping_is_added_to_the_whole_diagonal():

@@ -64,7 +64,9 @@ REGRESSORS = [
     InfluenceLasso(),
     InfluenceElasticNet(),
     SmoothQuantileRegressor(alpha=0.01),
-    InfluenceHuberRegressor(max_iter=10_000),  # 100 iterations of lbfgs are few for a scale
+    # Up to alpha = 10 the scale falls to 0 in the check of weights, where there is no optimum to be
+    # polished to: what is checked is the original, which fails it with the oldest SciPy.
+    InfluenceHuberRegressor(alpha=30.0),
     SmoothEpsilonSVR(temperature=0.1),
     SmoothEpsilonSVR(temperature=0.1, kernel="rbf"),
 ]

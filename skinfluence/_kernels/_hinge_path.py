@@ -235,15 +235,35 @@ def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
 
 
 @njit(cache=True, nogil=True)
+def _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, rate, df):
+    """Derivatives in t while no row enters or leaves: of s alpha into `rate`, of f into `df`, of b.
+
+    The free rows stay on their shifted margins, s f = 1 + (1 - t) shift, and s alpha sums to `net`.
+    """
+    q = n_free + bias
+    right = np.full(q, net)
+    for a in range(n_free):
+        k = members[a]
+        right[bias + a] = -predictor_shift[k] - s[k] * shift[k]
+    moved = _apply(inverse, q, right) if n_free > 0 else np.zeros(q)
+    db = moved[0] if bias and n_free > 0 else 0.0
+    df[:] = predictor_shift + db
+    for a in range(n_free):
+        rate[a] = moved[bias + a]
+        df += rate[a] * G[members[a]]
+    return db
+
+
+@njit(cache=True, nogil=True)
 def follow(
     G, s, cap, alpha, f, shift, predictor_shift, net, status, members, n_free, inverse, bias,
     max_events,
 ):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
-    `predictor_shift` (m,) is the change of the predictors by the moved rows in all, `net` the sum
-    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed in
-    place.
+    `predictor_shift` (m,) is the change of the predictors by the rows that are moved, `net` the sum
+    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed
+    in place.
     """
     m, b, t = len(s), 0.0, 0.0
     rate, df = np.zeros(m), np.zeros(m)
@@ -256,17 +276,7 @@ def follow(
             f += change
             n_free = _admit(taker, G, s, cap, alpha, status, members, n_free, inverse, bias)
             continue
-        q = n_free + bias
-        right = np.full(q, net)
-        for a in range(n_free):
-            k = members[a]
-            right[bias + a] = -predictor_shift[k] - s[k] * shift[k]
-        moved = _apply(inverse, q, right) if n_free > 0 else np.zeros(q)
-        db = moved[0] if bias and n_free > 0 else 0.0
-        df[:] = predictor_shift + db
-        for a in range(n_free):
-            rate[a] = moved[bias + a]
-            df += rate[a] * G[members[a]]
+        db = _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, rate, df)
         time, leaving, entering = _next_event(
             s, cap, alpha, f, shift, t, df, rate, status, members, n_free
         )

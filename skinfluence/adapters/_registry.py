@@ -1,12 +1,13 @@
 """Which estimators are understood: exact types, never a guess."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from skinfluence.attribution import Link
 from skinfluence.design import KernelSpace, far_origin, make_design
-from skinfluence.losses import TransformedLink, spread
+from skinfluence.link import Link, TransformedLink
+from skinfluence.losses import spread
 from skinfluence.objective import Objective
 
 
@@ -33,7 +34,7 @@ class TrainingData:
         Of the design that theta belongs to.
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
@@ -86,6 +87,8 @@ class Adapted:
         rows, where the estimator's parameters are not those of the objective.
     response : ResponseScale or None
         Of the training data; `encode` takes what it gives.
+    own_link : Link or None
+        Of predictors that are read in another way than the loss says.
     restart : callable or None
         `restart(objective)` is the objective at a start from which Newton's method is safe, where
         a solver may have stopped too far off.
@@ -96,34 +99,23 @@ class Adapted:
     encode: object
     parameters: object = None
     response: object = None
+    own_link: Link | None = None
     restart: object = None
 
     @property
     def link(self):
-        """What reads the predictors.
+        """How the predictors are turned into the estimator's predictions.
 
         Returns
         -------
-        Loss
-            The one that was minimised; of transformed responses in the units of the responses.
+        Link
+            That of the loss that was minimised, by default; with the estimator's labels, or in the
+            units of responses that were transformed.
         """
-        loss = self.objective.trained_loss
+        link = self.objective.trained_loss.link if self.own_link is None else self.own_link
         if self.response is None:
-            return loss
-        return TransformedLink(loss, self.response.inverse, spread(self.objective.y))
-
-    @property
-    def output(self):
-        """How the estimator reads its predictors.
-
-        Returns
-        -------
-        Output
-            Labels, and whether there are probabilities; or what a regressor predicts.
-        """
-        loss = self.objective.loss
-        link = loss if self.response is None else self.link
-        return Link(self.classes, loss.has_probabilities, link)
+            return link.labelled(self.classes)
+        return TransformedLink(link, self.response.inverse, spread(self.objective.y))
 
     def labels(self, encoded):
         """Return the caller's labels of encoded ones.
@@ -138,9 +130,7 @@ class Adapted:
         ndarray
             Members of `classes`; of a regressor the same numbers, in their own units.
         """
-        if self.classes is None:
-            return self.link.response(encoded)
-        return self.classes[encoded.astype(int)]
+        return self.link.labels(encoded)
 
 
 _ADAPTERS: dict[type, object] = {}
@@ -202,7 +192,7 @@ def is_supported(estimator):
     return _find(estimator) is not None
 
 
-def supported_estimators():
+def supported_estimators() -> list[str]:
     """List the estimators whose training rows can be deleted.
 
     Returns

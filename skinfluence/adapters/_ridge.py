@@ -148,9 +148,8 @@ def _dual_change(objective, rows, steps, *, alpha, flat):
 
     g are the residuals at the moved predictors; the deleted row's own is gone.
     """
-    moved = np.moveaxis(
-        np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)]), 2, 0
-    )
+    moved = np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)])
+    moved = moved.transpose(2, 0, 1)
     change = -(objective.sample_weight * moved).transpose(0, 2, 1) / alpha
     at = np.arange(len(rows)), rows
     change[at] = objective.residuals[rows] / alpha

@@ -12,6 +12,7 @@ from skinfluence._validation import check_sample_weight, encode_labels, label_en
 from skinfluence.adapters._logistic import class_weights
 from skinfluence.adapters._registry import Adapted, refuse, register
 from skinfluence.design import KernelSpace
+from skinfluence.link import OneVsOneLink
 from skinfluence.losses import (
     HingeLoss,
     OneVsOneLoss,
@@ -108,10 +109,11 @@ def adapt_svc(estimator, data):
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     weight = weight * estimator.class_weight_[codes]
-    loss, trained = SURROGATE_HINGE, HingeLoss()
+    loss, trained, link = SURROGATE_HINGE, HingeLoss(), None
     if len(classes) > 2:
-        options = {"shape": estimator.decision_function_shape, "break_ties": estimator.break_ties}
-        loss, trained = (OneVsOneLoss(one, len(classes), **options) for one in (loss, trained))
+        loss, trained = (OneVsOneLoss(one, len(classes)) for one in (loss, trained))
+        shape, ties = estimator.decision_function_shape, estimator.break_ties
+        link = OneVsOneLink(len(classes), shape, break_ties=ties)
     design = data.design(True)
     penalty = L2(design.join(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
     alpha = _signed_alpha(estimator, codes, check_sample_weight(data.sample_weight, len(codes)))
@@ -124,7 +126,8 @@ def adapt_svc(estimator, data):
     parameters = None
     if data.space is not None:
         parameters = partial(change_in_span, features=data.space.features)
-    return Adapted(objective, classes, label_encoder(classes, y.dtype), parameters)
+    encode = label_encoder(classes, y.dtype)
+    return Adapted(objective, classes, encode, parameters, own_link=link)
 
 
 def _signed_alpha(estimator, codes, weight):

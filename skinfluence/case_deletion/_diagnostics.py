@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtr
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence.case_deletion._rules import flags
 
 
@@ -141,7 +142,7 @@ class CaseDeletionDiagnostics:
     sigma_without: np.ndarray
 
     @property
-    def df_residual(self):
+    def df_residual(self) -> float:
         """Return the degrees of freedom of the residual.
 
         Returns
@@ -152,7 +153,7 @@ class CaseDeletionDiagnostics:
         return self.n_used - self.n_effective_parameters
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Return the standard errors of the coefficients.
 
         Returns
@@ -163,7 +164,7 @@ class CaseDeletionDiagnostics:
         return self.sigma * self.unscaled_error
 
     @cached_property
-    def dfbetas(self):
+    def dfbetas(self) -> np.ndarray:
         r"""Return the coefficients, before minus after the deletion, in their standard errors.
 
         Returns
@@ -177,7 +178,7 @@ class CaseDeletionDiagnostics:
         return scaled
 
     @property
-    def press(self):
+    def press(self) -> float:
         """Return Allen's PRESS, the weighted sum of the squared deleted residuals.
 
         Returns
@@ -188,7 +189,7 @@ class CaseDeletionDiagnostics:
         return float(np.nansum(self.weight * self.deleted_residual**2))
 
     @property
-    def outlier_p_value(self):
+    def outlier_p_value(self) -> np.ndarray:
         """Return two-sided p-values of the studentised residuals, times their number (Bonferroni).
 
         Returns
@@ -202,7 +203,9 @@ class CaseDeletionDiagnostics:
         tail = ndtr(size) if self.has_known_dispersion else stdtr(self.df_residual - 1.0, size)
         return np.minimum(2.0 * tail * tested, 1.0)
 
-    def influential(self, rule="cooks", *, level=0.05, table=False):
+    def influential(
+        self, rule: str = "cooks", *, level: float = 0.05, table: bool = False
+    ) -> "np.ndarray | DataFrame":
         """Flag rows by a threshold of the textbooks.
 
         Parameters
@@ -246,7 +249,7 @@ class CaseDeletionDiagnostics:
         found = flags(self, rule, level)
         return found if table else found.any(axis=1)
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row, one column for each of its numbers.
 
         Parameters
@@ -273,7 +276,7 @@ class CaseDeletionDiagnostics:
         frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
         return frame
 
-    def summary_frame(self, train_labels=None):
+    def summary_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return the table of the same name of statsmodels, column by column.
 
         Parameters

@@ -42,14 +42,17 @@ class ActiveCurvature(Curvature):
 
     def solve(self, V):
         """H^-1 V for V (K q, m)."""
-        solved = self.inner.solve(V[self.positions])
-        self.residual = self.inner.residual
-        return self._scattered(solved)
+        return self._scattered(self.inner.solve(V[self.positions]))
 
     def solver(self, n_columns):
         """Return `solve`, or what does the same faster for so many columns in all."""
         solve = self.inner.solver(n_columns)
         return lambda V: self._scattered(solve(V[self.positions]))
+
+    @property
+    def residual(self):
+        """That of the active coefficients."""
+        return self.inner.residual
 
     def inverse_diagonal_bound(self):
         """That of the active coefficients, 0 elsewhere."""

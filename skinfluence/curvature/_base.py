@@ -50,7 +50,7 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Largest relative residual that `solve` has left; 0 for factorisations.
+    #: Relative residual that a solve leaves; 0 for factorisations.
     residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
@@ -97,6 +97,10 @@ class Curvature(ABC):
     def solver(self, n_columns):
         """Return `solve`, or what does the same faster for so many columns in all."""
         return self.solve
+
+    def solve_residual(self):
+        """Relative residual that a solve leaves; 0 for factorisations."""
+        return 0.0
 
     def known_inverse(self):
         """H^-1 itself, (K q, K q), where it is at hand for little more than a solve; else None."""

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
-from skinfluence.curvature._base import Curvature
+from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._triangle import curvature_triangle
 
 # Reciprocal condition under which H, which has half of the digits of its factor left, is not formed
@@ -127,29 +127,34 @@ class DenseCurvature(Curvature):
 
     def leverage(self, rows=None):
         """Leverage blocks of own rows; those close to 1 from the curvature without the row."""
-        leverage = super().leverage(rows)
+        found = super().leverage(rows)
+        quadratic, one_minus = found.quadratic, found.one_minus
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
         # The trace bounds the largest eigenvalue: most rows need no decomposition.
         K = self.objective.n_outputs
-        suspects = np.flatnonzero(np.einsum("ikk->i", leverage.one_minus) < K - 0.9)
-        one_minus = np.linalg.eigvalsh(leverage.one_minus[suspects])[:, 0]
-        for position in suspects[one_minus < CLOSE]:
-            self._refine(leverage, position, index[position])
-        return leverage
+        suspects = np.flatnonzero(np.einsum("ikk->i", one_minus) < K - 0.9)
+        smallest = np.linalg.eigvalsh(one_minus[suspects])[:, 0]
+        for position in suspects[smallest < CLOSE]:
+            quadratic[position], one_minus[position] = self._from_the_rest(
+                index[position], quadratic[position]
+            )
+        return Leverage(quadratic, one_minus)
 
-    def _refine(self, leverage, position, row):
-        """With a = z'H_-i^-1 z: one minus = (I + L'a L)^-1, and the quadratic is a - a L(..)L'a."""
+    def _from_the_rest(self, row, quadratic):
+        """(A_i, I - L'A_i L) of one row by the curvature without it, where 1 - W a cancels.
+
+        With a = z'H_-i^-1 z the second is (I + L'a L)^-1 and the first a - a L (I + L'a L)^-1 L'a.
+        """
         objective = self.objective
         try:
             rest = DenseCurvature(objective.without(row), self.damping)
         except np.linalg.LinAlgError:  # the row alone spans a direction: its leverage is 1
-            leverage.one_minus[position] = 0.0
-            return
+            return quadratic, np.zeros_like(quadratic)
         a = rest.row_quadratic(objective.design.take(np.array([row])))[0]
         L = objective.weight_roots[row]
-        leverage.one_minus[position] = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
+        one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
         aL = a @ L
-        leverage.quadratic[position] = a - aL @ leverage.one_minus[position] @ aL.T
+        return a - aL @ one_minus @ aL.T, one_minus
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; a slice of everything copies nothing."""

@@ -62,7 +62,11 @@ class DualCurvature(Curvature):
         unit = np.zeros((len(strength), len(self.border)))
         unit[self.border, np.arange(len(self.border))] = 1.0
         self.Z = objective.design @ unit
-        self._border(strength)
+        # Columns of I (x) Z ordered (class, border column), as theta is.
+        u = len(self.border)
+        self.lifted = np.einsum("km,iu->ikmu", np.eye(K), self.Z).reshape(n * K, K * u)
+        self.MZ = self._apply_M(self.lifted)
+        self.schur = self._schur_factor(strength)
 
     def _needs_null_ridge(self, mean):
         """The bordered ones alone: the kernel is divided by the penalty, and loses nothing."""
@@ -70,22 +74,20 @@ class DualCurvature(Curvature):
         lost = super()._needs_null_ridge(mean)
         return lost & (strength <= WEAK * strength.max(initial=0.0))
 
-    def _border(self, strength):
-        """Factor the Schur complement S of the bordered columns."""
+    def _schur_factor(self, strength):
+        """Cholesky factor of the Schur complement S of the bordered columns."""
         K, u = self.objective.n_outputs, len(self.border)
-        # Columns of I (x) Z ordered (class, border column), as theta is.
-        self.lifted = np.einsum("km,iu->ikmu", np.eye(K), self.Z).reshape(len(self.Z) * K, K * u)
-        self.MZ = self._apply_M(self.lifted)
         S = self.lifted.T @ self.MZ + np.diag(np.tile(strength[self.border], K))
         if self.null_space_ridge is not None and u:
             null = self.objective.loss.null_direction
             S += np.kron(np.outer(null, null), np.diag(self.null_space_ridge[self.border]))
-        self.schur = cholesky(S) if u else np.zeros((0, 0))
-        if self.schur is None or (u and np.diag(self.schur).min() ** 2 <= 1e-14 * np.trace(S)):
+        factor = cholesky(S) if u else np.zeros((0, 0))
+        if factor is None or (u and np.diag(factor).min() ** 2 <= 1e-14 * np.trace(S)):
             raise np.linalg.LinAlgError(
                 "the curvature is singular in the unpenalised columns: "
                 + ", ".join(self.objective.design.column_name(j) for j in self.border)
             )
+        return factor
 
     def _apply_M(self, F):
         """M F = L B^-1 L' F for F (n K, m)."""

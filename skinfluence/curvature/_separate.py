@@ -44,6 +44,11 @@ class SeparateCurvature(Curvature):
 
         return solve
 
+    @property
+    def residual(self):
+        """Of the output with the largest."""
+        return max(part.residual for part in self.parts)
+
     def inverse_diagonal_bound(self):
         """Output by output."""
         return np.concatenate([part.inverse_diagonal_bound() for part in self.parts])

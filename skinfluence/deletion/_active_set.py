@@ -1,12 +1,13 @@
-"""Theta without a row under an L1 penalty: by descent where the active set does not stay."""
+"""Theta without a row under an L1 penalty: smooth refits while the active set stays the same."""
 
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps, predictors_of_steps
+from skinfluence.deletion._base import StoredSteps
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Violation of an optimality condition that is rounding, relative to the penalty.
@@ -16,11 +17,11 @@ BLOCK_DELETIONS = 256
 
 
 def active_set_changes(objective, steps, rows):
-    """Whether the steps (b, K, q) of deletions leave the signs or the zeros of the fit, (b,).
+    """Whether the active set changes by the steps (b, K, q) of deletions, (b,).
 
-    They do not where every active coefficient keeps its sign and no other one's slope without the
+    It does not where every active coefficient keeps its sign and no other one's slope without the
     row exceeds the penalty: then the optimum with these signs is the refit. Steps that are not
-    finite change everything.
+    finite count as changes.
     """
     theta, penalty = objective.theta, objective.penalty
     signed = objective.active & (np.broadcast_to(penalty.absolute, theta.shape) > 0)
@@ -41,17 +42,16 @@ def active_set_changes(objective, steps, rows):
 
 def _slopes(objective, steps, rows):
     """Slope of the losses of the other rows in every coefficient, (b, K, q)."""
-    eta = predictors_of_steps(objective.design, steps) + objective.eta.T[:, :, None]
-    native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
-    residual = objective.loss.gradient(objective.y[:, None], native)
-    residual = residual[None] if objective.loss.is_scalar else np.moveaxis(residual, -1, 0)
-    residual = residual * objective.sample_weight[:, None]
+    eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
+    loss = objective.loss
+    residual = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
+    residual = classes_first(residual, loss.is_scalar) * objective.sample_weight[:, None]
     residual[:, rows, np.arange(len(rows))] = 0.0
-    return np.stack([objective.design.transpose_matmul(each).T for each in residual], axis=1)
+    return objective.design.gradients_of(residual)
 
 
 def set_changes(objective, deletion):
-    """The same for every row of a deletion, (r,), in blocks."""
+    """Whether the active set changes by each step of a Deletion, (r,)."""
     changes = np.zeros(len(deletion), dtype=bool)
     for part in _blocks(objective, len(deletion)):
         changes[part] = _changes_of(objective, deletion.steps(part), deletion.rows[part])
@@ -59,7 +59,7 @@ def set_changes(objective, deletion):
 
 
 def _changes_of(objective, steps, rows):
-    """Output by output where they share nothing: the conditions are theirs."""
+    """Whether the active set changes, (b,): in any output, where outputs share nothing."""
     if not objective.loss.is_separable:
         return active_set_changes(objective, steps, rows)
     found = [
@@ -85,7 +85,8 @@ class ActiveSetExact(StoredSteps):
     curvature : ActiveCurvature
     rows : ndarray of int
     on_set : callable
-        `on_set(objective, curvature, rows)` without rows of the smooth objective on the active set.
+        `on_set(objective, curvature, rows)`: Deletion of rows from the smooth objective on the
+        active set.
 
     Attributes
     ----------
@@ -102,42 +103,40 @@ class ActiveSetExact(StoredSteps):
         with warnings.catch_warnings():  # what does not converge there is refitted below
             warnings.simplefilter("ignore", ConvergenceWarning)
             smooth = on_set(objective.on_active_set(), curvature.inner, rows)
+        idle, undefined = smooth.idle, smooth.undefined.copy()
         steps = np.zeros((len(rows), *objective.theta.shape))
-        super().__init__(objective, rows, smooth.undefined.copy(), steps, smooth.idle)
-        self.leverage = curvature.leverage(rows)
-        self.routes = smooth.routes.copy()
-        self.changes = np.zeros(len(rows), dtype=bool)
-        self.own_error = np.array(smooth.own_error)
-        self.own_bound = np.array(smooth.own_bound)
+        changes = np.zeros(len(rows), dtype=bool)
         for part in _blocks(objective, len(rows)):
             steps[part][:, :, curvature.columns] = smooth.steps(part)
-            self.changes[part] = active_set_changes(objective, steps[part], rows[part])
-        steps[self.idle] = 0.0
-        self.changes &= ~self.idle & ~self.undefined
-        self._refit(objective, curvature, tracked(np.flatnonzero(self.changes), progress))
-
-    def _refit(self, objective, curvature, positions):
-        """Descend from the steps at hand for the rows whose active set changes."""
-        unconverged = []
-        for position in positions:
-            optimum = refit(objective.without(self.rows[position]), self._steps[position])
-            self.routes[position] = "refined"
-            self.own_bound[position], self.own_error[position] = np.inf, 0.0
-            if not is_acceptable_refit(optimum):
-                unconverged.append(int(self.rows[position]))
-                self._steps[position] = np.nan
-                continue
-            self._steps[position] = optimum.objective.theta - objective.theta
-        if unconverged:
+            changes[part] = active_set_changes(objective, steps[part], rows[part])
+        steps[idle] = 0.0
+        changes &= ~idle & ~undefined
+        for position in tracked(np.flatnonzero(changes), progress):
+            steps[position] = _refitted(objective, rows[position], steps[position])
+        super().__init__(objective, rows, undefined, steps, idle)
+        self.leverage, self.changes = curvature.leverage(rows), changes
+        self.routes = np.where(changes, "refined", smooth.routes)
+        self.own_error = np.where(changes, 0.0, smooth.own_error)
+        self.own_bound = np.where(changes, np.inf, smooth.own_bound)
+        failed = rows[changes & ~np.isfinite(steps).all(axis=(1, 2))].tolist()
+        if failed:
             warnings.warn(
-                f"the refits without rows {unconverged[:10]} did not converge; they are NaN.",
+                f"the refits without rows {failed[:10]} did not converge; they are NaN.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 
+def _refitted(objective, row, step):
+    """Step to the optimum without a row, from another step; NaN where that does not converge."""
+    optimum = refit(objective.without(row), step)
+    if not is_acceptable_refit(optimum):
+        return np.full(step.shape, np.nan)
+    return optimum.objective.theta - objective.theta
+
+
 class SeparateExact(StoredSteps):
-    """The same for outputs that share nothing: one deletion each.
+    """Refits under an L1 penalty of outputs that share nothing, from one deletion of each.
 
     Parameters
     ----------

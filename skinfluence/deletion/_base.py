@@ -97,7 +97,7 @@ class StoredSteps(Deletion):
 
     def on(self, design):
         """One GEMM with the steps."""
-        return lambda part: predictors_of_steps(design, self.steps(part))
+        return lambda part: design.predictors_of(self.steps(part))
 
     def own_change(self):
         """Predictor of each step at its own row."""
@@ -108,14 +108,6 @@ class StoredSteps(Deletion):
                 Z = self.objective.design.dense(self.pick(part))
                 change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
         return change
-
-
-def predictors_of_steps(design, steps):
-    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
-    change = np.empty((steps.shape[1], design.shape[0], len(steps)))
-    for k in range(len(change)):
-        design.matmul(steps[:, k].T, out=change[k])
-    return change
 
 
 def warn_dominant(rows):

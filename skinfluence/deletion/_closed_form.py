@@ -31,9 +31,9 @@ class ClosedForm(OneStep):
         """Rounding."""
         one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
         size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
-        known = self.objective, self.curvature, self.rows, self.own_change(), one_minus
+        floor = rounding_floor(self, self.curvature)
         with np.errstate(divide="ignore"):
-            return rounding_floor(*known) + (
+            return floor + (
                 ROUNDING * size / np.sqrt(self.curvature.rcond or 1.0) / np.maximum(one_minus, 0.0)
             )
 

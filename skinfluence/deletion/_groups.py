@@ -10,6 +10,11 @@ from skinfluence.deletion._one_step import shifted_residuals
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
+# Flops that "auto" spends on refits of groups, some seconds.
+AUTO_FLOPS = 2e10
+# Newton steps that a refit takes from the joint one.
+REFIT_STEPS = 4.0
+
 
 class GroupDeletion(StoredSteps):
     """theta_-S - theta for several sets S of rows, each left out together.
@@ -18,40 +23,71 @@ class GroupDeletion(StoredSteps):
     (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, by a k x k system with the full factor while the
     group is small, by a factor of its own when it is large. Exact: Newton's method to the refit.
 
+    Auto: the joint Newton step, and refits of the groups with the longest steps within a budget.
+
     Attributes
     ----------
     groups : list of ndarray of int
+    routes : ndarray of str, shape (r,)
+        Method of each group; "refined" for the refits of auto, "undefined".
     """
 
     def __init__(self, objective, curvature, method, groups, *, progress=None):
         self.groups = groups
-        steps = np.zeros((len(groups), *objective.theta.shape))
         undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
         idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
-        kinked = objective.trained_loss.is_piecewise_linear
-        refits = HingeRefits(objective) if kinked and method == "exact" else None
-        residuals = None if refits is not None else shifted_residuals(objective, curvature)
-        for position in tracked(range(len(groups)), progress):
-            if undefined[position]:
-                steps[position] = np.nan
-                continue
-            if idle[position]:
-                continue
-            group = groups[position]
-            if refits is not None:
-                steps[position] = refits.steps([group])[0][0]
-                continue
-            corrected = method != "first_order"
-            try:
-                step = _one_step(objective, curvature, group, residuals, corrected=corrected)
-            except np.linalg.LinAlgError:  # of this group alone: what is left has no curvature here
-                step = np.full(objective.theta.shape, np.nan)
-            if method == "exact":
-                step = _refit(objective, group, step)
-            undefined[position] = not np.isfinite(step).all()
-            steps[position] = step
+        steps = np.zeros((len(groups), *objective.theta.shape))
+        steps[undefined] = np.nan
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
-        self.refits, self.curvature = refits, curvature
+        follows = objective.trained_loss.is_piecewise_linear and method in ("exact", "auto")
+        self.refits = HingeRefits(objective) if follows else None
+        self.curvature = curvature
+        self.routes = np.full(len(groups), "newton" if method == "auto" else method, dtype="<U11")
+        wanted = np.flatnonzero(~undefined & ~idle)
+        if follows:
+            self.routes[:] = "exact"
+            for position in tracked(wanted, progress):
+                steps[position] = self.refits.steps([groups[position]])[0][0]
+        else:
+            self._take_steps(method, wanted, progress)
+        self.undefined |= ~np.isfinite(steps).all(axis=(1, 2))
+        self.routes[idle], self.routes[self.undefined] = "exact", "undefined"
+
+    def _take_steps(self, method, wanted, progress):
+        """One step for each of some groups, and the refits that the method asks for."""
+        residuals = shifted_residuals(self.objective, self.curvature)
+        corrected = method != "first_order"
+        for position in tracked(wanted, progress if method != "exact" else None):
+            try:
+                self._steps[position] = _one_step(
+                    self.objective,
+                    self.curvature,
+                    self.groups[position],
+                    residuals,
+                    corrected=corrected,
+                )
+            except np.linalg.LinAlgError:  # of this group alone: the rest has no curvature here
+                self._steps[position] = np.nan
+        if method == "auto":
+            wanted = self._longest(wanted)
+            self.routes[wanted] = "refined"
+        if method in ("auto", "exact"):
+            for position in tracked(wanted, progress):
+                self._steps[position] = _refit(
+                    self.objective, self.groups[position], self._steps[position]
+                )
+
+    def _longest(self, wanted):
+        """Groups whose steps change the predictors most, as many as the budget has refits."""
+        n, P = self.objective.n_rows, self.objective.n_parameters
+        flops = REFIT_STEPS * (n * P**2 + P**3 / 3.0)
+        change = [
+            np.abs(self.objective.design.dense(self.groups[i]) @ self._steps[i].T).sum()
+            for i in wanted
+        ]
+        # A step that is not finite is refitted first, from the fit itself.
+        order = np.argsort(-np.nan_to_num(change, nan=np.inf), kind="stable")
+        return np.sort(wanted[order[: int(AUTO_FLOPS / flops)]])
 
     @property
     def row_leverages(self):

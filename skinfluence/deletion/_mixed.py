@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence.deletion._base import Deletion, predictors_of_steps
+from skinfluence.deletion._base import Deletion
 
 
 class MixedDeletion(Deletion):
@@ -64,7 +64,7 @@ class MixedDeletion(Deletion):
             result = newton(part)
             place, which = self._refits_in(part)
             if len(place):
-                result[:, :, place] = predictors_of_steps(design, self.exact.steps(which))
+                result[:, :, place] = design.predictors_of(self.exact.steps(which))
             return result
 
         return change

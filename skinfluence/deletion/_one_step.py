@@ -5,7 +5,8 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
-from skinfluence.deletion._base import Deletion, predictors_of_steps
+from skinfluence.deletion._base import Deletion
+from skinfluence.deletion.metric import RefitMetric
 from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
 # A multiplier beyond this is that of a leverage of 1, where only rounding is left of the others.
@@ -21,12 +22,22 @@ class OneStep(Deletion):
 
     Where every row takes a share s_i of a common penalty r with it there is one more direction, the
     same for all, d = H^-1 r'(theta): the step is H^-1 (v_i (x) z_i) + s_i d, with
-    v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and H the curvature with its penalty lightened by
-    such a share.
+    v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and H the curvature whose penalty lacks the mean
+    share.
+
+    Parameters
+    ----------
+    objective, curvature, rows : Objective, Curvature, ndarray of int
+    corrected : bool
+        Whether the multipliers are Newton's, by the leverage, or the residuals themselves.
+    leverage : Leverage, optional
+        Of `rows`, where it is known already.
+    multipliers : ndarray of shape (r, K), optional
+        Others than those of either method.
     """
 
-    def __init__(self, objective, curvature, rows, *, corrected):
-        self.curvature = curvature
+    def __init__(self, objective, curvature, rows, *, corrected, leverage=None, multipliers=None):
+        self.curvature, self._known_leverage = curvature, leverage
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
         self.share = objective.shares[rows]
@@ -44,15 +55,19 @@ class OneStep(Deletion):
                 self.undefined |= self.leverage.one_minus[:, 0, 0] <= 0
             if is_unpenalised(objective):
                 self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
+        if multipliers is not None:
+            self.multipliers = multipliers
 
     @cached_property
     def leverage(self):
         """Leverage blocks of the deleted rows."""
+        if self._known_leverage is not None:
+            return self._known_leverage
         return self.curvature.leverage(None if self.is_everything else self.rows)
 
     @cached_property
     def penalty_step_at_rows(self):
-        """What the common direction changes at each row's own predictor, (r, K)."""
+        """What the step d = H^-1 r' changes at each row's own predictor, (r, K)."""
         return self.objective.design.take(self.rows) @ self.penalty_step.T
 
     def _weighted_penalty_step(self):
@@ -63,14 +78,17 @@ class OneStep(Deletion):
         return apply_blocks(weights, self.share[:, None] * self.penalty_step_at_rows)
 
     @cached_property
-    def penalty_mismatch(self):
-        """How far the curvature is off for each deletion, relative to its penalty, (r,)."""
-        return self.objective.penalty_mismatch(
-            self.rows, self.curvature.objective.penalty_weight_removed
-        )
+    def metric(self):
+        """Norms of the curvature without each of the rows, a RefitMetric."""
+        return RefitMetric(self.objective, self.curvature, self.rows, self.leverage)
 
     def inner(self, multipliers, share):
-        """(v (x) z + s r')' times each step, (r,), for v (r, K) and s (r,)."""
+        """Inner products of v_i (x) z_i + s_i r' with each step, (r,), for v (r, K) and s (r,).
+
+        By the changes of the rows' own predictors: no solve. With the residuals and shares the
+        first is what the deletion adds to the gradient, and the product the squared norm of the
+        Newton step in the curvature without the row.
+        """
         product = np.einsum("ik,ik->i", multipliers, self.own_change())
         if self.penalty_step is not None:
             along = np.einsum("ik,ik->i", self.multipliers, self.penalty_step_at_rows)
@@ -80,13 +98,14 @@ class OneStep(Deletion):
     def _newton_multipliers(self, residuals):
         """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S: no W^-1.
 
-        Rows without curvature keep their g: nobody asks for their leverage, and of a hinge they are
+        Rows without curvature keep their g; their leverage is not needed. Of a hinge these are the
         most.
         """
         curved = np.isin(self.rows, self.objective.curved_rows)
         if not curved.any():
             return residuals.copy()
-        if self.objective.n_outputs == 1 and "leverage" not in vars(self):
+        known = self._known_leverage is not None or "leverage" in vars(self)
+        if self.objective.n_outputs == 1 and not known:
             one_minus = self.curvature.one_minus_leverage(self.rows[curved])
             if one_minus is not None:
                 multipliers = residuals.copy()
@@ -100,7 +119,7 @@ class OneStep(Deletion):
         return multipliers
 
     def _corrected(self, residuals, leverage, rows):
-        """Do it for rows of known leverage."""
+        """Newton multipliers of rows of known leverage, (b, K)."""
         L, S = (factor[rows] for factor in self.objective.weight_factors)
         inner = apply_blocks(S, apply_blocks(leverage.quadratic, residuals))
         return residuals + apply_blocks(L, solve_blocks(leverage.one_minus, inner))
@@ -122,7 +141,7 @@ class OneStep(Deletion):
         )
 
     def add_penalty_step(self, steps, deletions):
-        """Add the common direction to steps (b, K, q), in place."""
+        """Add s d, the step of the rows' shares of the penalty, to steps (b, K, q), in place."""
         if self.penalty_step is not None:
             steps += self.share[deletions][:, None, None] * self.penalty_step
         return steps
@@ -159,9 +178,7 @@ class OneStep(Deletion):
         training_side = 2 * n * (K * q) * (K * q + m)
         if training_side < test_side:
             solve = self.curvature.solver(n)
-            return lambda part: predictors_of_steps(
-                design, self._steps(part, self.pick(part), solve)
-            )
+            return lambda part: design.predictors_of(self._steps(part, self.pick(part), solve))
         unit = np.tile(np.eye(K), (m, 1, 1)).transpose(1, 0, 2)  # output k moves along e_k (x) z
         directions = [design.outer(unit[k], slice(None)) for k in range(K)]
         change = self.along(np.concatenate(directions).reshape(K * m, K, q))

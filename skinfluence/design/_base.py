@@ -121,6 +121,24 @@ class Design(ABC):
             product = np.vstack([product, U.sum(axis=0)])
         return product
 
+    def predictors_of(self, parameters, out=None):
+        """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
+
+        The parameters are side by side in the last axis: one GEMM an output for all of them.
+        """
+        b, K = parameters.shape[:2]
+        eta = np.empty((K, self.shape[0], b)) if out is None else out
+        for k in range(K):
+            self.matmul(parameters[:, k].T, out=eta[k])
+        return eta
+
+    def gradients_of(self, slopes):
+        """sum_i slope_i (x) z_i, (b, K, q), for b sets of slopes of the rows (K, n, b).
+
+        The transpose of `predictors_of`.
+        """
+        return np.stack([self.transpose_matmul(slope).T for slope in slopes], axis=1)
+
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""
         magnitude = type(self)(abs(self.X), self.fit_intercept)

@@ -1,13 +1,20 @@
 """How the rows make one coefficient."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.case_deletion import added_variable
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import most, row_labels, titled
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class AddedVariableDisplay:
@@ -73,7 +80,17 @@ class AddedVariableDisplay:
     (519.85, 519.85)
     """
 
-    def __init__(self, *, x, y, slope, feature, weight=None, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        x: ArrayLike,
+        y: ArrayLike,
+        slope: float,
+        feature: str,
+        weight: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         weight = np.ones(np.shape(x)) if weight is None else weight
         self.x, self.y, self.weight = checked(x=x, y=y, weight=weight)
         self.slope, self.feature = float(slope), str(feature)
@@ -81,7 +98,16 @@ class AddedVariableDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, feature, *, train_labels=None, ax=None, name=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        feature: int | str,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute both residuals of a fitted model and draw them.
 
         Parameters
@@ -142,7 +168,15 @@ class AddedVariableDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None, line_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 2,
+        scatter_kwargs: dict | None = None,
+        line_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -176,7 +210,7 @@ class AddedVariableDisplay:
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

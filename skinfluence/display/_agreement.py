@@ -1,11 +1,20 @@
 """Estimated against exact effects: whether the estimates are true."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._frames import DataFrame, data_frame
+from skinfluence._typing import MatrixLike
+from skinfluence.deletion.targets import Target
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.evaluation import agreement
 from skinfluence.functions import explain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class LeaveOneOutAgreementDisplay:
@@ -63,11 +72,11 @@ class LeaveOneOutAgreementDisplay:
     def __init__(
         self,
         *,
-        estimated,
-        actual,
-        train_indices=None,
-        response="change of the loss",
-        name=None,
+        estimated: ArrayLike,
+        actual: ArrayLike,
+        train_indices: ArrayLike | None = None,
+        response: str = "change of the loss",
+        name: str | None = None,
     ):
         self.estimated, self.actual = checked(estimated=estimated, actual=actual)
         n = len(self.actual)
@@ -84,17 +93,17 @@ class LeaveOneOutAgreementDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X_test=None,
-        y_test=None,
+        estimator: BaseEstimator,
+        X_test: MatrixLike = None,
+        y_test: ArrayLike | None = None,
         *,
-        target="loss",
-        method="newton",
-        train_indices=None,
-        ax=None,
-        name=None,
-        **kwargs,
-    ):
+        target: str | Target = "loss",
+        method: str = "newton",
+        train_indices: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute effects by a method and by refits, and draw the ones against the others.
 
         Parameters
@@ -153,8 +162,15 @@ class LeaveOneOutAgreementDisplay:
 
     @classmethod
     def from_predictions(
-        cls, estimated, actual, *, train_indices=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        estimated: ArrayLike,
+        actual: ArrayLike,
+        *,
+        train_indices: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw effects at hand, such as those of true refits.
 
         Parameters
@@ -183,7 +199,15 @@ class LeaveOneOutAgreementDisplay:
         display = cls(estimated=estimated, actual=actual, train_indices=train_indices, name=name)
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, n_labels=5, scatter_kwargs=None, fit_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 5,
+        scatter_kwargs: dict | None = None,
+        fit_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -222,7 +246,7 @@ class LeaveOneOutAgreementDisplay:
         ax.set_title(figures if name is None else f"{name}\n{figures}", fontsize="medium")
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -1,10 +1,16 @@
 """Cook's distance row by row."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.display._axes import BLUE, GREY, axes, checked, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class CooksDistanceDisplay(DiagnosticsDisplay):
@@ -53,7 +59,14 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
     (22, 0.009)
     """
 
-    def __init__(self, *, cooks_distance, threshold, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        cooks_distance: ArrayLike,
+        threshold: float,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         (self.cooks_distance,) = checked(cooks_distance=cooks_distance)
         self.threshold = float(threshold)
         self.train_labels = row_labels(train_labels, len(self.cooks_distance))
@@ -67,7 +80,14 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
             "threshold": 4.0 / diagnostics.n_used,
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=8, stem_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 8,
+        stem_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -110,7 +130,7 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

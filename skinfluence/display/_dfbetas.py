@@ -1,10 +1,17 @@
 """What each row does to each coefficient."""
 
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.display._axes import BLUE, GREY, axes, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class DfbetasDisplay(DiagnosticsDisplay):
@@ -64,7 +71,15 @@ class DfbetasDisplay(DiagnosticsDisplay):
     (('const', 'bmi', 'bp'), 0.095)
     """
 
-    def __init__(self, *, dfbetas, coefficients, threshold, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        dfbetas: ArrayLike,
+        coefficients: Sequence[str],
+        threshold: float,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         self.dfbetas = np.asarray(dfbetas, dtype=float)
         self.coefficients = tuple(coefficients)
         if self.dfbetas.ndim != 2 or self.dfbetas.shape[1] != len(self.coefficients):
@@ -85,7 +100,14 @@ class DfbetasDisplay(DiagnosticsDisplay):
             "threshold": 2.0 / np.sqrt(diagnostics.n_used),
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=3, point_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 3,
+        point_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -139,7 +161,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
                 fontsize="small",
             )
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -1,10 +1,17 @@
 """What the figures of case-deletion diagnostics share."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skinfluence._frames import checked_labels
 from skinfluence.case_deletion import CaseDeletionDiagnostics
 from skinfluence.functions import explain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class DiagnosticsDisplay:
@@ -16,7 +23,15 @@ class DiagnosticsDisplay:
         raise NotImplementedError
 
     @classmethod
-    def from_estimator(cls, estimator, *, train_labels=None, ax=None, name=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute the diagnostics of a fitted model and draw them.
 
         Parameters
@@ -50,7 +65,15 @@ class DiagnosticsDisplay:
         )
 
     @classmethod
-    def from_diagnostics(cls, diagnostics, *, train_labels=None, ax=None, name=None, **kwargs):
+    def from_diagnostics(
+        cls,
+        diagnostics: CaseDeletionDiagnostics,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw diagnostics at hand.
 
         Parameters
@@ -83,7 +106,8 @@ class DiagnosticsDisplay:
                 f"{cls.__name__} needs a CaseDeletionDiagnostics, of a model with one response; "
                 f"got {type(diagnostics).__name__}."
             )
-        display = cls(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
+        figure: Any = cls  # each figure has a constructor and a plot of its own
+        display = figure(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
         return display.plot(ax, **kwargs)
 
 

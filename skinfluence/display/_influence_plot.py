@@ -1,10 +1,16 @@
 """Leverage against residual: the rows that pull, and those that could."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LARGEST_BUBBLE = 450.0  # square points
 
@@ -65,12 +71,12 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
     def __init__(
         self,
         *,
-        leverage,
-        studentized_residual,
-        cooks_distance,
-        mean_leverage,
-        train_labels=None,
-        name=None,
+        leverage: ArrayLike,
+        studentized_residual: ArrayLike,
+        cooks_distance: ArrayLike,
+        mean_leverage: float,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
     ):
         self.leverage, self.studentized_residual, self.cooks_distance = checked(
             leverage=leverage,
@@ -91,7 +97,14 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
             "mean_leverage": diagnostics.n_effective_parameters / diagnostics.n_used,
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 2,
+        scatter_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -135,7 +148,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -1,11 +1,19 @@
 """What the model says of each training row, and what it would say had it never seen it."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import checked_labels, data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._validation import METHODS, check_choice
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LABELLED = 12  # flipped rows, those that moved farthest
 
@@ -69,12 +77,12 @@ class LeaveOneOutDisplay:
     def __init__(
         self,
         *,
-        fitted,
-        left_out,
-        flipped=None,
-        train_labels=None,
-        response="probability of the own label",
-        name=None,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        response: str = "probability of the own label",
+        name: str | None = None,
     ):
         self.fitted, self.left_out = checked(fitted=fitted, left_out=left_out)
         n = len(self.fitted)
@@ -90,8 +98,15 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, method="auto", train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        *,
+        method: str = "auto",
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute and draw the leave-one-out predictions of a fitted classifier.
 
         Parameters
@@ -120,17 +135,22 @@ class LeaveOneOutDisplay:
             As :func:`skinfluence.explain` and :meth:`InfluenceExplainer.loo_estimate`.
         """
         view = explain(estimator)
-        left = view.loo_estimate(method=method)
         problem = fitted_problem(view)
-        objective, output = problem.objective, problem.adapted.output
-        before, after = objective.native(objective.eta), left.decision_function
+        objective, link = problem.objective, problem.link
+        if not link.n_classes:
+            raise TypeError(
+                "LeaveOneOutDisplay.from_estimator needs a classifier; got "
+                f"{type(view.estimator_).__name__}. Use LeaveOneOutDisplay.from_predictions("
+                "model.predict(X), model.loo_estimate().prediction)."
+            )
+        check_choice("method", method, ("auto", *METHODS))
+        loo = problem.leave_one_out(method)
+        before, after = objective.native(objective.eta), objective.native(loo.eta)
         labels = objective.y.astype(int)
-        flipped = ~np.isnan(left.loss)
-        flipped[flipped] = output.at(before[flipped]).predict(None) != output.at(
-            after[flipped]
-        ).predict(None)
-        fitted, left_out = (_own(output, decision, labels) for decision in (before, after))
-        what = "probability" if output.has_probabilities else "margin"
+        flipped = link.predicted(before) != link.predicted(after)
+        flipped &= loo.route != "undefined"
+        fitted, left_out = (_own(link, eta, labels) for eta in (before, after))
+        what = "probability" if link.has_probabilities else "margin"
         display = cls(
             fitted=fitted,
             left_out=left_out,
@@ -143,8 +163,16 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_predictions(
-        cls, fitted, left_out, *, flipped=None, train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        *,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw predictions at hand.
 
         Parameters
@@ -182,7 +210,14 @@ class LeaveOneOutDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, scatter_kwargs=None, flipped_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        scatter_kwargs: dict | None = None,
+        flipped_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -218,7 +253,7 @@ class LeaveOneOutDisplay:
             ax.legend(frameon=False, loc="best")
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns
@@ -233,13 +268,14 @@ class LeaveOneOutDisplay:
         return frame
 
 
-def _own(output, decision, labels):
-    """Probability of each row's own label, or its predictor's lead over the best other."""
+def _own(link, eta, labels):
+    """Probability of each row's own label, or its score's lead over the best other."""
     rows = np.arange(len(labels))
-    if output.has_probabilities:
-        return output.probabilities(decision)[rows, labels]
-    if decision.ndim == 1:
-        return (2 * labels - 1) * decision
-    others = decision.copy()
+    if link.has_probabilities:
+        return link.probabilities(eta)[rows, labels]
+    scores = link.scores(eta)
+    if link.is_scalar:
+        return (2 * labels - 1) * scores
+    others = scores.copy()
     others[rows, labels] = -np.inf
-    return decision[rows, labels] - others.max(axis=1)
+    return scores[rows, labels] - others.max(axis=1)

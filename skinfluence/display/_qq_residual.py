@@ -1,11 +1,17 @@
 """Studentised residuals against the quantiles they would have."""
 
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.case_deletion import residual_quantiles
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, diagonal, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class QQResidualDisplay(DiagnosticsDisplay):
@@ -65,7 +71,15 @@ class QQResidualDisplay(DiagnosticsDisplay):
     (430.0, [304, 359, 102])
     """
 
-    def __init__(self, *, studentized_residual, df, level=0.95, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        studentized_residual: ArrayLike,
+        df: float,
+        level: float = 0.95,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         (self.studentized_residual,) = checked(studentized_residual=studentized_residual)
         self.df, self.level = float(df), float(level)
         if not 0 < self.level < 1:
@@ -87,7 +101,14 @@ class QQResidualDisplay(DiagnosticsDisplay):
             "df": np.inf if known else round(diagnostics.df_residual - 1.0, 9),
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=3, scatter_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 3,
+        scatter_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -125,7 +146,7 @@ class QQResidualDisplay(DiagnosticsDisplay):
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -1,11 +1,20 @@
 """Leave-one-out score over the strength of the penalty, beside K-fold."""
 
-import numpy as np
-from sklearn.model_selection import GridSearchCV
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self
 
-from skinfluence._frames import data_frame
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import BaseCrossValidator, GridSearchCV
+
+from skinfluence._frames import DataFrame, data_frame
+from skinfluence._typing import MatrixLike
 from skinfluence.display._axes import BLUE, GREY, RED, axes, checked, merged
 from skinfluence.model_selection import LeaveOneOutSearchCV
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class RegularizationCurveDisplay:
@@ -65,19 +74,23 @@ class RegularizationCurveDisplay:
     (1.0, array([-0.167, -0.092, -0.076, -0.114]))
     """
 
+    values: np.ndarray
+    scores: np.ndarray
+    standard_errors: np.ndarray
+
     def __init__(
         self,
         *,
-        values,
-        scores,
-        standard_errors,
-        fold_scores=None,
-        fold_errors=None,
-        param="C",
-        scoring="score",
-        best_value=None,
-        simplest_value=None,
-        name=None,
+        values: ArrayLike,
+        scores: ArrayLike,
+        standard_errors: ArrayLike,
+        fold_scores: ArrayLike | None = None,
+        fold_errors: ArrayLike | None = None,
+        param: str = "C",
+        scoring: str = "score",
+        best_value: float | None = None,
+        simplest_value: float | None = None,
+        name: str | None = None,
     ):
         arrays = {"values": values, "scores": scores, "standard_errors": standard_errors}
         self.fold_scores = self.fold_errors = None
@@ -98,19 +111,19 @@ class RegularizationCurveDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
         *,
-        values=None,
-        param="C",
-        scoring="neg_log_loss",
-        method="newton",
-        cv=5,
-        ax=None,
-        name=None,
-        **kwargs,
-    ):
+        values: ArrayLike | None = None,
+        param: str = "C",
+        scoring: str | Callable | None = "neg_log_loss",
+        method: str = "newton",
+        cv: int | BaseCrossValidator | Iterable = 5,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Score every value by leave-one-out and by K-fold, and draw both.
 
         Parameters
@@ -156,7 +169,15 @@ class RegularizationCurveDisplay:
         return cls.from_search(search, folds=folds, ax=ax, name=name, **kwargs)
 
     @classmethod
-    def from_search(cls, search, *, folds=None, ax=None, name=None, **kwargs):
+    def from_search(
+        cls,
+        search: LeaveOneOutSearchCV,
+        *,
+        folds: BaseEstimator | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw a fitted search over one parameter.
 
         Parameters
@@ -209,7 +230,14 @@ class RegularizationCurveDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, line_kwargs=None, fold_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        line_kwargs: dict | None = None,
+        fold_kwargs: dict | None = None,
+    ) -> Self:
         """Draw.
 
         Parameters
@@ -252,7 +280,7 @@ class RegularizationCurveDisplay:
         ax.legend(frameon=False)
         return self
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return what is drawn, as a pandas DataFrame.
 
         Returns

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Agreement:
         )
 
 
-def agreement(estimated, actual):
+def agreement(estimated: ArrayLike, actual: ArrayLike) -> Agreement:
     """Compare estimated effects with actual ones; correlation alone hides a wrong scale.
 
     Parameters

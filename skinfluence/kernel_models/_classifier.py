@@ -2,14 +2,17 @@
 
 from abc import abstractmethod
 from functools import partial
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
     check_sample_weight,
     encode_labels,
@@ -38,7 +41,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     # -- fit ---------------------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method.
 
         Parameters
@@ -92,7 +95,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
 
     # -- predictions -------------------------------------------------------------------------------
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """f(x), one a class where there are more than two.
 
         Parameters
@@ -108,7 +111,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         decision = self._predictors(X)
         return decision[:, 0] if len(self.classes_) == 2 else decision
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Return the label of each row.
 
         Parameters
@@ -121,10 +124,12 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_samples,)
             Labels; of several classes that of the largest f.
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return self.classes_[(decision > 0).astype(int)]
-        return self.classes_[decision.argmax(axis=1)]
+        return self._predictions(X).predict(None)
+
+    def _predictions(self, X):
+        """Predictions at the rows of X, as a fitted classifier that needs no X."""
+        link = self._losses(len(self.classes_))[1].link.labelled(self.classes_)
+        return link.predictions(self.decision_function(X))
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):

@@ -1,8 +1,10 @@
 """Logistic regression in the space of a kernel."""
 
-import numpy as np
-from scipy.special import expit, softmax
+from collections.abc import Callable
 
+import numpy as np
+
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import register
 from skinfluence.kernel_models._classifier import KernelClassifier, adapt_kernel_classifier
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
@@ -93,16 +95,16 @@ class KernelLogisticRegression(KernelClassifier):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        kernel="rbf",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        fit_intercept=True,
-        class_weight=None,
-        tol=1e-10,
-        max_iter=100,
+        kernel: str | Callable = "rbf",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 100,
     ):
         self.C = C
         self.kernel = kernel
@@ -123,7 +125,7 @@ class KernelLogisticRegression(KernelClassifier):
         """Newton's method."""
         return polish(objective, max_steps=self.max_iter, tolerance=self.tol)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Class probabilities.
 
         Parameters
@@ -136,12 +138,9 @@ class KernelLogisticRegression(KernelClassifier):
         ndarray of shape (n_samples, n_classes)
             Of each row's classes, adding up to 1.
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return np.column_stack([expit(-decision), expit(decision)])
-        return softmax(decision, axis=1)
+        return self._predictions(X).predict_proba(None)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithm of the class probabilities.
 
         Parameters
@@ -154,7 +153,7 @@ class KernelLogisticRegression(KernelClassifier):
         ndarray of shape (n_samples, n_classes)
             Logarithm of :meth:`predict_proba`.
         """
-        return np.log(self.predict_proba(X))
+        return self._predictions(X).predict_log_proba(None)
 
 
 register(KernelLogisticRegression, inherited=True)(adapt_kernel_classifier)

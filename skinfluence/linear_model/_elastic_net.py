@@ -1,7 +1,11 @@
 """Lasso and elastic net with the influence methods."""
 
+from typing import Self
+
+from numpy.typing import ArrayLike
 from sklearn.linear_model import ElasticNet, Lasso
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_elastic_net, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
@@ -9,7 +13,13 @@ from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
     """What both share."""
 
-    def fit(self, X, y, sample_weight=None, check_input=True):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        check_input: bool = True,
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

@@ -1,7 +1,11 @@
 """Generalised linear models with the influence methods."""
 
+from typing import Self
+
+from numpy.typing import ArrayLike
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_glm, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
@@ -9,7 +13,7 @@ from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
     """What the family shares."""
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -31,7 +35,9 @@ class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
         ValueError
             As scikit-learn, and for negative weights.
         """
-        return self._fit_and_polish(super().fit, X, y, sample_weight)
+        # scikit-learn's class comes after this one in every subclass.
+        fit = super().fit  # pyrefly: ignore[missing-attribute]
+        return self._fit_and_polish(fit, X, y, sample_weight)
 
 
 class InfluencePoissonRegressor(_GeneralizedLinear, PoissonRegressor):

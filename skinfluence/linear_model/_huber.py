@@ -1,8 +1,12 @@
 """Huber regression with the influence methods."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import HuberRegressor
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_huber, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
@@ -70,7 +74,7 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
     (5, 442)
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

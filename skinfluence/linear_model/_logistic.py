@@ -1,8 +1,12 @@
 """LogisticRegression with the influence methods."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_logistic, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
@@ -71,7 +75,7 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
     (169, 5)
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

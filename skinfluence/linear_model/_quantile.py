@@ -2,13 +2,16 @@
 
 import numbers
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_positive, check_sample_weight
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
@@ -108,12 +111,12 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        quantile=0.5,
-        alpha=1.0,
-        temperature="scale",
-        fit_intercept=True,
-        tol=1e-10,
-        max_iter=500,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        temperature: float | str = "scale",
+        fit_intercept: bool = True,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.quantile = quantile
         self.alpha = alpha
@@ -122,7 +125,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method, from the spread of y down to the temperature.
 
         Parameters
@@ -197,7 +200,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
                 allowed = "between 0 and 1" if name == "quantile" else "finite and at least 0"
                 raise ValueError(f"{name} should be {allowed}; got {value!r}.")
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the quantile.
 
         Parameters

@@ -1,8 +1,12 @@
 """Least squares with the influence methods, penalised or not."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import LinearRegression, Ridge
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_ridge, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
@@ -70,7 +74,7 @@ class InfluenceRidge(_LeastSquares, Ridge):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -137,7 +141,7 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
     (5, 442)
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

@@ -1,8 +1,12 @@
 """RidgeClassifier with the influence methods."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import RidgeClassifier
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_ridge_classifier, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 from skinfluence.linear_model._ridge import _iterations
@@ -61,7 +65,7 @@ class InfluenceRidgeClassifier(RegressorShapes, RefinedFitMixin, RidgeClassifier
     0.827
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

@@ -12,7 +12,6 @@ from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss, spread
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
-from skinfluence.losses._transformed import TransformedLink
 from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "SquaredHingeLoss",
     "SquaredLabelLoss",
     "SquaredLoss",
-    "TransformedLink",
     "TweedieLoss",
     "spread",
 ]

@@ -25,14 +25,12 @@ class Loss(ABC):
         Name used in messages and reports.
     n_outputs : int
         Number K of predictors a row; 1 for a scalar loss.
-    n_responses : int
-        Number of predictions that a regressor makes of them; less than K if one is a scale.
     is_scalar : bool
         Whether `eta` comes without the axis of predictors.
     n_classes : int
         Number of classes y encodes; 0 for a regression loss.
-    has_probabilities : bool
-        Whether eta says how probable the classes are.
+    link : Link
+        How its predictors are turned into predictions, where the caller has not named another.
     is_separable : bool
         Whether the outputs share nothing: every curvature is diagonal, see `output`.
     is_quadratic : bool
@@ -64,7 +62,6 @@ class Loss(ABC):
     n_outputs = 1
     is_scalar = True
     n_classes = 0
-    has_probabilities = True
     is_separable = False
     is_quadratic = False
     is_coercive = False
@@ -77,6 +74,11 @@ class Loss(ABC):
     null_direction = None
     series_radius = 0.0
     self_concordance = np.inf
+
+    @property
+    @abstractmethod
+    def link(self):
+        """Link that turns its predictors into predictions; a class attribute will do."""
 
     @property
     def advice_if_flat(self):
@@ -118,42 +120,9 @@ class Loss(ABC):
     def third(self, y, eta):
         """Third derivative in eta."""
 
-    def scores(self, eta):
-        """Scores of the classes; the predictors by default."""
-        return eta
-
-    def decision(self, eta):
-        """What a classifier's decision function returns; the predictors by default."""
-        return eta
-
-    def predicted(self, eta):
-        """Position of the predicted class; a predictor of 0 predicts the first."""
-        return (eta > 0).astype(int) if self.is_scalar else eta.argmax(axis=-1)
-
-    def mean(self, eta):
-        """What a regressor predicts; eta itself by default."""
-        return eta
-
-    def mean_slope(self, eta):
-        """Derivative of `mean`, output by output."""
-        return np.ones_like(eta)
-
-    @property
-    def n_responses(self):
-        """Number of predictions a regressor makes of its predictors; one each by default."""
-        return self.n_outputs
-
-    def vjp(self, slope, eta):
-        """Gradient in eta of what has the derivative `slope` in each prediction."""
-        return slope * self.mean_slope(eta)
-
-    def response(self, y):
-        """Labels as a regressor's caller knows them; themselves by default."""
-        return y
-
     def response_residual(self, y, eta):
         """Label minus its mean; where there is a `family`."""
-        return y - self.mean(eta)
+        return y - self.link.mean(eta)
 
     def gradient_in_label(self, y, eta):
         """Derivative of the gradient in the label, where labels are numbers."""

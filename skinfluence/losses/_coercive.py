@@ -8,7 +8,6 @@ from skinfluence.losses._base import Loss
 class CoerciveLoss(Loss):
     """A scalar loss with l(y, eta) to infinity for eta to either: full rank is all it asks."""
 
-    has_probabilities = False
     is_coercive = True
 
     def recession_cone_normals(self, y):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import LocationScaleLink
 from skinfluence.losses._base import Loss
 from skinfluence.losses._squared import CANCELLING
 
@@ -26,9 +27,8 @@ class HuberLoss(Loss):
 
     name = "huber"
     n_outputs = 2
-    n_responses = 1
     is_scalar = False
-    has_probabilities = False
+    link = LocationScaleLink()
     is_coercive = True
 
     def __init__(self, epsilon):
@@ -113,14 +113,6 @@ class HuberLoss(Loss):
                 "exactly that the optimum is where nothing has a derivative. Raise alpha, or use "
                 "fewer features."
             )
-
-    def mean(self, eta):
-        """The first predictor."""
-        return eta[..., 0]
-
-    def vjp(self, slope, eta):
-        """Nothing of it in the scale."""
-        return np.stack([slope, np.zeros_like(slope)], axis=-1)
 
     def __repr__(self):
         """Class and threshold."""

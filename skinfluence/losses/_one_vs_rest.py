@@ -1,9 +1,8 @@
 """Several classes as one binary loss each, against the rest."""
 
-from copy import copy
-
 import numpy as np
 
+from skinfluence.link import OneVsRestLink
 from skinfluence.losses._base import Loss
 
 
@@ -25,11 +24,6 @@ class OneVsRestLoss(Loss):
 
     def __init__(self, binary, n_classes):
         self.n_classes = self.n_outputs = int(n_classes)
-        self.has_probabilities = False
-        self._take(binary)
-
-    def _take(self, binary):
-        """Take over what the binary loss is."""
         self.binary, self.name = binary, binary.name
         self.is_piecewise_linear = binary.is_piecewise_linear
         self.is_quadratic, self.is_coercive = binary.is_quadratic, binary.is_coercive
@@ -37,74 +31,85 @@ class OneVsRestLoss(Loss):
         self.self_concordance = binary.self_concordance
 
     @property
+    def link(self):
+        """Each class against the rest."""
+        return OneVsRestLink(self.binary.link, self.n_classes)
+
+    @property
     def advice_if_flat(self):
         """Advice of the binary loss."""
         return self.binary.advice_if_flat
 
     def at_temperature(self, temperature):
-        """Of the same binary loss at another temperature."""
-        other = copy(self)
-        other._take(self.binary.at_temperature(temperature))
-        return other
+        return type(self)(self.binary.at_temperature(temperature), self.n_classes)
 
     def _own(self, y):
-        """Labels of the K problems, (..., K)."""
+        """Labels 0 and 1 of the outputs' own problems, (..., n_outputs)."""
         return (np.asarray(y)[..., None] == np.arange(self.n_classes)).astype(float)
 
+    def _share(self, y):
+        """1 where a row takes part in an output's problem, else 0; None where all rows do."""
+        return None
+
+    def _by_output(self, function, y, eta):
+        """What a method of the binary loss says of each output, (..., n_outputs)."""
+        found, share = function(self._own(y), eta), self._share(y)
+        return found if share is None else share * found
+
     def output(self, y, k):
-        """Class k against the rest."""
-        return self.binary, self._own(y)[..., k], None
+        share = self._share(y)
+        return self.binary, self._own(y)[..., k], None if share is None else share[..., k]
 
     def value(self, y, eta):
-        """Sum over the classes."""
-        return self.binary.value(self._own(y), eta).sum(axis=-1)
+        return self._by_output(self.binary.value, y, eta).sum(axis=-1)
 
     def gradient_size(self, y, eta):
-        """Class by class."""
-        return self.binary.gradient_size(self._own(y), eta)
+        return self._by_output(self.binary.gradient_size, y, eta)
 
     def gradient(self, y, eta):
-        """Class by class."""
-        return self.binary.gradient(self._own(y), eta)
+        return self._by_output(self.binary.gradient, y, eta)
 
     def curvature(self, y, eta):
-        """Diagonal."""
-        return self.binary.curvature(self._own(y), eta)[..., None] * np.eye(self.n_classes)
+        """Diagonal: an output has no curvature with another."""
+        diagonal = self._by_output(self.binary.curvature, y, eta)
+        return diagonal[..., None] * np.eye(self.n_outputs)
 
     def curvature_split(self, y, eta):
         """The diagonal, and nothing to subtract."""
-        diagonal = self.binary.curvature(self._own(y), eta)
+        diagonal = self._by_output(self.binary.curvature, y, eta)
         return diagonal, np.zeros_like(diagonal)
 
     def kink_distance(self, y, eta):
-        """Class by class."""
         return self.binary.kink_distance(self._own(y), eta)
 
     def third(self, y, eta):
-        """Nonzero where all three classes are the same."""
-        K = self.n_classes
+        """Nonzero where all three outputs are the same."""
+        K = self.n_outputs
         cube = np.zeros((*np.shape(eta), K, K))
         diagonal = np.arange(K)
-        cube[..., diagonal, diagonal, diagonal] = self.binary.third(self._own(y), eta)
+        cube[..., diagonal, diagonal, diagonal] = self._by_output(self.binary.third, y, eta)
         return cube
 
     def recession_cone_normals(self, y):
-        """Those of each class in its own column, one class after the other."""
-        K, own = self.n_classes, self._own(y)
-        return np.concatenate(
-            [self.binary.recession_cone_normals(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1
-        )
+        """Those of each output in its own column, one output after the other."""
+        K, parts = self.n_outputs, []
+        for k in range(K):
+            binary, own, share = self.output(y, k)
+            normals = binary.recession_cone_normals(own) * np.eye(K)[k]
+            # A row that takes no part in an output minds no direction of it.
+            parts.append(normals if share is None else share[:, None, None] * normals)
+        return np.concatenate(parts, axis=1)
 
     def recession_multipliers(self, y, residual):
-        """Class by class."""
-        own = self._own(y)
-        return np.concatenate(
-            [
-                self.binary.recession_multipliers(own[:, k], residual[:, [k]])
-                for k in range(self.n_classes)
-            ],
-            axis=1,
-        )
+        parts = []
+        for k in range(self.n_outputs):
+            binary, own, share = self.output(y, k)
+            multipliers = binary.recession_multipliers(own, residual[:, [k]])
+            # Of a normal that is 0 any multiplier will do; a positive one, as of an optimum.
+            parts.append(
+                multipliers if share is None else np.where(share[:, None] > 0, multipliers, 1.0)
+            )
+        return np.concatenate(parts, axis=1)
 
     def __repr__(self):
         """Class, the binary loss and the number of classes."""

@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.special import expit
 
+from skinfluence.link import IdentityLink, softplus
 from skinfluence.losses._coercive import CoerciveLoss
-from skinfluence.losses._logistic import BinaryLogLoss, softplus
+from skinfluence.losses._logistic import BinaryLogLoss
 from skinfluence.losses._squared import spread
 
 
@@ -24,6 +25,7 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
 
     name = "smooth_epsilon_insensitive"
     has_dominant_rows = True
+    link = IdentityLink()
 
     def __init__(self, epsilon, temperature):
         self.epsilon, self.temperature = float(epsilon), float(temperature)

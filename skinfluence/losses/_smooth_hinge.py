@@ -3,11 +3,12 @@
 import numpy as np
 from scipy.special import expit
 
-from skinfluence.losses._base import Loss
-from skinfluence.losses._logistic import BinaryLogLoss, softplus
+from skinfluence.link import DecisionLink, softplus
+from skinfluence.losses._logistic import BinaryLogLoss
+from skinfluence.losses._signed import SignedBinaryLoss
 
 
-class SmoothHingeLoss(Loss):
+class SmoothHingeLoss(SignedBinaryLoss):
     """l(y, eta) = T log(1 + exp((1 - s eta) / T)), with y in {0, 1} and s = 2 y - 1.
 
     At most T log 2 above the hinge max(0, 1 - s eta), and the hinge itself for T -> 0. With
@@ -20,8 +21,7 @@ class SmoothHingeLoss(Loss):
     """
 
     name = "smooth_hinge"
-    n_classes = 2
-    has_probabilities = False
+    link = DecisionLink()
 
     def __init__(self, temperature):
         self.temperature = float(temperature)
@@ -39,7 +39,7 @@ class SmoothHingeLoss(Loss):
 
     def _scaled(self, y, eta):
         """(s, u)."""
-        sign = 2.0 * np.asarray(y, dtype=float) - 1.0
+        sign = self.sign(y)
         return sign, (1.0 - sign * eta) / self.temperature
 
     def value(self, y, eta):
@@ -68,14 +68,6 @@ class SmoothHingeLoss(Loss):
         inner = -sign / self.temperature
         terms = BinaryLogLoss().gradient_series(0.0, u, order)
         return [-sign * c * inner ** (k + 1) for k, c in enumerate(terms)]
-
-    def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
-        return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
-
-    def recession_multipliers(self, y, residual):
-        """-residual times the sign of the label."""
-        return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual
 
     def __repr__(self):
         """Class and temperature."""

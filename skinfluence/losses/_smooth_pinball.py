@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
+from skinfluence.link import IdentityLink
 from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._logistic import BinaryLogLoss
 from skinfluence.losses._squared import spread
@@ -29,6 +30,11 @@ class SmoothPinballLoss(CoerciveLoss):
         self.quantile, self.temperature = float(quantile), float(temperature)
         self.series_radius = np.pi * self.temperature
         self.self_concordance = 1.0 / self.temperature
+
+    @property
+    def link(self):
+        """The predictor is the quantile."""
+        return IdentityLink(quantile=self.quantile)
 
     def at_temperature(self, temperature):
         """Of the same quantile."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import IdentityLink
 from skinfluence.losses._base import Loss
 
 # Share of |y| + |eta| beside which a residual is rounding, in the tenth digit.
@@ -27,7 +28,6 @@ class SquaredLoss(Loss):
 
     name = "squared_error"
     family = "least squares"
-    has_probabilities = False
     is_coercive = True
     is_quadratic = True
     self_concordance = 0.0
@@ -36,6 +36,11 @@ class SquaredLoss(Loss):
         self.n_outputs = int(n_outputs)
         self.is_scalar = self.n_outputs == 1
         self.is_separable = not self.is_scalar
+
+    @property
+    def link(self):
+        """The predictors are the responses."""
+        return IdentityLink(self.n_outputs)
 
     def _total(self, x):
         """Sum over outputs."""

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from skinfluence.losses._base import Loss
+from skinfluence.link import DecisionLink
+from skinfluence.losses._signed import SignedBinaryLoss
 
 
-class SquaredHingeLoss(Loss):
+class SquaredHingeLoss(SignedBinaryLoss):
     """l(y, eta) = max(0, 1 - s eta)^2, with y in {0, 1} and s = 2 y - 1.
 
     Quadratic on either side of its kink, where the second derivative jumps from 2 to 0: what is
@@ -14,12 +15,11 @@ class SquaredHingeLoss(Loss):
     """
 
     name = "squared_hinge"
-    n_classes = 2
-    has_probabilities = False
+    link = DecisionLink()
 
     def _slack(self, y, eta):
         """(s, max(0, 1 - s eta))."""
-        sign = 2.0 * np.asarray(y, dtype=float) - 1.0
+        sign = self.sign(y)
         return sign, np.maximum(0.0, 1.0 - sign * eta)
 
     def value(self, y, eta):
@@ -41,13 +41,5 @@ class SquaredHingeLoss(Loss):
 
     def kink_distance(self, y, eta):
         """|1 - s eta|."""
-        sign = 2.0 * np.asarray(y, dtype=float) - 1.0
+        sign = self.sign(y)
         return np.abs(1.0 - sign * eta)
-
-    def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
-        return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
-
-    def recession_multipliers(self, y, residual):
-        """-residual times the sign of the label."""
-        return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual

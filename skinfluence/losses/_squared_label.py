@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence.link import DecisionLink
 from skinfluence.losses._coercive import CoerciveLoss
 from skinfluence.losses._squared import CANCELLING
 
@@ -15,6 +16,7 @@ class SquaredLabelLoss(CoerciveLoss):
     name = "squared_label"
     family = "least squares"
     n_classes = 2
+    link = DecisionLink()
     is_quadratic = True
     self_concordance = 0.0
 

@@ -3,12 +3,17 @@
 from math import factorial
 
 import numpy as np
-from scipy.special import xlogy
 
+from skinfluence.link import IdentityLink, LogLink
 from skinfluence.losses._base import Loss
 from skinfluence.losses._squared import CANCELLING, spread
 
 NAMES = {0.0: "normal", 1.0: "poisson", 2.0: "gamma", 3.0: "inverse_gaussian"}
+
+
+def _growth(rate, d):
+    """(exp(rate d) - 1) / rate, and its limit d."""
+    return d if rate == 0 else np.expm1(rate * d) / rate
 
 
 class TweedieLoss(Loss):
@@ -27,17 +32,20 @@ class TweedieLoss(Loss):
         Under "identity" the loss is inf for eta <= 0, where there is no such distribution.
     """
 
-    has_probabilities = False
+    link = LogLink()
 
     def __init__(self, power, link="log"):
-        self.power, self.link = float(power), link
-        self.is_convex = 1 <= self.power <= 2 if link == "log" else 0 <= self.power <= 1
+        self.power = float(power)
+        if link == "identity":
+            self.link = IdentityLink()
+        self._is_log = link == "log"
+        self.is_convex = 1 <= self.power <= 2 if self._is_log else 0 <= self.power <= 1
         # The loss of every label rises both ways, but for that of a count of 0.
-        self.is_coercive = link != "log" or not 1 <= self.power < 2
+        self.is_coercive = not self._is_log or not 1 <= self.power < 2
         self.family = NAMES.get(self.power, "tweedie")
         self.has_known_dispersion = self.power == 1
         self.name = f"half {self.family} deviance"
-        if link == "log":
+        if self._is_log:
             # Entire: coefficients 1 / k! fall as those of a pole at 3 while eight are wanted.
             self.series_radius = 3.0
             if self.is_convex:
@@ -54,14 +62,14 @@ class TweedieLoss(Loss):
         if exponent == 0:
             return np.ones(np.shape(eta))
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-            if self.link == "log":
+            if self._is_log:
                 return np.exp(exponent * eta)
             return np.where(eta > 0, np.abs(eta) ** exponent, np.nan)
 
     def _terms(self, y, eta, order):
         """The two terms a mu^u - b y mu^v of a derivative of the loss in eta."""
         p = self.power
-        if self.link == "log":
+        if self._is_log:
             rate = np.array([2.0 - p, 1.0 - p])
             a, b = rate ** (order - 1)
             u, v = rate
@@ -82,23 +90,30 @@ class TweedieLoss(Loss):
             return first - second
 
     def value(self, y, eta):
-        """Half the unit deviance."""
+        """Half the unit deviance.
+
+        For y > 0 as a function of d = log(mu / y), which keeps its digits near d = 0: the textbook
+        form subtracts terms of size y log y from each other, and for counts in the thousands what
+        rounding leaves of a sum of them hides the last steps to an optimum.
+        """
         p, y = self.power, np.asarray(y, dtype=float)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            if p in (1.0, 2.0):
-                log_mean = eta if self.link == "log" else np.log(np.where(eta > 0, eta, np.nan))
-                mean = self._mean_power(eta, 1.0)
-                if p == 1.0:
-                    value = xlogy(y, y) - y * log_mean - y + mean
-                else:
-                    value = y * self._mean_power(eta, -1.0) - 1.0 - np.log(y) + log_mean
-            elif p == 0.0:
+            if p == 0.0:
                 value = 0.5 * (y - self._mean_power(eta, 1.0)) ** 2
             else:
-                own = np.maximum(y, 0.0) ** (2.0 - p) / ((1.0 - p) * (2.0 - p))
-                linear = np.where(y == 0, 0.0, y * self._mean_power(eta, 1.0 - p) / (1.0 - p))
-                value = own - linear + self._mean_power(eta, 2.0 - p) / (2.0 - p)
+                log_mean = eta if self._is_log else np.log(np.where(eta > 0, eta, np.nan))
+                d = log_mean - np.log(y)
+                value = y ** (2.0 - p) * (_growth(2.0 - p, d) - _growth(1.0 - p, d))
+                if p < 2.0:
+                    value = np.where(y > 0, value, self._value_up_to_zero(y, eta))
+        # Also inf - inf: both terms of a difference overflow only where the loss does.
         return np.where(np.isnan(value), np.inf, value)
+
+    def _value_up_to_zero(self, y, eta):
+        """Half the unit deviance for labels of 0, and for negative ones where p < 0."""
+        p = self.power
+        second = np.where(y == 0, 0.0, y * self._mean_power(eta, 1.0 - p) / (1.0 - p))
+        return self._mean_power(eta, 2.0 - p) / (2.0 - p) - second
 
     def gradient(self, y, eta):
         """mu^(2-p) - y mu^(1-p) for the logarithm, mu^(1-p) - y mu^-p for the identity."""
@@ -111,7 +126,7 @@ class TweedieLoss(Loss):
 
     def unit(self, y, eta):
         """Spread of the labels, under the identity."""
-        return spread(y) if self.link == "identity" else None
+        return spread(y) if not self._is_log else None
 
     def curvature(self, y, eta):
         """Observed; negative for some labels where the loss is not convex."""
@@ -121,25 +136,17 @@ class TweedieLoss(Loss):
         """One more derivative."""
         return self._derivative(y, eta, 3)
 
-    def mean(self, eta):
-        """Exp(eta), or eta."""
-        return self._mean_power(eta, 1.0) if self.link == "log" else eta
-
-    def mean_slope(self, eta):
-        """Its derivative."""
-        return self.mean(eta) if self.link == "log" else np.ones_like(eta)
-
     def gradient_in_label(self, y, eta):
         """-mu^(1-p) for the logarithm, -mu^-p for the identity."""
-        return -self._mean_power(eta, (1.0 if self.link == "log" else 0.0) - self.power)
+        return -self._mean_power(eta, (1.0 if self._is_log else 0.0) - self.power)
 
     def pearson_residual(self, y, eta):
         """(y - mu) / mu^(p / 2)."""
-        return (y - self.mean(eta)) * self._mean_power(eta, -0.5 * self.power)
+        return (y - self.link.mean(eta)) * self._mean_power(eta, -0.5 * self.power)
 
     def gradient_series(self, y, eta, order):
         """Those of two exponentials."""
-        if self.link != "log":
+        if not self._is_log:
             return None
         return [self._derivative(y, eta, k + 1) / factorial(k) for k in range(1, order + 1)]
 
@@ -163,4 +170,4 @@ class TweedieLoss(Loss):
 
     def __repr__(self):
         """Power and link."""
-        return f"{type(self).__name__}({self.power:g}, {self.link!r})"
+        return f"{type(self).__name__}({self.power:g}, {self.link.name!r})"

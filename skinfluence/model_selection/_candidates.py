@@ -147,9 +147,9 @@ class Path:
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
         eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
         adapted = fitted_problem(self.view).adapted
-        labels, output = adapted.labels(objective.y), adapted.output
-        scoring = self.scoring or output.scoring
-        found = pooled_score(output, eta[defined], labels[defined], scoring)
+        labels, link = adapted.labels(objective.y), adapted.link
+        scoring = self.scoring or link.scoring
+        found = pooled_score(link, eta[defined], labels[defined], scoring)
         return Scored(
             *found,
             float(np.nansum(left.leverage)),
@@ -159,7 +159,7 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LooPredictions of a candidate; one decomposition for a path under squared error."""
+        """LooPredictions of a candidate; under squared error one decomposition serves a path."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))

@@ -1,15 +1,17 @@
 """K-fold predictions from one fit: each fold is deleted from it together."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import check_cv
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.model_selection import BaseCrossValidator, check_cv
 
-from skinfluence._frames import checked_labels, data_frame
-from skinfluence._validation import METHODS, check_choice
-from skinfluence.deletion import GroupDeletion, warn_undefined
-from skinfluence.leave_one_out import next_group_change
+from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._typing import MatrixLike
+from skinfluence._validation import check_choice
+from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.model_selection._views import fitted_view
 from skinfluence.problem import fitted_problem
@@ -51,7 +53,7 @@ class CrossValPredictions:
     standard_error: float
     method: str
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each row, as a pandas DataFrame.
 
         Parameters
@@ -84,17 +86,17 @@ class CrossValPredictions:
 
 
 def approximate_cross_val_predict(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    cv=5,
-    method="newton",
-    refine=True,
-    groups=None,
-    sample_weight=None,
-    progress=None,
-):
+    cv: int | BaseCrossValidator | Iterable = 5,
+    method: str = "newton",
+    refine: bool = True,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> CrossValPredictions:
     r"""Predict each row by the model without its fold, from one fit on all rows.
 
     With H the curvature of the full fit, g_i and W_i the residuals and weights of its rows, the
@@ -163,7 +165,7 @@ def approximate_cross_val_predict(
     >>> print(f"{(predicted.prediction == y).mean():.3f} {predicted.mean_loss:.3f}")
     0.973 0.140
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, ("newton", "first_order", "exact"))
     view = fitted_view(clone(estimator), X, y, sample_weight)
     problem = fitted_problem(view)
     labels = problem.record.data.y
@@ -210,14 +212,14 @@ def _assembled(problem, deletion, method):
         if defined[rows].all():
             step = deletion.steps(slice(position, position + 1))[0]
             error[rows] = next_group_change(objective, rows, step)
-    decision = objective.native(eta)
+    eta, link = objective.native(eta), problem.link
     loss = np.full(objective.n_rows, np.nan)
-    loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = problem.adapted.output
-    prediction = output.at(decision).predict(None)
-    if not defined.all() and output.classes is not None:
+    loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
+    prediction = link.predictions(eta).predict(None)
+    if not defined.all() and link.n_classes:
         prediction = np.where(defined, prediction.astype(object), None)
-    probability = output.probabilities(decision)
+    probability = link.probabilities(eta) if link.has_probabilities else None
+    decision = link.decision(eta)
     mean, standard_error = weighted_mean(loss, problem.sample_weight)
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method

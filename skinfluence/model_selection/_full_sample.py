@@ -1,8 +1,12 @@
 """Leave-one-out scores inside scikit-learn's own searches."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import get_scorer
 
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -27,7 +31,9 @@ class FullSample:
     (array([0, 1, 2]), array([0, 1, 2]))
     """
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: MatrixLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield the positions of all rows, twice, once.
 
         Parameters
@@ -45,7 +51,12 @@ class FullSample:
         n = _n_rows(X)
         yield np.arange(n), np.arange(n)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self,
+        X: MatrixLike | None = None,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
         """Return 1.
 
         Parameters
@@ -93,7 +104,7 @@ class _LeaveOneOutScorer:
         return f"loo_scorer({self.scoring!r}, method={self.method!r})"
 
 
-def loo_scorer(scoring=None, *, method="auto"):
+def loo_scorer(scoring: str | Callable | None = None, *, method: str = "auto") -> Callable:
     """Make a scorer of a fitted model's leave-one-out predictions of its own training rows.
 
     The score is ``scoring`` of the pooled predictions, each by the model without the row. For a
@@ -140,7 +151,7 @@ def loo_scorer(scoring=None, *, method="auto"):
     >>> search.fit(X, y).best_params_
     {'C': 10.0}
     """
-    check_choice("method", method, ("auto", *METHODS))
+    check_choice("method", method, METHODS)
     if isinstance(scoring, str):
         get_scorer(scoring)  # raises for an unknown name, now and not as a NaN of a search
     return _LeaveOneOutScorer(scoring, method)

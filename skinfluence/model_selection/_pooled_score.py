@@ -10,7 +10,7 @@ GROUPS = 32
 ERRORS = {"neg_mean_squared_error": np.square, "neg_mean_absolute_error": np.abs}
 
 
-def pooled_score(output, decision, labels, scoring):
+def pooled_score(link, decision, labels, scoring):
     """Return the score of predictions and its standard error.
 
     Where the score is a mean over rows, s_i: sqrt(sum_i (s_i - mean)^2 / (n (n - 1))). Otherwise a
@@ -19,37 +19,37 @@ def pooled_score(output, decision, labels, scoring):
     part is one row.
     """
     n = len(labels)
-    rows = _row_scores(output, decision, labels, scoring)
+    rows = _row_scores(link, decision, labels, scoring)
     if rows is None:
-        error = _jackknife(output, decision, labels, scoring) if n > 1 else np.nan
-        return score_of(output, decision, labels, scoring), error
+        error = _jackknife(link, decision, labels, scoring) if n > 1 else np.nan
+        return score_of(link, decision, labels, scoring), error
     error = float(rows.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
     return float(rows.mean()) if n else np.nan, error
 
 
-def _row_scores(output, decision, labels, scoring):
+def _row_scores(link, decision, labels, scoring):
     """Scores (n,) whose mean is scikit-learn's score, for the scorings of that kind; else None."""
     if not isinstance(scoring, str):
         return None
-    predictions = output.at(decision)
+    predictions = link.predictions(decision)
     if scoring == "accuracy":
         return (predictions.predict(None) == labels).astype(float)
-    if scoring in ERRORS and output.classes is None:
+    if scoring in ERRORS and link.classes is None:
         error = ERRORS[scoring](labels - predictions.predict(None))
         return -error if error.ndim == 1 else -error.mean(axis=1)
-    if scoring not in ("neg_log_loss", "neg_brier_score") or not output.has_probabilities:
+    if scoring not in ("neg_log_loss", "neg_brier_score") or not link.has_probabilities:
         return None
     probability = predictions.predict_proba(None)
-    own = probability[np.arange(len(labels)), np.searchsorted(output.classes, labels)]
+    own = probability[np.arange(len(labels)), np.searchsorted(link.classes, labels)]
     if scoring == "neg_log_loss":
         eps = np.finfo(np.float64).eps  # where scikit-learn clips
         return np.log(np.clip(own, eps, 1 - eps))
-    if len(output.classes) == 2:
+    if len(link.classes) == 2:
         return -((1.0 - own) ** 2)
     return -((probability**2).sum(axis=1) - own**2 + (1.0 - own) ** 2)
 
 
-def _jackknife(output, decision, labels, scoring):
+def _jackknife(link, decision, labels, scoring):
     """Grouped jackknife, every group an interleaved share of every class."""
     n_groups = min(GROUPS, len(labels))
     group = np.empty(len(labels), dtype=int)
@@ -58,6 +58,6 @@ def _jackknife(output, decision, labels, scoring):
     scores = np.empty(n_groups)
     for position in range(n_groups):
         kept = group != position
-        scores[position] = score_of(output, decision[kept], labels[kept], scoring)
+        scores[position] = score_of(link, decision[kept], labels[kept], scoring)
     spread = np.sum((scores - scores.mean()) ** 2)
     return float(np.sqrt((n_groups - 1) / n_groups * spread))

@@ -1,13 +1,16 @@
 """The best strength of a penalty by leave-one-out, found by the derivative."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence._parallel import blas_for, tracked
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
@@ -62,7 +65,7 @@ class OptimizedRegularization:
     derivatives: np.ndarray
     method: str
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return one line for each value tried, as a pandas DataFrame.
 
         Returns
@@ -81,17 +84,17 @@ class OptimizedRegularization:
 
 
 def optimize_regularization(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    param="C",
-    bounds=(1e-4, 1e4),
-    method="newton",
-    tol=1e-8,
-    sample_weight=None,
-    progress=None,
-):
+    param: str = "C",
+    bounds: tuple[float, float] = (1e-4, 1e4),
+    method: str = "newton",
+    tol: float = 1e-8,
+    sample_weight: ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> OptimizedRegularization:
     r"""Minimise the mean leave-one-out loss over the strength of the penalty, by its derivative.
 
     Over :math:`C` between the bounds, the function

@@ -5,7 +5,7 @@ import numpy as np
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence._parallel import map_ordered, row_blocks
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion import Exact, OneStep
+from skinfluence.deletion import DeletedCurvature, Exact, OneStep, conjugate_gradients
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
@@ -147,60 +147,17 @@ def _solve_deleted(objective, curvature, rows, theta):
     is near every one of them; a row that does not converge is solved by its own factor.
     """
     K, b = objective.n_outputs, len(rows)
-    W = _deleted_weights(objective, rows, theta)
+    deleted = DeletedCurvature(curvature, objective, objective.design.predictors_of(theta), rows)
     right = (objective.penalty.hessian_diagonal * theta).reshape(b, -1)
     inverse = curvature.inverse()
-    X, R, P = np.zeros_like(right), right.copy(), right @ inverse
-    direction, rho = P, np.einsum("bj,bj->b", R, P)
-    enough = TOLERANCE**2 * rho  # squares, in the norm of the preconditioner
-    for _ in range(MAX_ITERATIONS):
-        if (rho <= enough).all():
-            break
-        product = _deleted_matmul(objective, W, direction)
-        bend = np.einsum("bj,bj->b", direction, product)
-        step = np.divide(rho, bend, out=np.zeros_like(rho), where=bend > 0)[:, None]
-        X += step * direction
-        R -= step * product
-        P = R @ inverse
-        rho, before = np.einsum("bj,bj->b", R, P), rho
-        ratio = np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
-        direction = P + ratio[:, None] * direction
-    R = right - _deleted_matmul(objective, W, X)
-    left = np.einsum("bj,bj->b", R, R @ inverse)
+    X = conjugate_gradients(
+        deleted, right, lambda V, _: V @ inverse, TOLERANCE, max_iterations=MAX_ITERATIONS
+    )
+    R = right - deleted.matmul(X)
+    squared = np.einsum("bj,bj->b", R, R @ inverse)
+    goal = TOLERANCE**2 * np.einsum("bj,bj->b", right, right @ inverse)
     X = X.reshape(b, K, -1)
-    for position in np.flatnonzero(left > 1e4 * enough):
+    for position in np.flatnonzero(squared > 1e4 * goal):
         own = DenseCurvature(objective.without(rows[position]).at(theta[position]))
         X[position] = own.solve(right[position][:, None]).reshape(K, -1)
     return X
-
-
-def _deleted_weights(objective, rows, theta):
-    """Weights (K, K, n, b) of all rows at the optimum without each of a block; the own one is 0."""
-    eta = _predictors(objective.design, theta)
-    native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
-    W = objective.loss.curvature(objective.y[:, None], native)
-    W = W[None, None] if objective.loss.is_scalar else np.moveaxis(W, (2, 3), (0, 1)).copy()
-    W *= objective.sample_weight[:, None]
-    W[:, :, rows, np.arange(len(rows))] = 0.0
-    return W
-
-
-def _deleted_matmul(objective, W, V):
-    """H_-i v_i for a block of rows: V (b, K q)."""
-    K, b = objective.n_outputs, len(V)
-    blocks = V.reshape(b, K, -1)
-    U = _predictors(objective.design, blocks)
-    U = np.multiply(W[0], U, out=U) if K == 1 else np.einsum("klnb,lnb->knb", W, U)
-    product = objective.penalty.hessian_diagonal * blocks
-    for k in range(K):
-        product[:, k] += objective.design.transpose_matmul(U[k]).T
-    return product.reshape(b, -1)
-
-
-def _predictors(design, theta):
-    """Predictors (K, n, b) of parameters (b, K, q)."""
-    b, K = theta.shape[:2]
-    eta = np.empty((K, design.shape[0], b))
-    for k in range(K):
-        design.matmul(theta[:, k].T, out=eta[k])
-    return eta

@@ -2,9 +2,12 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
@@ -14,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._parallel import tracked
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
@@ -135,14 +139,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: BaseEstimator,
+        param_grid: dict | list[dict],
         *,
-        scoring=None,
-        method="auto",
-        refit=True,
-        verbose=0,
-        progress=None,
+        scoring: str | Callable | None = None,
+        method: str = "auto",
+        refit: bool = True,
+        verbose: int = 0,
+        progress: Callable | None = None,
     ):
         self.estimator = estimator
         self.param_grid = param_grid
@@ -152,7 +156,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.verbose = verbose
         self.progress = progress
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Score every candidate; fit the best on all rows.
 
         Parameters
@@ -196,7 +200,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _check(self):
         """Check the parameters that need no data."""
-        check_choice("method", self.method, ("auto", *METHODS))
+        check_choice("method", self.method, METHODS)
         if not (isinstance(self.refit, bool | np.bool_) or callable(self.refit)):
             check_choice("refit", self.refit, (True, False, ONE_STANDARD_ERROR))
         if self.scoring is not None and not (
@@ -281,7 +285,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_
 
     @available_if(_estimator_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict with the best estimator.
 
         Parameters
@@ -297,7 +301,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Class probabilities of the best estimator.
 
         Parameters
@@ -313,7 +317,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict_proba(X)
 
     @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithm of the class probabilities of the best estimator.
 
         Parameters
@@ -329,7 +333,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict_log_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Decision function of the best estimator.
 
         Parameters
@@ -344,7 +348,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         """
         return self._best().decision_function(X)
 
-    def score(self, X, y):
+    def score(self, X: MatrixLike, y: ArrayLike) -> float:
         """Score the best estimator by `scoring` on given rows.
 
         Parameters

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 
 PERTURBATIONS = ("weights", "response", "feature")
 
@@ -60,7 +61,7 @@ class LocalInfluence:
     row_curvature: np.ndarray
     factor: np.ndarray
 
-    def matrix(self):
+    def matrix(self) -> np.ndarray:
         """Return B.
 
         Returns
@@ -70,7 +71,7 @@ class LocalInfluence:
         """
         return self.factor.T @ self.factor
 
-    def normal_curvature(self, direction):
+    def normal_curvature(self, direction: ArrayLike) -> float:
         """Return 2 d'Bd / d'd.
 
         Parameters
@@ -96,7 +97,7 @@ class LocalInfluence:
             )
         return float(2.0 * np.sum((self.factor @ d) ** 2) / np.sum(d**2))
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row.
 
         Parameters
@@ -108,10 +109,14 @@ class LocalInfluence:
         -------
         pandas.DataFrame
             Columns direction and row_curvature.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not have the right length.
         """
         frame = data_frame({"direction": self.direction, "row_curvature": self.row_curvature})
-        if train_labels is not None:
-            frame.index = list(train_labels)
+        frame.index = checked_labels(train_labels, len(self.direction), "train_labels")
         return frame
 
 

@@ -1,13 +1,14 @@
 """Support vector classification by the smooth hinge."""
 
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 
 from skinfluence._validation import check_choice
 from skinfluence.adapters import register
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier
-from skinfluence.svm._continuation import hinge_minimum, hinge_optimum, minimise, smooth_hinge
+from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
 
 
 class SmoothHingeSVC(KernelClassifier):
@@ -126,18 +127,18 @@ class SmoothHingeSVC(KernelClassifier):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        temperature=0.01,
-        kernel="linear",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        loss="smooth_hinge",
-        fit_intercept=True,
-        class_weight=None,
-        tol=1e-10,
-        max_iter=500,
+        temperature: float = 0.01,
+        kernel: str | Callable = "linear",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        loss: str = "smooth_hinge",
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.C = C
         self.temperature = temperature

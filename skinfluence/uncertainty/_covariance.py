@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
 from skinfluence.losses import SquaredLoss
@@ -46,11 +46,11 @@ class ParameterCovariance:
     estimate: np.ndarray
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Square roots of the diagonal, (P,)."""
         return np.sqrt(np.maximum(self.matrix.diagonal(), 0.0))
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """Return the matrix as a pandas DataFrame with the names on both sides.
 
         Returns
@@ -142,7 +142,10 @@ def _sandwich(objective, curvatures, kind):
     if corrected:
         _check_leverages(step)
     if kind == "HC2":
-        step.multipliers = _half_corrected(objective, step)
+        half, leverage = _half_corrected(objective, step), step.leverage
+        step = OneStep(
+            objective, curvature, rows, corrected=False, leverage=leverage, multipliers=half
+        )
     found = _sum_of_squares(objective, step)
     if kind == "HC1":
         n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters

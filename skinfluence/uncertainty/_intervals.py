@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks
 
 # Test rows a block: enough for a GEMM, few enough that their predictions by all models are reused
@@ -19,8 +20,8 @@ def jackknife_interval(deletion, design, link, level, method):
         Of the training rows that count.
     design : Design
         Of the test rows.
-    reading : Loss
-        Says what is predicted, and the labels in these units.
+    link : Link
+        From predictors to predictions, and to the responses in these units.
     level : float
         alpha, the probability outside.
     method : str
@@ -55,12 +56,9 @@ def jackknife_interval(deletion, design, link, level, method):
 
 
 def _predictions(link, eta):
-    """Predictions of predictors (K, ...)."""
-    if link.is_scalar:
-        return link.mean(eta)
-    if link.n_responses == 1:
-        return link.mean(np.moveaxis(eta, 0, -1))[None]
-    return np.moveaxis(link.mean(np.moveaxis(eta, 0, -1)), -1, 0)
+    """Predictions (n_responses, ...) of predictors (K, ...)."""
+    mean = link.mean(classes_last(eta, link.is_scalar))
+    return classes_first(mean, link.n_responses == 1)
 
 
 def _ends(moved, residual, width, undefined, level, method, scratch):

@@ -7,8 +7,6 @@ from skinfluence.deletion.targets._custom import CustomTarget, make_target
 from skinfluence.deletion.targets._loss import LossTarget
 from skinfluence.deletion.targets._multiclass import MULTICLASS
 from skinfluence.deletion.targets._regression import REGRESSION
-from skinfluence.deletion.targets._scored import PairDecision, ScoredTarget
-from skinfluence.losses import OneVsOneLoss
 
 __all__ = ["CustomTarget", "LossTarget", "Target", "make_target", "resolve_target", "target_names"]
 
@@ -18,38 +16,40 @@ def target_names(*, regressor=False):
     return ("loss", *(REGRESSION if regressor else BINARY))
 
 
-def resolve_target(target, loss):
-    """Return the Target of a name, a callable or a Target, for an objective's loss.
+def resolve_target(target, link, loss):
+    """Return the Target of a name, a callable or a Target, for the link and the loss of a model.
 
     Raises
     ------
+    TypeError
+        For a class in place of a Target.
     ValueError
-        For an unknown name, with the known ones.
+        For an unknown name, with the known ones, or where it needs probabilities and the link has
+        none.
     """
-    if isinstance(target, Target):
-        return target
-    if callable(target):
-        return _read_by(loss, make_target(target))
-    regressor = loss.n_classes == 0
-    check_choice("target", target, target_names(regressor=regressor))
-    if target == "loss":
-        return LossTarget(loss)
-    if regressor:
-        return REGRESSION[target](loss)
-    if target in ("predict_proba", "brier") and not loss.has_probabilities:
+    if isinstance(target, type):
+        raise TypeError(f"target should be an object; got the class {target.__name__}: call it.")
+    if callable(target) and not isinstance(target, Target):
+        target = make_target(target)
+    found = target.bound_to(link) if isinstance(target, Target) else _by_name(target, link, loss)
+    if found.needs_probabilities and not link.has_probabilities:
+        others = [name for name, cls in _known(link).items() if not cls.needs_probabilities]
         raise ValueError(
-            f"target={target!r} needs class probabilities, which a {loss.name} does not give: "
-            "use 'margin', 'decision_function', 'hinge' or 'zero_one'."
+            f"target={found.name!r} needs class probabilities, which a model of the loss "
+            f"{loss.name!r} does not give: use {', '.join(map(repr, others[:-1]))} or "
+            f"{others[-1]!r}."
         )
-    if loss.is_scalar:
-        return BINARY[target]()
-    return _read_by(loss, MULTICLASS[target](loss.n_classes))
+    return found
 
 
-def _read_by(loss, target):
-    """Return a target of class scores as one of the predictors, where those are not the scores."""
-    if not isinstance(loss, OneVsOneLoss):
-        return target
-    if loss.shape == "ovo" and target.name == "decision_function":
-        return PairDecision(loss.n_outputs)
-    return ScoredTarget(target, loss)
+def _known(link):
+    """Classes of the built-in targets for a link, by name."""
+    if link.n_classes == 0:
+        return REGRESSION
+    return BINARY if link.is_scalar else MULTICLASS
+
+
+def _by_name(name, link, loss):
+    """Built-in target of a name."""
+    check_choice("target", name, target_names(regressor=link.n_classes == 0))
+    return LossTarget(loss, link) if name == "loss" else _known(link)[name](link)

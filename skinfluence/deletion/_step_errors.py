@@ -1,0 +1,76 @@
+"""Errors of the steps of any deletion."""
+
+import numpy as np
+
+from skinfluence.deletion._active_set import set_changes
+from skinfluence.deletion._groups import GroupDeletion, without_group
+from skinfluence.deletion._newton_error import NewtonError
+from skinfluence.deletion._one_step import OneStep
+from skinfluence.optimum import CERTIFIABLE, newton_step
+
+
+def step_errors(deletion, method, *, quick=False):
+    """How each step of a deletion was found, its estimated error and its bound, (r,) each.
+
+    Of the predictor of the deleted row itself, of a group the largest at its rows. With `quick`
+    what costs more than the step is left out: NaN, and bounds inf.
+    """
+    objective = deletion.objective
+    if isinstance(deletion, GroupDeletion):
+        return _group_errors(deletion, quick=quick)
+    if hasattr(deletion, "routes"):
+        routes, error, bound = deletion.routes, deletion.own_error, deletion.own_bound
+        routes = np.where(deletion.idle & (routes == "newton"), "exact", routes)
+        if not quick and isinstance(getattr(deletion, "newton", None), OneStep):
+            rest = routes == "newton"
+            bound = np.where(rest, NewtonError(deletion.newton).bound(), bound)
+            error = np.where(rest, np.fmin(error, bound), error)
+    else:
+        routes = np.full(len(deletion), method, dtype="<U11")
+        routes[deletion.idle] = "exact"
+        error, bound = np.full(len(deletion), np.nan), np.full(len(deletion), np.inf)
+        if not quick and deletion.curvature.damping == 0:
+            error, bound = _one_step_errors(deletion, method)
+    error = np.where(deletion.undefined, np.nan, np.where(deletion.idle, 0.0, error))
+    bound = np.where(deletion.undefined, np.inf, np.where(deletion.idle, 0.0, bound))
+    if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
+        bound = np.full(len(bound), np.inf)
+    return np.where(deletion.undefined, "undefined", routes), error, bound
+
+
+def _one_step_errors(deletion, method):
+    """Estimate and bound of first-order or Newton steps; of the former with what they miss."""
+    objective, newton = deletion.objective, deletion
+    if method == "first_order":
+        newton = OneStep(objective, deletion.curvature, deletion.rows, corrected=True)
+    error = NewtonError(newton)
+    bound = error.bound()
+    estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
+    if objective.penalty.is_kinked:
+        changes = set_changes(objective, newton)
+        bound[changes | (not objective.loss.is_quadratic)] = np.inf
+        estimate[changes] = np.nan
+    if method == "first_order":
+        missing = objective.loss.predictor_norm(newton.own_change() - deletion.own_change())
+        estimate, bound = missing + estimate, missing + bound
+    return estimate, bound
+
+
+def _group_errors(deletion, *, quick):
+    """Errors of group steps: what the next Newton step would change at the group's rows."""
+    objective = deletion.objective
+    error = np.where(deletion.idle, 0.0, np.nan)
+    bound = np.where(deletion.idle, 0.0, np.inf)
+    for position, group in enumerate(deletion.groups):
+        if quick or deletion.undefined[position] or deletion.idle[position]:
+            continue
+        step = deletion.steps(slice(position, position + 1))[0]
+        error[position] = next_group_change(objective, group, step).max(initial=0.0)
+    return deletion.routes, error, bound
+
+
+def next_group_change(objective, group, step):
+    """Size (k,) of what the next Newton step without a group changes at its rows' predictors."""
+    moved = without_group(objective, group).at(objective.theta + step)
+    change = objective.design.dense(group) @ newton_step(moved).T
+    return objective.loss.predictor_norm(change)
