@@ -231,8 +231,8 @@ class CurvatureReport:
         Estimated floating-point operations and bytes of each candidate, for the leverages of all
         training rows.
     rcond : float or None
-        Estimated reciprocal condition number of the Hessian scaled to a unit diagonal; None where
-        it is not factored.
+        Estimated reciprocal condition number of what is factored, scaled to a unit diagonal: of
+        the Hessian, or of the n x n matrix that takes its place ("dual"). None for "cg".
     residual : float
         Relative residual that solves leave; 0 for factorisations.
     stationarity : float

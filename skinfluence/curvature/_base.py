@@ -52,7 +52,8 @@ class Curvature(ABC):
     kind: str
     #: Relative residual that a solve leaves; 0 for factorisations.
     residual = 0.0
-    #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
+    #: Estimated reciprocal condition number of the matrix that was factored, scaled to a unit
+    #: diagonal; None if nothing was.
     rcond = None
 
     def __init__(self, objective, damping=0.0):

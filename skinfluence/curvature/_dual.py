@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
+from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence._parallel import row_blocks
 from skinfluence.curvature._base import Curvature, Leverage
 
@@ -59,6 +59,7 @@ class DualCurvature(Curvature):
             raise np.linalg.LinAlgError(
                 "the dual curvature I + L'KL is not positive definite: K has a negative direction."
             )
+        self.rcond = reciprocal_condition(self.factor, B)
         unit = np.zeros((len(strength), len(self.border)))
         unit[self.border, np.arange(len(self.border))] = 1.0
         self.Z = objective.design @ unit

@@ -87,6 +87,11 @@ class Design(ABC):
         """Rows of X - m in the storage of X, for the solvers of other libraries."""
 
     @property
+    def is_centred(self):
+        """Whether columns are far from zero, and taken about another origin."""
+        return self.origin is not None
+
+    @property
     @abstractmethod
     def n_stored(self):
         """Number of stored entries of Z: a product with a vector costs twice as many flops."""

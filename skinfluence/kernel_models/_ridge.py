@@ -159,7 +159,9 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, **self._accepted())
         if self._space is None:
-            coef = self._training_data.X.T @ self.dual_coef_
+            # X'a is this too, but where the columns are far from zero its sum cancels.
+            coef = self._optimum.theta[:, : self.n_features_in_].T
+            coef = coef[:, 0] if np.ndim(self.dual_coef_) == 1 else coef
             return np.asarray(X @ coef, dtype=np.float64) + self.intercept_
         return self._space.with_training_rows(X) @ self.dual_coef_ + self.intercept_
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skinfluence.adapters import TrainingData
+from skinfluence.design import far_origin
 from skinfluence.existence import is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.optimum import polish
@@ -12,6 +13,9 @@ from skinfluence.problem._fingerprint import Fingerprint
 
 # Newton steps from a start that is safe, not near.
 RESTARTED_STEPS = 200
+# Columns far from zero are often powers of each other as well: a gradient that has vanished to the
+# tolerance is then some way off in predictors, and a few more steps take it to what float64 holds.
+FLOOR, FLOOR_STEPS = 1e-15, 3
 
 # Entries of the linear program that looks for a separating direction, at most.
 LARGEST_PROGRAM = 4_000_000
@@ -61,11 +65,7 @@ class OptimumRecord:
         if not adapted.objective.is_at_its_own_optimum:
             objective, converged = exact_optimum(adapted.objective)
             return cls.at(objective, data, converged=converged)
-        optimum = polish(adapted.objective)
-        if not optimum.converged and adapted.restart is not None:
-            again = polish(adapted.restart(optimum.objective), max_steps=RESTARTED_STEPS)
-            better = again.objective.stationarity < optimum.objective.stationarity
-            optimum = again if better else optimum
+        optimum = _polished(adapted, data)
         objective = optimum.objective
         objective.loss.check_optimum(objective.y, objective.eta)
         # Where no step helps any more and the gradient is this small, rounding is the floor.
@@ -87,6 +87,26 @@ class OptimumRecord:
             n_steps,
             Fingerprint.of(data),
         )
+
+
+def _polished(adapted, data):
+    """Optimum of an adapted fit, from its own parameters or, if these are no start, another one."""
+    optimum, design = polish(adapted.objective), adapted.objective.design
+    is_far = design.is_centred
+    if data.space is None and not adapted.objective.free_intercepts.all():  # never centred
+        is_far = far_origin(data.X, data.sample_weight) is not None
+    if not optimum.converged and (adapted.restart is not None or is_far):
+        # Solvers that do not centre may end anywhere, such as where every predictor is saturated.
+        restart = adapted.restart or (lambda objective: objective.at(0.0 * objective.theta))
+        again = polish(restart(optimum.objective), max_steps=RESTARTED_STEPS)
+        better = not again.objective.stationarity >= optimum.objective.stationarity
+        optimum = again if better and np.isfinite(again.objective.stationarity) else optimum
+    if optimum.converged and is_far:
+        further = polish(optimum.objective, max_steps=FLOOR_STEPS, tolerance=FLOOR)
+        if further.objective.stationarity < optimum.objective.stationarity:
+            n_steps = optimum.n_steps + further.n_steps
+            optimum = replace(optimum, objective=further.objective, n_steps=n_steps)
+    return optimum
 
 
 def _separates(objective):
