@@ -182,7 +182,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             As the estimator's own fit.
         """
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         frozen = isinstance(self.estimator, FrozenEstimator)
         if not is_supported(unwrap(self.estimator)[-1]):
             raise unsupported(unwrap(self.estimator)[-1])
@@ -233,7 +233,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 data = replace(data, theta=fitted.theta, origin=fitted.origin)
             adapted = adapt(self._final, data)
             self._optimum = OptimumRecord.of(adapted, data)
-        except NotImplementedError as error:
+        except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta

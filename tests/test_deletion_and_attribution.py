@@ -324,3 +324,15 @@ def test_digits_against_refits():
     newton = agreement(clf.influence(T, t, train_indices=rows, method="newton"), exact)
     assert abs(newton.slope - 1) < 0.03
     assert newton.relative_rmse < 0.05
+
+
+@pytest.mark.parametrize("method", ["newton", "exact"])
+def test_a_row_may_be_asked_about_more_often_than_there_are_rows(method):
+    X, y = problem(n=30)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    often = {"train_indices": np.tile([3, 1], 40), "method": method}
+    once = {"train_indices": [3, 1], "method": method}
+    coef = clf.parameter_influence(**once).coef
+    np.testing.assert_allclose(clf.parameter_influence(**often).coef, np.tile(coef, (40, 1, 1)))
+    own = clf.self_influence(**once)
+    np.testing.assert_allclose(clf.self_influence(**often), np.tile(own, 40))

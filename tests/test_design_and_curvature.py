@@ -192,7 +192,7 @@ def test_curvature_against_the_dense_inverse(name, kind):
 
 
 def test_the_residual_is_that_of_a_solve_whatever_was_asked_before(monkeypatch):
-    objective = build("binary")[3]._explained().objective
+    objective = build("binary")[3].__fitted_problem__().objective
     assert make_curvature(objective, "dense").residual == 0.0
     asked, fresh = make_curvature(objective, "cg"), make_curvature(objective, "cg")
     asked.solve(np.eye(objective.n_parameters))
@@ -256,12 +256,13 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     )
 
 
-def test_choice_counts_flops_and_memory():
+def test_choice_counts_flops_and_memory(monkeypatch):
+    monkeypatch.setattr("skinfluence.curvature._choose.memory_budget", lambda: 8 * 2**30)
     for objective, n_solves, kind, reason in (
         (sized(1000, 20, 20_000), 1000, "dense", "fewest flops"),
         (sized(500, 5000, 2_500_000), 500, "dual", "fewest flops"),
-        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "only one that fits"),
-        (sized(10_000, 100_000, 500_000), 10_000, "dual", "only one that fits"),
+        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "the only factorisation"),
+        (sized(10_000, 100_000, 500_000), 10_000, "dual", "the only factorisation"),
         (sized(10_000, 100_000, 500_000), 5, "cg", "cost less than factoring"),
         (sized(20_000, 100_000, 500_000), 20_000, "cg", "no factorisation fits"),
     ):
@@ -269,6 +270,19 @@ def test_choice_counts_flops_and_memory():
         assert choice.kind == kind
         assert reason in choice.reason
         assert set(choice.flops) == set(choice.memory) == set(KINDS)
+    tight = choose(sized(10_000, 100_000, 500_000), 10_000, budget=2**30)
+    assert (tight.kind, tight.reason) == ("cg", "no factorisation fits in memory")
+
+
+def test_choice_counts_the_memory_of_every_output():
+    outputs, one = 5, sized(1000, 400, 400_000)
+    several = SimpleNamespace(
+        loss=SimpleNamespace(is_separable=True), n_outputs=outputs, output=lambda k: one
+    )
+    memory = choose(one, 1000).memory["dense"]
+    assert choose(several, 5000).memory["dense"] == outputs * memory
+    assert choose(several, 5000, budget=outputs * memory).kind == "dense"
+    assert choose(several, 5000, budget=outputs * memory - 1).kind == "cg"
 
 
 def test_memory_blocks_change_nothing():

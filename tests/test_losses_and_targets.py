@@ -109,6 +109,39 @@ def test_roots_and_splits_give_the_curvature(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_the_diagonal_and_products_are_those_of_the_curvature(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss)
+    W = loss.curvature(y, eta)
+    if loss.is_scalar:
+        np.testing.assert_array_equal(loss.curvature_diagonal(y, eta), W)
+        return
+    diagonal = np.einsum("ikk->ik", W)
+    np.testing.assert_allclose(loss.curvature_diagonal(y, eta), diagonal, rtol=1e-14)
+    U = np.random.default_rng(1).normal(size=(len(y), loss.n_outputs, 3))
+    np.testing.assert_allclose(loss.curvature_matmul(y, eta, U), W @ U, rtol=1e-12, atol=1e-15)
+
+
+def test_products_keep_their_digits_where_one_class_is_certain():
+    rng = np.random.default_rng(0)
+    eta, U = rng.normal(size=(30, 4)), rng.normal(size=(30, 4, 2))
+    eta[np.arange(30), np.arange(30) % 4] += np.linspace(0, 60, 30)
+    # Of u less u of the likeliest class, exactly: p (u - p'u), and 1 - p by the others' sum.
+    odds = np.exp(eta - eta.max(axis=1)[:, None])
+    p = odds / odds.sum(axis=1)[:, None]
+    others = np.where(np.eye(4, dtype=bool), 0.0, p[:, None, :]).sum(axis=2)
+    expected = np.empty_like(U)
+    for k in range(4):
+        expected[:, k] = sum(
+            (p[:, k] * p[:, m])[:, None] * (U[:, k] - U[:, m]) for m in range(4) if m != k
+        )
+    loss, y = MultinomialLogLoss(4), np.zeros(30, dtype=int)
+    np.testing.assert_allclose(loss.curvature_diagonal(y, eta), p * others, rtol=1e-13)
+    size = np.abs(expected).max(axis=(1, 2))[:, None, None]
+    np.testing.assert_allclose(loss.curvature_matmul(y, eta, U) / size, expected / size, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_extreme_predictors_are_finite(name):
     loss = LOSSES[name]
     y, eta = draw(loss, n=200)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence._class_axis import classes_first, classes_last
+from skinfluence._memory import check_memory
 from skinfluence._parallel import cache_blocks, map_ordered, row_blocks, tracked
 from skinfluence.attribution._topk import RunningTopK
 from skinfluence.deletion.targets import Target
@@ -134,6 +135,12 @@ def influence_matrix(deletion, test, *, linearised, progress=None):
     """Influence (m, r), or (m, r, O) where the target has several outputs."""
     outputs, shape = test.target.n_outputs, (len(test), len(deletion))
     options = {"linearised": linearised, "progress": progress}
+    check_memory(
+        8 * shape[0] * shape[1] * outputs,
+        f"the influence of {shape[1]} deletions on {shape[0]} test rows",
+        "ask about fewer deletions (train_indices), for their mean over the test rows "
+        "(aggregate='mean'), or for the largest only (most_influential())",
+    )
     if outputs == 1:
         result = np.empty(shape)
         for _ in _blocks(deletion, test, into=result, **options):

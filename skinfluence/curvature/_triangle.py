@@ -19,10 +19,6 @@ def curvature_triangle(objective, diagonal, null_space_ridge):
     null_space_ridge : ndarray of shape (q,) or None
         As in `Curvature`.
     """
-    try:
-        roots = objective.weight_roots
-    except np.linalg.LinAlgError:
-        return None
     K, P = objective.n_outputs, objective.n_parameters
     rows = objective.curved_rows
     R = np.diag(np.sqrt(diagonal))
@@ -36,7 +32,11 @@ def curvature_triangle(objective, diagonal, null_space_ridge):
         # Blocks as long as the triangle at least: it goes into each QR again.
         for part in row_blocks(len(rows), 8 * 2 * K * P, at_most=max(512, P // K)):
             some = rows[part]
-            block = np.vstack([design.outer(roots[some, :, m], some) for m in range(K)])
+            try:
+                roots = objective.weight_roots_of(some)
+            except np.linalg.LinAlgError:
+                return None
+            block = np.vstack([design.outer(roots[:, :, m], some) for m in range(K)])
             block[:, fixed] = 0.0
             R = np.linalg.qr(np.vstack([R, block]), mode="r")
     return R

@@ -229,7 +229,7 @@ class ChordNewton:
         change += self.eta[:, None]
         slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
         slope = classes_first(slope, loss.is_scalar)
-        np.multiply(slope, objective.sample_weight, out=change)
+        objective.weigh(slope, axis=-1, out=change)
         change -= self.residuals[:, None]
 
     def _by_series(self, change, largest, truncation):
@@ -264,7 +264,7 @@ class ChordNewton:
         """
         leverage = self.one_step.leverage
         rows = self.one_step.rows[deletions]
-        L, S = (factor[rows] for factor in self.objective.weight_factors)
+        L, S = self.objective.weight_factors_of(rows)
         at_row = np.matmul(inverse_rows, V[:, :, None])[:, :, 0]
         inner = solve_blocks(leverage.one_minus[deletions], apply_blocks(S, at_row))
         solved = self._apply_inverse(V)

@@ -7,12 +7,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
-from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
@@ -78,7 +77,7 @@ class _Refits:
         self.chord, self.objective, self.rows = chord, chord.objective, one_step.rows
         self.undefined = one_step.undefined
         r = len(self.rows)
-        self.steps = np.full((r, *self.objective.theta.shape), np.nan)
+        self.steps = steps_to_fill(self.objective, r)
         self.bound, self.own_error = np.full(r, np.inf), np.zeros(r)
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
         one_minus = np.linalg.eigvalsh(one_step.leverage.one_minus)[:, 0]
@@ -156,7 +155,7 @@ def in_row_space(objective, curvature):
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]
     Y, lift, lower = design.row_space(1.0 / features)
-    reduced = DenseDesign(Y, design.fit_intercept)
+    reduced = design.of_dense(Y)
     of_intercept = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), of_intercept]))
     coef, intercept = design.split(objective.theta)

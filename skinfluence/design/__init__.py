@@ -1,4 +1,4 @@
-"""The design Z = [X, 1]: all that is known of sparsity, the intercept and the origin of X."""
+"""The design Z = [X, 1]: the only package that knows of sparsity, the intercept and the origin."""
 
 from scipy.sparse import issparse
 

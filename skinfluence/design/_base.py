@@ -1,4 +1,4 @@
-"""What every design promises, and what follows from its products."""
+"""The interface of designs, and what can be computed from their products."""
 
 from abc import ABC, abstractmethod
 
@@ -12,14 +12,14 @@ class Design(ABC):
 
     Conventions:
 
-    - The intercept, where there is one, is the last column. Nobody else knows.
+    - The intercept, if there is one, is the last column; no other package relies on this.
     - m is the origin of the columns: 0 but for those far from zero, see `far_origin`. Where the
       intercept is unpenalised the model does not depend on it, and its numbers lose no digits.
-      `pack` and `unpack` go from a caller's parameters, about zero, to theta and back.
-    - Parameters are theta (K, q), one row an output; flattened they are class by class, so that the
-      Hessian (Kq, Kq) has q x q blocks.
-    - `rows` is a slice or an index array. Everything returned is a dense float64 array:
-      float32 data are upcast block by block and stay float32 where they lie.
+      `pack` and `unpack` convert a caller's parameters, about zero, to theta and back.
+    - Parameters are theta (K, q), one row for each output; flattened they are ordered output by
+      output, so that the Hessian (Kq, Kq) has q x q blocks.
+    - `rows` is a slice or an index array. Everything returned is a dense float64 array; float32
+      data are stored as float32, and upcast block by block.
 
     Parameters
     ----------
@@ -29,21 +29,25 @@ class Design(ABC):
         Whether Z has the column of ones.
     origin : ndarray of shape (p,), optional
         m; 0 by default.
+    eps : float, optional
+        Relative rounding of the caller's values; that of the dtype of X by default.
     """
 
-    def __init__(self, X, fit_intercept, origin=None):
+    def __init__(self, X, fit_intercept, origin=None, eps=None):
         self.X = X
         self.fit_intercept = bool(fit_intercept)
         self.origin = origin
-        self.eps = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
+        if eps is None:
+            eps = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
+        self.eps = float(eps)
         self.n_features = X.shape[1]
         self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
 
-    # -- what a storage has to say -----------------------------------------------------------------
+    # -- what a subclass implements for its storage ------------------------------------------------
 
     @abstractmethod
     def _times(self, V, out=None):
-        """(X - m) @ V for V (p, k), into `out` where one is given."""
+        """(X - m) @ V for V (p, k), written into `out` if it is given."""
 
     @abstractmethod
     def _transpose_times(self, U):
@@ -75,16 +79,16 @@ class Design(ABC):
 
     @abstractmethod
     def row_space(self, scale):
-        """Return (Y, lift, lower): X diag(scale)^(1/2) in a basis of its rows, back and forth.
+        """Return (Y, lift, lower): X diag(scale)^(1/2) in coordinates of its row space.
 
-        Y is (n, r) with Y Y' = X diag(scale) X', r <= n; `lift(D)` takes coordinates D (r, b) to
-        coefficients (p, b) with X lift(D) = Y D, `lower` those of any predictors to coordinates of
-        the same. `scale` is (p,), and X here is X - m.
+        Y is (n, r) with Y Y' = X diag(scale) X', r <= n. `lift(D)` maps coordinates D (r, b) to
+        coefficients (p, b) with X lift(D) = Y D; `lower` maps coefficients to coordinates with the
+        same predictors. `scale` is (p,), and X here is X - m.
         """
 
     @abstractmethod
     def features(self, rows):
-        """Rows of X - m in the storage of X, for the solvers of other libraries."""
+        """Rows of X - m in the storage of X."""
 
     @property
     def is_centred(self):
@@ -94,13 +98,13 @@ class Design(ABC):
     @property
     @abstractmethod
     def n_stored(self):
-        """Number of stored entries of Z: a product with a vector costs twice as many flops."""
+        """Number of stored entries of Z; a product with a vector costs two flops for each."""
 
     @abstractmethod
     def row_hashes(self, multipliers, rows):
         """sum_j bits(x_ij) m_j modulo 2^64 of rows of X, (b,), for uint64 multipliers (p,)."""
 
-    # -- what follows ------------------------------------------------------------------------------
+    # -- what follows from these -------------------------------------------------------------------
 
     def __matmul__(self, V):
         """Z @ V for V (q,) or (q, m)."""
@@ -110,7 +114,7 @@ class Design(ABC):
         return self.matmul(V)
 
     def matmul(self, V, out=None):
-        """Z @ V for V (q, m), into `out` where given: a fresh page costs more than a flop."""
+        """Z @ V for V (q, m), written into `out` if given: new memory costs more than the flops."""
         product = self._times(V[: self.n_features], out)
         if self.fit_intercept:
             product += V[-1]
@@ -151,15 +155,21 @@ class Design(ABC):
 
     def sandwich(self, W):
         """sum_i W_i (x) z_i z_i' for W (n, K, K): the symmetric (Kq, Kq) matrix of q x q blocks."""
-        K, q = W.shape[1], self.shape[1]
-        H = np.empty((K * q, K * q))
+        return self.sandwich_of([(slice(None), W)], W.shape[1])
+
+    def sandwich_of(self, parts, n_outputs):
+        """Sandwich of some rows, from an iterable of (rows, their W (b, K, K))."""
+        K, q = n_outputs, self.shape[1]
+        H = np.zeros((K, q, K, q))
+        for rows, W in parts:
+            some = self._some(rows)
+            for k in range(K):
+                for m in range(k, K):
+                    H[k, :, m] += some._gram(W[:, k, m])
         for k in range(K):
-            for m in range(k, K):
-                block = self._gram(W[:, k, m])
-                H[k * q : (k + 1) * q, m * q : (m + 1) * q] = block
-                if m > k:
-                    H[m * q : (m + 1) * q, k * q : (k + 1) * q] = block
-        return H
+            for m in range(k):
+                H[k, :, m] = H[m, :, k]
+        return H.reshape(K * q, K * q)
 
     def block_quadratic(self, M, n_outputs):
         """(I (x) z_i)' M (I (x) z_i), (n, K, K), for a symmetric M (Kq, Kq)."""
@@ -168,19 +178,20 @@ class Design(ABC):
         for k in range(K):
             for m in range(k, K):
                 block = M[k * q : (k + 1) * q, m * q : (m + 1) * q]
-                # An off-diagonal block is not symmetric, its quadratic form is that of its mean.
+                # An off-diagonal block is not symmetric; its quadratic form is that of the mean of
+                # the block and its transpose.
                 A[:, k, m] = A[:, m, k] = self.row_quadratic(0.5 * (block + block.T))
         return A
 
     def outer(self, V, rows):
-        """v_i (x) z_i as rows (b, K q), for the rows' V (b, K)."""
+        """v_i (x) z_i as rows (b, K q), for V (b, K) of these rows."""
         Z = self.dense(rows)
         return (V[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
 
-    def squared_columns(self, W):
-        """Return sum_i W_ikk z_ij^2, (K, q): the diagonal of the sandwich."""
+    def squared_columns(self, w):
+        """Return sum_i w_ik z_ij^2, (K, q), w (n, K): a sandwich's diagonal, w that of its W."""
         squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
-        return squares.transpose_matmul(np.einsum("ikk->ik", W)).T
+        return squares.transpose_matmul(w).T
 
     def rounding(self, squares, weight):
         """Largest share of a column's size that the rounding of its stored values is.
@@ -200,19 +211,24 @@ class Design(ABC):
         return self.eps * max(1.0, float(share.max(initial=0.0)))
 
     def blocks(self, n_columns=1):
-        """Slices over the rows whose dense float64 form, `n_columns` times, fits working_memory."""
+        """Slices of rows such that `n_columns` dense float64 copies of them fit working_memory."""
         return row_blocks(self.shape[0], 8 * self.shape[1] * n_columns)
 
     @abstractmethod
     def take(self, rows):
         """Return the design of these rows only."""
 
+    def _some(self, rows):
+        """Return the design of these rows: itself, and no copy, where they are all."""
+        everything = isinstance(rows, slice) and rows == slice(None)
+        return self if everything else self.take(rows)
+
     def like(self, X):
         """Return the design of other rows with the same columns, about the same origin."""
         return type(self)(X, self.fit_intercept, self.origin)
 
     def restricted(self, columns):
-        """Return the design of some columns only, an ascending index array of those of Z."""
+        """Return the design of some columns of Z only, an ascending index array."""
         intercept = self.fit_intercept and len(columns) > 0 and columns[-1] == self.n_features
         features = columns[columns < self.n_features]
         return self._columns(features, bool(intercept))
@@ -223,6 +239,12 @@ class Design(ABC):
         return type(self)(self.X[:, features], fit_intercept, origin)
 
     # -- the intercept and the origin --------------------------------------------------------------
+
+    def of_dense(self, Y):
+        """Return the design of a dense matrix of any width, with an intercept if this has one."""
+        from skinfluence.design._dense import DenseDesign
+
+        return DenseDesign(Y, self.fit_intercept)
 
     @property
     def intercept_first(self):
@@ -236,11 +258,13 @@ class Design(ABC):
 
     def free_intercepts(self, hessian_diagonal):
         """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""
-        free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
-        return free & self.fit_intercept
+        diagonal = np.atleast_2d(hessian_diagonal)
+        if not self.fit_intercept:
+            return np.zeros(len(diagonal), dtype=bool)
+        return diagonal[:, -1] == 0
 
     def join(self, features, intercept):
-        """Rows (K, q) of what there is for each feature (K, p) or (p,), and the intercept's."""
+        """One array (K, q) of numbers of the features (K, p) or (p,) and of the intercept."""
         features = np.atleast_2d(np.asarray(features, dtype=np.float64))
         if not self.fit_intercept:
             return features.copy()
@@ -248,7 +272,7 @@ class Design(ABC):
         return np.hstack([features, intercept[:, None]])
 
     def split(self, theta):
-        """What `join` put together: (..., p) and (...) of theta (..., q)."""
+        """Features (..., p) and intercepts (...) of an array (..., q): the inverse of `join`."""
         if self.fit_intercept:
             return theta[..., :-1].copy(), theta[..., -1].copy()
         return theta.copy(), np.zeros(theta.shape[:-1])
@@ -281,7 +305,7 @@ class Design(ABC):
         return c
 
     def column_name(self, column):
-        """Return what to call a column in a message."""
+        """Return the name of a column in messages."""
         if self.fit_intercept and column == self.n_features:
             return "the intercept"
         return f"column {column}"

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
+from skinfluence._sources import check_in_memory
 from skinfluence._validation import (
     METHODS,
     as_groups,
@@ -11,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    listed,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import Query, score_of
@@ -233,8 +237,7 @@ class FittedProblem:
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
-                listed = ", ".join(map(str, changed[:10])) + (", ..." if len(changed) > 10 else "")
-                which = f"row{'s' if len(changed) > 1 else ''} {listed}"
+                which = f"row{'s' if len(changed) > 1 else ''} {listed(changed)}"
             raise RuntimeError(
                 f"the training data have changed since the fit ({which}). Fit again, or pass a "
                 "copy of the data to fit."
@@ -284,6 +287,7 @@ class FittedProblem:
         -------
         (Design, ndarray or None, ndarray or None)
         """
+        check_in_memory(X_test=X_test, y_test=y_test)
         design = self.objective.design.like(self.transform(X_test))
         if y_test is None:
             if required is not None:
@@ -413,12 +417,15 @@ class FittedProblem:
 
     def parameter_changes(self, deletion):
         """Changes (r, ...) of the estimator's coefficients and intercepts, NaN where undefined."""
-        objective = self.objective
+        objective, size = self.objective, 8 * self.objective.n_parameters
+        check_memory(
+            2 * size * len(deletion),
+            f"the changes of {objective.n_parameters} parameters by {len(deletion)} deletions",
+            "ask about fewer rows (train_indices)",
+        )
         steps = np.empty((len(deletion), *objective.theta.shape))
-        for part in objective.design.blocks(n_columns=4 * objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(deletion)))
-            if part.start < part.stop:
-                steps[part] = deletion.steps(part)
+        for part in row_blocks(len(deletion), 4 * size):
+            steps[part] = deletion.steps(part)
         steps[deletion.undefined] = np.nan
         if self.adapted.parameters is None:
             return objective.design.unpack(steps)
@@ -427,6 +434,8 @@ class FittedProblem:
     def group_deletion(self, groups, method, *, curvature="auto", damping=0.0, progress=None):
         """Return the GroupDeletion of sets of training rows; warn of undefined ones."""
         damping, objective = self.check_method(method, damping), self.objective
+        if method == "auto" and damping > 0:
+            method = "newton"  # a refit has no damping
         groups = as_groups(groups, objective.n_rows)
         self.check_data()
         made = None
