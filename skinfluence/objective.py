@@ -304,6 +304,16 @@ class Objective:
         widest = float(self.design.absolute_sum(weight).max() / weight.sum())
         return max(self.predictor_unit / max(1.0, widest), 1e-6 * largest)
 
+    @property
+    def predictor_terms(self):
+        """Mean over the rows of sum_j |theta_kj z_ij|, the largest of the outputs'.
+
+        The rounding of a predictor is relative to this, not to the predictor itself.
+        """
+        weight = self.sample_weight[:, None]
+        mean = self.design.absolute_sum(weight) / weight.sum()
+        return float((np.abs(self.theta) * mean).sum(axis=1).max())
+
     # -- sums --------------------------------------------------------------------------------------
 
     @cached_property

@@ -88,10 +88,10 @@ class Curvature(ABC):
         product = self.objective.hessian_matmul(V) + self.damping * V
         return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
-    @property
-    def amplification(self):
-        """How many times larger than that of its rows the rounding of what is solved may be."""
-        return 1.0 if self.rcond is None else 1.0 / self.rcond
+    def amplification(self, one_minus):
+        """Relative error of deletions, in units of float64's, for their 1 - leverage (r,)."""
+        with np.errstate(divide="ignore"):
+            return 1.0 / ((self.rcond or 1.0) * np.maximum(one_minus, 0.0))
 
     @abstractmethod
     def solve(self, V):

@@ -92,9 +92,9 @@ class DenseCurvature(Curvature):
         # An explicit inverse would lose the digits that the factor of the rows has kept.
         return None if self.by_rows else self._inverse
 
-    @property
-    def amplification(self):
-        return 1.0 / np.sqrt(self.rcond) if self.by_rows else 1.0 / self.rcond
+    def amplification(self, one_minus):
+        found = super().amplification(one_minus)
+        return found * np.sqrt(self.rcond) if self.by_rows else found
 
     @cached_property
     def _inverse(self):

@@ -98,6 +98,10 @@ class DualCurvature(Curvature):
             )
         return factor
 
+    def amplification(self, one_minus):
+        # One minus the leverage is not a difference here: no digit is lost as it nears 0.
+        return super().amplification(np.ones_like(one_minus))
+
     def _apply_M(self, F):
         """M F = L B^-1 L' F for F (n K, m)."""
         L = self.inner.weight_roots
@@ -156,7 +160,11 @@ class DualCurvature(Curvature):
             quadratic[part] = self._kernel_quadratic(index[part], inverse)
         if len(self.border):
             quadratic += self._border_quadratic(index, self._residual_border(index))
-        return Leverage(quadratic, self._one_minus(index, inverse))
+        one_minus = self._one_minus(index, inverse)
+        if K == 1:  # a = h / W, without the cancellation of K - K M K, where h is not small
+            large = np.flatnonzero(one_minus[:, 0, 0] < 0.5)
+            quadratic[large] = (1.0 - one_minus[large]) / self.inner.weights_of(index[large])
+        return Leverage(quadratic, one_minus)
 
     def one_minus_leverage(self, rows):
         """One minus the leverage of rows with curvature, (b,), for one output, without using K."""

@@ -22,9 +22,8 @@ class SeparateCurvature(Curvature):
         known = [part.rcond for part in parts if part.rcond is not None]
         self.rcond = min(known) if len(known) == len(parts) else None
 
-    @property
-    def amplification(self):
-        return max(part.amplification for part in self.parts)
+    def amplification(self, one_minus):
+        return np.max([part.amplification(one_minus) for part in self.parts], axis=0)
 
     def _blocks(self, V):
         """Pairs of each output's curvature and its rows of V."""

@@ -9,9 +9,10 @@ ROUNDING = 16 * np.finfo(float).eps
 def rounding_floor(deletion, curvature, *, refitted=False):
     """Error of the predictor of each row without it that is due to rounding alone, (r,).
 
-    Three parts: the predictor is a sum of terms as much larger than itself as the condition of the
-    design; the change by the deletion is found through the curvature, and its relative error grows
-    by 1 / (1 - leverage); and the parameter is the optimum only as far as the gradient vanishes.
+    Three parts. The predictor is a sum of terms that may be larger than itself. The change by the
+    deletion is found through the curvature, whose condition amplifies its rounding. The parameter
+    is the optimum only as far as the gradient vanishes. What is wrong with the fit of a row is
+    amplified by its deletion, by 1 / (1 - leverage).
 
     Parameters
     ----------
@@ -24,14 +25,14 @@ def rounding_floor(deletion, curvature, *, refitted=False):
     """
     objective, rows = deletion.objective, deletion.rows
     size = objective.loss.predictor_norm
-    with np.errstate(divide="ignore"):
-        lost = 1.0 / np.maximum(np.linalg.eigvalsh(deletion.leverage.one_minus)[:, 0], 0.0)
+    one_minus = np.maximum(np.linalg.eigvalsh(deletion.leverage.one_minus)[:, 0], 0.0)
     eta = np.abs(objective.eta[rows]).max(axis=1, initial=0.0)
     floor = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond or 1.0)
-    with np.errstate(invalid="ignore"):
-        floor += ROUNDING * curvature.amplification * size(deletion.own_change()) * lost
+    with np.errstate(divide="ignore", invalid="ignore"):
+        floor += ROUNDING * objective.predictor_terms / (1.0 if refitted else one_minus)
+        floor += ROUNDING * curvature.amplification(one_minus) * size(deletion.own_change())
         if objective.is_at_its_own_optimum and not refitted:
             left = curvature.solve(objective.gradient.reshape(-1, 1))
             left = objective.design.take(rows) @ left.reshape(objective.theta.shape).T
-            floor += size(left) * lost
+            floor += size(left) / one_minus
     return np.where(np.isfinite(floor), floor, np.inf)
