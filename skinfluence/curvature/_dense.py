@@ -107,14 +107,14 @@ class DenseCurvature(Curvature):
     def row_quadratic(self, design):
         """Quadratic forms: sums of squares with R^-1 for one output, else from blocks of H^-1."""
         K = self.objective.n_outputs
-        if K == 1:
-            return design.row_norms(self.inverse_factor)[:, None, None]
         if self.by_rows:
             return self._factored_quadratic(design)
+        if K == 1:
+            return design.row_norms(self.inverse_factor)[:, None, None]
         return design.block_quadratic(self.inverse(), K)
 
     def _factored_quadratic(self, design):
-        """Products of the rows (e_k (x) z_i)' R^-1, for several outputs."""
+        """From the rows (e_k (x) z_i)' R^-1 themselves, not from products of R^-1."""
         K, q = self.objective.n_outputs, design.shape[1]
         A = np.empty((design.shape[0], K, K))
         for rows in design.blocks(n_columns=2 * K * K):

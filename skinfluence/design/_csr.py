@@ -159,11 +159,11 @@ def _centred(X, origin):
     Nearly all of their entries are stored anyway, since a column with many implicit zeros is not
     far from zero: a rank-one term for the others would save nothing.
     """
-    far = np.flatnonzero(origin)
+    kind, kept = X.indices.dtype, origin[X.indices] == 0
+    far, every = np.flatnonzero(origin).astype(kind), np.arange(X.shape[0], dtype=kind)
     block = X[:, far].toarray() - origin[far]
-    kept = origin[X.indices] == 0
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[kept]
-    rows = np.concatenate([rows, np.repeat(np.arange(X.shape[0]), len(far))])
+    rows = np.repeat(every, np.diff(X.indptr))[kept]
+    rows = np.concatenate([rows, np.repeat(every, len(far))])
     columns = np.concatenate([X.indices[kept], np.tile(far, X.shape[0])])
     values = np.concatenate([X.data[kept], block.ravel()])
     return scipy.sparse.csr_array((values, (rows, columns)), shape=X.shape)
