@@ -229,8 +229,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self._optimum = self._refused = None
         try:
             if isinstance(self._final, InfluenceMixin):
-                fitted = self._final.__optimum_record__().data
-                data = replace(data, theta=fitted.theta, origin=fitted.origin)
+                data = data.with_optimum_of(self._final.__optimum_record__().data)
             adapted = adapt(self._final, data)
             self._optimum = OptimumRecord.of(adapted, data)
         except (NotImplementedError, np.linalg.LinAlgError) as error:

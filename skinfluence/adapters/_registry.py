@@ -43,6 +43,47 @@ class TrainingData:
     theta: np.ndarray | None = None
     origin: np.ndarray | None = None
 
+    def at(self, objective):
+        """Return the same data with an objective's parameter as the optimum found on them.
+
+        Parameters
+        ----------
+        objective : Objective
+            Of these data.
+
+        Returns
+        -------
+        TrainingData
+            With its `theta`, and the `origin` of its design.
+        """
+        return replace(self, theta=objective.theta, origin=objective.design.origin)
+
+    def with_optimum_of(self, other):
+        """Return the same data with the optimum of others, which stay where they are.
+
+        Parameters
+        ----------
+        other : TrainingData
+            With an optimum.
+
+        Returns
+        -------
+        TrainingData
+            With its `theta` and `origin`.
+        """
+        return replace(self, theta=other.theta, origin=other.origin)
+
+    @property
+    def has_far_columns(self):
+        """Whether columns of X are far from zero, see `design.far_origin`.
+
+        Returns
+        -------
+        bool
+            False for the coordinates of a kernel.
+        """
+        return self.space is None and far_origin(self.X, self.sample_weight) is not None
+
     def design(self, fit_intercept, *, centred=None):
         """Return the design of the rows.
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from skinfluence._parallel import cache_blocks
 from skinfluence.adapters import TrainingData
-from skinfluence.design import far_origin
 from skinfluence.existence import is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.optimum import polish
@@ -81,7 +80,7 @@ class OptimumRecord:
     def at(cls, objective, data, *, converged=True, separable=False, n_steps=0):
         """Record an objective's parameter as the optimum, without a step of its own."""
         return cls(
-            replace(data, theta=objective.theta, origin=objective.design.origin),
+            data.at(objective),
             objective.stationarity,
             objective.gradient,
             objective.gradient_scale,
@@ -95,9 +94,10 @@ class OptimumRecord:
 def _polished(adapted, data):
     """Optimum of an adapted fit, from its own parameters or, if these are no start, another one."""
     optimum, design = polish(adapted.objective), adapted.objective.design
-    is_far = design.is_centred
-    if data.space is None and not adapted.objective.free_intercepts.all():  # never centred
-        is_far = far_origin(data.X, data.sample_weight) is not None
+    # Ordinary designs are centred where a column is far from zero: no need to look again.
+    is_far = design.is_centred or (
+        not adapted.objective.free_intercepts.all() and data.has_far_columns
+    )
     if not optimum.converged and (adapted.restart is not None or is_far):
         # Solvers that do not centre may end anywhere, such as where every predictor is saturated.
         restart = adapted.restart or (
