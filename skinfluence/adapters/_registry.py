@@ -17,13 +17,14 @@ class TrainingData:
 
     Attributes
     ----------
-    X : ndarray or sparse matrix of shape (n, p)
+    X : ndarray or sparse matrix of shape (n, p), or None
         As scikit-learn's validation returned it: it shares memory with the caller's where it can.
+        None of a kernel machine, which has its rows in `space`.
     y : ndarray of shape (n,)
         The caller's labels.
     sample_weight : ndarray of shape (n,) or None
     space : KernelSpace or None
-        Of a kernel machine: X are its coordinates then.
+        Of a kernel machine, the coordinates of its rows.
     response : ResponseScale or None
         Where y are transformed responses, the way there and back.
     row_names : ndarray of shape (n,) or None
@@ -39,6 +40,17 @@ class TrainingData:
     response: object = None
     row_names: np.ndarray | None = None
     theta: np.ndarray | None = None
+
+    @property
+    def n_rows(self):
+        """Number of rows.
+
+        Returns
+        -------
+        int
+            Of X, or of those that span the space of the kernel.
+        """
+        return self.X.shape[0] if self.space is None else self.space.n_rows
 
     def design(self, fit_intercept):
         """Return the design of the rows.

@@ -130,7 +130,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         self._space = kernel_ridge_space(self, X)
-        rows = X if self._space is None else self._space.features.features
+        rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         found = polish(least_squares(self._training_data, self.alpha, self.fit_intercept))
         objective = found.objective
