@@ -74,7 +74,8 @@ class KernelLogisticRegression(KernelClassifier):
     -----
     A kernel matrix of n rows takes 8 n^2 bytes and up to n^3 / 3 multiplications; beyond some ten
     thousand rows, put ``sklearn.kernel_approximation.Nystroem`` before a linear model in a
-    Pipeline and ask :class:`skinfluence.InfluenceExplainer`.
+    Pipeline and ask :class:`skinfluence.InfluenceExplainer`. Pickles carry the training rows and
+    not that matrix, which the first question computes again (of a precomputed one its factor).
 
     References
     ----------
