@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
 
 # Share of the largest curvature under which a row adds nothing to a sum of float64.
@@ -253,8 +253,10 @@ class Objective:
             return self.weights * U
         if self._keeps_weights:
             return np.einsum("ikl,ilm->ikm", self.weights, U)
-        product = self.loss.curvature_matmul(self.y, self.eta, U)
-        product *= self.sample_weight[:, None, None]
+        product = np.empty_like(U)
+        for rows in cache_blocks(self.n_rows, self.n_outputs * U.shape[2]):
+            own = self.loss.curvature_matmul(self.y[rows], self.eta[rows], U[rows])
+            np.multiply(self.sample_weight[rows, None, None], own, out=product[rows])
         return product
 
     def weighted_traces(self, A, rows):
