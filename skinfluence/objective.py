@@ -177,6 +177,8 @@ class Objective:
     @cached_property
     def weight_diagonals(self):
         """The diagonals of W, (n, K), without the rest."""
+        if self.n_outputs == 1:
+            return self.weights[:, 0]
         diagonal = self.loss.curvature_diagonal(self.y, self.native(self.eta))
         return self.sample_weight[:, None] * diagonal.reshape(self.n_rows, self.n_outputs)
 
