@@ -11,7 +11,7 @@ from sklearn import get_config
 
 # A block of this many float64 and its temporaries stay in a core's cache during elementwise work.
 CACHE_ELEMENTS = 32_768
-# Flops of a product under which a second thread costs more than it does.
+# Flops of a product below which waking a second thread takes longer than the thread saves.
 SERIAL_FLOPS = 1e8
 
 
@@ -44,7 +44,7 @@ def tracked(blocks, progress, total=None):
 
 @cache
 def _blas():
-    """The BLAS libraries of NumPy and SciPy: to look for them reads the memory map, some 4 ms."""
+    """The BLAS libraries of NumPy and SciPy; cached, because finding them takes some 4 ms."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
@@ -62,7 +62,7 @@ def _blas_of(scope):
 
 
 def n_threads():
-    """Threads that BLAS may use here: what the environment, joblib or the user has set."""
+    """Number of threads that BLAS may use, as set by the environment, joblib or the user."""
     counts = [library.num_threads for library in _blas().lib_controllers]
     return max(1, min(counts, default=1))
 
@@ -128,19 +128,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def blas_for(flops):
-    """Context in which products of so many flops run: a few on one thread, many on all.
+    """Context for products of so many flops: one thread below SERIAL_FLOPS, all threads above.
 
     Waking the other threads for a Gram matrix of 2,000 x 50 takes ten times as long as computing it
-    (measured in a search of 20 candidates: 2 ms against .2).
+    (measured in a search of 20 candidates: 2 ms against 0.2 ms).
     """
     return one_thread() if flops < SERIAL_FLOPS else nullcontext()
 
 
 def one_thread():
-    """Context of factorisations: on two cores OpenBLAS's are slower in two threads than in one.
+    """Context for factorisations, which OpenBLAS does more slowly in two threads than in one.
 
-    3,000 rows, Cholesky: .46 s against 1.2 to 2.3 s, with pivots .5 against .8 to 1.1 s: between
-    small products the threads wait for each other by spinning, and for whatever else is running.
+    Cholesky of 3,000 rows on two cores: 0.46 s in one thread, 1.2 to 2.3 s in two; with pivots
+    0.5 s and 0.8 to 1.1 s. Between small products the threads wait for each other by spinning.
     """
     return _ONE_THREAD
 
@@ -148,9 +148,11 @@ def one_thread():
 def map_ordered(function, blocks, *, threaded=True):
     """Yield `function(block)` for every block, in order, computed in as many threads as BLAS has.
 
-    Each thread does its products on one core and its elementwise work right after: with products on
-    all cores and elementwise work between them, the waiting threads of BLAS spin on the cores that
-    the elementwise work wants. A pool of its own costs microseconds a task, joblib's milliseconds.
+    Each thread does its products on one core and its elementwise work right after them. With
+    products on all cores and elementwise work between them, the waiting threads of BLAS would spin
+    on the cores that the elementwise work needs. A ThreadPoolExecutor costs microseconds for each
+    task, joblib milliseconds. At most one block a thread, and one more, is pending: results are
+    consumed before they fill the memory.
     """
     n = n_threads() if threaded and len(blocks) > 1 else 1
     if n == 1:

@@ -232,7 +232,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 data = replace(data, theta=self._final.__optimum_record__().theta)
             adapted = adapt(self._final, data)
             self._optimum = OptimumRecord.of(adapted, data)
-        except NotImplementedError as error:
+        except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta

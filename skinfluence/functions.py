@@ -15,22 +15,22 @@ from skinfluence.uncertainty import ParameterCovariance
 
 
 def explain(model: BaseEstimator) -> InfluenceExplainer:
-    """Return the influence methods of a fitted model, from the training data that it keeps.
+    """Return an explainer of a fitted model, with the training data that the model keeps.
 
-    Steps before the last are held fixed: deleting a row means refitting the last step on the
-    transformed rows without it.
+    The steps of a Pipeline before the last are held fixed: deleting a row means refitting the last
+    step on the other transformed rows.
 
     Parameters
     ----------
     model : estimator
-        Fitted: an estimator of this library, a Pipeline that ends in one, or a search object around
+        Fitted estimator of this library, a Pipeline that ends in one, or a search object around
         either. Estimators of scikit-learn keep no data; see
         :class:`skinfluence.InfluenceExplainer`.
 
     Returns
     -------
     InfluenceExplainer
-        Fitted, sharing the model and its data.
+        Fitted explainer, which shares the model and its data.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def explain(model: BaseEstimator) -> InfluenceExplainer:
 def influence(
     model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
 ) -> np.ndarray:
-    """Change of a target at each test row if a training row were removed and the model refitted.
+    """Change of a target at each test row if a training row is removed and the model refitted.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def most_influential(
 
 
 def self_influence(model: BaseEstimator, **options: Any) -> np.ndarray:
-    """Change of each training row's own target on its removal.
+    """Change of the target at each training row when this row itself is removed.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def group_influence(
     y_test: ArrayLike | None = None,
     **options: Any,
 ) -> np.ndarray:
-    """Change of a target at each test row if a whole group of training rows were removed.
+    """Change of a target at each test row if a group of training rows is removed together.
 
     Parameters
     ----------
@@ -292,14 +292,14 @@ def case_deletion_diagnostics(model: BaseEstimator) -> CaseDeletionDiagnostics |
 def parameter_covariance(
     model: BaseEstimator, kind: str = "HC3", **options: Any
 ) -> ParameterCovariance:
-    """Covariance of the coefficients, from what each row does to them.
+    """Covariance of the coefficients, by a model or by the effects of single rows.
 
     Parameters
     ----------
     model : estimator
         As in :func:`explain`.
     kind : str, default="HC3"
-        Which estimate.
+        Kind of estimate.
     **options
         Keyword arguments of :meth:`InfluenceExplainer.parameter_covariance`.
 
@@ -323,16 +323,16 @@ def parameter_covariance(
 def prediction_interval(
     model: BaseEstimator, X_test: MatrixLike, alpha: float = 0.1, **options: Any
 ) -> np.ndarray:
-    """Compute the intervals that new responses fall into with a given probability, from one fit.
+    """Compute prediction intervals for new responses, from one fit.
 
     Parameters
     ----------
     model : estimator
-        As in :func:`explain`; a regressor.
+        A regressor as in :func:`explain`.
     X_test : array-like
         Test rows.
     alpha : float, default=0.1
-        Probability outside of the interval.
+        Probability that a response is outside of its interval.
     **options
         Keyword arguments of :meth:`InfluenceExplainer.prediction_interval`.
 
@@ -363,7 +363,7 @@ def local_influence(
     model : estimator
         As in :func:`explain`.
     perturbation : str, default="weights"
-        What is perturbed.
+        Kind of perturbation.
     **options
         Keyword arguments of :meth:`InfluenceExplainer.local_influence`.
 

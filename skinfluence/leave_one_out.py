@@ -6,12 +6,11 @@ import numpy as np
 
 from skinfluence.deletion import (
     GroupDeletion,
-    NewtonError,
     OneStep,
     delete_exactly,
     dominant_rows,
+    one_step_errors,
     refit_flops,
-    set_changes,
 )
 from skinfluence.optimum import CERTIFIABLE
 
@@ -63,47 +62,33 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None, err
 
     Without `errors` those of "newton" and "first_order" are not estimated: NaN, and bounds inf.
     """
-    left = _left(objective, curvature, method, tolerance, progress, errors)
+    loo = _predictions(objective, curvature, method, tolerance, progress, errors)
     if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
-        left = replace(left, error_bound=np.full(len(left.error_bound), np.inf))
-    return left
+        loo = replace(loo, error_bound=np.full(len(loo.error_bound), np.inf))
+    return loo
 
 
-def _left(objective, curvature, method, tolerance, progress, errors):
+def _predictions(objective, curvature, method, tolerance, progress, errors):
     """LooPredictions by any method, as if the objective were at its optimum."""
     method = resolve_auto(objective, method)
     if method == "exact":
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":
         return _without_errors(objective, curvature, method)
-    one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
-    error = NewtonError(one_step)
-    bound = error.bound()
-    estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
-    changes = None
-    if objective.penalty.is_kinked:
-        changes = set_changes(objective, one_step)
-        # What a step says of the others is exact under squared error alone.
-        bound[changes | (not objective.loss.is_quadratic)] = np.inf
-        estimate[changes] = np.nan
-    newton = _assembled(one_step, one_step.own_change(), "newton", estimate, bound)
-    newton = replace(newton, set_changes=changes)
-    if method == "newton":
-        return newton
-    if method == "first_order":
-        leverage = one_step.leverage  # the same numbers: not computed twice
-        first = OneStep(objective, curvature, one_step.rows, corrected=False, leverage=leverage)
-        missing = objective.loss.predictor_norm(one_step.own_change() - first.own_change())
-        estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
-        first = _assembled(first, first.own_change(), "first_order", estimate, bound)
-        return replace(first, set_changes=changes)
-    return _refined(objective, curvature, newton, tolerance, progress)
+    first_order, rows = method == "first_order", np.arange(objective.n_rows)
+    step = OneStep(objective, curvature, rows, corrected=not first_order, final=method == "newton")
+    route = "first_order" if first_order else "newton"
+    estimate, bound, changes = one_step_errors(step, route)
+    loo = _assembled(step, step.own_change(), route, estimate, bound)
+    loo = replace(loo, set_changes=changes)
+    return _refined(objective, curvature, loo, tolerance, progress) if method == "auto" else loo
 
 
 def _without_errors(objective, curvature, method):
     """LooPredictions by one step and nothing more."""
     n = objective.n_rows
-    step = OneStep(objective, curvature, np.arange(n), corrected=method == "newton")
+    corrected = method == "newton"
+    step = OneStep(objective, curvature, np.arange(n), corrected=corrected, final=corrected)
     return _assembled(step, step.own_change(), method, np.full(n, np.nan), np.full(n, np.inf))
 
 
@@ -143,34 +128,34 @@ def _assembled(deletion, change, route, estimate, bound):
 def _exact(objective, curvature, rows, tolerance, progress):
     """LooPredictions by refits."""
     deletion = delete_exactly(objective, curvature, rows, tolerance=tolerance, progress=progress)
-    left = _assembled(
+    loo = _assembled(
         deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
     )
-    return LooPredictions(
-        left.eta,
-        left.leverage,
-        deletion.routes,
-        left.error_estimate,
-        left.error_bound,
-        getattr(deletion, "changes", None),
-    )
+    changes = getattr(deletion, "changes", None)  # of the deletions under an L1 penalty
+    return replace(loo, route=deletion.routes, set_changes=changes)
 
 
 def _refined(objective, curvature, newton, tolerance, progress):
-    """Newton, with the rows of longest step refitted until the estimated rest is small."""
+    """LooPredictions by Newton steps, with the rows of the largest estimated errors refitted.
+
+    Down to the tolerance, as far as the flops allow. Rows whose active set changes, or whose
+    leverage is too high for a Newton step, come first.
+    """
     eta, route = newton.eta.copy(), newton.route.copy()
     estimate, bound = newton.error_estimate.copy(), newton.error_bound.copy()
     budget = EXACT_FLOPS / max(1.0, exact_flops(objective) / objective.n_rows)
     limit = np.minimum(estimate, bound)
     if newton.set_changes is not None:
         limit[newton.set_changes] = np.inf
+    if objective.loss.has_scale:
+        limit[newton.eta[:, -1] <= 0] = np.inf
     limit[dominant_rows(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
     wanted = order[limit > PREDICTOR_TOLERANCE * objective.predictor_unit][: max(1, int(budget))]
     if len(wanted):
-        exact = _exact(objective, curvature, np.sort(wanted), tolerance, progress)
         wanted = np.sort(wanted)
+        exact = _exact(objective, curvature, wanted, tolerance, progress)
         eta[wanted], estimate[wanted] = exact.eta, exact.error_estimate
         bound[wanted] = exact.error_bound
         route[wanted] = np.where(exact.route == "exact", "refined", exact.route)

@@ -7,9 +7,10 @@ import numpy as np
 from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
 
-# Share of the largest curvature under which a row adds nothing to a sum of float64.
+# Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
+# for rows z of equal size, change no digit of a float64 sum that contains the largest.
 NEGLIGIBLE = 1e-20
-# Curvature of an intercept, in units of that of all rows at a kink, that is none.
+# An intercept is not identified if its curvature is below this share of that of all rows at a kink.
 VANISHED = 1e-12
 
 # Cached properties that depend on the rows and the predictors alone, not on the penalty: an
@@ -25,13 +26,13 @@ BLOCK_BYTES = 2**24
 class Objective:
     """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
 
-    Everything the formulas of influence ask of a model. A sum, not a mean; weights outside the loss
-    and nowhere else in the library. Models that minimise the mean loss plus a penalty r have it as
-    their rows' common one: a row that goes takes its share w_i r with it. Immutable: a new
-    parameter or new weights make a new objective.
+    It has all quantities of a model that the formulas of influence need. F is a sum, not a mean;
+    the weights stand outside the loss and nowhere else in the library. For models that minimise the
+    mean loss plus a penalty r, r is the common penalty of the rows: the deletion of row i removes
+    its share w_i r. Immutable: another parameter or other weights are another objective.
 
-    Shapes are uniform: with K predictors a row (K = 1 for a scalar loss), eta and residuals are
-    (n, K), weights (n, K, K), theta and gradient (K, q).
+    Shapes are uniform: with K predictors for each row (K = 1 for a scalar loss), eta and residuals
+    are (n, K), weights (n, K, K), theta and gradient (K, q).
 
     Parameters
     ----------
@@ -42,19 +43,19 @@ class Objective:
     sample_weight : ndarray of shape (n,)
         Non-negative weights w, class weights multiplied in.
     penalty : L2
-        R, which stays when a row goes.
+        R, which does not change when a row is deleted.
     theta : ndarray of shape (K, q)
     trained_loss : Loss, optional
-        The loss whose optimum theta is, where `loss` only lends it its derivatives: the hinge of a
-        support vector machine, of which the smooth hinge has the curvature. `loss` by default.
+        The loss that was minimised, if it is not `loss`: for a support vector machine it is the
+        hinge, and `loss` a smooth hinge that supplies the derivatives. `loss` by default.
     row_penalty : L2, optional
-        r, per unit of weight; of the kind of `penalty`.
+        r, for each unit of weight; of the same class as `penalty`.
     penalty_weight_removed : float
         Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
     negligible : float
-        Share of the largest curvature of a row under which the curvature of others is taken as 0.
+        Rows whose curvature is below this share of the largest are left out of the Hessian.
     known : dict, optional
-        Values of cached properties that are computed already, by name.
+        Values of cached properties that are already computed, by name.
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class Objective:
         vars(self).update(known or {})
 
     def _with(self, **changes):
-        """Return the same objective but for some of its parts."""
+        """Return a copy of the objective with some of the constructor's arguments changed."""
         now = {
             "loss": self.loss,
             "design": self.design,
@@ -117,7 +118,7 @@ class Objective:
 
     @property
     def n_outputs(self):
-        """Number K of predictors a row."""
+        """Number K of predictors for each row."""
         return self.loss.n_outputs
 
     @property
@@ -133,24 +134,24 @@ class Objective:
 
     @cached_property
     def fixed_at_zero(self):
-        """Positions among the K q parameters of those that the penalty holds at 0."""
+        """Positions, among the K q parameters, of those that the penalty fixes at zero."""
         shape = (self.n_outputs, self.design.shape[1])
         return np.flatnonzero(np.broadcast_to(self.penalty.fixed_at_zero, shape).ravel())
 
     @cached_property
     def active(self):
-        """Boolean mask (K, q) of the coefficients that move with the data."""
+        """Boolean mask (K, q) of the coefficients that change when the data change a little."""
         return self.penalty.active(self.theta)
 
     # -- rows --------------------------------------------------------------------------------------
 
     def native(self, eta):
-        """Drop the axis of predictors where the loss has only one."""
+        """Return eta in the shape that the loss takes: without its last axis for a scalar loss."""
         return eta[..., 0] if self.loss.is_scalar else eta
 
     @cached_property
     def eta(self):
-        """Predictors (n, K)."""
+        """Predictors of the rows, (n, K)."""
         return self.design @ self.theta.T
 
     @cached_property
@@ -160,7 +161,7 @@ class Objective:
 
     @cached_property
     def row_gradients(self):
-        """Unweighted derivative of every row's loss in its predictor, (n, K)."""
+        """Unweighted derivative of every row's loss in its predictors, (n, K)."""
         gradient = self.loss.gradient(self.y, self.native(self.eta))
         return gradient.reshape(self.n_rows, self.n_outputs)
 
@@ -184,9 +185,9 @@ class Objective:
 
     @cached_property
     def curved_rows(self):
-        """Positions of the rows whose curvature is more than rounding to the sum of all; (m,).
+        """Positions of the rows whose curvature is not negligible beside the largest, (m,).
 
-        Of a hinge at a low temperature those near the kink, of other losses nearly all.
+        For a hinge at a low temperature the rows near its kink, for other losses nearly all rows.
         """
         size = np.abs(self.weight_diagonals.sum(axis=1))
         return np.flatnonzero(size > self.negligible * size.max(initial=0.0))
@@ -227,7 +228,7 @@ class Objective:
     def weight_factors_of(self, rows):
         """(L, S) of some rows with W = L S, S = L' where the curvature is positive; (b, K, K) each.
 
-        A single predictor's may be negative, as of losses that are not convex: S = -L' there.
+        Negative curvatures occur for losses that are not convex; all of those are scalar.
         """
         if self.n_outputs > 1:
             roots = self.weight_roots_of(rows)
@@ -248,6 +249,12 @@ class Objective:
         where = np.arange(self.n_rows)[slice(None) if rows is None else rows]
         for part in row_blocks(len(where), size, at_most=max(1, BLOCK_BYTES // size)):
             yield part, part if rows is None else where[part]
+
+    def weigh(self, values, axis=0, out=None):
+        """Values times the weights of their rows, which run along an axis of the values."""
+        shape = [1] * values.ndim
+        shape[axis] = self.n_rows
+        return np.multiply(values, self.sample_weight.reshape(shape), out=out)
 
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
@@ -281,13 +288,19 @@ class Objective:
 
     @property
     def predictor_unit(self):
-        """Size of what is one in its predictors; 1 where they have no units."""
+        """Natural unit of the predictors, see `Loss.unit`; 1 if they are dimensionless."""
         unit = self.loss.unit(self.y, self.eta)
         return 1.0 if unit is None else unit
 
     @property
     def coefficient_unit(self):
-        """Size of what is one in its coefficients, for tolerances; not below their rounding."""
+        """Natural unit of the coefficients, to which tolerances are relative.
+
+        For dimensionless predictors, 1 or the largest coefficient. Otherwise the unit of the
+        predictors over the largest weighted mean of |z_ij|: a change of a coefficient by this unit
+        changes the predictors by about their own. It is at least a millionth of the largest
+        coefficient, so that a relative tolerance of 1e-10 is not below the rounding of that.
+        """
         largest = float(np.abs(self.theta).max(initial=0.0))
         if self.loss.unit(self.y, self.eta) is None:
             return max(1.0, largest)
@@ -299,29 +312,30 @@ class Objective:
 
     @cached_property
     def value(self):
-        """F(theta); inf or NaN out of the domain of the loss."""
+        """F(theta); inf or NaN outside the domain of the loss."""
         with np.errstate(invalid="ignore"):  # rows of weight 0
             losses = float(self.sample_weight @ self.row_losses)
         return losses + self.penalty.value(self.theta)
 
     @cached_property
     def gradient(self):
-        """Gradient of F, (K, q), or its shortest subgradient; 0 in what is held."""
+        """Gradient of F, (K, q), or its subgradient of least norm; 0 where theta is fixed at 0."""
         gradient = self.design.transpose_matmul(self.residuals).T
         return self.penalty.total_gradient(gradient, self.theta)
 
     def freed(self, gradient):
-        """Return gradients (..., K, q) with 0 in the parameters that are held."""
+        """Return gradients (..., K, q), set to 0 in place for parameters that are fixed at zero."""
         if len(self.fixed_at_zero):
             gradient.reshape(*gradient.shape[:-2], -1)[..., self.fixed_at_zero] = 0.0
         return gradient
 
     @cached_property
     def gradient_scale(self):
-        """sum_i |g_i z_ij| + |R'_j|, (K, q): the size of what cancels in each coordinate.
+        """sum_i |g_i z_ij| + |R'_j|, (K, q): scale of the terms that cancel in each coordinate.
 
-        Where next to nothing does, as in a column of zeros, a coefficient a millionth of the
-        largest counts as zero: rounding leaves 1e-20 there, which its own scale would call far off.
+        In a column of zeros no terms cancel, and a rounding error of 1e-20 in its coefficient would
+        be large beside them. So the penalty's gradient at a coefficient of a millionth of the
+        largest is added to the scale.
         """
         size = self.loss.gradient_size(self.y, self.native(self.eta))
         size = self.sample_weight[:, None] * size.reshape(self.n_rows, self.n_outputs)
@@ -330,10 +344,10 @@ class Objective:
 
     @cached_property
     def stationarity(self):
-        """max_j |gradient_j| / gradient_scale_j: 0 at an optimum, coordinate by coordinate.
+        """max_j |gradient_j| / gradient_scale_j: 0 at an optimum.
 
-        Relative to each coordinate's own scale, because the largest gradient over the largest scale
-        hides an unconverged small-scale column.
+        Each coordinate is compared with its own scale. The largest gradient over the largest scale
+        would be small even if a column of small values had not converged.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.abs(self.gradient) / self.gradient_scale
@@ -381,7 +395,7 @@ class Objective:
     # -- other objectives --------------------------------------------------------------------------
 
     def output(self, k):
-        """Return the objective of one output alone, for a loss whose outputs share nothing."""
+        """Return the objective of output k alone, for a loss whose outputs are separate."""
         loss, y, share = self.loss.output(self.y, k)
         trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
         weight = self.sample_weight if share is None else self.sample_weight * share
@@ -398,7 +412,7 @@ class Objective:
 
     @property
     def is_at_its_own_optimum(self):
-        """Whether theta is meant to be where the gradient of this very loss vanishes."""
+        """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
     def trained(self):
@@ -414,25 +428,25 @@ class Objective:
         return self._with(loss=loss, trained_loss=loss)
 
     def least_squares(self):
-        """Return the objective of the same rows and columns that is quadratic; of one output."""
+        """Return the least-squares objective of the same rows and columns, with one output."""
         penalty = self.penalty.output(0)
         theta = self.theta[:1]
         return Objective(SquaredLoss(), self.design, self.y, self.sample_weight, penalty, theta)
 
     def take(self, rows):
-        """Return the objective of some rows only, at the same parameter."""
+        """Return the objective of the given rows only, at the same parameter."""
         weight = self.sample_weight[rows]
         return self._with(design=self.design.take(rows), y=self.y[rows], sample_weight=weight)
 
     def penalised_at_least(self, strength):
-        """Return the objective with a small penalty on what has none, at the same parameter."""
+        """Return the objective with every penalty raised to `strength`, at the same parameter."""
         return self._same_rows(penalty=self.penalty.at_least(strength), row_penalty=None)
 
-    # -- the penalty that goes with a row ----------------------------------------------------------
+    # -- the share of the penalty that is deleted with a row ---------------------------------------
 
     @cached_property
     def shares(self):
-        """Weight of each row in the common penalty, (n,): what it takes with it."""
+        """Weight of the common penalty that is deleted with each row, (n,); 0 if there is none."""
         common = self.row_penalty is not None and not self.row_penalty.is_none
         return self.sample_weight if common else np.zeros(self.n_rows)
 
@@ -442,10 +456,11 @@ class Objective:
         return float(self.shares.sum() / np.count_nonzero(self.sample_weight))
 
     def without_mean_penalty_share(self):
-        """Return the objective of which the curvature is that without a row, but for the row.
+        """Objective whose penalty has lost one average row's share.
 
-        Its penalty lacks the mean row's share. With equal weights that is exact for every row, with
-        others wrong by the difference of the shares, one part in n of the penalty.
+        So its Hessian minus W_i z_i z_i' is the Hessian without row i: exactly with equal weights;
+        with others up to the difference of the shares, one part in n of the penalty. One factor
+        then serves the deletion of every row.
         """
         if not self.mean_penalty_share:
             return self
@@ -457,15 +472,15 @@ class Objective:
         )
 
     def with_fixed_penalty(self):
-        """Return the objective with all of its penalty fixed, whatever its rows."""
+        """Return the objective with its whole penalty fixed, independent of the rows."""
         if self.row_penalty is None:
             return self
         return self._same_rows(penalty=self.penalty, row_penalty=None)
 
     def on_active_set(self):
-        """Return the objective in the columns with an active coefficient, its signs held.
+        """Return the smooth objective in the columns with an active coefficient, signs fixed.
 
-        All others are 0 and stay there: the predictors are the same.
+        The coefficients of the other columns are 0, so the predictors are the same.
         """
         columns = np.flatnonzero(self.active.any(axis=0))
         row_penalty = self.row_penalty
@@ -479,7 +494,7 @@ class Objective:
         )
 
     def _same_rows(self, **changes):
-        """Return an objective of the same rows and predictors, with what is known about them."""
+        """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS
         if "negligible" not in changes:
             kept |= vars(self).keys() & {"curved_rows"}
@@ -492,13 +507,14 @@ class Objective:
         without row i lacks w_i of them, so that its penalty is (1 - mismatch) times as strong:
         mismatch = (w_i - removed) / (sum_j w_j - removed). Exactly 0 where the weights are equal.
         """
+        # Equal weights: their mean, the weight removed, differs from them by rounding only.
         off = self.shares[rows] - penalty_weight_removed
         off[(np.abs(off) <= 1e-12 * penalty_weight_removed) | (self.shares[rows] == 0)] = 0.0
         left = self.shares.sum() - penalty_weight_removed
         return np.divide(off, left, out=np.zeros(len(off)), where=off != 0)
 
     def dropping_flat_rows(self, tolerance):
-        """Objective whose curvature leaves out rows below `tolerance` times the largest one's."""
+        """Return a copy whose H omits rows of curvature below `tolerance` times the largest."""
         return self._same_rows(negligible=tolerance)
 
     def reweighted(self, delta):

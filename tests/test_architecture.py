@@ -1,10 +1,13 @@
 """The laws of the house: layers, doors, budgets, a light import; and every README block runs."""
 
 import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
 import tokenize
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -45,7 +48,7 @@ LAYERS = [
     ["base"],
     ["linear_model", "kernel_models"],
     ["svm"],  # one of the kernel models, with a loss of its own
-    ["explainer"],
+    ["explainer", "extending"],
     ["functions"],
     ["model_selection", "labels", "debugging", "attacks", "evaluation"],
     ["display", "report", "torch"],
@@ -247,8 +250,8 @@ IMMUTABLE = {
     "L2",
 }
 # Names of objects that are written from outside: the state of an iteration, a data frame,
-# scikit-learn's tags, an estimator that another makes.
-WRITTEN = {"state", "found", "frame", "tags", "explainer"}
+# scikit-learn's tags, an estimator that another makes, a copy that has just been made.
+WRITTEN = {"state", "found", "frame", "tags", "explainer", "bound", "other"}
 IN_PLACE = {"append", "clear", "extend", "fill", "insert", "pop", "setdefault", "sort", "update"}
 
 
@@ -389,6 +392,46 @@ def test_public_names_are_documented_and_importable():
             )
 
 
+def plain(member):
+    """The function behind a method, property or class method; None for anything else."""
+    if isinstance(member, property):
+        return member.fget
+    if isinstance(member, cached_property):
+        return member.func
+    member = getattr(member, "__func__", member)
+    return member if inspect.isfunction(member) else None
+
+
+def definitions(path):
+    """(name, object, functions that it overrides) of every class and function of a file."""
+    parts = path.relative_to(TREE).with_suffix("").parts
+    module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    for name, thing in vars(module).items():
+        if getattr(thing, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(thing):
+            yield name, thing, []
+        if inspect.isclass(thing):
+            yield name, thing, []
+            for member, value in vars(thing).items():
+                function = plain(value)
+                if function is not None and function.__code__.co_filename == module.__file__:
+                    above = [
+                        vars(base)[member] for base in thing.__mro__[1:] if member in vars(base)
+                    ]
+                    yield member, function, [each for each in above if inspect.getdoc(each)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_docstrings_are_own_or_inherited(path):
+    for name, thing, overridden in definitions(path):
+        own = thing.__doc__
+        if not name.startswith("_"):
+            assert own or overridden, f"{name} has no docstring, and inherits none"
+        if own and overridden:
+            assert len(own.split()) > 3, f"{name}: {own!r} says less than what it would inherit"
+
+
 def test_readme_blocks_run_and_print_what_they_say(capsys):
     readme = TREE / "README.md"
     if not readme.exists():
@@ -401,6 +444,62 @@ def test_readme_blocks_run_and_print_what_they_say(capsys):
     outputs = re.findall(r"```text\n(.*?)```", text, re.S)[:2]
     for word in outputs[0].split():
         assert word in printed
+
+
+def mentions(node, name):
+    """Whether a node uses a name of the table of subjects in doc/architecture.rst."""
+    if name == "sample_weight *":
+        return (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Mult | ast.MatMult)
+            and any(
+                isinstance(inner, ast.Attribute) and inner.attr == "sample_weight"
+                for side in (node.left, node.right)
+                for inner in ast.walk(side)
+            )
+        )
+    if name == "design.fit_intercept":
+        return isinstance(node, ast.Attribute) and ast.unparse(node).endswith(name)
+    if name == "-step":
+        return (
+            isinstance(node, ast.UnaryOp)
+            and isinstance(node.op, ast.USub)
+            and bool(re.search(r"deletion\.steps\(|\bsteps\b", ast.unparse(node.operand)))
+        )
+    if isinstance(node, ast.Attribute):
+        return node.attr == name
+    return isinstance(node, ast.Name) and node.id == name
+
+
+# Rooms that turn parameters and data of scikit-learn's into objectives; what they do is their own.
+MAKERS = {"adapters", "linear_model", "kernel_models", "svm"}
+# Rooms that share a subject by the page's own words, or keep an axis that coef_ has.
+SHARED = {"softmax": {"losses"}, "expit": {"losses"}, "moveaxis": {"results"}}
+SHARED["-step"] = {"case_deletion"}
+
+
+def subjects():
+    """(room, names) of each row of the table of subjects."""
+    page = TREE / "doc" / "architecture.rst"
+    if not page.exists():
+        pytest.skip("the pages are not beside an installed package")
+    table = page.read_text().partition("One subject, one room")[2]
+    rows = re.findall(r"\* - (.+)\n +- ``skinfluence\.(\w+)``\n +- (.+)\n", table)
+    return [(what, where, re.findall("``(.+?)``", names)) for what, where, names in rows]
+
+
+def test_every_subject_lives_in_the_room_that_the_page_names():
+    found = subjects()
+    assert len(found) == 7
+    for what, where, names in found:
+        importlib.import_module(f"skinfluence.{where}")
+        assert names, what
+        for path in FILES:
+            for name in names:
+                if room(path) in {where, *MAKERS, *SHARED.get(name, ())}:
+                    continue
+                for node in ast.walk(ast.parse(path.read_text())):
+                    assert not mentions(node, name), f"{what}: {path}, line {node.lineno}"
 
 
 def test_the_contributing_guide_runs():

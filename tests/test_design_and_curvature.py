@@ -192,7 +192,7 @@ def test_curvature_against_the_dense_inverse(name, kind):
 
 
 def test_the_residual_is_that_of_a_solve_whatever_was_asked_before(monkeypatch):
-    objective = build("binary")[3]._explained().objective
+    objective = build("binary")[3].__fitted_problem__().objective
     assert make_curvature(objective, "dense").residual == 0.0
     asked, fresh = make_curvature(objective, "cg"), make_curvature(objective, "cg")
     asked.solve(np.eye(objective.n_parameters))
@@ -261,8 +261,8 @@ def test_choice_counts_flops_and_memory(monkeypatch):
     for objective, n_solves, kind, reason in (
         (sized(1000, 20, 20_000), 1000, "dense", "fewest flops"),
         (sized(500, 5000, 2_500_000), 500, "dual", "fewest flops"),
-        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "only one that fits"),
-        (sized(10_000, 100_000, 500_000), 10_000, "dual", "only one that fits"),
+        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "the only factorisation"),
+        (sized(10_000, 100_000, 500_000), 10_000, "dual", "the only factorisation"),
         (sized(10_000, 100_000, 500_000), 5, "cg", "cost less than factoring"),
         (sized(20_000, 100_000, 500_000), 20_000, "cg", "no factorisation fits"),
     ):

@@ -225,7 +225,7 @@ def test_what_displays_refuse():
         LeaveOneOutAgreementDisplay(estimated=[1, np.nan], actual=[1, 3])
     X3, y3 = problem(n_classes=3)
     model = InfluenceLogisticRegression().fit(X3, y3)
-    with pytest.raises(ValueError, match="one number a class"):
+    with pytest.raises(ValueError, match="one number for each class"):
         LeaveOneOutAgreementDisplay.from_estimator(model, target="predict_proba")
     two = LeaveOneOutSearchCV(clf, {"C": GRID, "fit_intercept": [True, False]}).fit(X, y)
     with pytest.raises(ValueError, match="one numeric parameter; got C, fit_intercept"):

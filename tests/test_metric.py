@@ -6,12 +6,11 @@ import scipy.linalg
 
 from benchmarks.certificate import LOSSES, LogLinkPoisson, random_objective
 from skinfluence.curvature import CGCurvature, DenseCurvature
-from skinfluence.deletion import ChordNewton, Exact, OneStep
+from skinfluence.deletion import ChordNewton, Exact, NewtonError, OneStep
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion.certificate import after_chord_step, distance, newton_remainder
 from skinfluence.deletion.metric import largest_of_others
 from skinfluence.design import make_design
-from skinfluence.leave_one_out import NewtonError
 from skinfluence.losses import BinaryLogLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish

@@ -256,7 +256,7 @@ def test_search_over_costs_without_a_curvature():
 
 def test_refusals():
     X, y = data()
-    with pytest.raises(TypeError, match="NuSVC is not supported: its nu"):
+    with pytest.raises(TypeError, match="NuSVC is not supported: nu fixes"):
         InfluenceExplainer(NuSVC()).fit(X, y)
     explainer = InfluenceExplainer(SVC(**TIGHT)).fit(X, y)
     with pytest.raises(ValueError, match="unseen"):

@@ -1,4 +1,4 @@
-"""Compiled loops: the door to numba.
+"""Compiled loops, the only package that imports numba.
 
 Imported only inside the functions that use it: numba takes 0.2 s. `_compiled` has the decorator of
 all of them: machine code is cached on disk for the next process, where that is possible.

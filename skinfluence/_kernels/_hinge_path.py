@@ -1,14 +1,15 @@
-"""The piecewise linear path of a hinge machine's dual as its data change.
+"""The piecewise linear path of the dual of a support vector machine as its data change.
 
 The dual variables alpha_j lie in [0, cap_j] and f = G (s alpha) + b. A row is ZERO (alpha 0, margin
-s f above 1), at its CAP (margin below 1), FREE (margin 1) or OUT (moved by the caller, or of no
-weight). While t goes from 0 to 1 the free rows and b move so that every margin condition holds,
-between events at which a row changes its state: Cauwenberghs & Poggio (NIPS 2000), with any number
-of rows moved at once (Karasuyama & Takeuchi, NIPS 2009) and with margins 1 + (1 - t) shift_j, by
-which any start is the optimum of some problem on the way to the one asked.
+s f above 1), at its CAP (margin below 1), FREE (margin 1) or OUT (changed by the caller, or of
+weight 0). While t runs from 0 to 1, alpha of the free rows and b change so that every margin
+condition holds, between events at which a row changes its state: Cauwenberghs & Poggio (NIPS 2000),
+with any number of rows changed at once (Karasuyama & Takeuchi, NIPS 2009). The margins are
+1 + (1 - t) shift_j, so that any start is the optimum of the problem at t = 0.
 
-The free rows' system [[0, 1'], [1, G]] (without its border where there is no b) is kept inverted:
-an event costs its square, and the predictors of all rows cost a product with the free rows.
+The inverse of the free rows' system [[0, 1'], [1, G]] (without its border if there is no b) is
+updated. An event costs as many flops as its entries, and the predictors of all rows a product with
+the free rows.
 """
 
 import numpy as np
@@ -16,22 +17,22 @@ import numpy as np
 from skinfluence._kernels._compiled import compiled
 
 ZERO, FREE, CAP, OUT = 0, 1, 2, 3
-# Share of a row's own kernel below which what the free rows leave of it is rounding.
+# A row is linearly dependent on the free rows if the rest of its kernel is below this share of it.
 DEPENDENT = 1e-9
 ROUNDING = 1e-14
-# Share of a right-hand side that the inverse may miss before it is computed anew.
+# The inverse is computed again if it leaves a larger share of a right-hand side.
 LOST = 1e-8
-# A margin that moves slower than this does not move.
+# A margin that changes more slowly than this counts as constant.
 STILL = 1e-13
-# A violation of the margin conditions that needs no correction.
+# A violation of the margin conditions below this needs no correction.
 EXACT = 1e-14
-# Share of its cap within which a dual variable has ended at a bound.
+# A dual variable is at a bound at the end of the path if it is this close to it, as a share of cap.
 AT_BOUND = 1e-12
 
 
 @compiled
 def _apply(inverse, q, u):
-    """inverse[:q, :q] @ u, by rows of the symmetric inverse: sums that vectorise in order."""
+    """inverse[:q, :q] @ u, as a sum of rows of the symmetric inverse, which vectorises."""
     z = np.zeros(q)
     for a in range(q):
         z += u[a] * inverse[a, :q]
@@ -40,7 +41,7 @@ def _apply(inverse, q, u):
 
 @compiled
 def _system(G, members, n_free, bias):
-    """The free rows' system itself."""
+    """The free rows' system [[0, 1'], [1, G]], or G without an intercept."""
     M = np.ones((n_free + bias, n_free + bias))
     if bias:
         M[0, 0] = 0.0
@@ -52,10 +53,11 @@ def _system(G, members, n_free, bias):
 
 @compiled
 def _project(j, G, members, n_free, inverse, bias):
-    """Coordinates z of row j in the free rows, and what they leave of its kernel.
+    """Coordinates z of row j in the free rows, and the rest of its kernel, G_jj - u'z.
 
-    Refined once, by the system itself: of rows nearly dependent the inverse is that inexact, and a
-    rest that is rounding would pass for one that is not. Where it has lost all digits it is anew.
+    z is refined once with the system itself: for nearly dependent free rows the inverse is so
+    inexact that a rest of 0 would not be recognised. An inverse without correct digits is computed
+    again.
     """
     q = n_free + bias
     u = np.ones(q)
@@ -75,7 +77,7 @@ def _project(j, G, members, n_free, inverse, bias):
 
 @compiled
 def _join(j, G, members, n_free, inverse, bias, z, rest):
-    """Border the inverse with row j."""
+    """Add row j to the inverse as its last row and column."""
     q = n_free + bias
     if n_free == 0:
         if bias:
@@ -94,7 +96,7 @@ def _join(j, G, members, n_free, inverse, bias, z, rest):
 
 @compiled
 def _leave(position, members, n_free, inverse, bias):
-    """Take a row out of the inverse; the last one takes its place."""
+    """Remove a free row from the inverse; the last free row takes its position."""
     last, k, end = n_free - 1, bias + position, bias + n_free
     if n_free > 1:
         pivot = inverse[k, k]
@@ -112,17 +114,18 @@ def _leave(position, members, n_free, inverse, bias):
 
 @compiled
 def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
-    """Make row j free; return their number.
+    """Make row j free; return the number of free rows.
 
-    Where the free rows span it, the predictors do not change along a direction of their alphas:
-    follow it until one of them is at a bound and makes room, or row j itself.
+    If row j is linearly dependent on the free rows, there is a direction of their alphas and its
+    own along which no predictor changes. It is followed until a free row reaches a bound and is no
+    longer free, or row j reaches a bound.
     """
     while True:
         z, rest = _project(j, G, members, n_free, inverse, bias)
         if n_free == 0:
             independent = bias or G[j, j] > 0.0
         else:
-            # What rounding makes of G_jj - z'Mz, where a row is reached from two that nearly agree.
+            # Size of the terms that cancel in G_jj - z'Mz; large if two free rows are nearly equal.
             reach = np.sqrt(G[j, j]) + (abs(z[0]) if bias else 0.0)
             for a in range(n_free):
                 reach += abs(z[bias + a]) * np.sqrt(G[members[a], members[a]])
@@ -153,7 +156,7 @@ def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
 
 @compiled
 def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
-    """Put a free row at the nearer of its bounds; return the number of those left."""
+    """Put a free row at the nearer of its bounds; return the number of free rows."""
     k = members[position]
     if alpha[k] < 0.5 * cap[k]:
         alpha[k], status[k] = 0.0, ZERO
@@ -165,7 +168,7 @@ def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
 
 @compiled
 def _settle(cap, alpha, status, members, n_free, inverse, bias):
-    """Put free rows that have ended at a bound there: with none left, no margin fixes b."""
+    """Put free rows whose alpha has ended at a bound there; return the number of free rows."""
     for position in range(n_free - 1, -1, -1):
         k = members[position]
         if min(alpha[k], cap[k] - alpha[k]) <= AT_BOUND * cap[k]:
@@ -175,7 +178,7 @@ def _settle(cap, alpha, status, members, n_free, inverse, bias):
 
 @compiled
 def gather(G, s, cap, alpha, status, members, inverse, bias):
-    """Invert the system of the rows said to be free; return their number."""
+    """Compute the inverse for the rows with status FREE; return their number."""
     n_free = 0
     for j in range(len(s)):
         if status[j] == FREE:
@@ -185,7 +188,7 @@ def gather(G, s, cap, alpha, status, members, inverse, bias):
 
 @compiled
 def _free_by_bias(s, f, shift, status, net):
-    """Where no row is free and mass is owed: (row that can take it, change of b that frees it)."""
+    """(Row that becomes free, change of b) if none is free and sum s alpha must change by net."""
     best, taker = np.inf, -1
     for j in range(len(s)):
         takes = (status[j] == ZERO and s[j] * net > 0.0) or (status[j] == CAP and s[j] * net < 0.0)
@@ -198,7 +201,7 @@ def _free_by_bias(s, f, shift, status, net):
 
 @compiled
 def _middle(s, f, status):
-    """Change of b to the middle of the interval that the margins leave it."""
+    """Change of b to the middle of the interval in which all margin conditions hold."""
     low, high = -np.inf, np.inf
     for j in range(len(s)):
         if status[j] == ZERO or status[j] == CAP:
@@ -214,7 +217,7 @@ def _middle(s, f, status):
 
 @compiled
 def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
-    """(time to the next event, free row that leaves or -1, row that becomes free or -1)."""
+    """(Time to the next event, free row that leaves or -1, row that becomes free or -1)."""
     best, leaving, entering = 1.0 - t, -1, -1
     for a in range(n_free):
         k = members[a]
@@ -262,9 +265,9 @@ def follow(
 ):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
-    `predictor_shift` (m,) is the change of the predictors by the rows that are moved, `net` the sum
-    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed
-    in place.
+    `predictor_shift` (m,) is the change of the predictors by the rows that the caller changes,
+    `net` the change of the sum of s alpha over the other rows. alpha, f, status, members and
+    inverse are changed in place.
     """
     m, b, t = len(s), 0.0, 0.0
     rate, df = np.zeros(m), np.zeros(m)
@@ -319,10 +322,10 @@ def _violation(s, f, status):
 def refine(
     G, s, cap, alpha, alpha_start, b, base, target_sum, f, status, members, n_free, inverse, bias
 ):
-    """Correct what rounding has done on the way: (b, largest violation of a margin condition).
+    """Correct rounding errors of the path: (b, largest violation of a margin condition).
 
     The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
-    up to `target_sum` where there is a b.
+    up to `target_sum` if there is a b.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
@@ -348,7 +351,7 @@ def refine(
 
 @compiled
 def drop(j, status, members, n_free, inverse, bias):
-    """Take row j off the path, to be moved by the caller; return the number of free rows."""
+    """Remove row j from the path, to be changed by the caller; return the number of free rows."""
     if status[j] == FREE:
         for position in range(n_free):
             if members[position] == j:

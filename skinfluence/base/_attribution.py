@@ -424,6 +424,6 @@ class AttributionMixin(QueryMixin):
             choice.flops,
             choice.memory,
             made.rcond,
-            made.solve_residual(),
+            made.residual,
             objective.stationarity,
         )

@@ -1,4 +1,4 @@
-"""H as products only: conjugate gradients on many right-hand sides at once."""
+"""H by its products alone: conjugate gradients for many right-hand sides at once."""
 
 import warnings
 from functools import cached_property
@@ -8,10 +8,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence.curvature._base import Curvature
 
-TOLERANCE = (
-    1e-10  # of the residual, relative to the right-hand side, both scaled to a unit diagonal
-)
+# Of the residual relative to the right-hand side, both scaled so that H has a unit diagonal. The
+# relative error of a solution is at most this times the condition number of the scaled H.
+TOLERANCE = 1e-10
 MAX_ITERATIONS = 2000
+# Leading eigenvectors in the preconditioner, and subspace iterations that estimate them. They save
+# a fifth to a quarter of the iterations (sparse logistic regressions of 2,000 x 5,000: 110 to 87,
+# of 1,000 x 3,000 with a hundredth of the penalty: 409 to 299).
 N_DEFLATED = 24
 SUBSPACE_ITERATIONS = 4
 
@@ -19,10 +22,10 @@ SUBSPACE_ITERATIONS = 4
 class CGCurvature(Curvature):
     """H^-1 V by preconditioned conjugate gradients, one recurrence a column, products in blocks.
 
-    Each iteration costs four flops a stored entry, output and column. Preconditioner, in the
-    scaling that gives H a unit diagonal: the identity, except on the span Q of the unpenalised
-    columns and the leading eigenvectors, where it is the inverse of Q'HQ. A solve that leaves a
-    relative residual beyond 10 TOLERANCE warns, by a ConvergenceWarning that has the residual.
+    Each iteration costs four flops for each stored entry, output and column. The preconditioner, in
+    the scaling that gives H a unit diagonal, is the identity, except on the span Q of the
+    unpenalised columns and the leading eigenvectors, where it is (Q'HQ)^-1. A solve with a relative
+    residual above 10 TOLERANCE issues a ConvergenceWarning with the residual.
     """
 
     kind = "cg"
@@ -35,7 +38,7 @@ class CGCurvature(Curvature):
         if (diagonal <= 0).any():
             column = int(np.argmin(diagonal)) % objective.design.shape[1]
             raise np.linalg.LinAlgError(
-                "the curvature is singular: it vanishes on "
+                "the curvature is singular: it is 0 for "
                 f"{objective.design.column_name(column)}. Fit with a penalty or pass damping > 0."
             )
         self.scale = diagonal**-0.5
@@ -48,9 +51,9 @@ class CGCurvature(Curvature):
     def _deflate(self, n_leading):
         """Return an orthonormal basis Q of the span, and Q'HQ.
 
-        A few subspace iterations give the leading eigenvectors as well as a preconditioner needs
-        them, in block products. ARPACK goes a vector at a time, through the other BLAS: it took ten
-        seconds of a fit of 3,000 x 20,000 that these take half a second of.
+        A few subspace iterations, in block products, give the leading eigenvectors as accurately as
+        a preconditioner needs them: in a fit of 3,000 x 20,000 they take 0.5 s. ARPACK, which
+        multiplies one vector at a time and uses SciPy's BLAS, took 10 s.
         """
         size, along = len(self.scale), self.objective.hessian_diagonal
         K, q = self.objective.n_outputs, self.objective.design.shape[1]
@@ -74,14 +77,9 @@ class CGCurvature(Curvature):
         along = self.Q.T @ R
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
-    def solve_residual(self):
-        right = np.random.default_rng(0).standard_normal((len(self.scale), 1)) / self.scale[:, None]
-        left = right - self @ self.solve(right)
-        return float(np.linalg.norm(self.scale * left[:, 0]) / np.linalg.norm(self.scale * right.T))
-
     def solve(self, V):
-        """H^-1 V; columns stop together when the worst has converged."""
-        # Rows in one piece: SciPy's sparse products copy anything else, every iteration.
+        """H^-1 V; the iteration ends for all columns when the last one has converged."""
+        # C-ordered, because SciPy's sparse products would copy any other array in every iteration.
         B = np.ascontiguousarray(self.scale[:, None] * V)
         X, R = np.zeros_like(B), B.copy()
         size = np.linalg.norm(B, axis=0)
@@ -95,6 +93,7 @@ class CGCurvature(Curvature):
             along = np.einsum("ij,ij->j", D, HD)
             if (along < 0).any():
                 raise np.linalg.LinAlgError("the curvature is indefinite: d'Hd < 0 in CG.")
+            # A column with R = 0 has D = 0 and takes no more steps, while others go on.
             step = np.divide(rho, along, out=np.zeros_like(rho), where=along > 0)
             X += step * D
             R -= step * HD

@@ -1,4 +1,4 @@
-"""Which representation of the curvature to take: counted flops and memory, open to questions."""
+"""Choice of the representation of the curvature, by counts of flops and memory."""
 
 from dataclasses import dataclass, replace
 
@@ -19,12 +19,12 @@ WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
 MEMORY_BOUND = 8.0
-WORTHWHILE = 5e10  # flops below which a factorisation, which is cached, always wins
+WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and the counts it was chosen by.
+    """The chosen representation, and the counts that decided.
 
     Attributes
     ----------
@@ -60,8 +60,10 @@ def choose(objective, n_solves, budget=None):
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
-    m = len(objective.curved_rows)  # rows that the factor is about
+    m = len(objective.curved_rows)  # the other rows add nothing to H
     strength = objective.penalty.strength
+    # Per row of s stored entries the Gram matrix costs s^2 products for each pair of outputs, the
+    # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
     flops = {
         "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
         "dual": m * m * per_row + 2.0 * (m * K) ** 3,
@@ -72,8 +74,8 @@ def choose(objective, n_solves, budget=None):
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
     allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
-    if objective.penalty.has_fixed:  # parameters that are none are cut out of a factor
-        return Choice("dense", "some coefficients are held at 0", flops, memory)
+    if objective.penalty.has_fixed:  # only the dense factor leaves their equations out
+        return Choice("dense", "some coefficients are fixed at zero", flops, memory)
     allowed["dual"] &= not isinstance(objective.penalty, LinearPlusL2)
     direct = [kind for kind in ("dense", "dual") if allowed[kind]]
     if not direct:
@@ -82,7 +84,7 @@ def choose(objective, n_solves, budget=None):
     if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / 4:
         reason = f"{n_solves} solves by products cost less than factoring ({best})"
         return Choice("cg", reason, flops, memory)
-    why = "only one that fits" if len(direct) == 1 else "fewest flops"
+    why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
 
 
@@ -93,16 +95,17 @@ def _memory_of(objective):
 
 
 def _slowness(n_solves):
-    """Time of a flop in products with so many columns, next to many."""
+    """Time of a flop in products with `n_solves` columns, relative to many columns."""
     return max(1.0, MEMORY_BOUND / max(1, n_solves))
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
-    """Build the curvature of an objective; by default for all rows' leverages."""
+    """Return the curvature of an objective; by default chosen for the leverages of all rows."""
     objective = objective.with_fixed_penalty()
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
-            f"curvature={kind!r} is not for models that hold coefficients at 0: use 'dense'."
+            f"curvature={kind!r} is not available for a model with coefficients fixed at zero; use "
+            "curvature='dense'."
         )
     if kind == "auto":
         if n_solves is None:

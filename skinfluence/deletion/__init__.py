@@ -1,4 +1,4 @@
-"""Theta without a row, three ways, and the targets it is read at."""
+"""The model without some rows, by three methods, and the targets of its effects."""
 
 from skinfluence.deletion._active_set import set_changes
 from skinfluence.deletion._auto import RESIDUAL_FLOPS, refit_flops
@@ -18,7 +18,7 @@ from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import NewtonError
 from skinfluence.deletion._one_step import OneStep
-from skinfluence.deletion._step_errors import next_group_change, step_errors
+from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
     "RESIDUAL_FLOPS",
@@ -40,6 +40,7 @@ __all__ = [
     "in_row_space",
     "needs_curvature",
     "next_group_change",
+    "one_step_errors",
     "refit_flops",
     "set_changes",
     "step_errors",

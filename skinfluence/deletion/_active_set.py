@@ -1,4 +1,4 @@
-"""Theta without a row under an L1 penalty: smooth refits while the active set stays the same."""
+"""Exact deletion of rows under an L1 penalty: smooth refits if the active set does not change."""
 
 import warnings
 
@@ -10,18 +10,18 @@ from skinfluence._parallel import row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.optimum import is_acceptable_refit, refit
 
-# Violation of an optimality condition that is rounding, relative to the penalty.
+# A violation of an optimality condition below this share of the penalty is rounding.
 ROUNDING = 1e-9
-# Deletions a block: wide enough for a GEMM.
+# Deletions in a block: enough for a GEMM.
 BLOCK_DELETIONS = 256
 
 
 def active_set_changes(objective, steps, rows):
-    """Whether the active set changes by the steps (b, K, q) of deletions, (b,).
+    """Whether the active set or its signs change with the steps (b, K, q) of deletions, (b,).
 
-    It does not where every active coefficient keeps its sign and no other one's slope without the
-    row exceeds the penalty: then the optimum with these signs is the refit. Steps that are not
-    finite count as changes.
+    They do not change if every active coefficient keeps its sign and, for every inactive
+    coefficient, the gradient of the losses without the row is at most the penalty: these are the
+    optimality conditions of the refit. Steps that are not finite count as changes.
     """
     theta, penalty = objective.theta, objective.penalty
     signed = objective.active & (np.broadcast_to(penalty.absolute, theta.shape) > 0)
@@ -41,17 +41,17 @@ def active_set_changes(objective, steps, rows):
 
 
 def _slopes(objective, steps, rows):
-    """Slope of the losses of the other rows in every coefficient, (b, K, q)."""
+    """Gradient of the losses without each deleted row, after its step, (b, K, q)."""
     eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
     loss = objective.loss
     residual = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
-    residual = classes_first(residual, loss.is_scalar) * objective.sample_weight[:, None]
+    residual = objective.weigh(classes_first(residual, loss.is_scalar), axis=1)
     residual[:, rows, np.arange(len(rows))] = 0.0
     return objective.design.gradients_of(residual)
 
 
 def set_changes(objective, deletion):
-    """Whether the active set changes by each step of a Deletion, (r,)."""
+    """Whether the active set or its signs change with each step of a Deletion, (r,)."""
     changes = np.zeros(len(deletion), dtype=bool)
     for part in _blocks(objective, len(deletion)):
         changes[part] = _changes_of(objective, deletion.steps(part), deletion.rows[part])
@@ -59,7 +59,7 @@ def set_changes(objective, deletion):
 
 
 def _changes_of(objective, steps, rows):
-    """Whether the active set changes, (b,): in any output, where outputs share nothing."""
+    """Whether the active set or its signs change, (b,); for separate outputs, in any of them."""
     if not objective.loss.is_separable:
         return active_set_changes(objective, steps, rows)
     found = [
@@ -70,18 +70,21 @@ def _changes_of(objective, steps, rows):
 
 
 def _blocks(objective, n_deletions):
-    """Slices over deletions whose residuals fit in memory."""
+    """Slices of deletions whose residuals fit scikit-learn's working_memory."""
     width = 8 * objective.n_outputs * (4 * objective.n_rows + 4 * objective.design.shape[1])
     return row_blocks(n_deletions, width, at_most=BLOCK_DELETIONS)
 
 
 class ActiveSetExact(StoredSteps):
-    """theta_-i, converged: a smooth refit on the active set, and where that changes a full one.
+    """Refits without each row under an L1 penalty.
+
+    First a smooth refit on the active set of the full fit; if the active set or a sign changes, a
+    refit of all coefficients.
 
     Parameters
     ----------
     objective : Objective
-        Under an elastic net, at its optimum.
+        Objective under an elastic net, at its optimum.
     curvature : ActiveCurvature
     rows : ndarray of int
     on_set : callable
@@ -91,16 +94,16 @@ class ActiveSetExact(StoredSteps):
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
-        "exact" where the active set stays, "refined" where it changes, "undefined".
+        "exact" if the active set and its signs do not change, "refined" if they do, "undefined".
     changes : ndarray of bool, shape (r,)
-        Where it changes.
+        Whether the active set or a sign changes.
     own_error, own_bound : ndarray of shape (r,)
-        Of the predictor of each row; inf for the bound where the set changes.
+        Errors of each row's own predictor; the bound is inf if the active set or a sign changes.
     leverage : Leverage
     """
 
     def __init__(self, objective, curvature, rows, on_set, *, progress=None):
-        with warnings.catch_warnings():  # what does not converge there is refitted below
+        with warnings.catch_warnings():  # rows that do not converge here are refitted below
             warnings.simplefilter("ignore", ConvergenceWarning)
             smooth = on_set(objective.on_active_set(), curvature.inner, rows)
         idle, undefined = smooth.idle, smooth.undefined.copy()
@@ -121,7 +124,8 @@ class ActiveSetExact(StoredSteps):
         failed = rows[changes & ~np.isfinite(steps).all(axis=(1, 2))].tolist()
         if failed:
             warnings.warn(
-                f"the refits without rows {failed[:10]} did not converge; they are NaN.",
+                f"the refits without rows {failed[:10]} did not converge: their effects are NaN. "
+                "Scale the columns of X, or fit with a stronger penalty.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -136,15 +140,15 @@ def _refitted(objective, row, step):
 
 
 class SeparateExact(StoredSteps):
-    """Refits under an L1 penalty of outputs that share nothing, from one deletion of each.
+    """Refits without each row under an L1 penalty, for a loss with separate outputs.
 
     Parameters
     ----------
     objective : Objective
     deletions : list of ActiveSetExact
-        Of `objective.output(k)`.
+        Deletions of `objective.output(k)`, one for each output.
     leverage : Leverage
-        Of all outputs.
+        Leverage blocks of all outputs.
     """
 
     def __init__(self, objective, deletions, leverage):

@@ -69,6 +69,7 @@ def longest_steps(error, undefined, budget):
     wanted |= unreliable & (length > MISSED * length.max(initial=0.0))
     if error.objective.penalty.is_kinked:
         wanted |= set_changes(error.objective, error.one_step)
+    wanted |= error.one_step.collapsed
     wanted = order[wanted[order] & (length[order] > 0)]
     return np.sort(wanted[: int(budget)])
 

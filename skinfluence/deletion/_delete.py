@@ -21,7 +21,8 @@ def delete(objective, curvature, method, rows, *, n_test=0, progress=None):
             return delete_exactly(objective, curvature, some, progress=progress)
 
         return delete_by_length(objective, curvature, rows, exactly, n_test=n_test)
-    return OneStep(objective, curvature, rows, corrected=method == "newton")
+    corrected = method == "newton"
+    return OneStep(objective, curvature, rows, corrected=corrected, final=corrected)
 
 
 # Flops of refits along the path of a hinge's dual that "auto" takes instead of Newton steps.
@@ -29,7 +30,7 @@ PATH_FLOPS = 3e11
 
 
 def needs_curvature(objective, method, n_deletions=None):
-    """Whether a method of deletion asks for the Hessian at all."""
+    """Whether a method of deletion needs the Hessian."""
     if not objective.trained_loss.is_piecewise_linear:
         return True
     return method != "exact" and not (method == "auto" and _follows_path(objective, n_deletions))
@@ -43,6 +44,8 @@ def _follows_path(objective, n_deletions):
 
 def has_closed_form(objective, curvature, rows):
     """Whether one step is the refit without each of the rows."""
+    if objective.n_parameters == 0:  # an L1 penalty may leave none
+        return True
     if objective.trained_loss.is_piecewise_linear:
         return _follows_path(objective, len(rows))
     if objective.penalty.is_kinked or not objective.loss.is_quadratic:
@@ -52,7 +55,7 @@ def has_closed_form(objective, curvature, rows):
 
 
 def delete_exactly(objective, curvature, rows, *, progress=None, **options):
-    """Return the refits: along the dual's path, in one step, or by Newton's method."""
+    """Return the refits: by the path of the dual, in closed form, or by Newton's method."""
     if objective.trained_loss.is_piecewise_linear:
         return HingeExact(objective, rows, progress=progress)
     if objective.penalty.is_kinked:
@@ -63,7 +66,7 @@ def delete_exactly(objective, curvature, rows, *, progress=None, **options):
 
 
 def _delete_on_active_sets(objective, curvature, rows, progress, options):
-    """Return the refits under an L1 penalty; output by output where these share nothing."""
+    """Return the refits under an L1 penalty; output by output for a loss with separate outputs."""
 
     def smooth(objective, curvature, rows):
         return delete_exactly(objective, curvature, rows, **options)

@@ -11,7 +11,6 @@ from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
-from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
@@ -153,7 +152,7 @@ def in_row_space(objective, curvature):
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]
     Y, lift, lower = design.row_space(1.0 / features)
-    reduced = DenseDesign(Y, design.fit_intercept)
+    reduced = design.of_dense(Y)
     of_intercept = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), of_intercept]))
     coef, intercept = design.unpack(objective.theta)

@@ -30,7 +30,7 @@ class MixedDeletion(Deletion):
     """
 
     def __init__(self, newton, exact, positions, error=None, bound=None):
-        undefined = newton.undefined.copy()
+        undefined = newton.undefined | newton.collapsed
         undefined[positions] = exact.undefined
         super().__init__(newton.objective, newton.rows, undefined, newton.idle)
         self.newton, self.exact, self.positions = newton, exact, positions

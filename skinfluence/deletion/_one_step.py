@@ -1,4 +1,4 @@
-"""One step through the curvature of the full fit: the influence function and the Newton step."""
+"""One step with the curvature of the full fit: the influence function and the Newton step."""
 
 from functools import cached_property
 
@@ -9,7 +9,7 @@ from skinfluence.deletion._base import Deletion
 from skinfluence.deletion.metric import RefitMetric
 from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
-# A multiplier beyond this is that of a leverage of 1, where only rounding is left of the others.
+# A larger multiplier is a quotient by 1 - leverage = 0, whose computed value is rounding.
 FARTHEST = 1e100
 
 
@@ -20,23 +20,36 @@ class OneStep(Deletion):
     Newton (Pregibon 1981; Rad & Maleki 2020): v_i = (I - W_i A_i)^-1 g_i, the exact Newton step on
     the objective without the row, by the Woodbury identity.
 
-    Where every row takes a share s_i of a common penalty r with it there is one more direction, the
-    same for all, d = H^-1 r'(theta): the step is H^-1 (v_i (x) z_i) + s_i d, with
-    v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and H the curvature whose penalty lacks the mean
-    share.
+    If the deletion of a row removes its share s_i of a common penalty r too, there is one more
+    direction, the same for all rows, d = H^-1 r'(theta), the `penalty_step`. The step is
+    H^-1 (v_i (x) z_i) + s_i d, with v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and with the
+    curvature H of `objective.without_mean_penalty_share()`.
 
     Parameters
     ----------
     objective, curvature, rows : Objective, Curvature, ndarray of int
     corrected : bool
-        Whether the multipliers are Newton's, by the leverage, or the residuals themselves.
+        Whether the multipliers are those of the Newton step, or the residuals.
     leverage : Leverage, optional
-        Of `rows`, where it is known already.
+        Leverage of `rows`, if it is known already.
     multipliers : ndarray of shape (r, K), optional
-        Others than those of either method.
+        Multipliers to use in place of those of either method.
+    final : bool, default=False
+        Whether the step is the answer and not the start of a refit: one that leaves no positive
+        scale, for a loss that has one, is then undefined.
     """
 
-    def __init__(self, objective, curvature, rows, *, corrected, leverage=None, multipliers=None):
+    def __init__(
+        self,
+        objective,
+        curvature,
+        rows,
+        *,
+        corrected,
+        leverage=None,
+        multipliers=None,
+        final=False,
+    ):
         self.curvature, self._known_leverage = curvature, leverage
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
@@ -51,27 +64,31 @@ class OneStep(Deletion):
             newton = self._newton_multipliers(residuals + self._weighted_penalty_step())
             newton[~(np.abs(newton).max(axis=1) <= FARTHEST)] = np.nan
             self.multipliers = newton if corrected else residuals
-            if not objective.loss.is_convex:  # without the row, H may be indefinite
+            # For a loss that is not convex, H without the row is positive definite if and only if
+            # one minus the leverage is positive (matrix determinant lemma).
+            if not objective.loss.is_convex:
                 self.undefined |= self.leverage.one_minus[:, 0, 0] <= 0
             if is_unpenalised(objective):
                 self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
         if multipliers is not None:
             self.multipliers = multipliers
+        if final:
+            self.undefined |= self.collapsed
 
     @cached_property
     def leverage(self):
-        """Leverage blocks of the deleted rows."""
+        """Leverage blocks of the rows to delete."""
         if self._known_leverage is not None:
             return self._known_leverage
         return self.curvature.leverage(None if self.is_everything else self.rows)
 
     @cached_property
     def penalty_step_at_rows(self):
-        """What the step d = H^-1 r' changes at each row's own predictor, (r, K)."""
+        """Change of each row's own predictor by the step d = H^-1 r', (r, K)."""
         return self.objective.design.take(self.rows) @ self.penalty_step.T
 
     def _weighted_penalty_step(self):
-        """s W z'd, (r, K)."""
+        """s_i W_i z_i'd of the rows to delete, (r, K); 0 without a common penalty."""
         if self.penalty_step is None:
             return 0.0
         weights = self.objective.weights_of(self.rows)
@@ -96,10 +113,10 @@ class OneStep(Deletion):
         return product
 
     def _newton_multipliers(self, residuals):
-        """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S: no W^-1.
+        """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S, for any W, singular or not.
 
-        Rows without curvature keep their g; their leverage is not needed. Of a hinge these are the
-        most.
+        For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
+        most rows, are not computed.
         """
         curved = np.isin(self.rows, self.objective.curved_rows)
         if not curved.any():
@@ -109,7 +126,8 @@ class OneStep(Deletion):
             one_minus = self.curvature.one_minus_leverage(self.rows[curved])
             if one_minus is not None:
                 multipliers = residuals.copy()
-                multipliers[curved] = residuals[curved] / one_minus[:, None]
+                with np.errstate(divide="ignore", invalid="ignore"):  # a leverage of 1
+                    multipliers[curved] = residuals[curved] / one_minus[:, None]
                 return multipliers
         if curved.all():
             return self._corrected(residuals, self.leverage, self.pick(slice(None)))
@@ -129,7 +147,6 @@ class OneStep(Deletion):
         return multipliers
 
     def steps(self, part):
-        """One solve a row."""
         return self._steps(part, self.pick(part))
 
     def steps_of(self, deletions):
@@ -137,7 +154,7 @@ class OneStep(Deletion):
         return self._steps(deletions, self.rows[deletions])
 
     def _steps(self, deletions, rows, solve=None):
-        """H^-1 (v (x) z) + s d."""
+        """H^-1 (v_i (x) z_i) + s_i d of some deletions, whose training rows are `rows`."""
         right = self.objective.design.outer(self.multipliers[deletions], rows)
         solved = (solve or self.curvature.solve)(right.T).T
         return self.add_penalty_step(
@@ -151,9 +168,9 @@ class OneStep(Deletion):
         return steps
 
     def along(self, directions):
-        """Return a function of a slice: inner products of steps with directions (m, K, q).
+        """Return a function from a slice to inner products with directions (m, K, q): (m, b).
 
-        One solve a direction, then one GEMM with the training rows.
+        It takes one solve for each direction, then one GEMM with the training rows.
         """
         shape = directions.shape
         solved = self.curvature.solve(directions.reshape(len(directions), -1).T).T.reshape(shape)
@@ -175,7 +192,9 @@ class OneStep(Deletion):
         return with_penalty_step
 
     def on(self, design):
-        """Solve on the side, test or training, that costs fewer flops."""
+        """Changes of predictors, by solves for the test or the training rows, the fewer flops."""
+        # Solves take 2 (K q)^2 flops a column: m K columns e_k (x) z for the test side, then a
+        # product with n rows; or n columns, one for each step, then a product with m rows.
         K, q = self.objective.n_outputs, self.objective.design.shape[1]
         m, n = design.shape[0], len(self)
         test_side = 2 * (m * K) * (K * q) * (K * q + n)
@@ -188,8 +207,16 @@ class OneStep(Deletion):
         change = self.along(np.concatenate(directions).reshape(K * m, K, q))
         return lambda part: change(part).reshape(K, m, -1)
 
+    @cached_property
+    def collapsed(self):
+        """Whether a step leaves no positive scale, for a loss that has one, (r,)."""
+        if not self.objective.loss.has_scale:
+            return np.zeros(len(self), dtype=bool)
+        moved = self.objective.eta[self.rows] + self.own_change()
+        return ~(moved[:, -1] > 0)
+
     def own_change(self):
-        """A_i v_i + s_i z_i'd."""
+        """Change A_i v_i + s_i z_i'd of each row's own predictor, (r, K)."""
         change = apply_blocks(self.leverage.quadratic, self.multipliers)
         if self.penalty_step is not None:
             change += self.share[:, None] * self.penalty_step_at_rows
@@ -197,11 +224,11 @@ class OneStep(Deletion):
 
 
 def shifted_residuals(objective, curvature):
-    """g (n, K), or g + W z'd where the gradient does not vanish, d = -H^-1 grad F.
+    """Residuals g (n, K); away from the optimum of the loss g + W z'd with d = -H^-1 grad F.
 
-    Away from the optimum of its own loss a model would move without any deletion. That common shift
-    is no effect of a row: the step with the deletion minus the one without is
-    (H - W z z')^-1 (g + W z'd) z.
+    If theta is the optimum of another loss (`trained_loss`), grad F is not 0, and Newton's method
+    takes the step d without any deletion. It is not an effect of a row: the step with the deletion
+    minus d is (H - W z z')^-1 (g + W z'd) z.
     """
     if objective.is_at_its_own_optimum:
         return objective.residuals

@@ -30,7 +30,7 @@ def step_errors(deletion, method, *, quick=False):
         routes[deletion.idle] = "exact"
         error, bound = np.full(len(deletion), np.nan), np.full(len(deletion), np.inf)
         if not quick and deletion.curvature.damping == 0:
-            error, bound = _one_step_errors(deletion, method)
+            error, bound, _ = one_step_errors(deletion, method)
     error = np.where(deletion.undefined, np.nan, np.where(deletion.idle, 0.0, error))
     bound = np.where(deletion.undefined, np.inf, np.where(deletion.idle, 0.0, bound))
     if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
@@ -38,22 +38,35 @@ def step_errors(deletion, method, *, quick=False):
     return np.where(deletion.undefined, "undefined", routes), error, bound
 
 
-def _one_step_errors(deletion, method):
-    """Estimate and bound of first-order or Newton steps; of the former with what they miss."""
-    objective, newton = deletion.objective, deletion
+def one_step_errors(deletion, method):
+    """Errors of a OneStep deletion by "first_order" or "newton" at each row's own predictor.
+
+    Returns
+    -------
+    estimate, bound : ndarray of shape (r,)
+        Of the Newton step; of a first-order step that of the Newton step and its distance from it.
+    changes : ndarray of bool, shape (r,), or None
+        Whether the active set of an L1 penalty changes without the row; None without such a one.
+    """
+    objective, newton, changes = deletion.objective, deletion, None
     if method == "first_order":
-        newton = OneStep(objective, deletion.curvature, deletion.rows, corrected=True)
+        leverage = deletion.leverage  # the same numbers: not computed twice
+        newton = OneStep(
+            objective, deletion.curvature, deletion.rows, corrected=True, leverage=leverage
+        )
     error = NewtonError(newton)
     bound = error.bound()
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
     if objective.penalty.is_kinked:
         changes = set_changes(objective, newton)
+        # On the active set nothing is certified of the others' conditions but under squared error.
         bound[changes | (not objective.loss.is_quadratic)] = np.inf
         estimate[changes] = np.nan
     if method == "first_order":
         missing = objective.loss.predictor_norm(newton.own_change() - deletion.own_change())
         estimate, bound = missing + estimate, missing + bound
-    return estimate, bound
+    estimate[newton.undefined], bound[newton.undefined] = np.nan, np.inf
+    return estimate, bound, changes
 
 
 def _group_errors(deletion, *, quick):

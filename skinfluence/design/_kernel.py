@@ -1,4 +1,4 @@
-"""Kernels by name, as scikit-learn's SVC has them, and the coordinates of one of them."""
+"""Kernels by name, as in scikit-learn's SVC, and the coordinates of a kernel's space."""
 
 import numbers
 
@@ -13,7 +13,7 @@ KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
 
 
 def resolved_gamma(gamma, X, weight):
-    """Return the number that `gamma` stands for on these rows."""
+    """Return the value of `gamma` for these rows, "scale" with the weighted variance of X."""
     if isinstance(gamma, str):
         if gamma == "auto":
             return 1.0 / X.shape[1]
@@ -42,7 +42,7 @@ def kernel_matrix(kernel, X, Y, *, gamma, degree, coef0):
 
 
 class KernelSpace:
-    """The space of a kernel, in coordinates in which the training rows are Phi with Phi Phi' = K.
+    """The space of a kernel, in coordinates Phi of the training rows with Phi Phi' = K.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class KernelSpace:
         Training rows, copied; their kernel matrix for kernel="precomputed".
     kernel : str or callable
     gamma : float or None
-        Resolved.
+        A number, see `resolved_gamma`.
     degree, coef0 : float
-        Of the kernels that have them.
+        Parameters of the kernels that have them.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class KernelSpace:
             "fit fewer rows, or a linear model on the features of "
             "sklearn.kernel_approximation.Nystroem",
         )
-        # A copy: the rows are needed again, and nobody could tell whether they have changed.
+        # A copy: predictions need these rows, and a later change of X could not be noticed.
         self.rows = None if precomputed else X.copy()
         self.n_rows = X.shape[0]
         matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
@@ -114,7 +114,7 @@ class KernelSpace:
         return X if self.rows is None else kernel_matrix(self.kernel, X, self.rows, **self.options)
 
     def map(self, X):
-        """Features of rows, (len(X), r)."""
+        """Features of any rows, (len(X), r)."""
         if self.rows is None:
             return self.features.map(X[:, self.features.pivots])
         pivot_rows = self.rows[self._pivots]
@@ -125,13 +125,13 @@ class KernelSpace:
         return FeatureDesign(self.features.features, fit_intercept, self.matrix)
 
     def __getstate__(self):
-        """Leave behind what the rows say again: all that is as large as the kernel matrix."""
+        """State without what is as large as the kernel matrix and follows from the rows."""
         factor = self.features.features if self.rows is None else None
         return {**self.__dict__, "_computed": None, "_factor": factor}
 
 
 def _entry_variance(X, weight):
-    """Variance of all entries of a matrix, stored or not, rows counted by their weights."""
+    """Variance of all entries of a matrix, zeros included, with rows weighted by `weight`."""
     share = weight / (weight.sum() * X.shape[1])
     if issparse(X):
         mean = float((X.T @ share).sum())
@@ -141,5 +141,5 @@ def _entry_variance(X, weight):
 
 
 def _float64(X):
-    """Upcast: kernels in float32 are positive semidefinite to 1e-6 only."""
+    """Upcast to float64: kernels in float32 are positive semidefinite only to 1e-6."""
     return X.astype(np.float64, copy=False)

@@ -1,4 +1,4 @@
-"""How the rows make one coefficient."""
+"""Added-variable plot of one coefficient."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 
 class AddedVariableDisplay:
-    """Responses against one feature, both without what the other features explain of them.
+    """Responses against one feature, both adjusted for the other features.
 
-    The partial regression plot: with the residuals x of the feature and y of the responses, each
-    from a regression on all other columns (the intercept too), the line through the origin has the
-    coefficient as its slope, and the residuals from it are the model's. A row far out in x has
-    leverage on this coefficient alone.
+    This is the partial regression plot. x and y are the residuals of the feature and of the
+    responses, each from a regression on all other columns (with the intercept). The line through
+    the origin has the coefficient as its slope, and the residuals from it are those of the model. A
+    row far out in x has a large leverage on this coefficient.
 
-    Weighted least squares takes weighted regressions. Of logistic regression and the other
-    generalised linear models y are the working responses and the weights those of the last Newton
-    step. Under a ridge penalty the regressions are penalised as the model is, and the line has the
-    slope of the coefficient without being the least-squares line of the points.
+    For weighted least squares the regressions are weighted. For logistic regression and other
+    generalised linear models y are the working responses, with the weights of the last Newton step.
+    With a ridge penalty the regressions are penalised as the model is; the line has the slope of
+    the coefficient, but is not the least-squares line of the points.
 
-    Use :meth:`from_estimator` to make one. All parameters are kept as attributes.
+    Make one by :meth:`from_estimator`. All parameters are kept as attributes.
 
     Parameters
     ----------
     x, y : array-like of shape (n_train,)
         Residuals of the feature and of the responses. NaN are not drawn.
     slope : float
-        The coefficient.
+        Coefficient of the feature.
     weight : array-like of shape (n_train,), optional
         Weights of the rows in the regressions; equal by default.
     feature : str
         Name of the feature, for the axes.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class AddedVariableDisplay:
 
     See Also
     --------
-    DfbetasDisplay : What each row does to all coefficients.
+    DfbetasDisplay : The effect of each row on all coefficients.
 
     References
     ----------
@@ -115,27 +115,27 @@ class AddedVariableDisplay:
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         feature : str or int
-            Name or position of a column as the last step sees it, or "const" for the intercept.
+            Name or position of a column of the X of the last step, or "const" for the intercept.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model; its class by default.
+            Name of the model; that of its class by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         AddedVariableDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         ValueError
-            For an unknown feature.
+            If the feature is unknown.
         NotImplementedError
-            For models without coefficients, of several outputs, or under an L1 penalty.
+            For models without coefficients, with several outputs, or with an L1 penalty.
         TypeError, numpy.linalg.LinAlgError
             As :func:`skinfluence.explain`.
         """
@@ -145,8 +145,8 @@ class AddedVariableDisplay:
         objective = problem.objective
         if objective.n_outputs > 1 or objective.penalty.is_kinked:
             raise NotImplementedError(
-                "AddedVariableDisplay needs one output and no L1 penalty; got "
-                f"{objective.n_outputs} of {objective.loss!r}."
+                "AddedVariableDisplay needs a model with one output and no L1 penalty; this model "
+                f"has {objective.n_outputs} output(s) and the loss {objective.loss!r}."
             )
         columns = problem.column_names
         if isinstance(feature, str) and feature not in columns:
@@ -177,23 +177,23 @@ class AddedVariableDisplay:
         scatter_kwargs: dict | None = None,
         line_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=2
-            How many of the rows farthest out, and farthest from the line, to name.
+            Number of rows to name, of those with the largest x and of those farthest from the line.
         scatter_kwargs, line_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter, and of the line.
 
         Returns
         -------
         AddedVariableDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -211,7 +211,7 @@ class AddedVariableDisplay:
         return self
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Cook's distance row by row."""
+"""Cook's distance of each row."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 class CooksDistanceDisplay(DiagnosticsDisplay):
-    """Cook's distance of each row as a stem, with a threshold and the names of those above it.
+    """Cook's distance of each row as a stem, with a threshold and the names of rows above it.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
     ----------
     cooks_distance : array-like of shape (n_train,)
-        As in :class:`skinfluence.CaseDeletionDiagnostics`: with the leverages of the whole design,
-        the intercept included. NaN for undefined rows, which are not drawn.
+        As in :class:`skinfluence.CaseDeletionDiagnostics`, with leverages that include the
+        intercept. NaN for undefined rows, which are not drawn.
     threshold : float
-        Where the line is drawn.
+        Height of the line.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
 
     See Also
     --------
-    InfluencePlotDisplay : Leverage and residual apart.
+    InfluencePlotDisplay : Leverage and residual separately.
     CaseDeletionDiagnostics.influential : Other thresholds.
 
     References
@@ -74,7 +74,7 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """The distances, and 4/n."""
+        """Keyword arguments of the constructor: the distances, and the threshold 4/n."""
         return {
             "cooks_distance": diagnostics.cooks_distance,
             "threshold": 4.0 / diagnostics.n_used,
@@ -88,23 +88,23 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
         n_labels: int = 8,
         stem_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=8
-            How many rows above the threshold to name, at most.
+            Largest number of rows above the threshold to name.
         stem_kwargs : dict, optional
             Keyword arguments of matplotlib's vlines.
 
         Returns
         -------
         CooksDistanceDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -131,7 +131,7 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
         return self
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What each row does to each coefficient."""
+"""DFBETAS: the effect of each row on each coefficient."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class DfbetasDisplay(DiagnosticsDisplay):
     """DFBETAS of each row, a strip for each coefficient, with thresholds and names beyond them.
 
-    As everywhere in these diagnostics the sign is before minus after the deletion: a row on the
-    right pulls the coefficient up.
+    As in all case-deletion diagnostics the sign is before minus after the deletion: a row on the
+    right makes the coefficient larger.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
@@ -29,31 +29,31 @@ class DfbetasDisplay(DiagnosticsDisplay):
         As in :class:`skinfluence.CaseDeletionDiagnostics`. NaN for undefined rows, which are not
         drawn.
     coefficients : sequence of str, length q
-        Names of its columns.
+        Names of the columns of `dfbetas`.
     threshold : float
-        Where the lines are drawn, on both sides.
+        Position of the lines, on both sides of 0.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     points_ : list of matplotlib Line2D
-        One a coefficient.
+        Points of each coefficient.
     lines_ : list of matplotlib Line2D
-        The thresholds.
+        Lines at the thresholds.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If `dfbetas` does not have one column for each coefficient.
 
     See Also
     --------
-    AddedVariableDisplay : How the rows make one coefficient.
+    AddedVariableDisplay : All rows and one coefficient.
 
     References
     ----------
@@ -93,7 +93,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """The columns, and 2 / sqrt(n)."""
+        """Keyword arguments of the constructor: DFBETAS, and the threshold 2 / sqrt(n)."""
         return {
             "dfbetas": diagnostics.dfbetas,
             "coefficients": diagnostics.names,
@@ -108,23 +108,23 @@ class DfbetasDisplay(DiagnosticsDisplay):
         n_labels: int = 3,
         point_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=3
-            How many rows beyond the threshold to name for each coefficient, at most.
+            Largest number of rows beyond the threshold to name for each coefficient.
         point_kwargs : dict, optional
             Keyword arguments of matplotlib's plot.
 
         Returns
         -------
         DfbetasDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -149,7 +149,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
         return self
 
     def _name(self, ax, strip, values, rows):
-        """Write labels above a strip, at alternating heights where they are many."""
+        """Write the labels of rows alternately above and below a strip."""
         for position, row in enumerate(rows[np.argsort(values[rows])]):
             ax.annotate(
                 str(self.train_labels[row]),
@@ -162,7 +162,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
             )
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Leverage against residual: the rows that pull, and those that could."""
+"""Influence plot: studentised residual against leverage."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -18,11 +18,11 @@ LARGEST_BUBBLE = 450.0  # square points
 class InfluencePlotDisplay(DiagnosticsDisplay):
     """Studentised residual of each row against its leverage; the area is Cook's distance.
 
-    Lines stand at residuals of 2 and -2 and at leverages of 2p/n and 3p/n. Named are the rows with
-    the largest Cook's distances, leverages and residuals. Rows without a residual (of weight 0, of
+    Lines are at residuals of 2 and -2 and at leverages of 2p/n and 3p/n. The rows with the largest
+    Cook's distances, leverages and residuals are named. Rows without a residual (of weight 0, or of
     leverage 1) are not drawn.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
@@ -30,11 +30,11 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
     leverage, studentized_residual, cooks_distance : array-like of shape (n_train,)
         As in :class:`skinfluence.CaseDeletionDiagnostics`.
     mean_leverage : float
-        The number p of parameters over the number n of rows.
+        Number p of parameters divided by the number n of rows.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
 
     See Also
     --------
-    CooksDistanceDisplay : Cook's distance row by row.
+    CooksDistanceDisplay : Cook's distance of each row.
 
     References
     ----------
@@ -89,7 +89,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """Three columns and the mean."""
+        """Keyword arguments of the constructor: three columns, and the mean leverage."""
         return {
             "leverage": diagnostics.leverage,
             "studentized_residual": diagnostics.studentized_residual,
@@ -105,23 +105,23 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
         n_labels: int = 2,
         scatter_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=2
-            How many rows of each of the three extremes to name.
+            Number of rows to name for each of the three quantities.
         scatter_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter.
 
         Returns
         -------
         InfluencePlotDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -149,7 +149,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
         return self
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

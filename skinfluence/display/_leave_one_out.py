@@ -1,4 +1,4 @@
-"""What the model says of each training row, and what it would say had it never seen it."""
+"""Leave-one-out predictions against fitted predictions."""
 
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,40 +15,40 @@ from skinfluence.problem import fitted_problem
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LABELLED = 12  # flipped rows, those that moved farthest
+LABELLED = 12  # largest number of named rows: flipped rows whose prediction changes most
 
 
 class LeaveOneOutDisplay:
     """Leave-one-out prediction of each training row against the fitted one.
 
-    Rows on the diagonal do not depend on having been seen. Rows far below it are predicted well
-    only because the model was trained on them; those whose predicted label changes are marked, and
-    the twelve that move farthest are named.
+    Rows on the diagonal are predicted as well without being in the training data. Rows far below it
+    are predicted well only because the model was trained on them. Rows whose predicted label
+    changes are marked, and the twelve of them with the largest change are named.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are kept as
     attributes.
 
     Parameters
     ----------
     fitted, left_out : ndarray of shape (n_train,)
         Prediction of each row by the full model and by the model without it: the probability of the
-        row's own label, or its margin over the others where the model has no probabilities. NaN for
+        row's own label, or its margin over the others if the model has no probabilities. NaN for
         rows without a leave-one-out prediction, which are not drawn.
     flipped : ndarray of bool, shape (n_train,), optional
         Rows whose predicted label changes; none by default.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     response : str, default="probability of the own label"
-        What is predicted, for the axes.
+        Name of the prediction, for the axes.
     name : str, optional
-        Of the model, for the legend.
+        Name of the model, for the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     scatter_, flipped_ : matplotlib PathCollection
-        Points of all rows, and of the flipped ones.
+        Points of all rows, and of the flipped rows.
     line_ : matplotlib Line2D
         The diagonal.
 
@@ -59,7 +59,7 @@ class LeaveOneOutDisplay:
 
     See Also
     --------
-    LeaveOneOutAgreementDisplay : Whether the estimates are true.
+    LeaveOneOutAgreementDisplay : Estimated effects against exact ones.
 
     Examples
     --------
@@ -116,18 +116,18 @@ class LeaveOneOutDisplay:
         method : {"auto", "exact", "newton", "first_order"}, default="auto"
             As in :meth:`InfluenceExplainer.loo_estimate`.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model; its class by default.
+            Name of the model; that of its class by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         LeaveOneOutDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class LeaveOneOutDisplay:
         name: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw predictions at hand.
+        """Draw predictions that are already computed.
 
         Parameters
         ----------
@@ -182,18 +182,18 @@ class LeaveOneOutDisplay:
         flipped : array-like of bool, shape (n_train,), optional
             Rows to mark.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend.
+            Name of the model, for the legend.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         LeaveOneOutDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -218,21 +218,21 @@ class LeaveOneOutDisplay:
         scatter_kwargs: dict | None = None,
         flipped_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend; the display's own by default.
+            Name of the model, for the legend; that of the display by default.
         scatter_kwargs, flipped_kwargs : dict, optional
-            Keyword arguments of matplotlib's scatter, for all rows and for the flipped ones.
+            Keyword arguments of matplotlib's scatter, for all rows and for the flipped rows.
 
         Returns
         -------
         LeaveOneOutDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -254,7 +254,7 @@ class LeaveOneOutDisplay:
         return self
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------
@@ -269,7 +269,7 @@ class LeaveOneOutDisplay:
 
 
 def _own(link, eta, labels):
-    """Probability of each row's own label, or its score's lead over the best other."""
+    """Probability of each row's own label, or its score minus the largest of the others."""
     rows = np.arange(len(labels))
     if link.has_probabilities:
         return link.probabilities(eta)[rows, labels]

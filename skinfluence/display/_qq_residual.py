@@ -1,4 +1,4 @@
-"""Studentised residuals against the quantiles they would have."""
+"""Quantile-quantile plot of studentised residuals."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 class QQResidualDisplay(DiagnosticsDisplay):
     """Externally studentised residuals, sorted, against the medians of their order statistics.
 
-    Under the model of least squares each has Student's t distribution with n - p - 1 degrees of
-    freedom; where the dispersion is known (logistic and Poisson regression) the normal distribution
-    takes its place, and for generalised linear models both are rough. The band has 95 % of each
-    order statistic, pointwise: exact for independent residuals, and these are nearly so where n is
-    some times p. Of 100 rows five are expected beyond it.
+    Under the model of least squares each residual has Student's t distribution with n - p - 1
+    degrees of freedom. If the dispersion is known (logistic and Poisson regression) the normal
+    distribution is used instead; for generalised linear models both are approximations. The band
+    contains each order statistic with a probability of 95 %. It is exact for independent residuals,
+    and these are nearly independent if n is several times p. Of 100 rows five are expected outside
+    the band.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
@@ -31,13 +32,13 @@ class QQResidualDisplay(DiagnosticsDisplay):
     studentized_residual : array-like of shape (n_train,)
         As in :class:`skinfluence.CaseDeletionDiagnostics`; NaN are not drawn.
     df : float
-        Degrees of freedom of the t distribution; inf for the normal one.
+        Degrees of freedom of the t distribution; inf for the normal distribution.
     level : float, default=0.95
-        Share of the band.
+        Probability of the band.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -54,7 +55,7 @@ class QQResidualDisplay(DiagnosticsDisplay):
 
     See Also
     --------
-    CaseDeletionDiagnostics.outlier_p_value : A test of the largest.
+    CaseDeletionDiagnostics.outlier_p_value : A test of the largest residuals.
 
     References
     ----------
@@ -94,7 +95,7 @@ class QQResidualDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """Residuals and their degrees of freedom."""
+        """Keyword arguments of the constructor: residuals and their degrees of freedom."""
         known = diagnostics.has_known_dispersion
         return {
             "studentized_residual": diagnostics.studentized_residual,
@@ -109,23 +110,23 @@ class QQResidualDisplay(DiagnosticsDisplay):
         n_labels: int = 3,
         scatter_kwargs: dict | None = None,
     ) -> Self:
-        """Draw.
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=3
-            How many of the largest residuals to name.
+            Number of rows to name, those with the largest residuals.
         scatter_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter.
 
         Returns
         -------
         QQResidualDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -147,7 +148,7 @@ class QQResidualDisplay(DiagnosticsDisplay):
         return self
 
     def to_frame(self) -> DataFrame:
-        """Return what is drawn, as a pandas DataFrame.
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What kernel machines share: an objective that is linear in features of the kernel."""
+"""Base class of kernel classifiers, whose objective is linear in the features of the kernel."""
 
 from abc import abstractmethod
 from functools import partial
@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
+    check_classes_have_weight,
     check_sample_weight,
     encode_labels,
     label_encoder,
@@ -27,16 +28,15 @@ from skinfluence.penalties import L2
 class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
     """Classifier that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of a kernel.
 
-    A subclass has the parameters C, kernel, gamma, degree, coef0, the intercept's, class_weight,
-    tol and max_iter, and says what its loss is and how the optimum is reached.
+    A subclass has the parameters C, kernel, gamma, degree, coef0, fit_intercept, class_weight, tol
+    and max_iter, and defines its loss and how the optimum is found.
     """
 
     @abstractmethod
     def _losses(self, n_classes):
-        """(loss of so many classes that gives the derivatives, loss that is minimised)."""
+        """Return (loss that gives the derivatives, loss that is minimised) for `n_classes`."""
 
     def _start(self):
-        """At 0."""
         return adapt_kernel_classifier(self, self._training_data, np.zeros).objective
 
     # -- fit ---------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For bad parameters or weights, a single class, or an indefinite kernel matrix.
+            For invalid parameters or weights, a single class, or an indefinite kernel matrix.
         """
         self._check_parameters()
         self._begin_fit(X, y, sample_weight)
@@ -70,12 +70,12 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         weight = check_sample_weight(sample_weight, X.shape[0])
-        found = int((np.bincount(codes, weights=weight) > 0).sum())
-        if found < max(2, len(self.classes_)):
+        if len(self.classes_) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes with rows of positive weight; "
-                f"got {found} class{'' if found == 1 else 'es'} of {len(self.classes_)}."
+                f"{type(self).__name__} needs at least 2 classes; y has the 1 class "
+                f"{self.classes_.tolist()[0]!r}."
             )
+        check_classes_have_weight(self.classes_, codes, weight)
         self._class_weight = self._frozen_class_weight(codes, weight)
         weight = None if sample_weight is None else weight
         self._space = self._coordinates(X, weight)
@@ -85,10 +85,10 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def _frozen_class_weight(self, codes, weight):
-        """Weight of each class (K,), the numbers that "balanced" stands for."""
+        """Weight of each class, (K,), as numbers also for "balanced"."""
         options = {"classes": self.classes_, "y": self.classes_[codes]}
         if self.class_weight == "balanced":
-            # By weights, as scikit-learn from 1.7 does; up to 1.6 it counts rows.
+            # From sample weights, as in scikit-learn from 1.7; version 1.6 counts rows.
             mass = np.bincount(codes, weights=weight)
             return mass.sum() / (len(mass) * mass)
         return compute_class_weight(self.class_weight, **options)
@@ -96,7 +96,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
     # -- predictions -------------------------------------------------------------------------------
 
     def decision_function(self, X: MatrixLike) -> np.ndarray:
-        """f(x), one a class where there are more than two.
+        """Return f(x), for more than two classes one value for each class.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Positive for the second of two classes.
+            Values f(x), positive for the second of two classes.
         """
         decision = self._predictors(X)
         return decision[:, 0] if len(self.classes_) == 2 else decision
@@ -122,18 +122,19 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels; of several classes that of the largest f.
+            Labels; for more than two classes the one with the largest f(x).
         """
         return self._predictions(X).predict(None)
 
     def _predictions(self, X):
         """Predictions at the rows of X, as a fitted classifier that needs no X."""
+        decision = self.decision_function(X)  # raises before there are classes
         link = self._losses(len(self.classes_))[1].link.labelled(self.classes_)
-        return link.predictions(self.decision_function(X))
+        return link.predictions(decision)
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):
-    """Return the objective of a KernelClassifier, at its parameters or at `theta(shape)`."""
+    """Return the objective of a KernelClassifier, at its optimum or at `theta(shape)`."""
     classes = estimator.classes_
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes)) * estimator._class_weight[codes]
@@ -159,7 +160,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
 def dual_change(objective, rows, steps, *, C):
     """Change of the dual coefficients -C g, (b, K, n), and of the intercepts.
 
-    g are the residuals at the moved predictors; the deleted row's own is gone.
+    g are the weighted residuals after the step; that of the deleted row is 0.
     """
     change = np.empty((len(rows), objective.n_outputs, objective.n_rows))
     for position, row in enumerate(rows):

@@ -100,15 +100,12 @@ class LogitLink(BinaryLink):
     name = "logit"
 
     def inverse(self, eta):
-        """Sigmoid."""
         return sigmoid(eta)
 
     def inverse_slope(self, eta):
-        """P(1) P(0)."""
         return sigmoid_slope(eta)
 
     def complement(self, eta):
-        """Sigmoid of -eta."""
         return sigmoid(-eta)
 
     def probability(self, y, eta):
@@ -129,7 +126,6 @@ class LogitLink(BinaryLink):
         return (eta > 0).view(np.int8)
 
     def margin(self, y, eta):
-        """Signed predictor."""
         return _sign(y) * eta
 
     def margin_gradient(self, y, eta):
@@ -148,7 +144,6 @@ class DecisionLink(Link):
         return (eta > 0).view(np.int8)
 
     def margin(self, y, eta):
-        """Signed predictor."""
         return _sign(y) * eta
 
     def margin_gradient(self, y, eta):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# exp of this is finite, and so is the sum of any number of classes of it.
+# exp of this is 1e295: finite, and so is its sum over up to 1e12 classes.
 LARGEST_EXPONENT = 680.0
 
 

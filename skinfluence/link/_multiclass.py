@@ -126,7 +126,6 @@ class OneVsRestLink(MulticlassLink):
         return self.binary.log_probability(1.0, eta) if self.has_probabilities else eta
 
     def logits_vjp(self, slope, eta):
-        """Class by class."""
         if not self.has_probabilities:
             return slope
         return slope * self.binary.log_probability_slope(1.0, eta)

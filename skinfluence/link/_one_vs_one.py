@@ -43,7 +43,7 @@ class OneVsOneLink(MulticlassLink):
         return self.n_outputs if self.shape == "ovo" else self.n_classes
 
     def scores(self, eta):
-        """Scores of the classes, (..., K)."""
+        """Votes of the classes plus a fraction below 1/3 of their confidence, (..., K)."""
         confidence = eta @ self._signs
         return self._votes(eta) + confidence / (3.0 * (np.abs(confidence) + 1.0))
 
@@ -53,7 +53,7 @@ class OneVsOneLink(MulticlassLink):
         return (slope / (3.0 * (np.abs(confidence) + 1.0) ** 2)) @ self._signs.T
 
     def decision(self, eta):
-        """Scores, or the pairs themselves."""
+        """The scores, or the predictors of the pairs for shape "ovo"."""
         return eta if self.shape == "ovo" else self.scores(eta)
 
     def decision_vjp(self, slope, eta):
@@ -65,7 +65,7 @@ class OneVsOneLink(MulticlassLink):
         return (self.scores(eta) if self.break_ties else self._votes(eta)).argmax(axis=-1)
 
     def _votes(self, eta):
-        """Number of pairs that each class wins, (..., K); the first one wins at 0."""
+        """Number of pairs that each class wins, (..., K); at eta = 0 the first class wins."""
         first = eta >= 0
         signs = self._signs
         return first @ (signs > 0).astype(float) + ~first @ (signs < 0).astype(float)

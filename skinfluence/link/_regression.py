@@ -52,11 +52,9 @@ class IdentityLink(RegressionLink):
         self.is_scalar = self.n_outputs == 1
 
     def inverse(self, eta):
-        """Eta."""
         return eta
 
     def inverse_slope(self, eta):
-        """One."""
         return np.ones_like(eta)
 
 
@@ -71,7 +69,6 @@ class LogLink(RegressionLink):
             return np.exp(eta)
 
     def inverse_slope(self, eta):
-        """exp(eta)."""
         return self.inverse(eta)
 
 
@@ -84,11 +81,9 @@ class LocationScaleLink(RegressionLink):
 
     @property
     def n_responses(self):
-        """One."""
         return 1
 
     def inverse(self, eta):
-        """The first predictor."""
         return eta[..., 0]
 
     def inverse_slope(self, eta):

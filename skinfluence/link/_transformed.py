@@ -1,11 +1,12 @@
-"""Predictors of a model of transformed responses, read in the units of the responses."""
+"""Predictions of a model of transformed responses, in the units of the responses."""
 
 import numpy as np
 
 from skinfluence.link._regression import RegressionLink
 
-# Step of a central difference, relative to the spread of x: the cube root of the rounding. Far from
-# 0 it is not below the square root of the rounding of x itself.
+# Step of a central difference, relative to the spread of x. Its truncation error is of order
+# step^2, its rounding error of order eps / step: both are eps^(2/3), 4e-11, at step = eps^(1/3).
+# For x far from 0 beside its spread the step is at least sqrt(eps) |x|, above the rounding of x.
 STEP = np.finfo(float).eps ** (1.0 / 3.0)
 
 

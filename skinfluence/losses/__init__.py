@@ -1,4 +1,4 @@
-"""Pointwise losses of a label and a linear predictor; they know no X, no weight, no penalty."""
+"""Pointwise losses of a label and a linear predictor, without X, weights or penalty."""
 
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
@@ -6,6 +6,7 @@ from skinfluence.losses._huber import HuberLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
+from skinfluence.losses._signed import SignedBinaryLoss
 from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
@@ -22,6 +23,7 @@ __all__ = [
     "MultinomialLogLoss",
     "OneVsOneLoss",
     "OneVsRestLoss",
+    "SignedBinaryLoss",
     "SmoothEpsilonInsensitiveLoss",
     "SmoothHingeLoss",
     "SmoothPinballLoss",

@@ -27,26 +27,23 @@ class BinaryLogLoss(SignedBinaryLoss):
     has_known_dispersion = True
 
     def value(self, y, eta):
-        """Log loss."""
         return softplus((1.0 - 2.0 * y) * eta)
 
     def response_residual(self, y, eta):
-        """y - P(1)."""
         return -self.gradient(y, eta)
 
     def pearson_residual(self, y, eta):
-        """(y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows."""
+        """(y - p) / sqrt(p (1 - p)) = s exp(-s eta / 2), without a quotient of tiny numbers."""
         sign = self.sign(y)
         with np.errstate(over="ignore"):
             return sign * np.exp(-0.5 * sign * eta)
 
     def gradient(self, y, eta):
-        """P(1) - y, written so that it keeps its digits when it is tiny."""
+        """P(1) - y as -s P(other label): accurate where P(1) rounds to y and P(1) - y to 0."""
         sign = 1.0 - 2.0 * y
         return sign * expit(sign * eta)
 
     def curvature(self, y, eta):
-        """P(1) P(0)."""
         return expit(eta) * expit(-eta)
 
     def third(self, y, eta):
@@ -55,9 +52,10 @@ class BinaryLogLoss(SignedBinaryLoss):
         return p * q * (q - p)
 
     def gradient_series(self, y, eta, order):
-        """From f' = f - f^2, which makes (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
+        """From f' = f - f^2, which gives (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
         c = [expit(eta)]
-        # The first is p - p^2 = p q; c_0 (1 - 2 c_0) is q - p times what follows.
+        # With q = 1 - p computed as a sigmoid: c_1 is p q, where p - p^2 would lose all digits if p
+        # rounds to 1. For k >= 1 the terms in c_k of the right-hand side are (1 - 2 c_0) c_k.
         tilt = expit(-eta) - c[0]
         c.append(c[0] * expit(-eta))
         for k in range(1, order):
@@ -69,8 +67,9 @@ class BinaryLogLoss(SignedBinaryLoss):
 class MultinomialLogLoss(Loss):
     """l(y, eta) = logsumexp(eta) - eta_y, with y in {0, ..., K - 1} and eta of K columns.
 
-    Adding a constant to all columns of eta changes nothing: the curvature of every row is singular
-    in the direction (1, ..., 1), and whoever inverts a sum of them has to fix that gauge.
+    Adding a constant to all columns of eta does not change the loss: the curvature of every row is
+    singular along the null direction (1, ..., 1) / sqrt(K), and so is their sum on columns without
+    a penalty. `Curvature` adds a rank-one term there.
     """
 
     name = "log_loss"
@@ -84,15 +83,14 @@ class MultinomialLogLoss(Loss):
 
     @property
     def link(self):
-        """Softmax."""
         return SoftmaxLink(self.n_classes)
 
     def value(self, y, eta):
-        """Cross entropy: it keeps the digits of a tiny loss."""
+        """Cross entropy, accurate to rounding for a tiny loss too."""
         return cross_entropy(y, eta)
 
     def gradient(self, y, eta):
-        """P - onehot(y); the label's own entry is minus the sum of the others."""
+        """P - onehot(y); the label's own entry as minus the sum of the others, not as P_y - 1."""
         p = softmax(eta)
         own = label_index(y, p)
         p[own] = 0.0
@@ -100,7 +98,7 @@ class MultinomialLogLoss(Loss):
         return p
 
     def curvature(self, y, eta):
-        """diag(P) - P P'."""
+        """The matrix diag(P) - P P'."""
         return softmax_jacobian(softmax(eta))
 
     def curvature_diagonal(self, y, eta):
@@ -125,7 +123,7 @@ class MultinomialLogLoss(Loss):
         return p[:, :, None] * (U - np.matmul(p[:, None, :], U))
 
     def curvature_root(self, y, eta):
-        """diag(sqrt P) - P sqrt(P)': its square is diag(P) - P P' because P adds up to 1."""
+        """L = diag(sqrt P) - P sqrt(P)': L L' = diag(P) - P P' because P adds up to 1."""
         p = softmax(eta)
         root = np.sqrt(p)
         L = -p[..., :, None] * root[..., None, :]
@@ -134,7 +132,6 @@ class MultinomialLogLoss(Loss):
         return L
 
     def curvature_split(self, y, eta):
-        """(P, P)."""
         p = softmax(eta)
         return p, p
 

@@ -1,4 +1,4 @@
-"""Several classes as one binary loss for each pair of them."""
+"""Several classes by one binary loss for each pair of classes."""
 
 import numpy as np
 
@@ -7,18 +7,18 @@ from skinfluence.losses._one_vs_rest import OneVsRestLoss
 
 
 class OneVsOneLoss(OneVsRestLoss):
-    """l(y, eta) = sum over the pairs i < j that y is of, l_binary(1[y = i], eta_ij).
+    """l(y, eta) = sum over the pairs i < j that contain y of l_binary(1[y = i], eta_ij).
 
     y in {0, ..., K - 1}, eta with a column for each of the K (K - 1) / 2 pairs, in the order
-    (0, 1), (0, 2), ..., (K - 2, K - 1), positive for the first class. Rows of other classes have no
-    part in a pair.
+    (0, 1), (0, 2), ..., (K - 2, K - 1), positive for the first class. A row has no loss in pairs
+    that do not contain its class.
 
     Parameters
     ----------
     binary : Loss
-        Scalar, of labels 0 and 1.
+        A scalar loss of labels 0 and 1.
     n_classes : int
-        K.
+        Number K of classes.
     """
 
     def __init__(self, binary, n_classes):
@@ -35,7 +35,7 @@ class OneVsOneLoss(OneVsRestLoss):
         return OneVsOneLoss(self.binary.at_temperature(temperature), self.n_classes)
 
     def _own(self, y):
-        """1 for the first class of each pair, (..., P)."""
+        """Labels of the pairs (i, j), 1[y = i], (..., P)."""
         return (np.asarray(y)[..., None] == self.pairs[0]).astype(float)
 
     def _share(self, y):

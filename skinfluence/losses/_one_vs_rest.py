@@ -1,4 +1,4 @@
-"""Several classes as one binary loss each, against the rest."""
+"""Several classes by one binary loss for each class against the rest."""
 
 import numpy as np
 
@@ -9,14 +9,14 @@ from skinfluence.losses._base import Loss
 class OneVsRestLoss(Loss):
     """l(y, eta) = sum_k l_binary(1[y = k], eta_k), with y in {0, ..., K - 1} and K columns of eta.
 
-    The K predictors share the rows and nothing else: every curvature is diagonal.
+    No term contains two predictors, so every curvature is diagonal.
 
     Parameters
     ----------
     binary : Loss
-        Scalar, of labels 0 and 1.
+        A scalar loss of labels 0 and 1.
     n_classes : int
-        K.
+        Number K of classes.
     """
 
     is_scalar = False
@@ -48,11 +48,11 @@ class OneVsRestLoss(Loss):
         return (np.asarray(y)[..., None] == np.arange(self.n_classes)).astype(float)
 
     def _share(self, y):
-        """1 where a row takes part in an output's problem, else 0; None where all rows do."""
+        """1 if the row has a part in the problem of an output, else 0; None if all rows have."""
         return None
 
     def _by_output(self, function, y, eta):
-        """What a method of the binary loss says of each output, (..., n_outputs)."""
+        """Values of a method of the binary loss for each output, (..., n_outputs)."""
         found, share = function(self._own(y), eta), self._share(y)
         return found if share is None else share * found
 
@@ -88,7 +88,7 @@ class OneVsRestLoss(Loss):
         return self.binary.kink_distance(self._own(y), eta)
 
     def third(self, y, eta):
-        """Nonzero where all three outputs are the same."""
+        """Nonzero only if all three indices are the same output."""
         K = self.n_outputs
         cube = np.zeros((*np.shape(eta), K, K))
         diagonal = np.arange(K)
@@ -96,7 +96,7 @@ class OneVsRestLoss(Loss):
         return cube
 
     def recession_cone_normals(self, y):
-        """Those of each output in its own column, one output after the other."""
+        """Normals of the binary loss of each output, in the column of that output."""
         K, parts = self.n_outputs, []
         for k in range(K):
             binary, own, share = self.output(y, k)

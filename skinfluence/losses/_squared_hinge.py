@@ -9,9 +9,9 @@ from skinfluence.losses._signed import SignedBinaryLoss
 class SquaredHingeLoss(SignedBinaryLoss):
     """l(y, eta) = max(0, 1 - s eta)^2, with y in {0, 1} and s = 2 y - 1.
 
-    Quadratic on either side of its kink, where the second derivative jumps from 2 to 0: what is
-    called curvature here is the one of the side on which the row lies (0 at the kink itself). A
-    Newton step during which no row crosses its kink ends at the optimum.
+    Quadratic on either side of its kink, where the second derivative jumps from 2 to 0. The
+    curvature is that of the side on which the row lies, 0 at the kink itself. A Newton step during
+    which no row crosses its kink ends at the optimum.
     """
 
     name = "squared_hinge"
@@ -32,7 +32,7 @@ class SquaredHingeLoss(SignedBinaryLoss):
         return -2.0 * sign * slack
 
     def curvature(self, y, eta):
-        """2 where there is slack."""
+        """2 if the slack is positive, else 0."""
         return 2.0 * (self._slack(y, eta)[1] > 0)
 
     def third(self, y, eta):
@@ -40,6 +40,6 @@ class SquaredHingeLoss(SignedBinaryLoss):
         return 0.0 * self._slack(y, eta)[1]
 
     def kink_distance(self, y, eta):
-        """|1 - s eta|."""
+        """Distance of the margin s eta to 1."""
         sign = self.sign(y)
         return np.abs(1.0 - sign * eta)

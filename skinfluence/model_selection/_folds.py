@@ -1,4 +1,4 @@
-"""K-fold predictions from one fit: each fold is deleted from it together."""
+"""K-fold predictions from one fit, by deleting the rows of each fold together."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,23 +24,24 @@ class CrossValPredictions:
     Attributes
     ----------
     prediction : ndarray of shape (n,)
-        Labels. Where folds are undefined, of dtype object and None in their rows.
+        Predicted labels or responses. If folds are undefined, labels are of dtype object, and None
+        in their rows.
     decision_function : ndarray of shape (n,) or (n, n_classes)
-        NaN where undefined, here and in what follows.
+        Decision function or linear predictor; NaN in undefined folds, as are the values below.
     predict_proba : ndarray of shape (n, n_classes) or None
-        None for models without class probabilities.
+        Class probabilities; None for models without them.
     loss : ndarray of shape (n,)
         Unweighted loss.
     error_estimate : ndarray of shape (n,)
-        Estimated error of the predictor (of its range over the classes): what the next Newton step
-        on the objective without the fold would change at the row.
+        Estimated error of the predictor (of its range over the classes): the change at the row by
+        the next Newton step on the objective without the fold.
     fold : ndarray of int, shape (n,)
         Fold of each row.
     mean_loss, standard_error : float
         Mean of the losses of the defined rows, weighted by sample_weight, and its standard error
         over rows.
     method : str
-        "exact" for refined predictions, else the method.
+        The method; "exact" for refined predictions.
     """
 
     prediction: np.ndarray
@@ -64,7 +65,7 @@ class CrossValPredictions:
         Returns
         -------
         pandas.DataFrame
-            Columns fold, prediction, decision_function (with the class in brackets where there are
+            Columns fold, prediction, decision_function (with the class in brackets if there are
             several), loss and error_estimate.
 
         Raises
@@ -105,25 +106,25 @@ def approximate_cross_val_predict(
     .. math:: \theta_{-S} \approx \theta + \Big(H - \sum_{i \in S} W_i \otimes z_i z_i'\Big)^{-1}
               \sum_{i \in S} g_i \otimes z_i .
 
-    A fold is a large share of the rows, a fifth by default, and one step falls short of its
-    effect: refined, the step is the start of Newton's method on the objective without the fold, and
-    what comes out are the predictions of refits. In a Pipeline the steps before the last are held
-    fixed: they are fitted once, on all rows.
+    A fold is a large share of the rows, a fifth by default, and one step is shorter than its
+    effect. With `refine`, Newton's method on the objective without the fold starts at the step and
+    runs to convergence, so that the predictions are those of refits. In a Pipeline the steps before
+    the last are held fixed: they are fitted once, on all rows.
 
     Parameters
     ----------
     estimator : estimator
-        Unfitted: supported (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
-        or an :class:`InfluenceExplainer`. It is cloned.
+        Unfitted estimator that is supported (see :func:`skinfluence.supported_estimators`), a
+        Pipeline that ends in one, or an :class:`InfluenceExplainer`. It is cloned.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
-        Labels.
+        Labels or responses.
     cv : int, splitter or iterable, default=5
         As in :func:`sklearn.model_selection.cross_val_predict`: its test sets partition the rows.
     method : {"newton", "first_order", "exact"}, default="newton"
-        The joint Newton step, the sum of the rows' own steps, or the refit. With `refine` all are
-        the refit.
+        The joint Newton step, the sum of the first-order steps of the rows, or the refit. With
+        `refine` all three give the refit.
     refine : bool, default=True
         Whether to iterate to convergence.
     groups : array-like of shape (n_samples,), optional
@@ -136,16 +137,16 @@ def approximate_cross_val_predict(
     Returns
     -------
     CrossValPredictions
-        Predictions, losses and estimated errors. Folds whose deletion empties a class or leaves
-        unpenalised data separable are undefined, with one warning.
+        Predictions, losses and estimated errors. Folds whose deletion empties a class, or makes
+        unpenalised data separable, are undefined, with one warning.
 
     Raises
     ------
     TypeError
         If the last step is not supported.
     ValueError
-        For an unknown method, or test sets that do not partition the rows, or train sets that are
-        not the rest.
+        If the method is unknown, the test sets do not partition the rows, or a train set is not the
+        complement of its test set.
     numpy.linalg.LinAlgError
         If the Hessian is singular, or the data are separable and nothing is penalised.
 
@@ -181,7 +182,7 @@ def approximate_cross_val_predict(
 
 
 def _partition(splits, n):
-    """Test sets of a splitter; raise unless they partition the rows and train sets are the rest."""
+    """Test sets of a splitter; raise unless they partition the rows and complement train sets."""
     seen = np.zeros(n, dtype=int)
     for train, test in splits:
         seen[test] += 1

@@ -4,19 +4,19 @@ import numpy as np
 
 from skinfluence.attribution import score_of
 
-# Parts of the grouped jackknife.
+# Number of groups of the grouped jackknife.
 GROUPS = 32
-# Scores of regressors that are means over rows, of their residuals.
+# Scores of regressors that are minus a mean over rows of a function of the residual.
 ERRORS = {"neg_mean_squared_error": np.square, "neg_mean_absolute_error": np.abs}
 
 
 def pooled_score(link, decision, labels, scoring):
     """Return the score of predictions and its standard error.
 
-    Where the score is a mean over rows, s_i: sqrt(sum_i (s_i - mean)^2 / (n (n - 1))). Otherwise a
-    jackknife that leaves out one of 32 parts of the predictions at a time, every part a fair share
-    of every class (one prediction a part for up to 32 rows); it is the same for means when every
-    part is one row.
+    For a score that is a mean over rows of s_i the standard error is
+    sqrt(sum_i (s_i - mean)^2 / (n (n - 1))). For other scores it is that of a jackknife over 32
+    groups of the predictions, each with its share of every class (with up to 32 rows, groups of one
+    row). For a mean and groups of one row the two are equal.
     """
     n = len(labels)
     rows = _row_scores(link, decision, labels, scoring)
@@ -28,7 +28,7 @@ def pooled_score(link, decision, labels, scoring):
 
 
 def _row_scores(link, decision, labels, scoring):
-    """Scores (n,) whose mean is scikit-learn's score, for the scorings of that kind; else None."""
+    """Scores (n,) of single rows whose mean is scikit-learn's score; None if it is no such mean."""
     if not isinstance(scoring, str):
         return None
     predictions = link.predictions(decision)
@@ -42,7 +42,7 @@ def _row_scores(link, decision, labels, scoring):
     probability = predictions.predict_proba(None)
     own = probability[np.arange(len(labels)), np.searchsorted(link.classes, labels)]
     if scoring == "neg_log_loss":
-        eps = np.finfo(np.float64).eps  # where scikit-learn clips
+        eps = np.finfo(np.float64).eps  # scikit-learn's log_loss clips here too
         return np.log(np.clip(own, eps, 1 - eps))
     if len(link.classes) == 2:
         return -((1.0 - own) ** 2)
@@ -50,7 +50,7 @@ def _row_scores(link, decision, labels, scoring):
 
 
 def _jackknife(link, decision, labels, scoring):
-    """Grouped jackknife, every group an interleaved share of every class."""
+    """Standard error by a grouped jackknife; the groups interleave the rows sorted by label."""
     n_groups = min(GROUPS, len(labels))
     group = np.empty(len(labels), dtype=int)
     order = np.argsort(labels if labels.ndim == 1 else labels[:, 0], kind="stable")

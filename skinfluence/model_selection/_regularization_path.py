@@ -1,4 +1,4 @@
-"""The leave-one-out loss along a regularisation path, with its exact derivative."""
+"""The leave-one-out loss along a regularisation path, and its exact derivative."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from skinfluence.model_selection._means import weighted_mean
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 
-# Of the residual of the linear systems of "exact", relative to their right-hand side.
+# Tolerance of the residual of the linear systems of "exact", relative to their right-hand side.
 TOLERANCE = 1e-10
 MAX_ITERATIONS = 100
-# Of the coefficients of its refits, relative to `Objective.coefficient_unit`.
+# Tolerance of the coefficients of its refits, relative to `Objective.coefficient_unit`.
 REFIT_TOLERANCE = 1e-10
 BLOCK_DELETIONS = 256
-# Newton steps from one point of the path to the next, at most: line searches always arrive.
+# Largest number of Newton steps from one point of the path to the next; few are needed in practice.
 MAX_STEPS = 100
 
 
@@ -27,12 +27,13 @@ class LeaveOneOutPath:
 
         theta' = -H^-1 D theta                                        (implicit differentiation),
 
-    and what follows for the predictors eta_-i: `newton_slope` and `exact_slope`.
+    from which the derivatives of the predictors eta_-i follow: `newton_slope` and `exact_slope`.
 
     Parameters
     ----------
     objective : Objective
-        At its optimum, t = 0; with no more columns than it needs: everything here is dense.
+        Objective at its optimum, t = 0. Its curvature is factored densely, so it should have no
+        more columns than rows.
     weight : ndarray of shape (n,)
         Weights of the rows in the mean.
     method : {"newton", "exact"}
@@ -44,13 +45,15 @@ class LeaveOneOutPath:
         self.known = {0.0: objective.theta}
 
     def at(self, t):
-        """Objective at its optimum, from the nearest one known."""
+        """Objective at t and its optimum, which is computed from the nearest known optimum."""
         nearest = min(self.known, key=lambda known: abs(known - t))
         start = _strengthened(self.objective, np.exp(t)).at(self.known[nearest])
         optimum = polish(start, max_steps=MAX_STEPS, kind="dense")
         if not optimum.converged and not optimum.stalled:
             raise np.linalg.LinAlgError(
-                optimum.failure or "Newton's method did not find the optimum along the path."
+                optimum.failure
+                or f"Newton's method did not find the optimum at a penalty {np.exp(t):.3g} times "
+                "that of the start. Scale the columns of X, or use narrower bounds."
             )
         self.known[t] = optimum.objective.theta
         return optimum.objective
@@ -101,7 +104,7 @@ def newton_slope(objective, curvature):
     slope = -(inverse @ (strength * objective.theta.ravel())).reshape(objective.theta.shape)
     d_eta = design @ slope.T
     third = objective.loss.third(objective.y, objective.native(objective.eta))
-    third = objective.sample_weight[:, None, None, None] * third.reshape(-1, K, K, K)
+    third = objective.weigh(third.reshape(-1, K, K, K))
     d_W = np.einsum("iklm,im->ikl", third, d_eta)
     d_H = design.sandwich(d_W) + np.diag(strength)
     d_A = -design.block_quadratic(inverse @ d_H @ inverse, K)
@@ -143,8 +146,9 @@ def exact_slope(objective, curvature):
 def _solve_deleted(objective, curvature, rows, theta):
     """H_-i(theta_i)^-1 D theta_i for a block of rows and their theta (b, K, q).
 
-    Conjugate gradients of all rows at once, preconditioned by the curvature of the full fit, which
-    is near every one of them; a row that does not converge is solved by its own factor.
+    Conjugate gradients for all rows at once, preconditioned by the inverse curvature of the full
+    fit, which differs little from the curvatures without single rows. Rows that do not converge are
+    solved by a factor of their own curvature.
     """
     K, b = objective.n_outputs, len(rows)
     deleted = DeletedCurvature(curvature, objective, objective.design.predictors_of(theta), rows)

@@ -17,9 +17,7 @@ GROW, SHRINK, MAX_RATIO = 1.5, 0.5, 0.98
 # never arrived.
 MAX_STEPS = 25
 LOOSE = 1e-8
-# Stationarity below which a step that helps no more is stopped by rounding: an optimum in float64.
-SETTLED = 1e-7
-# The same for a refit: the floor of badly scaled data.
+# Stationarity of a refit that no step lowers further: the floor of badly scaled data.
 ACCEPTED = 1e-8
 REFIT_STEPS = 100
 # Temperatures, relative to its own, from which a refit starts anew where Newton's method failed,
@@ -72,7 +70,7 @@ def continuation(objective, warm, *, max_steps, tolerance=TOLERANCE, solve=polis
         colder = max(final, reached * ratio)
         tried = at(colder, found.objective, n_steps)
         n_steps += tried.n_steps
-        if tried.converged or (tried.stalled and tried.objective.stationarity < SETTLED):
+        if tried.is_settled:
             found, reached, ratio = tried, colder, max(ratio**GROW, COOLING**2)
         else:
             ratio = ratio**SHRINK
@@ -80,6 +78,11 @@ def continuation(objective, warm, *, max_steps, tolerance=TOLERANCE, solve=polis
         found = at(final, found.objective, n_steps)
         n_steps += found.n_steps
     return replace(found, n_steps=n_steps)
+
+
+def response_spread(y, weight):
+    """Weighted standard deviation of responses: a first temperature of losses in their units."""
+    return float(np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight)))
 
 
 def refit(objective, step):
@@ -112,5 +115,10 @@ def refit(objective, step):
 
 
 def is_acceptable_refit(optimum):
-    """Whether a refit has converged as far as float64 allows."""
-    return optimum.converged or optimum.objective.stationarity <= ACCEPTED
+    """Whether a refit has converged as far as float64 allows, to where its loss has derivatives."""
+    objective = optimum.objective
+    try:
+        objective.loss.check_optimum(objective.y, objective.eta)
+    except (NotImplementedError, np.linalg.LinAlgError):
+        return False
+    return optimum.converged or objective.stationarity <= ACCEPTED

@@ -14,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    listed,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import Query, score_of
@@ -236,8 +237,7 @@ class FittedProblem:
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
-                listed = ", ".join(map(str, changed[:10])) + (", ..." if len(changed) > 10 else "")
-                which = f"row{'s' if len(changed) > 1 else ''} {listed}"
+                which = f"row{'s' if len(changed) > 1 else ''} {listed(changed)}"
             raise RuntimeError(
                 f"the training data have changed since the fit ({which}). Fit again, or pass a "
                 "copy of the data to fit."
@@ -434,6 +434,8 @@ class FittedProblem:
     def group_deletion(self, groups, method, *, curvature="auto", damping=0.0, progress=None):
         """Return the GroupDeletion of sets of training rows; warn of undefined ones."""
         damping, objective = self.check_method(method, damping), self.objective
+        if method == "auto" and damping > 0:
+            method = "newton"  # a refit has no damping
         groups = as_groups(groups, objective.n_rows)
         self.check_data()
         made = None

@@ -69,11 +69,13 @@ class OptimumRecord:
             optimum = again if better else optimum
         objective = optimum.objective
         objective.loss.check_optimum(objective.y, objective.eta)
-        # Where no step helps any more and the gradient is this small, rounding is the floor.
-        converged = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
-        separable = not optimum.converged and _separates(objective)
-        options = {"converged": converged, "separable": separable, "n_steps": optimum.n_steps}
-        return cls.at(objective, data, **options)
+        return cls.at(
+            objective,
+            data,
+            converged=optimum.is_settled,
+            separable=not optimum.converged and _separates(objective),
+            n_steps=optimum.n_steps,
+        )
 
     @classmethod
     def at(cls, objective, data, *, converged=True, separable=False, n_steps=0):

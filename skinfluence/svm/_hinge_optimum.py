@@ -20,8 +20,6 @@ LOOSE = 1e-2
 # Searches over the intercepts at one temperature, at most, and bisections of each.
 MAX_SEARCHES = 20
 BISECTIONS = 100
-# Stationarity below which no step helps because of rounding.
-ROUNDING = 1e-7
 # Share of what cancels in an intercept's derivative that is rounding.
 ZERO = 1e-13
 # Share of the penalty that stands in for the curvature of an intercept without any.
@@ -122,8 +120,7 @@ def _solve(objective, *, max_steps, tolerance):
     found = polish(objective, max_steps=max_steps, tolerance=tolerance)
     n_steps = found.n_steps
     for _ in range(MAX_SEARCHES):
-        failed = found.failure or (found.stalled and found.objective.stationarity > ROUNDING)
-        if found.converged or not failed or n_steps >= max_steps:
+        if found.is_settled or not (found.failure or found.stalled) or n_steps >= max_steps:
             break
         # Between the kinks the objective is linear in b: no curvature says how far to go.
         floor = FLAT * found.objective.penalty.strength.max()

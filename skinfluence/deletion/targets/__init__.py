@@ -8,12 +8,48 @@ from skinfluence.deletion.targets._loss import LossTarget
 from skinfluence.deletion.targets._multiclass import MULTICLASS
 from skinfluence.deletion.targets._regression import REGRESSION
 
-__all__ = ["CustomTarget", "LossTarget", "Target", "make_target", "resolve_target", "target_names"]
+__all__ = [
+    "CustomTarget",
+    "LossTarget",
+    "Target",
+    "make_target",
+    "register_target",
+    "resolve_target",
+    "target_names",
+]
 
 
 def target_names(*, regressor=False):
     """Names a `target` may have for a classifier or a regressor."""
     return ("loss", *(REGRESSION if regressor else BINARY))
+
+
+def register_target(cls, *, regressors=False):
+    """Make a target known by its name, everywhere a `target` may be a string; return the class.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of Target with a name of its own.
+    regressors : bool, default=False
+        Whether it is for regressors; else it is for classifiers of any number of classes.
+
+    Returns
+    -------
+    type
+        The class, so that this is a decorator.
+
+    Raises
+    ------
+    ValueError
+        If there is a target of the name.
+    """
+    tables = (REGRESSION,) if regressors else (BINARY, MULTICLASS)
+    if cls.name == "loss" or any(cls.name in table for table in tables):
+        raise ValueError(f"there is a target of the name {cls.name!r} already.")
+    for table in tables:
+        table[cls.name] = cls
+    return cls
 
 
 def resolve_target(target, link, loss):

@@ -76,5 +76,4 @@ class Target(ABC):
         """Derivative in eta, of eta's shape; (..., n_outputs, K) for several outputs."""
 
     def __repr__(self):
-        """Class and name."""
         return f"{type(self).__name__}({self.name!r})"

@@ -24,7 +24,6 @@ class PredictProba(Target):
         return self.link.inverse(eta)
 
     def gradient(self, y, eta):
-        """Its derivative."""
         return self.link.inverse_slope(eta)
 
 
@@ -34,7 +33,6 @@ class Hinge(Target):
     name = "hinge"
 
     def value(self, y, eta):
-        """Hinge."""
         return np.maximum(0.0, 1.0 - _sign(y) * self.link.scores(eta))
 
     def gradient(self, y, eta):

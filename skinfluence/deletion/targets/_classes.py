@@ -18,7 +18,6 @@ class DecisionFunction(Target):
         return self.link.n_decisions
 
     def value(self, y, eta):
-        """Decision values."""
         return self.link.decision(eta)
 
     def gradient(self, y, eta):
@@ -33,7 +32,6 @@ class Margin(Target):
     greater_is_better = True
 
     def value(self, y, eta):
-        """Margin."""
         return self.link.margin(y, eta)
 
     def gradient(self, y, eta):
@@ -48,7 +46,6 @@ class ZeroOne(Target):
     is_differentiable = False
 
     def value(self, y, eta):
-        """Error indicator."""
         codes = self.link.predicted(eta)
         return (codes != np.asarray(y).astype(codes.dtype)).astype(float)
 

@@ -17,11 +17,9 @@ class PredictProba(Target):
 
     @property
     def n_outputs(self):
-        """One a class."""
         return self.link.n_classes
 
     def value(self, y, eta):
-        """Class probabilities."""
         return self.link.probabilities(eta)
 
     def gradient(self, y, eta):
@@ -43,7 +41,6 @@ class Hinge(Target):
         return index, own, others
 
     def value(self, y, eta):
-        """Hinge."""
         _, own, others = self._split(y, eta)
         return np.maximum(0.0, 1.0 - own + others.max(axis=-1))
 

@@ -37,11 +37,9 @@ class Prediction(_OfMean):
 
     @property
     def n_outputs(self):
-        """One a response."""
         return self.link.n_responses
 
     def value(self, y, eta):
-        """Mean."""
         return self.link.mean(eta)
 
     def gradient(self, y, eta):
@@ -57,7 +55,6 @@ class Residual(Prediction):
     needs_labels = True
 
     def value(self, y, eta):
-        """Residual."""
         return self.link.response(y) - self.link.mean(eta)
 
     def gradient(self, y, eta):
@@ -89,7 +86,6 @@ class AbsoluteError(_OfMean):
         return np.abs(y - mean)
 
     def _slope(self, y, mean):
-        """Minus its sign."""
         return -np.sign(y - mean)
 
 
@@ -119,7 +115,6 @@ class PoissonDeviance(_OfMean):
     name = "poisson_deviance"
 
     def _error(self, y, mean):
-        """Unit deviance."""
         with np.errstate(divide="ignore", invalid="ignore"):
             deviance = 2.0 * (xlogy(y, y) - xlogy(y, mean) - y + mean)
         return np.where(mean > 0, deviance, np.inf)
