@@ -204,7 +204,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             y = self._response.transform(y, "y")
         # The kernel is computed once: adapting the model again reads its coordinates.
         space = kernel_space(self._final, X)
-        rows = X if space is None else space.features.features
+        rows = X if space is None else None
         data = TrainingData(rows, y, sample_weight, space, self._response, row_names=names)
         if len(y) != X.shape[0]:
             raise ValueError(

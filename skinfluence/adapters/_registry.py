@@ -17,13 +17,14 @@ class TrainingData:
 
     Attributes
     ----------
-    X : ndarray or sparse matrix of shape (n, p)
-        As scikit-learn's validation returned it, without a copy if none was necessary.
+    X : ndarray or sparse matrix of shape (n, p), or None
+        As scikit-learn's validation returned it, without a copy if none was necessary. None for a
+        kernel model, whose `space` has the rows.
     y : ndarray of shape (n,)
         The caller's labels.
     sample_weight : ndarray of shape (n,) or None
     space : KernelSpace or None
-        The space of a kernel model, of which X are then the coordinates.
+        The space of a kernel model, with the coordinates of its rows.
     response : ResponseScale or None
         The transformers of the responses, if y are transformed responses.
     row_names : ndarray of shape (n,) or None
@@ -42,6 +43,17 @@ class TrainingData:
     row_names: np.ndarray | None = None
     theta: np.ndarray | None = None
     origin: np.ndarray | None = None
+
+    @property
+    def n_rows(self):
+        """Number of rows.
+
+        Returns
+        -------
+        int
+            Of X, or of those that span the space of the kernel.
+        """
+        return self.X.shape[0] if self.space is None else self.space.n_rows
 
     def at(self, objective):
         """Return the same data with an objective's parameter as the optimum found on them.

@@ -142,7 +142,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             if self.fit_intercept:
                 raise ValueError(*error.args) from error
             return self._fit_original(X, y, weight, error)
-        rows = X if self._space is None else self._space.features.features
+        rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         found = polish(least_squares(self._training_data, alpha, self.fit_intercept))
         objective = found.objective

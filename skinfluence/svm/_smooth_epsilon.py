@@ -175,7 +175,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)
-        rows = X if self._space is None else self._space.features.features
+        rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         self.intercept_ = float(self.intercept_[0])
