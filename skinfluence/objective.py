@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
 
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
@@ -178,6 +178,8 @@ class Objective:
     @cached_property
     def weight_diagonals(self):
         """The diagonals of W, (n, K), without the rest."""
+        if self.n_outputs == 1:
+            return self.weights[:, 0]
         diagonal = self.loss.curvature_diagonal(self.y, self.native(self.eta))
         return self.sample_weight[:, None] * diagonal.reshape(self.n_rows, self.n_outputs)
 
@@ -260,8 +262,10 @@ class Objective:
             return self.weights * U
         if self._keeps_weights:
             return np.einsum("ikl,ilm->ikm", self.weights, U)
-        product = self.loss.curvature_matmul(self.y, self.eta, U)
-        product *= self.sample_weight[:, None, None]
+        product = np.empty_like(U)
+        for rows in cache_blocks(self.n_rows, self.n_outputs * U.shape[2]):
+            own = self.loss.curvature_matmul(self.y[rows], self.eta[rows], U[rows])
+            np.multiply(self.sample_weight[rows, None, None], own, out=product[rows])
         return product
 
     def weighted_traces(self, A, rows):
@@ -303,6 +307,16 @@ class Objective:
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max() / weight.sum())
         return max(self.predictor_unit / max(1.0, widest), 1e-6 * largest)
+
+    @property
+    def predictor_terms(self):
+        """Mean over the rows of sum_j |theta_kj z_ij|, the largest of the outputs'.
+
+        The rounding of a predictor is relative to this, not to the predictor itself.
+        """
+        weight = self.sample_weight[:, None]
+        mean = self.design.absolute_sum(weight) / weight.sum()
+        return float((np.abs(self.theta) * mean).sum(axis=1).max())
 
     # -- sums --------------------------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ class SeparateCurvature(Curvature):
         known = [part.rcond for part in parts if part.rcond is not None]
         self.rcond = min(known) if len(known) == len(parts) else None
 
+    def amplification(self, one_minus):
+        return np.max([part.amplification(one_minus) for part in self.parts], axis=0)
+
     def _blocks(self, V):
         """Pairs of each output's curvature and its rows of V."""
         return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)
