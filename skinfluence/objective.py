@@ -511,16 +511,16 @@ class Objective:
             kept |= vars(self).keys() & {"curved_rows"}
         return self._with(known={name: vars(self)[name] for name in kept}, **changes)
 
-    def penalty_mismatch(self, rows, penalty_weight_removed):
-        """Relative error of a curvature's penalty for the models without each of `rows`, (r,).
+    def penalty_mismatch(self, share, penalty_weight_removed):
+        """Relative error of a curvature's penalty for models without some shares w_i (r,), (r,).
 
         The curvature lacks the share of `penalty_weight_removed` units of weight in r, the model
         without row i lacks w_i of them, so that its penalty is (1 - mismatch) times as strong:
         mismatch = (w_i - removed) / (sum_j w_j - removed). Exactly 0 where the weights are equal.
         """
         # Equal weights: their mean, the weight removed, differs from them by rounding only.
-        off = self.shares[rows] - penalty_weight_removed
-        off[(np.abs(off) <= 1e-12 * penalty_weight_removed) | (self.shares[rows] == 0)] = 0.0
+        off = share - penalty_weight_removed
+        off[(np.abs(off) <= 1e-12 * np.abs(penalty_weight_removed)) | (share == 0)] = 0.0
         left = self.shares.sum() - penalty_weight_removed
         return np.divide(off, left, out=np.zeros(len(off)), where=off != 0)
 
@@ -531,6 +531,48 @@ class Objective:
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""
         return self._with(sample_weight=self.sample_weight + delta)
+
+    def with_rows(self, X, y):
+        """Return the objective with further rows of weight 0, which may enter, below its own.
+
+        Parameters
+        ----------
+        X : array or CSR of shape (m, p)
+            In the columns of the design; of a kernel their features, the first of which are those
+            of the rows at hand.
+        y : ndarray of shape (m,)
+            Encoded labels.
+        """
+        design = self.design.extended(X)
+        n_added = design.n_features - self.design.n_features
+
+        def widened(array):
+            return self.design.widened(array, n_added)
+
+        row_penalty = self.row_penalty
+        return self._with(
+            design=design,
+            y=np.concatenate([self.y, y]),
+            sample_weight=np.concatenate([self.sample_weight, np.zeros(len(y))]),
+            penalty=self.fixed_penalty.widened(widened),
+            row_penalty=None if row_penalty is None else row_penalty.widened(widened),
+            theta=self.design.widened(self.theta, n_added, value=0.0),
+        )
+
+    def changed(self, leaving, entering, y, weight):
+        """Return the objective with other rows, at the same parameter.
+
+        Parameters
+        ----------
+        leaving, entering : ndarray of int
+            Positions of rows whose weight becomes 0, then of those that have new labels and weights.
+        y, weight : ndarray
+            Of the entering rows.
+        """
+        labels, weights = self.y.copy(), self.sample_weight.copy()
+        weights[leaving] = 0.0
+        labels[entering], weights[entering] = y, weight
+        return self._with(y=labels, sample_weight=weights)
 
     def without(self, row):
         """Return the objective without one row, at the same parameter."""

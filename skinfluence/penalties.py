@@ -94,6 +94,10 @@ class L2:
         """Return the penalty with every strength raised to at least `strength`."""
         return replace(self, strength=np.maximum(self.strength, strength))
 
+    def widened(self, change):
+        """Return the penalty with `change` applied to the columns of each of its arrays."""
+        return self._each(change)
+
     def _each(self, change):
         """Return the penalty with `change` applied to each of its arrays."""
         return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self)})

@@ -76,6 +76,7 @@ class ChordNewton:
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
         self._inverse = self.curvature.known_inverse()
+        self._spare = np.flatnonzero(self.objective.sample_weight == 0)
         self._local = threading.local()
         series = self.objective.loss.gradient_series(
             self.objective.y, self.objective.native(self.objective.eta), MAX_ORDER
@@ -97,10 +98,10 @@ class ChordNewton:
                 break
             active = state.active
             gradient, moved = self.gradient(
-                state.D[active], state.rows[active], state.truncation[active]
+                state.D[active], state.first + active, state.truncation[active]
             )
             self.advance(state, gradient, moved)
-        steps = state.D.reshape(len(state.rows), self.objective.n_outputs, -1)
+        steps = state.D.reshape(len(state.D), self.objective.n_outputs, -1)
         return ChordResult(steps, state.bound, state.converged, state.own_error)
 
     def start(self, part):
@@ -110,15 +111,14 @@ class ChordNewton:
         have no part in it.
         """
         one_step = self.one_step
-        rows = one_step.rows[part]
-        inverse_rows = self.inverse_rows(rows)
+        deletions = np.arange(part.start, part.stop)
+        inverse_rows = self.inverse_rows(deletions)
         D = self._newton(part, inverse_rows)
         usable = np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
-        idle = usable & (self.objective.sample_weight[rows] == 0)
-        b = len(rows)
+        idle = usable & one_step.idle[part]
+        b = len(deletions)
         return _BlockState(
             first=part.start,
-            rows=rows,
             inverse_rows=inverse_rows,
             truncation=self._truncation(part),
             D=D,
@@ -132,8 +132,10 @@ class ChordNewton:
 
     def _newton(self, deletions, inverse_rows):
         """Newton steps of some deletions, (b, P)."""
-        one_step = self.one_step
-        D = np.matmul(one_step.multipliers[deletions][:, None, :], inverse_rows)[:, 0]
+        one_step, K = self.one_step, self.objective.n_outputs
+        D = np.matmul(one_step.multipliers[deletions][:, None, :], inverse_rows[:, :K])[:, 0]
+        if inverse_rows.shape[1] > K:
+            D -= np.matmul(one_step.slope[deletions][:, None, :], inverse_rows[:, K:])[:, 0]
         shape = (len(D), *self.objective.theta.shape)
         return one_step.add_penalty_step(D.reshape(shape), deletions).reshape(len(D), -1)
 
@@ -144,15 +146,9 @@ class ChordNewton:
         gradient of norm at most ||d||. An error of a share e of them moves a coefficient by at most
         e ||d|| times the largest standard deviation of one; twice that, as the step may grow.
         """
-        length = np.sqrt(np.maximum(self._squared_length[part], 1e-300))
+        length = np.sqrt(np.maximum(self.one_step.squared_length[part], 1e-300))
         change = self.metric.coefficient_change(2.0 * length, part)
         return np.clip(TRUNCATION_SHARE * self.tolerance / change, 1e-13, 1e-6)
-
-    @cached_property
-    def _squared_length(self):
-        """||d||^2 of the Newton steps d = G^-1 b in the curvature G without the row, (r,): b'd."""
-        residuals = self.objective.residuals[self.one_step.rows]
-        return self.one_step.inner(residuals, self.one_step.share)
 
     def _buffer(self, size):
         """Return the thread's own scratch array: a fresh page costs more than a flop."""
@@ -162,22 +158,32 @@ class ChordNewton:
 
     def next_change(self, deletions):
         """Size of the step after the Newton step, at each deleted row's own predictor."""
-        rows = self.one_step.rows[deletions]
-        inverse_rows = self.inverse_rows(rows)
-        gradient, _ = self.gradient(self._newton(deletions, inverse_rows), rows)
-        step = -self.solve(gradient, deletions, inverse_rows)
-        return self.own_change(step, rows)
+        inverse_rows = self.inverse_rows(deletions)
+        D = self._newton(deletions, inverse_rows)
+        gradient, _ = self.gradient(D, deletions)
+        step = -self.solve(gradient, deletions, inverse_rows, D)
+        return self.own_change(step, deletions)
 
-    def own_change(self, steps, rows):
+    def own_change(self, steps, deletions):
         """Size of the change that steps (b, P) make at their own rows, (b,)."""
+        rows = self.one_step.own_rows[deletions]
         own = self.objective.design.dense(rows)
         change = np.einsum(
             "ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own
         )
         return self.objective.loss.predictor_norm(change)
 
-    def inverse_rows(self, rows):
-        """H^-1 (e_k (x) z_i), (b, K, P)."""
+    def inverse_rows(self, deletions):
+        """H^-1 (e_k (x) z_i), (b, K, P); (b, 2 K, P) where the row that enters is another."""
+        one_step = self.one_step
+        leaving = self._inverse_of(one_step.rows[deletions])
+        if one_step.entering is None or one_step.in_place:
+            return leaving
+        entering = self._inverse_of(one_step.entering.rows[deletions])
+        return np.concatenate([leaving, entering], axis=1)
+
+    def _inverse_of(self, rows):
+        """H^-1 (e_k (x) z_i) of some rows, (b, K, P)."""
         K = self.objective.n_outputs
         unit = self.objective.design.outer(np.tile(np.eye(K), (len(rows), 1)), np.repeat(rows, K))
         return self._apply_inverse(unit).reshape(len(rows), K, -1)
@@ -190,12 +196,13 @@ class ChordNewton:
         """
         return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
 
-    def gradient(self, D, rows, truncation=None):
-        """Gradients without each row at theta + d (a, P), and the largest change of another row.
+    def gradient(self, D, deletions, truncation=None):
+        """Gradients after each deletion at theta + d (a, P), and the largest change of another row.
 
         Everything but the row's own residual is a difference from the full fit, whose gradient
         vanishes: no digits cancel when the steps are short.
         """
+        rows = self.one_step.rows[deletions]
         truncation = np.full(len(rows), TRUNCATION) if truncation is None else truncation
         objective, K = self.objective, self.objective.n_outputs
         a, n = len(rows), objective.n_rows
@@ -206,6 +213,7 @@ class ChordNewton:
         by_row = U.transpose(0, 2, 1)  # (K, n, a), a view
         objective.design.predictors_of(steps, out=by_row)
         U[:, np.arange(a), rows] = 0.0  # the certificate is about the rows that remain
+        U[:, :, self._spare] = 0.0
         largest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
@@ -216,12 +224,22 @@ class ChordNewton:
         U[:, np.arange(a), rows] = -self.residuals[:, rows]
         gradient = self.hessian_diagonal * steps + objective.gradient
         gradient += objective.design.gradients_of(by_row)
+        if self.one_step.entering is not None:
+            entering = self.one_step.entering.take(deletions)
+            slopes = entering.slopes(objective, self.entering_eta(D, entering))
+            gradient += objective.design.outer(slopes, entering.rows).reshape(gradient.shape)
         if self.one_step.penalty_step is not None:
-            share = objective.shares[rows][:, None, None]
+            share = self.one_step.share[deletions][:, None, None]
             gradient -= share * (
                 objective.row_penalty.hessian_diagonal * steps + self.one_step.common
             )
         return objective.freed(gradient).reshape(a, -1), largest
+
+    def entering_eta(self, D, entering):
+        """Predictors (a, K) of the entering rows at theta + d."""
+        steps = D.reshape(len(D), *self.objective.theta.shape)
+        Z = self.objective.design.dense(entering.rows)
+        return np.einsum("ikj,ij->ik", steps + self.objective.theta, Z)
 
     def _by_loss(self, change):
         """Turn changes of predictors (K, c, n) into changes of residuals, in place."""
@@ -256,25 +274,47 @@ class ChordNewton:
         change *= total
         return True
 
-    def solve(self, V, deletions, inverse_rows):
-        """Inverse of the curvature without each row, times that row's V (a, P).
+    def solve(self, V, deletions, inverse_rows, D=None):
+        """Inverse of the curvature after each deletion, times that deletion's V (a, P).
 
         (H - Z_i'W_i Z_i)^-1 = H^-1 + H^-1 Z_i' L (I - S A_i L)^-1 S Z_i H^-1 with W_i = L S, by
-        `inverse_rows` = Z_i H^-1.
+        `inverse_rows` = Z_i H^-1. Of a row that enters the curvature is that at theta + `D` (a, P).
         """
-        leverage = self.one_step.leverage
-        rows = self.one_step.rows[deletions]
-        L, S = self.objective.weight_factors_of(rows)
-        at_row = np.matmul(inverse_rows, V[:, :, None])[:, :, 0]
-        inner = solve_blocks(leverage.one_minus[deletions], apply_blocks(S, at_row))
-        solved = self._apply_inverse(V)
-        return solved + np.matmul(apply_blocks(L, inner)[:, None, :], inverse_rows)[:, 0]
+        K, leverage = self.objective.n_outputs, self.one_step.leverage
+        L, S = self.objective.weight_factors_of(self.one_step.rows[deletions])
+        leaving = inverse_rows[:, :K]
+
+        def without(solved, at_row):
+            inner = solve_blocks(leverage.one_minus[deletions], apply_blocks(S, at_row))
+            return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
+
+        solved = without(self._apply_inverse(V), np.matmul(leaving, V[:, :, None])[:, :, 0])
+        if self.one_step.entering is None:
+            return solved
+        # H_+^-1 V = y - E' (I + W A)^-1 W Z_e y with y = H_-^-1 V, E = Z_e H_-^-1, A = E Z_e'.
+        entering = self.one_step.entering.take(deletions)
+        W = entering.curvatures(self.objective, self.entering_eta(D, entering))
+        own = self.objective.design.dense(self.one_step.rows[deletions])
+        Z = self.objective.design.dense(entering.rows)
+        rows = inverse_rows[:, -K:].reshape(len(V), K, K, -1)
+        E = np.stack(
+            [
+                without(rows[:, k].reshape(len(V), -1), np.einsum("imj,ij->im", rows[:, k], own))
+                for k in range(K)
+            ],
+            axis=1,
+        )
+        A = np.einsum("ikmj,ij->ikm", E.reshape(rows.shape), Z)
+        y = np.einsum("imj,ij->im", solved.reshape(len(V), K, -1), Z)
+        system = np.eye(K) + np.matmul(W, A)
+        weight = np.linalg.solve(system, apply_blocks(W, y)[:, :, None])
+        return solved - np.matmul(weight.transpose(0, 2, 1), E)[:, 0]
 
     def advance(self, state, gradient, moved):
         """Take the next step of every active row; retire those that have converged or diverge."""
         active = state.active
         deletions = state.first + active
-        step = -self.solve(gradient, deletions, state.inverse_rows[active])
+        step = -self.solve(gradient, deletions, state.inverse_rows[active], state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
         bound = self.bound_after(size, moved, deletions)
@@ -294,7 +334,7 @@ class ChordNewton:
         scale[diverging] = 0.0
         step *= scale[:, None]
         state.D[active] += step
-        own = self.own_change(step, state.rows[active])
+        own = self.own_change(step, deletions)
         # The bound is that of the plain step: one of another length is off by the difference more.
         bound = bound + np.abs(scale - 1.0) * size * self.metric.step_norm_ratio[deletions]
         state.bound[active] = bound
@@ -321,7 +361,8 @@ class ChordNewton:
         after = after_chord_step(before, M * moved, metric.max_row_norm[deletions], M)
         # In a curvature that is not quite G a step is not G's Newton step: it adds its length.
         added = before + metric.step_norm_ratio[deletions] * size
-        return np.where(metric.penalty_mismatch[deletions] == 0, after, added)
+        plain = metric.penalty_mismatch[deletions] == 0
+        return np.where(plain & (self.one_step.entering is None), after, added)
 
 
 def _secant_scale(last, step, wanted):
@@ -345,9 +386,8 @@ class _BlockState:
     ----------
     first : int
         Position of the block's first row among the deletions.
-    rows : ndarray of int, shape (b,)
-    inverse_rows : ndarray of shape (b, K, P)
-        H^-1 (e_k (x) z_i).
+    inverse_rows : ndarray of shape (b, K, P) or (b, 2 K, P)
+        As of :meth:`ChordNewton.inverse_rows`.
     truncation : ndarray of shape (b,)
     D : ndarray of shape (b, P)
         Steps from the full fit.
@@ -361,7 +401,6 @@ class _BlockState:
     """
 
     first: int
-    rows: np.ndarray
     inverse_rows: np.ndarray
     truncation: np.ndarray
     D: np.ndarray

@@ -51,7 +51,7 @@ def has_closed_form(objective, curvature, rows):
     if objective.penalty.is_kinked or not objective.loss.is_quadratic:
         return False
     removed = curvature.objective.penalty_weight_removed
-    return not objective.penalty_mismatch(rows, removed).any()
+    return not objective.penalty_mismatch(objective.shares[rows], removed).any()
 
 
 def delete_exactly(objective, curvature, rows, *, progress=None, **options):

@@ -21,14 +21,19 @@ class DeletedCurvature:
         Predictors of all rows at each point.
     rows : ndarray of int, shape (a,)
         The row deleted in each.
+    share : ndarray of shape (a,), optional
+        Units of weight whose share of the common penalty goes with it; its own weight by default.
+    entered : (ndarray of shape (a, q), ndarray of shape (a, K, K)), optional
+        The row that has entered in each, and its curvature.
     """
 
-    def __init__(self, full, objective, eta, rows, *, weights=None):
+    def __init__(self, full, objective, eta, rows, *, share=None, entered=None, weights=None):
         self.full, self.objective, self.rows = full, objective, rows
+        self.share, self.entered = objective.shares[rows] if share is None else share, entered
         self.weights = self._weights_at(eta) if weights is None else weights
         self.penalty = objective.penalty.hessian_diagonal
         if objective.row_penalty is not None:
-            share = objective.shares[rows][:, None, None]
+            share = self.share[:, None, None]
             self.penalty = self.penalty - share * objective.row_penalty.hessian_diagonal
 
     def _weights_at(self, eta):
@@ -48,7 +53,16 @@ class DeletedCurvature:
     def take(self, kept):
         """Return the curvatures of some of the rows."""
         weights = tuple(part[..., kept] for part in self.weights)
-        return DeletedCurvature(self.full, self.objective, None, self.rows[kept], weights=weights)
+        entered = None if self.entered is None else tuple(part[kept] for part in self.entered)
+        return DeletedCurvature(
+            self.full,
+            self.objective,
+            None,
+            self.rows[kept],
+            share=self.share[kept],
+            entered=entered,
+            weights=weights,
+        )
 
     def matmul(self, V):
         """H_-i v_i for the rows' own v_i (a, P)."""
@@ -63,6 +77,10 @@ class DeletedCurvature:
             d, f, g = self.weights
             U = d * U - f * np.einsum("kna,kna->na", g, U)
         product = self.penalty * blocks + design.gradients_of(U)
+        if self.entered is not None:
+            Z, W = self.entered
+            along = np.einsum("akl,alj,aj->ak", W, blocks, Z, optimize=True)
+            product += along[:, :, None] * Z[:, None, :]
         product = self.objective.freed(product).reshape(len(V), -1)
         if self.full.null_space_ridge is not None:
             product += self.full.null_ridge_matmul(V.T).T

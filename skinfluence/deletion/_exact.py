@@ -12,6 +12,7 @@ from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
+from skinfluence.deletion._row_change import RowChange
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
@@ -43,12 +44,18 @@ class Exact(StoredSteps):
     leverage : Leverage
     """
 
-    def __init__(self, objective, curvature, rows, *, tolerance=TOLERANCE, progress=None):
+    def __init__(
+        self, objective, curvature, rows, entering=None, *, tolerance=TOLERANCE, progress=None
+    ):
         working, curvature, self._lift = in_row_space(objective, curvature)
-        start = OneStep(working, curvature, rows, corrected=True)
+        if entering is None:
+            start = OneStep(working, curvature, rows, corrected=True)
+        else:
+            start = RowChange(working, curvature, rows, entering, corrected=True)
         refits = _Refits(ChordNewton(start, tolerance))
         refits.run(progress)
-        super().__init__(objective, rows, start.undefined, refits.steps)
+        super().__init__(objective, rows, start.undefined, refits.steps, start.idle)
+        self.entering = entering
         self.leverage, self.routes = start.leverage, refits.routes
         self.bound = refits.bound
         self._own_row_norm = start.metric.own_row_norm
@@ -125,11 +132,12 @@ class _Refits:
         """Refit some rows alone; those that still do not converge are NaN, with one warning."""
         failed = []
         for position in positions:
-            optimum = refit(self.objective.without(self.rows[position]), self.steps[position])
+            optimum = refit(self.chord.one_step.changed(position), self.steps[position])
             self.routes[position], self.steps[position] = "refined", np.nan
             if is_acceptable_refit(optimum):
                 self.steps[position] = optimum.objective.theta - self.objective.theta
-                own = self.objective.design.dense(self.rows[[position]])[0]
+                row = self.chord.one_step.own_rows[[position]]
+                own = self.objective.design.dense(row)[0]
                 self.own_error[position] = np.abs(newton_step(optimum.objective) @ own).max()
             else:
                 failed.append(int(self.rows[position]))

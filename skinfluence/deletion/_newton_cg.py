@@ -55,8 +55,10 @@ class NewtonCG:
             state.D.copy(), np.full(b, np.inf), np.zeros(b, dtype=bool), np.full(b, np.nan)
         )
         for _ in range(MAX_STEPS):
-            gradient, moved = chord.gradient(state.D, state.rows)
-            preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows)
+            gradient, moved = chord.gradient(state.D, state.deletions)
+            preconditioned = chord.solve(
+                gradient, state.deletions, state.inverse_rows, state.D
+            )
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
             converged = self._record_converged(state, size, moved, found)
             # No progress at the floor of float64: left to `refit`, which accepts that floor.
@@ -79,9 +81,9 @@ class NewtonCG:
         """State with every row at its step if that lowers its objective, else at the full fit."""
         rows = self.chord.one_step.rows[deletions]
         D = np.where(np.isfinite(D).all(axis=1)[:, None], D, 0.0)
-        resting, reached = (self._value(self._predictors(E), E, rows) for E in (0.0 * D, D))
+        resting, reached = (self._value(self._predictors(E), E, deletions) for E in (0.0 * D, D))
         D[~(reached <= resting)] = 0.0
-        inverse_rows = self.chord.inverse_rows(rows)
+        inverse_rows = self.chord.inverse_rows(deletions)
         unknown = np.full(D.shape, np.inf)
         return _BlockState(
             np.arange(len(rows)), deletions, rows, inverse_rows, D, unknown, unknown[:, 0]
@@ -99,7 +101,7 @@ class NewtonCG:
         found.bound[at], found.converged[at] = bound[converged], True
         within = bound * metric.own_row_norm[state.deletions]
         with np.errstate(invalid="ignore"):  # inf - inf, where there is no last step
-            within = np.fmin(within, chord.own_change(state.last, state.rows))
+            within = np.fmin(within, chord.own_change(state.last, state.deletions))
         found.own_error[at] = within[converged]
         return converged
 
@@ -111,10 +113,19 @@ class NewtonCG:
         chord = self.chord
 
         def precondition(V, positions):
-            return chord.solve(V, state.deletions[positions], state.inverse_rows[positions])
+            return chord.solve(
+                V, state.deletions[positions], state.inverse_rows[positions], state.D[positions]
+            )
 
         eta = self._predictors(state.D)
-        curvature = DeletedCurvature(chord.curvature, self.objective, eta, state.rows)
+        curvature = DeletedCurvature(
+            chord.curvature,
+            self.objective,
+            eta,
+            state.rows,
+            share=chord.one_step.share[state.deletions],
+            entered=self._entered(state),
+        )
         tolerance = np.clip(state.size, TIGHTEST, LOOSEST)
         with np.errstate(over="ignore", invalid="ignore"):
             step = conjugate_gradients(
@@ -124,7 +135,7 @@ class NewtonCG:
         step[~kept] = 0.0
         slope = np.einsum("ij,ij->i", gradient, step)
         change = self._change(step)
-        value = self._value(eta, state.D, state.rows)
+        value = self._value(eta, state.D, state.deletions)
         rounding = 16 * np.finfo(float).eps * np.abs(value)
         length, open_rows = np.ones(len(step)), np.arange(len(step))
         for _ in range(MAX_HALVINGS):
@@ -132,7 +143,7 @@ class NewtonCG:
             moved = eta[:, :, open_rows] + t * change[:, :, open_rows]
             at = state.D[open_rows] + t[:, None] * step[open_rows]
             allowed = value[open_rows] + 1e-4 * t * slope[open_rows] + rounding[open_rows]
-            fell = self._value(moved, at, state.rows[open_rows]) <= allowed
+            fell = self._value(moved, at, state.deletions[open_rows]) <= allowed
             open_rows = open_rows[~fell]
             if not len(open_rows):
                 break
@@ -152,9 +163,20 @@ class NewtonCG:
         """Predictors (K, n, a) at theta + D."""
         return self._change(D) + self.chord.eta[:, :, None]
 
-    def _value(self, eta, D, rows):
-        """Objective without each row at predictors (K, n, a), (a,)."""
-        objective = self.objective
+    def _entered(self, state):
+        """(rows z_e (a, q), their curvatures (a, K, K)) at each point; None where nothing enters."""
+        entering = self.chord.one_step.entering
+        if entering is None:
+            return None
+        entering = entering.take(state.deletions)
+        eta = self.chord.entering_eta(state.D, entering)
+        rows = self.objective.design.dense(entering.rows)
+        return rows, entering.curvatures(self.objective, eta)
+
+    def _value(self, eta, D, deletions):
+        """Objective after each deletion at predictors (K, n, a), (a,)."""
+        objective, one_step = self.objective, self.chord.one_step
+        rows = one_step.rows[deletions]
         with np.errstate(over="ignore", invalid="ignore"):
             native = classes_last(eta, objective.loss.is_scalar)
             losses = objective.loss.value(objective.y[:, None], native)
@@ -163,7 +185,10 @@ class NewtonCG:
             theta = objective.theta + D.reshape(len(D), *objective.theta.shape)
             value = losses.sum(axis=0) + objective.penalty.values(theta)
             if objective.row_penalty is not None:
-                value -= objective.shares[rows] * objective.row_penalty.values(theta)
+                value -= one_step.share[deletions] * objective.row_penalty.values(theta)
+            if one_step.entering is not None:
+                entering = one_step.entering.take(deletions)
+                value += entering.losses(objective, self.chord.entering_eta(D, entering))
             return value
 
 

@@ -44,13 +44,11 @@ class NewtonError:
         self.one_step, self.objective = one_step, one_step.objective
         self.metric = one_step.metric
         rows, M = one_step.rows, self.objective.loss.self_concordance
-        # ||d||_G of the Newton step d = G0^-1 b, b = g (x) z + s r' what the deletion adds to the
-        # gradient: b'd in the metric G0 of the step, and at most the ratio of the norms in G.
-        squared = one_step.inner(self.objective.residuals[rows], one_step.share)
-        self.length = np.sqrt(np.maximum(squared, 0.0)) * self.metric.step_norm_ratio
-        # ||d||_H, as H d = v (x) z + s r'; it bounds what d changes at any row.
-        squared = one_step.inner(one_step.multipliers, one_step.share)
-        self.step_norm = np.sqrt(np.maximum(squared, 0.0))
+        # ||d||_G is ||d||_{G0}, in the metric of the step, and at most the ratio of the two norms.
+        length = np.sqrt(np.maximum(one_step.squared_length, 0.0))
+        self.length = length * self.metric.step_norm_ratio
+        # ||d||_H bounds what d changes at any row.
+        self.step_norm = np.sqrt(np.maximum(one_step.squared_step_norm, 0.0))
         moved = self.metric.max_row_norm_full * self.step_norm
         self.kappa = M * moved if np.isfinite(M) else np.full(len(rows), np.inf)
         self.live = self.objective.sample_weight > 0

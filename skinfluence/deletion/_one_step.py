@@ -34,10 +34,20 @@ class OneStep(Deletion):
         Leverage of `rows`, if it is known already.
     multipliers : ndarray of shape (r, K), optional
         Multipliers to use in place of those of either method.
+    share : ndarray of shape (r,), optional
+        Units of weight whose share of the common penalty each row takes with it; its own weight by
+        default.
     final : bool, default=False
         Whether the step is the answer and not the start of a refit: one that leaves no positive
         scale, for a loss that has one, is then undefined.
+
+    Attributes
+    ----------
+    entering : Entering or None
+        Rows that enter in the place of these, see :class:`RowChange`; None for deletions.
     """
+
+    entering = None
 
     def __init__(
         self,
@@ -48,12 +58,13 @@ class OneStep(Deletion):
         corrected,
         leverage=None,
         multipliers=None,
+        share=None,
         final=False,
     ):
         self.curvature, self._known_leverage = curvature, leverage
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
-        self.share = objective.shares[rows]
+        self.share = objective.shares[rows] if share is None else share
         self.penalty_step = None
         if self.share.any():
             common = objective.row_penalty.gradient(objective.theta)
@@ -97,7 +108,36 @@ class OneStep(Deletion):
     @cached_property
     def metric(self):
         """Norms of the curvature without each of the rows, a RefitMetric."""
-        return RefitMetric(self.objective, self.curvature, self.rows, self.leverage)
+        return RefitMetric(
+            self.objective, self.curvature, self.rows, self.leverage, self.share, self.own_quadratic
+        )
+
+    @property
+    def own_rows(self):
+        """Positions of the rows whose predictors `own_change` is about, (r,)."""
+        return self.rows
+
+    @property
+    def own_quadratic(self):
+        """Blocks A of these rows, (r, K, K)."""
+        return self.leverage.quadratic
+
+    def changed(self, position):
+        """Return the objective after one of the deletions, at the parameter before."""
+        return self.objective.without(self.rows[position])
+
+    @cached_property
+    def squared_length(self):
+        """||d||^2 of the Newton steps d = G^-1 b in the curvature G without the row, (r,): b'd.
+
+        b = g (x) z + s r' is what the deletion adds to the gradient.
+        """
+        return self.inner(self.objective.residuals[self.rows], self.share)
+
+    @cached_property
+    def squared_step_norm(self):
+        """||d||^2 of the steps d in the curvature H of all rows, (r,): H d = v (x) z + s r'."""
+        return self.inner(self.multipliers, self.share)
 
     def inner(self, multipliers, share):
         """Inner products of v_i (x) z_i + s_i r' with each step, (r,), for v (r, K) and s (r,).
@@ -155,10 +195,20 @@ class OneStep(Deletion):
 
     def _steps(self, deletions, rows, solve=None):
         """H^-1 (v_i (x) z_i) + s_i d of some deletions, whose training rows are `rows`."""
-        right = self.objective.design.outer(self.multipliers[deletions], rows)
+        right = self._right(deletions, rows)
         solved = (solve or self.curvature.solve)(right.T).T
         return self.add_penalty_step(
             solved.reshape(len(right), self.objective.n_outputs, -1), deletions
+        )
+
+    def _right(self, deletions, rows):
+        """v_i (x) z_i of some deletions, (b, K q)."""
+        return self.objective.design.outer(self.multipliers[deletions], rows)
+
+    def _contracted(self, solved, part, out=None):
+        """Inner products of v_i (x) z_i with H^-1 times some directions (m, K, q), (m, b)."""
+        return self.objective.design.contract(
+            solved, self.multipliers[part], self.pick(part), out=out
         )
 
     def add_penalty_step(self, steps, deletions):
@@ -176,9 +226,7 @@ class OneStep(Deletion):
         solved = self.curvature.solve(directions.reshape(len(directions), -1).T).T.reshape(shape)
 
         def change(part, out=None):
-            return self.objective.design.contract(
-                solved, self.multipliers[part], self.pick(part), out=out
-            )
+            return self._contracted(solved, part, out)
 
         if self.penalty_step is None:
             return change

@@ -49,6 +49,10 @@ class RefitMetric:
         The rows deleted, one at a time.
     leverage : Leverage
         Of `rows`.
+    share : ndarray of shape (r,)
+        Units of weight whose share of the common penalty goes with each row.
+    own_quadratic : ndarray of shape (r, K, K), optional
+        Blocks A of other rows that enter in the place of these; those of `leverage` by default.
 
     Attributes
     ----------
@@ -63,14 +67,15 @@ class RefitMetric:
     inverse_norm_ratio : ndarray of shape (r,)
         Largest ||r||_{G^-1} / ||r||_{H^-1}.
     own_row_norm : ndarray of shape (r,)
-        ||z_i||_{G^-1} of the deleted row itself.
+        ||z_i||_{G^-1} of the deleted row itself, or of the one that enters in its place.
     """
 
-    def __init__(self, objective, curvature, rows, leverage):
+    def __init__(self, objective, curvature, rows, leverage, share=None, own_quadratic=None):
         self.objective, self.curvature = objective, curvature
         self.rows, self.leverage = rows, leverage
         self.loss = objective.loss
-        m = objective.penalty_mismatch(rows, curvature.objective.penalty_weight_removed)
+        share = objective.shares[rows] if share is None else share
+        m = objective.penalty_mismatch(share, curvature.objective.penalty_weight_removed)
         self.penalty_mismatch = m
         # Where the leverage is 1 to rounding the row alone held a direction: norms are next to inf.
         smallest = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
@@ -81,7 +86,9 @@ class RefitMetric:
         # A row of negative curvature has h_i < 0: G0 is above H in its direction, not in others.
         self.inverse_norm_ratio = self.gradient_norm_ratio / np.sqrt(np.minimum(one_minus, 1.0))
         self.own_row_norm = (
-            self.loss.max_predictor_change(leverage.quadratic)
+            self.loss.max_predictor_change(
+                leverage.quadratic if own_quadratic is None else own_quadratic
+            )
             * self.inv_sqrt_one_minus_h
             * self.gradient_norm_ratio
         )

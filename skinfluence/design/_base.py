@@ -227,6 +227,14 @@ class Design(ABC):
         """Return the design of other rows with the same columns, about the same origin."""
         return type(self)(X, self.fit_intercept, self.origin)
 
+    @abstractmethod
+    def _stacked(self, X):
+        """X of this design with rows of the same columns, about the same origin, below."""
+
+    def extended(self, X):
+        """Return the design with the rows of another X below its own."""
+        return type(self)(self._stacked(X), self.fit_intercept, self.origin)
+
     def restricted(self, columns):
         """Return the design of some columns of Z only, an ascending index array."""
         intercept = self.fit_intercept and len(columns) > 0 and columns[-1] == self.n_features
@@ -276,6 +284,21 @@ class Design(ABC):
         if self.fit_intercept:
             return theta[..., :-1].copy(), theta[..., -1].copy()
         return theta.copy(), np.zeros(theta.shape[:-1])
+
+    def widened(self, array, n_added, value=None):
+        """Return an array (..., q) with features added after its own.
+
+        They are `value`, by default as the last feature.
+        """
+        if n_added == 0:
+            return array
+        features, intercept = self.split(array)
+        pad = [(0, 0)] * (features.ndim - 1) + [(0, n_added)]
+        options = {"mode": "edge"} if value is None else {"constant_values": value}
+        features = np.pad(features, pad, **options)
+        if not self.fit_intercept:
+            return features
+        return np.concatenate([features, np.asarray(intercept)[..., None]], axis=-1)
 
     def pack(self, coef, intercept):
         """theta (K, q) of a model's coef (K, p) or (p,) and intercept (K,) or a number."""

@@ -145,6 +145,12 @@ class CSRDesign(Design):
                 total[block.start + filled] = np.add.reduceat(hashed, begins)
         return total
 
+    def _stacked(self, X):
+        return scipy.sparse.vstack([self.X, self.like(X).X], format="csr")
+
+    def extended(self, X):
+        return CSRDesign(self._stacked(X), self.fit_intercept, self.origin, self.eps)
+
     def take(self, rows):
         return CSRDesign(self.X[rows], self.fit_intercept, self.origin, self.eps)
 

@@ -195,6 +195,9 @@ class DenseDesign(Design):
             total[block] = X[block].astype(np.float64).view(np.uint64) @ multipliers
         return total
 
+    def _stacked(self, X):
+        return np.vstack([self.X, X])
+
     def take(self, rows):
         """Return the design of these rows: a copy for an index array, a view for a slice."""
         return type(self)(self.X[rows], self.fit_intercept, self.origin)

@@ -1,9 +1,10 @@
 """Kernels by name, as in scikit-learn's SVC, and the coordinates of a kernel's space."""
 
 import numbers
+from copy import copy
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from skinfluence._memory import check_memory
@@ -119,6 +120,36 @@ class KernelSpace:
             return self.features.map(X[:, self.features.pivots])
         pivot_rows = self.rows[self._pivots]
         return self.features.map(kernel_matrix(self.kernel, X, pivot_rows, **self.options))
+
+    def extended(self, X):
+        """Return the space of these rows and of further ones, whose coordinates come last.
+
+        Parameters
+        ----------
+        X : ndarray or CSR of shape (m, p)
+
+        Raises
+        ------
+        NotImplementedError
+            For kernel="precomputed", which says nothing of other rows.
+        """
+        if self.rows is None:
+            raise NotImplementedError(
+                "rows cannot be added or moved under kernel='precomputed': their kernel with each "
+                "other is not known. Fit with a kernel by name, or a callable."
+            )
+        features = self.features
+        cross = kernel_matrix(self.kernel, X, self.rows[features.pivots], **self.options)
+        own = kernel_matrix(self.kernel, X, X, **self.options)
+        space = copy(self)
+        stack = vstack if issparse(X) else np.vstack
+        space.rows, space.n_rows = stack([self.rows, X]), self.n_rows + X.shape[0]
+        if issparse(X):
+            space.rows = space.rows.tocsr()
+        found = features.extended(cross, own)
+        space._computed = found.features @ found.features.T, found
+        space._pivots = found.pivots
+        return space
 
     def design(self, fit_intercept):
         """Return the design of the training rows."""

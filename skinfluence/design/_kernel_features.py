@@ -51,18 +51,7 @@ class KernelFeatures:
                 "the kernel matrix of the training rows is not symmetric: "
                 f"K and its transpose differ by {np.abs(K - K.T).max():.2g}."
             )
-        if largest <= 0:
-            rank, factor, order = 0, np.zeros_like(K), np.arange(len(K))
-        else:
-            with one_thread():
-                factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
-            order = order - 1
-        # dpstrf leaves the upper triangle of K in the factor. It is zeroed on the transpose,
-        # because the columns of a Fortran-ordered array are contiguous.
-        factor = np.triu(factor.T[:rank]).T
-        features = np.empty((len(K), rank))
-        features[order] = factor
-        self._take(features, order[:rank])
+        self._take(*_pivoted_cholesky(K, largest))
         self._check(K, size)
 
     def _take(self, features, pivots):
@@ -99,6 +88,27 @@ class KernelFeatures:
             found._check(K, np.abs(K).max(initial=0.0))
         return found
 
+    def extended(self, cross, own):
+        """Return the features with those of further rows below, in coordinates that hold these.
+
+        The first coordinates are those of the rows at hand; what the further rows have beside the
+        span of these is the Cholesky factor of the rest of their kernel.
+
+        Parameters
+        ----------
+        cross : ndarray of shape (m, r)
+            Kernel of the further rows with the pivot rows.
+        own : ndarray of shape (m, m)
+            Kernel of the further rows among themselves.
+        """
+        n, r = self.features.shape
+        shared = self.map(cross)
+        largest = max(np.diag(own).max(initial=0.0), np.square(self.features).sum(axis=1).max())
+        beside, pivots = _pivoted_cholesky(own - shared @ shared.T, largest)
+        features = np.zeros((n + len(own), r + beside.shape[1]))
+        features[:n, :r], features[n:, :r], features[n:, r:] = self.features, shared, beside
+        return self.of_factor(features, np.concatenate([self.pivots, n + pivots]))
+
     def _check(self, K, size):
         """Raise if Phi Phi' is not K, tested by products with a few random vectors.
 
@@ -125,6 +135,21 @@ class KernelFeatures:
     def span(self, coef):
         """Weights (b, r) of the pivot rows whose sum of features is the coefficients (b, r)."""
         return solve_triangular(self._corner, coef.T, lower=True, trans=1).T
+
+
+def _pivoted_cholesky(K, largest):
+    """Features (n, r) with Phi Phi' = K and their pivots, down to a share of a diagonal entry."""
+    if largest <= 0:
+        return np.zeros((len(K), 0)), np.arange(0)
+    with one_thread():
+        factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
+    order = order - 1
+    # dpstrf leaves the upper triangle of K in the factor. It is zeroed on the transpose, because
+    # the columns of a Fortran-ordered array are contiguous.
+    factor = np.triu(factor.T[:rank]).T
+    features = np.empty((len(K), rank))
+    features[order] = factor
+    return features, order[:rank]
 
 
 class FeatureDesign(DenseDesign):
@@ -166,6 +191,12 @@ class FeatureDesign(DenseDesign):
     def like(self, X):
         """Return a dense design of other rows, whose kernel matrix is not known."""
         return DenseDesign(X, self.fit_intercept)
+
+    def extended(self, X):
+        """Return the design with rows below whose features (m, r) may be more than its own."""
+        missing = X.shape[1] - self.n_features
+        features = np.vstack([np.pad(self.X, ((0, 0), (0, missing))), X])
+        return FeatureDesign(features, self.fit_intercept, features @ features.T)
 
     def take(self, rows):
         """Return the design of these rows, with their part of the kernel matrix."""
