@@ -194,7 +194,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             self.estimator_ = clone(self.estimator).fit(X, y, **weights)
         self._bind()
         names = row_names(X, y)
-        X = self._transformed(X)
+        X = self._features(X)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
             check_sample_weight(sample_weight, X.shape[0])
@@ -283,11 +283,9 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __design_rows__(self, X):
         check_is_fitted(self)
-        X, space = self._transformed(X), self._optimum.data.space
-        # A model of this library has taken X to its coordinates itself.
-        return X if space is None or isinstance(self._final, InfluenceMixin) else space.map(X)
+        return self._features(X)
 
-    def _transformed(self, X):
+    def _features(self, X):
         """Send X through the steps before the last, and check it like the last step's X."""
         for transformer in self._transformers:
             X = transformer.transform(X)

@@ -565,7 +565,7 @@ class Objective:
         Parameters
         ----------
         leaving, entering : ndarray of int
-            Positions of rows whose weight becomes 0, then of those that have new labels and weights.
+            Positions of rows that lose their weight, then of those with new labels and weights.
         y, weight : ndarray
             Of the entering rows.
         """

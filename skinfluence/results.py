@@ -54,6 +54,57 @@ class StepInfo:
 
 
 @dataclass(frozen=True)
+class BestChanges:
+    """The changes of the training data, one row each, that improve a target most.
+
+    Attributes
+    ----------
+    kind : {"relabel", "removal", "addition"}
+    indices : ndarray of int, shape (k,)
+        Positions of the rows, best first: of the training rows, or of the rows that may be added.
+    labels : ndarray of shape (k,) or None
+        Labels after the change; None for removals.
+    values : ndarray of shape (k,)
+        Effect of each change alone: after it minus before.
+    info : StepInfo
+        How the model after each change was found.
+    row_names : ndarray of shape (n_train,) or None
+        Names of the training rows.
+    """
+
+    kind: str
+    indices: np.ndarray
+    labels: np.ndarray | None
+    values: np.ndarray
+    info: StepInfo
+    row_names: np.ndarray | None = None
+
+    def to_frame(self):
+        """Return one line for each change, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns row, label (but for removals) and effect, best first.
+        """
+        rows = self.indices if self.row_names is None else self.row_names[self.indices]
+        columns = {"row": rows}
+        if self.labels is not None:
+            columns["label"] = self.labels
+        return data_frame({**columns, "effect": self.values})
+
+    def __repr__(self):
+        """The kind, the number and the best of the changes."""
+        if not len(self.values):
+            return f"BestChanges({self.kind}: none)"
+        label = "" if self.labels is None else f" to {self.labels[0]}"
+        return (
+            f"BestChanges({len(self.values)} of kind {self.kind}, the best row "
+            f"{self.indices[0]}{label}: {self.values[0]:+.3g})"
+        )
+
+
+@dataclass(frozen=True)
 class MostInfluential:
     """The most helpful and the most harmful training rows of each test row.
 

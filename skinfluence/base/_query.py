@@ -23,7 +23,7 @@ class QueryMixin:
         raise NotImplementedError
 
     def __design_rows__(self, X):
-        """Return the rows of a caller's X, validated, in the columns of the training design."""
+        """Return the rows of a caller's X, validated, in the features of the model."""
         raise NotImplementedError
 
     def __adapted_model__(self):
@@ -104,13 +104,15 @@ class Answer:
             Of the deletions.
         """
         if self.as_frame:
-            values = self._frame(values, test, aggregate, n_outputs, name, names)
+            values = self.frame(
+                values, test=test, aggregate=aggregate, n_outputs=n_outputs, name=name, names=names
+            )
         if not self.return_info:
             return values
         return values, self.problem.step_info(deletion, method, names)
 
-    def _frame(self, values, test, aggregate, n_outputs, name, names):
-        """DataFrame of the values."""
+    def frame(self, values, *, test=None, aggregate=None, n_outputs=1, name, names):
+        """DataFrame of the values; parameters as in :meth:`of`."""
         classes = None
         if n_outputs > 1:
             classes = self.problem.classes

@@ -8,6 +8,7 @@ from skinfluence.deletion._base import (
     warn_dominant,
     warn_undefined,
 )
+from skinfluence.deletion._change_rows import change_rows, refitted
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
 from skinfluence.deletion._delete import delete, delete_exactly, needs_curvature
@@ -19,6 +20,7 @@ from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import NewtonError
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
+from skinfluence.deletion._row_change import Entering, RowChange
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
@@ -28,12 +30,15 @@ __all__ = [
     "ClosedForm",
     "DeletedCurvature",
     "Deletion",
+    "Entering",
     "Exact",
     "GroupDeletion",
     "HingeExact",
     "MixedDeletion",
     "NewtonError",
     "OneStep",
+    "RowChange",
+    "change_rows",
     "conjugate_gradients",
     "delete",
     "delete_exactly",
@@ -43,6 +48,7 @@ __all__ = [
     "next_group_change",
     "one_step_errors",
     "refit_flops",
+    "refitted",
     "rounding_floor",
     "set_changes",
     "step_errors",

@@ -1,6 +1,7 @@
 """Exact deletion of rows under an L1 penalty: smooth refits if the active set does not change."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -16,7 +17,7 @@ ROUNDING = 1e-9
 BLOCK_DELETIONS = 256
 
 
-def active_set_changes(objective, steps, rows):
+def active_set_changes(objective, steps, rows, entering=None):
     """Whether the active set or its signs change with the steps (b, K, q) of deletions, (b,).
 
     They do not change if every active coefficient keeps its sign and, for every inactive
@@ -31,7 +32,7 @@ def active_set_changes(objective, steps, rows):
     idle = ~objective.active & ~np.broadcast_to(penalty.fixed_at_zero, theta.shape)
     if not idle.any():
         return changes
-    slope = np.abs(_slopes(objective, np.where(finite[:, None, None], steps, 0.0), rows))
+    slope = np.abs(_slopes(objective, np.where(finite[:, None, None], steps, 0.0), rows, entering))
     limit = np.broadcast_to(penalty.absolute, (len(rows), *theta.shape))
     if objective.row_penalty is not None:
         own = np.broadcast_to(objective.row_penalty.absolute, theta.shape)
@@ -40,33 +41,50 @@ def active_set_changes(objective, steps, rows):
     return changes | (beyond & idle).any(axis=(1, 2))
 
 
-def _slopes(objective, steps, rows):
-    """Gradient of the losses without each deleted row, after its step, (b, K, q)."""
+def _slopes(objective, steps, rows, entering):
+    """Gradient of the losses after each deletion and its step, (b, K, q)."""
     eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
     loss = objective.loss
     residual = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
     residual = objective.weigh(classes_first(residual, loss.is_scalar), axis=1)
     residual[:, rows, np.arange(len(rows))] = 0.0
-    return objective.design.gradients_of(residual)
+    gradient = objective.design.gradients_of(residual)
+    if entering is not None:
+        at = np.arange(len(rows))
+        slopes = entering.slopes(objective, eta[:, entering.rows, at].T)
+        gradient += objective.design.outer(slopes, entering.rows).reshape(gradient.shape)
+    return gradient
 
 
 def set_changes(objective, deletion):
     """Whether the active set or its signs change with each step of a Deletion, (r,)."""
     changes = np.zeros(len(deletion), dtype=bool)
     for part in _blocks(objective, len(deletion)):
-        changes[part] = _changes_of(objective, deletion.steps(part), deletion.rows[part])
+        entering = None if deletion.entering is None else deletion.entering.take(part)
+        changes[part] = _changes_of(objective, deletion.steps(part), deletion.rows[part], entering)
     return changes & ~deletion.idle
 
 
-def _changes_of(objective, steps, rows):
+def _changes_of(objective, steps, rows, entering):
     """Whether the active set or its signs change, (b,); for separate outputs, in any of them."""
     if not objective.loss.is_separable:
-        return active_set_changes(objective, steps, rows)
+        return active_set_changes(objective, steps, rows, entering)
     found = [
-        active_set_changes(objective.output(k), steps[:, [k]], rows)
+        active_set_changes(
+            objective.output(k), steps[:, [k]], rows, _output(objective, entering, k)
+        )
         for k in range(objective.n_outputs)
     ]
     return np.any(found, axis=0)
+
+
+def _output(objective, entering, k):
+    """The rows that enter for output k alone, for a loss whose outputs are separate."""
+    if entering is None:
+        return None
+    _, y, share = objective.loss.output(entering.y, k)
+    weight = entering.weight if share is None else entering.weight * share
+    return replace(entering, y=y, weight=weight)
 
 
 def _blocks(objective, n_deletions):

@@ -138,12 +138,13 @@ def dominant_rows(objective, rows, leverage):
     return rows[leverage > DOMINANT] if objective.loss.has_dominant_rows else rows[:0]
 
 
-def warn_undefined(rows, what="row"):
-    """Warn once of rows (or groups) without which there is no model."""
+def warn_undefined(rows, what="row", after="without"):
+    """Warn once of rows, groups or changes without or after which there is no model."""
     if not len(rows):
         return
+    each = "s" if len(rows) > 1 and after == "without" else ""
     warnings.warn(
-        f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
+        f"{len(rows)} {what}{each} left undefined (NaN): {after} {what} "
         f"{listed(rows)} a class is empty, the columns lose their rank, or the fit has no finite "
         "optimum. To define them, fit with a penalty, or give the class more rows.",
         RuntimeWarning,

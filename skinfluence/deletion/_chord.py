@@ -8,7 +8,6 @@ curvature since the full fit: some thirtyfold on ordinary data.
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 

@@ -56,9 +56,7 @@ class NewtonCG:
         )
         for _ in range(MAX_STEPS):
             gradient, moved = chord.gradient(state.D, state.deletions)
-            preconditioned = chord.solve(
-                gradient, state.deletions, state.inverse_rows, state.D
-            )
+            preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows, state.D)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
             converged = self._record_converged(state, size, moved, found)
             # No progress at the floor of float64: left to `refit`, which accepts that floor.
@@ -164,7 +162,7 @@ class NewtonCG:
         return self._change(D) + self.chord.eta[:, :, None]
 
     def _entered(self, state):
-        """(rows z_e (a, q), their curvatures (a, K, K)) at each point; None where nothing enters."""
+        """Entering rows z_e (a, q) and their curvatures (a, K, K); None where nothing enters."""
         entering = self.chord.one_step.entering
         if entering is None:
             return None

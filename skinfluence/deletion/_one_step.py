@@ -122,6 +122,12 @@ class OneStep(Deletion):
         """Blocks A of these rows, (r, K, K)."""
         return self.leverage.quadratic
 
+    def newton_step(self):
+        """Return the Newton steps of the same deletions."""
+        return OneStep(
+            self.objective, self.curvature, self.rows, corrected=True, leverage=self.leverage
+        )
+
     def changed(self, position):
         """Return the objective after one of the deletions, at the parameter before."""
         return self.objective.without(self.rows[position])

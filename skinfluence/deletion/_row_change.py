@@ -117,8 +117,7 @@ class RowChange(OneStep):
         nothing = (before == 0) & (after == 0)
         if not self.in_place:
             return nothing
-        y = self.objective.y[self.rows]
-        same = (y == self.entering.y).reshape(len(y), -1).all(axis=1)
+        same = same_labels(self.objective.y[self.rows], self.entering.y)
         return nothing | (same & (before == after))
 
     def _has_no_optimum(self, position):
@@ -127,6 +126,11 @@ class RowChange(OneStep):
         if lost_a_class(changed):
             return True
         return is_unpenalised(changed) and not has_optimum(changed)
+
+    def newton_step(self):
+        return RowChange(
+            self.objective, self.curvature, self.rows, self.entering, corrected=True, final=True
+        )
 
     def changed(self, position):
         """Return the objective after one of the changes, at the parameter before."""
@@ -211,7 +215,7 @@ class RowChange(OneStep):
 
     @cached_property
     def squared_length(self):
-        """d'(g_o (x) z_o - r (x) z_e + s r'), (r,): what the change adds to the gradient, along d."""
+        """||d||^2 in H_-, (r,): d'(g_o (x) z_o - r (x) z_e + s r'), the change's own gradient."""
         if self.in_place:
             return self.inner(self.residual - self.slope, self.share)
         leaving, entering = self._own_changes()
@@ -271,6 +275,12 @@ class RowChange(OneStep):
         return result
 
 
+def same_labels(one, other):
+    """Whether labels (r,) or responses (r, K) are equal, (r,)."""
+    equal = one == other
+    return equal if equal.ndim == 1 else equal.all(axis=1)
+
+
 def solve_blocks_of(matrices, right):
     """Solutions (r, K, M) of K x K systems with M right-hand sides each."""
     columns = [solve_blocks(matrices, right[:, :, m]) for m in range(right.shape[2])]
@@ -306,7 +316,7 @@ def entering_slopes(objective, entering, eta, quadratic):
             at = eta[live] - apply_blocks(A, r[live])
             missing = some.slopes(objective, at) - r[live]
             system = np.eye(K) + np.matmul(some.curvatures(objective, at), A)
-            step = _solved(system, missing)
+            step = solve_blocks(system, missing)
             size = np.abs(step).max(axis=1)
             moved = size > SETTLED * np.maximum(np.abs(r[live]).max(axis=1), 1e-300)
             length = np.ones(len(live))
@@ -332,17 +342,3 @@ def entering_slopes(objective, entering, eta, quadratic):
             r[live[~np.isfinite(size)]] = np.nan
             live = live[~done]
     return r
-
-
-def _solved(systems, right):
-    """Solutions of K x K systems (r, K, K) for right-hand sides (r, K); NaN where singular."""
-    if systems.shape[1] == 1:
-        return right / systems[:, 0]
-    try:
-        return np.linalg.solve(systems, right[:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError:
-        found = np.full(right.shape, np.nan)
-        for i, system in enumerate(systems):
-            if np.linalg.matrix_rank(system) == len(system):
-                found[i] = np.linalg.solve(system, right[i])
-        return found

@@ -50,10 +50,7 @@ def one_step_errors(deletion, method):
     """
     objective, newton, changes = deletion.objective, deletion, None
     if method == "first_order":
-        leverage = deletion.leverage  # the same numbers: not computed twice
-        newton = OneStep(
-            objective, deletion.curvature, deletion.rows, corrected=True, leverage=leverage
-        )
+        newton = deletion.newton_step()
     error = NewtonError(newton)
     bound = error.bound()
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof

@@ -31,9 +31,7 @@ class KernelMachineMixin(InfluenceMixin):
         return self._optimum
 
     def __design_rows__(self, X):
-        """Return X_test in the coordinates of the training rows."""
-        X = validate_data(self, X, reset=False, **self._accepted())
-        return X if self._space is None else self._space.map(X)
+        return validate_data(self, X, reset=False, **self._accepted())
 
     def __sklearn_tags__(self):
         """Tags: sparse X unless the kernel is precomputed, and then pairwise."""

@@ -288,7 +288,7 @@ class FittedProblem:
         (Design, ndarray or None, ndarray or None)
         """
         check_in_memory(X_test=X_test, y_test=y_test)
-        design = self.objective.design.like(self.transform(X_test))
+        design = self.objective.design.like(self._columns(self.transform(X_test)))
         if y_test is None:
             if required is not None:
                 raise ValueError(
@@ -302,6 +302,11 @@ class FittedProblem:
                 f"{design.shape[0]} rows, y_test {len(encoded)}."
             )
         return design, self.adapted.labels(encoded), encoded
+
+    def _columns(self, X):
+        """Return rows of features in the columns of the design: of a kernel its coordinates."""
+        space = self.record.data.space
+        return X if space is None else space.map(X)
 
     def query(self, X_test, y_test=None, target="loss", method="newton"):
         """Return the Query of a target at test rows."""

@@ -1,0 +1,430 @@
+"""What the model would do if the training data were different: other labels, weights, rows."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from skinfluence import attribution
+from skinfluence._frames import row_names
+from skinfluence._validation import (
+    AGGREGATES,
+    as_index,
+    check_choice,
+    listed,
+)
+from skinfluence.base._query import Answer, QueryMixin
+from skinfluence.deletion import Entering
+from skinfluence.problem import changes as what_if
+from skinfluence.results import BestChanges, StepInfo
+
+KINDS = ("relabel", "removal", "addition")
+
+
+class ChangesMixin(QueryMixin):
+    """Methods that say what a fitted model would be if its training data were different.
+
+    Everything here is after the change minus before.
+    """
+
+    def relabel_influence(
+        self,
+        X_test,
+        y_test=None,
+        *,
+        labels=None,
+        target="loss",
+        method="auto",
+        aggregate=None,
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+        as_frame=False,
+        return_info=False,
+    ):
+        """Change of a target at each test row if a training row had another label.
+
+        A relabelling is a large change: on the breast cancer data one Newton step misses a quarter
+        of it. So "auto" is the refit as long as its budget of some seconds lasts; beyond it the
+        longest steps are refits, the others implicit steps, and one warning says how many.
+
+        - "first_order": both labels' influence functions;
+        - "newton": the *implicit* step, with H_- the curvature without the row and z its features,
+          ``d = H_-^-1 (g - r) z`` and ``r = w l'(y', (theta + d) z)``: the new label's loss is kept
+          whole, the others' are taken to second order;
+        - "exact": the refit itself.
+
+        Parameters
+        ----------
+        X_test, y_test, target, method, aggregate, curvature, damping, progress
+            As in :meth:`influence`.
+        labels : array-like of shape (n_train,) or (len(train_indices),), optional
+            The other label, or response, of each training row asked about; by default every class
+            in turn. A regressor needs them.
+        train_indices : array-like of int or bool mask, optional
+            Training rows to relabel, one at a time; all by default.
+        as_frame : bool, default=False
+            As in :meth:`influence`; with several labels the columns have them as a second level.
+        return_info : bool, default=False
+            As in :meth:`influence`, for each change: with all classes row by row, (row, label).
+
+        Returns
+        -------
+        ndarray of shape (n_test, n_train, n_classes) or (n_test, n_train)
+            With all classes axis 2 is the new label in the order of `classes_`, 0 at the given one;
+            with `labels` it is absent. A class axis of the target is last, and the first axis gone
+            with `aggregate`. NaN, with one warning, where the relabelling empties a class or leaves
+            no finite optimum.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`influence`; also for labels never seen in training, of the wrong number, or
+            missing for a regressor.
+        numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        References
+        ----------
+        Koh & Liang, Understanding black-box predictions via influence functions, ICML 2017.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = InfluenceLogisticRegression().fit(X, y)
+        >>> clf.relabel_influence(X[::10], y[::10], aggregate="mean").shape
+        (150, 3)
+        """
+        check_choice("aggregate", aggregate, AGGREGATES)
+        problem = self.__fitted_problem__()
+        query = problem.query(X_test, y_test, target, method)
+        rows = as_index(train_indices, problem.objective.n_rows)
+        problem.check_data(rows)
+        if labels is None and problem.classes is None:
+            raise ValueError(
+                "labels is None: a regressor has no other classes. Pass the new response of each "
+                "training row asked about."
+            )
+        options = {"n_test": len(query), "curvature": curvature, "damping": damping}
+        options |= {"progress": progress, "what": "relabelling of row"}
+        asked = [labels] if labels is not None else list(problem.classes)
+        values, info = [], []
+        for label in asked:
+            given = np.full(len(rows), label) if labels is None else label
+            entering = what_if.relabelling(problem, given, rows)
+            deletion = what_if.row_changes(problem, rows, entering, method, **options)
+            values.append(_read(deletion, query, aggregate, method, progress))
+            if return_info:
+                info.append(problem.step_info(deletion, method, problem.row_names[rows]))
+        axis = 0 if aggregate is not None else 1
+        if labels is not None:
+            found, steps = values[0], info[0] if info else None
+        else:
+            found = np.stack(values, axis=axis + 1)
+            steps = _row_by_row(info, problem.classes) if info else None
+        if as_frame:
+            found = Answer(problem, True, False).frame(
+                found if labels is not None else _one_axis(found, axis),
+                test=X_test,
+                aggregate=aggregate,
+                n_outputs=query.target.n_outputs,
+                name="relabel_influence",
+                names=problem.row_names[rows] if labels is not None else _pairs(problem, rows),
+            )
+        return (found, steps) if return_info else found
+
+    def addition_influence(
+        self,
+        X_new,
+        y_new,
+        X_test,
+        y_test=None,
+        *,
+        sample_weight_new=None,
+        target="loss",
+        method="auto",
+        aggregate=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+        as_frame=False,
+        return_info=False,
+    ):
+        """Change of a target at each test row if one more training row were added.
+
+        Which of these rows is worth buying: the ones that lower the mean test loss most. With
+        ``y_new=None`` the label is not known yet, and the effect is its expectation under the
+        model's own probabilities: which row is worth labelling.
+
+        Parameters
+        ----------
+        X_new : {array-like, sparse matrix, data frame} of shape (n_new, n_features)
+            Rows that may be added, one at a time.
+        y_new : array-like of shape (n_new,), or None
+            Their labels or responses; None for a classifier with probabilities.
+        X_test, y_test, target, method, aggregate, curvature, damping, progress, as_frame
+            As in :meth:`influence`. "newton" is the implicit step of :meth:`relabel_influence`;
+            "auto" refits where that step is long, within the budget that it has for removals.
+        sample_weight_new : array-like of shape (n_new,), optional
+            Non-negative weights; 1 by default.
+        return_info : bool, default=False
+            As in :meth:`influence`, for each new row; not with ``y_new=None``.
+
+        Returns
+        -------
+        ndarray of shape (n_test, n_new)
+            After the addition minus before: for a loss, negative: the row helps. A class axis last
+            where the target has one; without the first axis for an `aggregate`.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`influence`; also for labels never seen in training, rows of another width, and
+            ``y_new=None`` without probabilities.
+        NotImplementedError
+            With a precomputed kernel.
+        numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = InfluenceLogisticRegression().fit(X[::3], y[::3])
+        >>> clf.addition_influence(X[1::3], y[1::3], X[2::3], y[2::3], aggregate="mean").shape
+        (50,)
+        """
+        check_choice("aggregate", aggregate, AGGREGATES)
+        problem = self.__fitted_problem__()
+        problem.check_data()
+        if y_new is None and return_info:
+            raise ValueError(
+                "return_info has no meaning with y_new=None, which averages over several changes "
+                "of each row. Pass the labels."
+            )
+        options = {"curvature": curvature, "damping": damping, "progress": progress}
+        asked, share = _labels_of_new_rows(self, problem, X_new, y_new)
+        total = deletion = None
+        for label, part in zip(asked, share, strict=True):
+            wide, rows, entering = _added(problem, X_new, label, sample_weight_new)
+            query = wide.query(X_test, y_test, target, method)
+            deletion = what_if.row_changes(
+                wide,
+                rows,
+                entering,
+                method,
+                is_rough=False,
+                what="addition of new row",
+                first_row=problem.objective.n_rows,
+                n_test=len(query),
+                **options,
+            )
+            values = _read(deletion, query, aggregate, method, progress)
+            if part is not None:
+                shape = [1] * values.ndim
+                shape[0 if aggregate is not None else 1] = len(rows)
+                values = values * part.reshape(shape)
+            total = values if total is None else total + values
+        names = row_names(X_new)
+        names = np.arange(len(deletion)) if names is None else names
+        return Answer(problem, as_frame, return_info).of(
+            total,
+            deletion,
+            method,
+            test=X_test,
+            aggregate=aggregate,
+            n_outputs=query.target.n_outputs,
+            name="addition_influence",
+            names=names,
+        )
+
+    def best_changes(
+        self,
+        X_test,
+        y_test=None,
+        *,
+        kind="relabel",
+        k=10,
+        X_new=None,
+        y_new=None,
+        target="loss",
+        method="auto",
+        aggregate="mean",
+        train_indices=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Return the k changes of the training data, one row each, that improve the target most.
+
+        Parameters
+        ----------
+        X_test, y_test, target, method, train_indices, curvature, damping, progress
+            As in :meth:`influence`.
+        kind : {"relabel", "removal", "addition"}, default="relabel"
+            What is changed: the label of a training row, to any other class; whether it is there;
+            or whether one of `X_new` is.
+        k : int, default=10
+            How many changes, at most as many as there are.
+        X_new, y_new : array-like, optional
+            The rows that may be added, for kind="addition".
+        aggregate : {"mean", "sum"}, default="mean"
+            Over the test rows.
+
+        Returns
+        -------
+        BestChanges
+            `indices` (k,) of rows, best first, their `labels` (k,) after the change (None for
+            removals), the effects as `values` (k,), and `info`.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`influence`; also for an unknown kind, a `k` out of range, a target with a
+            class axis, or missing rows to add.
+        numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = InfluenceLogisticRegression().fit(X[::2], y[::2])
+        >>> clf.best_changes(X[1::2], y[1::2], k=3).indices.shape
+        (3,)
+        """
+        check_choice("kind", kind, KINDS)
+        check_choice("aggregate", aggregate, AGGREGATES[1:])
+        problem = self.__fitted_problem__()
+        found = problem.target(target, method)
+        if found.n_outputs > 1:
+            raise ValueError(
+                f"target={found.name!r} has a value for each class, of which none is the best "
+                "change. Use a target with one value, such as 'loss'."
+            )
+        options = {"target": target, "method": method, "aggregate": aggregate}
+        options |= {"curvature": curvature, "damping": damping, "progress": progress}
+        if kind == "addition":
+            if X_new is None or y_new is None:
+                raise ValueError("kind='addition' needs X_new and y_new, the rows to choose from.")
+            values, info = self.addition_influence(
+                X_new, y_new, X_test, y_test, return_info=True, **options
+            )
+            rows, labels = np.arange(len(values)), np.asarray(y_new)
+        elif kind == "removal":
+            rows, labels = as_index(train_indices, problem.objective.n_rows), None
+            values, info = self.influence(
+                X_test, y_test, train_indices=rows, return_info=True, **options
+            )
+        else:
+            rows = as_index(train_indices, problem.objective.n_rows)
+            values, info = self.relabel_influence(
+                X_test, y_test, train_indices=rows, return_info=True, **options
+            )
+            n_labels = values.shape[1]
+            labels = np.tile(problem.classes, len(rows))
+            rows, values = np.repeat(rows, n_labels), values.ravel()
+            values = np.where(labels == problem.labels[rows], np.nan, values)
+        order = np.argsort(-values if found.greater_is_better else values, kind="stable")
+        order = order[: np.count_nonzero(~np.isnan(values))]
+        if (
+            isinstance(k, bool)
+            or not isinstance(k, int | np.integer)
+            or not 1 <= k <= max(1, len(order))
+        ):
+            raise ValueError(
+                f"k should be an integer from 1 to the {len(order)} changes there are; got {k!r}."
+            )
+        best = order[:k]
+        return BestChanges(
+            kind=kind,
+            indices=rows[best],
+            labels=None if labels is None else labels[best],
+            values=values[best],
+            info=_some(info, best),
+            row_names=None if kind == "addition" else problem.row_names,
+        )
+
+
+def _read(deletion, query, aggregate, method, progress):
+    """The influence of changes at a query."""
+    return attribution.influence(
+        deletion, query, aggregate, linearised=method == "first_order", progress=progress
+    )
+
+
+def _one_axis(values, axis):
+    """Join the axes of the rows and of the labels into one."""
+    shape = values.shape
+    return values.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
+
+
+def _pairs(problem, rows):
+    """(name of a row, label) of all relabellings of some rows, row by row, as an object array."""
+    pairs = np.empty(len(rows) * len(problem.classes), dtype=object)
+    names = problem.row_names[rows].tolist()
+    pairs[:] = [(name, label) for name in names for label in problem.classes.tolist()]
+    return pairs
+
+
+def _row_by_row(infos, classes):
+    """One StepInfo of the relabellings of all rows, from one for each label."""
+
+    def joined(field):
+        return np.stack([getattr(info, field) for info in infos], axis=1).ravel()
+
+    names = np.empty(len(infos) * len(infos[0].names), dtype=object)
+    names[:] = [(name, label) for name in infos[0].names.tolist() for label in classes.tolist()]
+    return StepInfo(joined("method"), joined("error_estimate"), joined("error_bound"), names)
+
+
+def _some(info, positions):
+    """StepInfo of some of the changes."""
+    fields = ("method", "error_estimate", "error_bound", "names")
+    return replace(info, **{field: getattr(info, field)[positions] for field in fields})
+
+
+def _labels_of_new_rows(model, problem, X_new, y_new):
+    """Labels of new rows to ask about, and the share of each: None, or its probability."""
+    if y_new is not None:
+        return [y_new], [None]
+    if problem.classes is None or not problem.link.has_probabilities:
+        raise ValueError(
+            "y_new is None, but the model has no probabilities to take the label's expectation "
+            "over: pass y_new."
+        )
+    design, _, _ = problem.test_rows(X_new)
+    eta = problem.objective.native(design @ problem.objective.theta.T)
+    probability = problem.link.probabilities(eta)
+    n_new = design.shape[0]
+    labels = [np.full(n_new, label) for label in problem.classes]
+    return labels, list(probability.T)
+
+
+def _added(problem, X_new, y_new, sample_weight_new):
+    """(the problem with spare rows, their positions, the Entering that fills them)."""
+    n = problem.objective.n_rows
+    y = problem.adapted.encode(y_new, "y_new")
+    wide = what_if.extended(problem, X_new, y)
+    m = wide.objective.n_rows - n
+    if len(y) != m:
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: X_new has "
+            f"{m} rows, y_new {len(y)}."
+        )
+    weight = np.ones(m)
+    if sample_weight_new is not None:
+        weight = np.asarray(sample_weight_new, dtype=np.float64)
+        if weight.shape != (m,) or not (np.isfinite(weight) & (weight >= 0)).all():
+            bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)).ravel())
+            raise ValueError(
+                f"sample_weight_new should be {m} finite numbers of at least 0, one for each row "
+                f"of X_new; got shape {weight.shape}"
+                + (f", and others at {listed(bad)}." if len(bad) else ".")
+            )
+    rows = np.arange(n, n + m)
+    return wide, rows, Entering(rows, y, what_if.encoded_weight(problem, y, weight))

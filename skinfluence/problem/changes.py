@@ -1,0 +1,151 @@
+"""Changes of the training data other than removals, as the deletion room takes them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from skinfluence._validation import as_index
+from skinfluence.deletion import Entering, change_rows, warn_undefined
+from skinfluence.problem._curvatures import CurvatureCache
+
+
+def encoded_weight(problem, y, sample_weight):
+    """Weights that rows of encoded labels would have in the objective, class weights multiplied in.
+
+    Those of "balanced" are numbers, computed in fit from the labels there were.
+    """
+    objective, own = problem.objective, problem.sample_weight
+    if problem.classes is None:
+        return sample_weight * (objective.sample_weight.sum() / own.sum())
+    codes = objective.y.astype(np.intp)
+    used = np.flatnonzero(own > 0)
+    per_class = np.zeros(len(problem.classes))
+    per_class[codes[used]] = objective.sample_weight[used] / own[used]
+    return sample_weight * per_class[y.astype(np.intp)]
+
+
+def relabelling(problem, labels, rows, name="labels"):
+    """Return the rows with other labels, an Entering; raise for labels the model does not know.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    labels : array-like of shape (r,)
+        As the caller has them.
+    rows : ndarray of int, shape (r,)
+    name : str
+        What an error calls them.
+    """
+    y = problem.adapted.encode(labels, name)
+    if len(y) != len(rows):
+        raise ValueError(
+            f"{name} should hold one label for each of the {len(rows)} training rows asked about; "
+            f"got {len(y)}."
+        )
+    return Entering(rows, y, encoded_weight(problem, y, problem.sample_weight[rows]))
+
+
+def extended(problem, X, y):
+    """Return the problem with further rows of weight 0 behind its own, for rows that enter.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    X : {array-like, sparse matrix, data frame} of shape (m, n_features)
+        As a caller has them: they go through the steps of a pipeline.
+    y : ndarray of shape (m,)
+        Encoded labels.
+    """
+    return with_features(problem, problem.transform(X), y)
+
+
+def with_features(problem, X, y):
+    """As :func:`extended`, for rows (m, p) in the features of the model itself."""
+    space, record = problem.record.data.space, problem.record
+    if space is not None:
+        space = space.extended(X)
+        X = space.features.features[problem.objective.n_rows :]
+        record = replace(record, data=replace(record.data, space=space))
+    return replace(
+        problem,
+        objective=problem.objective.with_rows(X, y),
+        record=record,
+        curvatures=CurvatureCache(),
+    )
+
+
+def features_of(problem, rows):
+    """Features (r, p) of training rows, in the storage of X, before a kernel.
+
+    Raises
+    ------
+    NotImplementedError
+        Under a precomputed kernel, which has none.
+    """
+    data = problem.record.data
+    if data.space is None:
+        return data.X[rows]
+    if data.space.rows is None:
+        raise NotImplementedError(
+            "kernel='precomputed' says nothing of the features of the rows. Fit with a kernel by "
+            "name, or a callable."
+        )
+    return data.space.rows[rows]
+
+
+def row_changes(
+    problem,
+    rows,
+    entering,
+    method,
+    *,
+    is_rough=True,
+    what="change of row",
+    first_row=0,
+    n_test=0,
+    curvature="auto",
+    damping=0.0,
+    progress=None,
+):
+    """Return the Deletion of rows in whose place others enter; warn of undefined changes.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+        Of which the rows are; see :func:`extended` for rows that are not yet among its own.
+    rows : ndarray of int, shape (r,)
+    entering : Entering
+    method : {"auto", "first_order", "newton", "exact"}
+    is_rough : bool
+        Whether one step is a poor estimate of these changes.
+    what : str
+        What a warning calls a change.
+    first_row : int
+        Position that it calls 0.
+    n_test : int
+        Test rows that it will be read at.
+    curvature, damping, progress
+        As in the influence methods.
+    """
+    objective = problem.objective
+    damping = problem.check_method(method, damping)
+    if method == "auto" and damping > 0:
+        method = "newton"  # a refit has no damping
+    made = None
+    kinked = objective.trained_loss.is_piecewise_linear
+    if not (kinked and method == "exact"):
+        n_solves = (n_test + 2 * len(rows)) * objective.n_outputs
+        made = problem.curvature(curvature, damping, n_solves)
+    rows = as_index(rows, objective.n_rows)
+    found = change_rows(
+        objective,
+        made,
+        method,
+        rows,
+        entering,
+        is_rough=is_rough,
+        n_test=n_test,
+        progress=progress,
+    )
+    warn_undefined(rows[found.undefined] - first_row, what, "after the")
+    return found
