@@ -157,66 +157,70 @@ UNPENALISED = {"least squares", "quantile", "huber"}
 KINKED = {"lasso", "elastic net", "sparse quantile"}
 
 
+class ChangedRegressor:
+    """A regressor of the table, what is asked of it, and its refits on changed data."""
+
+    def __init__(self, name, setting):
+        self.X, self.y, self.w, self.model = build_regressor(name, setting)
+        rng = np.random.default_rng(3)
+        self.T = 0.6 * rng.normal(size=(6, self.X.shape[1]))
+        self.new = 0.6 * rng.normal(size=(3, self.X.shape[1]))
+        if sp.issparse(self.X):
+            self.T, self.new = sp.csr_matrix(self.T), sp.csr_matrix(self.new)
+        self.user = np.ones(len(self.y)) if self.w is None else self.w
+        self.rows = np.array([0, 3, 8, len(self.y) - 1])
+        self.labels = self.y[self.rows] + np.array([1.0, 2.0, 1.0, 3.0])
+        self.y_new, self.w_new = self.y[:3] + 1.0, np.array([1.0, 0.4, 1.7])
+        self.before = self.predictions(self.X, self.y, self.user)
+
+    def predictions(self, X, y, weight):
+        """Predictions at T of a refit with these rows, without those of weight 0."""
+        kept = weight > 0
+        given = {} if (weight == 1).all() else {"sample_weight": weight[kept]}
+        refit = quietly(lambda: clone(self.model).fit(dense(X)[kept], y[kept], **given))
+        return refit.predict(dense(self.T))
+
+    def relabelled(self):
+        """Change of the predictions by each relabelling."""
+        changes = []
+        for row, label in zip(self.rows, self.labels, strict=True):
+            y = np.where(np.arange(len(self.y)) == row, label, self.y)
+            changes.append(self.predictions(self.X, y, self.user) - self.before)
+        return np.stack(changes, axis=1)
+
+    def added(self):
+        """Change of the predictions by each addition."""
+        changes = []
+        for i in range(3):
+            y, weight = np.append(self.y, self.y_new[i]), np.append(self.user, self.w_new[i])
+            changes.append(self.predictions(stacked(self.X, self.new[[i]]), y, weight))
+        return np.stack(changes, axis=1) - self.before[:, None]
+
+    def relabel(self, method):
+        """What the library says of the relabellings."""
+        ask = {"labels": self.labels, "train_indices": self.rows, "method": method}
+        return quietly(lambda: self.model.relabel_influence(self.T, target="prediction", **ask))
+
+    def add(self, method):
+        """What the library says of the additions."""
+        ask = {"target": "prediction", "sample_weight_new": self.w_new, "method": method}
+        return quietly(lambda: self.model.addition_influence(self.new, self.y_new, self.T, **ask))
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_changed_rows_of_every_regressor(name, setting):
     if setting == "wide" and name in UNPENALISED:
         pytest.skip("has no unique optimum with more columns than rows")
-    X, y, w, model = build_regressor(name, setting)
-    rng = np.random.default_rng(3)
-    T = 0.6 * rng.normal(size=(6, X.shape[1]))
-    new = 0.6 * rng.normal(size=(3, X.shape[1]))
-    y_new = y[:3] + 1.0
-    if sp.issparse(X):
-        T, new = sp.csr_matrix(T), sp.csr_matrix(new)
-    user = np.ones(len(y)) if w is None else w
-    rows = np.array([0, 3, 8, len(y) - 1])
-    labels = y[rows] + np.array([1.0, 2.0, 1.0, 3.0])
-    w_new = np.array([1.0, 0.4, 1.7])
-
-    def predictions(X, y, weight):
-        kept = weight > 0
-        refit = clone(model)
-        given = {} if w is None and (weight == 1).all() else {"sample_weight": weight[kept]}
-        refit = quietly(lambda: refit.fit(dense(X)[kept], y[kept], **given))
-        return refit.predict(dense(T))
-
-    before = predictions(X, y, user)
-    relabelled, added = np.empty((6, 4)), np.empty((6, 3))
-    for position, row in enumerate(rows):
-        other = y.copy()
-        other[row] = labels[position]
-        relabelled[:, position] = predictions(X, other, user) - before
-    for i in range(3):
-        wider = stacked(X, new[[i]])
-        added[:, i] = predictions(wider, np.append(y, y_new[i]), np.append(user, w_new[i])) - before
-    tolerance = 2e-6 * max(1.0, np.abs(before).max())
-
-    def relabel(method):
-        return quietly(
-            lambda: model.relabel_influence(
-                T, target="prediction", labels=labels, train_indices=rows, method=method
-            )
-        )
-
-    def add(method):
-        return quietly(
-            lambda: model.addition_influence(
-                new, y_new, T, target="prediction", sample_weight_new=w_new, method=method
-            )
-        )
-
-    for ask, actual in ((relabel, relabelled), (add, added)):
-        for method in ("exact", "auto", "newton"):
+    if (name, setting) == ("huber", "n just above p"):
+        pytest.skip("after most of the changes the scale of the fit falls to 0")
+    case = ChangedRegressor(name, setting)
+    tolerance = 2e-6 * max(1.0, np.abs(case.before).max())
+    limits = {"exact": 1e-5, "auto": 0.1, "newton": np.inf if name in KINKED else 0.7}
+    for ask, actual in ((case.relabel, case.relabelled()), (case.add, case.added())):
+        for method, limit in limits.items():
             found = ask(method)
-            # With hardly more rows than columns the scale of a Huber fit may fall to 0.
-            defined = np.isfinite(found)
-            assert defined.all() or (name, setting) == ("huber", "n just above p")
-            limit = {"exact": 1e-5, "auto": 0.1, "newton": 0.7}[method]
-            if not defined.any() or (method == "newton" and name in KINKED):
-                continue
-            error = np.abs(found - actual)[defined].max()
-            figures = agreement(found[defined], actual[defined])
+            error, figures = np.abs(found - actual).max(), agreement(found, actual)
             assert figures.relative_rmse < limit or error < tolerance, (method, figures)
 
 
