@@ -559,6 +559,27 @@ class Objective:
             theta=self.design.widened(self.theta, n_added, value=0.0),
         )
 
+    def weights_as_fitted(self, y, given, fitted):
+        """Weights that rows of labels `y` would have here, class weights multiplied in.
+
+        Those of class_weight="balanced" are the numbers that fit computed from its own labels.
+
+        Parameters
+        ----------
+        y : ndarray of shape (m,)
+            Encoded labels.
+        given : ndarray of shape (m,)
+            Weights as a caller has them.
+        fitted : ndarray of shape (n,)
+            The same of the rows of this objective.
+        """
+        if not self.loss.n_classes:
+            return given * (self.sample_weight.sum() / fitted.sum())
+        used = np.flatnonzero(fitted > 0)
+        per_class = np.zeros(self.loss.n_classes)
+        per_class[self.y[used].astype(np.intp)] = self.sample_weight[used] / fitted[used]
+        return given * per_class[y.astype(np.intp)]
+
     def changed(self, leaving, entering, y, weight):
         """Return the objective with other rows, at the same parameter.
 

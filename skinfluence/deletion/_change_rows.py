@@ -113,9 +113,8 @@ def change_exactly(objective, curvature, rows, entering, *, progress=None):
         if not len(wanted):
             return closed
         some = RefittedChanges(objective, rows[wanted], entering.take(wanted))
-        mixed = MixedDeletion(closed, some, wanted, closed.own_error, closed.own_bound)
-        mixed.routes[mixed.routes != "undefined"] = "exact"
-        return mixed
+        error, bound = closed.own_error, closed.own_bound
+        return MixedDeletion(closed, some, wanted, error, bound, route="exact")
     return Exact(objective, curvature, rows, entering, progress=progress)
 
 

@@ -20,6 +20,10 @@ class MixedDeletion(Deletion):
         Refits without `newton.rows[positions]`.
     positions : ndarray of int
         Ascending positions among the deletions.
+    error, bound : ndarray of shape (r,), optional
+        Of the Newton steps.
+    route : str
+        What the other steps are called: "exact" where they are refits in closed form.
 
     Attributes
     ----------
@@ -29,13 +33,13 @@ class MixedDeletion(Deletion):
         Of the predictor of each row; NaN and inf for the Newton steps until `with_errors`.
     """
 
-    def __init__(self, newton, exact, positions, error=None, bound=None):
+    def __init__(self, newton, exact, positions, error=None, bound=None, *, route="newton"):
         undefined = newton.undefined | newton.collapsed
         undefined[positions] = exact.undefined
         super().__init__(newton.objective, newton.rows, undefined, newton.idle)
         self.newton, self.exact, self.positions = newton, exact, positions
         self.curvature = newton.curvature
-        self.routes = np.full(len(newton), "newton", dtype="<U11")
+        self.routes = np.full(len(newton), route, dtype="<U11")
         self.routes[positions] = "refined"
         self.routes[self.idle], self.routes[undefined] = "exact", "undefined"
         self.own_error = np.full(len(newton), np.nan) if error is None else error.copy()

@@ -10,18 +10,8 @@ from skinfluence.problem._curvatures import CurvatureCache
 
 
 def encoded_weight(problem, y, sample_weight):
-    """Weights that rows of encoded labels would have in the objective, class weights multiplied in.
-
-    Those of "balanced" are numbers, computed in fit from the labels there were.
-    """
-    objective, own = problem.objective, problem.sample_weight
-    if problem.classes is None:
-        return sample_weight * (objective.sample_weight.sum() / own.sum())
-    codes = objective.y.astype(np.intp)
-    used = np.flatnonzero(own > 0)
-    per_class = np.zeros(len(problem.classes))
-    per_class[codes[used]] = objective.sample_weight[used] / own[used]
-    return sample_weight * per_class[y.astype(np.intp)]
+    """Weights of rows with encoded labels in the objective, class weights multiplied in."""
+    return problem.objective.weights_as_fitted(y, sample_weight, problem.sample_weight)
 
 
 def relabelling(problem, labels, rows, name="labels"):
