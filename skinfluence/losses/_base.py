@@ -159,12 +159,17 @@ class Loss(ABC):
         """Raise NotImplementedError if the loss is not differentiable at this optimum."""
         return
 
-    def kink_distance(self, y, eta):
-        """Distance of each predictor to the nearest kink, of eta's shape; None if there is no kink.
+    def piece(self, y, eta):
+        """Quadratic piece that each predictor is on, of eta's shape, as an integer; None if smooth.
 
-        At a kink the curvature jumps; between its kinks the loss is quadratic, so a Newton step
-        during which no row crosses a kink is exact.
+        For losses that are quadratic between kinks, at which the curvature jumps. A piece is an
+        interval of predictors and every interval has its own integer, whatever its curvature: a
+        Newton step after which every row is on the piece where it was is exact.
         """
+        return None
+
+    def kink_distance(self, y, eta):
+        """Distance of each predictor to the nearest end of its `piece`; None if that is None."""
         return None
 
     def at_temperature(self, temperature):
