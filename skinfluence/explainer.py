@@ -281,6 +281,9 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     def __adapted_model__(self):
         return self._final
 
+    def __scored_rows__(self):
+        return None if self._transformers else super().__scored_rows__()
+
     def __design_rows__(self, X):
         check_is_fitted(self)
         X, space = self._transformed(X), self._optimum.data.space

@@ -284,10 +284,12 @@ class LeaveOneOutEstimate:
     train_loss : float
         Weighted mean of the losses under the full fit.
     score : float
-        Score of the pooled predictions of the defined rows. Every row counts once: the sample
-        weights enter the means of the losses only.
+        Score of the pooled predictions of the defined rows of positive weight, with the sample
+        weights if the scorer takes any; NaN where a class that the score needs has no such row.
     scoring : str or callable
         Scorer of `score`.
+    score_failure : str
+        Why `score` is NaN; empty if it is not.
     """
 
     decision_function: np.ndarray
@@ -305,6 +307,7 @@ class LeaveOneOutEstimate:
     train_loss: float
     score: float
     scoring: object
+    score_failure: str = ""
 
     @classmethod
     def of_rows(
@@ -319,6 +322,7 @@ class LeaveOneOutEstimate:
         train_loss,
         score,
         scoring,
+        score_failure="",
     ):
         """Return the estimate from arrays over rows, with mean loss and standard error."""
         used = ~np.isnan(loss) & (weight > 0)
@@ -343,6 +347,7 @@ class LeaveOneOutEstimate:
             train_loss,
             score,
             scoring,
+            score_failure,
         )
 
     def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
@@ -389,7 +394,7 @@ class LeaveOneOutEstimate:
             "LeaveOneOutEstimate",
             f"  mean loss    {self.mean_loss:.6g} +- {self.standard_error:.2g}"
             f"   (training {self.train_loss:.6g})",
-            f"  score        {self.score:.6g}   ({self.scoring})",
+            f"  score        {self.score:.6g}   ({self.score_failure or self.scoring})",
             f"  rows         {rows}",
             f"  certified    {certified} of {len(self.loss)}"
             + (f", predictor within {largest:.1e}" if certified else ""),

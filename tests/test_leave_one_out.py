@@ -69,7 +69,7 @@ def test_estimate_is_what_it_says():
     own = -np.log(loo.predict_proba[np.arange(len(y)), y])
     np.testing.assert_allclose(loo.loss, own, atol=1e-12)
     np.testing.assert_allclose(loo.mean_loss, np.average(own, weights=w))
-    np.testing.assert_allclose(loo.score, -own.mean())
+    np.testing.assert_allclose(loo.score, -np.average(own, weights=w))
     np.testing.assert_allclose(
         loo.train_loss, np.average(-np.log(clf.predict_proba(X)[np.arange(len(y)), y]), weights=w)
     )
@@ -358,7 +358,8 @@ def test_the_last_row_of_a_class_is_undefined(method, n_classes):
     assert loo.mean_loss == pytest.approx(np.average(loo.loss[defined], weights=w[defined]))
     right = loo.decision_function[defined]
     right = (right > 0) if n_classes == 2 else right.argmax(axis=1)
-    assert loo.score == pytest.approx((right == np.searchsorted(np.unique(y), y[defined])).mean())
+    right = right == np.searchsorted(np.unique(y), y[defined])
+    assert loo.score == pytest.approx(np.average(right, weights=w[defined]))
     assert (loo.method[idle] == "exact").all()
     assert f"undefined    {alone}" in repr(loo)
 

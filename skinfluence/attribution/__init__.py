@@ -8,7 +8,7 @@ from skinfluence.attribution._read import (
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import score_influence, score_of
+from skinfluence.attribution._scoring import rows_to_score, score_influence, score_of
 
 __all__ = [
     "Query",
@@ -16,6 +16,7 @@ __all__ = [
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",
+    "rows_to_score",
     "score_influence",
     "score_of",
     "self_influence",

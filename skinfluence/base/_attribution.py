@@ -342,8 +342,9 @@ class AttributionMixin(QueryMixin):
         X_test, y_test
             The test set.
         scoring : str or callable, optional
-            Name of a scorer, or a callable `scorer(estimator, X, y)` that reads the estimator's
-            predictions only. Accuracy by default, r2 for regressors.
+            Name of a scorer, or a callable `scorer(estimator, X, y)`. Its X is `X_test` as it was
+            passed; the estimator predicts all of these rows, in their order. Accuracy by default,
+            r2 for regressors.
         method, train_indices, curvature, damping, progress, as_frame, return_info
             As in :meth:`influence`.
 
@@ -381,7 +382,7 @@ class AttributionMixin(QueryMixin):
         link = problem.link
         scoring = scoring or link.scoring
         values = attribution.score_influence(
-            deletion, design, labels, encoded, link, scoring, progress=progress
+            deletion, design, labels, encoded, link, scoring, X=X_test, progress=progress
         )
         return Answer(problem, as_frame, return_info).of(
             values,

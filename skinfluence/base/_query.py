@@ -30,6 +30,10 @@ class QueryMixin:
         """Return the estimator whose parameters define the objective."""
         return self
 
+    def __scored_rows__(self):
+        """Return the training rows for a scorer; None where the caller's are not kept."""
+        return self.__optimum_record__().data.X
+
     # -- what it gains -----------------------------------------------------------------------------
 
     def __fitted_problem__(self) -> FittedProblem:

@@ -1,8 +1,10 @@
 """FittedProblem: what estimators, tools and displays ask about a fitted model."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
@@ -17,7 +19,7 @@ from skinfluence._validation import (
     listed,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import Query, score_of
+from skinfluence.attribution import Query, rows_to_score, score_of
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     GroupDeletion,
@@ -471,14 +473,35 @@ class FittedProblem:
         warn_undefined(np.flatnonzero(loo.route == "undefined"))
         return loo
 
-    def estimate(self, loo, scoring=None):
-        """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score."""
+    def estimate(self, loo, scoring=None, X=None):
+        """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score.
+
+        Parameters
+        ----------
+        loo : LooPredictions
+        scoring : str or callable, optional
+        X : array-like, optional
+            The training rows that a callable `scoring` is handed.
+        """
         objective, link, weight = self.objective, self.link, self.sample_weight
         defined = ~np.isnan(loo.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(loo.eta)
         loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
         scoring = scoring or link.scoring
+        used = np.flatnonzero(defined & (weight > 0))
+        score, failure = score_of(
+            link,
+            eta[used],
+            self.labels[used],
+            scoring,
+            X=rows_to_score(scoring, X, used),
+            weight=weight[used],
+        )
+        if failure and len(used):  # of undefined rows there has been a warning
+            warnings.warn(
+                f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning, stacklevel=3
+            )
         return LeaveOneOutEstimate.of_rows(
             loo=loo,
             decision_function=link.decision(eta),
@@ -487,8 +510,9 @@ class FittedProblem:
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score_of(link, eta[defined], self.labels[defined], scoring),
+            score=score,
             scoring=scoring,
+            score_failure=failure,
         )
 
     def step_info(self, deletion, method, names=None, *, quick=False):
