@@ -449,3 +449,19 @@ def test_estimates_hold_arrays_only_and_are_frozen():
     np.testing.assert_array_equal(frame["decision_function"], loo.decision_function)
     worst = np.argsort(-loo.loss)[:5]
     assert ", ".join(f"{row} ({loo.loss[row]:.2f})" for row in worst) in repr(loo)
+
+
+def test_a_printed_estimate_counts_no_useless_bounds():
+    X, y = load_breast_cancer(return_X_y=True)
+    clf = InfluenceLogisticRegression(C=10.0).fit(StandardScaler().fit_transform(X), y)
+    loo = clf.loo_estimate(method="newton")
+    tolerance = 1e-3 * loo.decision_function.std()
+    useful = int((loo.error_bound <= tolerance).sum())
+    assert 0 < useful < np.isfinite(loo.error_bound).sum()
+    line = next(line for line in repr(loo).splitlines() if "certified" in line)
+    median = f"median bound {np.median(loo.error_bound):.0e}"
+    assert f"{useful} of 569 within {tolerance:.1e}, 0.1% of the predictors' spread" in line
+    assert median in line
+    several = dataclasses.replace(loo, error_bound=np.full(569, np.inf))
+    assert "0 of 569 within" in repr(several)
+    assert "median bound inf" in repr(several)
