@@ -578,8 +578,9 @@ def test_the_polish_arrives_from_where_every_predictor_is_saturated(coef):
     X = X + np.array([1e7, 2e3, -1e6])
     given = fit(LogisticRegression(C=1.0, max_iter=5), X, y)
     given.coef_, given.intercept_ = np.full((1, 3), coef), np.zeros(1)
+    explainer = InfluenceExplainer(FrozenEstimator(given), allow_far_from_optimum=True)
     with pytest.warns(ConvergenceWarning, match="far from the optimum"):
-        explainer = InfluenceExplainer(FrozenEstimator(given)).fit(X, y)
+        explainer.fit(X, y)
     record = explainer.__optimum_record__()
     assert record.converged
     assert record.stationarity < 1e-12
@@ -589,8 +590,9 @@ def test_the_polish_arrives_from_where_every_predictor_is_saturated(coef):
     X = X + np.array([1e7, 0.0, 0.0])
     given = fit(PoissonRegressor(alpha=0.01), X, y)
     given.coef_, given.intercept_ = np.full(3, 1e-5), 0.0
+    explainer = InfluenceExplainer(FrozenEstimator(given), allow_far_from_optimum=True)
     with pytest.warns(ConvergenceWarning, match="far from the optimum"):
-        record = InfluenceExplainer(FrozenEstimator(given)).fit(X, y).__optimum_record__()
+        record = explainer.fit(X, y).__optimum_record__()
     assert record.converged
 
 
