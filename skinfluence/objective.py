@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
+from skinfluence.penalties import L2
 
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
 # for rows z of equal size, change no digit of a float64 sum that contains the largest.
@@ -503,6 +504,18 @@ class Objective:
             row_penalty=row_penalty,
             theta=self.theta[:, columns],
         )
+
+    def in_columns(self, columns, theta):
+        """Return an unpenalised objective in some of its columns, with the same predictors.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+            Ascending; the others are combinations of them.
+        theta : ndarray of shape (K, len(columns))
+        """
+        penalty = L2(np.zeros(len(columns)))
+        return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
 
     def _same_rows(self, **changes):
         """Return an objective with the same rows and predictors, and their cached values."""

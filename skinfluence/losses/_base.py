@@ -57,6 +57,10 @@ class Loss(ABC):
         Whether that distribution's dispersion is 1, not estimated.
     null_direction : ndarray of shape (K,) or None
         Unit direction of `eta` in which the loss is constant, if it has one.
+    response_range : tuple of two floats
+        Least and largest response of the family; -inf and inf where there is none.
+    weights_are_exposures : bool
+        Whether the variance of a response is that of the family over its sample weight.
     series_radius : float
         Distance from the real axis of eta to the nearest pole of the gradient in the complex plane.
     self_concordance : float
@@ -78,6 +82,8 @@ class Loss(ABC):
     family = None
     has_known_dispersion = False
     null_direction = None
+    response_range = (-np.inf, np.inf)
+    weights_are_exposures = False
     series_radius = 0.0
     self_concordance = np.inf
 

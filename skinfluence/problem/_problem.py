@@ -31,14 +31,20 @@ from skinfluence.deletion import (
     warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
+from skinfluence.design import Dependence, column_dependence
+from skinfluence.existence import is_unpenalised
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
+from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.results import LeaveOneOutEstimate, StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
+
+# Predictors that are the same but for rounding, as a share of the largest; of float32 data more.
+SAME_PREDICTORS = 1e-8
 
 SEPARABLE = (
     "the training data are linearly separable: without a penalty the coefficients have no finite "
@@ -97,6 +103,9 @@ class FittedProblem:
     curvatures : CurvatureCache
     transform : callable or None
         From a caller's X to the columns of the design; set by the estimator that is asked.
+    dependence : Dependence or None
+        Of the columns of least squares without a penalty whose columns are dependent: the objective
+        then has as many of them as determine the predictors, which are unique.
     """
 
     objective: Objective
@@ -106,6 +115,7 @@ class FittedProblem:
     settings: dict
     curvatures: CurvatureCache = field(default_factory=CurvatureCache)
     transform: object = None
+    dependence: Dependence | None = None
 
     @classmethod
     def of(cls, model, record):
@@ -130,7 +140,31 @@ class FittedProblem:
             adapted.objective.at(record.theta), adapted, record, model, model_settings(model)
         )
         problem._check_gradient()
-        return problem
+        return problem._in_independent_columns()
+
+    def _in_independent_columns(self):
+        """Return the problem of least squares in columns that determine all others."""
+        objective = self.objective
+        if not (objective.loss.is_quadratic and is_unpenalised(objective)):
+            return self
+        choice = self.curvature_choice()
+        if choice.kind != "dense":
+            return self
+        try:
+            self.curvature()
+            return self
+        except np.linalg.LinAlgError:
+            dependence = column_dependence(objective.design, objective.sample_weight)
+        n_live = np.count_nonzero(objective.sample_weight)
+        if dependence is None or len(dependence.kept) >= n_live:  # every row is fitted exactly
+            return self
+        theta = dependence.parameters(objective.theta)
+        moved = polish(objective.in_columns(dependence.kept, theta)).objective
+        missed = np.abs(moved.eta - objective.eta).max()
+        rounding = max(SAME_PREDICTORS, 100.0 * objective.design.eps)
+        if not missed <= rounding * np.abs(objective.eta).max():
+            return self
+        return replace(self, objective=moved, dependence=dependence)
 
     def is_of(self, model, record):
         """Whether a model is the one that was adapted, with the same parameters."""
@@ -182,10 +216,18 @@ class FittedProblem:
 
     @property
     def feature_names(self):
-        """Names of the features: those that fit has seen, else x0, x1, ..."""
+        """Names of the features of the design: those that fit has seen, else x0, x1, ..."""
+        if self.dependence is None:
+            return self._all_feature_names
+        kept, names = self.dependence.kept, self._all_feature_names
+        return [names[j] for j in kept[: self.objective.design.n_features]]
+
+    @property
+    def _all_feature_names(self):
+        """Names of all features, also of those that are combinations of others."""
         names = getattr(self.model, "feature_names_in_", None)
         if names is None:
-            return [f"x{j}" for j in range(self.objective.design.n_features)]
+            return [f"x{j}" for j in range(self.adapted.objective.design.n_features)]
         return list(names)
 
     def parameter_names(self):
@@ -262,6 +304,24 @@ class FittedProblem:
             raise NotImplementedError(f"{asked} needs coefficients: a kernel machine has none.")
         if not self.objective.is_at_its_own_optimum:
             raise NotImplementedError(f"{asked} needs a smooth loss: the hinge has kinks.")
+        self.check_unique(asked)
+
+    def check_unique(self, asked):
+        """Raise where the coefficients are not unique, naming what was asked and the columns."""
+        if self.dependence is not None:
+            raise np.linalg.LinAlgError(
+                f"{asked} needs coefficients, which are not unique: {self._dependent()}. Remove "
+                "dependent columns (OneHotEncoder(drop='first')), or fit with a penalty "
+                "(InfluenceRidge). What does not depend on the coefficients is available: "
+                "influence(), loo_estimate(), leverages."
+            )
+
+    def _dependent(self):
+        """Say which columns are dependent."""
+        names = self.adapted.objective.design.column_names(self._all_feature_names)
+        names = ["the intercept" if name == "const" else name for name in names]
+        involved = [names[j] for j in self.dependence.involved]
+        return f"the columns {listed(involved)} are linearly dependent"
 
     def target(self, target, method="newton"):
         """Return the Target of a name or callable; raise if `method` cannot read it."""
@@ -290,7 +350,16 @@ class FittedProblem:
         (Design, ndarray or None, ndarray or None)
         """
         check_in_memory(X_test=X_test, y_test=y_test)
-        design = self.objective.design.like(self.transform(X_test))
+        design = self.adapted.objective.design.like(self.transform(X_test))
+        if self.dependence is not None:
+            broken = self.dependence.broken_rows(design)
+            if len(broken):
+                raise np.linalg.LinAlgError(
+                    f"{self._dependent()} in the training data, and not in row {listed(broken)} of "
+                    "X_test: their predictions are not determined by the training data. Remove "
+                    "dependent columns, or fit with a penalty."
+                )
+            design = design.restricted(self.dependence.kept)
         if y_test is None:
             if required is not None:
                 raise ValueError(
@@ -419,6 +488,7 @@ class FittedProblem:
 
     def parameter_changes(self, deletion):
         """Changes (r, ...) of the estimator's coefficients and intercepts, NaN where undefined."""
+        self.check_unique("parameter_influence()")
         objective, size = self.objective, 8 * self.objective.n_parameters
         check_memory(
             2 * size * len(deletion),
