@@ -146,6 +146,11 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     --------
     explain : The same view of a fitted estimator of this library, from the data it keeps.
 
+    Notes
+    -----
+    Pickles contain the training data, as the last step of a Pipeline sees them; those of a copy
+    made by `without_training_data` do not.
+
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer

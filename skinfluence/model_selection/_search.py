@@ -123,6 +123,9 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     A score that needs every class (roc_auc_ovr) is NaN where a class has no row with a prediction;
     a warning says which.
 
+    Pickles contain the training data if the estimator's do, and `best_estimator_` is the model to
+    ask for a copy without them.
+
     References
     ----------
     Beirami, Razaviyayn, Shahrampour & Tarokh, On optimal generalizability in parametric learning,

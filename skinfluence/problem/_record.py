@@ -1,11 +1,12 @@
 """What a fit leaves behind for the influence methods: the training data and the optimum on them."""
 
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from skinfluence._parallel import cache_blocks
-from skinfluence.adapters import TrainingData
+from skinfluence.adapters import WITHOUT_ROWS, TrainingData
 from skinfluence.existence import is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.optimum import polish
@@ -45,7 +46,7 @@ class OptimumRecord:
     n_steps : int
         Newton steps of the polish.
     fingerprint : Fingerprint
-        Of the data at the end of the fit.
+        Of the data at the end of the fit; None in a copy without training rows.
     """
 
     data: TrainingData
@@ -56,6 +57,16 @@ class OptimumRecord:
     separable: bool
     n_steps: int
     fingerprint: Fingerprint
+
+    def __deepcopy__(self, memo):
+        """A copy; without the fingerprint of the rows where the memo has WITHOUT_ROWS."""
+        left_out = {"fingerprint"} if WITHOUT_ROWS in memo else set()
+        parts = {
+            field.name: copy.deepcopy(getattr(self, field.name), memo)
+            for field in fields(self)
+            if field.name not in left_out
+        }
+        return OptimumRecord(**parts, **dict.fromkeys(left_out))
 
     @property
     def theta(self):
