@@ -19,13 +19,20 @@ from skinfluence._validation import (
     listed,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import Query, rows_to_score, score_of
+from skinfluence.attribution import (
+    Query,
+    influence_topk,
+    refined_topk,
+    rows_to_score,
+    score_of,
+)
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     GroupDeletion,
     delete,
     dominant_rows,
     needs_curvature,
+    refits_on_demand,
     step_errors,
     warn_dominant,
     warn_undefined,
@@ -477,6 +484,40 @@ class FittedProblem:
         if method == "newton" and objective.loss.has_dominant_rows:
             warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
         return deletion
+
+    def largest(self, query, k, method, rows=None, *, curvature="auto", damping=0.0, progress=None):
+        """Return the k largest and smallest influences on a query, and the Deletion that was read.
+
+        By "auto" and "exact" only the rows that may be among them are refitted.
+
+        Parameters
+        ----------
+        query : Query
+        k : int
+            At most the number of rows asked about.
+        method, rows, curvature, damping, progress
+            As in `deletion`.
+        """
+        damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
+            raise ValueError(
+                f"k should be an integer from 1 to the {len(index)} training rows asked about; "
+                f"got {k!r} instead."
+            )
+        refits = None
+        if method in ("auto", "exact") and damping == 0:
+            n_solves = (len(query) + len(index)) * self.objective.n_outputs
+            made = self.deletion_curvature(method, curvature, 0.0, n_solves, len(index))
+            refits = refits_on_demand(self.objective, made, method, index, n_test=len(query))
+        if refits is None:
+            options = {"curvature": curvature, "damping": damping, "progress": progress}
+            deletion = self.deletion(method, rows, n_test=len(query), **options)
+            linearised = method == "first_order"
+            return influence_topk(deletion, query, int(k), linearised=linearised), deletion
+        self.check_data(index)
+        found = refined_topk(refits, query, int(k), progress=progress)
+        warn_undefined(index[refits.deletion.undefined])
+        return found, refits.deletion
 
     def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None, n_deletions=None):
         """Return the curvature that a method of single deletions asks for; None if for none."""
