@@ -200,5 +200,5 @@ def test_most_influential_keeps_to_the_budget_of_auto(monkeypatch):
     several = clf.most_influential(X[:6], target="predict_proba", k=2, method="exact")
     matrix = clf.influence(X[:6], target="predict_proba", method="exact")
     np.testing.assert_allclose(
-        several.harmful_values[:, 0], np.sort(matrix, axis=1)[:, 0], atol=1e-8
+        several.helpful_values[:, 0], np.sort(matrix, axis=1)[:, 0], atol=1e-8
     )
