@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
+from skinfluence.penalties import L2
 
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
 # for rows z of equal size, change no digit of a float64 sum that contains the largest.
@@ -504,6 +505,18 @@ class Objective:
             theta=self.theta[:, columns],
         )
 
+    def in_columns(self, columns, theta):
+        """Return an unpenalised objective in some of its columns, with the same predictors.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+            Ascending; the others are combinations of them.
+        theta : ndarray of shape (K, len(columns))
+        """
+        penalty = L2(np.zeros(len(columns)))
+        return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
+
     def _same_rows(self, **changes):
         """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS
@@ -532,18 +545,17 @@ class Objective:
         """Return the objective with `delta` added to the sample weights, at the same parameter."""
         return self._with(sample_weight=self.sample_weight + delta)
 
-    def with_rows(self, X, y):
+    def with_rows(self, rows, y):
         """Return the objective with further rows of weight 0, which may enter, below its own.
 
         Parameters
         ----------
-        X : array or CSR of shape (m, p)
-            In the columns of the design; of a kernel their features, the first of which are those
-            of the rows at hand.
+        rows : Design of shape (m, q)
+            In the columns of the design; of a kernel they may have further features after those.
         y : ndarray of shape (m,)
             Encoded labels.
         """
-        design = self.design.extended(X)
+        design = self.design.extended(rows)
         n_added = design.n_features - self.design.n_features
 
         def widened(array):

@@ -634,7 +634,8 @@ def test_float32_rows_stay_float32_and_read_only():
     X.setflags(write=False)
     clf = InfluenceLogisticRegression().fit(X, y)
     found = fitted_problem(clf)
-    assert found.objective.with_rows(X[:3], found.objective.y[:3]).design.X.dtype == np.float32
+    rows = found.design_of(X[:3])
+    assert found.objective.with_rows(rows, found.objective.y[:3]).design.X.dtype == np.float32
     assert np.isfinite(clf.addition_influence(X[:3], y[:3], X, y)).all()
 
 

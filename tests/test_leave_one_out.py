@@ -69,7 +69,7 @@ def test_estimate_is_what_it_says():
     own = -np.log(loo.predict_proba[np.arange(len(y)), y])
     np.testing.assert_allclose(loo.loss, own, atol=1e-12)
     np.testing.assert_allclose(loo.mean_loss, np.average(own, weights=w))
-    np.testing.assert_allclose(loo.score, -own.mean())
+    np.testing.assert_allclose(loo.score, -np.average(own, weights=w))
     np.testing.assert_allclose(
         loo.train_loss, np.average(-np.log(clf.predict_proba(X)[np.arange(len(y)), y]), weights=w)
     )
@@ -358,7 +358,8 @@ def test_the_last_row_of_a_class_is_undefined(method, n_classes):
     assert loo.mean_loss == pytest.approx(np.average(loo.loss[defined], weights=w[defined]))
     right = loo.decision_function[defined]
     right = (right > 0) if n_classes == 2 else right.argmax(axis=1)
-    assert loo.score == pytest.approx((right == np.searchsorted(np.unique(y), y[defined])).mean())
+    right = right == np.searchsorted(np.unique(y), y[defined])
+    assert loo.score == pytest.approx(np.average(right, weights=w[defined]))
     assert (loo.method[idle] == "exact").all()
     assert f"undefined    {alone}" in repr(loo)
 
@@ -448,3 +449,19 @@ def test_estimates_hold_arrays_only_and_are_frozen():
     np.testing.assert_array_equal(frame["decision_function"], loo.decision_function)
     worst = np.argsort(-loo.loss)[:5]
     assert ", ".join(f"{row} ({loo.loss[row]:.2f})" for row in worst) in repr(loo)
+
+
+def test_a_printed_estimate_counts_no_useless_bounds():
+    X, y = load_breast_cancer(return_X_y=True)
+    clf = InfluenceLogisticRegression(C=10.0).fit(StandardScaler().fit_transform(X), y)
+    loo = clf.loo_estimate(method="newton")
+    tolerance = 1e-3 * loo.decision_function.std()
+    useful = int((loo.error_bound <= tolerance).sum())
+    assert 0 < useful < np.isfinite(loo.error_bound).sum()
+    line = next(line for line in repr(loo).splitlines() if "certified" in line)
+    median = f"median bound {np.median(loo.error_bound):.0e}"
+    assert f"{useful} of 569 within {tolerance:.1e}, 0.1% of the predictors' spread" in line
+    assert median in line
+    several = dataclasses.replace(loo, error_bound=np.full(569, np.inf))
+    assert "0 of 569 within" in repr(several)
+    assert "median bound inf" in repr(several)

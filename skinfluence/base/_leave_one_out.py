@@ -19,6 +19,8 @@ class LeaveOneOutMixin(QueryMixin):
             of some ten seconds, else Newton with the rows of largest estimated error refitted.
         scoring : str or callable, optional
             Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
+            A callable `scorer(estimator, X, y)` is handed the training rows; rows of no columns
+            where these are not kept as they were passed to fit, in Pipelines and for kernels.
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8
@@ -64,7 +66,7 @@ class LeaveOneOutMixin(QueryMixin):
         else:
             method = "exact" if method == "auto" else method
             loo = problem.leave_group_out(groups, method, progress=progress)
-        return problem.estimate(loo, scoring)
+        return problem.estimate(loo, scoring, self.__scored_rows__())
 
     def group_influence(
         self,

@@ -11,7 +11,12 @@ from skinfluence.deletion._base import (
 from skinfluence.deletion._change_rows import change_rows, refitted
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
-from skinfluence.deletion._delete import delete, delete_exactly, needs_curvature
+from skinfluence.deletion._delete import (
+    delete,
+    delete_exactly,
+    needs_curvature,
+    refits_on_demand,
+)
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
@@ -48,6 +53,7 @@ __all__ = [
     "next_group_change",
     "one_step_errors",
     "refit_flops",
+    "refits_on_demand",
     "refitted",
     "rounding_floor",
     "same_labels",

@@ -123,18 +123,15 @@ class NewtonError:
         objective = self.objective
         change = objective.design.predictors_of(self.one_step.steps_of(rows))
         change += objective.eta.T[:, :, None]
-        after = self._quadratic_piece(classes_last(change, is_scalar=False), objective.y[:, None])
-        crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
+        after = self._pieces(classes_last(change, is_scalar=False), objective.y[:, None])
+        crossed = after != self._pieces(objective.eta, objective.y)[:, None]
         crossed[~self.live] = False
         crossed[self.one_step.rows[rows], np.arange(len(rows))] = False
         return crossed.any(axis=(0, 2))
 
-    def _quadratic_piece(self, eta, y):
-        """Whether each output (..., K) has curvature."""
-        loss = self.objective.loss
-        if loss.is_scalar:
-            return loss.curvature(y, eta[..., 0])[..., None] > 0
-        return loss.curvature_split(y, eta)[0] > 0
+    def _pieces(self, eta, y):
+        """Quadratic piece of the loss that each output (..., K) is on."""
+        return self.objective.loss.piece(y, self.objective.native(eta)).reshape(eta.shape)
 
     def estimate(self):
         """Estimated error of each row's own predictor."""

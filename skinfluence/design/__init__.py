@@ -5,6 +5,7 @@ from scipy.sparse import issparse
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
+from skinfluence.design._dependence import Dependence, column_dependence
 from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._origin import far_origin
@@ -13,10 +14,12 @@ __all__ = [
     "KERNELS",
     "CSRDesign",
     "DenseDesign",
+    "Dependence",
     "Design",
     "FeatureDesign",
     "KernelFeatures",
     "KernelSpace",
+    "column_dependence",
     "far_origin",
     "make_design",
     "resolved_gamma",

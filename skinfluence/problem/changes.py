@@ -58,13 +58,16 @@ def extended(problem, X, y):
 def with_features(problem, X, y):
     """As :func:`extended`, for rows (m, p) in the features of the model itself."""
     space, record = problem.record.data.space, problem.record
-    if space is not None:
+    if space is None:
+        rows = problem.design_of(X, "X_new")
+    else:
         space = space.extended(X)
-        X = space.features.features[problem.objective.n_rows :]
+        features = space.features.features[problem.objective.n_rows :]
+        rows = problem.objective.design.like(features)
         record = replace(record, data=replace(record.data, space=space))
     return replace(
         problem,
-        objective=problem.objective.with_rows(X, y),
+        objective=problem.objective.with_rows(rows, y),
         record=record,
         curvatures=CurvatureCache(),
     )
