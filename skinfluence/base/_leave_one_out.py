@@ -15,8 +15,9 @@ class LeaveOneOutMixin(QueryMixin):
         ----------
         method : {"auto", "exact", "newton", "first_order"}, default="auto"
             "exact" refits without every row, to `tol`; "newton" (approximate leave-one-out, ALO)
-            and "first_order" take one step each, O(n p^2) in all. "auto" is exact within a budget
-            of some ten seconds, else Newton with the rows of largest estimated error refitted.
+            and "first_order" take one step each, O(n p^2) in all. "auto" takes Newton steps and
+            refits the rows of largest estimated error, as many as a tenth of a second and a
+            multiple of the Newton steps' own cost allow: for few rows all of them.
         scoring : str or callable, optional
             Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
             A callable `scorer(estimator, X, y)` is handed the training rows; rows of no columns

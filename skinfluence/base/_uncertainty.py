@@ -20,6 +20,9 @@ from skinfluence.uncertainty import (
     jackknife_interval,
 )
 
+# Flops that intervals spend on refits of every row before they take Newton steps: some ten seconds.
+REFIT_FLOPS = 3e11
+
 
 def _predicts_numbers(self):
     """For available_if: whether this is a regressor."""
@@ -196,7 +199,7 @@ class UncertaintyMixin(QueryMixin):
         objective = problem.objective
         design, _, _ = problem.test_rows(X_test)
         rows = np.flatnonzero(objective.sample_weight > 0)
-        how = resolve_auto(objective, "auto")
+        how = resolve_auto(objective, "auto", REFIT_FLOPS)
         how = "newton" if how == "auto" else how
         problem.check_data()
         n_solves = (len(rows) + design.shape[0]) * objective.n_outputs

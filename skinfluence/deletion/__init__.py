@@ -1,7 +1,7 @@
 """The model without some rows, by three methods, and the targets of its effects."""
 
 from skinfluence.deletion._active_set import set_changes
-from skinfluence.deletion._auto import RESIDUAL_FLOPS, refit_flops
+from skinfluence.deletion._auto import question_flops, refit_flops
 from skinfluence.deletion._base import (
     Deletion,
     dominant_rows,
@@ -22,7 +22,7 @@ from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._mixed import MixedDeletion
-from skinfluence.deletion._newton_error import NewtonError
+from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion._row_change import Entering, RowChange, same_labels
@@ -52,6 +52,7 @@ __all__ = [
     "needs_curvature",
     "next_group_change",
     "one_step_errors",
+    "question_flops",
     "refit_flops",
     "refits_on_demand",
     "refitted",

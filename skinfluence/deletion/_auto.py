@@ -5,11 +5,11 @@ import numpy as np
 from skinfluence.deletion._active_set import set_changes
 from skinfluence.deletion._base import DOMINANT
 from skinfluence.deletion._mixed import MixedDeletion
-from skinfluence.deletion._newton_error import NewtonError
+from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
 
 # Share of the effect, in the root mean square over the rows, that Newton steps may miss in all.
-MISSED = 0.006
+MISSED = 0.004
 # Error of a single Newton step, relative to its length, from which it is refitted in any case.
 UNRELIABLE = 0.25
 # What refits may cost: a share of the flops of the Newton question, and so many flops beside it
@@ -17,8 +17,6 @@ UNRELIABLE = 0.25
 # the share that is refitted little by little, without a jump.
 COST_SHARE = 0.3
 FREE_FLOPS = 2e9
-# What an elementwise residual costs, in flops of a GEMM.
-RESIDUAL_FLOPS = 300.0
 # Passes of the chord that a long step takes.
 PASSES = 8.0
 
