@@ -53,7 +53,11 @@ def longest_steps(error, undefined, budget):
     budget : float
         Number of refits, at most.
     """
-    length = np.where(undefined, 0.0, np.nan_to_num(error.length, nan=0.0, posinf=1e300))
+    collapsed = error.one_step.collapsed & ~undefined
+    known = ~(undefined | collapsed)
+    length = np.where(known, np.nan_to_num(error.length, nan=0.0, posinf=1e300), 0.0)
+    # A row without a Newton step counts as the longest.
+    length[collapsed] = max(length.max(initial=0.0), np.finfo(float).tiny)
     with np.errstate(divide="ignore", invalid="ignore"):
         missed = error.estimate() / error.metric.own_row_norm
     # An unknown error is taken for the whole step.
@@ -69,7 +73,7 @@ def longest_steps(error, undefined, budget):
     wanted |= unreliable & (length > MISSED * length.max(initial=0.0))
     if error.objective.penalty.is_kinked:
         wanted |= set_changes(error.objective, error.one_step)
-    wanted |= error.one_step.collapsed
+    wanted |= collapsed
     wanted = order[wanted[order] & (length[order] > 0)]
     return np.sort(wanted[: int(budget)])
 

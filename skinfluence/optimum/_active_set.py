@@ -71,54 +71,63 @@ def solve_elastic_net(H, gradient, theta, absolute):
     from skinfluence._kernels import elastic_net_sweeps
 
     H = np.ascontiguousarray(H)
-    step, slope = np.zeros(len(theta)), gradient.copy()
+    step, slope, settled = np.zeros(len(theta)), gradient.copy(), True
     for _ in range(MAX_ROUNDS):
-        exact = _on_support(H, gradient, theta, absolute, theta + step)
+        exact = _on_support(H, gradient, theta, absolute, theta + step) if settled else None
         if exact is not None:
             return exact
         size = np.sqrt(np.abs(H.diagonal())) * np.maximum(np.abs(theta), np.abs(step))
         largest = elastic_net_sweeps(H, slope, theta, absolute, step, SWEEPS)
         if largest <= STANDSTILL * size.max(initial=0.0):
             break
-        step = _toward_support(H, gradient, theta, absolute, step)
+        step, settled = _toward_support(H, slope, theta, absolute, step)
         slope = gradient + H @ step
     return step
 
 
-def _toward_support(H, gradient, theta, absolute, step):
+def _toward_support(H, slope, theta, absolute, step):
     """Go from a step toward the optimum with its signs, to the best of the sign changes on the way.
 
     Feature-sign search (Lee, Battle, Raina & Ng 2007). Where columns are next to dependent a sweep
     takes the 1e-8th part of this; where they are dependent a small proximal term keeps the
     direction one of descent, along which the first coefficient to reach 0 is found.
+
+    Returns
+    -------
+    step : ndarray of shape (m,)
+    settled : bool
+        Whether no sign changes on the way.
     """
     at = theta + step
     support = np.flatnonzero((at != 0) | (absolute == 0))
-    sign = np.sign(at[support])
-    slope = (gradient + H @ step)[support]
-    metric = H[np.ix_(support, support)]
+    inner, limit, now = H[np.ix_(support, support)], absolute[support], at[support]
+    slope, sign = slope[support], np.sign(now)
+    metric = inner.copy()
     metric[np.diag_indices_from(metric)] *= 1.0 + PROXIMAL
     try:
-        along = -np.linalg.solve(metric, slope + absolute[support] * sign)
+        along = -np.linalg.solve(metric, slope + limit * sign)
     except np.linalg.LinAlgError:
-        return step
-    crossing = np.flatnonzero((at[support] * (at[support] + along) < 0) & (absolute[support] > 0))
-    share = np.append(-at[support[crossing]] / along[crossing], 1.0)
+        return step, True
+    crosses = (now * (now + along) < 0) & (limit > 0)
+    step = step.copy()
+    if not crosses.any():
+        step[support] += along
+        return step, True
+    crossing = np.flatnonzero(crosses)
+    share = np.append(-now[crossing] / along[crossing], 1.0)
     # Coefficients that keep their sign add to the slope; the others are counted one by one.
-    kept = np.setdiff1d(np.arange(len(support)), crossing)
-    rate = along @ slope + np.sum((absolute[support] * sign * along)[kept])
-    bend = along @ H[np.ix_(support, support)] @ along
-    turned = np.abs(at[support[crossing]] + share[:, None] * along[crossing])
+    rate = along @ slope + (limit * sign * along)[~crosses].sum()
+    bend = along @ inner @ along
+    turned = np.abs(now[crossing] + share[:, None] * along[crossing])
     change = share * rate + 0.5 * share**2 * bend
-    change += (turned - np.abs(at[support[crossing]])) @ absolute[support[crossing]]
+    change += (turned - np.abs(now[crossing])) @ limit[crossing]
     best = int(np.argmin(change))
     if not change[best] < 0:
-        return step
-    step = step.copy()
+        return step, True
     step[support] += share[best] * along
     if best < len(crossing):
         step[support[crossing[best]]] = -theta[support[crossing[best]]]
-    return step
+    return step, False
 
 
 def _on_support(H, gradient, theta, absolute, guess):
