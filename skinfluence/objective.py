@@ -269,7 +269,7 @@ class Objective:
         with np.errstate(invalid="ignore"):
             product = np.multiply(values, self.sample_weight.reshape(shape), out=out)
         if not self.sample_weight.all():
-            np.moveaxis(product, axis, 0)[self.sample_weight == 0] = 0.0
+            product[(slice(None),) * (axis % values.ndim) + (self.sample_weight == 0,)] = 0.0
         return product
 
     def weights_matmul(self, U):
