@@ -62,12 +62,10 @@ def questions(model, X, y):
             for method in ("first_order", "newton", "exact", "auto")
         },
         "groups": lambda: model.group_influence([[0, 1], range(len(y))], X, y),
-        "own": lambda: model.self_influence(method="newton"),
         "loo": lambda: model.loo_estimate().loss,
         "loo, newton": lambda: model.loo_estimate(method="newton").decision_function,
         "coefficients": lambda: model.parameter_influence(method="newton").coef,
         "most influential": lambda: model.most_influential(X, y, k=2).harmful_values,
-        "score": lambda: model.score_influence(X, y, method="newton"),
         "curvature": lambda: model.curvature().n_parameters,
     }
     for name, ask in asked.items():
@@ -102,7 +100,6 @@ def test_views_answer_alike(model, name):
     views = {
         "explain": explain(fitted),
         "explain, pipeline": explain(pipe),
-        "explainer": InfluenceExplainer(clone(model)).fit(X, y),
         "explainer, pipeline": InfluenceExplainer(clone(pipe)).fit(X, y),
     }
     for view, asked in views.items():
