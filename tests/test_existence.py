@@ -145,6 +145,31 @@ def test_the_only_count_of_a_cell(method):
     np.testing.assert_array_equal(np.isnan(influence).any(axis=0), np.arange(10) == 7)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_row_without_which_the_columns_lose_their_rank(method):
+    # Four copies of each of two rows, and one row apart: the others are answered all the same.
+    X = np.r_[np.repeat([[0.3, -1.0], [1.2, 0.4]], 4, axis=0), [[5.0, -3.0]] * 3]
+    y = np.array([0, 1] * 4 + [1, 0, 1])
+    weight = np.r_[np.ones(8), 1.0, 1.0, 0.0]
+    model = InfluenceLogisticRegression(C=np.inf).fit(X, y, weight)
+    counts = InfluencePoissonRegressor(alpha=0.0).fit(X[:9], y[:9])
+    lost = {
+        "row": r"2 rows left undefined \(NaN\): without row 8, 9 ",
+        "group": "1 group .* group 1 ",
+    }
+    with pytest.warns(RuntimeWarning, match=lost["row"]):
+        influence = model.influence(X, y, method=method)
+    np.testing.assert_array_equal(np.isnan(influence).all(axis=0), np.isin(np.arange(11), [8, 9]))
+    assert np.isfinite(np.delete(influence, [8, 9], axis=1)).all()
+    with pytest.warns(RuntimeWarning, match=lost["group"]):
+        groups = model.group_influence([[0, 1], [8, 9]], X, y, method=method)
+    np.testing.assert_array_equal(np.isnan(groups).all(axis=0), [False, True])
+    with pytest.warns(RuntimeWarning, match="1 row left undefined .*: without row 8 "):
+        influence = counts.influence(X, y, method=method)
+    np.testing.assert_array_equal(np.isnan(influence).all(axis=0), np.arange(9) == 8)
+    assert np.isfinite(influence[:, :8]).all()
+
+
 # -- fits ------------------------------------------------------------------------------------------
 
 
