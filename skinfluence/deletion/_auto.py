@@ -64,7 +64,11 @@ def longest_steps(error, undefined, budget):
 
 def _lengths(error, undefined):
     """Lengths of the Newton steps, and what they are estimated to miss, (r,) each."""
-    length = np.where(undefined, 0.0, np.nan_to_num(error.length, nan=0.0, posinf=1e300))
+    collapsed = error.one_step.collapsed & ~undefined
+    known = ~(undefined | collapsed)
+    length = np.where(known, np.nan_to_num(error.length, nan=0.0, posinf=1e300), 0.0)
+    # A row without a Newton step counts as the longest.
+    length[collapsed] = max(length.max(initial=0.0), np.finfo(float).tiny)
     with np.errstate(divide="ignore", invalid="ignore"):
         missed = error.estimate() / error.metric.own_row_norm
     # An unknown error is taken for the whole step.

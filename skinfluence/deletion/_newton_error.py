@@ -90,7 +90,9 @@ class NewtonError:
         change = classes_last(self.objective.design.predictors_of(steps), is_scalar=False)
         moved = self.objective.loss.predictor_norm(change)
         moved[self.one_step.rows[deletions], np.arange(len(deletions))] = 0.0
-        return self._distance(self.objective.loss.self_concordance * moved.max(axis=0), deletions)
+        moved = moved.max(axis=0)
+        M = np.where(moved > 0, self.objective.loss.self_concordance, 0.0)  # which may be inf
+        return self._distance(M * moved, deletions)
 
     def _distance(self, kappa, deletions):
         """E of Newton steps during which no other predictor moves by more than kappa / M."""

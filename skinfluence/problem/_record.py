@@ -7,7 +7,7 @@ import numpy as np
 
 from skinfluence._parallel import cache_blocks
 from skinfluence.adapters import WITHOUT_ROWS, TrainingData
-from skinfluence.existence import is_separable, is_unpenalised
+from skinfluence.existence import has_unclear_multipliers, is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.optimum import polish
 from skinfluence.problem._fingerprint import Fingerprint
@@ -23,9 +23,6 @@ FLOOR, FLOOR_STEPS = 1e-15, 3
 # responses' spread. Fits that have converged to scikit-learn's default tolerances stay below: the
 # furthest of some sixty on its data sets was HuberRegressor, .01 of the spread off.
 OTHERWISE = {"labels": 0.01, "probabilities": 0.02, "responses": 0.05}
-
-# Entries of the linear program that looks for a separating direction, at most.
-LARGEST_PROGRAM = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -84,12 +81,12 @@ class OptimumRecord:
             return cls.at(objective, data, converged=converged)
         optimum = _polished(adapted, data)
         objective = optimum.objective
-        objective.loss.check_optimum(objective.y, objective.eta)
+        objective.check_optimum()
         return cls.at(
             objective,
             data,
             converged=optimum.is_settled,
-            separable=not optimum.converged and _separates(objective),
+            separable=_separates(objective, optimum.converged),
             n_steps=optimum.n_steps,
         )
 
@@ -131,14 +128,17 @@ def _polished(adapted, data):
     return optimum
 
 
-def _separates(objective):
-    """Whether an unpenalised fit runs away; by its own coefficients first, then by a program."""
-    if not is_unpenalised(objective):
+def _separates(objective, converged):
+    """Whether an unpenalised fit runs away; by its own coefficients first, then by a program.
+
+    Rows on the boundary, of two classes, keep their residuals while all others vanish, and with
+    them the gradient: a fit that has converged is asked as well where a predictor is large.
+    """
+    if not is_unpenalised(objective) or objective.loss.is_coercive:
         return False
-    if _all_on_their_side(objective):
-        return True
-    size = objective.n_rows * max(1, objective.n_outputs - 1) * objective.n_parameters
-    return size <= LARGEST_PROGRAM and is_separable(objective)
+    if converged:
+        return has_unclear_multipliers(objective) and is_separable(objective, objective.residuals)
+    return _all_on_their_side(objective) or is_separable(objective)
 
 
 def _all_on_their_side(objective):
