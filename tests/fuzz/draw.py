@@ -1,0 +1,112 @@
+"""Problems at random, with a quota for every kind."""
+
+import numpy as np
+
+from tests.fuzz.models import MODELS
+from tests.fuzz.problems import Problem
+
+NAMES = tuple(MODELS)
+SHIFTS = (1e3, 1e4, 1e5, 1e6, 1e7)
+# Of how many problems in ten each kind is a part.
+ATTACKS = {
+    "plain": 2.0,
+    "shift": 1.5,
+    "scale": 1.0,
+    "y scale": 0.7,
+    "weights of zero": 1.0,
+    "weights 1e-6 to 1e6": 0.8,
+    "tiny n": 1.2,
+    "p > n": 0.8,
+    "duplicates": 1.0,
+    "integers": 0.8,
+    "saturated": 0.5,
+    "exact": 0.3,
+    "powers": 0.3,
+    "heavy rows": 0.6,
+    "sparse": 0.8,
+    "float32": 0.6,
+    "damping": 0.5,
+}
+
+
+def draw(seed, index):
+    """The problem number `index` of a seed, and the kinds it is of."""
+    rng = np.random.default_rng([seed, index])
+    name = NAMES[index % len(NAMES)]
+    names = list(ATTACKS)
+    quota = np.array([ATTACKS[key] for key in names])
+    count = int(rng.choice([1, 1, 1, 2, 2, 3]))
+    picked = rng.choice(names, size=count, replace=False, p=quota / quota.sum())
+    kinds = [str(kind) for kind in picked]
+    problem = _base(rng, name, int(rng.integers(2**31)))
+    for kind in kinds:
+        problem = _with(rng, problem, kind)
+    problem = MODELS[name].draw(rng, problem)
+    problem = _asked(rng, problem)
+    return problem, tuple(kinds)
+
+
+def _base(rng, name, seed):
+    return Problem(
+        name,
+        seed=seed,
+        n=int(rng.integers(6, 19)),
+        p=int(rng.integers(1, 5)),
+        m=int(rng.integers(1, 5)),
+        intercept=bool(rng.uniform() < 0.75),
+        outputs=2 if MODELS[name].is_classifier else 1,
+        weights=str(rng.choice(["none", "none", "uniform", "equal"])),
+        labels=str(rng.choice(["int", "int", "str", "odd"])),
+        storage=str(rng.choice(["C", "C", "F", "frame"])),
+        curvature=str(rng.choice(["auto", "auto", "auto", "dense", "dual", "cg"])),
+    )
+
+
+def _with(rng, problem, kind):
+    """The problem with one more thing about it."""
+    if kind == "shift":
+        return problem.but(shift=float(rng.choice(SHIFTS)))
+    if kind == "scale":
+        return problem.but(scale="wide")
+    if kind == "y scale":
+        return problem.but(
+            y_scale=float(rng.choice([1e-4, 1e-2, 1e3, 1e6])),
+            y_shift=float(rng.choice([0.0, 0.0, 1e2, 1e4])),
+        )
+    if kind == "weights of zero":
+        return problem.but(weights="zeros")
+    if kind == "weights 1e-6 to 1e6":
+        return problem.but(weights="wide")
+    if kind == "tiny n":
+        return problem.but(n=int(rng.integers(1, 6)), p=int(rng.integers(1, 3)))
+    if kind == "p > n":
+        n = int(rng.integers(3, 9))
+        return problem.but(n=n, p=n + int(rng.integers(1, 5)))
+    if kind == "duplicates":
+        return problem.but(data=str(rng.choice(["duplicate rows", "duplicate columns", "constant column"])))
+    if kind == "integers":
+        return problem.but(data=str(rng.choice(["integers", "binary"])))
+    if kind in ("saturated", "exact", "powers"):
+        return problem.but(data=kind)
+    if kind == "heavy rows":
+        return problem.but(data="heavy")
+    if kind == "sparse":
+        return problem.but(storage=str(rng.choice(["csr", "csr float32"])))
+    if kind == "float32":
+        return problem.but(storage="float32")
+    if kind == "damping":
+        return problem.but(damping=float(10.0 ** rng.uniform(-3, 1)))
+    return problem
+
+
+def _asked(rng, problem):
+    """How the model is wrapped."""
+    model = MODELS[problem.model]
+    if model.own is None:
+        return problem.but(through="explainer")
+    through = str(rng.choice(["model", "model", "model", "pipeline", "explainer"]))
+    if through == "explainer" and model.original is None:
+        through = "model"
+    if problem.model == "kernel ridge" and through == "explainer":
+        problem = problem.but(intercept=False)
+    return problem.but(through=through)
