@@ -40,7 +40,7 @@ def _question(model, scaled):
     """The diagnostics, from a fitted model with nothing cached; DFBETAS where asked for."""
 
     def question():
-        model.__dict__.pop("_explained_cache", None)
+        model.__dict__.pop("_problem_cache", None)
         found = model.case_deletion_diagnostics()
         return (found.dfbetas, found) if scaled else found
 

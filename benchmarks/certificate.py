@@ -48,7 +48,7 @@ class LogLinkPoisson(Loss):
     def third(self, y, eta):
         return self._mean(eta) + 0.0 * y
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         raise NotImplementedError  # penalised problems never ask
 
     def recession_multipliers(self, y, residual):
@@ -96,17 +96,17 @@ def tiers(objective):
     curvature = DenseCurvature(objective)
     newton = OneStep(objective, curvature, rows, corrected=True)
     known = NewtonError(newton)
-    M, reach = objective.loss.self_concordance, known.largest * known.spread
-    a_priori = distance(newton_remainder(known.kappa, known.length), known.kappa, reach, M)
+    M, row_norm = objective.loss.self_concordance, known.largest * known.inv_sqrt_one_minus_h
+    a_priori = distance(newton_remainder(known.kappa, known.length), known.kappa, row_norm, M)
     chord = ChordNewton(newton, 0.0)
     steps = newton.steps_of(rows).reshape(len(rows), -1)
     gradient, moved = chord._gradient(steps, rows)
-    solved = chord._solve(gradient, rows, chord._toward(rows))
+    solved = chord._solve(gradient, rows, chord._inverse_rows(rows))
     residual = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
-    E = np.stack([a_priori, known._second_tier(rows), distance(residual, M * moved, reach, M)])
+    E = np.stack([a_priori, known._second_tier(rows), distance(residual, M * moved, row_norm, M)])
     exact = Exact(objective, curvature, rows, tolerance=1e-12)
-    error = objective.loss.extent(newton.own_change() - exact.own_change())
-    return Tiers(E * known.own_reach, error)
+    error = objective.loss.predictor_norm(newton.own_change() - exact.own_change())
+    return Tiers(E * known.own_row_norm, error)
 
 
 def measured(loss, seeds):

@@ -25,7 +25,7 @@ def _uncached(problem, ask):
     model = _fitted(problem)
 
     def question():
-        model.__dict__.pop("_explained_cache", None)
+        model.__dict__.pop("_problem_cache", None)
         return ask(model)
 
     return question

@@ -21,7 +21,7 @@ def rows(quick):
     model = InfluenceRidge(alpha=1.0).fit(X, y)
 
     def question():
-        model.__dict__.pop("_explained_cache", None)
+        model.__dict__.pop("_problem_cache", None)
         return model.prediction_interval(T, ALPHA)
 
     def refit(row):

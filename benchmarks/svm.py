@@ -33,8 +33,8 @@ def _round(n, p):
 
 def _floor(model, n_test):
     """Cholesky factor of the bending rows' block, and two products with the test rows."""
-    objective = model._explained().objective
-    m, (n, q) = len(objective.bending), objective.design.shape
+    objective = model.__fitted_problem__().objective
+    m, (n, q) = len(objective.curved_rows), objective.design.shape
     rng = np.random.default_rng(1)
     block = rng.standard_normal((m, m))
     block = block @ block.T + m * np.eye(m)
@@ -53,7 +53,7 @@ def _influence(model, X_test, y_test):
     """The question, from a fitted model with nothing cached."""
 
     def question():
-        model.__dict__.pop("_explained_cache", None)
+        model.__dict__.pop("_problem_cache", None)
         return model.influence(X_test, y_test)
 
     return question

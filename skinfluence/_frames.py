@@ -3,15 +3,56 @@
 import numpy as np
 
 
-def data_frame(columns):
-    """Return a pandas DataFrame of a dict of equally long columns."""
+def row_names(*tables):
+    """Return the index of the first table that has one (n,), as pandas objects do; else None."""
+    for table in tables:
+        index = getattr(table, "index", None)
+        if index is not None and not callable(index):  # a list has a method of that name
+            return np.asarray(index)
+    return None
+
+
+def named_frame(values, rows, columns=None, classes=None, name="value"):
+    """Return a frame of an array (r,) or (r, c), with a class axis last where there are classes.
+
+    Parameters
+    ----------
+    values : ndarray
+    rows : ndarray of shape (r,)
+        Index of the frame.
+    columns : ndarray of shape (c,), optional
+        Names of the second axis.
+    classes : sequence, optional
+        Names of the last axis; beside `columns` the second level of the frame's columns.
+    name : str
+        Of the one column of an array (r,).
+    """
+    pd = pandas()
+    if columns is None and classes is None:
+        found = [name]
+    elif classes is None:
+        found = columns
+    elif columns is None:
+        found = list(classes)
+    else:
+        found = pd.MultiIndex.from_product([columns, classes], names=["train", "class"])
+    return pd.DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
+
+
+def pandas():
+    """Return the module pandas; ImportError says how to install it."""
     try:
         import pandas as pd
     except ImportError as error:
         raise ImportError(
-            "to_frame() needs pandas, which is not installed: pip install pandas"
+            "frames need pandas, which is not installed: pip install pandas"
         ) from error
-    return pd.DataFrame(columns)
+    return pd
+
+
+def data_frame(columns):
+    """Return a pandas DataFrame of a dict of equally long columns."""
+    return pandas().DataFrame(columns)
 
 
 def checked_labels(labels, size, name):

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import (
     ResponseScale,
@@ -23,14 +24,15 @@ from skinfluence.adapters import (
     kernel_space,
     unsupported,
 )
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin
+from skinfluence.problem import OptimumRecord
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
 FAR = 1e-2
 
 
-def _unwrap(model):
+def unwrap(model):
     """Return (transformers of X, of y, final estimator) of a fitted or unfitted model."""
     transformers, responses = [], []
     while True:
@@ -62,12 +64,12 @@ def _inner_regressor(model):
     return LinearRegression() if model.regressor is None else model.regressor
 
 
-def _weight_name(model):
+def weight_name(model):
     """Name under which `fit` of a model takes the weights of its last step."""
     if isinstance(model, Pipeline):
-        return f"{model.steps[-1][0]}__{_weight_name(model.steps[-1][1])}"
+        return f"{model.steps[-1][0]}__{weight_name(model.steps[-1][1])}"
     if isinstance(model, TransformedTargetRegressor):
-        return _weight_name(_inner_regressor(model))
+        return weight_name(_inner_regressor(model))
     return "sample_weight"
 
 
@@ -79,6 +81,29 @@ def _final_has(method):
         return True
 
     return check
+
+
+def explainer_of(model):
+    """Return the explainer of a fitted model whose final step keeps its training data.
+
+    Raises
+    ------
+    TypeError
+        If the final step is not supported, or keeps no training data.
+    """
+    transformers, _, final = unwrap(model)
+    if not isinstance(final, InfluenceMixin):
+        if not is_supported(final):
+            raise unsupported(final)
+        raise TypeError(
+            f"{type(final).__name__} does not keep its training data: pass them by "
+            "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
+        )
+    check_is_fitted(model)  # a search may be unfitted around a fitted estimator
+    check_is_fitted(final)
+    explainer = InfluenceExplainer(FrozenEstimator(model))
+    explainer._view(model, transformers, final)
+    return explainer
 
 
 class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
@@ -154,17 +179,18 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             As the estimator's own fit.
         """
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
         frozen = isinstance(self.estimator, FrozenEstimator)
-        if not is_supported(_unwrap(self.estimator)[-1]):
-            raise unsupported(_unwrap(self.estimator)[-1])
+        if not is_supported(unwrap(self.estimator)[-1]):
+            raise unsupported(unwrap(self.estimator)[-1])
         if frozen:
             self.estimator_ = self.estimator.estimator
             check_is_fitted(self.estimator_)
         else:
-            weights = {} if sample_weight is None else {_weight_name(self.estimator): sample_weight}
+            weights = {} if sample_weight is None else {weight_name(self.estimator): sample_weight}
             self.estimator_ = clone(self.estimator).fit(X, y, **weights)
         self._bind()
+        names = row_names(X, y)
         X = self._transformed(X)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
@@ -176,18 +202,18 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         # The kernel is computed once: adapting the model again reads its coordinates.
         space = kernel_space(self._final, X)
         rows = X if space is None else space.features.features
-        self._training_data = TrainingData(rows, y, sample_weight, space, self._response)
-        if len(self._training_data.y) != X.shape[0]:
+        data = TrainingData(rows, y, sample_weight, space, self._response, row_names=names)
+        if len(y) != X.shape[0]:
             raise ValueError(
                 "Found input variables with inconsistent numbers of samples: X has "
-                f"{X.shape[0]} rows, y {len(self._training_data.y)}."
+                f"{X.shape[0]} rows, y {len(y)}."
             )
-        self._polish(frozen)
+        self._polish(data, frozen)
         return self
 
     def _bind(self):
         """Take the fitted estimator apart, and say what it has seen."""
-        self._transformers, responses, self._final = _unwrap(self.estimator_)
+        self._transformers, responses, self._final = unwrap(self.estimator_)
         self._response = ResponseScale(responses) if responses else None
         for name in ("classes_", "n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
@@ -195,16 +221,18 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             elif hasattr(self, name):
                 delattr(self, name)
 
-    def _polish(self, frozen):
+    def _polish(self, data, frozen):
         """Find the optimum; without an objective for it the influence methods will say so."""
-        self._explanation = self._refused = None
+        self._optimum = self._refused = None
         try:
-            adapted = adapt(self._final, self._training_data)
-            self._explanation = Explanation.of(adapted, self._training_data)
+            if isinstance(self._final, InfluenceMixin):
+                data = replace(data, theta=self._final.__optimum_record__().theta)
+            adapted = adapt(self._final, data)
+            self._optimum = OptimumRecord.of(adapted, data)
         except NotImplementedError as error:
             self._refused = error
             return
-        moved = adapted.objective.at(self._explanation.theta).eta - adapted.objective.eta
+        moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta
         if frozen and np.abs(moved).max(initial=0.0) > FAR:
             own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
             told = f"relative gradient {adapted.objective.stationarity:.1e}, and " if own else ""
@@ -217,51 +245,42 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    @classmethod
-    def _of_fitted(cls, model):
-        """Return the view of a fitted model whose final step keeps its training data."""
-        transformers, _, final = _unwrap(model)
-        if not isinstance(final, InfluenceMixin):
-            if not is_supported(final):
-                raise unsupported(final)
-            raise TypeError(
-                f"{type(final).__name__} does not keep its training data: pass them by "
-                "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
-            )
-        check_is_fitted(model)  # a search may be unfitted around a fitted estimator
-        check_is_fitted(final)
-        explainer = cls(FrozenEstimator(model))
-        explainer.estimator_ = model
-        explainer._bind()
+    def _view(self, model, transformers, final):
+        """Take over what the final step of a fitted model has recorded of its fit."""
+        self.estimator_ = model
+        self._bind()
+        self._optimum = self._refused = None
+        try:
+            record = final.__optimum_record__()
+        except (NotImplementedError, ValueError) as error:
+            self._refused = error
+            return
         if isinstance(final, InfluenceExplainer):
-            explainer._transformers = [*transformers, *final._transformers]
-            explainer._final = final._final
-        explainer._training_data = data = final._training_data
-        explainer._explanation = final._explanation
-        explainer._refused = getattr(final, "_refused", None)
-        if explainer._response is not None and final._explanation is not None:
-            if data.response is not None:
+            self._transformers = [*transformers, *final._transformers]
+            self._final = final._final
+        if self._response is not None:
+            if record.data.response is not None:
                 raise NotImplementedError(
                     "a TransformedTargetRegressor around an explainer of another is not available: "
                     "put one explainer around both."
                 )
-            explainer._training_data = replace(data, response=explainer._response)
-            explainer._explanation = replace(final._explanation, data=explainer._training_data)
-        return explainer
+            record = replace(record, data=replace(record.data, response=self._response))
+        self._optimum = record
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
-    def _explain(self, cached):
-        """Return the final step as an objective at its optimum."""
+    def __optimum_record__(self):
         check_is_fitted(self)
-        if self._explanation is None:
-            raise NotImplementedError(*self._refused.args)
-        return self._explanation.explained(self._final, cached)
+        if self._optimum is None:
+            raise type(self._refused)(*self._refused.args)
+        return self._optimum
 
-    def _test_array(self, X):
-        """Return X_test, sent through the steps before the last."""
+    def __adapted_model__(self):
+        return self._final
+
+    def __design_rows__(self, X):
         check_is_fitted(self)
-        X, space = self._transformed(X), self._training_data.space
+        X, space = self._transformed(X), self._optimum.data.space
         # A model of this library has taken X to its coordinates itself.
         return X if space is None or isinstance(self._final, InfluenceMixin) else space.map(X)
 
@@ -270,7 +289,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         for transformer in self._transformers:
             X = transformer.transform(X)
         if isinstance(self._final, InfluenceMixin):
-            return self._final._test_array(X)
+            return self._final.__design_rows__(X)
         return validate_data(
             self._final, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
         )
@@ -279,7 +298,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         """Whether fit was called."""
-        return "_explanation" in self.__dict__
+        return "_optimum" in self.__dict__
 
     def __sklearn_tags__(self):
         """Tags of the wrapped estimator, without the array API."""

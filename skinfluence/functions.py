@@ -1,6 +1,6 @@
 """The influence methods as functions of a fitted model: one-liners over the explainer."""
 
-from skinfluence.explainer import InfluenceExplainer
+from skinfluence.explainer import explainer_of
 
 
 def explain(model):
@@ -39,7 +39,7 @@ def explain(model):
     >>> explain(pipe).influence(X[:3], y[:3]).shape
     (3, 150)
     """
-    return InfluenceExplainer._of_fitted(model)
+    return explainer_of(model)
 
 
 def influence(model, X_test, y_test=None, **options):

@@ -21,7 +21,7 @@ MAX_CANDIDATES = 5000
 EVENTS = 50
 # Share by which the starts of rows that violate their margin condition differ, and the distance at
 # most from the margin at which rows that are on it start.
-APART, AWAY = 0.1, 1e-3
+SPREAD, OFFSET = 0.1, 1e-3
 # Share of its cap within which a dual variable is at a bound.
 BOUND = 1e-12
 # Starts of a path that are tried.
@@ -30,7 +30,7 @@ ZERO, FREE, CAP, OUT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
-class Point:
+class PathState:
     """A point of the path: everything that an event changes, of the candidates.
 
     Attributes
@@ -182,12 +182,12 @@ class HingeDual:
         self._place = np.full(n, -1)
         self._place[self.rows] = np.arange(len(self.rows))
         # What the rows off the path add to the predictors, and to the sum of s alpha.
-        held = self.alpha.copy()
-        held[self.rows] = 0.0
-        self.held = -float(self.sign @ held)
+        alpha_start = self.alpha.copy()
+        alpha_start[self.rows] = 0.0
+        self.target_sum = -float(self.sign @ alpha_start)
         self.base = np.zeros(len(self.rows))
-        if held.any():
-            self.base = design.take(self.rows) @ self.theta_of(held, 0.0)[0]
+        if alpha_start.any():
+            self.base = design.take(self.rows) @ self.theta_of(alpha_start, 0.0)[0]
 
     def _solve(self, attempt):
         """Follow the path from the guess, which is the optimum for other margins.
@@ -209,10 +209,10 @@ class HingeDual:
         intercept = float(self.objective.theta[0, self.free_column].sum())
         f = self.base + intercept + self.gram @ (sign * alpha)
         shift = _shifts(sign * f - 1.0, status, seed=attempt)
-        start = Point(alpha, f, intercept, status, members, n_free, inverse, np.inf)
-        net = self.held - float(sign @ alpha) if self.bias else 0.0
+        start = PathState(alpha, f, intercept, status, members, n_free, inverse, np.inf)
+        net = self.target_sum - float(sign @ alpha) if self.bias else 0.0
         nothing = np.zeros(m)
-        self.point = self._follow(start, shift, nothing, net, self.base, nothing, self.held)
+        self.point = self._follow(start, shift, nothing, net, self.base, nothing, self.target_sum)
         # Rows that happen to be on the margin, though at a bound, leave it before anything moves.
         self._tied = _shifts(sign * self.point.f - 1.0, self.point.status, tied=TOLERANCE)
         self._tied[self.point.status == FREE] = 0.0
@@ -222,7 +222,7 @@ class HingeDual:
         everywhere = self.violation_of(self.alpha, self.objective.eta[:, 0])
         self.violation = max(self.point.violation, everywhere)
 
-    def _follow(self, start, shift, driven, net, base, held, owed):
+    def _follow(self, start, shift, predictor_shift, net, base, alpha_start, target_sum):
         """Follow the path from a point, in place, and return its end.
 
         Its predictors are base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`.
@@ -239,17 +239,17 @@ class HingeDual:
         )
         try:
             b, n_free, _, done = follow(
-                self.gram, sign, cap, alpha, f, shift, driven, net, status, members, start.n_free,
-                inverse, self.bias, EVENTS * len(sign) + 1000,
+                self.gram, sign, cap, alpha, f, shift, predictor_shift, net, status, members,
+                start.n_free, inverse, self.bias, EVENTS * len(sign) + 1000,
             )  # fmt: skip
         except np.linalg.LinAlgError:  # the free rows have become dependent by rounding
             return start
         b, violation = refine(
-            self.gram, sign, cap, alpha, held, start.intercept + b, base, owed, f, status,
-            members, n_free, inverse, self.bias,
+            self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,
+            status, members, n_free, inverse, self.bias,
         )  # fmt: skip
         violation = violation if done else np.inf
-        return Point(alpha, f, b, status, members, n_free, inverse, violation)
+        return PathState(alpha, f, b, status, members, n_free, inverse, violation)
 
     def violation_of(self, alpha, eta, removed=()):
         """Largest violated margin condition of dual variables and predictors (n,) of all rows."""
@@ -271,19 +271,19 @@ class HingeDual:
         change[leaving] = weight = -self.sign[leaving] * self.alpha[leaving]
         place = self._place[leaving]
         if (place >= 0).all():
-            driven = weight @ self.gram[place]
+            predictor_shift = weight @ self.gram[place]
         else:
             theta = self.scale * self.objective.design.transpose_matmul(change)
-            driven = self.objective.design.take(self.rows) @ theta
+            predictor_shift = self.objective.design.take(self.rows) @ theta
         dropped = self._place[removed]
         start = self._copy(dropped[dropped >= 0])
-        held = start.alpha.copy()
+        alpha_start = start.alpha.copy()
         net = -float(weight.sum()) if self.bias else 0.0
-        base = start.f - start.intercept + driven
-        end = self._follow(start, self._tied.copy(), driven, net, base, held, net)
-        moved = np.flatnonzero(end.alpha != held)
+        base = start.f - start.intercept + predictor_shift
+        end = self._follow(start, self._tied.copy(), predictor_shift, net, base, alpha_start, net)
+        moved = np.flatnonzero(end.alpha != alpha_start)
         at = self.rows[moved]
-        change[at] = self.sign[at] * (end.alpha[moved] - held[moved])
+        change[at] = self.sign[at] * (end.alpha[moved] - alpha_start[moved])
         return change, end.intercept - self.point.intercept, end.violation
 
     def _copy(self, dropped):
@@ -300,7 +300,7 @@ class HingeDual:
         for j in dropped:
             n_free = drop(j, status, members, n_free, inverse, self.bias)
             alpha[j] = 0.0
-        return Point(
+        return PathState(
             alpha, point.f.copy(), point.intercept, status, members, n_free, inverse, np.inf
         )
 
@@ -319,7 +319,7 @@ def _states(alpha, cap):
     return status
 
 
-def _shifts(slack, status, tied=AWAY, seed=0):
+def _shifts(slack, status, tied=OFFSET, seed=0):
     """Where the path starts: the margins 1 + shift at which every row is in its state.
 
     Free rows are on theirs. Those at a bound that violate their condition, or are on the margin too
@@ -328,8 +328,8 @@ def _shifts(slack, status, tied=AWAY, seed=0):
     """
     random = np.random.default_rng(seed).uniform(size=len(slack))
     inward = np.where(status == CAP, -slack, slack)
-    shift = np.minimum(inward, 0.0) * (1.0 + APART * random)
-    shift[inward < tied] -= AWAY * random[inward < tied]
+    shift = np.minimum(inward, 0.0) * (1.0 + SPREAD * random)
+    shift[inward < tied] -= OFFSET * random[inward < tied]
     shift[status == CAP] *= -1.0
     shift[status == FREE] = slack[status == FREE]
     shift[status == OUT] = 0.0

@@ -6,17 +6,19 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._parallel import row_blocks
+from skinfluence.curvature import make_curvature
 from skinfluence.deletion import (
     ChordNewton,
     GroupDeletion,
     OneStep,
     delete_exactly,
-    holding,
+    dominant_rows,
     predictors_of_steps,
     set_changes,
+    without_group,
 )
 from skinfluence.deletion.certificate import distance, newton_remainder
-from skinfluence.optimum import CERTIFIABLE
+from skinfluence.optimum import CERTIFIABLE, newton_step
 
 # Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
 EXACT_FLOPS = 3e11
@@ -33,7 +35,7 @@ PREDICTOR_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LooPredictions:
     """Leave-one-out predictors and what is known about them.
 
     Attributes
@@ -65,14 +67,14 @@ def exact_flops(objective):
     return 3.0 * n * (4.0 * n * width + RESIDUAL_FLOPS * n * K + 2.0 * width * width)
 
 
-def resolved(objective, method):
+def resolve_auto(objective, method):
     """Return "exact" for an "auto" whose refits are cheap, else the method as it is."""
     cheap = method == "auto" and exact_flops(objective) <= EXACT_FLOPS
     return "exact" if cheap else method
 
 
 def leave_one_out(objective, curvature, method, *, tolerance, progress=None, errors=True):
-    """Return the LeftOut of every row by "auto", "exact", "newton" or "first_order".
+    """Return the LooPredictions of every row by "auto", "exact", "newton" or "first_order".
 
     Without `errors` those of "newton" and "first_order" are not estimated: NaN, and bounds inf.
     """
@@ -83,8 +85,8 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None, err
 
 
 def _left(objective, curvature, method, tolerance, progress, errors):
-    """LeftOut by any method, as if the objective were at its optimum."""
-    method = resolved(objective, method)
+    """LooPredictions by any method, as if the objective were at its optimum."""
+    method = resolve_auto(objective, method)
     if method == "exact":
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":
@@ -106,7 +108,7 @@ def _left(objective, curvature, method, tolerance, progress, errors):
     if method == "first_order":
         first = OneStep(objective, curvature, one_step.rows, corrected=False)
         first.__dict__["leverage"] = one_step.leverage  # the same numbers: not computed twice
-        missing = objective.loss.extent(one_step.own_change() - first.own_change())
+        missing = objective.loss.predictor_norm(one_step.own_change() - first.own_change())
         estimate, bound = missing + newton.error_estimate, missing + newton.error_bound
         first = _assembled(first, first.own_change(), "first_order", estimate, bound)
         return replace(first, set_changes=changes)
@@ -114,21 +116,21 @@ def _left(objective, curvature, method, tolerance, progress, errors):
 
 
 def _without_errors(objective, curvature, method):
-    """LeftOut by one step and nothing more."""
+    """LooPredictions by one step and nothing more."""
     n = objective.n_rows
     step = OneStep(objective, curvature, np.arange(n), corrected=method == "newton")
     return _assembled(step, step.own_change(), method, np.full(n, np.nan), np.full(n, np.inf))
 
 
 def leave_group_out(objective, curvature, method, groups, *, progress=None):
-    """Return the LeftOut of every row when its whole group is left out; no certificate."""
+    """Return the LooPredictions of every row when its whole group is left out; no certificate."""
     deletion = GroupDeletion(objective, curvature, method, groups, progress=progress)
     change = deletion.own_change()
     route = np.full(objective.n_rows, method, dtype="<U11")
     for position in np.flatnonzero(deletion.undefined):
         route[groups[position]] = "undefined"
     unknown = np.full(objective.n_rows, np.nan if method in ("newton", "first_order") else 0.0)
-    return LeftOut(
+    return LooPredictions(
         objective.eta + change,
         deletion.row_leverages,
         route,
@@ -138,7 +140,7 @@ def leave_group_out(objective, curvature, method, groups, *, progress=None):
 
 
 def _assembled(deletion, change, route, estimate, bound):
-    """LeftOut of a deletion's rows; rows of weight 0 are exact, undefined ones NaN."""
+    """LooPredictions of a deletion's rows; rows of weight 0 are exact, undefined ones NaN."""
     objective, rows = deletion.objective, deletion.rows
     eta = objective.eta[rows] + change
     routes = np.full(len(rows), route, dtype="<U11")
@@ -150,16 +152,16 @@ def _assembled(deletion, change, route, estimate, bound):
         array[deletion.undefined] = np.nan
     bound[deletion.undefined] = np.inf
     routes[deletion.undefined] = "undefined"
-    return LeftOut(eta, deletion.row_leverages, routes, estimate, bound)
+    return LooPredictions(eta, deletion.row_leverages, routes, estimate, bound)
 
 
 def _exact(objective, curvature, rows, tolerance, progress):
-    """LeftOut by refits."""
+    """LooPredictions by refits."""
     deletion = delete_exactly(objective, curvature, rows, tolerance=tolerance, progress=progress)
     left = _assembled(
         deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
     )
-    return LeftOut(
+    return LooPredictions(
         left.eta,
         left.leverage,
         deletion.routes,
@@ -177,7 +179,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
     limit = np.minimum(estimate, bound)
     if newton.set_changes is not None:
         limit[newton.set_changes] = np.inf
-    limit[holding(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
+    limit[dominant_rows(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
     wanted = order[limit > PREDICTOR_TOLERANCE * objective.predictor_unit][: max(1, int(budget))]
@@ -188,6 +190,55 @@ def _refined(objective, curvature, newton, tolerance, progress):
         bound[wanted] = exact.error_bound
         route[wanted] = np.where(exact.route == "exact", "refined", exact.route)
     return replace(newton, eta=eta, route=route, error_estimate=estimate, error_bound=bound)
+
+
+def step_errors(deletion, method, *, quick=False):
+    """How each step of a deletion was found, its estimated error and its bound, (r,) each.
+
+    Of the predictor of the deleted row itself, of a group the largest at its rows. With `quick`
+    what costs more than the step is left out: NaN, and bounds inf.
+    """
+    objective = deletion.objective
+    if isinstance(deletion, GroupDeletion):
+        return _group_errors(deletion, method, quick=quick)
+    if method == "exact":
+        found = _assembled(
+            deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
+        )
+        return deletion.routes, found.error_estimate, found.error_bound
+    if quick or deletion.curvature.damping > 0:
+        unknown = np.full(len(deletion), np.nan)
+        found = _assembled(deletion, unknown[:, None], method, unknown, unknown + np.inf)
+        bound = np.where(found.route == "exact", 0.0, np.inf)
+        return found.route, found.error_estimate, bound
+    curvature = deletion.curvature
+    if method == "first_order" and objective.mean_penalty_share:
+        curvature = make_curvature(objective.without_mean_penalty_share(), curvature.kind)
+    found = leave_one_out(objective, curvature, method, tolerance=1e-8)
+    rows = deletion.rows
+    return found.route[rows], found.error_estimate[rows], found.error_bound[rows]
+
+
+def _group_errors(deletion, method, *, quick):
+    """Errors of group steps: what the next Newton step would change at the group's rows."""
+    objective = deletion.objective
+    route = np.full(len(deletion), method, dtype="<U11")
+    route[deletion.undefined], route[deletion.idle] = "undefined", "exact"
+    error = np.where(deletion.idle, 0.0, np.nan)
+    bound = np.where(deletion.idle, 0.0, np.inf)
+    for position, group in enumerate(deletion.groups):
+        if quick or deletion.undefined[position] or deletion.idle[position]:
+            continue
+        step = deletion.steps(slice(position, position + 1))[0]
+        error[position] = next_group_change(objective, group, step).max(initial=0.0)
+    return route, error, bound
+
+
+def next_group_change(objective, group, step):
+    """Size (k,) of what the next Newton step without a group changes at its rows' predictors."""
+    moved = without_group(objective, group).at(objective.theta + step)
+    change = objective.design.dense(group) @ newton_step(moved).T
+    return objective.loss.predictor_norm(change)
 
 
 class NewtonError:
@@ -203,26 +254,30 @@ class NewtonError:
         leverage, multipliers = one_step.leverage, one_step.multipliers
         residuals = self.objective.residuals[one_step.rows]
         # s^2 = b' G^-1 b with b = g (x) z: g' (I - A W)^-1 A g.
-        self.misfit = np.abs(one_step.misfit)
+        self.penalty_mismatch = np.abs(one_step.penalty_mismatch)
         squared = np.maximum(one_step.inner(residuals, one_step.share), 0.0)
-        self.length = np.sqrt(squared * (1.0 + self.misfit))
+        self.length = np.sqrt(squared * (1.0 + self.penalty_mismatch))
         # z' G^-1 z as a range: what the norm is worth at the row itself.
-        spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
-        self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
-        self.heavier = 1.0 / np.sqrt(np.maximum(1.0 - np.maximum(one_step.misfit, 0.0), 1e-300))
-        self.spread = self.spread * self.heavier
+        one_minus = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        self.inv_sqrt_one_minus_h = 1.0 / np.sqrt(np.maximum(one_minus, np.finfo(float).tiny))
+        self.metric_ratio_upper = 1.0 / np.sqrt(
+            np.maximum(1.0 - np.maximum(one_step.penalty_mismatch, 0.0), 1e-300)
+        )
+        self.inv_sqrt_one_minus_h = self.inv_sqrt_one_minus_h * self.metric_ratio_upper
         eta = np.abs(self.objective.eta[one_step.rows]).max(axis=1)
         self.rounding = ROUNDING * np.maximum(1.0, eta)
-        reach = self.objective.loss.reach(leverage.quadratic)
-        self.own_reach = reach * self.spread
-        live = reach * (self.objective.sample_weight[one_step.rows] > 0)
+        row_norm = self.objective.loss.max_predictor_change(leverage.quadratic)
+        self.own_row_norm = row_norm * self.inv_sqrt_one_minus_h
+        live = row_norm * (self.objective.sample_weight[one_step.rows] > 0)
         first = int(np.argmax(live))
         second = float(np.max(np.delete(live, first), initial=0.0))
         self.largest = np.where(one_step.rows == one_step.rows[first], second, live[first])
         step_norm = np.sqrt(np.maximum(one_step.inner(multipliers, one_step.share), 0.0))
         self.step_norm, self.live = step_norm, live > 0
         M = self.objective.loss.self_concordance
-        self.kappa = M * self.largest * step_norm if np.isfinite(M) else np.full(len(reach), np.inf)
+        self.kappa = (
+            M * self.largest * step_norm if np.isfinite(M) else np.full(len(row_norm), np.inf)
+        )
 
     def bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
@@ -230,13 +285,13 @@ class NewtonError:
             return np.where(self.crosses, np.inf, self.rounding)
         M = self.objective.loss.self_concordance
         nu = newton_remainder(self.kappa, self.length) + self._missed(slice(None))
-        E = distance(nu, self.kappa, self.largest * self.spread, M)
-        bound = self.own_reach * E
+        E = distance(nu, self.kappa, self.largest * self.inv_sqrt_one_minus_h, M)
+        bound = self.own_row_norm * E
         n, P = self.objective.n_rows, self.objective.n_parameters
         rows = np.flatnonzero(~np.isfinite(bound) & ~self.one_step.undefined)
         rows = rows[: int(TIER_FLOPS / (4.0 * n * P))]
         for part in row_blocks(len(rows), 8 * 3 * n * self.objective.n_outputs, at_most=256):
-            bound[rows[part]] = self.own_reach[rows[part]] * self._second_tier(rows[part])
+            bound[rows[part]] = self.own_row_norm[rows[part]] * self._second_tier(rows[part])
         return bound + self.rounding
 
     def _second_tier(self, rows):
@@ -246,15 +301,15 @@ class NewtonError:
         change = np.stack(
             [self.objective.design @ steps[:, k].T for k in range(steps.shape[1])], axis=-1
         )
-        distance_moved = self.objective.loss.extent(change)  # (n, b)
+        distance_moved = self.objective.loss.predictor_norm(change)  # (n, b)
         distance_moved[self.one_step.rows[rows], np.arange(len(rows))] = 0.0
         kappa = M * distance_moved.max(axis=0)
         nu = newton_remainder(kappa, self.length[rows]) + self._missed(rows)
-        return distance(nu, kappa, (self.largest * self.spread)[rows], M)
+        return distance(nu, kappa, (self.largest * self.inv_sqrt_one_minus_h)[rows], M)
 
     def _missed(self, rows):
         """Gradient that a step in a metric other than its own leaves beside the remainder."""
-        return self.heavier[rows] * self.misfit[rows] * self.length[rows]
+        return self.metric_ratio_upper[rows] * self.penalty_mismatch[rows] * self.length[rows]
 
     def _kinks(self):
         """Distances (n, K) of predictors to the kinks of a piecewise quadratic loss, or None."""
@@ -271,9 +326,9 @@ class NewtonError:
         objective, everything = self.objective, self.one_step.is_everything
         crosses = ~self.one_step.undefined
         if everything:
-            reach = np.sqrt(np.einsum("ikk->ik", self.one_step.leverage.quadratic))
+            row_norm = np.sqrt(np.einsum("ikk->ik", self.one_step.leverage.quadratic))
             with np.errstate(divide="ignore", invalid="ignore"):
-                room = np.nanmin(np.where(reach > 0, self._kinks() / reach, np.inf), axis=1)
+                room = np.nanmin(np.where(row_norm > 0, self._kinks() / row_norm, np.inf), axis=1)
             room[~self.live] = np.inf
             first = int(np.argmin(room))
             second = np.min(np.delete(room, first), initial=np.inf)
@@ -290,13 +345,13 @@ class NewtonError:
         objective = self.objective
         change = predictors_of_steps(objective.design, self.one_step.steps_of(rows))
         change += objective.eta.T[:, :, None]
-        after = self._bends(np.moveaxis(change, 0, -1), objective.y[:, None])
-        crossed = after != self._bends(objective.eta, objective.y)[:, None]
+        after = self._quadratic_piece(np.moveaxis(change, 0, -1), objective.y[:, None])
+        crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
         crossed[~self.live] = False
         crossed[self.one_step.rows[rows], np.arange(len(rows))] = False
         return crossed.any(axis=(0, 2))
 
-    def _bends(self, eta, y):
+    def _quadratic_piece(self, eta, y):
         """Whether each output (..., K) has curvature."""
         loss = self.objective.loss
         if loss.is_scalar:
@@ -310,7 +365,7 @@ class NewtonError:
         # Without a constant M the norms still say which steps are long.
         known = np.isfinite(self.objective.loss.self_concordance)
         moved = self.kappa if known else self.largest * self.step_norm
-        proxy = (moved + self.misfit) * self.length * self.own_reach
+        proxy = (moved + self.penalty_mismatch) * self.length * self.own_row_norm
         if not np.isfinite(proxy).any():
             return np.full(len(proxy), np.nan)
         ready = np.flatnonzero(~self.one_step.undefined & np.isfinite(proxy) & (proxy > 0))

@@ -8,10 +8,11 @@ from skinfluence.losses import SquaredLoss
 
 # Share of the largest curvature under which a row adds nothing to a sum of float64.
 NEGLIGIBLE = 1e-20
-# The same for a step on the way to the optimum, which it makes longer by as little.
-COARSE = 1e-10
+# Curvature of an intercept, in units of that of all rows at a kink, that is none.
+VANISHED = 1e-12
+
 # What is computed once and knows no penalty.
-OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "bending"}
+OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "curved_rows"}
 OF_ROWS |= {"weight_roots", "weight_factors"}
 
 
@@ -73,7 +74,7 @@ class Objective:
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
         self.negligible = NEGLIGIBLE
-        self.taken = 0.0
+        self.penalty_weight_removed = 0.0
 
     def _with(self, **changes):
         """Return the same objective but for some of its parts."""
@@ -88,7 +89,7 @@ class Objective:
             "row_penalty": self.row_penalty,
         }
         other = Objective(**{**now, **changes})
-        other.taken = self.taken
+        other.penalty_weight_removed = self.penalty_weight_removed
         return other
 
     # -- sizes -------------------------------------------------------------------------------------
@@ -109,16 +110,16 @@ class Objective:
         return self.n_outputs * self.design.shape[1]
 
     @cached_property
-    def bend(self):
+    def hessian_diagonal(self):
         """Second derivative of the penalty in every parameter, (K q,)."""
         shape = (self.n_outputs, self.design.shape[1])
-        return np.broadcast_to(self.penalty.bend, shape).ravel()
+        return np.broadcast_to(self.penalty.hessian_diagonal, shape).ravel()
 
     @cached_property
-    def held(self):
+    def fixed_at_zero(self):
         """Positions among the K q parameters of those that the penalty holds at 0."""
         shape = (self.n_outputs, self.design.shape[1])
-        return np.flatnonzero(np.broadcast_to(self.penalty.held, shape).ravel())
+        return np.flatnonzero(np.broadcast_to(self.penalty.fixed_at_zero, shape).ravel())
 
     @cached_property
     def active(self):
@@ -160,7 +161,7 @@ class Objective:
         return self.sample_weight[:, None, None] * curvature
 
     @cached_property
-    def bending(self):
+    def curved_rows(self):
         """Positions of the rows whose curvature is more than rounding to the sum of all; (m,).
 
         Of a hinge at a low temperature those near the kink, of other losses nearly all.
@@ -222,8 +223,8 @@ class Objective:
 
     def freed(self, gradient):
         """Return gradients (..., K, q) with 0 in the parameters that are held."""
-        if len(self.held):
-            gradient.reshape(*gradient.shape[:-2], -1)[..., self.held] = 0.0
+        if len(self.fixed_at_zero):
+            gradient.reshape(*gradient.shape[:-2], -1)[..., self.fixed_at_zero] = 0.0
         return gradient
 
     @cached_property
@@ -236,7 +237,7 @@ class Objective:
         size = self.loss.gradient_size(self.y, self.native(self.eta))
         size = self.sample_weight[:, None] * size.reshape(self.n_rows, self.n_outputs)
         scale = self.design.absolute_sum(size) + np.abs(self.penalty.gradient(self.theta))
-        return scale + 1e-6 * self.penalty.bend * np.abs(self.theta).max(initial=0.0)
+        return scale + 1e-6 * self.penalty.hessian_diagonal * np.abs(self.theta).max(initial=0.0)
 
     @cached_property
     def stationarity(self):
@@ -258,7 +259,35 @@ class Objective:
         moved = np.einsum("ikl,ilm->ikm", self.weights, moved) if K > 1 else self.weights * moved
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
-        return product + self.bend[:, None] * V
+        return product + self.hessian_diagonal[:, None] * V
+
+    @property
+    def free_intercepts(self):
+        """Whether each output, or all together, has an intercept without penalty."""
+        return self.design.free_intercepts(self.penalty.hessian_diagonal)
+
+    @cached_property
+    def vanished_intercepts(self):
+        """Whether the curvature of each output's unpenalised intercept vanishes, (K,).
+
+        At a low temperature no row may be near a kink: all curvatures underflow together, and the
+        ratios of what is left of them would be answered as influence.
+        """
+        loss, K = self.loss, self.n_outputs
+        has_kinks = loss.temperature > 0 or loss.is_piecewise_linear
+        free = np.broadcast_to(self.free_intercepts, K)
+        if not has_kinks or not free.any():
+            return np.zeros(K, dtype=bool)
+        total = np.einsum("ikk->k", self.weights) * loss.temperature
+        return free & (total <= VANISHED * self.sample_weight.sum())
+
+    def check_intercept(self):
+        """Raise LinAlgError where the curvature of an unpenalised intercept vanishes."""
+        if self.vanished_intercepts.any():
+            raise np.linalg.LinAlgError(
+                "the intercept is not identified: its curvature vanishes, and no influence is "
+                "defined"
+            )
 
     # -- other objectives --------------------------------------------------------------------------
 
@@ -319,24 +348,24 @@ class Objective:
         return self.sample_weight if common else np.zeros(self.n_rows)
 
     @cached_property
-    def mean_share(self):
+    def mean_penalty_share(self):
         """Mean of the shares over the rows of positive weight."""
         return float(self.shares.sum() / np.count_nonzero(self.sample_weight))
 
-    def lightened(self):
+    def without_mean_penalty_share(self):
         """Return the objective of which the curvature is that without a row, but for the row.
 
         Its penalty lacks the mean row's share. With equal weights that is exact for every row, with
         others wrong by the difference of the shares, one part in n of the penalty.
         """
-        if not self.mean_share:
+        if not self.mean_penalty_share:
             return self
-        left = self.sample_weight.sum() - self.mean_share
+        left = self.sample_weight.sum() - self.mean_penalty_share
         lighter = self._penalised_by(self.fixed_penalty.plus(self.row_penalty.times(left)))
-        lighter.taken = self.mean_share
+        lighter.penalty_weight_removed = self.mean_penalty_share
         return lighter
 
-    def settled(self):
+    def with_fixed_penalty(self):
         """Return the objective with all of its penalty fixed, whatever its rows."""
         return self if self.row_penalty is None else self._penalised_by(self.penalty)
 
@@ -367,20 +396,20 @@ class Objective:
         vars(other).update({name: vars(self)[name] for name in kept})
         return other
 
-    def misfit(self, rows, taken):
+    def penalty_mismatch(self, rows, penalty_weight_removed):
         """(share - taken) / (what is left), (r,): how far a curvature lightened by `taken` is off.
 
         Relative to its penalty, for the models without these rows; 0 where they weigh the same.
         """
-        off = self.shares[rows] - taken
-        off[(np.abs(off) <= 1e-12 * taken) | (self.shares[rows] == 0)] = 0.0
-        left = self.shares.sum() - taken
+        off = self.shares[rows] - penalty_weight_removed
+        off[(np.abs(off) <= 1e-12 * penalty_weight_removed) | (self.shares[rows] == 0)] = 0.0
+        left = self.shares.sum() - penalty_weight_removed
         return np.divide(off, left, out=np.zeros(len(off)), where=off != 0)
 
-    def coarse(self):
-        """Return the same objective for Newton steps: fewer of its rows bend."""
+    def dropping_flat_rows(self, tolerance):
+        """Objective whose curvature leaves out rows below `tolerance` times the largest one's."""
         same = self._with()
-        same.negligible = COARSE
+        same.negligible = tolerance
         return same
 
     def reweighted(self, delta):

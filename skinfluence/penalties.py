@@ -25,26 +25,26 @@ class L2:
 
     def values(self, theta):
         """R of several parameters (..., K, q), (...)."""
-        return 0.5 * np.sum(self.bend * theta**2, axis=(-2, -1))
+        return 0.5 * np.sum(self.hessian_diagonal * theta**2, axis=(-2, -1))
 
     def gradient(self, theta):
         """Gradient, of the shape of theta (..., K, q)."""
-        return self.bend * theta
+        return self.hessian_diagonal * theta
 
     @property
-    def bend(self):
+    def hessian_diagonal(self):
         """Second derivative: the strength, 0 where a coefficient is held."""
-        return np.where(self.held, 0.0, self.strength)
+        return np.where(self.fixed_at_zero, 0.0, self.strength)
 
     @property
-    def held(self):
+    def fixed_at_zero(self):
         """Boolean mask of the shape of `strength`: the coefficients that are held at 0."""
         return np.isinf(self.strength)
 
     @property
-    def holds(self):
+    def has_fixed(self):
         """Whether any coefficient is held."""
-        return bool(self.held.any())
+        return bool(self.fixed_at_zero.any())
 
     @property
     def is_none(self):
@@ -59,11 +59,11 @@ class L2:
 
     def total_gradient(self, gradient, theta):
         """Gradient of the objective, from that of its losses; 0 in what is held."""
-        return np.where(self.held, 0.0, gradient + self.gradient(theta))
+        return np.where(self.fixed_at_zero, 0.0, gradient + self.gradient(theta))
 
     def active(self, theta):
         """Boolean mask (K, q) of the coefficients that move with the data."""
-        return np.broadcast_to(~self.held, theta.shape)
+        return np.broadcast_to(~self.fixed_at_zero, theta.shape)
 
     @property
     def unpenalised(self):
@@ -100,7 +100,7 @@ class L2:
 
 
 @dataclass(frozen=True)
-class Tilted(L2):
+class LinearPlusL2(L2):
     """R(theta) = sum_kj slope_kj theta_kj + 1/2 strength_kj theta_kj^2.
 
     An elastic net on its active set, the signs as they are.
@@ -173,4 +173,4 @@ class ElasticNet(L2):
         if (strength == strength[:1]).all():
             strength = strength[0]
         slope = np.broadcast_to(self.absolute, theta.shape)[:, columns] * np.sign(theta[:, columns])
-        return Tilted(strength, slope)
+        return LinearPlusL2(strength, slope)

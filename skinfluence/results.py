@@ -8,6 +8,51 @@ from skinfluence._frames import checked_labels, data_frame
 
 
 @dataclass(frozen=True)
+class StepInfo:
+    """How the models without some rows were found, and how far they may be from the refits.
+
+    Attributes
+    ----------
+    method : ndarray of str, shape (r,)
+        For each row, group or change: "exact", "refined", "newton", "first_order" or "undefined".
+    error_estimate : ndarray of shape (r,)
+        Estimated error of the row's own predictor without the row, of a group the largest at its
+        rows; NaN where it was not computed.
+    error_bound : ndarray of shape (r,)
+        Certified error of the same predictor; inf without a certificate. Where it is finite it
+        overrides the estimate.
+    names : ndarray of shape (r,)
+        Names of the rows, groups or changes.
+    """
+
+    method: np.ndarray
+    error_estimate: np.ndarray
+    error_bound: np.ndarray
+    names: np.ndarray
+
+    def to_frame(self):
+        """Return one line for each row, group or change, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns method, error_estimate and error_bound, indexed by the names.
+        """
+        columns = {name: getattr(self, name) for name in ("method", "error_estimate")}
+        frame = data_frame({**columns, "error_bound": self.error_bound})
+        frame.index = self.names
+        return frame
+
+    def __repr__(self):
+        """Counts of the methods, and the largest error."""
+        kinds, counts = np.unique(self.method, return_counts=True)
+        found = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        known = self.error_estimate[~np.isnan(self.error_estimate)]
+        largest = f"{known.max():.1e}" if len(known) else "not computed"
+        return f"StepInfo({found}; largest estimated error {largest})"
+
+
+@dataclass(frozen=True)
 class MostInfluential:
     """The most helpful and the most harmful training rows of each test row.
 
@@ -21,12 +66,23 @@ class MostInfluential:
     helpful_indices, harmful_indices : ndarray of int, shape (n_test, k)
         With a class axis last, (n_test, k, n_classes), for targets of one output a class.
     helpful_values, harmful_values : ndarray of float, same shape
+    info : StepInfo
+        How the model without each training row was found. Errors that cost more than the step
+        itself are not computed here: ask :meth:`InfluenceExplainer.influence` with
+        ``return_info=True``.
+    row_names : ndarray of shape (n_train,)
+        Names of the training rows.
+    test_names : ndarray of shape (n_test,) or None
+        Names of the test rows; None where X_test has none.
     """
 
     helpful_indices: np.ndarray
     helpful_values: np.ndarray
     harmful_indices: np.ndarray
     harmful_values: np.ndarray
+    info: StepInfo | None = None
+    row_names: np.ndarray | None = None
+    test_names: np.ndarray | None = None
 
     def to_frame(self, train_labels=None, test_labels=None):
         """Return one line for each test row, kind and rank, as a pandas DataFrame.
@@ -34,9 +90,9 @@ class MostInfluential:
         Parameters
         ----------
         train_labels : array-like of shape (n_train,), optional
-            What to call the training rows; positions by default.
+            What to call the training rows; the index that fit has seen by default, else positions.
         test_labels : array-like of shape (n_test,), optional
-            What to call the test rows; positions by default.
+            What to call the test rows; the index of X_test by default, else positions.
 
         Returns
         -------
@@ -49,6 +105,8 @@ class MostInfluential:
         ValueError
             If the labels do not have the right length.
         """
+        train_labels = self.row_names if train_labels is None else train_labels
+        test_labels = self.test_names if test_labels is None else test_labels
         n_test = len(self.helpful_indices)
         test = checked_labels(test_labels, n_test, "test_labels")
         kinds = (
@@ -96,10 +154,19 @@ class ParameterInfluence:
     ----------
     coef : ndarray of shape ``(n_train, *coef_.shape)``
     intercept : ndarray of shape ``(n_train, *intercept_.shape)``
+    info : StepInfo
+        How the model without each row was found; errors as in :class:`MostInfluential`.
+    row_names : ndarray of shape (n_train,)
+        Names of the training rows.
+    feature_names : list of str
+        Names of the features; dual coefficients have none.
     """
 
     coef: np.ndarray
     intercept: np.ndarray
+    info: StepInfo | None = None
+    row_names: np.ndarray | None = None
+    feature_names: list | None = None
 
     def to_frame(self, train_labels=None, feature_names=None):
         """Return one line for each training row, one column for each parameter.
@@ -107,9 +174,9 @@ class ParameterInfluence:
         Parameters
         ----------
         train_labels : array-like of shape (n_train,), optional
-            Index of the lines; positions by default.
+            Index of the lines; the index that fit has seen by default, else positions.
         feature_names : array-like of shape (n_features,), optional
-            Names of the columns; x0, x1, ... by default.
+            Names of the columns; those that fit has seen by default, else x0, x1, ...
 
         Returns
         -------
@@ -128,6 +195,9 @@ class ParameterInfluence:
         if coef.shape[1] != n_outputs:  # dual coefficients (n_samples, n_targets)
             coef = np.moveaxis(coef, 2, 1)
         n_features = coef.shape[2]
+        if self.feature_names is not None and len(self.feature_names) == n_features:
+            feature_names = self.feature_names if feature_names is None else feature_names
+        train_labels = self.row_names if train_labels is None else train_labels
         default = [f"x{j}" for j in range(n_features)]
         names = checked_labels(
             default if feature_names is None else feature_names, n_features, "feature_names"
@@ -235,7 +305,7 @@ class LeaveOneOutEstimate:
     def of_rows(
         cls,
         *,
-        left,
+        loo,
         decision_function,
         predict_proba,
         prediction,
@@ -257,11 +327,11 @@ class LeaveOneOutEstimate:
             predict_proba,
             prediction,
             loss,
-            left.leverage,
-            left.route,
-            left.error_estimate,
-            left.error_bound,
-            left.set_changes,
+            loo.leverage,
+            loo.route,
+            loo.error_estimate,
+            loo.error_bound,
+            loo.set_changes,
             weight,
             mean,
             float(error),

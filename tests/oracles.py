@@ -33,7 +33,7 @@ class WithPenalisedIntercept:
 
 def frozen(clf):
     """Row weights with the class weights multiplied in, and the model that refits with them."""
-    row_weight = clf._explained().objective.sample_weight
+    row_weight = clf.__fitted_problem__().objective.sample_weight
     if clf.solver == "liblinear":
         return row_weight, WithPenalisedIntercept(clf.C, clf.intercept_scaling)
     model = LogisticRegression(

@@ -23,12 +23,13 @@ LAYERS = [
     ["objective"],
     ["curvature"],
     ["optimum", "hinge_dual"],
-    ["recession"],
+    ["existence"],
     ["deletion"],
     ["attribution"],
     ["results"],
     ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
     ["adapters"],
+    ["problem"],
     ["base"],
     ["linear_model", "kernel_models"],
     ["svm"],  # one of the kernel models, with a loss of its own
@@ -110,6 +111,54 @@ def code_lines(path):
         ):
             lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     return lines, tree
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def names_defined(tree):
+    """Names that a file defines, or assigns as attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def is_own(node):
+    """Whether an attribute is one of the object itself, inherited ones included."""
+    value = node.value
+    if isinstance(value, ast.Call):
+        return isinstance(value.func, ast.Name) and value.func.id == "super"
+    return isinstance(value, ast.Name) and value.id in ("self", "cls")
+
+
+# What scikit-learn says in no other way: what gamma="scale" of a fitted SVC stood for.
+FOREIGN = {("adapters", "_gamma")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_room_reads_the_private_names_of_another(path):
+    here = room(path)
+    defined = {
+        name
+        for other in FILES
+        if room(other) == here
+        for name in names_defined(ast.parse(other.read_text()))
+    }
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skinfluence."):
+            parts = node.module.split(".")
+            names = [*parts[2:], *(alias.name for alias in node.names)]
+            assert parts[1] == here or not any(map(is_private, names)), (
+                f"line {node.lineno}: {here} imports {node.module}.{names[-1]}"
+            )
+        elif isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own(node):
+            allowed = node.attr in defined or (here, node.attr) in FOREIGN
+            assert allowed, f"line {node.lineno}: {here} reads {node.attr} of another room"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -537,7 +537,7 @@ def test_generalised_linear_models_are_newtons_step(family, alpha):
     np.testing.assert_allclose(found.dfbeta[:, 0], -step.intercept, atol=1e-12)
     moved = model.loo_estimate(method="newton").prediction
     np.testing.assert_allclose(found.deleted_residual, y - moved, atol=1e-10)
-    objective = model._explained().objective
+    objective = model.__fitted_problem__().objective
     Z = np.c_[np.ones(len(y)), X]
     inverse = np.linalg.inv(Z.T @ (objective.weights[:, 0, 0][:, None] * Z))
     mean = model.predict(X)
@@ -584,7 +584,9 @@ def test_williams_residual_approximates_the_change_of_deviance_of_counts():
     found = InfluencePoissonRegressor(alpha=0).fit(X, y).case_deletion_diagnostics()
 
     def deviance(model, rows):
-        return 2 * model._explained().objective.loss.value(y[rows], np.log(model.predict(X[rows])))
+        return 2 * model.__fitted_problem__().objective.loss.value(
+            y[rows], np.log(model.predict(X[rows]))
+        )
 
     every = np.arange(len(y))
     full = deviance(InfluencePoissonRegressor(alpha=0).fit(X, y), every).sum()

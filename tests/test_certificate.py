@@ -47,7 +47,7 @@ def test_tiers_are_in_order_and_hold_in_the_metric_and_at_any_row(name):
         assert (found.bounds[1] <= found.bounds[0] * (1 + 1e-9)).all()
         newton = OneStep(objective, DenseCurvature(objective), rows, corrected=True)
         known = NewtonError(newton)
-        E = found.bounds[1] / known.own_reach
+        E = found.bounds[1] / known.own_row_norm
         other = np.random.default_rng(seed).standard_t(3, size=objective.design.shape[1])
         for row in np.flatnonzero(np.isfinite(E))[::4]:
             rest = objective.without(row)
@@ -83,7 +83,7 @@ def test_exact_bounds_hold_where_they_are_stated():
             curvature = DenseCurvature(objective)
             coarse = Exact(objective, curvature, rows, tolerance=1e-3)
             fine = Exact(objective, curvature, rows, tolerance=1e-12)
-            error = loss.extent(coarse.own_change() - fine.own_change())
+            error = loss.predictor_norm(coarse.own_change() - fine.own_change())
             assert (error <= coarse.own_bound * (1 + 1e-6) + 1e-9).all(), (name, seed)
             assert np.isfinite(coarse.own_bound).mean() > 0.5
 
@@ -91,12 +91,12 @@ def test_exact_bounds_hold_where_they_are_stated():
 def test_formulas_at_their_corners():
     assert distance(np.array([0.3]), np.array([9.0]), np.array([2.0]), 0.0) == 0.3  # quadratic
     assert np.isinf(distance(np.array([0.3]), np.array([0.1]), np.array([1.0]), np.inf)).all()
-    nu, kappa, reach = np.array([0.1, 0.1, 2.0, np.inf, np.nan]), np.zeros(5), np.ones(5)
-    reach[0] = 0.0
-    E = distance(nu, kappa, reach, 1.0)
+    nu, kappa, row_norm = np.array([0.1, 0.1, 2.0, np.inf, np.nan]), np.zeros(5), np.ones(5)
+    row_norm[0] = 0.0
+    E = distance(nu, kappa, row_norm, 1.0)
     np.testing.assert_allclose(E[:2], [0.1, -np.log(0.9)])
     assert np.isinf(E[2:]).all()
-    assert np.isinf(after_chord_step(E, kappa, reach, 1.0)[2:]).all()
+    assert np.isinf(after_chord_step(E, kappa, row_norm, 1.0)[2:]).all()
     np.testing.assert_allclose(after_chord_step(E[1], 0.0, 1.0, 1.0), np.expm1(E[1]) * E[1])
     # phi by its series meets phi by its definition, and is never below it.
     kappa = np.geomspace(1e-8, 2e-3, 50)
@@ -117,13 +117,17 @@ def test_reach_is_the_largest_extent_on_the_unit_ball(loss):
     A = factor @ factor.transpose(0, 2, 1)
     e = rng.normal(size=(20_000, 6))
     e /= np.linalg.norm(e, axis=1, keepdims=True)
-    extent = loss.extent(np.einsum("ikj,mj->imk", factor, e))
-    assert (extent <= loss.reach(A)[:, None] * (1 + 1e-12)).all()
+    extent = loss.predictor_norm(np.einsum("ikj,mj->imk", factor, e))
+    assert (extent <= loss.max_predictor_change(A)[:, None] * (1 + 1e-12)).all()
     # Attained by the difference of the two rows furthest apart, or by the longest row.
-    for row, top in zip(factor, loss.reach(A), strict=True):
+    for row, top in zip(factor, loss.max_predictor_change(A), strict=True):
         apart = [row[k] - row[m] for k in range(3) for m in range(k)]
-        ends = row if loss.gauge is None else apart
+        ends = row if loss.null_direction is None else apart
         assert top == pytest.approx(max(np.linalg.norm(v) for v in ends))
     scalar = A[:, :1, :1]
-    np.testing.assert_allclose(BinaryLogLoss().reach(scalar), np.sqrt(scalar[:, 0, 0]))
-    np.testing.assert_array_equal(BinaryLogLoss().extent(np.array([[-3.0], [2.0]])), [3.0, 2.0])
+    np.testing.assert_allclose(
+        BinaryLogLoss().max_predictor_change(scalar), np.sqrt(scalar[:, 0, 0])
+    )
+    np.testing.assert_array_equal(
+        BinaryLogLoss().predictor_norm(np.array([[-3.0], [2.0]])), [3.0, 2.0]
+    )

@@ -38,7 +38,7 @@ def decisions(model, X):
 
 def actual_change(clf, X, y, T, t, target, rows):
     """Change of a target at T by refits without each row, (m, rows[, K])."""
-    loss = clf._explained().objective.loss
+    loss = clf.__fitted_problem__().objective.loss
     target = resolve_target(target, loss)
     native = (lambda e: e[:, 0]) if loss.is_scalar else (lambda e: e)
     encoded = np.searchsorted(clf.classes_, t)
@@ -78,7 +78,7 @@ def test_estimates_of_the_decision_function(name):
     assert newton.relative_rmse < 0.2
     assert first.slope < 1.01
     assert first.relative_rmse > newton.relative_rmse
-    wide = clf._explained().objective.n_rows <= clf.n_features_in_
+    wide = clf.__fitted_problem__().objective.n_rows <= clf.n_features_in_
     assert first.relative_rmse < (1.0 if wide or clf.C > 100 else 0.5)
 
 
@@ -291,9 +291,9 @@ def test_fifteen_longest_steps_refitted_are_enough():
         scaler = StandardScaler().fit(X[train])
         clf = InfluenceLogisticRegression(C=1.0).fit(scaler.transform(X[train]), y[train])
         T = scaler.transform(X[test])
-        explained = clf._explained().with_curvature("auto", 0.0, 300)
-        leverage = explained.curvature.leverage()
-        g = np.abs(explained.objective.residuals[:, 0])
+        problem = clf.__fitted_problem__()
+        leverage = problem.curvature().leverage()
+        g = np.abs(problem.objective.residuals[:, 0])
         length = g * np.sqrt(leverage.quadratic[:, 0, 0] / leverage.one_minus[:, 0, 0])
         longest = np.argsort(-length)[:15]
         estimated = clf.influence(T, y[test], aggregate="mean")

@@ -157,7 +157,7 @@ def test_csr_duplicates_and_order():
 @pytest.mark.parametrize("kind", KINDS)
 def test_curvature_against_the_dense_inverse(name, kind):
     _X, y, _w, clf = build(name)
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     if kind == "dual" and not (objective.penalty.strength > 0).any():
         with pytest.raises(ValueError, match="penalised columns"):
             make_curvature(objective, kind)
@@ -178,11 +178,11 @@ def test_curvature_against_the_dense_inverse(name, kind):
     Z = objective.design.dense(slice(None))
     leverage = curvature.leverage()
     L = objective.weight_roots
-    gauge = np.eye(K) - np.full((K, K), 1 / K) if K > 1 else np.eye(1)
+    null = np.eye(K) - np.full((K, K), 1 / K) if K > 1 else np.eye(1)
     for i in range(0, len(y), 7):
-        unit = np.kron(gauge, Z[i][:, None])
+        unit = np.kron(null, Z[i][:, None])
         A = unit.T @ inverse @ unit
-        got = gauge @ leverage.quadratic[i] @ gauge
+        got = null @ leverage.quadratic[i] @ null
         np.testing.assert_allclose(got, A, atol=tight * max(1.0, np.abs(A).max()))
         expected = np.eye(K) - L[i].T @ leverage.quadratic[i] @ L[i]
         np.testing.assert_allclose(leverage.one_minus[i], expected, atol=1e-7)
@@ -191,7 +191,7 @@ def test_curvature_against_the_dense_inverse(name, kind):
 
 
 def test_damping_is_added_to_the_whole_diagonal():
-    objective = build("binary")[3]._explained().objective
+    objective = build("binary")[3].__fitted_problem__().objective
     H = hessian(objective) + 0.7 * np.eye(objective.n_parameters)
     V = np.eye(objective.n_parameters)
     for kind in KINDS:
@@ -204,13 +204,13 @@ def test_dual_keeps_the_digits_of_one_minus_a_leverage_near_one():
     X[4] *= 1e5
     from skinfluence import InfluenceLogisticRegression
 
-    objective = InfluenceLogisticRegression(C=10.0).fit(X, y)._explained().objective
+    objective = InfluenceLogisticRegression(C=10.0).fit(X, y).__fitted_problem__().objective
     dual, dense = (make_curvature(objective, kind).leverage() for kind in ("dual", "dense"))
     np.testing.assert_allclose(dual.one_minus, dense.one_minus, rtol=1e-6)
 
 
 def test_singular_and_indefinite_curvature_say_why():
-    objective = build("binary-unpenalised")[3]._explained().objective
+    objective = build("binary-unpenalised")[3].__fitted_problem__().objective
     X = objective.design.X.copy()
     X[:, 3] = X[:, 0] + X[:, 1]
     singular = type(objective)(
@@ -234,7 +234,7 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     """What `choose` reads of an objective of a given size."""
     return SimpleNamespace(
         n_rows=n,
-        bending=range(n),
+        curved_rows=range(n),
         loss=SimpleNamespace(is_separable=False),
         n_outputs=n_outputs,
         n_parameters=q * n_outputs,
@@ -260,7 +260,7 @@ def test_choice_counts_flops_and_memory():
 
 
 def test_memory_blocks_change_nothing():
-    objective = build("softmax")[3]._explained().objective
+    objective = build("softmax")[3].__fitted_problem__().objective
     whole = make_curvature(objective, "cg").leverage()
     with config_context(working_memory=0.001):
         parts = make_curvature(objective, "cg").leverage()

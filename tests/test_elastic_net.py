@@ -141,7 +141,7 @@ def test_deletions_are_refits(name, weighted):
     # scikit-learn's saga stops between 1e-10 and 1e-8, liblinear earlier.
     tolerance = 3e-6 if "liblinear" in name else 2e-8
     clone(original).fit(X, y, w)
-    objective = model._explained().objective
+    objective = model.__fitted_problem__().objective
     np.testing.assert_allclose(
         objective.theta[:, : X.shape[1]],
         coefficients(clone(original).fit(X, y, w))[:, :-1],
@@ -174,7 +174,7 @@ def test_deletions_are_refits(name, weighted):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_optimality_conditions_hold(name, weighted):
     _X, _y, _w, model, _original = build(name, weighted=weighted)
-    assert model._explained().objective.stationarity <= 1e-10
+    assert model.__fitted_problem__().objective.stationarity <= 1e-10
 
 
 @pytest.mark.parametrize("name", MODELS)

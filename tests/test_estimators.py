@@ -127,7 +127,7 @@ def test_asking_twice_and_after_a_pickle_is_the_same(fitted):
     public = set(vars(model))
     again = answers(model, X, y)
     text = pickle.dumps(model)
-    assert b"_explained_cache" not in text
+    assert b"_problem_cache" not in text
     assert skinfluence.__version__.encode() in text
     restored = answers(pickle.loads(text), X, y)
     for one, two, three in zip(first, again, restored, strict=True):
@@ -193,7 +193,7 @@ def test_every_solver_is_polished_to_the_same_optimum(solver, n_classes):
     clf = InfluenceLogisticRegression(solver=solver).fit(X, y)
     np.testing.assert_allclose(clf.coef_, reference.coef_, atol=1e-8)
     np.testing.assert_allclose(clf.intercept_, reference.intercept_, atol=1e-8)
-    assert clf._explanation.stationarity <= 1e-10
+    assert clf.__fitted_problem__().objective.stationarity <= 1e-10
     np.testing.assert_array_equal(clf.predict(X), reference.predict(X))
 
 
@@ -204,7 +204,7 @@ def test_unscaled_breast_cancer_reaches_the_optimum_without_a_warning():
         clf = InfluenceLogisticRegression().fit(X, y)
     reference = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=1000).fit(X, y)
     np.testing.assert_allclose(clf.coef_, reference.coef_, atol=1e-8)
-    assert clf._explanation.stationarity <= 1e-10
+    assert clf.__fitted_problem__().objective.stationarity <= 1e-10
 
 
 def test_float32_is_polished_in_float64():
@@ -221,7 +221,7 @@ def test_float32_is_polished_in_float64():
 def test_any_C(C):
     X, y = problem(seed=6, n=90)
     clf = InfluenceLogisticRegression(C=C).fit(X, y)
-    assert clf._explanation.stationarity <= 1e-10
+    assert clf.__fitted_problem__().objective.stationarity <= 1e-10
     newton, exact = (clf.self_influence(method=m) for m in ("newton", "exact"))
     assert skinfluence.evaluation.agreement(newton, exact).relative_rmse < 0.1
 
@@ -598,12 +598,12 @@ def test_no_rows_have_no_self_influence():
 def test_a_vanishing_penalty_of_more_columns_than_rows_still_has_its_optimum(n_classes, C):
     X, y = problem(seed=1, n=16, p=40, n_classes=n_classes)
     clf = InfluenceLogisticRegression(C=C, max_iter=10_000).fit(X, y)
-    assert clf._explained().objective.stationarity < 1e-9
+    assert clf.__fitted_problem__().objective.stationarity < 1e-9
 
 
 def test_away_from_an_optimum_nothing_is_certified():
     X, y = problem()
-    objective = InfluenceLogisticRegression().fit(X, y)._explained().objective
+    objective = InfluenceLogisticRegression().fit(X, y).__fitted_problem__().objective
     far = objective.at(objective.theta + 0.01)
     for at, certified in ((objective, True), (far, False)):
         left = leave_one_out(at, make_curvature(at), "newton", tolerance=1e-8)

@@ -15,7 +15,7 @@ from skinfluence import InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import Exact, _exact, _newton_cg
 from skinfluence.losses import MultinomialLogLoss
-from skinfluence.optimum import _cooling, polish
+from skinfluence.optimum import _continuation, polish
 from tests.cases import problem, weights
 
 SOLVER = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 10_000}
@@ -126,7 +126,7 @@ def noisy(n=500, p=300, n_classes=2):
 def test_nearly_separable_data_by_newton_cg(monkeypatch):
     X, y = noisy()
     clf = InfluenceLogisticRegression(C=1.0, **SOLVER).fit(X, y)
-    clf._explained()
+    clf.__fitted_problem__()
     spy, start = Spy(monkeypatch), time.perf_counter()
     loo = clf.loo_estimate(method="exact")
     elapsed = time.perf_counter() - start
@@ -230,7 +230,7 @@ def test_what_does_not_converge_is_nan_and_said(monkeypatch):
     monkeypatch.setattr("skinfluence.deletion._chord.MAX_PASSES", 0)
     monkeypatch.setattr(_newton_cg, "MAX_STEPS", 0)
     monkeypatch.setattr(
-        _cooling, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
+        _continuation, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
     )
     with pytest.warns(ConvergenceWarning, match=r"refits without rows \[0, 1, 2"):
         after = clf.parameter_influence(method="exact")

@@ -154,17 +154,17 @@ def test_the_share_of_the_penalty_counts(weighted):
         X, y, w, model, original = build("poisson", weighted=weighted, seed=seed, zeros=0)
         rows = np.arange(len(y))
         actual = changes(original, X, y, w, rows)[:, :-1]
-        explained = model._explained()
-        objective = explained.objective
+        problem = model.__fitted_problem__()
+        objective = problem.objective
 
         def error(curvature, objective, actual=actual, rows=rows):
             steps = OneStep(objective, curvature, rows, corrected=True).steps(slice(None))
             return np.median(np.abs(steps[:, 0, :-1] - actual) / np.abs(actual))
 
-        curvature = explained.with_curvature("auto", 0.0, 60, method="newton").curvature
+        curvature = problem.deletion_curvature("newton")
         with_share.append(error(curvature, objective))
-        fixed = objective.settled()
-        without_share.append(error(explained.with_curvature("auto", 0.0, 60).curvature, fixed))
+        fixed = objective.with_fixed_penalty()
+        without_share.append(error(problem.curvature(), fixed))
     assert np.median(with_share) < 0.015
     assert np.median(without_share) > 0.05
 
@@ -194,7 +194,7 @@ def test_every_target_against_refits(name, weighted):
     rows = np.arange(0, len(y), 6)
     full = clone(original).fit(X, y, w)
     half = {
-        "loss": lambda y, m: model._explained().objective.loss.value(
+        "loss": lambda y, m: model.__fitted_problem__().objective.loss.value(
             y, m if name == "normal" else np.log(m)
         ),
         "prediction": lambda y, m: m,
@@ -245,13 +245,13 @@ def test_no_error_bound_is_violated(name, weighted):
     n_finite = 0
     for seed in range(4):
         X, y, w, model, original = build(name, weighted=weighted, seed=seed)
-        explained = model._explained()
-        objective = explained.objective
+        problem = model.__fitted_problem__()
+        objective = problem.objective
         rows = np.arange(len(y))
         steps = changes(original, X, y, w, rows)
         own = objective.eta[:, 0] + np.einsum("ij,ij->i", steps, np.c_[X, np.ones(len(X))])
         for method in ("first_order", "newton", "exact"):
-            curvature = explained.with_curvature("auto", 0.0, 60, method=method).curvature
+            curvature = problem.deletion_curvature(method)
             left = leave_one_out(objective, curvature, method, tolerance=1e-8)
             error = np.abs(left.eta[:, 0] - own)
             assert (error <= left.error_bound + 1e-9).all()
@@ -338,7 +338,7 @@ def test_an_indefinite_curvature_is_an_error():
     """Far from its minimum a deviance that is not convex bends downwards."""
     X, y = data("gamma", n=40)
     model = InfluenceTweedieRegressor(power=3, alpha=0.0).fit(X, y)
-    objective = model._explained().objective
+    objective = model.__fitted_problem__().objective
     far = objective.theta + np.array([0, 0, 0, 0, 3.0])
     with pytest.raises(np.linalg.LinAlgError, match="indefinite"):
         make_curvature(objective.at(far))

@@ -25,7 +25,7 @@ def test_newton_is_the_explicit_joint_step(name, curvature):
         with pytest.raises(ValueError, match="needs penalised columns"):
             clf.group_influence([[0]], X, y, curvature=curvature)
         return
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     groups = group_list(len(y))
     T = dense(X)[:9]
     got = clf.group_influence(groups, T, target="decision_function", curvature=curvature)
@@ -68,7 +68,7 @@ def test_every_target_and_method(name, target):
     for position in (0, 1, 4):
         kept = np.setdiff1d(np.arange(len(y)), np.asarray(groups[position], dtype=int))
         other = InfluenceLogisticRegression(C=clf.C, solver="newton-cholesky", tol=1e-12)
-        row_weight = clf._explained().objective.sample_weight[kept]
+        row_weight = clf.__fitted_problem__().objective.sample_weight[kept]
         other.fit(dense(X)[kept], y[kept], sample_weight=row_weight)
         change = _value(other, T, t, target) - _value(clf, T, t, target)
         np.testing.assert_allclose(exact[:, position], change, atol=1e-7)

@@ -189,7 +189,7 @@ def test_smooth_derivatives_at_the_hinge(temperature):
     X, y = data(n=60, p=4)
     w = weights(0, 60)
     clf = hinge(temperature=temperature, C=0.5).fit(X, y, w)
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     H, Z = hessian(objective), objective.design.dense(slice(None))
     gradient = objective.gradient[0]
     assert np.abs(gradient).max() > 1e-3

@@ -75,7 +75,7 @@ def test_estimate_is_what_it_says():
     )
     assert loo.standard_error > 0
     assert (loo.error_bound[w == 0] == 0).all()
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     assert 0 < loo.leverage.sum() < objective.n_parameters
     restored = pickle.loads(pickle.dumps(loo))
     np.testing.assert_array_equal(restored.loss, loo.loss)
@@ -155,7 +155,9 @@ def test_auto_turns_to_newton_and_refines(monkeypatch):
     X, y = problem(n=120, p=6, seed=5, spread=2.0)
     clf = InfluenceLogisticRegression(C=5.0).fit(X, y)
     exact = clf.loo_estimate(method="exact")
-    monkeypatch.setattr(module, "EXACT_FLOPS", module.exact_flops(clf._explained().objective) / 2)
+    monkeypatch.setattr(
+        module, "EXACT_FLOPS", module.exact_flops(clf.__fitted_problem__().objective) / 2
+    )
     auto = clf.loo_estimate()
     assert {"refined", "newton"} <= set(auto.method)
     newton = clf.loo_estimate(method="newton")
@@ -378,10 +380,10 @@ def test_auto_within_every_budget(monkeypatch):
     clf = InfluenceLogisticRegression(C=5.0).fit(X, y)
     exact = clf.loo_estimate(method="exact")
     newton = clf.loo_estimate(method="newton")
-    whole = module.exact_flops(clf._explained().objective)
-    reach = np.minimum(newton.error_estimate, newton.error_bound)
-    wanted = np.argsort(-reach, kind="stable")
-    wanted = wanted[reach[wanted] > module.PREDICTOR_TOLERANCE]
+    whole = module.exact_flops(clf.__fitted_problem__().objective)
+    row_norm = np.minimum(newton.error_estimate, newton.error_bound)
+    wanted = np.argsort(-row_norm, kind="stable")
+    wanted = wanted[row_norm[wanted] > module.PREDICTOR_TOLERANCE]
     assert len(wanted) > 12
     for share, n_refined in ((1e-9, 1), (10.5 / 120, 10), (0.99, len(wanted))):
         monkeypatch.setattr(module, "EXACT_FLOPS", whole * share)

@@ -44,7 +44,7 @@ def data(name, n=30, seed=0):
 def displaced(model, X, y, w, moved, objective):
     """2 (F(theta_omega) - F(theta)), F of the unperturbed data."""
     X_moved, y_moved, w_moved = moved
-    other = clone(model).fit(X_moved, y_moved, w_moved)._explained().objective.theta
+    other = clone(model).fit(X_moved, y_moved, w_moved).__fitted_problem__().objective.theta
     return 2.0 * (objective.at(other).value - objective.value)
 
 
@@ -61,7 +61,7 @@ def test_curvature_of_the_displacement(name, perturbation):
         return
     feature = 1 if perturbation == "feature" else None
     local = model.local_influence(perturbation, feature=feature, scale=0.7)
-    objective = model._explained().objective
+    objective = model.__fitted_problem__().objective
     dispersion = 1.0
     if name not in ("logistic", "softmax", "poisson"):
         sigma = model.case_deletion_diagnostics().sigma if name != "gamma" else None

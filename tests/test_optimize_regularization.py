@@ -31,7 +31,7 @@ def data(n_classes=2, n=50, p=4, seed=0):
 def path(method, n_classes=2, n=50, p=4, **settings):
     X, y, weight = data(n_classes, n, p)
     model = InfluenceLogisticRegression(**settings).fit(X, y, weight)
-    return LeaveOneOutPath(model._explained().objective, weight, method)
+    return LeaveOneOutPath(model.__fitted_problem__().objective, weight, method)
 
 
 def richardson(function, t, h):

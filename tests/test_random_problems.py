@@ -36,7 +36,7 @@ def fitted(arguments, C, intercept):
 @given(problems, penalties, st.booleans())
 def test_newton_is_the_explicit_step_and_steps_add_up(arguments, C, intercept):
     _X, _y, _w, clf = fitted(arguments, C, intercept)
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     Z = objective.design.dense(slice(None))
     K, H = objective.n_outputs, hessian(objective)
     parameters = clf.parameter_influence(train_indices=[0, 3])

@@ -44,7 +44,7 @@ def test_path_is_every_fit(storage, weighted, n_outputs):
     model = InfluenceRidge()
     if storage == "kernel":
         model = InfluenceKernelRidge(kernel="rbf", gamma=0.2, fit_intercept=True)
-    path = RidgePath(clone(model).fit(X, y, w)._explained().objective)
+    path = RidgePath(clone(model).fit(X, y, w).__fitted_problem__().objective)
     for alpha in ALPHAS:
         left = clone(model).set_params(alpha=alpha).fit(X, y, w).loo_estimate()
         found = path.left_out(alpha)

@@ -269,7 +269,7 @@ def test_digits_as_the_gallery_has_them():
 def test_losses_of_one_against_the_rest_are_binary_losses():
     X, y = data(3, seed=7)
     clf = SmoothHingeSVC(temperature=0.3).fit(X, y)
-    objective = clf._explained().objective
+    objective = clf.__fitted_problem__().objective
     assert isinstance(objective.loss, OneVsRestLoss)
     alone = [
         SmoothHingeSVC(temperature=0.3).fit(X, (y == k).astype(int)).influence(
@@ -425,7 +425,7 @@ def test_bad_rows_and_short_fits():
     X += 1.0
     with pytest.raises(RuntimeError, match="have changed"):
         clf.influence(X, y)
-    assert isinstance(SmoothHingeSVC(temperature=0.1).fit(X, y)._explained().objective.loss,
+    assert isinstance(SmoothHingeSVC(temperature=0.1).fit(X, y).__fitted_problem__().objective.loss,
                       SmoothHingeLoss)  # fmt: skip
 
 

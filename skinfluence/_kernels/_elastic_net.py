@@ -15,19 +15,19 @@ def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
     for _ in range(n_sweeps):
         largest = 0.0
         for j in range(len(step)):
-            bend = H[j, j]
-            if bend <= 0.0:
+            curvature = H[j, j]
+            if curvature <= 0.0:
                 continue
             now = theta[j] + step[j]
-            wanted = bend * now - gradient[j]
-            moved = max(abs(wanted) - absolute[j], 0.0) / bend
+            wanted = curvature * now - gradient[j]
+            moved = max(abs(wanted) - absolute[j], 0.0) / curvature
             change = (moved if wanted > 0.0 else -moved) - now
             if change == 0.0:
                 continue
             step[j] += change
             for k in range(len(step)):
                 gradient[k] += change * H[j, k]
-            largest = max(largest, abs(change) * np.sqrt(bend))
+            largest = max(largest, abs(change) * np.sqrt(curvature))
         if largest == 0.0:
             break
     return largest

@@ -183,7 +183,7 @@ def gather(G, s, cap, alpha, status, members, inverse, bias):
 
 
 @njit(cache=True, nogil=True)
-def _slide(s, f, shift, status, net):
+def _free_by_bias(s, f, shift, status, net):
     """Where no row is free and mass is owed: (row that can take it, change of b that frees it)."""
     best, taker = np.inf, -1
     for j in range(len(s)):
@@ -214,14 +214,14 @@ def _middle(s, f, status):
 @njit(cache=True, nogil=True)
 def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
     """(time to the next event, free row that leaves or -1, row that becomes free or -1)."""
-    best, leaver, comer = 1.0 - t, -1, -1
+    best, leaving, entering = 1.0 - t, -1, -1
     for a in range(n_free):
         k = members[a]
         speed = s[k] * rate[a]
         if abs(speed) > STILL * cap[k]:
             time = (cap[k] - alpha[k]) / speed if speed > 0.0 else -alpha[k] / speed
             if time < best:
-                best, leaver = max(time, 0.0), a
+                best, leaving = max(time, 0.0), a
     for j in range(len(s)):
         if status[j] == ZERO or status[j] == CAP:
             slack = s[j] * f[j] - 1.0 - (1.0 - t) * shift[j]
@@ -230,24 +230,26 @@ def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
             if toward:
                 time = max(-slack / speed, 0.0)
                 if time < best:
-                    best, leaver, comer = time, -1, j
-    return best, leaver, comer
+                    best, leaving, entering = time, -1, j
+    return best, leaving, entering
 
 
 @njit(cache=True, nogil=True)
 def follow(
-    G, s, cap, alpha, f, shift, driven, net, status, members, n_free, inverse, bias, max_events
-):
+    G, s, cap, alpha, f, shift, predictor_shift, net, status, members, n_free, inverse, bias,
+    max_events,
+):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
-    `driven` (m,) is what the moved rows do to the predictors in all, `net` the sum of s alpha that
-    the others have to take on. alpha, f, status, members and inverse are changed in place.
+    `predictor_shift` (m,) is the change of the predictors by the moved rows in all, `net` the sum
+    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed in
+    place.
     """
     m, b, t = len(s), 0.0, 0.0
     rate, df = np.zeros(m), np.zeros(m)
     for events in range(max_events):
         if bias and n_free == 0 and abs(net) > 0.0:
-            taker, change = _slide(s, f, (1.0 - t) * shift, status, net)
+            taker, change = _free_by_bias(s, f, (1.0 - t) * shift, status, net)
             if taker < 0:
                 return b, n_free, events, False
             b += change
@@ -258,14 +260,14 @@ def follow(
         right = np.full(q, net)
         for a in range(n_free):
             k = members[a]
-            right[bias + a] = -driven[k] - s[k] * shift[k]
+            right[bias + a] = -predictor_shift[k] - s[k] * shift[k]
         moved = _apply(inverse, q, right) if n_free > 0 else np.zeros(q)
         db = moved[0] if bias and n_free > 0 else 0.0
-        df[:] = driven + db
+        df[:] = predictor_shift + db
         for a in range(n_free):
             rate[a] = moved[bias + a]
             df += rate[a] * G[members[a]]
-        time, leaver, comer = _next_event(
+        time, leaving, entering = _next_event(
             s, cap, alpha, f, shift, t, df, rate, status, members, n_free
         )
         t += time
@@ -273,10 +275,10 @@ def follow(
         f += time * df
         for a in range(n_free):
             alpha[members[a]] += s[members[a]] * rate[a] * time
-        if leaver >= 0:
-            n_free = _retire(leaver, cap, alpha, status, members, n_free, inverse, bias)
-        elif comer >= 0:
-            n_free = _admit(comer, G, s, cap, alpha, status, members, n_free, inverse, bias)
+        if leaving >= 0:
+            n_free = _retire(leaving, cap, alpha, status, members, n_free, inverse, bias)
+        elif entering >= 0:
+            n_free = _admit(entering, G, s, cap, alpha, status, members, n_free, inverse, bias)
         else:
             n_free = _settle(cap, alpha, status, members, n_free, inverse, bias)
             if bias and n_free == 0:
@@ -303,23 +305,25 @@ def _violation(s, f, status):
 
 
 @njit(cache=True, nogil=True)
-def refine(G, s, cap, alpha, held, b, base, owed, f, status, members, n_free, inverse, bias):
+def refine(
+    G, s, cap, alpha, alpha_start, b, base, target_sum, f, status, members, n_free, inverse, bias
+):
     """Correct what rounding has done on the way: (b, largest violation of a margin condition).
 
-    The predictors are f = base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`
-    where there is a b.
+    The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
+    up to `target_sum` where there is a b.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
         f[:] = base + b
         for k in range(m):
-            if alpha[k] != held[k]:
-                f += s[k] * (alpha[k] - held[k]) * G[k]
-        rest = abs(s @ (alpha - held) - owed) if bias else 0.0
+            if alpha[k] != alpha_start[k]:
+                f += s[k] * (alpha[k] - alpha_start[k]) * G[k]
+        rest = abs(s @ (alpha - alpha_start) - target_sum) if bias else 0.0
         worst = max(rest, _violation(s, f, status))
         if sweep == 2 or n_free == 0 or worst < EXACT:
             break
-        right = np.full(q, owed - s @ (alpha - held))
+        right = np.full(q, target_sum - s @ (alpha - alpha_start))
         for a in range(n_free):
             right[bias + a] = s[members[a]] - f[members[a]]
         moved = _apply(inverse, q, right)

@@ -1,15 +1,11 @@
 """Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
 
-from skinfluence.adapters import (  # noqa: F401 - register themselves
-    _elastic_net,
-    _glm,
-    _huber,
-    _logistic,
-    _quantile,
-    _ridge,
-    _stochastic,
-    _svm,
-)
+from skinfluence.adapters import _stochastic  # noqa: F401 - registers its refusals
+from skinfluence.adapters._elastic_net import adapt_elastic_net
+from skinfluence.adapters._glm import adapt_glm
+from skinfluence.adapters._huber import adapt_huber
+from skinfluence.adapters._logistic import adapt_logistic
+from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
 from skinfluence.adapters._registry import (
     Adapted,
     TrainingData,
@@ -21,6 +17,14 @@ from skinfluence.adapters._registry import (
     unsupported,
 )
 from skinfluence.adapters._response import ResponseScale
+from skinfluence.adapters._ridge import (
+    adapt_ridge,
+    adapt_ridge_classifier,
+    adapted_dual,
+    kernel_ridge_space,
+    least_squares,
+    without_outputs,
+)
 from skinfluence.adapters._svm import change_in_span
 
 __all__ = [
@@ -28,10 +32,22 @@ __all__ = [
     "ResponseScale",
     "TrainingData",
     "adapt",
+    "adapt_elastic_net",
+    "adapt_glm",
+    "adapt_huber",
+    "adapt_logistic",
+    "adapt_ridge",
+    "adapt_ridge_classifier",
+    "adapt_smooth_quantile",
+    "adapted_dual",
     "change_in_span",
     "is_supported",
+    "kernel_ridge_space",
     "kernel_space",
+    "least_squares",
     "register",
+    "smooth_quantile",
     "supported_estimators",
     "unsupported",
+    "without_outputs",
 ]

@@ -39,10 +39,10 @@ def adapt_huber(estimator, data):
     objective = Objective(HuberLoss(estimator.epsilon), design, y, weight, penalty, theta)
     objective.loss.check_optimum(y, objective.eta)
     encode = partial(as_responses, n_outputs=1)
-    return Adapted(objective, None, encode, without_outputs, restart=_all_inside)
+    return Adapted(objective, None, encode, without_outputs, restart=_start_without_outliers)
 
 
-def _all_inside(objective):
+def _start_without_outliers(objective):
     """At least squares, and at a scale at which no row is an outlier: every row bends."""
     least = polish(objective.least_squares()).objective
     residual = np.abs(objective.y - least.eta[:, 0]).max()

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skinfluence.attribution import Output
+from skinfluence.attribution import Link
 from skinfluence.design import KernelSpace, make_design
-from skinfluence.losses import TransformedReading, spread
+from skinfluence.losses import TransformedLink, spread
 from skinfluence.objective import Objective
 
 
@@ -25,6 +25,10 @@ class TrainingData:
         Of a kernel machine: X are its coordinates then.
     response : ResponseScale or None
         Where y are transformed responses, the way there and back.
+    row_names : ndarray of shape (n,) or None
+        Index of the data frame that fit was given.
+    theta : ndarray of shape (K, q) or None
+        Optimum found on these data; None before it is found.
     """
 
     X: object
@@ -32,6 +36,8 @@ class TrainingData:
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
     response: object = None
+    row_names: np.ndarray | None = None
+    theta: np.ndarray | None = None
 
     def design(self, fit_intercept):
         """Return the design of the rows.
@@ -81,7 +87,7 @@ class Adapted:
     restart: object = None
 
     @property
-    def reading(self):
+    def link(self):
         """What reads the predictors.
 
         Returns
@@ -92,7 +98,7 @@ class Adapted:
         loss = self.objective.trained_loss
         if self.response is None:
             return loss
-        return TransformedReading(loss, self.response.inverse, spread(self.objective.y))
+        return TransformedLink(loss, self.response.inverse, spread(self.objective.y))
 
     @property
     def output(self):
@@ -104,8 +110,8 @@ class Adapted:
             Labels, and whether there are probabilities; or what a regressor predicts.
         """
         loss = self.objective.loss
-        reading = loss if self.response is None else self.reading
-        return Output(self.classes, loss.has_probabilities, reading)
+        link = loss if self.response is None else self.link
+        return Link(self.classes, loss.has_probabilities, link)
 
     def labels(self, encoded):
         """Return the caller's labels of encoded ones.
@@ -121,7 +127,7 @@ class Adapted:
             Members of `classes`; of a regressor the same numbers, in their own units.
         """
         if self.classes is None:
-            return self.reading.response(encoded)
+            return self.link.response(encoded)
         return self.classes[encoded.astype(int)]
 
 

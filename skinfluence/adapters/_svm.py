@@ -23,7 +23,7 @@ from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
 # What lends the hinge a curvature: at this temperature Koh & Liang's Figure 3 agrees with refits.
-LENT = SmoothHingeLoss(1e-3)
+SURROGATE_HINGE = SmoothHingeLoss(1e-3)
 
 refuse(
     NuSVC,
@@ -73,7 +73,7 @@ def adapt_linear_svc(estimator, data):
     weight = check_sample_weight(data.sample_weight, len(codes))
     weight = weight * class_weights(estimator, data, weight)
     squared = estimator.loss == "squared_hinge"
-    binary, trained = (SquaredHingeLoss(),) * 2 if squared else (LENT, HingeLoss())
+    binary, trained = (SquaredHingeLoss(),) * 2 if squared else (SURROGATE_HINGE, HingeLoss())
     loss, trained = (
         one if len(classes) == 2 else OneVsRestLoss(one, len(classes)) for one in (binary, trained)
     )
@@ -108,7 +108,7 @@ def adapt_svc(estimator, data):
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     weight = weight * estimator.class_weight_[codes]
-    loss, trained = LENT, HingeLoss()
+    loss, trained = SURROGATE_HINGE, HingeLoss()
     if len(classes) > 2:
         options = {"shape": estimator.decision_function_shape, "break_ties": estimator.break_ties}
         loss, trained = (OneVsOneLoss(one, len(classes), **options) for one in (loss, trained))

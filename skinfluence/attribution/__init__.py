@@ -1,17 +1,19 @@
 """A deletion read at a target, in blocks: the matrix, its sums, its extremes, and scores."""
 
 from skinfluence.attribution._read import (
-    TestSide,
+    Query,
+    influence,
     influence_aggregate,
     influence_matrix,
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import Output, score_influence, score_of
+from skinfluence.attribution._scoring import Link, score_influence, score_of
 
 __all__ = [
-    "Output",
-    "TestSide",
+    "Link",
+    "Query",
+    "influence",
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",

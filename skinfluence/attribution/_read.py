@@ -18,7 +18,7 @@ BLOCK_DELETIONS = 512
 
 
 @dataclass(frozen=True)
-class TestSide:
+class Query:
     """Test rows, and what is measured at them.
 
     Attributes
@@ -45,7 +45,7 @@ class TestSide:
     def take(self, rows):
         """Return these rows only."""
         y = None if self.y is None else self.y[rows]
-        return TestSide(self.design.take(rows), y, self.eta[rows], self.target)
+        return Query(self.design.take(rows), y, self.eta[rows], self.target)
 
 
 def _native(eta, objective):
@@ -126,7 +126,7 @@ def _read_all(deletion, test, test_blocks, parts, linearised, into):
 
         def block(part, read=read, test_rows=test_rows):
             out = None if into is None else into[test_rows, part]
-            return test_rows, part, deletion.poison(read(part, out), part)
+            return test_rows, part, deletion.mask_undefined(read(part, out), part)
 
         # A caller's function need not be safe in threads, and a linear target is all product.
         threaded = test.target.uses_encoded_labels and not linearised
@@ -166,13 +166,21 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
             direction += some.reshape(outputs, -1, *shape[1:]).sum(axis=1)
         along = deletion.along(direction)
         for part in tracked(row_blocks(len(deletion), 8 * 4 * outputs, at_most=8192), progress):
-            total[:, part] = deletion.poison(along(part), part)
+            total[:, part] = deletion.mask_undefined(along(part), part)
     else:
         for _, part, block in _blocks(deletion, test, linearised=False, progress=progress):
             total[:, part] += block.sum(axis=1)
     if how == "mean":
         total /= len(test)
     return total.T if outputs > 1 else total[0]
+
+
+def influence(deletion, test, aggregate=None, *, linearised, progress=None):
+    """Influence matrix, or its sum or mean over the test rows for an `aggregate`."""
+    options = {"linearised": linearised, "progress": progress}
+    if aggregate is None:
+        return influence_matrix(deletion, test, **options)
+    return influence_aggregate(deletion, test, aggregate, **options)
 
 
 def influence_topk(deletion, test, k, *, linearised, progress=None):

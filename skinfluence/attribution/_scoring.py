@@ -15,7 +15,7 @@ BLOCK_DELETIONS = 256
 
 
 @dataclass(frozen=True)
-class Output:
+class Link:
     """How the predictors of a model are read.
 
     Attributes
@@ -40,11 +40,11 @@ class Output:
     def at(self, decision):
         """Return a model of these predictors (n,) or (n, K)."""
         if self.classes is None:
-            return FixedRegression(self.loss.mean(decision))
+            return PrecomputedRegressor(self.loss.mean(decision))
         undefined = np.isnan(decision).reshape(len(decision), -1).any(axis=1)
         codes = self.loss.predicted(np.where(np.isnan(decision), 0.0, decision))
         codes[undefined] = 0
-        return FixedPredictions(
+        return PrecomputedClassifier(
             self.classes, self.loss.decision(decision), self.has_probabilities, codes
         )
 
@@ -65,7 +65,7 @@ def _gives_probabilities(predictions):
     return predictions.has_probabilities
 
 
-class FixedPredictions(ClassifierMixin, BaseEstimator):
+class PrecomputedClassifier(ClassifierMixin, BaseEstimator):
     """A fitted classifier whose predictor is given: what a scorer sees of a deleted model."""
 
     def __init__(self, classes=None, decision=None, has_probabilities=True, codes=None):
@@ -108,7 +108,7 @@ class FixedPredictions(ClassifierMixin, BaseEstimator):
         return self.classes[self.codes]
 
 
-class FixedRegression(RegressorMixin, BaseEstimator):
+class PrecomputedRegressor(RegressorMixin, BaseEstimator):
     """A fitted regressor whose prediction is given."""
 
     def __init__(self, prediction=None):

@@ -1,6 +1,6 @@
 """The methods that every estimator gains."""
 
-from skinfluence.base._explained import Explained, Explanation
 from skinfluence.base._mixin import InfluenceMixin
+from skinfluence.base._query import QueryMixin
 
-__all__ = ["Explained", "Explanation", "InfluenceMixin"]
+__all__ = ["InfluenceMixin", "QueryMixin"]

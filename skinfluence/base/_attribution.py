@@ -3,14 +3,13 @@
 import numpy as np
 
 from skinfluence import attribution
+from skinfluence._frames import row_names
 from skinfluence._validation import AGGREGATES, check_choice
-from skinfluence.attribution import TestSide
-from skinfluence.base._question import QuestionMixin
-from skinfluence.curvature import choose
+from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
 
 
-class AttributionMixin(QuestionMixin):
+class AttributionMixin(QueryMixin):
     """Methods that say what a fitted model would be without some of its training rows.
 
     Everything here is after removal minus before.
@@ -28,6 +27,8 @@ class AttributionMixin(QuestionMixin):
         curvature="auto",
         damping=0.0,
         progress=None,
+        as_frame=False,
+        return_info=False,
     ):
         """Change of a target at each test row if a training row were removed.
 
@@ -64,6 +65,11 @@ class AttributionMixin(QuestionMixin):
             Added to the diagonal of the Hessian. Not for method="exact", which has none.
         progress : callable, optional
             Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
+        as_frame : bool, default=False
+            Return a pandas DataFrame with the names of test rows and training rows.
+        return_info : bool, default=False
+            Return a pair with the :class:`StepInfo` of the deletions: method, estimated error and
+            bound of each.
 
         Returns
         -------
@@ -103,15 +109,22 @@ class AttributionMixin(QuestionMixin):
         (169, 400)
         """
         check_choice("aggregate", aggregate, AGGREGATES)
-        test, deletion, linearised = self._question(
+        problem = self.__fitted_problem__()
+        query, deletion = problem.ask(
             X_test, y_test, target, method, train_indices, curvature, damping, progress
         )
-        if aggregate is None:
-            return attribution.influence_matrix(
-                deletion, test, linearised=linearised, progress=progress
-            )
-        return attribution.influence_aggregate(
-            deletion, test, aggregate, linearised=linearised, progress=progress
+        values = attribution.influence(
+            deletion, query, aggregate, linearised=method == "first_order", progress=progress
+        )
+        return Answer(problem, as_frame, return_info).of(
+            values,
+            deletion,
+            method,
+            test=X_test,
+            aggregate=aggregate,
+            n_outputs=query.target.n_outputs,
+            name="influence",
+            names=problem.row_names[deletion.rows],
         )
 
     def most_influential(
@@ -161,7 +174,8 @@ class AttributionMixin(QuestionMixin):
         >>> clf.most_influential(X[400:402], y[400:402], k=3).helpful_indices.shape
         (2, 3)
         """
-        test, deletion, linearised = self._question(
+        problem = self.__fitted_problem__()
+        query, deletion = problem.ask(
             X_test, y_test, target, method, train_indices, curvature, damping, progress
         )
         if (
@@ -174,11 +188,17 @@ class AttributionMixin(QuestionMixin):
                 f"got {k!r} instead."
             )
         up_indices, up_values, down_indices, down_values = attribution.influence_topk(
-            deletion, test, int(k), linearised=linearised, progress=progress
+            deletion, query, int(k), linearised=method == "first_order", progress=progress
         )
-        if test.target.greater_is_better:
-            return MostInfluential(down_indices, down_values, up_indices, up_values)
-        return MostInfluential(up_indices, up_values, down_indices, down_values)
+        up, down = (up_indices, up_values), (down_indices, down_values)
+        helpful, harmful = (down, up) if query.target.greater_is_better else (up, down)
+        return MostInfluential(
+            *helpful,
+            *harmful,
+            info=problem.step_info(deletion, method, quick=True),
+            row_names=problem.row_names,
+            test_names=row_names(X_test),
+        )
 
     def self_influence(
         self,
@@ -189,6 +209,8 @@ class AttributionMixin(QuestionMixin):
         curvature="auto",
         damping=0.0,
         progress=None,
+        as_frame=False,
+        return_info=False,
     ):
         """Change of each training row's own target on its removal.
 
@@ -197,7 +219,7 @@ class AttributionMixin(QuestionMixin):
 
         Parameters
         ----------
-        target, method, train_indices, curvature, damping, progress
+        target, method, train_indices, curvature, damping, progress, as_frame, return_info
             As in :meth:`influence`.
 
         Returns
@@ -220,16 +242,25 @@ class AttributionMixin(QuestionMixin):
         >>> int(clf.self_influence().argmax())
         213
         """
-        explained, target, linearised = self._begin(target, method, damping)
-        objective, adapted = explained.objective, explained.adapted
-        deletion = self._delete(
-            explained, method, train_indices, curvature, damping, progress, own=True
+        problem = self.__fitted_problem__()
+        query = problem.own_query(target, method, train_indices)
+        deletion = problem.deletion(
+            method,
+            train_indices,
+            own=True,
+            curvature=curvature,
+            damping=damping,
+            progress=progress,
         )
-        y = objective.y if target.uses_encoded_labels else adapted.labels(objective.y)
-        test = TestSide(objective.design, y, objective.eta, target)
-        if len(deletion) < objective.n_rows or train_indices is not None:
-            test = test.take(deletion.rows)
-        return attribution.self_influence(deletion, test, linearised=linearised)
+        values = attribution.self_influence(deletion, query, linearised=method == "first_order")
+        return Answer(problem, as_frame, return_info).of(
+            values,
+            deletion,
+            method,
+            n_outputs=query.target.n_outputs,
+            name="self_influence",
+            names=problem.row_names[deletion.rows],
+        )
 
     def parameter_influence(
         self,
@@ -267,21 +298,21 @@ class AttributionMixin(QuestionMixin):
         >>> clf.parameter_influence().coef.shape
         (150, 3, 4)
         """
-        explained, _, _ = self._begin("loss", method, damping)
-        deletion = self._delete(
-            explained, method, train_indices, curvature, damping, progress, own=True
+        problem = self.__fitted_problem__()
+        deletion = problem.deletion(
+            method,
+            train_indices,
+            own=True,
+            curvature=curvature,
+            damping=damping,
+            progress=progress,
         )
-        objective = explained.objective
-        steps = np.empty((len(deletion), *objective.theta.shape))
-        for part in objective.design.blocks(n_columns=4 * objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(deletion)))
-            if part.start < part.stop:
-                steps[part] = deletion.steps(part)
-        steps[deletion.undefined] = np.nan
-        parameters = explained.adapted.parameters
-        if parameters is None:
-            return ParameterInfluence(*objective.design.unpack(steps))
-        return ParameterInfluence(*parameters(objective, deletion.rows, steps))
+        return ParameterInfluence(
+            *problem.parameter_changes(deletion),
+            info=problem.step_info(deletion, method, quick=True),
+            row_names=problem.row_names[deletion.rows],
+            feature_names=problem.feature_names,
+        )
 
     def score_influence(
         self,
@@ -294,6 +325,8 @@ class AttributionMixin(QuestionMixin):
         curvature="auto",
         damping=0.0,
         progress=None,
+        as_frame=False,
+        return_info=False,
     ):
         """Change of a scikit-learn score on the test set when each training row is removed.
 
@@ -308,7 +341,7 @@ class AttributionMixin(QuestionMixin):
         scoring : str or callable, optional
             Name of a scorer, or a callable `scorer(estimator, X, y)` that reads the estimator's
             predictions only. Accuracy by default, r2 for regressors.
-        method, train_indices, curvature, damping, progress
+        method, train_indices, curvature, damping, progress, as_frame, return_info
             As in :meth:`influence`.
 
         Returns
@@ -332,20 +365,27 @@ class AttributionMixin(QuestionMixin):
         >>> clf.score_influence(X[400:], y[400:], scoring="roc_auc").shape
         (400,)
         """
-        explained, _, _ = self._begin("loss", method, damping)
-        design, labels, encoded = self._test_rows(explained, X_test, y_test, required="scoring")
-        n_test = design.shape[0]
-        deletion = self._delete(
-            explained, method, train_indices, curvature, damping, progress, n_test=n_test
-        )
-        return attribution.score_influence(
-            deletion,
-            design,
-            labels,
-            encoded,
-            explained.adapted.output,
-            scoring or explained.adapted.output.scoring,
+        problem = self.__fitted_problem__()
+        design, labels, encoded = problem.test_rows(X_test, y_test, required="scoring")
+        deletion = problem.deletion(
+            method,
+            train_indices,
+            n_test=design.shape[0],
+            curvature=curvature,
+            damping=damping,
             progress=progress,
+        )
+        link = problem.adapted.output
+        scoring = scoring or link.scoring
+        values = attribution.score_influence(
+            deletion, design, labels, encoded, link, scoring, progress=progress
+        )
+        return Answer(problem, as_frame, return_info).of(
+            values,
+            deletion,
+            method,
+            name="score_influence",
+            names=problem.row_names[deletion.rows],
         )
 
     def curvature(self):
@@ -370,11 +410,9 @@ class AttributionMixin(QuestionMixin):
         >>> InfluenceLogisticRegression().fit(X, y).curvature().kind
         'dense'
         """
-        explained = self._explained()
-        objective = explained.objective
-        n_solves = objective.n_rows * objective.n_outputs
-        choice = choose(objective, n_solves)
-        made = self._with_curvature(explained, choice.kind, 0.0, n_solves).curvature
+        problem = self.__fitted_problem__()
+        choice, objective = problem.curvature_choice(), problem.objective
+        made = problem.curvature(choice.kind)
         return CurvatureReport(
             made.kind,
             choice.reason,

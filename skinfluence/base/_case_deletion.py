@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence.base._question import QuestionMixin
+from skinfluence.base._query import QueryMixin
 from skinfluence.case_deletion import diagnose, is_covered, leverage_blocks
 from skinfluence.deletion import warn_undefined
 
@@ -13,7 +13,7 @@ AVAILABLE = (
 )
 
 
-class CaseDeletionMixin(QuestionMixin):
+class CaseDeletionMixin(QueryMixin):
     """What statisticians look at after a regression."""
 
     def case_deletion_diagnostics(self):
@@ -64,10 +64,9 @@ class CaseDeletionMixin(QuestionMixin):
         >>> diagnostics.influential("outlier").sum(), diagnostics.dfbetas.shape
         (np.int64(0), (442, 11))
         """
-        explained = self._explained()
-        objective = explained.objective
-        model = getattr(self, "_final", self)
-        if not hasattr(model, "coef_"):
+        problem = self.__fitted_problem__()
+        objective = problem.objective
+        if not problem.has_coefficients:
             raise NotImplementedError(f"{AVAILABLE}: a kernel machine has no coefficients.")
         if objective.penalty.is_kinked:
             raise NotImplementedError(f"{AVAILABLE}: under an L1 penalty they are not defined.")
@@ -76,11 +75,10 @@ class CaseDeletionMixin(QuestionMixin):
             raise NotImplementedError(
                 f"{AVAILABLE} and parameter_influence(); got the loss {objective.loss!r}."
             )
-        n_solves = objective.n_rows * objective.n_outputs
-        explained = self._with_curvature(explained, "auto", 0.0, n_solves, "newton")
-        curvature = explained.curvature
+        problem.check_data()
+        curvature = problem.curvature(without_share=True)
         if not covered:
             return leverage_blocks(curvature)
-        diagnostics = diagnose(objective, curvature, self._column_names(model, objective.design))
+        diagnostics = diagnose(objective, curvature, problem.column_names)
         warn_undefined(np.flatnonzero(diagnostics.undefined))
         return diagnostics

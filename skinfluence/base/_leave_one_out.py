@@ -1,30 +1,11 @@
 """Leave-one-out estimates and the influence of groups."""
 
-import numpy as np
-
 from skinfluence import attribution
-from skinfluence._validation import (
-    AGGREGATES,
-    METHODS,
-    as_groups,
-    as_partition,
-    check_choice,
-    check_tolerance,
-)
-from skinfluence.attribution import TestSide, score_of
-from skinfluence.base._question import QuestionMixin
-from skinfluence.deletion import (
-    GroupDeletion,
-    holding,
-    needs_curvature,
-    warn_held,
-    warn_undefined,
-)
-from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolved
-from skinfluence.results import LeaveOneOutEstimate
+from skinfluence._validation import AGGREGATES, METHODS, check_choice, check_tolerance
+from skinfluence.base._query import Answer, QueryMixin
 
 
-class LeaveOneOutMixin(QuestionMixin):
+class LeaveOneOutMixin(QueryMixin):
     """What the model would say of each training row, had it never seen it."""
 
     def loo_estimate(self, *, method="auto", scoring=None, groups=None, tol=1e-8, progress=None):
@@ -77,52 +58,13 @@ class LeaveOneOutMixin(QuestionMixin):
         """
         check_choice("method", method, ("auto", *METHODS))
         check_tolerance(tol)
-        explained = self._explained()
-        objective = explained.objective
-        n_solves = objective.n_rows * objective.n_outputs
-        if groups is not None:
-            method = "exact" if method == "auto" else method
-        else:
-            method = resolved(objective, method)
-        if needs_curvature(objective, method):
-            single = method if groups is None else None
-            explained = self._with_curvature(explained, "auto", 0.0, n_solves, single)
+        problem = self.__fitted_problem__()
         if groups is None:
-            left = leave_one_out(
-                objective, explained.curvature, method, tolerance=tol, progress=progress
-            )
+            loo = problem.leave_one_out(method, tolerance=tol, progress=progress)
         else:
-            groups = as_partition(groups, objective.n_rows)
-            left = leave_group_out(
-                objective, explained.curvature, method, groups, progress=progress
-            )
-        warn_undefined(np.flatnonzero(left.route == "undefined"))
-        if method == "newton" and groups is None:
-            warn_held(holding(objective, np.arange(objective.n_rows), left.leverage))
-        return self._estimate(explained, left, scoring)
-
-    def _estimate(self, explained, left, scoring):
-        """Losses and scores of leave-one-out predictors."""
-        objective, output = explained.objective, explained.adapted.output
-        weight = self._training_data.sample_weight
-        weight = np.ones(objective.n_rows) if weight is None else np.asarray(weight, dtype=float)
-        defined = ~np.isnan(left.eta).any(axis=1)
-        loss = np.full(objective.n_rows, np.nan)
-        eta = objective.native(left.eta)
-        loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
-        labels = explained.adapted.labels(objective.y)
-        scoring = scoring or output.scoring
-        return LeaveOneOutEstimate.of_rows(
-            left=left,
-            decision_function=objective.loss.decision(eta),
-            predict_proba=output.probabilities(eta),
-            prediction=output.prediction(eta),
-            loss=loss,
-            weight=weight,
-            train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score_of(output, eta[defined], labels[defined], scoring),
-            scoring=scoring,
-        )
+            method = "exact" if method == "auto" else method
+            loo = problem.leave_group_out(groups, method, progress=progress)
+        return problem.estimate(loo, scoring)
 
     def group_influence(
         self,
@@ -136,6 +78,8 @@ class LeaveOneOutMixin(QuestionMixin):
         curvature="auto",
         damping=0.0,
         progress=None,
+        as_frame=False,
+        return_info=False,
     ):
         """Change of a target at each test row if a whole group of training rows were removed.
 
@@ -147,8 +91,10 @@ class LeaveOneOutMixin(QuestionMixin):
         groups : array-like
             Labels of shape (n_train,), one group a value in sorted order; or a list of index
             arrays; or a boolean matrix (n_groups, n_train).
-        X_test, y_test, target, method, aggregate, curvature, damping, progress
+        X_test, y_test, target, method, aggregate, curvature, damping, progress, as_frame
             As in :meth:`influence`.
+        return_info : bool, default=False
+            As in :meth:`influence`, for each group.
 
         Returns
         -------
@@ -171,18 +117,21 @@ class LeaveOneOutMixin(QuestionMixin):
         (4, 2)
         """
         check_choice("aggregate", aggregate, AGGREGATES)
-        explained, target, linearised = self._begin(target, method, damping)
-        required = f"target={target.name!r}" if target.needs_labels else None
-        design, labels, encoded = self._test_rows(explained, X_test, y_test, required)
-        objective = explained.objective
-        groups = as_groups(groups, objective.n_rows)
-        n_solves = sum(map(len, groups)) * objective.n_outputs
-        if needs_curvature(objective, method):
-            explained = self._with_curvature(explained, curvature, float(damping), n_solves)
-        deletion = GroupDeletion(objective, explained.curvature, method, groups, progress=progress)
-        warn_undefined(np.flatnonzero(deletion.undefined), what="group")
-        y = encoded if target.uses_encoded_labels else labels
-        test = TestSide(design, y, design @ objective.theta.T, target)
-        if aggregate is None:
-            return attribution.influence_matrix(deletion, test, linearised=linearised)
-        return attribution.influence_aggregate(deletion, test, aggregate, linearised=linearised)
+        problem = self.__fitted_problem__()
+        query = problem.query(X_test, y_test, target, method)
+        deletion = problem.group_deletion(
+            groups, method, curvature=curvature, damping=damping, progress=progress
+        )
+        values = attribution.influence(
+            deletion, query, aggregate, linearised=method == "first_order"
+        )
+        return Answer(problem, as_frame, return_info).of(
+            values,
+            deletion,
+            method,
+            test=X_test,
+            aggregate=aggregate,
+            n_outputs=query.target.n_outputs,
+            name="group_influence",
+            names=deletion.rows,
+        )

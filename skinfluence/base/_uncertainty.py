@@ -7,9 +7,9 @@ from sklearn.base import is_regressor
 from sklearn.utils.metaestimators import available_if
 
 from skinfluence._validation import as_partition, check_choice
-from skinfluence.base._question import QuestionMixin
+from skinfluence.base._query import QueryMixin
 from skinfluence.deletion import delete, warn_undefined
-from skinfluence.leave_one_out import resolved
+from skinfluence.leave_one_out import resolve_auto
 from skinfluence.perturbation import PERTURBATIONS, local_influence
 from skinfluence.uncertainty import (
     INTERVALS,
@@ -28,7 +28,7 @@ def _predicts_numbers(self):
     return True
 
 
-class UncertaintyMixin(QuestionMixin):
+class UncertaintyMixin(QueryMixin):
     """What statisticians ask of a regression beside its coefficients."""
 
     def parameter_covariance(self, kind="HC3", *, groups=None, small_sample=False):
@@ -105,46 +105,17 @@ class UncertaintyMixin(QuestionMixin):
                 f"groups are the clusters of 'CR0' and 'CR3', and needed there; got kind={kind!r} "
                 f"and groups={'None' if groups is None else 'labels'}."
             )
-        explained = self._explained()
-        objective = explained.objective
-        model = self._with_coefficients("parameter_covariance()")
+        problem = self.__fitted_problem__()
+        objective = problem.objective
+        problem.check_coefficients("parameter_covariance()")
+        problem.check_data()
         if groups is not None:
             groups = as_partition(groups, objective.n_rows)
         options = {"groups": groups, "small_sample": small_sample}
-        matrix = covariance(objective, self._curvature_for, kind, **options)
-        names, order = self._parameter_names(model, explained)
+        matrix = covariance(objective, problem.deletion_curvature, kind, **options)
+        names, order = problem.parameter_names()
         estimate = objective.theta.ravel()[order]
         return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate)
-
-    def _curvature_for(self, method):
-        """Curvature that a method of deletion asks for, good for all rows."""
-        explained = self._explained()
-        n_solves = explained.objective.n_rows * explained.objective.n_outputs
-        return self._with_curvature(explained, "auto", 0.0, n_solves, method).curvature
-
-    def _with_coefficients(self, asked):
-        """Return the final model; raise where it has no coefficients of its own optimum."""
-        model = getattr(self, "_final", self)
-        if not hasattr(model, "coef_"):
-            raise NotImplementedError(f"{asked} needs coefficients: a kernel machine has none.")
-        if not self._explained().objective.is_at_its_own_optimum:
-            raise NotImplementedError(f"{asked} needs a smooth loss: the hinge has kinks.")
-        return model
-
-    def _parameter_names(self, model, explained):
-        """Names of the parameters and their positions in theta, the intercepts first."""
-        design, K = explained.objective.design, explained.objective.n_outputs
-        columns = self._column_names(model, design)
-        q = design.shape[1]
-        order = np.roll(np.arange(q), 1) if design.fit_intercept else np.arange(q)
-        if K == 1:
-            return tuple(columns[j] for j in order), order
-        if explained.objective.loss.n_responses == 1:  # of the second predictor the intercept moves
-            return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
-        classes = explained.adapted.classes
-        outputs = range(K) if classes is None or len(classes) != K else classes
-        names = [f"{output}: {columns[j]}" for output in outputs for j in order]
-        return tuple(names), np.concatenate([k * q + order for k in range(K)])
 
     @available_if(_predicts_numbers)
     def prediction_interval(self, X_test, alpha=0.1, *, method="jackknife+"):
@@ -211,17 +182,18 @@ class UncertaintyMixin(QuestionMixin):
         check_choice("method", method, INTERVALS)
         if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:
             raise ValueError(f"alpha should be a number between 0 and 1; got {alpha!r}.")
-        explained = self._explained()
-        objective = explained.objective
-        design, _, _ = self._test_rows(explained, X_test, None, None)
+        problem = self.__fitted_problem__()
+        objective = problem.objective
+        design, _, _ = problem.test_rows(X_test)
         rows = np.flatnonzero(objective.sample_weight > 0)
-        how = resolved(objective, "auto")
+        how = resolve_auto(objective, "auto")
         how = "newton" if how == "auto" else how
+        problem.check_data()
         n_solves = (len(rows) + design.shape[0]) * objective.n_outputs
-        explained = self._with_curvature(explained, "auto", 0.0, n_solves, how)
-        deletion = delete(objective, explained.curvature, how, rows)
+        curvature = problem.deletion_curvature(how, n_solves=n_solves)
+        deletion = delete(objective, curvature, how, rows)
         warn_undefined(rows[deletion.undefined])
-        ends = jackknife_interval(deletion, design, explained.adapted.reading, float(alpha), method)
+        ends = jackknife_interval(deletion, design, problem.link, float(alpha), method)
         return ends if ends.shape[2] > 1 else ends[:, :, 0]
 
     def local_influence(self, perturbation="weights", *, feature=None, scale=1.0):
@@ -276,17 +248,18 @@ class UncertaintyMixin(QuestionMixin):
         check_choice("perturbation", perturbation, PERTURBATIONS)
         if not isinstance(scale, numbers.Real) or isinstance(scale, bool) or not scale > 0:
             raise ValueError(f"scale should be a positive number; got {scale!r}.")
-        model = self._with_coefficients("local_influence()")
-        explained = self._explained()
-        objective = explained.objective
+        problem = self.__fitted_problem__()
+        problem.check_coefficients("local_influence()")
+        objective = problem.objective
         if objective.penalty.is_kinked:
             raise NotImplementedError("local_influence() is not defined under an L1 penalty.")
-        if perturbation == "response" and explained.adapted.classes is not None:
+        if perturbation == "response" and problem.classes is not None:
             raise NotImplementedError(
                 "perturbation='response' needs labels that are numbers; these are classes."
             )
-        column = self._feature_position(model, feature, perturbation, objective.design)
-        curvature = self._with_curvature(explained, "auto", 0.0, objective.n_parameters).curvature
+        column = _feature_position(problem, feature, perturbation)
+        problem.check_data()
+        curvature = problem.curvature(n_solves=objective.n_parameters)
         dispersion = 1.0
         if objective.loss.family is not None and objective.n_outputs == 1:
             dispersion = dispersion_of(objective, curvature)[0, 0]
@@ -294,22 +267,23 @@ class UncertaintyMixin(QuestionMixin):
             objective, curvature, perturbation, column=column, scale=scale, dispersion=dispersion
         )
 
-    def _feature_position(self, model, feature, perturbation, design):
-        """Column of a feature; None where none is perturbed."""
-        if (feature is not None) != (perturbation == "feature"):
-            raise ValueError(
-                f"feature goes with perturbation='feature'; got feature={feature!r} and "
-                f"perturbation={perturbation!r}."
-            )
-        if feature is None:
-            return None
-        names = list(self._column_names(model, design))[: design.n_features]
-        if isinstance(feature, str) and feature in names:
-            return names.index(feature)
-        position = isinstance(feature, numbers.Integral) and not isinstance(feature, bool)
-        if not position or not -design.n_features <= feature < design.n_features:
-            raise ValueError(
-                f"feature should be one of {names[:10]} or a position below {design.n_features}; "
-                f"got {feature!r}."
-            )
-        return int(feature) % design.n_features
+
+def _feature_position(problem, feature, perturbation):
+    """Column of a feature by its name or position; None where no feature is perturbed."""
+    if (feature is not None) != (perturbation == "feature"):
+        raise ValueError(
+            f"feature goes with perturbation='feature'; got feature={feature!r} and "
+            f"perturbation={perturbation!r}."
+        )
+    if feature is None:
+        return None
+    names = problem.feature_names
+    if isinstance(feature, str) and feature in names:
+        return names.index(feature)
+    position = isinstance(feature, numbers.Integral) and not isinstance(feature, bool)
+    if not position or not -len(names) <= feature < len(names):
+        raise ValueError(
+            f"feature should be one of {names[:10]} or a position below {len(names)}; "
+            f"got {feature!r}."
+        )
+    return int(feature) % len(names)

@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
-from skinfluence.recession import RANK_LOST, is_unpenalised
+from skinfluence.existence import RANK_LOST, is_unpenalised
 
 # A sum of squares under this share of the one it was subtracted from is rounding.
 ROUNDED = 1e-13
@@ -18,7 +18,7 @@ def is_covered(objective):
     Nor a row's share of a penalty under squared error, where their sums of squares would change.
     """
     known = objective.loss.family is not None and not objective.penalty.is_kinked
-    shared = objective.loss.family == "least squares" and objective.mean_share > 0
+    shared = objective.loss.family == "least squares" and objective.mean_penalty_share > 0
     return objective.n_outputs == 1 and known and not shared
 
 
@@ -29,7 +29,7 @@ def diagnose(objective, curvature, names):
     minus after is -v_i u_i. The rest follows from leverages and residuals.
     """
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
-    order = _intercept_first(objective.design)
+    order = objective.design.intercept_first
     solved = _solved_rows(objective, curvature, order)
     rows = _Rows(objective, step)
     if objective.loss.has_known_dispersion:
@@ -37,8 +37,8 @@ def diagnose(objective, curvature, names):
     else:
         sigma, sigma_without = _scales(objective, rows, solved, order)
     solved *= -rows.multiplier[:, None]
-    if step.drift is not None:
-        solved -= step.share[:, None] * step.drift[0, order]
+    if step.penalty_step is not None:
+        solved -= step.share[:, None] * step.penalty_step[0, order]
     solved[rows.used & step.undefined] = np.nan
     diagnostics = CaseDeletionDiagnostics(
         family=objective.loss.family,
@@ -59,12 +59,6 @@ def diagnose(objective, curvature, names):
     )
     _warn_without_scale(diagnostics)
     return diagnostics
-
-
-def _intercept_first(design):
-    """Columns of the design in the order of frames, where the intercept is the first."""
-    columns = np.arange(design.shape[1])
-    return np.roll(columns, 1) if design.fit_intercept else columns
 
 
 def _solved_rows(objective, curvature, order):
@@ -97,11 +91,11 @@ class _Rows:
         self.n_used = int(self.used.sum())
         self.eta, self.y = objective.eta[:, 0], objective.y
         self.quadratic = step.leverage.quadratic[:, 0, 0]
-        self.spare = step.leverage.one_minus[:, 0, 0]
+        self.one_minus_leverage = step.leverage.one_minus[:, 0, 0]
         lost = RANK_LOST if is_unpenalised(objective) else 0.0
-        self.alone = self.used & (self.spare <= lost)  # no row helps to fit it
-        self.spare = np.where(self.alone, 0.0, self.spare)
-        self.leverage = 1.0 - self.spare
+        self.alone = self.used & (self.one_minus_leverage <= lost)  # no row helps to fit it
+        self.one_minus_leverage = np.where(self.alone, 0.0, self.one_minus_leverage)
+        self.leverage = 1.0 - self.one_minus_leverage
         small = self.leverage < 0.5  # 1 - (1 - h) has lost the digits of a small h
         product = objective.weights[:, 0, 0] * self.quadratic
         self.leverage[small] = product[small]
@@ -115,8 +109,8 @@ class _Rows:
         sign = np.sign(self.residual)
         self.deviance = root * sign * np.sqrt(2.0 * objective.row_losses)
         self.moved = self.eta + self.quadratic * self.multiplier
-        if step.drift is not None:
-            self.moved += step.share * step.drift_at_rows[:, 0]
+        if step.penalty_step is not None:
+            self.moved += step.share * step.penalty_step_at_rows[:, 0]
 
 
 def _scales(objective, rows, solved, order):
@@ -131,14 +125,14 @@ def _scales(objective, rows, solved, order):
     freedom = rows.n_used - rows.n_effective
     strength = objective.penalty.strength[order]
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = total - rows.pearson**2 / rows.spare
+        squares = total - rows.pearson**2 / rows.one_minus_leverage
         freedom_without = np.full(len(squares), freedom - 1.0)
         if strength.any() and rows.is_linear:
             penalised = _quadratic(solved, strength)
             c = -rows.multiplier
             squares += 2.0 * c * (solved @ (strength * objective.theta[0, order]))
             squares -= c**2 * penalised
-            freedom_without += rows.weight * penalised / rows.spare
+            freedom_without += rows.weight * penalised / rows.one_minus_leverage
         squares = np.where(squares > ROUNDED * total, squares, np.nan)
         without = np.sqrt(squares / np.where(freedom_without > 1e-9, freedom_without, np.nan))
     sigma = np.sqrt(total / freedom) if freedom > 1e-9 else np.nan
@@ -156,23 +150,23 @@ def _quadratic(solved, strength):
 
 def _deleted(rows, step, sigma, sigma_without):
     """Return what the residuals and leverages say together, by field."""
-    h, spare, pearson = rows.leverage, rows.spare, rows.pearson
+    h, one_minus, pearson = rows.leverage, rows.one_minus_leverage, rows.pearson
     undefined = rows.alone | step.undefined
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        unit = pearson / np.sqrt(spare)  # of standard deviation sigma
+        unit = pearson / np.sqrt(one_minus)  # of standard deviation sigma
         if rows.is_linear:
             studentized = unit / sigma_without
-            deleted = rows.residual / spare
+            deleted = rows.residual / one_minus
         else:
             studentized = np.sqrt(rows.deviance**2 + h * unit**2) / sigma_without
             studentized *= np.sign(pearson)
             deleted = step.objective.loss.response_residual(rows.y, rows.moved)
-        covratio = (sigma_without / sigma) ** (2 * step.objective.n_parameters) / spare
+        covratio = (sigma_without / sigma) ** (2 * step.objective.n_parameters) / one_minus
         found = {
             "covratio": np.where(rows.used, covratio, 1.0),
             "deleted_residual": deleted,
-            "cooks_distance": (unit / sigma) ** 2 * h / spare / rows.n_effective,
-            "dffits": unit * np.sqrt(h / spare) / sigma_without,
+            "cooks_distance": (unit / sigma) ** 2 * h / one_minus / rows.n_effective,
+            "dffits": unit * np.sqrt(h / one_minus) / sigma_without,
             "sigma_without": np.where(undefined, np.nan, sigma_without),
             "studentized_residual": np.where(rows.used, studentized, np.nan),
         }

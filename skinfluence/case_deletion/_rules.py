@@ -36,12 +36,12 @@ def flags(diagnostics, rule, level):
 
 def _measures(diagnostics, n, p):
     """Return the columns of R's influence.measures, with its thresholds."""
-    spare = n - p if n > p else np.nan  # comparisons with NaN flag nothing
+    degrees = n - p if n > p else np.nan  # comparisons with NaN flag nothing
     columns = [
         np.abs(diagnostics.dfbetas) > 1.0,
-        np.abs(diagnostics.dffits) > 3.0 * np.sqrt(p / spare),
-        np.abs(1.0 - diagnostics.covratio) > 3.0 * p / spare,
-        fdtr(p, spare, diagnostics.cooks_distance) > 0.5,
+        np.abs(diagnostics.dffits) > 3.0 * np.sqrt(p / degrees),
+        np.abs(1.0 - diagnostics.covratio) > 3.0 * p / degrees,
+        fdtr(p, degrees, diagnostics.cooks_distance) > 0.5,
         diagnostics.leverage > 3.0 * p / n,
     ]
     return np.column_stack(columns)

@@ -21,7 +21,7 @@ class ActiveCurvature(Curvature):
     def __init__(self, objective, inner):
         self.objective, self.inner = objective, inner
         self.damping, self.kind, self.rcond = inner.damping, inner.kind, inner.rcond
-        self.gauge_scale = None
+        self.null_space_ridge = None
         self.columns = np.flatnonzero(objective.active.any(axis=0))
         q = objective.design.shape[1]
         self.positions = np.concatenate([k * q + self.columns for k in range(objective.n_outputs)])
@@ -51,9 +51,9 @@ class ActiveCurvature(Curvature):
         """That of the active coefficients, 0 elsewhere."""
         return self._scattered(self.inner.inverse_diagonal_bound())
 
-    def spare(self, rows):
+    def one_minus_leverage(self, rows):
         """One minus the leverage of rows, where that is cheaper than `leverage`."""
-        return self.inner.spare(rows)
+        return self.inner.one_minus_leverage(rows)
 
     def row_quadratic(self, design):
         """From the active columns of any design."""

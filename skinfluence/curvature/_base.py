@@ -58,32 +58,32 @@ class Curvature(ABC):
     def __init__(self, objective, damping=0.0):
         self.objective = objective
         self.damping = damping
-        self.diagonal = objective.bend + damping
-        self.gauge_scale = None
-        gauge = objective.loss.gauge
-        if gauge is not None:
+        self.diagonal = objective.hessian_diagonal + damping
+        self.null_space_ridge = None
+        null = objective.loss.null_direction
+        if null is not None:
             mean = objective.design.squared_columns(objective.weights).mean(axis=0)
-            lost = self._needs_gauge(mean)
-            self.gauge_scale = np.where(lost, mean, 0.0) if lost.any() else None
+            lost = self._needs_null_ridge(mean)
+            self.null_space_ridge = np.where(lost, mean, 0.0) if lost.any() else None
 
-    def _needs_gauge(self, mean):
+    def _needs_null_ridge(self, mean):
         """Columns whose penalty does not hold the gauge in float64, of these mean curvatures."""
         penalty = self.objective.penalty
-        bend = np.max(np.atleast_2d(penalty.bend), axis=0)
+        diagonal = np.max(np.atleast_2d(penalty.hessian_diagonal), axis=0)
         # A column of which one output is held has no gauge.
-        return (bend <= NEGLIGIBLE * mean) & ~np.atleast_2d(penalty.held).any(axis=0)
+        return (diagonal <= NEGLIGIBLE * mean) & ~np.atleast_2d(penalty.fixed_at_zero).any(axis=0)
 
-    def _gauge_matmul(self, V):
+    def null_ridge_matmul(self, V):
         """(u u' (x) diag(h)) V for V (K q, m)."""
-        gauge = self.objective.loss.gauge
-        blocks = V.reshape(len(gauge), len(self.gauge_scale), -1)
-        along = np.einsum("k,kjm->jm", gauge, blocks) * self.gauge_scale[:, None]
-        return (gauge[:, None, None] * along).reshape(V.shape)
+        null = self.objective.loss.null_direction
+        blocks = V.reshape(len(null), len(self.null_space_ridge), -1)
+        along = np.einsum("k,kjm->jm", null, blocks) * self.null_space_ridge[:, None]
+        return (null[:, None, None] * along).reshape(V.shape)
 
     def __matmul__(self, V):
         """H @ V for V (K q, m)."""
         product = self.objective.hessian_matmul(V) + self.damping * V
-        return product if self.gauge_scale is None else product + self._gauge_matmul(V)
+        return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
     @abstractmethod
     def solve(self, V):
@@ -108,7 +108,7 @@ class Curvature(ABC):
             bound[columns] = self.solve(unit)[columns].diagonal()
         return bound
 
-    def spare(self, rows):
+    def one_minus_leverage(self, rows):
         """One minus the leverage of rows, (b,), where that is cheaper than `leverage`; else None.
 
         For one output, and rows that bend.

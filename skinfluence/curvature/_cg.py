@@ -50,9 +50,9 @@ class CGCurvature(Curvature):
         them, in block products. ARPACK goes a vector at a time, through the other BLAS: it took ten
         seconds of a fit of 3,000 x 20,000 that these take half a second of.
         """
-        size, bend = len(self.scale), self.objective.bend
+        size, along = len(self.scale), self.objective.hessian_diagonal
         K, q = self.objective.n_outputs, self.objective.design.shape[1]
-        weakest = bend.reshape(K, q).max(axis=0) <= 1e-6 * bend.max(initial=0.0)
+        weakest = along.reshape(K, q).max(axis=0) <= 1e-6 * along.max(initial=0.0)
         free = np.flatnonzero(weakest)[:8]
         span = [np.eye(K * q, 1, -(k * q + j)) for k in range(K) for j in free]
         if n_leading and size > 4 * n_leading:
@@ -83,10 +83,10 @@ class CGCurvature(Curvature):
             if (np.linalg.norm(R, axis=0) <= TOLERANCE * size).all():
                 break
             HD = self._scaled_matmul(D)
-            bend = np.einsum("ij,ij->j", D, HD)
-            if (bend < 0).any():
+            along = np.einsum("ij,ij->j", D, HD)
+            if (along < 0).any():
                 raise np.linalg.LinAlgError("the curvature is indefinite: d'Hd < 0 in CG.")
-            step = np.divide(rho, bend, out=np.zeros_like(rho), where=bend > 0)
+            step = np.divide(rho, along, out=np.zeros_like(rho), where=along > 0)
             X += step * D
             R -= step * HD
             P = self._precondition(R)

@@ -9,7 +9,7 @@ from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import WEAK, DualCurvature
 from skinfluence.curvature._separate import SeparateCurvature
-from skinfluence.penalties import Tilted
+from skinfluence.penalties import LinearPlusL2
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
@@ -52,7 +52,7 @@ def choose(objective, n_solves):
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
-    m = len(objective.bending)  # rows that the factor is about
+    m = len(objective.curved_rows)  # rows that the factor is about
     strength = objective.penalty.strength
     flops = {
         "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
@@ -64,9 +64,9 @@ def choose(objective, n_solves):
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
     allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
-    if objective.penalty.holds:  # parameters that are none are cut out of a factor
+    if objective.penalty.has_fixed:  # parameters that are none are cut out of a factor
         return Choice("dense", "some coefficients are held at 0", flops, memory)
-    allowed["dual"] &= not isinstance(objective.penalty, Tilted)
+    allowed["dual"] &= not isinstance(objective.penalty, LinearPlusL2)
     direct = [kind for kind in ("dense", "dual") if allowed[kind]]
     if not direct:
         return Choice("cg", "no factorisation fits in memory", flops, memory)
@@ -85,8 +85,8 @@ def _slowness(n_solves):
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     """Build the curvature of an objective; by default for all rows' leverages."""
-    objective = objective.settled()
-    if objective.penalty.holds and kind not in ("auto", "dense"):
+    objective = objective.with_fixed_penalty()
+    if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
             f"curvature={kind!r} is not for models that hold coefficients at 0: use 'dense'."
         )

@@ -18,20 +18,21 @@ class DenseCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        rows = objective.bending
+        rows = objective.curved_rows
         if 2 * len(rows) < objective.n_rows:
             H = objective.design.take(rows).sandwich(objective.weights[rows])
         else:
             H = objective.design.sandwich(objective.weights)
         H[np.diag_indices_from(H)] += self.diagonal
-        if self.gauge_scale is not None:
+        if self.null_space_ridge is not None:
             H += np.kron(
-                np.outer(objective.loss.gauge, objective.loss.gauge), np.diag(self.gauge_scale)
+                np.outer(objective.loss.null_direction, objective.loss.null_direction),
+                np.diag(self.null_space_ridge),
             )
-        held = objective.held
-        if len(held):  # no parameters: their equations are cut off, their inverse is 0
-            H[held], H[:, held] = 0.0, 0.0
-            H[held, held] = 1.0
+        fixed = objective.fixed_at_zero
+        if len(fixed):  # no parameters: their equations are cut off, their inverse is 0
+            H[fixed], H[:, fixed] = 0.0, 0.0
+            H[fixed, fixed] = 1.0
         self.factor = cholesky(H)
         self.rcond = None if self.factor is None else reciprocal_condition(self.factor, H)
         # Below this the factor has no correct digit left in its worst direction.
@@ -42,12 +43,12 @@ class DenseCurvature(Curvature):
     def inverse_factor(self):
         """R^-1, upper triangular."""
         inverse = inverse_factor(self.factor)
-        inverse[self.objective.held] = 0.0
+        inverse[self.objective.fixed_at_zero] = 0.0
         return inverse
 
     def solve(self, V):
         """H^-1 V by T (T' V) with T = R^-1 where it is known or pays, by substitution elsewhere."""
-        few = 2 * V.shape[1] < len(self.factor) and not len(self.objective.held)
+        few = 2 * V.shape[1] < len(self.factor) and not len(self.objective.fixed_at_zero)
         if few and "inverse_factor" not in self.__dict__:
             return cholesky_solve(self.factor, V)
         return self.inverse_factor @ (self.inverse_factor.T @ V)
@@ -89,8 +90,8 @@ class DenseCurvature(Curvature):
         # The trace bounds the largest eigenvalue: most rows need no decomposition.
         K = self.objective.n_outputs
         suspects = np.flatnonzero(np.einsum("ikk->i", leverage.one_minus) < K - 0.9)
-        spare = np.linalg.eigvalsh(leverage.one_minus[suspects])[:, 0]
-        for position in suspects[spare < CLOSE]:
+        one_minus = np.linalg.eigvalsh(leverage.one_minus[suspects])[:, 0]
+        for position in suspects[one_minus < CLOSE]:
             self._refine(leverage, position, index[position])
         return leverage
 

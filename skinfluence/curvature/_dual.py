@@ -29,9 +29,9 @@ class DualCurvature(Curvature):
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
         # Rows without curvature are no part of B, and those of a hinge are most.
-        self.bending = objective.bending
-        if len(self.bending) < objective.n_rows:
-            objective = objective.take(self.bending)
+        self.curved_rows = objective.curved_rows
+        if len(self.curved_rows) < objective.n_rows:
+            objective = objective.take(self.curved_rows)
         self.inner = objective
         n, K = objective.n_rows, objective.n_outputs
         strength = objective.penalty.strength + damping
@@ -64,10 +64,10 @@ class DualCurvature(Curvature):
         self.Z = objective.design @ unit
         self._border(strength)
 
-    def _needs_gauge(self, mean):
+    def _needs_null_ridge(self, mean):
         """The bordered ones alone: the kernel is divided by the penalty, and loses nothing."""
         strength = self.objective.penalty.strength
-        lost = super()._needs_gauge(mean)
+        lost = super()._needs_null_ridge(mean)
         return lost & (strength <= WEAK * strength.max(initial=0.0))
 
     def _border(self, strength):
@@ -77,9 +77,9 @@ class DualCurvature(Curvature):
         self.lifted = np.einsum("km,iu->ikmu", np.eye(K), self.Z).reshape(len(self.Z) * K, K * u)
         self.MZ = self._apply_M(self.lifted)
         S = self.lifted.T @ self.MZ + np.diag(np.tile(strength[self.border], K))
-        if self.gauge_scale is not None and u:
-            gauge = self.objective.loss.gauge
-            S += np.kron(np.outer(gauge, gauge), np.diag(self.gauge_scale[self.border]))
+        if self.null_space_ridge is not None and u:
+            null = self.objective.loss.null_direction
+            S += np.kron(np.outer(null, null), np.diag(self.null_space_ridge[self.border]))
         self.schur = cholesky(S) if u else np.zeros((0, 0))
         if self.schur is None or (u and np.diag(self.schur).min() ** 2 <= 1e-14 * np.trace(S)):
             raise np.linalg.LinAlgError(
@@ -119,17 +119,21 @@ class DualCurvature(Curvature):
     def leverage(self, rows=None):
         """Leverage blocks of own rows, accurate however close the leverage is to 1."""
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
-        if len(self.bending) == self.objective.n_rows:
+        if len(self.curved_rows) == self.objective.n_rows:
             return self._leverage(index)
         K = self.objective.n_outputs
-        place = np.searchsorted(self.bending, index)
-        place[place == len(self.bending)] = 0
-        bends = self.bending[place] == index if len(self.bending) else np.zeros(len(index), bool)
+        place = np.searchsorted(self.curved_rows, index)
+        place[place == len(self.curved_rows)] = 0
+        curved = (
+            self.curved_rows[place] == index
+            if len(self.curved_rows)
+            else np.zeros(len(index), bool)
+        )
         quadratic = np.empty((len(index), K, K))
         one_minus = np.tile(np.eye(K), (len(index), 1, 1))
-        own = self._leverage(place[bends])
-        quadratic[bends], one_minus[bends] = own.quadratic, own.one_minus
-        quadratic[~bends] = self.row_quadratic(self.objective.design.take(index[~bends]))
+        own = self._leverage(place[curved])
+        quadratic[curved], one_minus[curved] = own.quadratic, own.one_minus
+        quadratic[~curved] = self.row_quadratic(self.objective.design.take(index[~curved]))
         return Leverage(quadratic, one_minus)
 
     def _leverage(self, index):
@@ -143,9 +147,9 @@ class DualCurvature(Curvature):
             quadratic += self._border_quadratic(index, self._residual_border(index))
         return Leverage(quadratic, self._one_minus(index, inverse))
 
-    def spare(self, rows):
+    def one_minus_leverage(self, rows):
         """One minus the leverage of bending rows, (b,), for one output: no product with K."""
-        index = np.searchsorted(self.bending, rows)
+        index = np.searchsorted(self.curved_rows, rows)
         return self._one_minus(index, inverse_factor(self.factor))[:, 0, 0]
 
     def _one_minus(self, index, inverse):

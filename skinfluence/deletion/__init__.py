@@ -3,9 +3,9 @@
 from skinfluence.deletion._active_set import ActiveSetExact, SeparateExact, set_changes
 from skinfluence.deletion._base import (
     Deletion,
-    holding,
+    dominant_rows,
     predictors_of_steps,
-    warn_held,
+    warn_dominant,
     warn_undefined,
 )
 from skinfluence.deletion._chord import ChordNewton
@@ -26,12 +26,12 @@ __all__ = [
     "OneStep",
     "delete",
     "delete_exactly",
-    "holding",
+    "dominant_rows",
     "in_row_space",
     "needs_curvature",
     "predictors_of_steps",
     "set_changes",
-    "warn_held",
+    "warn_dominant",
     "warn_undefined",
     "without_group",
 ]
@@ -55,7 +55,10 @@ def delete_exactly(objective, curvature, rows, *, progress=None, **options):
         return HingeExact(objective, rows, progress=progress)
     if objective.penalty.is_kinked:
         return _delete_on_active_sets(objective, curvature, rows, progress, options)
-    if objective.loss.is_quadratic and not objective.misfit(rows, curvature.objective.taken).any():
+    if (
+        objective.loss.is_quadratic
+        and not objective.penalty_mismatch(rows, curvature.objective.penalty_weight_removed).any()
+    ):
         return ClosedForm(objective, curvature, rows)
     return Exact(objective, curvature, rows, progress=progress, **options)
 

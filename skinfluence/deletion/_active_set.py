@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps, predictors_of_steps
-from skinfluence.optimum import has_arrived, refit
+from skinfluence.optimum import is_acceptable_refit, refit
 
 # Violation of an optimality condition that is rounding, relative to the penalty.
 ROUNDING = 1e-9
@@ -27,7 +27,7 @@ def active_set_changes(objective, steps, rows):
     moved = theta + steps
     finite = np.isfinite(steps).all(axis=(1, 2))
     changes = ~finite | ((np.sign(moved) != np.sign(theta)) & signed).any(axis=(1, 2))
-    idle = ~objective.active & ~np.broadcast_to(penalty.held, theta.shape)
+    idle = ~objective.active & ~np.broadcast_to(penalty.fixed_at_zero, theta.shape)
     if not idle.any():
         return changes
     slope = np.abs(_slopes(objective, np.where(finite[:, None, None], steps, 0.0), rows))
@@ -123,7 +123,7 @@ class ActiveSetExact(StoredSteps):
             optimum = refit(objective.without(self.rows[position]), self._steps[position])
             self.routes[position] = "refined"
             self.own_bound[position], self.own_error[position] = np.inf, 0.0
-            if not has_arrived(optimum):
+            if not is_acceptable_refit(optimum):
                 unconverged.append(int(self.rows[position]))
                 self._steps[position] = np.nan
                 continue

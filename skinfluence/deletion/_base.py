@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 # Leverage of a row that has more curvature than all others together, along its own direction.
-HOLDING = 0.5
+DOMINANT = 0.5
 
 
 class Deletion(ABC):
@@ -66,7 +66,7 @@ class Deletion(ABC):
         """Trace of W_i A_i of each row, (r,)."""
         return np.einsum("ikl,ilk->i", self.objective.weights[self.rows], self.leverage.quadratic)
 
-    def poison(self, block, part):
+    def mask_undefined(self, block, part):
         """Write NaN for undefined deletions, 0 for idle ones, into the last axis, in place."""
         if self.idle[part].any():  # a target of the same predictor may differ by an ulp
             block[..., self.idle[part]] = 0.0
@@ -118,23 +118,23 @@ def predictors_of_steps(design, steps):
     return change
 
 
-def warn_held(rows):
-    """Say once which rows hold the fit by their curvature: one step says little without them."""
+def warn_dominant(rows):
+    """Warn once of the rows for which one Newton step is unreliable because of their leverage."""
     if not len(rows):
         return
     listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
-        f"{len(rows)} row{'s hold' if len(rows) > 1 else ' holds'} the fit by curvature alone "
-        f"(leverage above {HOLDING:g}): without row {listed} one Newton step says little. Take "
-        "method='exact', or a higher temperature.",
+        f"{len(rows)} row{'s have' if len(rows) > 1 else ' has'} a leverage above {DOMINANT:g}: "
+        f"one Newton step is unreliable for row {listed}. Use method='exact', or a higher "
+        "temperature.",
         RuntimeWarning,
         stacklevel=3,
     )
 
 
-def holding(objective, rows, leverage):
-    """Rows of a loss with all its curvature near a kink that hold more than half of a direction."""
-    return rows[leverage > HOLDING] if objective.loss.holds_rows else rows[:0]
+def dominant_rows(objective, rows, leverage):
+    """Rows of leverage above 1/2, for a loss that has all its curvature near a kink."""
+    return rows[leverage > DOMINANT] if objective.loss.has_dominant_rows else rows[:0]
 
 
 def warn_undefined(rows, what="row"):

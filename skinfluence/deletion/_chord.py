@@ -66,7 +66,7 @@ class ChordNewton:
         self.objective, self.curvature = one_step.objective, one_step.curvature
         self.one_step = one_step
         self.tolerance = tolerance * self.objective.coefficient_unit
-        self.bend = self.objective.penalty.bend
+        self.hessian_diagonal = self.objective.penalty.hessian_diagonal
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
         # Largest standard deviation of a coefficient, in the norm of the full curvature.
@@ -77,32 +77,44 @@ class ChordNewton:
         )
         weight = self.objective.sample_weight
         self.series = None if series is None else [weight * c for c in series]
-        self.widest = float(np.sqrt(self.curvature.inverse_diagonal_bound().max(initial=0.0)))
-        self._reach()
+        self.max_coef_sd = float(np.sqrt(self.curvature.inverse_diagonal_bound().max(initial=0.0)))
+        self._set_metric()
 
-    def _reach(self):
+    def _set_metric(self):
         """Largest reach of the remaining rows and smallest 1 - leverage, for every deletion."""
         own, live = self.one_step.leverage, self.objective.sample_weight > 0
-        spare = np.linalg.eigvalsh(own.one_minus)[:, 0]
-        self.spread = 1.0 / np.sqrt(np.maximum(spare, np.finfo(float).tiny))
+        one_minus = np.linalg.eigvalsh(own.one_minus)[:, 0]
+        self.inv_sqrt_one_minus_h = 1.0 / np.sqrt(np.maximum(one_minus, np.finfo(float).tiny))
         # Where the metric is lighter or heavier than the curvature without the row by its misfit,
         # norms in it are right to these factors.
-        misfit = self.one_step.misfit
-        self.heavier = 1.0 / np.sqrt(np.maximum(1.0 - np.maximum(misfit, 0.0), 1e-300))
-        self.lighter = np.where(misfit == 0, 0.0, np.sqrt(1.0 + np.abs(misfit)))
-        self.spread = self.spread * self.heavier
-        self.own_reach = self.objective.loss.reach(own.quadratic) * self.spread
+        penalty_mismatch = self.one_step.penalty_mismatch
+        self.metric_ratio_upper = 1.0 / np.sqrt(
+            np.maximum(1.0 - np.maximum(penalty_mismatch, 0.0), 1e-300)
+        )
+        self.metric_ratio_lower = np.where(
+            penalty_mismatch == 0, 0.0, np.sqrt(1.0 + np.abs(penalty_mismatch))
+        )
+        self.inv_sqrt_one_minus_h = self.inv_sqrt_one_minus_h * self.metric_ratio_upper
+        self.own_row_norm = (
+            self.objective.loss.max_predictor_change(own.quadratic) * self.inv_sqrt_one_minus_h
+        )
+        loss = self.objective.loss
         if self.one_step.is_everything:
-            reach = self.objective.loss.reach(own.quadratic) * live
+            row_norm = loss.max_predictor_change(own.quadratic) * live
         elif self.curvature.kind == "cg":
             # The leverage of every row would cost a solve each: no certificate.
-            self.reach = np.full(len(spare), np.inf)
+            self.max_row_norm = np.full(len(one_minus), np.inf)
             return
         else:
-            reach = self.objective.loss.reach(self.curvature.leverage().quadratic) * live
-        first = int(np.argmax(reach))
-        second = float(np.max(np.delete(reach, first), initial=0.0))
-        self.reach = np.where(self.one_step.rows == first, second, reach[first]) * self.spread
+            row_norm = (
+                self.objective.loss.max_predictor_change(self.curvature.leverage().quadratic) * live
+            )
+        first = int(np.argmax(row_norm))
+        second = float(np.max(np.delete(row_norm, first), initial=0.0))
+        self.max_row_norm = (
+            np.where(self.one_step.rows == first, second, row_norm[first])
+            * self.inv_sqrt_one_minus_h
+        )
 
     def blocks(self):
         """Slices over the deletions that fit in memory and keep the GEMMs wide."""
@@ -112,36 +124,36 @@ class ChordNewton:
 
     def run(self, part):
         """Refit without each row of a slice of the deletions."""
-        flight = self._start(part)
+        state = self._start(part)
         for _ in range(MAX_PASSES):
-            if not len(flight.active):
+            if not len(state.active):
                 break
-            rows = flight.rows[flight.active]
-            cut = flight.truncation[flight.active]
-            gradient, moved = self._gradient(flight.D[flight.active], rows, cut)
-            self._advance(flight, gradient, moved)
-        steps = flight.D.reshape(len(flight.rows), self.objective.n_outputs, -1)
-        return ChordResult(steps, flight.bound, flight.converged, flight.own_error)
+            rows = state.rows[state.active]
+            cut = state.truncation[state.active]
+            gradient, moved = self._gradient(state.D[state.active], rows, cut)
+            self._advance(state, gradient, moved)
+        steps = state.D.reshape(len(state.rows), self.objective.n_outputs, -1)
+        return ChordResult(steps, state.bound, state.converged, state.own_error)
 
     def _start(self, part):
         """Every row of a slice at its Newton step; rows of weight 0 and undefined ones stay out."""
         one_step = self.one_step
         rows = one_step.rows[part]
-        toward = self._toward(rows)
-        D = self._newton(part, toward)
+        inverse_rows = self._inverse_rows(rows)
+        D = self._newton(part, inverse_rows)
         usable = np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
         idle = usable & (self.objective.sample_weight[rows] == 0)
-        flight = _Flight(part.start, rows, toward, D, np.flatnonzero(usable & ~idle))
-        flight.truncation = self._truncation(part)
-        flight.bound[idle], flight.own_error[idle], flight.converged[idle] = 0.0, 0.0, True
-        return flight
+        state = _BlockState(part.start, rows, inverse_rows, D, np.flatnonzero(usable & ~idle))
+        state.truncation = self._truncation(part)
+        state.bound[idle], state.own_error[idle], state.converged[idle] = 0.0, 0.0, True
+        return state
 
-    def _newton(self, deletions, toward):
+    def _newton(self, deletions, inverse_rows):
         """Newton steps of some deletions, (b, P)."""
         one_step = self.one_step
-        D = np.matmul(one_step.multipliers[deletions][:, None, :], toward)[:, 0]
+        D = np.matmul(one_step.multipliers[deletions][:, None, :], inverse_rows)[:, 0]
         shape = (len(D), *self.objective.theta.shape)
-        return one_step.drifted(D.reshape(shape), deletions).reshape(len(D), -1)
+        return one_step.add_penalty_step(D.reshape(shape), deletions).reshape(len(D), -1)
 
     def _truncation(self, part):
         """Share of each series' first term that may be cut.
@@ -150,7 +162,7 @@ class ChordNewton:
         which is what an error of this share of them is worth in a coefficient.
         """
         length = np.sqrt(np.maximum(self._squared_length[part], 1e-300))
-        felt = self.widest * self.spread[part] * 2.0 * length
+        felt = self.max_coef_sd * self.inv_sqrt_one_minus_h[part] * 2.0 * length
         return np.clip(UNFELT * self.tolerance / felt, 1e-13, 1e-6)
 
     @cached_property
@@ -168,9 +180,9 @@ class ChordNewton:
     def next_change(self, deletions):
         """Size of the step after the Newton step, at each deleted row's own predictor."""
         rows = self.one_step.rows[deletions]
-        toward = self._toward(rows)
-        gradient, _ = self._gradient(self._newton(deletions, toward), rows)
-        step = -self._solve(gradient, deletions, toward)
+        inverse_rows = self._inverse_rows(rows)
+        gradient, _ = self._gradient(self._newton(deletions, inverse_rows), rows)
+        step = -self._solve(gradient, deletions, inverse_rows)
         return self._own_range(step, rows)
 
     def _own_range(self, steps, rows):
@@ -179,9 +191,9 @@ class ChordNewton:
         change = np.einsum(
             "ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own
         )
-        return self.objective.loss.extent(change)
+        return self.objective.loss.predictor_norm(change)
 
-    def _toward(self, rows):
+    def _inverse_rows(self, rows):
         """H^-1 (e_k (x) z_i), (b, K, P)."""
         K = self.objective.n_outputs
         unit = self.objective.design.outer(np.tile(np.eye(K), (len(rows), 1)), np.repeat(rows, K))
@@ -210,16 +222,18 @@ class ChordNewton:
         farthest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
-            farthest[block] = objective.loss.extent(np.moveaxis(change, 0, -1)).max(axis=1)
+            farthest[block] = objective.loss.predictor_norm(np.moveaxis(change, 0, -1)).max(axis=1)
             if not self._by_series(change[0], farthest[block].max(), truncation[block].min()):
                 self._by_loss(change)
         U[:, np.arange(a), rows] = -self.residuals[:, rows]
-        gradient = self.bend * steps + objective.gradient
+        gradient = self.hessian_diagonal * steps + objective.gradient
         for k in range(K):
             gradient[:, k] += objective.design.transpose_matmul(U[k].T).T
-        if self.one_step.drift is not None:
+        if self.one_step.penalty_step is not None:
             share = objective.shares[rows][:, None, None]
-            gradient -= share * (objective.row_penalty.bend * steps + self.one_step.common)
+            gradient -= share * (
+                objective.row_penalty.hessian_diagonal * steps + self.one_step.common
+            )
         return objective.freed(gradient).reshape(a, -1), farthest
 
     def _by_loss(self, change):
@@ -255,37 +269,39 @@ class ChordNewton:
         change *= total
         return True
 
-    def _solve(self, V, deletions, toward):
+    def _solve(self, V, deletions, inverse_rows):
         """Inverse curvature without each row, times that row's V (a, P)."""
         lev = self.one_step.leverage
         rows = self.one_step.rows[deletions]
         L, S = (factor[rows] for factor in self.objective.weight_factors)
-        at_row = np.matmul(toward, V[:, :, None])[:, :, 0]
+        at_row = np.matmul(inverse_rows, V[:, :, None])[:, :, 0]
         inner = solve_blocks(lev.one_minus[deletions], apply_blocks(S, at_row))
         solved = self._apply_inverse(V)
-        return solved + np.matmul(apply_blocks(L, inner)[:, None, :], toward)[:, 0]
+        return solved + np.matmul(apply_blocks(L, inner)[:, None, :], inverse_rows)[:, 0]
 
-    def _advance(self, flight, gradient, moved):
+    def _advance(self, state, gradient, moved):
         """Take the step of every row in flight; settle who has arrived, and who strays."""
-        active = flight.active
-        deletions = flight.first + active
-        step = -self._solve(gradient, deletions, flight.toward[active])
+        active = state.active
+        deletions = state.first + active
+        step = -self._solve(gradient, deletions, state.inverse_rows[active])
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
-        bound, reach = self._bound(size, moved, deletions), self.own_reach[deletions]
-        certified = bound * self.spread[deletions] * self.widest <= self.tolerance
+        bound, row_norm = self._bound(size, moved, deletions), self.own_row_norm[deletions]
+        certified = (
+            bound * self.inv_sqrt_one_minus_h[deletions] * self.max_coef_sd <= self.tolerance
+        )
 
-        again = np.isfinite(flight.last_size[active])
-        ratio = np.where(again, size / flight.last_size[active], np.inf)
+        again = np.isfinite(state.last_size[active])
+        ratio = np.where(again, size / state.last_size[active], np.inf)
         # Without a certificate the step itself has to be within the tolerance, while the gradient
         # halves: what is still to come is then shorter.
         length = np.abs(step).max(axis=1)
         left = np.where(ratio < 0.5, length, np.inf)
-        arrived = certified | (left <= self.tolerance) | (length <= NOTHING * self.tolerance)
-        strayed = ~arrived & again & ~(ratio < 0.5)
+        done = certified | (left <= self.tolerance) | (length <= NOTHING * self.tolerance)
+        strayed = ~done & again & ~(ratio < 0.5)
 
         # One secant pair (Broyden): the share of this step along the last is what the chord keeps
         # missing by. Not where the certificate speaks, which is for the plain step.
-        last = flight.last_step[active]
+        last = state.last_step[active]
         q = np.einsum("ij,ij->i", last, step) / np.maximum(
             np.einsum("ij,ij->i", last, last), 1e-300
         )
@@ -293,32 +309,38 @@ class ChordNewton:
             scale = np.where(again & ~certified & (np.abs(q) < 0.5), 1.0 / (1.0 - q), 1.0)
         scale[strayed] = 0.0
         step *= scale[:, None]
-        flight.D[active] += step
-        own = self._own_range(step, flight.rows[active])
-        flight.bound[active] = bound + np.abs(scale - 1.0) * size
-        flight.own_error[active] = np.fmin(flight.bound[active] * reach, own)
-        flight.last_size[active], flight.last_step[active] = size, step
-        flight.converged[active[arrived]] = True
-        flight.active = active[~arrived & ~strayed]
+        state.D[active] += step
+        own = self._own_range(step, state.rows[active])
+        state.bound[active] = bound + np.abs(scale - 1.0) * size
+        state.own_error[active] = np.fmin(state.bound[active] * row_norm, own)
+        state.last_size[active], state.last_step[active] = size, step
+        state.converged[active[done]] = True
+        state.active = active[~done & ~strayed]
 
     def _bound(self, size, moved, deletions):
         """Certified distance to the refit after a plain step from a gradient of this size."""
-        M, reach = self.objective.loss.self_concordance, self.reach[deletions]
+        M, row_norm = self.objective.loss.self_concordance, self.max_row_norm[deletions]
         if not np.isfinite(M):
             return np.full(len(size), np.inf)
-        before = distance(size * self.heavier[deletions], M * moved, reach, M)
-        after = after_chord_step(before, M * moved, reach, M)
-        lighter = self.lighter[deletions]
+        before = distance(size * self.metric_ratio_upper[deletions], M * moved, row_norm, M)
+        after = after_chord_step(before, M * moved, row_norm, M)
+        metric_ratio_lower = self.metric_ratio_lower[deletions]
         # In another metric than its own a step is no Newton step: it adds its length.
-        return np.where(lighter == 0, after, before + lighter * size)
+        return np.where(metric_ratio_lower == 0, after, before + metric_ratio_lower * size)
 
 
-class _Flight:
+class _BlockState:
     """Rows of a block on their way: steps (b, P), and what is known about each."""
 
-    def __init__(self, first, rows, toward, D, active):
+    def __init__(self, first, rows, inverse_rows, D, active):
         b = len(rows)
-        self.first, self.rows, self.toward, self.D, self.active = first, rows, toward, D, active
+        self.first, self.rows, self.inverse_rows, self.D, self.active = (
+            first,
+            rows,
+            inverse_rows,
+            D,
+            active,
+        )
         self.bound, self.own_error = np.full(b, np.inf), np.full(b, np.nan)
         self.converged = np.zeros(b, dtype=bool)
         self.truncation = np.full(b, TRUNCATION)

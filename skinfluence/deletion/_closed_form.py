@@ -28,9 +28,11 @@ class ClosedForm(OneStep):
     @property
     def own_error(self):
         """Rounding."""
-        spare = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
+        one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
         size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
         with np.errstate(divide="ignore"):
-            return ROUNDING * size / np.sqrt(self.curvature.rcond or 1.0) / np.maximum(spare, 0.0)
+            return (
+                ROUNDING * size / np.sqrt(self.curvature.rcond or 1.0) / np.maximum(one_minus, 0.0)
+            )
 
     own_bound = own_error

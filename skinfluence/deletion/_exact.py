@@ -13,7 +13,7 @@ from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.design import DenseDesign
 from skinfluence.objective import Objective
-from skinfluence.optimum import has_arrived, newton_step, refit
+from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
 
 # One minus a leverage that has lost half its digits: what is divided by it, the metric of the row's
@@ -48,64 +48,72 @@ class Exact(StoredSteps):
         super().__init__(objective, rows, start.undefined, steps)
         chord = ChordNewton(start, tolerance)
         self.leverage = start.leverage
-        self._own_reach = chord.own_reach
-        spare = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
-        self._lost = ~(spare > UNTRUSTED)
+        self._own_row_norm = chord.own_row_norm
+        one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
+        self._lost = ~(one_minus > UNTRUSTED)
         self.bound = np.full(len(rows), np.inf)
         self.own_error = np.zeros(len(rows))
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
-        stray = []
+        unconverged = []
         parts = chord.blocks()
         results = tracked(map_ordered(chord.run, parts), progress, total=len(parts))
         for part, result in zip(parts, results, strict=True):
-            stray.append(self._settle(np.arange(part.start, part.stop), result))
-        stray = self._follow(NewtonCG(chord), np.concatenate(stray or [[]]).astype(int))
-        self._refine(working, stray)
+            unconverged.append(self._record_converged(np.arange(part.start, part.stop), result))
+        unconverged = self._follow(NewtonCG(chord), np.concatenate(unconverged or [[]]).astype(int))
+        self._refine(working, unconverged)
 
-    def _settle(self, positions, result):
+    def _record_converged(self, positions, result):
         """Keep what has converged; return the positions of the rest, where they got to."""
-        settled = result.converged & ~self._lost[positions]
-        done = positions[settled]
+        converged = result.converged & ~self._lost[positions]
+        done = positions[converged]
         self._steps[positions] = np.where(
             self.undefined[positions, None, None], np.nan, result.steps
         )
-        self.bound[done] = result.bound[settled]
+        self.bound[done] = result.bound[converged]
         self.own_error[positions] = result.own_error
-        return positions[~settled & ~self.undefined[positions]]
+        return positions[~converged & ~self.undefined[positions]]
 
-    def _follow(self, newton, stray):
+    def _follow(self, newton, unconverged):
         """Newton's method for the rows that the chord lost; return the positions it lost too."""
-        lost, stray = stray[self._lost[stray]], stray[~self._lost[stray]]
-        if not len(stray) or not newton.is_available:
-            return np.concatenate([lost, stray])
-        self.routes[stray] = "refined"
-        near = np.abs(self._steps[stray]).max(axis=(1, 2)) <= FARTHEST * max(
+        lost, unconverged = (
+            unconverged[self._lost[unconverged]],
+            unconverged[~self._lost[unconverged]],
+        )
+        if not len(unconverged) or not newton.is_available:
+            return np.concatenate([lost, unconverged])
+        self.routes[unconverged] = "refined"
+        near = np.abs(self._steps[unconverged]).max(axis=(1, 2)) <= FARTHEST * max(
             1.0, float(np.abs(newton.objective.theta).max())
         )
-        self._steps[stray[~near]] = 0.0  # NaN and inf too: from the fit itself
-        parts = newton.blocks(len(stray))
-        results = map_ordered(lambda p: newton.run(stray[p], self._steps[stray[p]]), parts)
-        left = [self._settle(stray[p], found) for p, found in zip(parts, results, strict=True)]
+        self._steps[unconverged[~near]] = 0.0  # NaN and inf too: from the fit itself
+        parts = newton.blocks(len(unconverged))
+        results = map_ordered(
+            lambda p: newton.run(unconverged[p], self._steps[unconverged[p]]), parts
+        )
+        left = [
+            self._record_converged(unconverged[p], found)
+            for p, found in zip(parts, results, strict=True)
+        ]
         return np.concatenate([lost, *left])
 
     @property
     def own_bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
-        return self.bound * self._own_reach
+        return self.bound * self._own_row_norm
 
-    def _refine(self, objective, stray):
+    def _refine(self, objective, unconverged):
         """Solve the rows still on their way, one by one; say which never arrive."""
-        unconverged = []
-        for position in stray:
+        failed = []
+        for position in unconverged:
             optimum = refit(objective.without(self.rows[position]), self._steps[position])
             self.routes[position], self._steps[position] = "refined", np.nan
-            if has_arrived(optimum):
+            if is_acceptable_refit(optimum):
                 self._steps[position] = optimum.objective.theta - objective.theta
                 own = objective.design.dense(self.rows[[position]])[0]
                 self.own_error[position] = np.abs(newton_step(optimum.objective) @ own).max()
             else:
-                unconverged.append(int(self.rows[position]))
-        if unconverged:
+                failed.append(int(self.rows[position]))
+        if failed:
             warnings.warn(
                 f"the refits without rows {unconverged[:10]} did not converge; they are NaN.",
                 ConvergenceWarning,
@@ -153,4 +161,4 @@ def in_row_space(objective, curvature):
         coef = lift(inner.reshape(b * K, -1).T).T
         return design.pack(coef, last.ravel()).reshape(b, K, -1)
 
-    return working, DenseCurvature(working.lightened()), back
+    return working, DenseCurvature(working.without_mean_penalty_share()), back

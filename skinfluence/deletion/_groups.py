@@ -7,8 +7,8 @@ from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._one_step import shifted_residuals
-from skinfluence.optimum import has_arrived, refit
-from skinfluence.recession import has_emptied, has_optimum, is_unpenalised
+from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
+from skinfluence.optimum import is_acceptable_refit, refit
 
 
 class GroupDeletion(StoredSteps):
@@ -79,7 +79,7 @@ def without_group(objective, group):
 def _is_undefined(objective, group):
     """Whether a class, or an unpenalised optimum, does not survive without the group."""
     rest = without_group(objective, group)
-    if has_emptied(rest):
+    if lost_a_class(rest):
         return True
     return is_unpenalised(objective) and not has_optimum(rest)
 
@@ -112,6 +112,6 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
 def _refit(objective, group, step):
     """Step to the optimum without the group; NaN where Newton does not converge."""
     optimum = refit(without_group(objective, group), step)
-    if not has_arrived(optimum):
+    if not is_acceptable_refit(optimum):
         return np.full(step.shape, np.nan)
     return optimum.objective.theta - objective.theta

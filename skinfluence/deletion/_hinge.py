@@ -7,8 +7,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import one_thread, row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps
+from skinfluence.existence import last_rows_of_a_class
 from skinfluence.hinge_dual import HingeDual, duals_of
-from skinfluence.recession import emptied_rows
 
 
 class HingeRefits:
@@ -90,7 +90,7 @@ class HingeExact(StoredSteps):
 
     def __init__(self, objective, rows, *, progress=None):
         refits = HingeRefits(objective)
-        undefined = emptied_rows(objective)[rows]
+        undefined = last_rows_of_a_class(objective)[rows]
         steps = np.full((len(rows), *objective.theta.shape), np.nan)
         self.own_error = np.full(len(rows), np.nan)
         wanted = np.flatnonzero(~undefined)

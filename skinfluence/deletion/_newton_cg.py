@@ -47,26 +47,26 @@ class NewtonCG:
     def run(self, deletions, steps):
         """Refit without each of an index array of deletions, from steps (b, K, q)."""
         chord, b = self.chord, len(deletions)
-        walk = self._start(np.asarray(deletions), steps.reshape(b, -1))
+        state = self._start(np.asarray(deletions), steps.reshape(b, -1))
         found = ChordResult(
-            walk.D.copy(), np.full(b, np.inf), np.zeros(b, dtype=bool), np.full(b, np.nan)
+            state.D.copy(), np.full(b, np.inf), np.zeros(b, dtype=bool), np.full(b, np.nan)
         )
         for _ in range(MAX_STEPS):
-            gradient, moved = chord._gradient(walk.D, walk.rows)
-            preconditioned = chord._solve(gradient, walk.deletions, walk.toward)
+            gradient, moved = chord._gradient(state.D, state.rows)
+            preconditioned = chord._solve(gradient, state.deletions, state.inverse_rows)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
-            arrived = self._settle(walk, size, moved, found)
+            converged = self._record_converged(state, size, moved, found)
             # No progress at the floor of float64: the safeguarded Newton has its own say on that.
-            going = ~arrived & ~((walk.size < FLOOR) & (size > 0.5 * walk.size))
-            walk.size = size
-            if not going.any():
+            active = ~converged & ~((state.size < FLOOR) & (size > 0.5 * state.size))
+            state.size = size
+            if not active.any():
                 break
-            walk = walk.take(going)
-            kept = self._step(walk, gradient[going])
-            found.steps[walk.position] = walk.D
+            state = state.take(active)
+            kept = self._step(state, gradient[active])
+            found.steps[state.position] = state.D
             if not kept.any():
                 break
-            walk = walk.take(kept)
+            state = state.take(kept)
         shape = (b, *self.objective.theta.shape)
         return ChordResult(
             found.steps.reshape(shape), found.bound, found.converged, found.own_error
@@ -78,80 +78,85 @@ class NewtonCG:
         D = np.where(np.isfinite(D).all(axis=1)[:, None], D, 0.0)
         resting, reached = (self._value(self._predictors(E), E, rows) for E in (0.0 * D, D))
         D[~(reached <= resting)] = 0.0
-        toward = self.chord._toward(rows)
+        inverse_rows = self.chord._inverse_rows(rows)
         unknown = np.full(D.shape, np.inf)
-        return _Walk(np.arange(len(rows)), deletions, rows, toward, D, unknown, unknown[:, 0])
+        return _BlockState(
+            np.arange(len(rows)), deletions, rows, inverse_rows, D, unknown, unknown[:, 0]
+        )
 
-    def _settle(self, walk, size, moved, found):
+    def _record_converged(self, state, size, moved, found):
         """Say which rows have arrived, by certificate or by their last step."""
         chord, M = self.chord, self.objective.loss.self_concordance
-        size = size * chord.heavier[walk.deletions]
+        size = size * chord.metric_ratio_upper[state.deletions]
         with np.errstate(invalid="ignore"):  # without a constant M nothing is certified
             kappa = M * moved
-        bound = distance(size, kappa, chord.reach[walk.deletions], M)
-        certified = bound * chord.spread[walk.deletions] * chord.widest <= chord.tolerance
-        arrived = certified | (np.abs(walk.last).max(axis=1) <= chord.tolerance)
-        at = walk.position[arrived]
-        found.bound[at], found.converged[at] = bound[arrived], True
-        within = bound * chord.own_reach[walk.deletions]
+        bound = distance(size, kappa, chord.max_row_norm[state.deletions], M)
+        certified = (
+            bound * chord.inv_sqrt_one_minus_h[state.deletions] * chord.max_coef_sd
+            <= chord.tolerance
+        )
+        converged = certified | (np.abs(state.last).max(axis=1) <= chord.tolerance)
+        at = state.position[converged]
+        found.bound[at], found.converged[at] = bound[converged], True
+        within = bound * chord.own_row_norm[state.deletions]
         with np.errstate(invalid="ignore"):  # inf - inf, where there is no last step
-            within = np.fmin(within, chord._own_range(walk.last, walk.rows))
-        found.own_error[at] = within[arrived]
-        return arrived
+            within = np.fmin(within, chord._own_range(state.last, state.rows))
+        found.own_error[at] = within[converged]
+        return converged
 
-    def _step(self, walk, gradient):
+    def _step(self, state, gradient):
         """Take the Newton step of every row, halved until its objective falls; say who has one.
 
         Without a row of leverage 1 the preconditioner is next to singular, and may overflow.
         """
-        eta = self._predictors(walk.D)
-        curvature = _DeletedCurvature(self.chord.curvature, eta, walk.rows)
+        eta = self._predictors(state.D)
+        curvature = _DeletedCurvature(self.chord.curvature, eta, state.rows)
         with np.errstate(over="ignore", invalid="ignore"):
-            step = self._solve(walk, curvature, -gradient, np.clip(walk.size, TIGHTEST, LOOSEST))
+            step = self._solve(state, curvature, -gradient, np.clip(state.size, TIGHTEST, LOOSEST))
         kept = np.abs(step).max(axis=1) <= FARTHEST
         step[~kept] = 0.0
         slope = np.einsum("ij,ij->i", gradient, step)
         change = self._change(step)
-        value = self._value(eta, walk.D, walk.rows)
+        value = self._value(eta, state.D, state.rows)
         rounding = 16 * np.finfo(float).eps * np.abs(value)
         length, open_rows = np.ones(len(step)), np.arange(len(step))
         for _ in range(MAX_HALVINGS):
             t = length[open_rows]
             moved = eta[:, :, open_rows] + t * change[:, :, open_rows]
-            at = walk.D[open_rows] + t[:, None] * step[open_rows]
+            at = state.D[open_rows] + t[:, None] * step[open_rows]
             allowed = value[open_rows] + 1e-4 * t * slope[open_rows] + rounding[open_rows]
-            fell = self._value(moved, at, walk.rows[open_rows]) <= allowed
+            fell = self._value(moved, at, state.rows[open_rows]) <= allowed
             open_rows = open_rows[~fell]
             if not len(open_rows):
                 break
             length[open_rows] *= 0.5
         length[open_rows] = 0.0
-        walk.last = length[:, None] * step
-        walk.D += walk.last
-        walk.last[(length < 1.0) | ~kept] = np.inf  # a halved step says nothing of what is left
+        state.last = length[:, None] * step
+        state.D += state.last
+        state.last[(length < 1.0) | ~kept] = np.inf  # a halved step says nothing of what is left
         return kept
 
-    def _solve(self, walk, curvature, right, tolerance):
+    def _solve(self, state, curvature, right, tolerance):
         """Conjugate gradients on all rows' systems (a, P); finished ones leave the products."""
         X, R = np.zeros_like(right), right.copy()
         live, curvature_live = np.arange(len(right)), curvature
-        P = self.chord._solve(R, walk.deletions, walk.toward)
+        P = self.chord._solve(R, state.deletions, state.inverse_rows)
         direction, rho = P, np.einsum("ij,ij->i", R, P)
         enough = tolerance**2 * rho
         for _ in range(MAX_ITERATIONS):
-            going = rho > enough
-            if not going.any():
+            active = rho > enough
+            if not active.any():
                 break
-            if going.mean() <= 0.75:
-                live, R, direction = live[going], R[going], direction[going]
-                rho, enough = rho[going], enough[going]
+            if active.mean() <= 0.75:
+                live, R, direction = live[active], R[active], direction[active]
+                rho, enough = rho[active], enough[active]
                 curvature_live = curvature.take(live)
             product = curvature_live.matmul(direction)
             bend = np.einsum("ij,ij->i", direction, product)
             step = np.divide(rho, bend, out=np.zeros_like(rho), where=bend > 0)[:, None]
             X[live] += step * direction
             R -= step * product
-            P = self.chord._solve(R, walk.deletions[live], walk.toward[live])
+            P = self.chord._solve(R, state.deletions[live], state.inverse_rows[live])
             rho, before = np.einsum("ij,ij->i", R, P), rho
             ratio = np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
             direction = P + ratio[:, None] * direction
@@ -180,7 +185,7 @@ class NewtonCG:
 
 
 @dataclass
-class _Walk:
+class _BlockState:
     """Rows on their way: where they are in the block, their steps (a, P), and the last one.
 
     `size` is the norm of the gradient in the inverse curvature of the full fit without the row.
@@ -189,14 +194,14 @@ class _Walk:
     position: np.ndarray
     deletions: np.ndarray
     rows: np.ndarray
-    toward: np.ndarray
+    inverse_rows: np.ndarray
     D: np.ndarray
     last: np.ndarray
     size: np.ndarray
 
     def take(self, kept):
         """Some of the rows."""
-        return _Walk(*(getattr(self, field.name)[kept] for field in fields(self)))
+        return _BlockState(*(getattr(self, field.name)[kept] for field in fields(self)))
 
 
 class _DeletedCurvature:
@@ -240,12 +245,12 @@ class _DeletedCurvature:
         else:
             d, f, g = self.weights
             U = d * U - f * np.einsum("kna,kna->na", g, U)
-        product = self.objective.penalty.bend * blocks
+        product = self.objective.penalty.hessian_diagonal * blocks
         for k in range(K):
             product[:, k] += design.transpose_matmul(U[k]).T
         product = self.objective.freed(product).reshape(len(V), -1)
-        if self.full.gauge_scale is not None:
-            product += self.full._gauge_matmul(V.T).T
+        if self.full.null_space_ridge is not None:
+            product += self.full.null_ridge_matmul(V.T).T
         return product
 
 

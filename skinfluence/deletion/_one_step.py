@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence.deletion._base import Deletion, predictors_of_steps
-from skinfluence.recession import emptied_rows, is_unpenalised, undefined_rows
+from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
 # A multiplier beyond this is that of a leverage of 1, where only rounding is left of the others.
 FARTHEST = 1e100
@@ -27,17 +27,17 @@ class OneStep(Deletion):
 
     def __init__(self, objective, curvature, rows, *, corrected):
         self.curvature = curvature
-        super().__init__(objective, rows, emptied_rows(objective)[rows])
+        super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
         self.share = objective.shares[rows]
-        self.drift = None
+        self.penalty_step = None
         if self.share.any():
             common = objective.row_penalty.gradient(objective.theta)
             self.common = objective.freed(common)
-            self.drift = curvature.solve(self.common.reshape(-1, 1)).reshape(common.shape)
+            self.penalty_step = curvature.solve(self.common.reshape(-1, 1)).reshape(common.shape)
         self.multipliers = residuals
         if corrected or is_unpenalised(objective):
-            newton = self._newton_multipliers(residuals + self._bent_drift())
+            newton = self._newton_multipliers(residuals + self._weighted_penalty_step())
             newton[~(np.abs(newton).max(axis=1) <= FARTHEST)] = np.nan
             self.multipliers = newton if corrected else residuals
             if not objective.loss.is_convex:  # without the row, H may be indefinite
@@ -51,28 +51,30 @@ class OneStep(Deletion):
         return self.curvature.leverage(None if self.is_everything else self.rows)
 
     @cached_property
-    def drift_at_rows(self):
+    def penalty_step_at_rows(self):
         """What the common direction changes at each row's own predictor, (r, K)."""
-        return self.objective.design.take(self.rows) @ self.drift.T
+        return self.objective.design.take(self.rows) @ self.penalty_step.T
 
-    def _bent_drift(self):
+    def _weighted_penalty_step(self):
         """s W z'd, (r, K)."""
-        if self.drift is None:
+        if self.penalty_step is None:
             return 0.0
         weights = self.objective.weights[self.rows]
-        return apply_blocks(weights, self.share[:, None] * self.drift_at_rows)
+        return apply_blocks(weights, self.share[:, None] * self.penalty_step_at_rows)
 
     @cached_property
-    def misfit(self):
+    def penalty_mismatch(self):
         """How far the curvature is off for each deletion, relative to its penalty, (r,)."""
-        return self.objective.misfit(self.rows, self.curvature.objective.taken)
+        return self.objective.penalty_mismatch(
+            self.rows, self.curvature.objective.penalty_weight_removed
+        )
 
     def inner(self, multipliers, share):
         """(v (x) z + s r')' times each step, (r,), for v (r, K) and s (r,)."""
         product = np.einsum("ik,ik->i", multipliers, self.own_change())
-        if self.drift is not None:
-            along = np.einsum("ik,ik->i", self.multipliers, self.drift_at_rows)
-            product += share * (along + self.share * np.sum(self.drift * self.common))
+        if self.penalty_step is not None:
+            along = np.einsum("ik,ik->i", self.multipliers, self.penalty_step_at_rows)
+            product += share * (along + self.share * np.sum(self.penalty_step * self.common))
         return product
 
     def _newton_multipliers(self, residuals):
@@ -81,20 +83,20 @@ class OneStep(Deletion):
         Rows without curvature keep their g: nobody asks for their leverage, and of a hinge they are
         most.
         """
-        bends = np.isin(self.rows, self.objective.bending)
-        if not bends.any():
+        curved = np.isin(self.rows, self.objective.curved_rows)
+        if not curved.any():
             return residuals.copy()
         if self.objective.n_outputs == 1 and "leverage" not in vars(self):
-            spare = self.curvature.spare(self.rows[bends])
-            if spare is not None:
+            one_minus = self.curvature.one_minus_leverage(self.rows[curved])
+            if one_minus is not None:
                 multipliers = residuals.copy()
-                multipliers[bends] = residuals[bends] / spare[:, None]
+                multipliers[curved] = residuals[curved] / one_minus[:, None]
                 return multipliers
-        if bends.all():
+        if curved.all():
             return self._corrected(residuals, self.leverage, self.pick(slice(None)))
-        multipliers, rows = residuals.copy(), self.rows[bends]
+        multipliers, rows = residuals.copy(), self.rows[curved]
         leverage = self.curvature.leverage(rows)
-        multipliers[bends] = self._corrected(residuals[bends], leverage, rows)
+        multipliers[curved] = self._corrected(residuals[curved], leverage, rows)
         return multipliers
 
     def _corrected(self, residuals, leverage, rows):
@@ -115,12 +117,14 @@ class OneStep(Deletion):
         """H^-1 (v (x) z) + s d."""
         right = self.objective.design.outer(self.multipliers[deletions], rows)
         solved = (solve or self.curvature.solve)(right.T).T
-        return self.drifted(solved.reshape(len(right), self.objective.n_outputs, -1), deletions)
+        return self.add_penalty_step(
+            solved.reshape(len(right), self.objective.n_outputs, -1), deletions
+        )
 
-    def drifted(self, steps, deletions):
+    def add_penalty_step(self, steps, deletions):
         """Add the common direction to steps (b, K, q), in place."""
-        if self.drift is not None:
-            steps += self.share[deletions][:, None, None] * self.drift
+        if self.penalty_step is not None:
+            steps += self.share[deletions][:, None, None] * self.penalty_step
         return steps
 
     def along(self, directions):
@@ -136,16 +140,16 @@ class OneStep(Deletion):
                 solved, self.multipliers[part], self.pick(part), out=out
             )
 
-        if self.drift is None:
+        if self.penalty_step is None:
             return change
-        common = np.einsum("mkj,kj->m", directions, self.drift)
+        common = np.einsum("mkj,kj->m", directions, self.penalty_step)
 
-        def drifted(part, out=None):
+        def with_penalty_step(part, out=None):
             moved = change(part, out)
             moved += np.multiply.outer(common, self.share[part])
             return moved
 
-        return drifted
+        return with_penalty_step
 
     def on(self, design):
         """Solve on the side, test or training, that costs fewer flops."""
@@ -166,8 +170,8 @@ class OneStep(Deletion):
     def own_change(self):
         """A_i v_i + s_i z_i'd."""
         change = apply_blocks(self.leverage.quadratic, self.multipliers)
-        if self.drift is not None:
-            change += self.share[:, None] * self.drift_at_rows
+        if self.penalty_step is not None:
+            change += self.share[:, None] * self.penalty_step_at_rows
         return change
 
 

@@ -80,6 +80,10 @@ class Design(ABC):
     def n_stored(self):
         """Number of stored entries of Z: a product with a vector costs twice as many flops."""
 
+    @abstractmethod
+    def row_hashes(self, multipliers, rows):
+        """sum_j bits(x_ij) m_j modulo 2^64 of rows of X, (b,), for uint64 multipliers (p,)."""
+
     # -- what follows ------------------------------------------------------------------------------
 
     def __matmul__(self, V):
@@ -167,6 +171,21 @@ class Design(ABC):
         return type(self)(self.X[:, features], fit_intercept)
 
     # -- the intercept -----------------------------------------------------------------------------
+
+    @property
+    def intercept_first(self):
+        """Positions (q,) of the columns in the order of printed tables, the intercept first."""
+        columns = np.arange(self.shape[1])
+        return np.roll(columns, 1) if self.fit_intercept else columns
+
+    def column_names(self, features):
+        """Names of the columns, of those of the features; the intercept's is "const"."""
+        return [*features, "const"] if self.fit_intercept else list(features)
+
+    def free_intercepts(self, hessian_diagonal):
+        """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""
+        free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
+        return free & self.fit_intercept
 
     def pack(self, coef, intercept):
         """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""

@@ -120,6 +120,20 @@ class CSRDesign(Design):
         """Stored entries of X and the column of ones."""
         return self.X.nnz + self.fit_intercept * self.shape[0]
 
+    def row_hashes(self, multipliers, rows):
+        X = self.X if isinstance(rows, slice) else self.X[rows]
+        total = np.zeros(X.shape[0], dtype=np.uint64)
+        for block in row_blocks(len(total), int(40 * X.nnz / max(1, len(total))) + 1):
+            start, stop = X.indptr[block.start], X.indptr[block.stop]
+            values = X.data[start:stop].astype(np.float64, copy=False)
+            hashed = values.view(np.uint64) * multipliers[X.indices[start:stop]]
+            # reduceat would give an empty row its neighbour's first entry.
+            filled = np.flatnonzero(np.diff(X.indptr[block.start : block.stop + 1]))
+            if len(filled):
+                begins = X.indptr[block.start : block.stop][filled] - start
+                total[block.start + filled] = np.add.reduceat(hashed, begins)
+        return total
+
     def take(self, rows):
         """Rows of X, copied."""
         return type(self)(self.X[rows], self.fit_intercept)

@@ -168,6 +168,15 @@ class DenseDesign(Design):
         """All of them."""
         return self.shape[0] * self.shape[1]
 
+    def row_hashes(self, multipliers, rows):
+        X = self.X[rows]
+        if X.dtype == np.float64:
+            return X.view(np.uint64) @ multipliers
+        total = np.empty(len(X), dtype=np.uint64)
+        for block in row_blocks(len(X), 16 * X.shape[1]):
+            total[block] = X[block].astype(np.float64).view(np.uint64) @ multipliers
+        return total
+
     def take(self, rows):
         """Copy for an index array, view for a slice."""
         return type(self)(self.X[rows], self.fit_intercept)

@@ -7,6 +7,7 @@ from skinfluence.case_deletion import added_variable
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import most, row_labels, titled
 from skinfluence.functions import explain
+from skinfluence.problem import fitted_problem
 
 
 class AddedVariableDisplay:
@@ -113,21 +114,21 @@ class AddedVariableDisplay:
             As :func:`skinfluence.explain`.
         """
         view = explain(estimator)
-        model = view._with_coefficients("AddedVariableDisplay")
-        explained = view._explained()
-        objective = explained.objective
+        problem = fitted_problem(view)
+        problem.check_coefficients("AddedVariableDisplay")
+        objective = problem.objective
         if objective.n_outputs > 1 or objective.penalty.is_kinked:
             raise NotImplementedError(
                 "AddedVariableDisplay needs one output and no L1 penalty; got "
                 f"{objective.n_outputs} of {objective.loss!r}."
             )
-        columns = list(view._column_names(model, objective.design))
+        columns = problem.column_names
         if isinstance(feature, str) and feature not in columns:
             raise ValueError(f"feature should be one of {', '.join(columns)}; got {feature!r}.")
         column = columns.index(feature) if isinstance(feature, str) else int(feature)
         if not 0 <= column < len(columns):
             raise ValueError(f"feature should be below {len(columns)}; got {feature!r}.")
-        curvature = view._with_curvature(explained, "auto", 0.0, 1).curvature
+        curvature = problem.curvature(n_solves=1)
         x, y, slope, weight = added_variable(objective, curvature, column)
         name = type(view.estimator_).__name__ if name is None else name
         display = cls(

@@ -5,6 +5,7 @@ import numpy as np
 from skinfluence._frames import checked_labels, data_frame
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
+from skinfluence.problem import fitted_problem
 
 LABELLED = 12  # flipped rows, those that moved farthest
 
@@ -120,8 +121,8 @@ class LeaveOneOutDisplay:
         """
         view = explain(estimator)
         left = view.loo_estimate(method=method)
-        explained = view._explained()
-        objective, output = explained.objective, explained.adapted.output
+        problem = fitted_problem(view)
+        objective, output = problem.objective, problem.adapted.output
         before, after = objective.native(objective.eta), left.decision_function
         labels = objective.y.astype(int)
         flipped = ~np.isnan(left.loss)

@@ -6,14 +6,14 @@ from skinfluence.kernel_models._classifier import (
     dual_change,
 )
 from skinfluence.kernel_models._logistic import KernelLogisticRegression
-from skinfluence.kernel_models._machine import SolvedMachine
+from skinfluence.kernel_models._machine import NewtonFittedMixin
 from skinfluence.kernel_models._ridge import InfluenceKernelRidge
 
 __all__ = [
     "InfluenceKernelRidge",
     "KernelClassifier",
     "KernelLogisticRegression",
-    "SolvedMachine",
+    "NewtonFittedMixin",
     "adapt_kernel_classifier",
     "dual_change",
 ]

@@ -9,18 +9,19 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import (
     check_sample_weight,
     encode_labels,
     label_encoder,
 )
 from skinfluence.adapters import Adapted, TrainingData, change_in_span
-from skinfluence.kernel_models._machine import SolvedMachine
+from skinfluence.kernel_models._machine import NewtonFittedMixin
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
 
-class KernelClassifier(SolvedMachine, ClassifierMixin, BaseEstimator):
+class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
     """Classifier that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of a kernel.
 
     A subclass has the parameters C, kernel, gamma, degree, coef0, the intercept's, class_weight,
@@ -60,7 +61,8 @@ class KernelClassifier(SolvedMachine, ClassifierMixin, BaseEstimator):
             For bad parameters or weights, a single class, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, **self._accepted())
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
@@ -75,7 +77,7 @@ class KernelClassifier(SolvedMachine, ClassifierMixin, BaseEstimator):
         weight = None if sample_weight is None else weight
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         return self
 
@@ -135,7 +137,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     penalty = L2(design.pack(np.full(data.X.shape[1], 1.0 / estimator.C), 0.0)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     shape = (loss.n_outputs, design.shape[1])
-    theta = estimator._explanation.theta if theta is None else theta(shape)
+    theta = data.theta if theta is None else theta(shape)
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
     encode = label_encoder(classes, y.dtype)
     dual = None

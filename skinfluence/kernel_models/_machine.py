@@ -9,12 +9,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._validation import check_choice, check_positive
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.problem import OptimumRecord
 
 
 class KernelMachineMixin(InfluenceMixin):
-    """A model with a `kernel`, a `_space` (None where it is linear in X) and an `_explanation`."""
+    """A model with a `kernel`, a `_space` (None where it is linear in X) and an `_optimum`."""
 
     def _accepted(self):
         """What the validation of X lets through."""
@@ -24,12 +25,11 @@ class KernelMachineMixin(InfluenceMixin):
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
+    def __optimum_record__(self):
         check_is_fitted(self)
-        return self._explanation.explained(self, cached)
+        return self._optimum
 
-    def _test_array(self, X):
+    def __design_rows__(self, X):
         """Return X_test in the coordinates of the training rows."""
         X = validate_data(self, X, reset=False, **self._accepted())
         return X if self._space is None else self._space.map(X)
@@ -42,7 +42,7 @@ class KernelMachineMixin(InfluenceMixin):
         return tags
 
 
-class SolvedMachine(KernelMachineMixin, ABC):
+class NewtonFittedMixin(KernelMachineMixin, ABC):
     """One that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of its kernel.
 
     A subclass has the parameters C, kernel, gamma, degree, coef0, fit_intercept, tol and max_iter,
@@ -89,7 +89,7 @@ class SolvedMachine(KernelMachineMixin, ABC):
         # Where no row bends any more an intercept is not identified: it is where it is.
         ended = optimum.stalled or optimum.failure
         reached = optimum.converged or (bool(ended) and objective.stationarity < 1e-7)
-        self._explanation = Explanation.as_it_is(
+        self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )
         self.n_iter_ = max(1, optimum.n_steps)

@@ -4,12 +4,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import check_positive, check_sample_weight
-from skinfluence.adapters import TrainingData, register
-from skinfluence.adapters._ridge import adapted_dual, kernel_ridge_space, least_squares
-from skinfluence.base import Explanation
+from skinfluence.adapters import (
+    TrainingData,
+    adapted_dual,
+    kernel_ridge_space,
+    least_squares,
+    register,
+)
 from skinfluence.kernel_models._machine import KernelMachineMixin
 from skinfluence.optimum import polish
+from skinfluence.problem import OptimumRecord
 
 
 class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -114,15 +120,16 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             For a bad alpha or weights, or an indefinite kernel matrix.
         """
         check_positive("alpha", self.alpha)
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         self._space = kernel_ridge_space(self, X)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         found = polish(least_squares(self._training_data, self.alpha, self.fit_intercept))
         objective = found.objective
-        self._explanation = Explanation.as_it_is(
+        self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=not found.failure, n_steps=found.n_steps
         )
         dual = -objective.residuals / self.alpha
@@ -155,6 +162,6 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
 @register(InfluenceKernelRidge, inherited=True)
 def adapt_influence_kernel_ridge(estimator, data):
     """Return the objective of an InfluenceKernelRidge."""
-    theta = estimator._explanation.theta
+    theta = data.theta
     objective = least_squares(data, estimator.alpha, estimator.fit_intercept, theta)
     return adapted_dual(objective, alpha=estimator.alpha, flat=data.y.ndim == 1)

@@ -2,12 +2,11 @@
 
 from sklearn.linear_model import ElasticNet, Lasso
 
-from skinfluence.adapters import register
-from skinfluence.adapters._elastic_net import adapt_elastic_net
-from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
+from skinfluence.adapters import adapt_elastic_net, register
+from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
-class _CoordinateDescent(RegressorShapes, PolishedMixin):
+class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
     """What both share."""
 
     def fit(self, X, y, sample_weight=None, check_input=True):

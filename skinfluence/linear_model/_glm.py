@@ -2,12 +2,11 @@
 
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
 
-from skinfluence.adapters import register
-from skinfluence.adapters._glm import adapt_glm
-from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
+from skinfluence.adapters import adapt_glm, register
+from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
-class _GeneralizedLinear(RegressorShapes, PolishedMixin):
+class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
     """What the family shares."""
 
     def fit(self, X, y, sample_weight=None):

@@ -3,12 +3,11 @@
 import numpy as np
 from sklearn.linear_model import HuberRegressor
 
-from skinfluence.adapters import register
-from skinfluence.adapters._huber import adapt_huber
-from skinfluence.linear_model._polished import PolishedMixin
+from skinfluence.adapters import adapt_huber, register
+from skinfluence.linear_model._polished import RefinedFitMixin
 
 
-class InfluenceHuberRegressor(PolishedMixin, HuberRegressor):
+class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
     r"""Robust regression that can say which training rows made it what it is.
 
     Minimises, over coefficients w, an unpenalised intercept b and a scale sigma > 0,

@@ -3,12 +3,11 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from skinfluence.adapters import register
-from skinfluence.adapters._logistic import adapt_logistic
-from skinfluence.linear_model._polished import PolishedMixin
+from skinfluence.adapters import adapt_logistic, register
+from skinfluence.linear_model._polished import RefinedFitMixin
 
 
-class InfluenceLogisticRegression(PolishedMixin, LogisticRegression):
+class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
     r"""Logistic regression that can say which training rows made it what it is.
 
     Minimises, over coefficients w and unpenalised intercepts b,

@@ -6,10 +6,12 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import TrainingData, adapt
-from skinfluence.base import Explanation, InfluenceMixin
+from skinfluence.base import InfluenceMixin
 from skinfluence.optimum import CERTIFIABLE
+from skinfluence.problem import OptimumRecord
 
 
 class RegressorShapes:
@@ -24,12 +26,12 @@ class RegressorShapes:
             self.intercept_ = float(intercept[0]) if single else intercept
 
 
-class PolishedMixin(InfluenceMixin):
+class RefinedFitMixin(InfluenceMixin):
     """An estimator of scikit-learn's, fitted by it, then taken to the optimum of its objective."""
 
     def _fit_and_polish(self, fit, X, y, sample_weight):
         """Fit, remember the training data, polish; warn of what is left."""
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
         if sample_weight is not None:
             weight = np.asarray(sample_weight)
             check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
@@ -44,23 +46,24 @@ class PolishedMixin(InfluenceMixin):
 
     def _remember(self, X, y, sample_weight):
         """Keep references to the validated training data."""
+        names = row_names(X, y)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sample_weight is not None:
             sample_weight = np.broadcast_to(np.asarray(sample_weight), X.shape[:1])
         y = np.asarray(y)
         y = y.ravel() if y.ndim == 1 or y.shape[1] == 1 else y
-        self._training_data = TrainingData(X, y, sample_weight)
+        self._training_data = TrainingData(X, y, sample_weight, row_names=names)
 
     def _polish(self):
         """Move to the optimum; where there is no objective for it, leave the fit as it is."""
-        self._explanation = self._refused = None
+        self._optimum = self._refused = None
         try:
             adapted = adapt(self, self._training_data)
-            self._explanation = Explanation.of(adapted, self._training_data)
+            self._optimum = OptimumRecord.of(adapted, self._training_data)
         except (NotImplementedError, ValueError) as error:
             self._refused = error  # the influence methods will raise it
             return
-        self._assign(*adapted.objective.design.unpack(self._explanation.theta))
+        self._assign(*adapted.objective.design.unpack(self._optimum.theta))
 
     def _assign(self, coef, intercept):
         """Take coefficients (K, p) and intercepts (K,) in the shapes of the original's."""
@@ -69,7 +72,7 @@ class PolishedMixin(InfluenceMixin):
 
     def _reissue(self, caught):
         """Pass scikit-learn's warnings on, without those that the polish has settled."""
-        explanation = self._explanation
+        explanation = self._optimum
         separable = explanation is not None and explanation.separable
         settled = explanation is not None and (explanation.converged or separable)
         for warning in caught:
@@ -96,14 +99,13 @@ class PolishedMixin(InfluenceMixin):
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
-    def _explain(self, cached):
-        """Return the fit as an objective at its optimum."""
+    def __optimum_record__(self):
         check_is_fitted(self)
-        if self._explanation is None:
+        if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
-        return self._explanation.explained(self, cached)
+        return self._optimum
 
-    def _test_array(self, X):
+    def __design_rows__(self, X):
         """Return X_test, checked like the X of predict."""
         return validate_data(
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False

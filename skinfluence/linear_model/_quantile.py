@@ -8,18 +8,18 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import check_positive, check_sample_weight
-from skinfluence.adapters import TrainingData, register
-from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
-from skinfluence.base import Explanation
-from skinfluence.linear_model._polished import PolishedMixin
-from skinfluence.optimum import cool
+from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
+from skinfluence.linear_model._polished import RefinedFitMixin
+from skinfluence.optimum import continuation
+from skinfluence.problem import OptimumRecord
 
 # Temperature relative to the spread of y, by default.
 SHARE = 0.01
 
 
-class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
+class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
     r"""Quantile regression with a smooth pinball loss, and the influence methods.
 
     Minimises, over coefficients w and an unpenalised intercept b,
@@ -145,15 +145,16 @@ class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
             For bad parameters, negative weights, or data that scikit-learn's validation refuses.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
         dtype = [np.float64, np.float32]
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
-        self._training_data = TrainingData(X, y, weight)
+        self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
         objective = found.objective
         settled = found.converged or (found.stalled and objective.stationarity < 1e-7)
-        self._explanation = Explanation.as_it_is(
+        self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=settled, n_steps=found.n_steps
         )
         coef, intercept = objective.design.unpack(objective.theta)
@@ -181,7 +182,7 @@ class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
         start = np.quantile(y[weight > 0], self.quantile) if self.fit_intercept else 0.0
         zeros = np.zeros(self.n_features_in_)
         objective = smooth_quantile(self._training_data, self, (zeros, start))
-        return cool(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
+        return continuation(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
 
     def _check_parameters(self):
         """Raise for parameters out of range."""
@@ -210,7 +211,7 @@ class SmoothQuantileRegressor(PolishedMixin, RegressorMixin, BaseEstimator):
             The quantile, w x + b.
         """
         check_is_fitted(self)
-        return np.asarray(self._test_array(X) @ self.coef_, dtype=np.float64) + self.intercept_
+        return np.asarray(self.__design_rows__(X) @ self.coef_, dtype=np.float64) + self.intercept_
 
     def __sklearn_tags__(self):
         """Sparse X will do."""

@@ -3,9 +3,8 @@
 import numpy as np
 from sklearn.linear_model import LinearRegression, Ridge
 
-from skinfluence.adapters import register
-from skinfluence.adapters._ridge import adapt_ridge
-from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
+from skinfluence.adapters import adapt_ridge, register
+from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
 def _iterations(model):
@@ -15,7 +14,7 @@ def _iterations(model):
     return np.ones(1 if np.ndim(model.coef_) == 1 else len(model.coef_), dtype=int)
 
 
-class _LeastSquares(RegressorShapes, PolishedMixin):
+class _LeastSquares(RegressorShapes, RefinedFitMixin):
     """What both share."""
 
 

@@ -3,13 +3,12 @@
 import numpy as np
 from sklearn.linear_model import RidgeClassifier
 
-from skinfluence.adapters import register
-from skinfluence.adapters._ridge import adapt_ridge_classifier
-from skinfluence.linear_model._polished import PolishedMixin, RegressorShapes
+from skinfluence.adapters import adapt_ridge_classifier, register
+from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 from skinfluence.linear_model._ridge import _iterations
 
 
-class InfluenceRidgeClassifier(RegressorShapes, PolishedMixin, RidgeClassifier):
+class InfluenceRidgeClassifier(RegressorShapes, RefinedFitMixin, RidgeClassifier):
     r"""Classifier by least squares that can say which training rows made it what it is.
 
     Minimises, for each class against the rest (once for two classes), over coefficients w and an

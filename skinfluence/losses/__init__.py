@@ -12,7 +12,7 @@ from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss, spread
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
-from skinfluence.losses._transformed import TransformedReading
+from skinfluence.losses._transformed import TransformedLink
 from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "SquaredHingeLoss",
     "SquaredLabelLoss",
     "SquaredLoss",
-    "TransformedReading",
+    "TransformedLink",
     "TweedieLoss",
     "spread",
 ]

@@ -70,13 +70,18 @@ class Loss(ABC):
     is_coercive = False
     is_piecewise_linear = False
     is_convex = True
-    holds_rows = False
+    has_dominant_rows = False
     temperature = 0.0
     family = None
     has_known_dispersion = False
-    gauge = None
+    null_direction = None
     series_radius = 0.0
     self_concordance = np.inf
+
+    @property
+    def advice_if_flat(self):
+        """Sentence for a Hessian that vanishes because no row has curvature; None if none helps."""
+        return None
 
     @abstractmethod
     def value(self, y, eta):
@@ -138,7 +143,7 @@ class Loss(ABC):
         """Number of predictions a regressor makes of its predictors; one each by default."""
         return self.n_outputs
 
-    def pulled_back(self, slope, eta):
+    def vjp(self, slope, eta):
         """Gradient in eta of what has the derivative `slope` in each prediction."""
         return slope * self.mean_slope(eta)
 
@@ -184,26 +189,26 @@ class Loss(ABC):
         """
         return None
 
-    def extent(self, change):
+    def predictor_norm(self, change):
         """Size of changes of the predictors (..., K) that self-concordance speaks of, (...).
 
         The largest of them; their range where the loss has a gauge, along which nothing changes.
         """
         if change.shape[-1] == 1:
             return np.abs(change[..., 0])
-        if self.gauge is None:
+        if self.null_direction is None:
             return np.maximum(change.max(axis=-1), -change.min(axis=-1))
         return change.max(axis=-1) - change.min(axis=-1)
 
-    def reach(self, quadratic):
+    def max_predictor_change(self, quadratic):
         """Largest extent of Z_j e over e'H e <= 1, one number a row: from blocks A_j (n, K, K)."""
         diagonal = np.einsum("ikk->ik", quadratic)
-        if self.gauge is None:
+        if self.null_direction is None:
             return np.sqrt(np.maximum(diagonal.max(axis=1), 0.0))
         spread = diagonal[:, :, None] + diagonal[:, None, :] - 2 * quadratic
         return np.sqrt(np.maximum(spread.max(axis=(1, 2)), 0.0))
 
-    def kinds(self, y):
+    def required_classes(self, y):
         """Code (n,) of what each row is one of, where a kind must not run out; -1 for others.
 
         The classes of a classifier. Without them a constant predictor has no finite optimum. None
@@ -212,7 +217,7 @@ class Loss(ABC):
         return np.asarray(y).astype(int) if self.n_classes else None
 
     @abstractmethod
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """Normals N (n, R, K): moving eta by u never raises the loss if and only if N u >= 0.
 
         They describe the directions in which an unpenalised fit can run away.

@@ -11,7 +11,7 @@ class CoerciveLoss(Loss):
     has_probabilities = False
     is_coercive = True
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """In no direction: up and down."""
         return np.tile([[1.0], [-1.0]], (len(y), 1, 1))
 

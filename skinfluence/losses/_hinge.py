@@ -43,7 +43,7 @@ class HingeLoss(Loss):
         """Zero."""
         return 0.0 * self._slack(y, eta)[1]
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """One normal a row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 

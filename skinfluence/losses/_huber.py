@@ -91,7 +91,7 @@ class HuberLoss(Loss):
         slope = np.where(inside, -2.0 / scale, 0.0)
         return np.stack([slope, slope * np.where(inside, ratio, 0.0)], axis=-1)
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """In no direction of the mean; the scale may not fall for ever."""
         return np.tile([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], (len(y), 1, 1))
 
@@ -118,7 +118,7 @@ class HuberLoss(Loss):
         """The first predictor."""
         return eta[..., 0]
 
-    def pulled_back(self, slope, eta):
+    def vjp(self, slope, eta):
         """Nothing of it in the scale."""
         return np.stack([slope, np.zeros_like(slope)], axis=-1)
 

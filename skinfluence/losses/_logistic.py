@@ -74,7 +74,7 @@ class BinaryLogLoss(Loss):
             c.append((tilt * c[k] - inner) / (k + 1))
         return c[1:]
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """One normal a row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 
@@ -113,7 +113,7 @@ class MultinomialLogLoss(Loss):
 
     def __init__(self, n_classes):
         self.n_classes = self.n_outputs = int(n_classes)
-        self.gauge = np.full(self.n_outputs, self.n_outputs**-0.5)
+        self.null_direction = np.full(self.n_outputs, self.n_outputs**-0.5)
 
     def value(self, y, eta):
         """log(1 + sum of the odds against the label), which keeps the digits of a tiny loss."""
@@ -178,7 +178,7 @@ class MultinomialLogLoss(Loss):
         others = np.arange(self.n_outputs - 1)[None, :]
         return others + (others >= y[:, None])
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """K - 1 normals a row: e_y - e_k for every other class k."""
         eye = np.eye(self.n_outputs)
         return eye[np.asarray(y)][:, None, :] - eye[self._others(y)]

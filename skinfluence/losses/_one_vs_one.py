@@ -77,7 +77,7 @@ class OneVsOneLoss(OneVsRestLoss):
         cube[..., diagonal, diagonal, diagonal] = third
         return cube
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """P normals a row: the sign of each pair, nothing for other classes."""
         return (self._inside(y) * (2.0 * self._own(y) - 1.0))[:, :, None] * np.eye(self.n_outputs)
 

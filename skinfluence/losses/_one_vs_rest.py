@@ -36,6 +36,11 @@ class OneVsRestLoss(Loss):
         self.series_radius, self.temperature = binary.series_radius, binary.temperature
         self.self_concordance = binary.self_concordance
 
+    @property
+    def advice_if_flat(self):
+        """Advice of the binary loss."""
+        return self.binary.advice_if_flat
+
     def at_temperature(self, temperature):
         """Of the same binary loss at another temperature."""
         other = copy(self)
@@ -83,11 +88,11 @@ class OneVsRestLoss(Loss):
         cube[..., diagonal, diagonal, diagonal] = self.binary.third(self._own(y), eta)
         return cube
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """Those of each class in its own column, one class after the other."""
         K, own = self.n_classes, self._own(y)
         return np.concatenate(
-            [self.binary.recession(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1
+            [self.binary.recession_cone_normals(own[:, k]) * np.eye(K)[k] for k in range(K)], axis=1
         )
 
     def recession_multipliers(self, y, residual):

@@ -23,12 +23,20 @@ class SmoothEpsilonInsensitiveLoss(CoerciveLoss):
     """
 
     name = "smooth_epsilon_insensitive"
-    holds_rows = True
+    has_dominant_rows = True
 
     def __init__(self, epsilon, temperature):
         self.epsilon, self.temperature = float(epsilon), float(temperature)
         self.series_radius = np.pi * self.temperature
         self.self_concordance = 1.0 / self.temperature
+
+    @property
+    def advice_if_flat(self):
+        """Advice for machines of which no row is near the edge of the tube."""
+        return (
+            f"No row is within a few temperatures ({self.temperature:g}) of the edge of the tube: "
+            "raise the temperature, or scale y."
+        )
 
     def at_temperature(self, temperature):
         """Of the same epsilon."""

@@ -28,6 +28,11 @@ class SmoothHingeLoss(Loss):
         self.series_radius = np.pi * self.temperature
         self.self_concordance = 1.0 / self.temperature
 
+    @property
+    def advice_if_flat(self):
+        """Advice for machines of which no row is near the margin."""
+        return "No row is near the margin: raise the temperature or C, or fit without an intercept."
+
     def at_temperature(self, temperature):
         """The same hinge."""
         return SmoothHingeLoss(temperature)
@@ -64,7 +69,7 @@ class SmoothHingeLoss(Loss):
         terms = BinaryLogLoss().gradient_series(0.0, u, order)
         return [-sign * c * inner ** (k + 1) for k, c in enumerate(terms)]
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """One normal a row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 

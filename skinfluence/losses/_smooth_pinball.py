@@ -23,7 +23,7 @@ class SmoothPinballLoss(CoerciveLoss):
     """
 
     name = "smooth_pinball"
-    holds_rows = True
+    has_dominant_rows = True
 
     def __init__(self, quantile, temperature):
         self.quantile, self.temperature = float(quantile), float(temperature)

@@ -85,7 +85,7 @@ class SquaredLoss(Loss):
         """One response alone."""
         return SquaredLoss(), y[:, k], None
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """In no direction: e_k and -e_k for every k."""
         both = np.concatenate([np.eye(self.n_outputs), -np.eye(self.n_outputs)])
         return np.broadcast_to(both, (len(y), *both.shape))

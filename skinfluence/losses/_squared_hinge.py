@@ -44,7 +44,7 @@ class SquaredHingeLoss(Loss):
         sign = 2.0 * np.asarray(y, dtype=float) - 1.0
         return np.abs(1.0 - sign * eta)
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """One normal a row: the sign of its label."""
         return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
 

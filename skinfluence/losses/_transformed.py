@@ -7,7 +7,7 @@ import numpy as np
 STEP = np.finfo(float).eps ** (1.0 / 3.0)
 
 
-class TransformedReading:
+class TransformedLink:
     """A loss as it is, but for what is predicted: the inverse of the transformer of the responses.
 
     Parameters
@@ -43,10 +43,10 @@ class TransformedReading:
         """Prediction in the units of the responses."""
         return self.response(self.trained.mean(eta))
 
-    def pulled_back(self, slope, eta):
+    def vjp(self, slope, eta):
         """By the derivative of the inverse, a central difference."""
         middle = np.asarray(self.trained.mean(eta), dtype=float)
         step = np.maximum(STEP * self.spread, STEP**1.5 * np.abs(middle))
         above, below = middle + step, middle - step
         inverse = (self.response(above) - self.response(below)) / (above - below)
-        return self.trained.pulled_back(slope * inverse, eta)
+        return self.trained.vjp(slope * inverse, eta)

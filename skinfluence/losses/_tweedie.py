@@ -143,11 +143,11 @@ class TweedieLoss(Loss):
             return None
         return [self._derivative(y, eta, k + 1) / factorial(k) for k in range(1, order + 1)]
 
-    def kinds(self, y):
+    def required_classes(self, y):
         """Positive labels: without any the mean falls to 0, which no finite eta gives."""
         return None if self.is_coercive else np.where(np.asarray(y) > 0, 0, -1)
 
-    def recession(self, y):
+    def recession_cone_normals(self, y):
         """Downwards only for labels of 0, up to p < 2; nowhere for the others."""
         normals = np.tile([[1.0], [-1.0]], (len(y), 1, 1))
         if not self.is_coercive:

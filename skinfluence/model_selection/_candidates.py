@@ -9,7 +9,7 @@ from sklearn.base import clone
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
-from skinfluence.leave_one_out import leave_one_out, resolved
+from skinfluence.leave_one_out import leave_one_out, resolve_auto
 from skinfluence.model_selection._pooled_score import pooled_score
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
@@ -19,6 +19,7 @@ from skinfluence.model_selection._views import (
     is_strength,
     neighbour,
 )
+from skinfluence.problem import fitted_problem
 
 # Of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
@@ -145,7 +146,7 @@ class Path:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
         eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
-        adapted = self.view._explained().adapted
+        adapted = fitted_problem(self.view).adapted
         labels, output = adapted.labels(objective.y), adapted.output
         scoring = self.scoring or output.scoring
         found = pooled_score(output, eta[defined], labels[defined], scoring)
@@ -158,19 +159,19 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LeftOut of a candidate; under squared error one decomposition serves all of a path."""
+        """LooPredictions of a candidate; one decomposition for a path under squared error."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))
-        method = resolved(objective, self.method)
+        method = resolve_auto(objective, self.method)
         needed = needs_curvature(objective, method)
-        lighter = objective if method == "first_order" else objective.lightened()
+        lighter = objective if method == "first_order" else objective.without_mean_penalty_share()
         self.curvature = make_curvature(lighter) if needed else None
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE, errors=False)
 
     def _follows_ridge(self, params):
         """Whether the candidate is one of a path of penalties of a quadratic objective."""
-        objective = None if self.view is None else self.view._explained().objective
+        objective = None if self.view is None else fitted_problem(self.view).objective
         quadratic = objective is not None and objective.loss.is_quadratic
         quadratic = quadratic and objective.row_penalty is None
         wanted = self.method != "first_order" and self.varying is not None
@@ -187,4 +188,4 @@ class Path:
                 return warm
         candidate = clone(self.estimator).set_params(**clone(params, safe=False))
         self.view = fitted_view(candidate, *self.data)
-        return self.view._explained().objective
+        return fitted_problem(self.view).objective

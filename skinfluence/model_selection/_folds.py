@@ -8,10 +8,11 @@ from sklearn.model_selection import check_cv
 
 from skinfluence._frames import checked_labels, data_frame
 from skinfluence._validation import METHODS, check_choice
-from skinfluence.deletion import GroupDeletion, warn_undefined, without_group
-from skinfluence.model_selection._means import row_weights, weighted_mean
+from skinfluence.deletion import GroupDeletion, warn_undefined
+from skinfluence.leave_one_out import next_group_change
+from skinfluence.model_selection._means import weighted_mean
 from skinfluence.model_selection._views import fitted_view
-from skinfluence.optimum import newton_step
+from skinfluence.problem import fitted_problem
 
 
 @dataclass(frozen=True)
@@ -164,18 +165,17 @@ def approximate_cross_val_predict(
     """
     check_choice("method", method, METHODS)
     view = fitted_view(clone(estimator), X, y, sample_weight)
-    objective = view._explained().objective
-    labels = view._training_data.y
+    problem = fitted_problem(view)
+    labels = problem.record.data.y
     splits = list(
         check_cv(cv, labels, classifier=is_classifier(estimator)).split(X, labels, groups)
     )
-    folds = _partition(splits, objective.n_rows)
+    folds = _partition(splits, problem.objective.n_rows)
     method = "exact" if refine else method
-    n_solves = objective.n_rows * objective.n_outputs
-    explained = view._with_curvature(view._explained(), "auto", 0.0, n_solves)
-    deletion = GroupDeletion(objective, explained.curvature, method, folds, progress=progress)
+    curvature = problem.curvature()
+    deletion = GroupDeletion(problem.objective, curvature, method, folds, progress=progress)
     warn_undefined(np.flatnonzero(deletion.undefined), what="fold")
-    return _assembled(view, objective, deletion, method)
+    return _assembled(problem, deletion, method)
 
 
 def _partition(splits, n):
@@ -198,14 +198,9 @@ def _partition(splits, n):
     return [np.asarray(test) for _, test in splits]
 
 
-def _next_change(objective, fold, step):
-    """Range of what the next Newton step without a fold changes at its rows, (k,)."""
-    moved = without_group(objective, fold).at(objective.theta + step)
-    return objective.loss.extent(objective.design.dense(fold) @ newton_step(moved).T)
-
-
-def _assembled(view, objective, deletion, method):
+def _assembled(problem, deletion, method):
     """CrossValPredictions of the deletions of all folds."""
+    objective = problem.objective
     eta = objective.eta + deletion.own_change()
     defined = ~np.isnan(eta).any(axis=1)
     fold = np.empty(objective.n_rows, dtype=int)
@@ -214,16 +209,16 @@ def _assembled(view, objective, deletion, method):
         fold[rows] = position
         if defined[rows].all():
             step = deletion.steps(slice(position, position + 1))[0]
-            error[rows] = _next_change(objective, rows, step)
+            error[rows] = next_group_change(objective, rows, step)
     decision = objective.native(eta)
     loss = np.full(objective.n_rows, np.nan)
     loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = view._explained().adapted.output
+    output = problem.adapted.output
     prediction = output.at(decision).predict(None)
     if not defined.all() and output.classes is not None:
         prediction = np.where(defined, prediction.astype(object), None)
     probability = output.probabilities(decision)
-    mean, standard_error = weighted_mean(loss, row_weights(view))
+    mean, standard_error = weighted_mean(loss, problem.sample_weight)
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method
     )

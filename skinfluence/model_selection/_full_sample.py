@@ -5,6 +5,7 @@ from sklearn.metrics import get_scorer
 
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.functions import explain
+from skinfluence.problem import fitted_problem
 
 
 class FullSample:
@@ -74,7 +75,8 @@ class _LeaveOneOutScorer:
     def __call__(self, estimator, X, y):
         """Leave-one-out score of a fitted estimator on the rows it was fitted on."""
         view = explain(estimator)
-        fitted_on, response = view._training_data.y, view._training_data.response
+        data = fitted_problem(view).record.data
+        fitted_on, response = data.y, data.response
         y = np.asarray(y) if response is None else response.transform(y, "y")
         same = _n_rows(X) == len(fitted_on) and y.shape == fitted_on.shape
         if not (same and np.array_equal(y, fitted_on)):

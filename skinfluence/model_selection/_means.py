@@ -3,14 +3,6 @@
 import numpy as np
 
 
-def row_weights(view):
-    """Sample weights (n,) that a view was fitted with, without class weights."""
-    data = view._training_data
-    if data.sample_weight is None:
-        return np.ones(len(data.y))
-    return np.asarray(data.sample_weight, dtype=float)
-
-
 def weighted_mean(values, weight):
     """Weighted mean of the values that are not NaN, and its standard error over rows."""
     used = ~np.isnan(values) & (weight > 0)

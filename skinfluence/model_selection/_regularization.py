@@ -11,10 +11,10 @@ from skinfluence._parallel import blas_for, tracked
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
-from skinfluence.model_selection._means import row_weights
+from skinfluence.existence import last_rows_of_a_class
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
-from skinfluence.recession import emptied_rows
+from skinfluence.problem import fitted_problem
 
 # Exponent with which a parameter enters the strength of the penalty.
 EXPONENTS = {"C": -1.0}
@@ -168,7 +168,8 @@ def optimize_regularization(
     power = EXPONENTS[name.rpartition("__")[2]]
     start = float(np.exp(np.mean(np.log(bounds))))
     view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
-    objective = view._explained().objective
+    problem = fitted_problem(view)
+    objective = problem.objective
     if not objective.is_at_its_own_optimum:
         raise NotImplementedError(
             "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
@@ -177,17 +178,19 @@ def optimize_regularization(
     if objective.row_penalty is not None or objective.penalty.is_kinked:
         raise NotImplementedError(
             "the leave-one-out curve is smooth, and followed, under an L2 penalty that stays when "
-            f"a row goes; that of this {type(view._final).__name__} is another: use "
+            f"a row goes; that of this {type(problem.model).__name__} is another: use "
             "LeaveOneOutSearchCV."
         )
-    emptied = emptied_rows(objective)
+    emptied = last_rows_of_a_class(objective)
     if emptied[objective.sample_weight > 0].all():
         raise ValueError(
             "there is no leave-one-out loss: no row has a prediction by a model without it. At "
             "least one class needs two rows of positive weight."
         )
     warn_undefined(np.flatnonzero(emptied))
-    curve = _Curve(LeaveOneOutPath(_compact(objective), row_weights(view), method), start, power)
+    curve = _Curve(
+        LeaveOneOutPath(_compact(objective), problem.sample_weight, method), start, power
+    )
     flops = float(objective.n_rows) * objective.n_parameters**2
     with blas_for(flops if method == "newton" else np.inf):
         _minimise(curve, np.log(bounds), tol, progress)

@@ -96,7 +96,7 @@ def newton_slope(objective, curvature):
     design, K = objective.design, objective.n_outputs
     one_step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     A, v, W = one_step.leverage.quadratic, one_step.multipliers, objective.weights
-    strength = objective.bend
+    strength = objective.hessian_diagonal
     inverse = curvature.inverse()
     slope = -(inverse @ (strength * objective.theta.ravel())).reshape(objective.theta.shape)
     d_eta = design @ slope.T
@@ -148,7 +148,7 @@ def _solve_deleted(objective, curvature, rows, theta):
     """
     K, b = objective.n_outputs, len(rows)
     W = _deleted_weights(objective, rows, theta)
-    right = (objective.penalty.bend * theta).reshape(b, -1)
+    right = (objective.penalty.hessian_diagonal * theta).reshape(b, -1)
     inverse = curvature.inverse()
     X, R, P = np.zeros_like(right), right.copy(), right @ inverse
     direction, rho = P, np.einsum("bj,bj->b", R, P)
@@ -191,7 +191,7 @@ def _deleted_matmul(objective, W, V):
     blocks = V.reshape(b, K, -1)
     U = _predictors(objective.design, blocks)
     U = np.multiply(W[0], U, out=U) if K == 1 else np.einsum("klnb,lnb->knb", W, U)
-    product = objective.penalty.bend * blocks
+    product = objective.penalty.hessian_diagonal * blocks
     for k in range(K):
         product[:, k] += objective.design.transpose_matmul(U[k]).T
     return product.reshape(b, -1)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skinfluence.deletion import ROUNDING
-from skinfluence.leave_one_out import LeftOut
+from skinfluence.leave_one_out import LooPredictions
 
 # Squared singular values under this share of the largest are rounding.
 RANK = 1e-14
@@ -60,28 +60,28 @@ class RidgePath:
         self.others = K[np.ix_(self.dead, self.live)] @ lifted
 
     def left_out(self, alpha):
-        """Return the LeftOut of every row at this alpha."""
+        """Return the LooPredictions of every row at this alpha."""
         U, s = self.U, self.root
         shrink, kept = self.squares / (self.squares + alpha), alpha / (self.squares + alpha)
         residual = self._outside(self.response) + U @ (kept[:, None] * (U.T @ self.response))
-        spare = np.einsum("ij,j,ij->i", U, kept, U)
+        one_minus = np.einsum("ij,j,ij->i", U, kept, U)
         if U.shape[1] < len(s):
-            spare += 1.0 - np.einsum("ij,ij->i", U, U)
+            one_minus += 1.0 - np.einsum("ij,ij->i", U, U)
         intercept = np.zeros(self.response.shape[1])
         if self.objective.design.fit_intercept:
             border = self._outside(s) + U @ (kept * (U.T @ s))
             total = s @ border
             intercept = border @ self.response / total
             residual -= border[:, None] * intercept
-            spare -= border**2 / total
+            one_minus -= border**2 / total
         eta = np.empty(self.y.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            eta[self.live] = self.y[self.live] - residual / (spare * s)[:, None]
+            eta[self.live] = self.y[self.live] - residual / (one_minus * s)[:, None]
         centred = self.response - s[:, None] * intercept
         eta[self.dead] = self.others @ (shrink[:, None] * (U.T @ centred)) + intercept
         squares = self.squares + alpha
         condition = np.sqrt(squares.max(initial=alpha) / squares.min(initial=np.inf))
-        return self._assembled(eta, spare, max(1.0, condition))
+        return self._assembled(eta, one_minus, max(1.0, condition))
 
     def _outside(self, v):
         """What the columns cannot fit: exactly nothing where they span everything.
@@ -92,15 +92,15 @@ class RidgePath:
             return np.zeros_like(v)
         return v - self.U @ (self.U.T @ v)
 
-    def _assembled(self, eta, spare, condition):
-        """LeftOut; a row on which alone its own fit depends is undefined."""
+    def _assembled(self, eta, one_minus, condition):
+        """LooPredictions; a row on which alone its own fit depends is undefined."""
         n, K = eta.shape
         one_minus = np.ones(n)
-        one_minus[self.live] = spare
+        one_minus[self.live] = one_minus
         undefined = one_minus <= 1e-10
         eta[undefined] = np.nan
         size = max(1.0, float(np.abs(self.objective.eta).max()))
         error = ROUNDING * size * condition / np.maximum(one_minus, np.finfo(float).tiny)
         route = np.where(undefined, "undefined", "exact").astype("<U11")
         bound = np.where(undefined, np.inf, error)
-        return LeftOut(eta, K * (1.0 - one_minus), route, error, bound)
+        return LooPredictions(eta, K * (1.0 - one_minus), route, error, bound)

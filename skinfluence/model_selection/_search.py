@@ -18,7 +18,7 @@ from skinfluence._validation import METHODS, check_choice
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
 from skinfluence.deletion import warn_undefined
-from skinfluence.explainer import _unwrap
+from skinfluence.explainer import unwrap
 from skinfluence.model_selection._candidates import Path, paths
 from skinfluence.model_selection._results_table import results_table, simplest
 from skinfluence.model_selection._views import fit_with_weights
@@ -206,7 +206,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
                 "scoring should be None, the name of a scorer or a callable that gives one number; "
                 f"got {self.scoring!r}."
             )
-        final = _unwrap(self.estimator)[-1]
+        final = unwrap(self.estimator)[-1]
         if not (is_supported(final) or isinstance(final, InfluenceMixin)):
             raise unsupported(final)
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)

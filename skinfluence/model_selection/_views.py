@@ -7,9 +7,10 @@ from sklearn.compose import TransformedTargetRegressor
 
 from skinfluence.adapters import adapt
 from skinfluence.base import InfluenceMixin
-from skinfluence.explainer import InfluenceExplainer, _unwrap, _weight_name
+from skinfluence.explainer import InfluenceExplainer, unwrap, weight_name
 from skinfluence.functions import explain
 from skinfluence.optimum import polish
+from skinfluence.problem import fitted_problem
 
 # Parameters of a final step that say how strongly it is penalised and nothing else.
 STRENGTHS = ("C", "alpha")
@@ -17,13 +18,13 @@ STRENGTHS = ("C", "alpha")
 
 def fit_with_weights(estimator, X, y, sample_weight):
     """Fit an estimator or a Pipeline; weights go to the last step."""
-    weights = {} if sample_weight is None else {_weight_name(estimator): sample_weight}
+    weights = {} if sample_weight is None else {weight_name(estimator): sample_weight}
     return estimator.fit(X, y, **weights)
 
 
 def fitted_view(estimator, X, y, sample_weight):
     """Fit an unfitted estimator and return the influence methods for it."""
-    if isinstance(_unwrap(estimator)[-1], InfluenceMixin):
+    if isinstance(unwrap(estimator)[-1], InfluenceMixin):
         return explain(fit_with_weights(estimator, X, y, sample_weight))
     return InfluenceExplainer(estimator).fit(X, y, sample_weight)
 
@@ -62,8 +63,9 @@ def neighbour(view, curvature, name, value):
     """
     if not is_strength(value):
         return None
-    final = copy(view._final).set_params(**{name: value})
-    start = adapt(final, view._training_data).objective.at(curvature.objective.theta)
+    problem = fitted_problem(view)
+    final = copy(problem.model).set_params(**{name: value})
+    start = adapt(final, problem.record.data).objective.at(curvature.objective.theta)
     if not start.is_at_its_own_optimum:
         return None
     step = curvature.solve(-start.gradient.reshape(-1, 1)).reshape(start.theta.shape)

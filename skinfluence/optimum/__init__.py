@@ -1,6 +1,6 @@
 """The optimum of an objective: Newton's method, and active sets where coefficients may be 0."""
 
-from skinfluence.optimum._cooling import cool, has_arrived, refit
+from skinfluence.optimum._continuation import continuation, is_acceptable_refit, refit
 from skinfluence.optimum._newton import CERTIFIABLE, TOLERANCE, Optimum, newton_step
 from skinfluence.optimum._polish import polish
 
@@ -8,8 +8,8 @@ __all__ = [
     "CERTIFIABLE",
     "TOLERANCE",
     "Optimum",
-    "cool",
-    "has_arrived",
+    "continuation",
+    "is_acceptable_refit",
     "newton_step",
     "polish",
     "refit",

@@ -44,7 +44,7 @@ def _proximal_step(objective):
     inside = chosen[:, columns]
     at = np.flatnonzero(inside)
     losses = objective.design.transpose_matmul(objective.residuals).T
-    smooth = losses + penalty.bend * theta
+    smooth = losses + penalty.hessian_diagonal * theta
     H = _hessian(objective, columns)[np.ix_(at, at)]
     absolute = np.broadcast_to(penalty.absolute, theta.shape)[:, columns].ravel()[at]
     start = theta[:, columns].ravel()[at]
@@ -63,14 +63,14 @@ def _hessian(objective, columns):
     design, K = objective.design.restricted(columns), objective.n_outputs
     H = design.sandwich(objective.weights)
     shape = (K, objective.design.shape[1])
-    bend = np.broadcast_to(objective.penalty.bend, shape)[:, columns]
-    H[np.diag_indices_from(H)] += bend.ravel()
-    gauge = objective.loss.gauge
-    if gauge is not None:
+    diagonal = np.broadcast_to(objective.penalty.hessian_diagonal, shape)[:, columns]
+    H[np.diag_indices_from(H)] += diagonal.ravel()
+    null = objective.loss.null_direction
+    if null is not None:
         absolute = np.broadcast_to(objective.penalty.absolute, shape)[:, columns]
-        free = (bend == 0).all(axis=0) & (absolute == 0).all(axis=0)
+        free = (diagonal == 0).all(axis=0) & (absolute == 0).all(axis=0)
         scale = design.squared_columns(objective.weights).mean(axis=0) * free
-        H += np.kron(np.outer(gauge, gauge), np.diag(scale))
+        H += np.kron(np.outer(null, null), np.diag(scale))
     return H
 
 

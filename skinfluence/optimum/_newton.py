@@ -9,6 +9,9 @@ from skinfluence.curvature import make_curvature
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
 CERTIFIABLE = 1e-6
+# Share of the largest curvature under which a row is left out of a step's Hessian: the step is
+# longer by as little, and under a hinge at a low temperature most rows are left out.
+FLAT = 1e-10
 # From a solver that stopped early under a next to vanishing penalty each step is an e-fold.
 MAX_STEPS = 50
 
@@ -60,7 +63,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
 def newton_step(objective, kind="auto", floor=0.0):
     """-H^-1 grad, (K, q), H with a floor under its unpenalised columns."""
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
-    metric = metric.coarse()
+    metric = metric.dropping_flat_rows(FLAT)
     curvature = make_curvature(metric, kind, n_solves=1)
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
     return step.reshape(objective.theta.shape)

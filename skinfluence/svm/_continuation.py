@@ -150,13 +150,13 @@ def _reach(objective, max_steps, tolerance):
             break
         # Between the kinks the objective is linear in b: Newton's method cannot know how far to go.
         floor = FLAT * found.objective.penalty.strength.max()
-        at = settled(found.objective)
+        at = with_optimal_intercepts(found.objective)
         found = polish(at, max_steps=max_steps - n_steps, tolerance=tolerance, floor=floor)
         n_steps += max(1, found.n_steps)
     return Optimum(found.objective, n_steps, found.converged, found.stalled, found.failure)
 
 
-def settled(objective):
+def with_optimal_intercepts(objective):
     """Return the objective with every intercept at its minimum for the coefficients at hand.
 
     By bisection of the derivative, which rises with b from the first kink to the last; where it is

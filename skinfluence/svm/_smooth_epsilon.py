@@ -8,13 +8,13 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import SVR
 from sklearn.utils.validation import validate_data
 
+from skinfluence._frames import row_names
 from skinfluence._validation import as_responses, check_sample_weight
-from skinfluence.adapters import Adapted, TrainingData, register
-from skinfluence.adapters._ridge import without_outputs
-from skinfluence.kernel_models import SolvedMachine, dual_change
+from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
+from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
-from skinfluence.optimum import cool
+from skinfluence.optimum import continuation
 from skinfluence.penalties import L2
 
 # Temperature at which Newton's method leaves the optimum of the loss that is not smooth, relative
@@ -22,7 +22,7 @@ from skinfluence.penalties import L2
 NEAR = 0.02
 
 
-class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
+class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
     r"""Support vector regression with a smooth epsilon-insensitive loss, and the influence methods.
 
     Minimises, over w and an unpenalised intercept b,
@@ -164,12 +164,13 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
             For bad parameters or weights, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self.__dict__.pop("_explained_cache", None)
+        self._forget_problem()
+        names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
-        self._training_data = TrainingData(rows, y, weight, self._space)
+        self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         self.intercept_ = float(self.intercept_[0])
         if self._space is None:
@@ -192,16 +193,6 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
             Predictions f(x) + b.
         """
         return self._predictors(X)[:, 0]
-
-    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
-        """Say what to do where there is none."""
-        try:
-            return super()._with_curvature(explained, kind, damping, n_solves, method)
-        except np.linalg.LinAlgError as error:
-            raise np.linalg.LinAlgError(
-                f"{error}. No row is within a few temperatures ({self.temperature:g}) of the edge "
-                "of the tube: raise the temperature, or scale y."
-            ) from error
 
     def _positive_parameters(self):
         """The temperature too."""
@@ -229,10 +220,10 @@ class SmoothEpsilonSVR(SolvedMachine, RegressorMixin, BaseEstimator):
         spread = np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
         options = {"tolerance": self.tol, "max_steps": self.max_iter}
         if self._space is not None and self.fit_intercept:
-            found = cool(self._near(objective), float(NEAR * spread), **options)
+            found = continuation(self._near(objective), float(NEAR * spread), **options)
             if found.converged or found.failure:
                 return found
-        return cool(objective, float(spread), **options)
+        return continuation(objective, float(spread), **options)
 
     def _near(self, objective):
         """Where libsvm ends, which has its intercept always.
@@ -260,7 +251,7 @@ def smooth_epsilon(estimator, data):
 
 def adapt_smooth_epsilon(estimator, data):
     """Return the objective of a fitted SmoothEpsilonSVR."""
-    objective = smooth_epsilon(estimator, data).at(estimator._explanation.theta)
+    objective = smooth_epsilon(estimator, data).at(data.theta)
     return Adapted(objective, None, partial(as_responses, n_outputs=1), parameters_of(estimator))
 
 

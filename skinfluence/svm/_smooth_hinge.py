@@ -189,20 +189,8 @@ class SmoothHingeSVC(KernelClassifier):
     def _solve(self):
         """Note whether the curvature of each intercept has vanished."""
         objective = super()._solve()
-        total = np.einsum("ikk->k", objective.weights)
-        flat = total * self.temperature <= 1e-12 * objective.sample_weight.sum()
-        self.intercept_is_identified_ = ~(flat & self.fit_intercept)
+        self.intercept_is_identified_ = ~objective.vanished_intercepts
         return objective
-
-    def _with_curvature(self, explained, kind, damping, n_solves, method=None):
-        """Raise where there is none."""
-        if not getattr(self, "intercept_is_identified_", np.array(True)).all():
-            raise np.linalg.LinAlgError(
-                "the intercept is not identified: no row is near the margin, so that its curvature "
-                "vanishes and no influence is defined. Raise the temperature or C, or fit without "
-                "an intercept."
-            )
-        return super()._with_curvature(explained, kind, damping, n_solves, method)
 
 
 register(SmoothHingeSVC, inherited=True)(adapt_kernel_classifier)

@@ -92,9 +92,9 @@ def _model(objective, curvature):
     """Dispersion times H^-1, without the gauge, in which nothing is known."""
     K, q = objective.n_outputs, objective.design.shape[1]
     inverse = curvature.solve(np.eye(K * q))
-    if curvature.gauge_scale is not None:
+    if curvature.null_space_ridge is not None:
         blocks = inverse.reshape(K, q, K, q)
-        free = np.flatnonzero(curvature.gauge_scale)
+        free = np.flatnonzero(curvature.null_space_ridge)
         blocks[:, free] -= blocks[:, free].mean(axis=0)
         blocks[:, :, :, free] -= blocks[:, :, :, free].mean(axis=2, keepdims=True)
     dispersion = np.kron(dispersion_of(objective, curvature), np.ones((q, q)))

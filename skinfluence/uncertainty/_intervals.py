@@ -10,7 +10,7 @@ BLOCK_ROWS = 256
 INTERVALS = ("jackknife+", "jackknife", "jackknife-minmax")
 
 
-def jackknife_interval(deletion, design, reading, level, method):
+def jackknife_interval(deletion, design, link, level, method):
     """Ends of the intervals of the rows of a design, (m, 2, K).
 
     Parameters
@@ -27,11 +27,11 @@ def jackknife_interval(deletion, design, reading, level, method):
         One of INTERVALS.
     """
     objective, n = deletion.objective, len(deletion)
-    K = reading.n_responses
+    K = link.n_responses
     left = objective.eta[deletion.rows] + deletion.own_change()
     left[deletion.undefined] = np.nan
-    residual = reading.response(objective.y)[deletion.rows]
-    residual = residual - reading.mean(objective.native(left))
+    residual = link.response(objective.y)[deletion.rows]
+    residual = residual - link.mean(objective.native(left))
     residual = np.abs(residual).reshape(n, K)
     residual[np.isnan(residual)] = np.inf  # nothing is known of them: the widest interval
     ends = np.empty((design.shape[0], 2, K))
@@ -43,24 +43,24 @@ def jackknife_interval(deletion, design, reading, level, method):
         some = design.take(part)
         eta = (some @ objective.theta.T).T  # (K, b)
         if method == "jackknife":
-            middle = _predictions(reading, eta)
+            middle = _predictions(link, eta)
             low, high = middle - width[:, None], middle + width[:, None]
         else:
             moved = deletion.on(some)(slice(None))  # (K, b, n)
             moved += eta[:, :, None]
-            predictions, room = _predictions(reading, moved), scratch[:, : eta.shape[1]]
+            predictions, room = _predictions(link, moved), scratch[:, : eta.shape[1]]
             low, high = _ends(predictions, residual.T, width, lost, level, method, room)
         ends[part, 0], ends[part, 1] = low.T, high.T
     return ends
 
 
-def _predictions(reading, eta):
+def _predictions(link, eta):
     """Predictions of predictors (K, ...)."""
-    if reading.is_scalar:
-        return reading.mean(eta)
-    if reading.n_responses == 1:
-        return reading.mean(np.moveaxis(eta, 0, -1))[None]
-    return np.moveaxis(reading.mean(np.moveaxis(eta, 0, -1)), -1, 0)
+    if link.is_scalar:
+        return link.mean(eta)
+    if link.n_responses == 1:
+        return link.mean(np.moveaxis(eta, 0, -1))[None]
+    return np.moveaxis(link.mean(np.moveaxis(eta, 0, -1)), -1, 0)
 
 
 def _ends(moved, residual, width, undefined, level, method, scratch):

@@ -34,7 +34,7 @@ class _OfMean(Target):
     def gradient(self, y, eta):
         """By the chain rule."""
         slope = self._slope(self.loss.response(y), self.loss.mean(eta))
-        return self.loss.pulled_back(slope / self.loss.n_responses, eta)
+        return self.loss.vjp(slope / self.loss.n_responses, eta)
 
 
 class Prediction(_OfMean):
@@ -54,7 +54,7 @@ class Prediction(_OfMean):
 
     def gradient(self, y, eta):
         """Derivative of the mean, on the diagonal of several outputs."""
-        slope = self.loss.pulled_back(np.ones_like(self.loss.mean(eta)), eta)
+        slope = self.loss.vjp(np.ones_like(self.loss.mean(eta)), eta)
         return slope if self.n_outputs == 1 else slope[..., :, None] * np.eye(eta.shape[-1])
 
 

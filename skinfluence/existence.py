@@ -31,16 +31,16 @@ def is_separable(objective):
     kept = np.flatnonzero(objective.sample_weight > 0)
     Z = objective.design.dense(kept)
     Z /= np.maximum(np.abs(Z).max(axis=0, initial=0.0), np.finfo(float).tiny)
-    normals = objective.loss.recession(objective.y[kept])  # (n, R, K)
+    normals = objective.loss.recession_cone_normals(objective.y[kept])  # (n, R, K)
     A = np.einsum("irk,ij->irkj", normals, Z).reshape(-1, normals.shape[2] * Z.shape[1])
     gain = A.sum(axis=0)
     result = linprog(-gain, A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1, 1), method="highs")
     return bool(result.status == 0 and -result.fun > 1e-7 * max(1.0, np.abs(A).max()))
 
 
-def emptied_rows(objective):
+def last_rows_of_a_class(objective):
     """Mask of the rows that are the last of positive weight of a kind that must not run out."""
-    kind = _kinds(objective)
+    kind = _required_class(objective)
     if kind is None:
         return np.zeros(objective.n_rows, dtype=bool)
     positive = (objective.sample_weight > 0) & (kind >= 0)
@@ -48,22 +48,21 @@ def emptied_rows(objective):
     return positive & (counts[kind] == 1)
 
 
-def has_emptied(objective):
+def lost_a_class(objective):
     """Whether such a kind has run out."""
-    kind = _kinds(objective)
+    kind = _required_class(objective)
     if kind is None:
         return False
     wanted = np.unique(kind[kind >= 0])
     return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
 
 
-def _kinds(objective):
+def _required_class(objective):
     """Code of each row, -1 for those that may go; None where the penalty holds every column."""
-    kind = objective.loss.kinds(objective.y)
+    kind = objective.loss.required_classes(objective.y)
     if kind is None or objective.loss.n_classes:
         return kind
-    constant = objective.design.fit_intercept and objective.bend[-1] == 0
-    return kind if constant else None
+    return kind if objective.free_intercepts[-1] else None
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):
@@ -77,13 +76,13 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
         v with the Newton steps H^-1 (v_i (x) z_i).
     rows : ndarray of int
     """
-    undefined = emptied_rows(objective)[rows]
+    undefined = last_rows_of_a_class(objective)[rows]
     # With damping the caller has asked for steps in a metric of their own, not for a refit.
     if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined
     if objective.loss.is_coercive:
-        spare = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
-        lost = (spare <= RANK_LOST) & (objective.sample_weight[rows] > 0)
+        one_minus = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        lost = (one_minus <= RANK_LOST) & (objective.sample_weight[rows] > 0)
         if lost.any() and not objective.loss.is_quadratic:
             # Such a curvature says who holds the fit just now, not what has full rank.
             squared = make_curvature(objective.least_squares()).leverage(rows[lost])

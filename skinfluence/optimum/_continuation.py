@@ -11,7 +11,7 @@ from skinfluence.optimum._polish import polish
 # least cooling that is tried after failures. A fixed factor of 0.2 stops at temperatures 1e-4 of
 # the residuals' spread, where few rows have any curvature left; this went on to 1e-6.
 COOLING = 0.2
-BOLDER, SHIER, SLOWEST = 1.5, 0.5, 0.98
+GROW, SHRINK, MAX_RATIO = 1.5, 0.5, 0.98
 # Newton steps at one temperature, and where to leave a warmer optimum: at 1e-4 the rows that hold
 # the next one are not yet in their place, and some refits never arrived.
 MAX_STEPS = 25
@@ -22,11 +22,11 @@ SETTLED = 1e-7
 ACCEPTED = 1e-8
 REFIT_STEPS = 100
 # Where a refit begins that Newton's method lost, relative to its temperature, and what it may take.
-WARMER = (25.0, 1e3, 1e5)
+RESTART_FACTORS = (25.0, 1e3, 1e5)
 COOLING_STEPS = 500
 
 
-def cool(objective, warm, *, tolerance=TOLERANCE, max_steps):
+def continuation(objective, warm, *, tolerance=TOLERANCE, max_steps):
     """Follow the optimum from a warm temperature to that of the objective's own loss.
 
     Parameters
@@ -56,14 +56,14 @@ def cool(objective, warm, *, tolerance=TOLERANCE, max_steps):
 
     found = at(reached, objective, 0)
     n_steps = found.n_steps
-    while reached > final and n_steps < max_steps and ratio < SLOWEST:
+    while reached > final and n_steps < max_steps and ratio < MAX_RATIO:
         colder = max(final, reached * ratio)
         tried = at(colder, found.objective, n_steps)
         n_steps += tried.n_steps
         if tried.converged or (tried.stalled and tried.objective.stationarity < SETTLED):
-            found, reached, ratio = tried, colder, max(ratio**BOLDER, COOLING**2)
+            found, reached, ratio = tried, colder, max(ratio**GROW, COOLING**2)
         else:
-            ratio = ratio**SHIER
+            ratio = ratio**SHRINK
     if reached > final:
         found = at(final, found.objective, n_steps)
         n_steps += found.n_steps
@@ -91,14 +91,14 @@ def refit(objective, step):
         if np.isfinite(moved.eta).all() and moved.value <= objective.value:
             start = moved
     found = polish(start, max_steps=REFIT_STEPS)
-    for factor in WARMER if objective.loss.temperature else ():
-        if has_arrived(found):
+    for factor in RESTART_FACTORS if objective.loss.temperature else ():
+        if is_acceptable_refit(found):
             break
         warm = factor * objective.loss.temperature
-        found = cool(objective, warm, max_steps=COOLING_STEPS)
+        found = continuation(objective, warm, max_steps=COOLING_STEPS)
     return found
 
 
-def has_arrived(optimum):
+def is_acceptable_refit(optimum):
     """Whether a refit may be taken for one."""
     return optimum.converged or optimum.objective.stationarity <= ACCEPTED

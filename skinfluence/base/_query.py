@@ -1,0 +1,121 @@
+"""How an estimator is asked: its fitted problem, and the form of the answers."""
+
+import warnings
+
+from skinfluence._frames import named_frame, row_names
+from skinfluence._version import __version__
+from skinfluence.problem import FittedProblem, OptimumRecord
+
+
+class QueryMixin:
+    """An estimator with a fitted problem.
+
+    A class that uses it defines `__optimum_record__` and `__design_rows__`; where another object
+    than itself was adapted, also `__adapted_model__`. Other rooms ask `__fitted_problem__` alone,
+    through :func:`skinfluence.problem.fitted_problem`.
+    """
+
+    # -- what a class has to define ----------------------------------------------------------------
+
+    def __optimum_record__(self) -> OptimumRecord:
+        """Return what the fit recorded; raise where there is no objective for it."""
+        raise NotImplementedError
+
+    def __design_rows__(self, X):
+        """Return the rows of a caller's X, validated, in the columns of the training design."""
+        raise NotImplementedError
+
+    def __adapted_model__(self):
+        """Return the estimator whose parameters define the objective."""
+        return self
+
+    # -- what it gains -----------------------------------------------------------------------------
+
+    def __fitted_problem__(self) -> FittedProblem:
+        """Return the model as an objective at its optimum, kept until its parameters change."""
+        record, model = self.__optimum_record__(), self.__adapted_model__()
+        problem = self.__dict__.get("_problem_cache")
+        if problem is None or not problem.is_of(model, record):
+            problem = FittedProblem.of(model, record)
+            self.__dict__["_problem_cache"] = problem
+        return problem.asked_by(self.__design_rows__)
+
+    def _forget_problem(self):
+        """Drop the problem of an earlier fit, and the factors that it keeps."""
+        self.__dict__.pop("_problem_cache", None)
+
+    # -- pickling ----------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        """Leave the cache behind, and say which version wrote the pickle."""
+        state = dict(super().__getstate__())
+        state.pop("_problem_cache", None)
+        state["_skinfluence_version"] = __version__
+        return state
+
+    def __setstate__(self, state):
+        """Warn where another version wrote the pickle."""
+        state = dict(state)
+        version = state.pop("_skinfluence_version", __version__)
+        if version != __version__:
+            warnings.warn(
+                f"this {type(self).__name__} was pickled by skinfluence {version} and is read by "
+                f"{__version__}: its numbers may differ. Fit it again to be sure.",
+                UserWarning,
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+class Answer:
+    """The form that a caller wants an array in.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    as_frame : bool
+        A pandas DataFrame with the names of rows and columns instead of an ndarray.
+    return_info : bool
+        A pair with the StepInfo of the deletions.
+    """
+
+    def __init__(self, problem, as_frame, return_info):
+        self.problem, self.as_frame, self.return_info = problem, as_frame, return_info
+
+    def of(self, values, deletion, method, *, test=None, aggregate=None, n_outputs=1, name, names):
+        """Return an array (m, r) or (r,), or with a class axis last, in the wanted form.
+
+        Parameters
+        ----------
+        values : ndarray
+        deletion : Deletion
+        method : str
+        test : array-like, optional
+            The caller's X_test, where the first axis are its rows.
+        aggregate : str or None
+            Whether that axis is gone.
+        n_outputs : int
+            Of the target: more than 1 where there is a class axis.
+        name : str
+            Of the column of an array (r,).
+        names : ndarray of shape (r,)
+            Of the deletions.
+        """
+        if self.as_frame:
+            values = self._frame(values, test, aggregate, n_outputs, name, names)
+        if not self.return_info:
+            return values
+        return values, self.problem.step_info(deletion, method, names)
+
+    def _frame(self, values, test, aggregate, n_outputs, name, names):
+        """DataFrame of the values."""
+        classes = None
+        if n_outputs > 1:
+            classes = self.problem.classes
+            if classes is None or len(classes) != n_outputs:
+                classes = range(n_outputs)
+        if test is None or aggregate is not None:
+            return named_frame(values, names, classes=classes, name=name)
+        rows = row_names(test)
+        rows = range(len(values)) if rows is None else rows
+        return named_frame(values, rows, names, classes)

@@ -1,0 +1,75 @@
+"""Newton steps for most rows and refits for some: what method="auto" takes."""
+
+import numpy as np
+
+from skinfluence.deletion._base import Deletion, predictors_of_steps
+
+
+class MixedDeletion(Deletion):
+    """A Newton step for each row, replaced by the refit itself for some of them.
+
+    Parameters
+    ----------
+    newton : OneStep
+        Of all rows asked about.
+    exact : Deletion
+        Refits without `newton.rows[positions]`.
+    positions : ndarray of int
+        Ascending positions among the deletions.
+
+    Attributes
+    ----------
+    routes : ndarray of str, shape (r,)
+        "newton", "refined" or "undefined".
+    own_error, own_bound : ndarray of shape (r,)
+        Of the predictor of each row; NaN and inf for the Newton steps until `with_errors`.
+    """
+
+    def __init__(self, newton, exact, positions, error=None, bound=None):
+        undefined = newton.undefined.copy()
+        undefined[positions] = exact.undefined
+        super().__init__(newton.objective, newton.rows, undefined, newton.idle)
+        self.newton, self.exact, self.positions = newton, exact, positions
+        self.curvature = newton.curvature
+        self.routes = np.full(len(newton), "newton", dtype="<U11")
+        self.routes[positions] = "refined"
+        self.routes[self.idle], self.routes[undefined] = "exact", "undefined"
+        self.own_error = np.full(len(newton), np.nan) if error is None else error.copy()
+        self.own_bound = np.full(len(newton), np.inf) if bound is None else bound.copy()
+        self.own_error[positions] = exact.own_error
+        self.own_bound[positions] = exact.own_bound
+
+    @property
+    def leverage(self):
+        """Leverage blocks of the deleted rows."""
+        return self.newton.leverage
+
+    def _refits_in(self, part):
+        """Positions within a slice of the deletions that are refits, and which refits they are."""
+        start, stop, _ = part.indices(len(self))
+        first, last = np.searchsorted(self.positions, [start, stop])
+        return self.positions[first:last] - start, np.arange(first, last)
+
+    def steps(self, part):
+        steps = self.newton.steps(part)
+        place, which = self._refits_in(part)
+        if len(place):
+            steps[place] = self.exact.steps(which)
+        return steps
+
+    def on(self, design):
+        newton = self.newton.on(design)
+
+        def change(part):
+            result = newton(part)
+            place, which = self._refits_in(part)
+            if len(place):
+                result[:, :, place] = predictors_of_steps(design, self.exact.steps(which))
+            return result
+
+        return change
+
+    def own_change(self):
+        change = self.newton.own_change()
+        change[self.positions] = self.exact.own_change()
+        return change

@@ -1,0 +1,7 @@
+"""The fitted problem: a model as an objective at its optimum, with all that is asked of it."""
+
+from skinfluence.problem._fingerprint import Fingerprint
+from skinfluence.problem._problem import FittedProblem, fitted_problem
+from skinfluence.problem._record import OptimumRecord
+
+__all__ = ["Fingerprint", "FittedProblem", "OptimumRecord", "fitted_problem"]

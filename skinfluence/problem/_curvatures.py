@@ -1,0 +1,57 @@
+"""The one cache of the library: curvatures of one objective at its optimum."""
+
+import threading
+
+from skinfluence.curvature import choose, make_curvature
+
+# A factor is as large as the square of the parameters: few are kept, the latest used.
+KEPT = 3
+# Solves from which the preconditioner of the conjugate gradients is another, see CGCurvature.
+MANY_SOLVES = 8
+
+
+class CurvatureCache:
+    """Curvatures by kind, damping and penalty share; filled under a lock, not copied or pickled.
+
+    What is returned depends on the question alone, never on what was asked before: "auto" chooses
+    by the number of solves, also where another kind is at hand.
+    """
+
+    def __init__(self):
+        self._made, self._choices, self._lock = {}, {}, threading.Lock()
+
+    def __reduce__(self):
+        """A copy or an unpickled cache is empty: factors are large and quickly made."""
+        return CurvatureCache, ()
+
+    def get(self, objective, kind, damping, n_solves, *, without_share):
+        """Return the curvature for a number of solves, made once.
+
+        With `without_share` it is the curvature without the mean row's share of the penalty.
+        """
+        with self._lock:
+            if without_share and objective.mean_penalty_share:
+                objective = self._remember(
+                    self._choices, "lighter", objective.without_mean_penalty_share
+                )
+            else:
+                without_share = False
+            if kind == "auto":
+                key = (n_solves, without_share)
+                kind = self._remember(
+                    self._choices, key, lambda: choose(objective, n_solves).kind, kept=32
+                )
+            many = kind != "cg" or n_solves >= MANY_SOLVES
+            key = (kind, damping, without_share, many)
+            return self._remember(
+                self._made, key, lambda: make_curvature(objective, kind, damping, n_solves)
+            )
+
+    @staticmethod
+    def _remember(store, key, make, kept=KEPT):
+        """Return store[key], made if it is not there; the key used longest ago goes."""
+        value = store.pop(key) if key in store else make()
+        store[key] = value
+        while len(store) > kept:
+            store.pop(next(iter(store)))
+        return value

@@ -1,0 +1,516 @@
+"""FittedProblem: what estimators, tools and displays ask about a fitted model."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from skinfluence._validation import (
+    METHODS,
+    as_groups,
+    as_index,
+    as_partition,
+    check_choice,
+    check_damping,
+)
+from skinfluence.adapters import Adapted, adapt
+from skinfluence.attribution import Query, score_of
+from skinfluence.curvature import KINDS, choose
+from skinfluence.deletion import (
+    GroupDeletion,
+    delete,
+    dominant_rows,
+    needs_curvature,
+    warn_dominant,
+    warn_undefined,
+)
+from skinfluence.deletion.targets import resolve_target
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto, step_errors
+from skinfluence.objective import Objective
+from skinfluence.problem._curvatures import CurvatureCache
+from skinfluence.problem._record import OptimumRecord
+from skinfluence.results import LeaveOneOutEstimate, StepInfo
+
+# A gradient that has moved by more than this share of its terms is of another training set.
+CHANGED = 1e-8
+
+SEPARABLE = (
+    "the training data are linearly separable: without a penalty the coefficients have no finite "
+    "optimum, and no influence is defined. Fit with a finite C."
+)
+
+
+def fitted_problem(model):
+    """Return the FittedProblem of a fitted estimator or explainer of this library.
+
+    Parameters
+    ----------
+    model : estimator
+        With the influence methods: an estimator of this library, or an InfluenceExplainer.
+
+    Returns
+    -------
+    FittedProblem
+        The model as an objective at its optimum.
+
+    Raises
+    ------
+    TypeError
+        If the model has no such view; :func:`skinfluence.explain` makes one of a Pipeline.
+    NotImplementedError, numpy.linalg.LinAlgError, RuntimeError
+        As the influence methods of the model.
+    """
+    if not hasattr(model, "__fitted_problem__"):
+        raise TypeError(
+            f"{type(model).__name__} has no influence methods: pass an estimator of this library, "
+            "or skinfluence.explain(model)."
+        )
+    return model.__fitted_problem__()
+
+
+@dataclass(frozen=True)
+class FittedProblem:
+    """A fitted model as an objective at its optimum, with its labels, names and checks.
+
+    Frozen but for its cache of curvatures. A question is a method of this class: it checks the
+    arguments, checks that the training data are those of the fit, and returns what the deletion and
+    attribution rooms work with.
+
+    Attributes
+    ----------
+    objective : Objective
+        At the optimum.
+    adapted : Adapted
+        Encoding of the labels, changes of the estimator's own parameters.
+    record : OptimumRecord
+        Training data, fingerprint.
+    model : estimator
+        The one that was adapted: of a Pipeline its last step.
+    settings : dict
+        Its parameters, by which a change of them is noticed.
+    curvatures : CurvatureCache
+    transform : callable or None
+        From a caller's X to the columns of the design; set by the estimator that is asked.
+    """
+
+    objective: Objective
+    adapted: Adapted
+    record: OptimumRecord
+    model: object
+    settings: dict
+    curvatures: CurvatureCache = field(default_factory=CurvatureCache)
+    transform: object = None
+
+    @classmethod
+    def of(cls, model, record):
+        """Adapt a fitted model, and check that its parameters are those of the record.
+
+        Raises
+        ------
+        RuntimeError
+            If the gradient no longer vanishes: the parameters have changed.
+        numpy.linalg.LinAlgError
+            If the data are separable and nothing is penalised.
+        """
+        if record.separable:
+            raise np.linalg.LinAlgError(SEPARABLE)
+        adapted = adapt(model, record.data)
+        if adapted.objective.theta.shape != record.theta.shape:
+            raise RuntimeError(
+                f"the parameters of {type(model).__name__} have changed since it was fitted: "
+                "they ask for other coefficients than it has. Fit again."
+            )
+        problem = cls(
+            adapted.objective.at(record.theta), adapted, record, model, model_settings(model)
+        )
+        problem._check_gradient()
+        return problem
+
+    def is_of(self, model, record):
+        """Whether a model is the one that was adapted, with the same parameters."""
+        return (
+            record is self.record
+            and model is self.model
+            and same_settings(self.settings, model_settings(model))
+        )
+
+    def asked_by(self, transform):
+        """Return the same problem for questions whose rows `transform` brings to the design."""
+        return replace(self, transform=transform)
+
+    # -- what is known of the fit ------------------------------------------------------------------
+
+    @property
+    def link(self):
+        """Link from predictors to predictions."""
+        return self.adapted.link
+
+    @property
+    def classes(self):
+        """Labels of a classifier in the order of its outputs; None for a regressor."""
+        return self.adapted.classes
+
+    @property
+    def labels(self):
+        """Labels or responses of the training rows as the caller has them."""
+        return self.adapted.labels(self.objective.y)
+
+    @property
+    def sample_weight(self):
+        """Weights (n,) that fit was given, without class weights; ones where it was given none."""
+        weight = self.record.data.sample_weight
+        if weight is None:
+            return np.ones(self.objective.n_rows)
+        return np.asarray(weight, dtype=float)
+
+    @property
+    def row_names(self):
+        """Names of the training rows (n,): the index that fit has seen, else positions."""
+        names = self.record.data.row_names
+        return np.arange(self.objective.n_rows) if names is None else names
+
+    @property
+    def column_names(self):
+        """Names of the design's columns, the intercept's ("const") last."""
+        return self.objective.design.column_names(self.feature_names)
+
+    @property
+    def feature_names(self):
+        """Names of the features: those that fit has seen, else x0, x1, ..."""
+        names = getattr(self.model, "feature_names_in_", None)
+        if names is None:
+            return [f"x{j}" for j in range(self.objective.design.n_features)]
+        return list(names)
+
+    def parameter_names(self):
+        """Names of the parameters, the intercepts first, and their positions in theta."""
+        design, K = self.objective.design, self.objective.n_outputs
+        columns, q = self.column_names, design.shape[1]
+        order = design.intercept_first
+        if K == 1:
+            return tuple(columns[j] for j in order), order
+        if self.objective.loss.n_responses == 1:  # of the second predictor only the intercept moves
+            return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
+        outputs = range(K) if self.classes is None or len(self.classes) != K else self.classes
+        names = [f"{output}: {columns[j]}" for output in outputs for j in order]
+        return tuple(names), np.concatenate([k * q + order for k in range(K)])
+
+    @property
+    def has_coefficients(self):
+        """Whether the model is linear in its features: a kernel machine is not."""
+        return hasattr(self.model, "coef_")
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    def _check_gradient(self):
+        """Raise where the gradient at the recorded optimum is not the recorded one."""
+        record = self.record
+        with np.errstate(invalid="ignore", divide="ignore"):
+            moved = np.abs(self.objective.gradient - record.gradient)
+            ratio = float(np.where(moved == 0, 0.0, moved / record.gradient_scale).max(initial=0.0))
+        if not ratio <= CHANGED:
+            self.check_data()
+            raise RuntimeError(
+                f"the parameters of {type(self.model).__name__} have changed since it was fitted "
+                f"(the gradient has moved by {ratio:.1e} of its terms). Fit again."
+            )
+
+    def check_data(self, rows=None):
+        """Raise where the training data are not those of the fit.
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            Rows that the question reads, checked with a random sample of the others; all by
+            default.
+
+        Raises
+        ------
+        RuntimeError
+            Naming the rows that have changed.
+        """
+        changed = self.record.fingerprint.changed_rows(self.record.data, rows)
+        if changed is None or len(changed):
+            which = "another number of rows"
+            if changed is not None:
+                listed = ", ".join(map(str, changed[:10])) + (", ..." if len(changed) > 10 else "")
+                which = f"row{'s' if len(changed) > 1 else ''} {listed}"
+            raise RuntimeError(
+                f"the training data have changed since the fit ({which}). Fit again, or pass a "
+                "copy of the data to fit."
+            )
+
+    def check_method(self, method, damping=0.0, methods=METHODS):
+        """Return damping as a float; raise for an unknown method, or one that has no damping."""
+        check_choice("method", method, methods)
+        damping = check_damping(damping)
+        if damping > 0 and method == "exact":
+            raise ValueError(
+                "damping has no meaning with method='exact', which refits the model itself; "
+                f"got damping={damping!r}. Leave it at 0, or use method='newton'."
+            )
+        return damping
+
+    def check_coefficients(self, asked):
+        """Raise where the model has no coefficients of its own optimum, naming what was asked."""
+        if not self.has_coefficients:
+            raise NotImplementedError(f"{asked} needs coefficients: a kernel machine has none.")
+        if not self.objective.is_at_its_own_optimum:
+            raise NotImplementedError(f"{asked} needs a smooth loss: the hinge has kinks.")
+
+    def target(self, target, method="newton"):
+        """Return the Target of a name or callable; raise if `method` cannot read it."""
+        found = resolve_target(target, self.link)
+        if method == "first_order" and not found.is_differentiable:
+            raise ValueError(
+                f"target={found.name!r} has no derivative that method='first_order' could use: "
+                "use method='newton'."
+            )
+        return found
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def test_rows(self, X_test, y_test=None, required=None):
+        """Return the design of test rows, their labels as passed and as the loss encodes them.
+
+        Parameters
+        ----------
+        X_test, y_test : array-like
+            As the caller has them.
+        required : str, optional
+            What needs labels, for the error where there are none.
+
+        Returns
+        -------
+        (Design, ndarray or None, ndarray or None)
+        """
+        design = self.objective.design.like(self.transform(X_test))
+        if y_test is None:
+            if required is not None:
+                raise ValueError(
+                    f"y_test is None, but {required} needs the labels of the test rows."
+                )
+            return design, None, None
+        encoded = self.adapted.encode(y_test, "y_test")
+        if len(encoded) != design.shape[0]:
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: X_test has "
+                f"{design.shape[0]} rows, y_test {len(encoded)}."
+            )
+        return design, self.adapted.labels(encoded), encoded
+
+    def query(self, X_test, y_test=None, target="loss", method="newton"):
+        """Return the Query of a target at test rows."""
+        target = self.target(target, method)
+        required = f"target={target.name!r}" if target.needs_labels else None
+        design, labels, encoded = self.test_rows(X_test, y_test, required)
+        y = encoded if target.uses_encoded_labels else labels
+        return Query(design, y, design @ self.objective.theta.T, target)
+
+    def own_query(self, target="loss", method="newton", rows=None):
+        """Return the Query of a target at training rows, all by default."""
+        target, objective = self.target(target, method), self.objective
+        y = objective.y if target.uses_encoded_labels else self.labels
+        query = Query(objective.design, y, objective.eta, target)
+        return query if rows is None else query.take(as_index(rows, objective.n_rows))
+
+    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress):
+        """Return the Query at test rows and the Deletion of training rows to read at it."""
+        self.check_method(method, damping)
+        query = self.query(X_test, y_test, target, method)
+        deletion = self.deletion(
+            method,
+            rows,
+            n_test=len(query),
+            curvature=curvature,
+            damping=damping,
+            progress=progress,
+        )
+        return query, deletion
+
+    def curvature(self, kind="auto", damping=0.0, n_solves=None, *, without_share=False):
+        """Return the curvature for a number of solves, by default for all rows' leverages.
+
+        Parameters
+        ----------
+        kind : {"auto", "dense", "dual", "cg"}
+        damping : float
+        n_solves : int, optional
+        without_share : bool
+            Without the mean row's share of the penalty: what the rows that stay minimise.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If H is singular or indefinite.
+        """
+        check_choice("curvature", kind, ("auto", *KINDS))
+        objective = self.objective
+        if n_solves is None:
+            n_solves = objective.n_rows * objective.n_outputs
+        try:
+            objective.check_intercept()
+            return self.curvatures.get(
+                objective, kind, float(damping), n_solves, without_share=without_share
+            )
+        except np.linalg.LinAlgError as error:
+            advice = objective.loss.advice_if_flat
+            if advice is None:
+                raise
+            raise np.linalg.LinAlgError(f"{error}. {advice}") from error
+
+    def curvature_choice(self):
+        """Return the Choice of a curvature for all rows' leverages."""
+        return choose(self.objective, self.objective.n_rows * self.objective.n_outputs)
+
+    def deletion(
+        self,
+        method,
+        rows=None,
+        *,
+        n_test=0,
+        own=False,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+    ):
+        """Return the Deletion of training rows, one at a time; warn of undefined ones.
+
+        Parameters
+        ----------
+        method : {"first_order", "newton", "exact"}
+        rows : array-like, optional
+            Positions or a mask; all by default.
+        n_test : int
+            Test rows that the deletion will be read at.
+        own : bool
+            Whether it will be read at the rows themselves.
+        curvature, damping, progress
+            As in the influence methods.
+        """
+        damping, objective = self.check_method(method, damping), self.objective
+        rows = as_index(rows, objective.n_rows)
+        self.check_data(rows)
+        n_solves = n_test * objective.n_outputs
+        if own or method != "first_order":
+            n_solves += len(rows) * objective.n_outputs
+        made = self.deletion_curvature(method, curvature, damping, n_solves)
+        deletion = delete(objective, made, method, rows, progress=progress)
+        warn_undefined(rows[deletion.undefined])
+        if method == "newton" and objective.loss.has_dominant_rows:
+            warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
+        return deletion
+
+    def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None):
+        """Return the curvature that a method of single deletions asks for; None if for none."""
+        check_choice("curvature", kind, ("auto", *KINDS))
+        if not needs_curvature(self.objective, method):
+            return None
+        share = method != "first_order"
+        return self.curvature(kind, damping, n_solves, without_share=share)
+
+    def parameter_changes(self, deletion):
+        """Changes (r, ...) of the estimator's coefficients and intercepts, NaN where undefined."""
+        objective = self.objective
+        steps = np.empty((len(deletion), *objective.theta.shape))
+        for part in objective.design.blocks(n_columns=4 * objective.n_outputs):
+            part = slice(part.start, min(part.stop, len(deletion)))
+            if part.start < part.stop:
+                steps[part] = deletion.steps(part)
+        steps[deletion.undefined] = np.nan
+        if self.adapted.parameters is None:
+            return objective.design.unpack(steps)
+        return self.adapted.parameters(objective, deletion.rows, steps)
+
+    def group_deletion(self, groups, method, *, curvature="auto", damping=0.0, progress=None):
+        """Return the GroupDeletion of sets of training rows; warn of undefined ones."""
+        damping, objective = self.check_method(method, damping), self.objective
+        groups = as_groups(groups, objective.n_rows)
+        self.check_data()
+        made = None
+        if needs_curvature(objective, method):
+            n_solves = sum(map(len, groups)) * objective.n_outputs
+            made = self.curvature(curvature, damping, n_solves)
+        deletion = GroupDeletion(objective, made, method, groups, progress=progress)
+        warn_undefined(np.flatnonzero(deletion.undefined), what="group")
+        return deletion
+
+    # -- leave-one-out -----------------------------------------------------------------------------
+
+    def leave_one_out(self, method, *, tolerance=1e-8, progress=None):
+        """Return the LooPredictions of every row; warn of undefined ones."""
+        objective = self.objective
+        self.check_data()
+        method = resolve_auto(objective, method)
+        curvature = self.deletion_curvature(method)
+        loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
+        warn_undefined(np.flatnonzero(loo.route == "undefined"))
+        if method == "newton":
+            warn_dominant(dominant_rows(objective, np.arange(objective.n_rows), loo.leverage))
+        return loo
+
+    def leave_group_out(self, groups, method, *, progress=None):
+        """Return the LooPredictions of every row without its whole group."""
+        groups = as_partition(groups, self.objective.n_rows)
+        self.check_data()
+        curvature = None
+        if needs_curvature(self.objective, method):
+            curvature = self.curvature()
+        loo = leave_group_out(self.objective, curvature, method, groups, progress=progress)
+        warn_undefined(np.flatnonzero(loo.route == "undefined"))
+        return loo
+
+    def estimate(self, loo, scoring=None):
+        """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score."""
+        objective, link, weight = self.objective, self.adapted.output, self.sample_weight
+        defined = ~np.isnan(loo.eta).any(axis=1)
+        loss = np.full(objective.n_rows, np.nan)
+        eta = objective.native(loo.eta)
+        loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
+        scoring = scoring or link.scoring
+        return LeaveOneOutEstimate.of_rows(
+            loo=loo,
+            decision_function=objective.loss.decision(eta),
+            predict_proba=link.probabilities(eta),
+            prediction=link.prediction(eta),
+            loss=loss,
+            weight=weight,
+            train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
+            score=score_of(link, eta[defined], self.labels[defined], scoring),
+            scoring=scoring,
+        )
+
+    def step_info(self, deletion, method, names=None, *, quick=False):
+        """Return how each step of a deletion was found and how far it is from the refit.
+
+        Parameters
+        ----------
+        deletion : Deletion
+        method : str
+        names : ndarray of shape (r,), optional
+            Of the deletions.
+        quick : bool
+            Whether errors that cost more than the step itself are left out: NaN, bounds inf.
+        """
+        names = self.row_names[deletion.rows] if names is None else names
+        return StepInfo(*step_errors(deletion, method, quick=quick), names)
+
+
+def model_settings(model):
+    """Public attributes of a model that may change its objective, by name.
+
+    Arrays are kept by reference: a refit replaces them.
+    """
+    return {name: value for name, value in vars(model).items() if not name.startswith("_")}
+
+
+def same_settings(one, other):
+    """Whether two models have the same settings: equal numbers and strings, identical objects."""
+    if one is None or one.keys() != other.keys():
+        return False
+    for name, value in one.items():
+        if value is other[name]:
+            continue
+        simple = isinstance(value, int | float | str | np.number)
+        if not simple or type(value) is not type(other[name]) or value != other[name]:
+            return False
+    return True

@@ -1,0 +1,101 @@
+"""What a fit leaves behind for the influence methods: the training data and the optimum on them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skinfluence.adapters import TrainingData
+from skinfluence.existence import is_separable, is_unpenalised
+from skinfluence.hinge_dual import exact_optimum
+from skinfluence.optimum import polish
+from skinfluence.problem._fingerprint import Fingerprint
+
+# Newton steps from a start that is safe, not near.
+RESTARTED_STEPS = 200
+
+# Entries of the linear program that looks for a separating direction, at most.
+LARGEST_PROGRAM = 4_000_000
+
+
+@dataclass(frozen=True)
+class OptimumRecord:
+    """Training data and the optimum found on them; picklable, without any cache.
+
+    Attributes
+    ----------
+    data : TrainingData
+        With the optimum as its `theta`, (K, q).
+    stationarity : float
+        Objective.stationarity at theta.
+    gradient, gradient_scale : ndarray of shape (K, q)
+        At theta.
+    converged : bool
+        Whether the polish reached its tolerance, or the floor of float64.
+    separable : bool
+    n_steps : int
+        Newton steps of the polish.
+    fingerprint : Fingerprint
+        Of the data at the end of the fit.
+    """
+
+    data: TrainingData
+    stationarity: float
+    gradient: np.ndarray
+    gradient_scale: np.ndarray
+    converged: bool
+    separable: bool
+    n_steps: int
+    fingerprint: Fingerprint
+
+    @property
+    def theta(self):
+        """Parameter (K, q) at the optimum."""
+        return self.data.theta
+
+    @classmethod
+    def of(cls, adapted, data):
+        """Polish an adapted fit to its optimum and record how near it came.
+
+        Raises NotImplementedError if the loss is not differentiable at this optimum.
+        """
+        if not adapted.objective.is_at_its_own_optimum:
+            objective, converged = exact_optimum(adapted.objective)
+            return cls.at(objective, data, converged=converged)
+        optimum = polish(adapted.objective)
+        if not optimum.converged and adapted.restart is not None:
+            again = polish(adapted.restart(optimum.objective), max_steps=RESTARTED_STEPS)
+            better = again.objective.stationarity < optimum.objective.stationarity
+            optimum = again if better else optimum
+        objective = optimum.objective
+        objective.loss.check_optimum(objective.y, objective.eta)
+        # Where no step helps any more and the gradient is this small, rounding is the floor.
+        converged = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
+        separable = not optimum.converged and _separates(objective)
+        options = {"converged": converged, "separable": separable, "n_steps": optimum.n_steps}
+        return cls.at(objective, data, **options)
+
+    @classmethod
+    def at(cls, objective, data, *, converged=True, separable=False, n_steps=0):
+        """Record an objective's parameter as the optimum, without a step of its own."""
+        return cls(
+            replace(data, theta=objective.theta),
+            objective.stationarity,
+            objective.gradient,
+            objective.gradient_scale,
+            converged,
+            separable,
+            n_steps,
+            Fingerprint.of(data),
+        )
+
+
+def _separates(objective):
+    """Whether an unpenalised fit runs away; by its own coefficients first, then by a program."""
+    if not is_unpenalised(objective):
+        return False
+    normals = objective.loss.recession_cone_normals(objective.y)
+    right = normals @ objective.eta[:, :, None]
+    if (right[objective.sample_weight > 0] > 0).all():
+        return True
+    size = objective.n_rows * max(1, objective.n_outputs - 1) * objective.n_parameters
+    return size <= LARGEST_PROGRAM and is_separable(objective)
