@@ -39,20 +39,25 @@ def is_separable(objective):
 
 
 def last_rows_of_a_class(objective):
-    """Mask of the rows that are the last of positive weight of a kind that must not run out."""
+    """Mask of the rows that are the last of positive weight of a kind that must not run out.
+
+    A row that is the last of all is one of them, whatever the loss.
+    """
+    live = objective.sample_weight > 0
+    last = live & (np.count_nonzero(live) == 1)
     kind = _required_class(objective)
     if kind is None:
-        return np.zeros(objective.n_rows, dtype=bool)
-    positive = (objective.sample_weight > 0) & (kind >= 0)
+        return last
+    positive = live & (kind >= 0)
     counts = np.bincount(kind[positive], minlength=kind.max(initial=0) + 1)
-    return positive & (counts[kind] == 1)
+    return last | (positive & (counts[kind] == 1))
 
 
 def lost_a_class(objective):
-    """Whether such a kind has run out."""
+    """Whether such a kind has run out, or no row is left."""
     kind = _required_class(objective)
-    if kind is None:
-        return False
+    if kind is None or not (objective.sample_weight > 0).any():
+        return not (objective.sample_weight > 0).any()
     wanted = np.unique(kind[kind >= 0])
     return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
 

@@ -154,5 +154,6 @@ def _dual_change(objective, rows, steps, *, alpha, flat):
     change = -(objective.sample_weight * moved).transpose(0, 2, 1) / alpha
     at = np.arange(len(rows)), rows
     change[at] = objective.residuals[rows] / alpha
+    change[~np.isfinite(moved).all(axis=(1, 2))] = np.nan
     intercept = objective.design.unpack(steps)[1]
     return (change[:, :, 0], intercept[:, 0]) if flat else (change, intercept)

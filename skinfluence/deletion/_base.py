@@ -144,8 +144,8 @@ def warn_undefined(rows, what="row"):
     listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
-        f"{listed} a class is empty, the columns lose their rank, or the fit has no finite "
-        "optimum.",
+        f"{listed} no row is left, a class is empty, the columns lose their rank, or the fit has "
+        "no finite optimum.",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -90,7 +90,8 @@ class OneStep(Deletion):
             one_minus = self.curvature.one_minus_leverage(self.rows[curved])
             if one_minus is not None:
                 multipliers = residuals.copy()
-                multipliers[curved] = residuals[curved] / one_minus[:, None]
+                with np.errstate(divide="ignore", invalid="ignore"):  # leverages of 1: undefined
+                    multipliers[curved] = residuals[curved] / one_minus[:, None]
                 return multipliers
         if curved.all():
             return self._corrected(residuals, self.leverage, self.pick(slice(None)))

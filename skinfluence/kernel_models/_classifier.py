@@ -156,8 +156,10 @@ def dual_change(objective, rows, steps, *, C):
 
     g are the residuals at the moved predictors; the deleted row's own is gone.
     """
-    change = np.empty((len(rows), objective.n_outputs, objective.n_rows))
+    change = np.full((len(rows), objective.n_outputs, objective.n_rows), np.nan)
     for position, row in enumerate(rows):
+        if not np.isfinite(steps[position]).all():  # undefined
+            continue
         moved = objective.at(objective.theta + steps[position])
         residuals = moved.residuals.T.copy()
         residuals[:, row] = 0.0

@@ -16,6 +16,7 @@ from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import continuation
 from skinfluence.penalties import L2
+from skinfluence.svm._continuation import started_by_libsvm
 
 # Temperature at which Newton's method leaves the optimum of the loss that is not smooth, relative
 # to the spread of y.
@@ -232,9 +233,8 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         """
         live = np.flatnonzero(objective.sample_weight > 0)
         machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
-        machine.fit(
-            self._space.matrix[np.ix_(live, live)], objective.y[live], objective.sample_weight[live]
-        )
+        K = self._space.matrix[np.ix_(live, live)]
+        started_by_libsvm(machine, K, objective.y[live], objective.sample_weight[live])
         coef = machine.dual_coef_[0] @ self._space.features.features[live[machine.support_]]
         return objective.at(objective.design.pack(coef, machine.intercept_[0]))
 

@@ -2,7 +2,10 @@
 
 import ast
 import linecache
+import os
 import signal
+import sys
+import tempfile
 import threading
 import traceback
 import warnings
@@ -45,33 +48,28 @@ class TooSlow(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """`value`, or `error`; `heard` are the warnings (category, message)."""
+    """`value`, or `error`; `heard` are the warnings (category, message).
+
+    `leaks` are warnings of NumPy and SciPy that nobody caught, and what was printed.
+    """
 
     value: object
     error: BaseException | None
     place: str
     is_sentence: bool
     heard: tuple
+    leaks: tuple
 
     @property
     def is_announced(self):
         """Whether a warning of ours said that the numbers may be wrong."""
         return any(word in text for _, text in self.heard for word in ANNOUNCEMENTS)
 
-    @property
-    def leaks(self):
-        """Warnings of NumPy and SciPy that nobody caught."""
-        return [
-            text
-            for category, text in self.heard
-            if category in ("RuntimeWarning", "LinAlgWarning", "OptimizeWarning")
-            and ("encountered in" in text or "matrix" in text.lower())
-        ]
 
 
 def ask(function, seconds=60.0):
     """Call a function and keep what came of it."""
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, _printed() as printed:
         warnings.simplefilter("always")
         try:
             with _limited(seconds):
@@ -80,7 +78,39 @@ def ask(function, seconds=60.0):
             value, error = None, raised
             place, sentence = _origin(raised)
     heard = tuple((w.category.__name__, str(w.message)) for w in caught)
-    return Answer(value, error, place, sentence, heard)
+    leaks = [str(w.message).splitlines()[0] for w in caught if _leaks(w)] + printed
+    return Answer(value, error, place, sentence, heard, tuple(leaks))
+
+
+def _leaks(warning):
+    """Whether a warning is NumPy's or SciPy's, on the way through our code."""
+    if warning.filename.startswith(THEIRS):
+        return False
+    text = str(warning.message)
+    numeric = issubclass(warning.category, RuntimeWarning) and "encountered in" in text
+    return numeric or warning.category.__name__ in ("LinAlgWarning", "OptimizeWarning")
+
+
+@contextmanager
+def _printed():
+    """A list that holds, at the end, what libraries have printed past Python."""
+    found = []
+    sys.stderr.flush()
+    sys.stdout.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = [(number, os.dup(number)) for number in (1, 2)]
+        try:
+            for number, _ in saved:
+                os.dup2(file.fileno(), number)
+            yield found
+        finally:
+            for number, copy in saved:
+                os.dup2(copy, number)
+                os.close(copy)
+            file.seek(0)
+            text = file.read().decode(errors="replace").strip()
+            if text:
+                found.append(f"printed: {text.splitlines()[0]}")
 
 
 @contextmanager

@@ -204,12 +204,26 @@ def covariance(oracle, kind, groups):
     return factor * steps.T @ steps, bool(sure.all() and not undefined.any())
 
 
+def without_gauge(oracle, matrix):
+    """A covariance without the directions of which nothing is known."""
+    gauge = oracle.objective.gauge
+    K, q = gauge.shape
+    if not gauge.any():
+        return matrix
+    order = np.roll(gauge[0], 1) if oracle.spec.intercept else gauge[0]
+    centre = np.eye(K) - np.full((K, K), 1 / K)
+    projection = np.zeros((K, q, K, q), dtype=LD)
+    for j in range(q):
+        projection[:, j, :, j] = centre if order[j] else np.eye(K)
+    projection = projection.reshape(K * q, K * q)
+    return projection @ matrix @ projection.T
+
+
 def _flat(oracle, change):
     """Changes as the covariance orders them: output by output, the intercept first."""
     coef, intercept = oracle.basis.original(change)
     if type(oracle.spec.loss).__name__ == "Huber":
-        parts = [intercept[:, :1], coef[:, 0], change[:, 1, -1:]]
-        return np.concatenate(parts if oracle.spec.intercept else parts, axis=1)
+        return np.concatenate([intercept[:, :1], coef[:, 0], change[:, 1, -1:]], axis=1)
     if oracle.spec.intercept:
         both = np.concatenate([intercept[:, :, None], coef], axis=2)
     else:

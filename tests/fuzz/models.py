@@ -590,7 +590,7 @@ def _draw_svc(rng, problem):
 def _svc(problem):
     options = _classifier_options(problem)
     del options["fit_intercept"]
-    return SVC(C=problem.strength, tol=1e-8, **options)
+    return SVC(C=problem.strength, tol=1e-8, max_iter=1_000_000, **options)
 
 
 def _svc_spec(problem, fitted):

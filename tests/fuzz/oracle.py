@@ -12,6 +12,20 @@ from tests.fuzz.optimum import Basis, Objective, minimise, solve
 
 # Predictors that still moved by more than this share are no oracle.
 UNSURE = 1e-11
+# Steps through a curvature of centred, scaled columns that is worse than this are beyond float64.
+WORST_CONDITION = 1e12
+
+
+def condition(H):
+    """Condition numbers (B,) of matrices scaled to a unit diagonal; inf where not finite."""
+    size = np.sqrt(np.abs(np.einsum("bii->bi", H)))
+    size = np.where(size > 0, size, 1)
+    scaled = np.asarray(H / (size[:, :, None] * size[:, None, :]), dtype=float)
+    found = np.full(len(H), np.inf)
+    finite = np.isfinite(scaled).all(axis=(1, 2))
+    if finite.any() and H.shape[1]:
+        found[finite] = np.linalg.cond(scaled[finite])
+    return found if H.shape[1] else np.ones(len(H))
 
 
 @dataclass
@@ -178,15 +192,41 @@ class Oracle:
                 theta, moving = self._optima(self.weights_without(some), start)
                 change[wanted], sure[wanted] = theta - self.theta, moving <= UNSURE
             else:
-                change[wanted] = self._step(method, some)
-                sure[wanted] = np.isfinite(change[wanted]).all(axis=(1, 2))
+                change[wanted], sure[wanted] = self._step(method, some)
         change[idle] = 0
         return change, undefined, sure
 
-    def _step(self, method, groups):
-        """First-order or Newton step of each group, (B, K, q)."""
+    def blurs(self, method, groups):
+        """Changes of theta if the margins of a trained hinge are where its solver may leave them.
+
+        They are right to 1e-9 or to rounding; the smooth hinge that lends its curvature magnifies
+        that by the inverse of its temperature. Empty for other losses.
+        """
+        if self.spec.lent is None or method == "exact":
+            return []
+        rng = np.random.default_rng(0)
+        coef, intercept = self.basis.original(self.theta)
+        X = np.abs(np.asarray(self.spec.X, dtype=LD))
+        terms = X @ np.abs(coef).T + np.abs(intercept)
+        allowed = np.maximum(LD(2e-9), LD(1e-15) * terms.max(axis=0, initial=0))
+        found = []
+        undefined = self.undefined(groups)
+        for _ in range(3):
+            direction = rng.normal(size=self.theta.shape).astype(LD)
+            size = np.abs(self.objective.Z @ direction.T).max(axis=0)
+            direction *= (allowed / np.where(size > 0, size, 1))[:, None]
+            change = np.full((len(groups), *self.theta.shape), np.nan, dtype=LD)
+            wanted = np.flatnonzero(~undefined)
+            if len(wanted):
+                some = [np.asarray(groups[b]) for b in wanted]
+                change[wanted] = self._step(method, some, self.theta + direction)[0]
+            found.append(change)
+        return found
+
+    def _step(self, method, groups, theta=None):
+        """(first-order or Newton step of each group, (B, K, q), whether float64 can know it)."""
         objective = self.smooth
-        theta, w = self.theta, self.w
+        theta, w = self.theta if theta is None else theta, self.w
         at = np.flatnonzero((objective.free & self.active).ravel())
         B = len(groups)
         right = np.zeros((B, *objective.shape), dtype=LD)
@@ -214,7 +254,9 @@ class Oracle:
             H = self._metric(objective.hessian(np.repeat(theta[None], B, axis=0), rest))
         else:
             H = np.repeat(H, B, axis=0)
-        return self._solve(H, right, at) + gone
+        step = self._solve(H, right, at) + gone
+        known = condition(H[:, at[:, None], at]) < WORST_CONDITION
+        return step, known & np.isfinite(step).all(axis=(1, 2))
 
     @cached_property
     def active(self):

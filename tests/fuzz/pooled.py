@@ -51,7 +51,7 @@ class PooledQuestions(Questions):
                 continue
             change, undefined, sure = self.change(method, groups)
             effect, smooth, floor = self.effects(
-                name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test
+                name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, groups
             )
             effect = np.where(smooth[:, None, None], effect, np.nan)
             if effect.shape[2] == 1:
@@ -83,7 +83,13 @@ class PooledQuestions(Questions):
         mine = self.change(kind) if groups is self.rows else self.change(kind, groups)
         change, undefined, sure = mine
         masks = {"undefined": undefined, "sure": sure}
-        moved = np.einsum("nj,nkj->nk", oracle.objective.Z, change)
+        Z = oracle.objective.Z
+        moved = np.einsum("nj,nkj->nk", Z, change)
+        blur = np.zeros_like(moved)
+        for other in self.blurred(kind, None if groups is self.rows else groups):
+            other = np.einsum("nj,nkj->nk", Z, other)
+            blur = np.maximum(blur, 3 * np.nan_to_num(np.abs(other - moved)))
+        masks["blur"] = blur
         eta = oracle.eta + moved
         said = found.method == "undefined"
         if (said != undefined).any() and (undefined & ~said).any():
@@ -99,6 +105,9 @@ class PooledQuestions(Questions):
                 np.abs(eta), initial=0.0
             )
         masks["sure"] = sure & certain
+        blur = masks.pop("blur")
+        if blur.any():  # read through votes or a loss by as much
+            masks["sure"] &= (blur <= 1e-7 * np.nanmax(np.abs(moved), initial=0.0)).all(axis=1)
         self._predictors(question, answer, got, want, eta, masks, method)
         self._bounds(question, found, got, eta, masks)
         self._losses(question, answer, eta, masks)
@@ -296,6 +305,7 @@ class PooledQuestions(Questions):
         want, sure = diagnostics.covariance(self.oracle, kind, options.get("groups"))
         if sure:
             got = np.asarray(answer.value.matrix, dtype=LD)
+            got, want = (diagnostics.without_gauge(self.oracle, part) for part in (got, want))
             spread = np.sqrt(np.maximum(np.diag(want), 0))
             spread = np.where(spread > 0, spread, 1)
             both = spread[:, None] * spread[None]

@@ -98,6 +98,12 @@ def run(problem, only=None):
     return tally
 
 
+def some_questions(rng, n=5):
+    """Names of some questions."""
+    names = (*ASKED, *WITHOUT_DAMPING, "views")
+    return tuple(names[k] for k in rng.permutation(len(names))[:n])
+
+
 def _last_step(problem, estimator, data):
     """(final fitted model, the rows that it was given, and the test rows)."""
     if problem.through == "pipeline":

@@ -30,7 +30,9 @@ UNLABELLED = {"decision_function", "predict_proba", "prediction"}
 def names(spec):
     """What a model may be asked for."""
     if not spec.loss.n_classes:
-        return OF_REGRESSORS
+        # A deviance is one of responses and means that are not negative.
+        positive = np.min(spec.labels) >= 0
+        return OF_REGRESSORS if positive else OF_REGRESSORS[:-1]
     return OF_CLASSIFIERS if spec.has_probabilities else OF_CLASSIFIERS[:-2]
 
 
@@ -149,6 +151,8 @@ def slope(name, spec, labels, eta):
     By differences, which in long double are good to twelve digits.
     """
     step = LD(1e-6) * spec.unit
+    if name == "poisson_deviance":  # steep near a mean of 0, and none beyond
+        return _slope_of_deviance(spec, labels, eta, step)
     columns, smooth = [], np.ones(len(eta), dtype=bool)
     middle = value(name, spec, labels, eta)
     for k in range(eta.shape[1]):
@@ -161,6 +165,19 @@ def slope(name, spec, labels, eta):
         curved = np.abs(up - 2 * middle + down) > 1e-9 * np.abs(middle)
         smooth &= ~(rough & curved).any(axis=1)
     return np.stack(columns, axis=2), smooth
+
+
+def _slope_of_deviance(spec, labels, eta, step):
+    """2 (1 - y / mu) times the slope of the mean."""
+    mean = spec.loss.mean(eta)
+    outer = 2 * (1 - np.asarray(labels, dtype=LD).reshape(len(labels), -1) / mean)
+    columns = []
+    for k in range(eta.shape[1]):
+        e = np.zeros_like(eta)
+        e[:, k] = step
+        inner = (spec.loss.mean(eta + e) - spec.loss.mean(eta - e)) / (2 * step)
+        columns.append((outer * inner).mean(axis=1))
+    return np.stack(columns, axis=1)[:, None], (mean > 0).all(axis=1)
 
 
 def custom(spec):

@@ -27,7 +27,7 @@ def resolve_target(target, loss):
         For an unknown name, with the known ones.
     """
     if isinstance(target, Target):
-        return target
+        return _read_by(loss, target) if isinstance(target, CustomTarget) else target
     if callable(target):
         return _read_by(loss, make_target(target))
     regressor = loss.n_classes == 0
@@ -50,6 +50,8 @@ def _read_by(loss, target):
     """Return a target of class scores as one of the predictors, where those are not the scores."""
     if not isinstance(loss, OneVsOneLoss):
         return target
+    if loss.shape == "ovo" and isinstance(target, CustomTarget):
+        return target  # of what decision_function returns, the pairs
     if loss.shape == "ovo" and target.name == "decision_function":
         return PairDecision(loss.n_outputs)
     return ScoredTarget(target, loss)
