@@ -11,11 +11,10 @@ import numpy as np
 
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion import ChordNewton, Exact, OneStep
-from skinfluence.deletion.certificate import distance, newton_remainder
+from skinfluence.deletion import ChordNewton, Exact, NewtonError, OneStep
 from skinfluence.design import make_design
 from skinfluence.evaluation import agreement
-from skinfluence.leave_one_out import NewtonError
+from skinfluence.link import LogLink
 from skinfluence.losses import BinaryLogLoss, Loss, MultinomialLogLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
@@ -31,6 +30,7 @@ class LogLinkPoisson(Loss):
     """l(y, eta) = exp(eta) - y eta: |l'''| = l'', so M = 1. For these tables and tests only."""
 
     name = "half deviance"
+    link = LogLink()
     self_concordance = 1.0
 
     def _mean(self, eta):
@@ -96,17 +96,22 @@ def tiers(objective):
     curvature = DenseCurvature(objective)
     newton = OneStep(objective, curvature, rows, corrected=True)
     known = NewtonError(newton)
-    M, row_norm = objective.loss.self_concordance, known.largest * known.inv_sqrt_one_minus_h
-    a_priori = distance(newton_remainder(known.kappa, known.length), known.kappa, row_norm, M)
+    metric, M = newton.metric, objective.loss.self_concordance
     chord = ChordNewton(newton, 0.0)
     steps = newton.steps_of(rows).reshape(len(rows), -1)
-    gradient, moved = chord._gradient(steps, rows)
-    solved = chord._solve(gradient, rows, chord._inverse_rows(rows))
+    gradient, moved = chord.gradient(steps, rows)
+    solved = chord.solve(gradient, rows, chord.inverse_rows(rows))
     residual = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
-    E = np.stack([a_priori, known._second_tier(rows), distance(residual, M * moved, row_norm, M)])
+    E = np.stack(
+        [
+            known.distance_by_norms(),
+            known.distance_by_predictors(rows),
+            metric.distance(residual, M * moved, rows),
+        ]
+    )
     exact = Exact(objective, curvature, rows, tolerance=1e-12)
     error = objective.loss.predictor_norm(newton.own_change() - exact.own_change())
-    return Tiers(E * known.own_row_norm, error)
+    return Tiers(E * metric.own_row_norm, error)
 
 
 def measured(loss, seeds):

@@ -1,7 +1,9 @@
 """Settings of the documentation: make docs, or make docs-full to run every gallery page."""
 
 import os
+import tomllib
 import warnings
+from pathlib import Path
 
 import skinfluence
 
@@ -29,6 +31,7 @@ nitpicky = False
 autosummary_generate = True
 autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False
+autodoc_typehints = "none"  # numpydoc's types say more: shapes and defaults
 add_module_names = False
 
 
@@ -73,6 +76,25 @@ html_theme_options = {
     "show_nav_level": 1,
     "secondary_sidebar_items": ["page-toc"],
 }
+html_static_path = ["_static"]
 html_show_sourcelink = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+# -- versions: published pages have a switcher, which fetches its list; local ones fetch nothing ---
+
+published = os.environ.get("SKINFLUENCE_DOCS_VERSION")  # "dev", or a release such as "0.1"
+if published:
+    metadata = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    site = metadata["project"]["urls"]["Documentation"]
+    html_baseurl = f"{site}/{published}/"
+    html_theme_options |= {
+        # One list for all versions, so that old pages know the new ones.
+        "switcher": {
+            "json_url": f"{site}/dev/_static/switcher.json",
+            "version_match": published,
+        },
+        "check_switcher": False,  # building asks the network for nothing
+        "navbar_start": ["navbar-logo", "version-switcher"],
+        "show_version_warning_banner": True,
+    }

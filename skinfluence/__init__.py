@@ -92,7 +92,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """Import a room when it is first asked for: the first import stays light."""
+    """Import a package when it is first used, so that `import skinfluence` is fast."""
     if name == "model_selection":
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")

@@ -1,9 +1,9 @@
-"""Dense linear algebra, the one place that names BLAS and LAPACK routines.
+"""Dense linear algebra, the only module that names BLAS and LAPACK routines.
 
-Small on purpose: what is here is all that a different array library would have to offer. What takes
-long goes through NumPy's BLAS alone. NumPy and SciPy bring one OpenBLAS each, whose threads wait by
-spinning: a SciPy routine after a NumPy product finds the cores taken, and a Cholesky factor of 300
-columns that takes 1 ms alone took 17 to 230 ms.
+Small on purpose: another array library would have to offer these functions and no others. Long
+computations go through NumPy's BLAS alone. NumPy and SciPy bring one OpenBLAS each, whose threads
+wait by spinning: a SciPy routine after a NumPy product finds the cores busy, and a Cholesky factor
+of 300 columns that takes 1 ms alone took 17 to 230 ms.
 """
 
 from itertools import pairwise
@@ -13,12 +13,12 @@ from scipy.linalg import get_lapack_funcs
 
 from skinfluence._parallel import one_thread
 
-# Below this size LAPACK stays on one thread, and does not meet NumPy's.
+# Up to this size LAPACK stays on one thread, so that it does not compete with the threads of NumPy.
 SMALL = 64
 
 
 def add_gram(G, B, sign=1.0):
-    """Add sign * B'B to G, in place: NumPy gives a product with the own transpose to syrk."""
+    """Add sign * B'B to G, in place; NumPy computes a matrix times its own transpose by syrk."""
     if B.shape[0]:
         product = B.T @ B
         if sign == 1.0:
@@ -37,7 +37,10 @@ def cholesky(H):
 
 
 def cholesky_solve(R, V):
-    """Return (R'R)^-1 V by blocks of rows, forth and back: nearly all of it is products."""
+    """Return (R'R)^-1 V by block substitution, forward with R' and then backward with R.
+
+    Only the diagonal blocks, of SMALL rows, are inverted; nearly all flops are matrix products.
+    """
     edges = [*range(0, len(R), SMALL), len(R)]
     corners = [
         (slice(start, stop), _small_inverse(R[start:stop, start:stop]))
@@ -56,7 +59,7 @@ def cholesky_solve(R, V):
 
 
 def _small_inverse(R):
-    """R^-1 of a triangle that LAPACK does on one thread."""
+    """R^-1 for an upper triangle of at most SMALL rows, which LAPACK inverts on one thread."""
     (trtri,) = get_lapack_funcs(("trtri",), (R,))
     inverse, info = trtri(np.asfortranarray(R), lower=False)
     if info > 0:
@@ -65,10 +68,13 @@ def _small_inverse(R):
 
 
 def inverse_factor(R):
-    """Return R^-1, upper triangular, by halves: nearly all of it is products."""
+    """Return R^-1, upper triangular, by recursion on halves; nearly all flops are products."""
     size = len(R)
+    if size == 0:
+        return R
     if size <= SMALL:
         return _small_inverse(R)
+    # [[A, B], [0, D]]^-1 = [[A^-1, -A^-1 B D^-1], [0, D^-1]].
     half = size // 2
     first, last = inverse_factor(R[:half, :half]), inverse_factor(R[half:, half:])
     inverse = np.zeros_like(R)
@@ -80,8 +86,9 @@ def inverse_factor(R):
 def reciprocal_condition(R, H):
     """Estimate 1 / cond(H) in the 1-norm, H = R'R scaled to a unit diagonal.
 
-    The scaling takes units of measurement out of the answer: Cholesky's own error does not see
-    them either.
+    The scaling makes the answer independent of the units of the columns. The error of a Cholesky
+    factorisation does not depend on them either (Higham, Accuracy and Stability of Numerical
+    Algorithms, section 10.1), so the scaled condition number says how many digits a solve has lost.
     """
     if R.shape[0] == 0:
         return 1.0
@@ -100,7 +107,8 @@ def solve_blocks(A, B):
             return B / A[:, :, 0]
     try:
         return np.linalg.solve(A, B[:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError:  # some are singular: those alone have no solution
+    except np.linalg.LinAlgError:  # NumPy gives no solution of any if one is singular
+        # The blocks are I - L'AL or alike, with eigenvalues of order 1: eps is a relative bound.
         smallest = np.linalg.svd(A, compute_uv=False)[:, -1]
         singular = smallest <= np.finfo(float).eps
         safe = np.where(singular[:, None, None], np.eye(A.shape[1]), A)

@@ -1,6 +1,13 @@
-"""Data frames: the door to pandas, imported only when a frame is asked for."""
+"""Data frames: the only module that imports pandas, and only when a frame is asked for."""
+
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DataFrame: TypeAlias = "pd.DataFrame"  # for annotations, which must not import pandas
 
 
 def row_names(*tables):
@@ -13,7 +20,7 @@ def row_names(*tables):
 
 
 def named_frame(values, rows, columns=None, classes=None, name="value"):
-    """Return a frame of an array (r,) or (r, c), with a class axis last where there are classes.
+    """Return a frame of an array (r,) or (r, c), with a last axis of classes if `classes` is given.
 
     Parameters
     ----------
@@ -23,9 +30,9 @@ def named_frame(values, rows, columns=None, classes=None, name="value"):
     columns : ndarray of shape (c,), optional
         Names of the second axis.
     classes : sequence, optional
-        Names of the last axis; beside `columns` the second level of the frame's columns.
+        Names of the last axis; with `columns` the second level of the frame's columns.
     name : str
-        Of the one column of an array (r,).
+        Name of the column of an array (r,).
     """
     pd = pandas()
     if columns is None and classes is None:
@@ -56,7 +63,7 @@ def data_frame(columns):
 
 
 def checked_labels(labels, size, name):
-    """Return `labels` as an array of length `size`, or positions where there are none."""
+    """Return `labels` as an array of length `size`; the positions 0, 1, ... if `labels` is None."""
     if labels is None:
         return np.arange(size)
     labels = np.asarray(labels)

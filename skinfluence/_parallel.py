@@ -1,5 +1,7 @@
 """Row blocks, threads and progress: the door to joblib and threadpoolctl."""
 
+import os
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -9,7 +11,7 @@ from sklearn import get_config
 
 # A block of this many float64 and its temporaries stay in a core's cache during elementwise work.
 CACHE_ELEMENTS = 32_768
-# Flops of a product under which a second thread costs more than it does.
+# Flops of a product below which waking a second thread takes longer than the thread saves.
 SERIAL_FLOPS = 1e8
 
 
@@ -42,51 +44,129 @@ def tracked(blocks, progress, total=None):
 
 @cache
 def _blas():
-    """The BLAS libraries of NumPy and SciPy: to look for them reads the memory map, some 4 ms."""
+    """The BLAS libraries of NumPy and SciPy; cached, because finding them takes some 4 ms."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
 
 
+@cache
+def _blas_of(scope):
+    """Those whose number of threads is the whole "process"'s, or each "thread"'s own."""
+    found = [
+        library.filepath
+        for library in _blas().lib_controllers
+        if (getattr(library, "threading_layer", None) == "openmp") == (scope == "thread")
+    ]
+    return _blas().select(filepath=found)
+
+
 def n_threads():
-    """Threads that BLAS may use here: what the environment, joblib or the user has set."""
+    """Number of threads that BLAS may use, as set by the environment, joblib or the user."""
     counts = [library.num_threads for library in _blas().lib_controllers]
     return max(1, min(counts, default=1))
 
 
+class _OneThread:
+    """Context in which BLAS takes one thread, until the last of all who are inside has left.
+
+    Most libraries have one number of threads for the process. Of two threads that each remember it
+    and put it back, the second remembers the first one's limit, and restores that: BLAS would stay
+    on one thread for good. So the first who enters remembers, and the last who leaves restores.
+    Under OpenMP the number is each thread's own, and so is what is remembered.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit = None
+        self._own = threading.local()
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._limit = _limited(_blas_of("process"))
+            self._inside += 1
+        own = vars(self._own).setdefault("limits", [])
+        own.append(_limited(_blas_of("thread")))
+
+    def __exit__(self, *raised):
+        own = vars(self._own).get("limits")
+        if own:  # an iterator may end in another thread than it began
+            _restore(own.pop())
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                _restore(self._limit)
+
+    def renew_lock(self):
+        """Take a new lock: in a fork the old one's owner may not exist."""
+        self._lock = threading.Lock()
+
+
+def _limited(libraries):
+    """Set libraries to one thread; return what undoes it, None where nothing had to be done."""
+    if all(library.num_threads == 1 for library in libraries.lib_controllers):
+        return None
+    limit = libraries.limit(limits=1)
+    # threadpoolctl (3.8) ignores all threads but the one that set a limit, until that one
+    # leaves a context: here the last to leave may be another.
+    with libraries.limit(limits=None):
+        return limit
+
+
+def _restore(limit):
+    """Undo `_limited`."""
+    if limit is not None:
+        with limit:
+            return
+
+
+_ONE_THREAD = _OneThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ONE_THREAD.renew_lock)
+
+
 def blas_for(flops):
-    """Context in which products of so many flops run: a few on one thread, many on all.
+    """Context for products of so many flops: one thread below SERIAL_FLOPS, all threads above.
 
     Waking the other threads for a Gram matrix of 2,000 x 50 takes ten times as long as computing it
-    (measured in a search of 20 candidates: 2 ms against .2).
+    (measured in a search of 20 candidates: 2 ms against 0.2 ms).
     """
-    return _blas().limit(limits=1) if flops < SERIAL_FLOPS else nullcontext()
+    return one_thread() if flops < SERIAL_FLOPS else nullcontext()
 
 
 def one_thread():
-    """Context of factorisations: on two cores OpenBLAS's are slower in two threads than in one.
+    """Context for factorisations, which OpenBLAS does more slowly in two threads than in one.
 
-    3,000 rows, Cholesky: .46 s against 1.2 to 2.3 s, with pivots .5 against .8 to 1.1 s: between
-    small products the threads wait for each other by spinning, and for whatever else is running.
+    Cholesky of 3,000 rows on two cores: 0.46 s in one thread, 1.2 to 2.3 s in two; with pivots
+    0.5 s and 0.8 to 1.1 s. Between small products the threads wait for each other by spinning.
     """
-    return _blas().limit(limits=1)
+    return _ONE_THREAD
 
 
 def map_ordered(function, blocks, *, threaded=True):
     """Yield `function(block)` for every block, in order, computed in as many threads as BLAS has.
 
-    Each thread does its products on one core and its elementwise work right after: with products on
-    all cores and elementwise work between them, the waiting threads of BLAS spin on the cores that
-    the elementwise work wants. A pool of its own costs microseconds a task, joblib's milliseconds.
+    Each thread does its products on one core and its elementwise work right after them. With
+    products on all cores and elementwise work between them, the waiting threads of BLAS would spin
+    on the cores that the elementwise work needs. A ThreadPoolExecutor costs microseconds for each
+    task, joblib milliseconds. At most one block a thread, and one more, is pending: results are
+    consumed before they fill the memory.
     """
     n = n_threads() if threaded and len(blocks) > 1 else 1
     if n == 1:
         yield from map(function, blocks)
         return
-    with _blas().limit(limits=1), ThreadPoolExecutor(n) as pool:
+
+    def alone(block):
+        with one_thread():
+            return function(block)
+
+    with one_thread(), ThreadPoolExecutor(n) as pool:
         pending = deque()
         for block in blocks:
-            pending.append(pool.submit(function, block))
+            pending.append(pool.submit(alone, block))
             if len(pending) > n:
                 yield pending.popleft().result()
         while pending:

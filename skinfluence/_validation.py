@@ -1,11 +1,11 @@
-"""Checks of what a caller hands in: a sentence names the argument, what was seen, what to do."""
+"""Checks of arguments; an error names the argument, the value that was given, and what to do."""
 
 from functools import partial
 
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-METHODS = ("first_order", "newton", "exact")
+METHODS = ("auto", "first_order", "newton", "exact")
 AGGREGATES = (None, "mean", "sum")
 
 
@@ -34,6 +34,20 @@ def check_positive(name, value):
         raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
 
 
+def check_resolution(y, temperature):
+    """Raise where responses are so large that float64 does not resolve the temperature beside them.
+
+    Every residual would be rounded by more than the width of the kinks, and no row have a
+    curvature that means anything.
+    """
+    largest = float(np.abs(y).max(initial=0.0))
+    if largest * np.finfo(np.float64).eps > temperature:
+        raise ValueError(
+            f"temperature={temperature:g} is below the rounding of y, which goes up to "
+            f"{largest:.2g}. Scale y, or raise the temperature to its units."
+        )
+
+
 def check_sample_weight(sample_weight, n_samples):
     """Return float64 weights (n_samples,); raise on negative, non-finite or all-zero ones."""
     if sample_weight is None:
@@ -41,6 +55,11 @@ def check_sample_weight(sample_weight, n_samples):
     weight = np.asarray(sample_weight)
     if weight.ndim == 0 and weight.dtype.kind in "iufb":
         weight = np.full(n_samples, weight)
+    if weight.ndim > 1:
+        raise ValueError(
+            "Sample weights must be 1D array or scalar; got sample_weight of shape "
+            f"{weight.shape}. Pass one weight a row."
+        )
     weight = weight.astype(np.float64)
     if weight.shape != (n_samples,):
         raise ValueError(
@@ -82,7 +101,7 @@ def as_index(train_indices, n_train, name="train_indices"):
 
 
 def encode_labels(y, classes, name):
-    """Return the positions of labels in the sorted `classes`; raise on others."""
+    """Return the positions of labels in the sorted `classes`; raise on labels not among them."""
     y = column_or_1d(y, warn=False)
     if len(y) == 0:
         return np.zeros(0, dtype=np.intp)
@@ -101,14 +120,29 @@ def encode_labels(y, classes, name):
     return position
 
 
+def check_classes_have_weight(classes, codes, weight):
+    """Raise unless each of the classes has a row of positive weight."""
+    empty = np.bincount(codes, weights=weight, minlength=len(classes)) == 0
+    if empty.any():
+        raise ValueError(
+            f"class {classes[empty].tolist()[0]!r} has no row of positive weight: the model "
+            "without it is another one. Drop its rows before fitting."
+        )
+
+
 def label_encoder(classes, dtype):
-    """Return `encode(y, name)`: labels as positions in `classes`, of the dtype of a loss."""
+    """Return a function `encode(y, name)` from labels to their positions in `classes`."""
     return partial(_encoded, classes=classes, dtype=dtype)
 
 
 def _encoded(y, name, *, classes, dtype):
-    """Do it; a function of the module, so that it can be pickled."""
+    """Positions of labels in `classes`; at the level of the module, so that it can be pickled."""
     return encode_labels(y, classes, name).astype(dtype)
+
+
+def listed(values, most=10):
+    """First of some values for a message, "1, 2, 3, ..." where there are more."""
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")
 
 
 def check_tolerance(tol):
@@ -121,7 +155,7 @@ def check_tolerance(tol):
 
 
 def as_partition(groups, n_train):
-    """Return the index arrays of the values of a label array (n_train,), in sorted order."""
+    """Return the index array of the rows of each label in `groups` (n_train,), in sorted order."""
     labels = np.asarray(groups)
     if labels.shape != (n_train,):
         raise ValueError(
@@ -161,7 +195,7 @@ def as_groups(groups, n_train):
 
 
 def as_responses(y, name, n_outputs=None):
-    """Return finite float64 responses (n,), or (n, K) of several; raise on other numbers."""
+    """Return responses as finite float64 of shape (n,) or (n, K); raise on anything else."""
     y = np.asarray(y)
     if y.dtype.kind not in "biuf":
         try:

@@ -1,12 +1,12 @@
-"""Where an unpenalised fit has no finite optimum: separable data, and rows whose loss makes it so.
+"""Whether an unpenalised fit has a finite optimum: separable data, rank, classes that run empty.
 
-A direction d of the parameters is one of recession if no row's loss rises along it, N_j d z_j >= 0
-with the normals N_j of the loss. The optimum is finite and unique up to the null space if and only
-if every such d leaves all N_j d z_j at 0; by Stiemke's lemma if and only if there are strictly
-positive c_jr with sum_jr c_jr N_jr (x) z_j = 0. At an optimum the residuals are such c. After
-deleting row i the *linearised* residuals g_j + W_j u_j of the Newton step u still sum to zero
-exactly, so if they are all positive the deleted problem has its optimum: no refit, no linear
-program.
+A direction d of the parameters is a direction of recession if no row's loss rises along it, that is
+N_j d z_j >= 0 with the normals N_j of the loss. The optimum is finite and unique up to the null
+space if and only if N_j d z_j = 0 for every such d; by Stiemke's lemma if and only if there are
+strictly positive c_jr with sum_jr c_jr N_jr (x) z_j = 0. At an optimum the residuals are such c.
+After the deletion of row i the *linearised* residuals g_j + W_j u_j of the Newton step u still sum
+to zero exactly, so if all of them give positive c, the problem without row i has an optimum: no
+refit and no linear program is needed.
 """
 
 import numpy as np
@@ -15,17 +15,22 @@ from scipy.optimize import linprog
 from skinfluence.curvature import make_curvature
 from skinfluence.optimum import polish
 
-# One minus a leverage under which the rank falls with the row: 1 - h is known to some n eps only.
+# A row with 1 - h below this has leverage 1: its deletion lowers the rank of the columns. The
+# rounding error of 1 - h is some n eps, below 1e-10 up to n of about 400,000.
 RANK_LOST = 1e-10
 
 
 def is_unpenalised(objective):
-    """Whether no column is penalised: only then can deletions separate the data."""
+    """Whether no column is penalised; only then can a deletion make the data separable."""
     return objective.penalty.is_none
 
 
 def is_separable(objective):
-    """Whether the rows of positive weight admit a direction of recession, by a linear program."""
+    """Whether the rows of positive weight have a direction of recession, by a linear program.
+
+    It maximises sum_jr N_jr d z_j over directions of recession d in a box: positive if and only if
+    some row's loss falls along one of them.
+    """
     if not is_unpenalised(objective):
         return False
     kept = np.flatnonzero(objective.sample_weight > 0)
@@ -34,15 +39,13 @@ def is_separable(objective):
     normals = objective.loss.recession_cone_normals(objective.y[kept])  # (n, R, K)
     A = np.einsum("irk,ij->irkj", normals, Z).reshape(-1, normals.shape[2] * Z.shape[1])
     gain = A.sum(axis=0)
+    # Columns and d are scaled to at most 1: a gain below HiGHS's own tolerance, 1e-7, counts as 0.
     result = linprog(-gain, A_ub=-A, b_ub=np.zeros(len(A)), bounds=(-1, 1), method="highs")
     return bool(result.status == 0 and -result.fun > 1e-7 * max(1.0, np.abs(A).max()))
 
 
 def last_rows_of_a_class(objective):
-    """Mask of the rows that are the last of positive weight of a kind that must not run out.
-
-    A row that is the last of all is one of them, whatever the loss.
-    """
+    """Mask of the rows that are the last of positive weight in a required class, or of all."""
     live = objective.sample_weight > 0
     last = live & (np.count_nonzero(live) == 1)
     kind = _required_class(objective)
@@ -54,42 +57,48 @@ def last_rows_of_a_class(objective):
 
 
 def lost_a_class(objective):
-    """Whether such a kind has run out, or no row is left."""
+    """Whether a required class has no row of positive weight, or nothing has."""
     kind = _required_class(objective)
     if kind is None or not (objective.sample_weight > 0).any():
         return not (objective.sample_weight > 0).any()
-    wanted = np.unique(kind[kind >= 0])
+    wanted = np.unique(kind[kind >= 0]) if objective.loss.n_classes else [0]
     return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
 
 
 def _required_class(objective):
-    """Code of each row, -1 for those that may go; None where the penalty holds every column."""
+    """Code of each row, -1 for those that may go; None where the penalty holds every column.
+
+    An unpenalised intercept (or a scale) asks for one row at least, of whatever kind.
+    """
     kind = objective.loss.required_classes(objective.y)
-    if kind is None or objective.loss.n_classes:
+    if objective.loss.n_classes:
         return kind
-    return kind if objective.free_intercepts[-1] else None
+    if not (objective.design.fit_intercept and objective.free_intercepts[-1]):
+        return None
+    return np.zeros(objective.n_rows, dtype=int) if kind is None else kind
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):
-    """Mask over `rows` of those whose deletion leaves no optimum (or no class) behind.
+    """Mask over `rows`: without the row there is no optimum, or a required class is empty.
 
     Parameters
     ----------
     objective, curvature : Objective, Curvature
     leverage : Leverage of `rows`
     multipliers : ndarray of shape (len(rows), K)
-        v with the Newton steps H^-1 (v_i (x) z_i).
+        Multipliers v_i of the Newton steps H^-1 (v_i (x) z_i).
     rows : ndarray of int
     """
     undefined = last_rows_of_a_class(objective)[rows]
-    # With damping the caller has asked for steps in a metric of their own, not for a refit.
+    # With damping the step is not an estimate of a refit, and is defined without one.
     if not is_unpenalised(objective) or curvature.damping > 0:
         return undefined
     if objective.loss.is_coercive:
         one_minus = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
         lost = (one_minus <= RANK_LOST) & (objective.sample_weight[rows] > 0)
         if lost.any() and not objective.loss.is_quadratic:
-            # Such a curvature says who holds the fit just now, not what has full rank.
+            # Rows without curvature (beyond a kink, outliers) still count for the rank of the
+            # columns: it is that of the least-squares problem with the same rows.
             squared = make_curvature(objective.least_squares()).leverage(rows[lost])
             lost[lost] = squared.one_minus[:, 0, 0] <= RANK_LOST
         return undefined | lost
@@ -104,20 +113,22 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
 
 
 def _safe_a_priori(objective, curvature, leverage, multipliers):
-    """Mask of rows whose longest possible change of any residual is below that residual."""
+    """Mask of rows whose deletion cannot change the sign of any linearised residual.
+
+    By the Cauchy-Schwarz inequality in the metric of H: the step of row i has the length
+    s_i = sqrt(v_i' A_i v_i), and moves the predictor of row j by at most s_i sqrt(a_j).
+    """
     A = curvature.leverage().quadratic
-    reach = np.sqrt(np.maximum(np.linalg.eigvalsh(A)[:, -1], 0.0))
+    row_norm = np.sqrt(np.maximum(np.linalg.eigvalsh(A)[:, -1], 0.0))
     residuals = objective.loss.recession_multipliers(objective.y, objective.residuals)
-    slopes = np.stack(
-        [
-            objective.loss.recession_multipliers(objective.y, objective.weights[:, :, k])
-            for k in range(objective.n_outputs)
-        ],
-        axis=2,
-    )
+    steepest = np.empty(objective.n_rows)
+    for part, rows in objective.weight_blocks():
+        y, W = objective.y[rows], objective.weights_of(rows)
+        slopes = [objective.loss.recession_multipliers(y, W[:, :, k]) for k in range(W.shape[1])]
+        steepest[part] = np.linalg.norm(np.stack(slopes, axis=2), axis=2).max(axis=1)
     positive = objective.sample_weight > 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.linalg.norm(slopes, axis=2).max(axis=1) * reach / residuals.min(axis=1)
+        ratio = steepest * row_norm / residuals.min(axis=1)
     step = np.sqrt(
         np.maximum(np.einsum("ik,ikl,il->i", multipliers, leverage.quadratic, multipliers), 0)
     )
@@ -131,7 +142,7 @@ def _safe_by_residuals(objective, curvature, multiplier, row):
     right = objective.design.outer(multiplier[None, :], np.array([row]))
     step = curvature.solve(right.T).reshape(objective.theta.shape)
     change = objective.design @ step.T
-    linearised = objective.residuals + np.einsum("ikl,il->ik", objective.weights, change)
+    linearised = objective.residuals + objective.weights_matmul(change[:, :, None])[:, :, 0]
     others = objective.sample_weight > 0
     others[row] = False
     kept = objective.loss.recession_multipliers(objective.y, linearised)[others]
@@ -139,10 +150,11 @@ def _safe_by_residuals(objective, curvature, multiplier, row):
 
 
 def _sums_to_zero(objective, linearised, row):
-    """Whether the linearised residuals of the other rows do sum to zero, as theory says.
+    """Whether the linearised residuals of the other rows sum to zero, as the theory says.
 
-    They do not where the leverage of the row is 1 to rounding: its deletion drops the rank.
+    They do not if the leverage of the row is 1 to rounding; then its deletion lowers the rank.
     """
+    # The step is wrong by eps times the condition number of H: 1e-6 allows one of up to 5e9.
     left = linearised.copy()
     left[row] = 0.0
     total = objective.design.transpose_matmul(left).T
@@ -151,7 +163,7 @@ def _sums_to_zero(objective, linearised, row):
 
 
 def has_optimum(objective):
-    """Whether there is an optimum: Newton finds it, or no direction of recession exists."""
+    """Whether an optimum exists: Newton's method finds it, or no direction of recession exists."""
     optimum = polish(objective, max_steps=30)
     if optimum.converged:
         return True

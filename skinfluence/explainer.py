@@ -2,8 +2,10 @@
 
 import warnings
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -15,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import (
     ResponseScale,
@@ -152,10 +155,10 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     (169, 400)
     """
 
-    def __init__(self, estimator):
+    def __init__(self, estimator: BaseEstimator):
         self.estimator = estimator
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a clone of the estimator, or take the frozen one, and find its optimum.
 
         Parameters
@@ -179,7 +182,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             As the estimator's own fit.
         """
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         frozen = isinstance(self.estimator, FrozenEstimator)
         if not is_supported(unwrap(self.estimator)[-1]):
             raise unsupported(unwrap(self.estimator)[-1])
@@ -229,7 +232,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 data = replace(data, theta=self._final.__optimum_record__().theta)
             adapted = adapt(self._final, data)
             self._optimum = OptimumRecord.of(adapted, data)
-        except NotImplementedError as error:
+        except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta
@@ -313,7 +316,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
     @available_if(_final_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict with the wrapped estimator.
 
         Parameters
@@ -330,7 +333,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict(X)
 
     @available_if(_final_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Class probabilities of the wrapped estimator.
 
         Parameters
@@ -347,7 +350,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_proba(X)
 
     @available_if(_final_has("predict_log_proba"))
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithm of the class probabilities of the wrapped estimator.
 
         Parameters
@@ -364,7 +367,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.predict_log_proba(X)
 
     @available_if(_final_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Decision function of the wrapped estimator.
 
         Parameters
@@ -381,7 +384,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return self.estimator_.decision_function(X)
 
     @available_if(_final_has("score"))
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Score of the wrapped estimator.
 
         Parameters

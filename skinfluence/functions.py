@@ -1,25 +1,36 @@
 """The influence methods as functions of a fitted model: one-liners over the explainer."""
 
-from skinfluence.explainer import explainer_of
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from skinfluence._typing import MatrixLike
+from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
+from skinfluence.explainer import InfluenceExplainer, explainer_of
+from skinfluence.perturbation import LocalInfluence
+from skinfluence.results import LeaveOneOutEstimate, MostInfluential, ParameterInfluence
+from skinfluence.uncertainty import ParameterCovariance
 
 
-def explain(model):
-    """Return the influence methods of a fitted model, from the training data that it keeps.
+def explain(model: BaseEstimator) -> InfluenceExplainer:
+    """Return an explainer of a fitted model, with the training data that the model keeps.
 
-    Steps before the last are held fixed: deleting a row means refitting the last step on the
-    transformed rows without it.
+    The steps of a Pipeline before the last are held fixed: deleting a row means refitting the last
+    step on the other transformed rows.
 
     Parameters
     ----------
     model : estimator
-        Fitted: an estimator of this library, a Pipeline that ends in one, or a search object around
+        Fitted estimator of this library, a Pipeline that ends in one, or a search object around
         either. Estimators of scikit-learn keep no data; see
         :class:`skinfluence.InfluenceExplainer`.
 
     Returns
     -------
     InfluenceExplainer
-        Fitted, sharing the model and its data.
+        Fitted explainer, which shares the model and its data.
 
     Raises
     ------
@@ -42,8 +53,10 @@ def explain(model):
     return explainer_of(model)
 
 
-def influence(model, X_test, y_test=None, **options):
-    """Change of a target at each test row if a training row were removed and the model refitted.
+def influence(
+    model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
+) -> np.ndarray:
+    """Change of a target at each test row if a training row is removed and the model refitted.
 
     Parameters
     ----------
@@ -71,7 +84,9 @@ def influence(model, X_test, y_test=None, **options):
     return explain(model).influence(X_test, y_test, **options)
 
 
-def most_influential(model, X_test, y_test=None, **options):
+def most_influential(
+    model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
+) -> MostInfluential:
     """Return the k most helpful and the k most harmful training rows of each test row.
 
     Parameters
@@ -100,8 +115,8 @@ def most_influential(model, X_test, y_test=None, **options):
     return explain(model).most_influential(X_test, y_test, **options)
 
 
-def self_influence(model, **options):
-    """Change of each training row's own target on its removal.
+def self_influence(model: BaseEstimator, **options: Any) -> np.ndarray:
+    """Change of the target at each training row when this row itself is removed.
 
     Parameters
     ----------
@@ -127,7 +142,7 @@ def self_influence(model, **options):
     return explain(model).self_influence(**options)
 
 
-def parameter_influence(model, **options):
+def parameter_influence(model: BaseEstimator, **options: Any) -> ParameterInfluence:
     """Change of the coefficients and intercepts when each training row is removed.
 
     Parameters
@@ -154,7 +169,9 @@ def parameter_influence(model, **options):
     return explain(model).parameter_influence(**options)
 
 
-def score_influence(model, X_test, y_test, **options):
+def score_influence(
+    model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike, **options: Any
+) -> np.ndarray:
     """Change of a scikit-learn score on the test set when each training row is removed.
 
     Parameters
@@ -183,8 +200,14 @@ def score_influence(model, X_test, y_test, **options):
     return explain(model).score_influence(X_test, y_test, **options)
 
 
-def group_influence(model, groups, X_test, y_test=None, **options):
-    """Change of a target at each test row if a whole group of training rows were removed.
+def group_influence(
+    model: BaseEstimator,
+    groups: ArrayLike,
+    X_test: MatrixLike,
+    y_test: ArrayLike | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Change of a target at each test row if a group of training rows is removed together.
 
     Parameters
     ----------
@@ -214,7 +237,7 @@ def group_influence(model, groups, X_test, y_test=None, **options):
     return explain(model).group_influence(groups, X_test, y_test, **options)
 
 
-def loo_estimate(model, **options):
+def loo_estimate(model: BaseEstimator, **options: Any) -> LeaveOneOutEstimate:
     """Predict each training row by the model fitted without it, from this one fit.
 
     Parameters
@@ -241,7 +264,7 @@ def loo_estimate(model, **options):
     return explain(model).loo_estimate(**options)
 
 
-def case_deletion_diagnostics(model):
+def case_deletion_diagnostics(model: BaseEstimator) -> CaseDeletionDiagnostics | LeverageBlocks:
     """Leverage, studentised residuals, Cook's distance, DFFITS, DFBETAS and COVRATIO of each row.
 
     Parameters
@@ -266,15 +289,17 @@ def case_deletion_diagnostics(model):
     return explain(model).case_deletion_diagnostics()
 
 
-def parameter_covariance(model, kind="HC3", **options):
-    """Covariance of the coefficients, from what each row does to them.
+def parameter_covariance(
+    model: BaseEstimator, kind: str = "HC3", **options: Any
+) -> ParameterCovariance:
+    """Covariance of the coefficients, by a model or by the effects of single rows.
 
     Parameters
     ----------
     model : estimator
         As in :func:`explain`.
     kind : str, default="HC3"
-        Which estimate.
+        Kind of estimate.
     **options
         Keyword arguments of :meth:`InfluenceExplainer.parameter_covariance`.
 
@@ -295,17 +320,19 @@ def parameter_covariance(model, kind="HC3", **options):
     return explain(model).parameter_covariance(kind, **options)
 
 
-def prediction_interval(model, X_test, alpha=0.1, **options):
-    """Compute the intervals that new responses fall into with a given probability, from one fit.
+def prediction_interval(
+    model: BaseEstimator, X_test: MatrixLike, alpha: float = 0.1, **options: Any
+) -> np.ndarray:
+    """Compute prediction intervals for new responses, from one fit.
 
     Parameters
     ----------
     model : estimator
-        As in :func:`explain`; a regressor.
+        A regressor as in :func:`explain`.
     X_test : array-like
         Test rows.
     alpha : float, default=0.1
-        Probability outside of the interval.
+        Probability that a response is outside of its interval.
     **options
         Keyword arguments of :meth:`InfluenceExplainer.prediction_interval`.
 
@@ -326,7 +353,9 @@ def prediction_interval(model, X_test, alpha=0.1, **options):
     return explain(model).prediction_interval(X_test, alpha, **options)
 
 
-def local_influence(model, perturbation="weights", **options):
+def local_influence(
+    model: BaseEstimator, perturbation: str = "weights", **options: Any
+) -> LocalInfluence:
     """Find the direction of small perturbations that moves the fit most: Cook's local influence.
 
     Parameters
@@ -334,7 +363,7 @@ def local_influence(model, perturbation="weights", **options):
     model : estimator
         As in :func:`explain`.
     perturbation : str, default="weights"
-        What is perturbed.
+        Kind of perturbation.
     **options
         Keyword arguments of :meth:`InfluenceExplainer.local_influence`.
 

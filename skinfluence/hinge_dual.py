@@ -1,9 +1,9 @@
-"""Support vector machines through their dual: the optimum, and what it becomes without some rows.
+"""Support vector machines by their dual: the optimum, and the optimum without some rows.
 
-The hinge has no curvature to take Newton steps with, but its optimum is a piecewise linear function
-of the data, and is followed from kink to kink (`_kernels._hinge_path`): from any guess to the
-optimum, and from there to the optimum without a row. Both end where every margin condition holds to
-rounding, which is checked.
+The hinge has no curvature for Newton steps, but its optimum is a piecewise linear function of the
+data. `_kernels._hinge_path` follows it from kink to kink: from any guess to the optimum, and from
+the optimum to that without a row. At the end of a path every margin condition holds to rounding,
+which is checked.
 """
 
 import threading
@@ -11,27 +11,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A margin condition violated by less than this, relative to the largest margin, holds.
+# A margin condition holds if it is violated by less than this, relative to the largest margin.
 TOLERANCE = 1e-9
-# A guess calls rows free whose margin is this close to 1.
+# The first guess takes rows as free if their margin is this close to 1.
 NEAR = 1e-2
-# Rows on the path, at most at first: their kernel matrix is kept, and checked against the others.
+# Largest number of rows on the path at first. Their kernel matrix is kept (200 MB for 5,000 rows);
+# the margin conditions of the other rows are checked at the end.
 MAX_CANDIDATES = 5000
-# Events a row, at most, before a path is given up.
+# Largest number of events for each row before a path is given up.
 EVENTS = 50
-# Share by which the starts of rows that violate their margin condition differ, and the distance at
-# most from the margin at which rows that are on it start.
+# Random relative difference between the starting margins of rows that violate their condition, and
+# largest distance from the margin at which rows on the margin start, see `_shifts`.
 SPREAD, OFFSET = 0.1, 1e-3
-# Share of its cap within which a dual variable is at a bound.
+# A dual variable is at a bound if it is this close to it, relative to its cap.
 BOUND = 1e-12
-# Starts of a path that are tried.
+# Number of random starts of a path that are tried.
 ATTEMPTS = 5
+# States of a row: dual variable 0, between its bounds, at its cap; or not on the path.
 ZERO, FREE, CAP, OUT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
 class PathState:
-    """A point of the path: everything that an event changes, of the candidates.
+    """A point of the path: all quantities of the m candidate rows that an event changes.
 
     Attributes
     ----------
@@ -39,11 +41,13 @@ class PathState:
         Dual variables and predictors.
     intercept : float
     status : ndarray of int8, shape (m,)
+        ZERO, FREE, CAP or OUT.
     members : ndarray of int, shape (m,)
-        The free rows first.
+        Positions of the free rows, in the first `n_free` entries.
     n_free : int
+        Number of free rows.
     inverse : ndarray
-        Of the free rows' system, in its leading block.
+        Inverse of the free rows' linear system, in its leading block.
     violation : float
         Largest violation of a margin condition.
     """
@@ -70,27 +74,28 @@ class HingeDual:
     """The optimum of one output of a hinge objective, with its dual variables.
 
     theta = sum_i alpha_i s_i z_i / strength over the penalised columns, 0 <= alpha_i <= w_i, and
-    sum_i alpha_i s_i = 0 where there is an unpenalised intercept.
+    sum_i alpha_i s_i = 0 with an unpenalised intercept.
 
     Parameters
     ----------
     objective : Objective
-        Of one output, with the hinge as its loss, at any guess of theta.
+        Objective of one output with the hinge as its loss, at any guess of theta.
     alpha : ndarray of shape (n,), optional
-        A guess of the dual variables; by default read from the margins.
+        A guess of the dual variables; by default guessed from the margins.
     n_candidates : int
-        Rows followed at first, those nearest to the margin.
+        Number of candidates at first, the rows nearest to the margin; doubled until the margin
+        conditions of all rows hold.
 
     Attributes
     ----------
     objective : Objective
-        At the optimum.
+        The objective at the optimum.
     alpha : ndarray of shape (n,)
         Dual variables.
     rows : ndarray of int
-        The candidates.
+        The candidates: rows whose dual variables the path may change.
     violation : float
-        Largest violation of a margin condition, by any row.
+        Largest violation of a margin condition over all rows.
     """
 
     def __init__(self, objective, alpha=None, n_candidates=MAX_CANDIDATES):
@@ -105,6 +110,7 @@ class HingeDual:
         self.alpha = self._guess() if alpha is None else np.clip(alpha, 0.0, self.cap)
         intercept = objective.theta[0, self.free_column]
         self.objective = objective.at(self.theta_of(self.alpha, intercept))
+        # The number of candidates doubles until all rows are; then other random starts are tried.
         attempt = 0
         while attempt < ATTEMPTS:
             self._choose(n_candidates)
@@ -117,7 +123,7 @@ class HingeDual:
 
     @property
     def tolerance(self):
-        """Violation of a margin condition that is rounding."""
+        """Violation of a margin condition below which it counts as rounding."""
         return TOLERANCE * max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
 
     @property
@@ -127,24 +133,24 @@ class HingeDual:
 
     @property
     def follows_all(self):
-        """Whether every row with a weight is a candidate."""
+        """Whether every row of positive weight is a candidate."""
         return len(self.rows) == len(self.live)
 
     @property
     def is_free(self):
-        """Whether each row is on the margin and its dual variable between the bounds, (n,)."""
+        """Mask (n,) of the free rows: on the margin, with a dual variable between its bounds."""
         free = np.zeros(len(self.cap), dtype=bool)
         free[self.rows[self.point.members[: self.point.n_free]]] = True
         return free
 
     def theta_of(self, alpha, intercept):
-        """Parameters (1, q) of dual variables and the unpenalised intercept."""
+        """Parameters (1, q) from dual variables (n,) and the unpenalised intercept."""
         theta = self.scale * self.objective.design.transpose_matmul(self.sign * alpha)
         theta[self.free_column] = intercept
         return theta[None, :]
 
     def thetas_of(self, change, intercept):
-        """Parameters (b, q) of changes of s alpha (b, n) and of the intercept (b,)."""
+        """Changes of theta (b, q) from changes of s alpha (b, n) and of the intercept (b,)."""
         thetas = self.scale * self.objective.design.transpose_matmul(change.T).T
         thetas[:, self.free_column] = intercept[:, None]
         return thetas
@@ -152,7 +158,11 @@ class HingeDual:
     # -- the optimum -------------------------------------------------------------------------------
 
     def _guess(self):
-        """Dual variables that the margins suggest: bounds away from 1, least squares near it."""
+        """Dual variables guessed from the margins: at a bound away from 1, least squares near 1.
+
+        At the optimum theta is a combination of the rows, with coefficients alpha; those of the
+        rows near the margin are fitted to what the rows at their cap leave of theta.
+        """
         objective = self.objective
         slack = self.sign * objective.eta[:, 0] - 1.0
         near = np.flatnonzero((np.abs(slack) < NEAR) & (self.cap > 0))
@@ -167,7 +177,7 @@ class HingeDual:
         return np.clip(alpha, 0.0, self.cap)
 
     def _choose(self, n_candidates):
-        """Take the rows nearest to the margin, the free ones among them, and their kernel."""
+        """Choose the candidates, free rows and those nearest to the margin, and their kernel."""
         n, design = self.objective.n_rows, self.objective.design
         if n_candidates >= len(self.live):
             self.rows = self.live
@@ -181,7 +191,7 @@ class HingeDual:
             self.gram = design.take(self.rows).kernel(self.scale)
         self._place = np.full(n, -1)
         self._place[self.rows] = np.arange(len(self.rows))
-        # What the rows off the path add to the predictors, and to the sum of s alpha.
+        # Contribution of the rows that are no candidates to the predictors, and to sum s alpha = 0.
         alpha_start = self.alpha.copy()
         alpha_start[self.rows] = 0.0
         self.target_sum = -float(self.sign @ alpha_start)
@@ -190,10 +200,10 @@ class HingeDual:
             self.base = design.take(self.rows) @ self.theta_of(alpha_start, 0.0)[0]
 
     def _solve(self, attempt):
-        """Follow the path from the guess, which is the optimum for other margins.
+        """Follow the path from the guess, which is the optimum of a problem with other margins.
 
-        Which ones is a matter of chance; where many rows are all but dependent, rounding may lose
-        the path from some of them.
+        These margins are random, with `attempt` as the seed: if many rows are nearly linearly
+        dependent, a path may fail by rounding from some starts and not from others.
         """
         from skinfluence._kernels import gather
 
@@ -203,7 +213,7 @@ class HingeDual:
             alpha = self.alpha[self.rows]
             status = _states(alpha, cap)
             n_free = gather(self.gram, sign, cap, alpha, status, members, inverse, self.bias)
-        except np.linalg.LinAlgError:  # a corner of the box is no optimum, but it can be held
+        except np.linalg.LinAlgError:  # start with no free row, all dual variables at a bound
             alpha = np.where(self.alpha[self.rows] > 0.5 * cap, cap, 0.0)
             status, n_free = _states(alpha, cap), 0
         intercept = float(self.objective.theta[0, self.free_column].sum())
@@ -213,7 +223,8 @@ class HingeDual:
         net = self.target_sum - float(sign @ alpha) if self.bias else 0.0
         nothing = np.zeros(m)
         self.point = self._follow(start, shift, nothing, net, self.base, nothing, self.target_sum)
-        # Rows that happen to be on the margin, though at a bound, leave it before anything moves.
+        # Rows on the margin with a dual variable at a bound start a little away from the margin in
+        # `without`, see `_shifts`.
         self._tied = _shifts(sign * self.point.f - 1.0, self.point.status, tied=TOLERANCE)
         self._tied[self.point.status == FREE] = 0.0
         self.alpha[self.rows] = self.point.alpha
@@ -223,9 +234,10 @@ class HingeDual:
         self.violation = max(self.point.violation, everywhere)
 
     def _follow(self, start, shift, predictor_shift, net, base, alpha_start, target_sum):
-        """Follow the path from a point, in place, and return its end.
+        """Follow the path from a point, in place, and return the point at its end.
 
-        Its predictors are base + b + G (s (alpha - held)), and s (alpha - held) adds up to `owed`.
+        The predictors are base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
+        up to `target_sum` if there is an intercept b.
         """
         from skinfluence._kernels import follow, refine
 
@@ -242,7 +254,7 @@ class HingeDual:
                 self.gram, sign, cap, alpha, f, shift, predictor_shift, net, status, members,
                 start.n_free, inverse, self.bias, EVENTS * len(sign) + 1000,
             )  # fmt: skip
-        except np.linalg.LinAlgError:  # the free rows have become dependent by rounding
+        except np.linalg.LinAlgError:  # the free rows have become linearly dependent to rounding
             return start
         b, violation = refine(
             self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,
@@ -252,7 +264,7 @@ class HingeDual:
         return PathState(alpha, f, b, status, members, n_free, inverse, violation)
 
     def violation_of(self, alpha, eta, removed=()):
-        """Largest violated margin condition of dual variables and predictors (n,) of all rows."""
+        """Largest violation of a margin condition, from alpha and eta (n,) of all rows."""
         slack, live = self.sign * eta - 1.0, self.cap > 0
         live[np.asarray(removed, dtype=int)] = False
         below = np.where(live & (alpha < (1.0 - BOUND) * self.cap), -slack, 0.0)
@@ -266,6 +278,7 @@ class HingeDual:
         removed = np.asarray(removed)
         change = np.zeros(len(self.cap))
         leaving = removed[self.alpha[removed] > 0]
+        # Only support vectors matter, unless no free row determines the intercept.
         if not len(leaving) and (self.point.n_free or not self.bias):
             return change, 0.0, self.violation
         change[leaving] = weight = -self.sign[leaving] * self.alpha[leaving]
@@ -287,7 +300,10 @@ class HingeDual:
         return change, end.intercept - self.point.intercept, end.violation
 
     def _copy(self, dropped):
-        """Return a copy of the optimum's point with some candidates out, in the thread's memory."""
+        """Return a copy of the point at the optimum without some candidates.
+
+        The inverse is copied into memory that each thread allocates once.
+        """
         from skinfluence._kernels import drop
 
         point, m = self.point, len(self.rows)
@@ -306,25 +322,25 @@ class HingeDual:
 
 
 def exact_optimum(objective):
-    """(Objective at the optimum of its piecewise linear trained loss, whether it is one)."""
+    """Return (objective at the optimum of its piecewise linear `trained_loss`, converged)."""
     duals = duals_of(objective)
     theta = np.concatenate([dual.objective.theta for dual in duals])
     return objective.at(theta), all(dual.converged for dual in duals)
 
 
 def _states(alpha, cap):
-    """State of each row by its dual variable."""
+    """State of each row, from its dual variable."""
     status = np.where(alpha <= 0, ZERO, np.where(alpha >= cap, CAP, FREE)).astype(np.int8)
     status[cap <= 0] = OUT
     return status
 
 
 def _shifts(slack, status, tied=OFFSET, seed=0):
-    """Where the path starts: the margins 1 + shift at which every row is in its state.
+    """Shifts of the margins to 1 + shift, for which the start of the path is an optimum.
 
-    Free rows are on theirs. Those at a bound that violate their condition, or are on the margin too
-    (within `tied`), start away from it and from each other: no two arrive at once, and a degenerate
-    start has no edges to cycle around.
+    Free rows are on their shifted margins. Rows at a bound that violate their condition, or are on
+    the margin to within `tied`, start at random distances from it: so no two rows reach the margin
+    at the same time, and the path cannot cycle at a degenerate point.
     """
     random = np.random.default_rng(seed).uniform(size=len(slack))
     inward = np.where(status == CAP, -slack, slack)

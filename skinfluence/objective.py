@@ -4,28 +4,35 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence._parallel import row_blocks
 from skinfluence.losses import SquaredLoss
 
-# Share of the largest curvature under which a row adds nothing to a sum of float64.
+# Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
+# for rows z of equal size, change no digit of a float64 sum that contains the largest.
 NEGLIGIBLE = 1e-20
-# Curvature of an intercept, in units of that of all rows at a kink, that is none.
+# An intercept is not identified if its curvature is below this share of that of all rows at a kink.
 VANISHED = 1e-12
 
-# What is computed once and knows no penalty.
-OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights", "curved_rows"}
-OF_ROWS |= {"weight_roots", "weight_factors"}
+# Cached properties that depend on the rows and the predictors alone, not on the penalty: an
+# objective of the same predictors takes them over.
+OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
+OF_ROWS |= {"weight_roots", "weight_diagonals"}
+# Bytes of the weights W of all rows that are computed once and kept. Of more (many classes) they
+# are computed where they are needed, in blocks of rows of so many bytes.
+KEPT_BYTES = 2**26
+BLOCK_BYTES = 2**24
 
 
 class Objective:
     """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
 
-    Everything the formulas of influence ask of a model. A sum, not a mean; weights outside the loss
-    and nowhere else in the library. Models that minimise the mean loss plus a penalty r have it as
-    their rows' common one: a row that goes takes its share w_i r with it. Immutable: a new
-    parameter or new weights make a new objective.
+    It has all quantities of a model that the formulas of influence need. F is a sum, not a mean;
+    the weights stand outside the loss and nowhere else in the library. For models that minimise the
+    mean loss plus a penalty r, r is the common penalty of the rows: the deletion of row i removes
+    its share w_i r. Immutable: another parameter or other weights are another objective.
 
-    Shapes are uniform: with K predictors a row (K = 1 for a scalar loss), eta and residuals are
-    (n, K), weights (n, K, K), theta and gradient (K, q).
+    Shapes are uniform: with K predictors for each row (K = 1 for a scalar loss), eta and residuals
+    are (n, K), weights (n, K, K), theta and gradient (K, q).
 
     Parameters
     ----------
@@ -36,20 +43,26 @@ class Objective:
     sample_weight : ndarray of shape (n,)
         Non-negative weights w, class weights multiplied in.
     penalty : L2
-        R, which stays when a row goes.
+        R, which does not change when a row is deleted.
     theta : ndarray of shape (K, q)
     trained_loss : Loss, optional
-        The loss whose optimum theta is, where `loss` only lends it its derivatives: the hinge of a
-        support vector machine, of which the smooth hinge has the curvature. `loss` by default.
+        The loss that was minimised, if it is not `loss`: for a support vector machine it is the
+        hinge, and `loss` a smooth hinge that supplies the derivatives. `loss` by default.
     row_penalty : L2, optional
-        r, per unit of weight; of the kind of `penalty`.
+        r, for each unit of weight; of the same class as `penalty`.
+    penalty_weight_removed : float
+        Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
+    negligible : float
+        Rows whose curvature is below this share of the largest are left out of the Hessian.
+    known : dict, optional
+        Values of cached properties that are already computed, by name.
 
     Attributes
     ----------
+    fixed_penalty : L2
+        R, as given.
     penalty : L2
         R + (sum_i w_i) r.
-    taken : float
-        Weight whose share in the common penalty is not in it any more, see `lightened`.
     """
 
     def __init__(
@@ -62,6 +75,10 @@ class Objective:
         theta,
         trained_loss=None,
         row_penalty=None,
+        *,
+        penalty_weight_removed=0.0,
+        negligible=NEGLIGIBLE,
+        known=None,
     ):
         self.loss = loss
         self.design = design
@@ -73,11 +90,11 @@ class Objective:
             self.penalty = penalty.plus(row_penalty.times(float(sample_weight.sum())))
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
-        self.negligible = NEGLIGIBLE
-        self.penalty_weight_removed = 0.0
+        self.penalty_weight_removed, self.negligible = penalty_weight_removed, negligible
+        vars(self).update(known or {})
 
     def _with(self, **changes):
-        """Return the same objective but for some of its parts."""
+        """Return a copy of the objective with some of the constructor's arguments changed."""
         now = {
             "loss": self.loss,
             "design": self.design,
@@ -87,10 +104,10 @@ class Objective:
             "theta": self.theta,
             "trained_loss": self.trained_loss,
             "row_penalty": self.row_penalty,
+            "penalty_weight_removed": self.penalty_weight_removed,
+            "negligible": self.negligible,
         }
-        other = Objective(**{**now, **changes})
-        other.penalty_weight_removed = self.penalty_weight_removed
-        return other
+        return Objective(**{**now, **changes})
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -101,7 +118,7 @@ class Objective:
 
     @property
     def n_outputs(self):
-        """Number K of predictors a row."""
+        """Number K of predictors for each row."""
         return self.loss.n_outputs
 
     @property
@@ -117,24 +134,24 @@ class Objective:
 
     @cached_property
     def fixed_at_zero(self):
-        """Positions among the K q parameters of those that the penalty holds at 0."""
+        """Positions, among the K q parameters, of those that the penalty fixes at zero."""
         shape = (self.n_outputs, self.design.shape[1])
         return np.flatnonzero(np.broadcast_to(self.penalty.fixed_at_zero, shape).ravel())
 
     @cached_property
     def active(self):
-        """Boolean mask (K, q) of the coefficients that move with the data."""
+        """Boolean mask (K, q) of the coefficients that change when the data change a little."""
         return self.penalty.active(self.theta)
 
     # -- rows --------------------------------------------------------------------------------------
 
     def native(self, eta):
-        """Drop the axis of predictors where the loss has only one."""
+        """Return eta in the shape that the loss takes: without its last axis for a scalar loss."""
         return eta[..., 0] if self.loss.is_scalar else eta
 
     @cached_property
     def eta(self):
-        """Predictors (n, K)."""
+        """Predictors of the rows, (n, K)."""
         return self.design @ self.theta.T
 
     @cached_property
@@ -144,7 +161,7 @@ class Objective:
 
     @cached_property
     def row_gradients(self):
-        """Unweighted derivative of every row's loss in its predictor, (n, K)."""
+        """Unweighted derivative of every row's loss in its predictors, (n, K)."""
         gradient = self.loss.gradient(self.y, self.native(self.eta))
         return gradient.reshape(self.n_rows, self.n_outputs)
 
@@ -156,49 +173,124 @@ class Objective:
     @cached_property
     def weights(self):
         """W = w l'', (n, K, K)."""
-        K = self.n_outputs
-        curvature = self.loss.curvature(self.y, self.native(self.eta)).reshape(-1, K, K)
-        return self.sample_weight[:, None, None] * curvature
+        return self._weights_at(slice(None))
+
+    @cached_property
+    def weight_diagonals(self):
+        """The diagonals of W, (n, K), without the rest."""
+        diagonal = self.loss.curvature_diagonal(self.y, self.native(self.eta))
+        return self.sample_weight[:, None] * diagonal.reshape(self.n_rows, self.n_outputs)
 
     @cached_property
     def curved_rows(self):
-        """Positions of the rows whose curvature is more than rounding to the sum of all; (m,).
+        """Positions of the rows whose curvature is not negligible beside the largest, (m,).
 
-        Of a hinge at a low temperature those near the kink, of other losses nearly all.
+        For a hinge at a low temperature the rows near its kink, for other losses nearly all rows.
         """
-        size = np.abs(np.einsum("ikk->i", self.weights))
+        size = np.abs(self.weight_diagonals.sum(axis=1))
         return np.flatnonzero(size > self.negligible * size.max(initial=0.0))
 
     @cached_property
     def weight_roots(self):
         """L with W = L L', (n, K, K); raises where a row's curvature is negative."""
+        return self._roots_at(slice(None))
+
+    def _weights_at(self, rows):
+        """W of some rows, (b, K, K)."""
+        K = self.n_outputs
+        curvature = self.loss.curvature(self.y[rows], self.native(self.eta[rows]))
+        return self.sample_weight[rows][:, None, None] * curvature.reshape(-1, K, K)
+
+    def _roots_at(self, rows):
+        """L of some rows, (b, K, K)."""
         K = self.n_outputs
         with np.errstate(invalid="ignore"):
-            root = self.loss.curvature_root(self.y, self.native(self.eta)).reshape(-1, K, K)
+            root = self.loss.curvature_root(self.y[rows], self.native(self.eta[rows]))
         if np.isnan(root).any():
             raise np.linalg.LinAlgError("a row of negative curvature has no real root")
-        return np.sqrt(self.sample_weight)[:, None, None] * root
+        return np.sqrt(self.sample_weight[rows])[:, None, None] * root.reshape(-1, K, K)
 
-    @cached_property
-    def weight_factors(self):
-        """(L, S) with W = L S, S = L' where the curvature is positive; (n, K, K) each.
+    @property
+    def _keeps_weights(self):
+        """Whether the weights of all rows are few enough to be kept."""
+        return 8 * self.n_rows * self.n_outputs**2 <= KEPT_BYTES
 
-        A single predictor's may be negative, as of losses that are not convex: S = -L' there.
+    def weights_of(self, rows):
+        """W of some rows, (b, K, K)."""
+        return self.weights[rows] if self._keeps_weights else self._weights_at(rows)
+
+    def weight_roots_of(self, rows):
+        """L of some rows, (b, K, K)."""
+        return self.weight_roots[rows] if self._keeps_weights else self._roots_at(rows)
+
+    def weight_factors_of(self, rows):
+        """(L, S) of some rows with W = L S, S = L' where the curvature is positive; (b, K, K) each.
+
+        Negative curvatures occur for losses that are not convex; all of those are scalar.
         """
         if self.n_outputs > 1:
-            return self.weight_roots, self.weight_roots.transpose(0, 2, 1)
-        root = np.sqrt(np.abs(self.weights))
-        return root, np.copysign(root, self.weights)
+            roots = self.weight_roots_of(rows)
+            return roots, roots.transpose(0, 2, 1)
+        weights = self.weights_of(rows)
+        root = np.sqrt(np.abs(weights))
+        return root, np.copysign(root, weights)
+
+    def weight_blocks(self, rows=None):
+        """Yield (part, those rows) of rows, by default all, few enough for the weights of each.
+
+        `part` is a slice of `rows`: one of everything where the weights of all rows are kept.
+        """
+        if self._keeps_weights:
+            yield slice(None), slice(None) if rows is None else rows
+            return
+        size = 8 * self.n_outputs**2
+        where = np.arange(self.n_rows)[slice(None) if rows is None else rows]
+        for part in row_blocks(len(where), size, at_most=max(1, BLOCK_BYTES // size)):
+            yield part, part if rows is None else where[part]
+
+    def weights_matmul(self, U):
+        """W_i U_i for the rows' U (n, K, m)."""
+        if self.n_outputs == 1:
+            return self.weights * U
+        if self._keeps_weights:
+            return np.einsum("ikl,ilm->ikm", self.weights, U)
+        product = self.loss.curvature_matmul(self.y, self.eta, U)
+        product *= self.sample_weight[:, None, None]
+        return product
+
+    def weighted_traces(self, A, rows):
+        """Traces of W_i A_i, (r,), for the blocks A (r, K, K) of rows."""
+        traces = np.empty(len(A))
+        for part, some in self.weight_blocks(rows):
+            traces[part] = np.einsum("ikl,ilk->i", self.weights_of(some), A[part])
+        return traces
+
+    def loss_hessian(self, design=None):
+        """sum_i W_i (x) z_i z_i', (K q, K q), of the rows that curve; of another design's if given.
+
+        The design has the same rows.
+        """
+        design = self.design if design is None else design
+        few = 2 * len(self.curved_rows) < self.n_rows
+        blocks = self.weight_blocks(self.curved_rows if few else None)
+        parts = ((rows, self.weights_of(rows)) for _, rows in blocks)
+        return design.sandwich_of(parts, self.n_outputs)
 
     @property
     def predictor_unit(self):
-        """Size of what is one in its predictors; 1 where they have no units."""
+        """Natural unit of the predictors, see `Loss.unit`; 1 if they are dimensionless."""
         unit = self.loss.unit(self.y, self.eta)
         return 1.0 if unit is None else unit
 
     @property
     def coefficient_unit(self):
-        """Size of what is one in its coefficients, for tolerances; not below their rounding."""
+        """Natural unit of the coefficients, to which tolerances are relative.
+
+        For dimensionless predictors, 1 or the largest coefficient. Otherwise the unit of the
+        predictors over the largest weighted mean of |z_ij|: a change of a coefficient by this unit
+        changes the predictors by about their own. It is at least a millionth of the largest
+        coefficient, so that a relative tolerance of 1e-10 is not below the rounding of that.
+        """
         largest = float(np.abs(self.theta).max(initial=0.0))
         if self.loss.unit(self.y, self.eta) is None:
             return max(1.0, largest)
@@ -210,29 +302,30 @@ class Objective:
 
     @cached_property
     def value(self):
-        """F(theta); inf or NaN out of the domain of the loss."""
+        """F(theta); inf or NaN outside the domain of the loss."""
         with np.errstate(invalid="ignore"):  # rows of weight 0
             losses = float(self.sample_weight @ self.row_losses)
         return losses + self.penalty.value(self.theta)
 
     @cached_property
     def gradient(self):
-        """Gradient of F, (K, q), or its shortest subgradient; 0 in what is held."""
+        """Gradient of F, (K, q), or its subgradient of least norm; 0 where theta is fixed at 0."""
         gradient = self.design.transpose_matmul(self.residuals).T
         return self.penalty.total_gradient(gradient, self.theta)
 
     def freed(self, gradient):
-        """Return gradients (..., K, q) with 0 in the parameters that are held."""
+        """Return gradients (..., K, q), set to 0 in place for parameters that are fixed at zero."""
         if len(self.fixed_at_zero):
             gradient.reshape(*gradient.shape[:-2], -1)[..., self.fixed_at_zero] = 0.0
         return gradient
 
     @cached_property
     def gradient_scale(self):
-        """sum_i |g_i z_ij| + |R'_j|, (K, q): the size of what cancels in each coordinate.
+        """sum_i |g_i z_ij| + |R'_j|, (K, q): scale of the terms that cancel in each coordinate.
 
-        Where next to nothing does, as in a column of zeros, a coefficient a millionth of the
-        largest counts as zero: rounding leaves 1e-20 there, which its own scale would call far off.
+        In a column of zeros no terms cancel, and a rounding error of 1e-20 in its coefficient would
+        be large beside them. So the penalty's gradient at a coefficient of a millionth of the
+        largest is added to the scale.
         """
         size = self.loss.gradient_size(self.y, self.native(self.eta))
         size = self.sample_weight[:, None] * size.reshape(self.n_rows, self.n_outputs)
@@ -241,10 +334,10 @@ class Objective:
 
     @cached_property
     def stationarity(self):
-        """max_j |gradient_j| / gradient_scale_j: 0 at an optimum, coordinate by coordinate.
+        """max_j |gradient_j| / gradient_scale_j: 0 at an optimum.
 
-        Relative to each coordinate's own scale, because the largest gradient over the largest scale
-        hides an unconverged small-scale column.
+        Each coordinate is compared with its own scale. The largest gradient over the largest scale
+        would be small even if a column of small values had not converged.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.abs(self.gradient) / self.gradient_scale
@@ -256,7 +349,7 @@ class Objective:
         K, q = self.n_outputs, self.design.shape[1]
         product = np.empty_like(V)
         moved = np.stack([self.design @ block for block in V.reshape(K, q, -1)], axis=1)
-        moved = np.einsum("ikl,ilm->ikm", self.weights, moved) if K > 1 else self.weights * moved
+        moved = self.weights_matmul(moved)
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
         return product + self.hessian_diagonal[:, None] * V
@@ -278,7 +371,7 @@ class Objective:
         free = np.broadcast_to(self.free_intercepts, K)
         if not has_kinks or not free.any():
             return np.zeros(K, dtype=bool)
-        total = np.einsum("ikk->k", self.weights) * loss.temperature
+        total = self.weight_diagonals.sum(axis=0) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
 
     def check_intercept(self):
@@ -292,7 +385,7 @@ class Objective:
     # -- other objectives --------------------------------------------------------------------------
 
     def output(self, k):
-        """Return the objective of one output alone, for a loss whose outputs share nothing."""
+        """Return the objective of output k alone, for a loss whose outputs are separate."""
         loss, y, share = self.loss.output(self.y, k)
         trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
         weight = self.sample_weight if share is None else self.sample_weight * share
@@ -309,7 +402,7 @@ class Objective:
 
     @property
     def is_at_its_own_optimum(self):
-        """Whether theta is meant to be where the gradient of this very loss vanishes."""
+        """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
     def trained(self):
@@ -325,25 +418,25 @@ class Objective:
         return self._with(loss=loss, trained_loss=loss)
 
     def least_squares(self):
-        """Return the objective of the same rows and columns that is quadratic; of one output."""
+        """Return the least-squares objective of the same rows and columns, with one output."""
         penalty = self.penalty.output(0)
         theta = self.theta[:1]
         return Objective(SquaredLoss(), self.design, self.y, self.sample_weight, penalty, theta)
 
     def take(self, rows):
-        """Return the objective of some rows only, at the same parameter."""
+        """Return the objective of the given rows only, at the same parameter."""
         weight = self.sample_weight[rows]
         return self._with(design=self.design.take(rows), y=self.y[rows], sample_weight=weight)
 
     def penalised_at_least(self, strength):
-        """Return the objective with a small penalty on what has none, at the same parameter."""
-        return self._with(penalty=self.penalty.at_least(strength), row_penalty=None)
+        """Return the objective with every penalty raised to `strength`, at the same parameter."""
+        return self._same_rows(penalty=self.penalty.at_least(strength), row_penalty=None)
 
-    # -- the penalty that goes with a row ----------------------------------------------------------
+    # -- the share of the penalty that is deleted with a row ---------------------------------------
 
     @cached_property
     def shares(self):
-        """Weight of each row in the common penalty, (n,): what it takes with it."""
+        """Weight of the common penalty that is deleted with each row, (n,); 0 if there is none."""
         common = self.row_penalty is not None and not self.row_penalty.is_none
         return self.sample_weight if common else np.zeros(self.n_rows)
 
@@ -353,26 +446,31 @@ class Objective:
         return float(self.shares.sum() / np.count_nonzero(self.sample_weight))
 
     def without_mean_penalty_share(self):
-        """Return the objective of which the curvature is that without a row, but for the row.
+        """Objective whose penalty has lost one average row's share.
 
-        Its penalty lacks the mean row's share. With equal weights that is exact for every row, with
-        others wrong by the difference of the shares, one part in n of the penalty.
+        So its Hessian minus W_i z_i z_i' is the Hessian without row i: exactly with equal weights;
+        with others up to the difference of the shares, one part in n of the penalty. One factor
+        then serves the deletion of every row.
         """
         if not self.mean_penalty_share:
             return self
         left = self.sample_weight.sum() - self.mean_penalty_share
-        lighter = self._penalised_by(self.fixed_penalty.plus(self.row_penalty.times(left)))
-        lighter.penalty_weight_removed = self.mean_penalty_share
-        return lighter
+        return self._same_rows(
+            penalty=self.fixed_penalty.plus(self.row_penalty.times(left)),
+            row_penalty=None,
+            penalty_weight_removed=self.mean_penalty_share,
+        )
 
     def with_fixed_penalty(self):
-        """Return the objective with all of its penalty fixed, whatever its rows."""
-        return self if self.row_penalty is None else self._penalised_by(self.penalty)
+        """Return the objective with its whole penalty fixed, independent of the rows."""
+        if self.row_penalty is None:
+            return self
+        return self._same_rows(penalty=self.penalty, row_penalty=None)
 
     def on_active_set(self):
-        """Return the objective in the columns with an active coefficient, its signs held.
+        """Return the smooth objective in the columns with an active coefficient, signs fixed.
 
-        All others are 0 and stay there: the predictors are the same.
+        The coefficients of the other columns are 0, so the predictors are the same.
         """
         columns = np.flatnonzero(self.active.any(axis=0))
         row_penalty = self.row_penalty
@@ -385,32 +483,29 @@ class Objective:
             theta=self.theta[:, columns],
         )
 
-    def _penalised_by(self, penalty):
-        """Return the same rows at the same parameter under another penalty, a fixed one."""
-        return self._same_rows(penalty=penalty, row_penalty=None)
-
     def _same_rows(self, **changes):
-        """Return an objective of the same predictors."""
-        other = self._with(**changes)
+        """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS
-        vars(other).update({name: vars(self)[name] for name in kept})
-        return other
+        if "negligible" not in changes:
+            kept |= vars(self).keys() & {"curved_rows"}
+        return self._with(known={name: vars(self)[name] for name in kept}, **changes)
 
     def penalty_mismatch(self, rows, penalty_weight_removed):
-        """(share - taken) / (what is left), (r,): how far a curvature lightened by `taken` is off.
+        """Relative error of a curvature's penalty for the models without each of `rows`, (r,).
 
-        Relative to its penalty, for the models without these rows; 0 where they weigh the same.
+        The curvature lacks the share of `penalty_weight_removed` units of weight in r, the model
+        without row i lacks w_i of them, so that its penalty is (1 - mismatch) times as strong:
+        mismatch = (w_i - removed) / (sum_j w_j - removed). Exactly 0 where the weights are equal.
         """
+        # Equal weights: their mean, the weight removed, differs from them by rounding only.
         off = self.shares[rows] - penalty_weight_removed
         off[(np.abs(off) <= 1e-12 * penalty_weight_removed) | (self.shares[rows] == 0)] = 0.0
         left = self.shares.sum() - penalty_weight_removed
         return np.divide(off, left, out=np.zeros(len(off)), where=off != 0)
 
     def dropping_flat_rows(self, tolerance):
-        """Objective whose curvature leaves out rows below `tolerance` times the largest one's."""
-        same = self._with()
-        same.negligible = tolerance
-        return same
+        """Return a copy whose H omits rows of curvature below `tolerance` times the largest."""
+        return self._same_rows(negligible=tolerance)
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""

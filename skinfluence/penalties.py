@@ -1,4 +1,4 @@
-"""Penalties: the part of the objective that no row owns, or that every row owns a share of."""
+"""Penalties, either fixed or proportional to the sum of the weights."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -12,9 +12,9 @@ class L2:
     Parameters
     ----------
     strength : ndarray of shape (q,) or (K, q)
-        One non-negative number a column of the design, the same for every output, or one a
-        parameter. Zero leaves a column (usually the intercept) unpenalised; inf holds its
-        coefficient at 0, where it is no parameter of the model any more.
+        Non-negative; one number for each column of the design, the same for every output, or one
+        for each parameter. Zero leaves a column (usually the intercept) unpenalised; inf fixes its
+        coefficient at zero, so that it is not a parameter of the model.
     """
 
     strength: np.ndarray
@@ -24,7 +24,7 @@ class L2:
         return float(self.values(theta))
 
     def values(self, theta):
-        """R of several parameters (..., K, q), (...)."""
+        """R of a stack of parameters (..., K, q), as an array (...)."""
         return 0.5 * np.sum(self.hessian_diagonal * theta**2, axis=(-2, -1))
 
     def gradient(self, theta):
@@ -33,41 +33,41 @@ class L2:
 
     @property
     def hessian_diagonal(self):
-        """Second derivative: the strength, 0 where a coefficient is held."""
+        """Second derivative of R: the strength, 0 for coefficients that are fixed at zero."""
         return np.where(self.fixed_at_zero, 0.0, self.strength)
 
     @property
     def fixed_at_zero(self):
-        """Boolean mask of the shape of `strength`: the coefficients that are held at 0."""
+        """Boolean mask of the shape of `strength`: coefficients that are fixed at zero."""
         return np.isinf(self.strength)
 
     @property
     def has_fixed(self):
-        """Whether any coefficient is held."""
+        """Whether any coefficient is fixed at zero."""
         return bool(self.fixed_at_zero.any())
 
     @property
     def is_none(self):
-        """Whether nothing that moves is penalised."""
+        """Whether no coefficient is penalised, apart from those that are fixed at zero."""
         parts = (getattr(self, field.name) for field in fields(self))
         return not any((np.isfinite(part) & (part != 0)).any() for part in parts)
 
     @property
     def is_kinked(self):
-        """Whether a coefficient of 0 may be an optimum's for a whole range of data."""
+        """Whether R has a kink at 0, so that coefficients can be exactly 0 at an optimum."""
         return False
 
     def total_gradient(self, gradient, theta):
-        """Gradient of the objective, from that of its losses; 0 in what is held."""
+        """Gradient of the objective from that of its losses; 0 for coefficients fixed at zero."""
         return np.where(self.fixed_at_zero, 0.0, gradient + self.gradient(theta))
 
     def active(self, theta):
-        """Boolean mask (K, q) of the coefficients that move with the data."""
+        """Boolean mask (K, q) of the coefficients that change when the data change a little."""
         return np.broadcast_to(~self.fixed_at_zero, theta.shape)
 
     @property
     def unpenalised(self):
-        """Boolean mask of the columns with no penalty."""
+        """Boolean mask of the columns without a penalty."""
         return self.strength == 0.0
 
     def output(self, k):
@@ -91,11 +91,11 @@ class L2:
         )
 
     def at_least(self, strength):
-        """Return the penalty with a small strength on what has none."""
+        """Return the penalty with every strength raised to at least `strength`."""
         return replace(self, strength=np.maximum(self.strength, strength))
 
     def _each(self, change):
-        """Do something to every array."""
+        """Return the penalty with `change` applied to each of its arrays."""
         return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
 
@@ -103,7 +103,7 @@ class L2:
 class LinearPlusL2(L2):
     """R(theta) = sum_kj slope_kj theta_kj + 1/2 strength_kj theta_kj^2.
 
-    An elastic net on its active set, the signs as they are.
+    An elastic net on its active set, where the signs of the coefficients are fixed.
 
     Parameters
     ----------
@@ -116,11 +116,9 @@ class LinearPlusL2(L2):
     slope: np.ndarray
 
     def values(self, theta):
-        """R of several parameters (..., K, q), (...)."""
         return super().values(theta) + np.sum(self.slope * theta, axis=(-2, -1))
 
     def gradient(self, theta):
-        """Gradient, of the shape of theta (..., K, q)."""
         return super().gradient(theta) + self.slope
 
 
@@ -128,8 +126,9 @@ class LinearPlusL2(L2):
 class ElasticNet(L2):
     """R(theta) = sum_kj absolute_kj |theta_kj| + 1/2 strength_kj theta_kj^2.
 
-    Differentiable where no coefficient of the first part is 0; the others, the active set, are all
-    that the formulas of influence see.
+    Differentiable if no coefficient with a positive `absolute` is 0. Coefficients that are 0 at the
+    optimum stay 0 under small changes of the data: the formulas of influence are those of the
+    others, the active set.
 
     Parameters
     ----------
@@ -143,30 +142,29 @@ class ElasticNet(L2):
 
     @property
     def is_kinked(self):
-        """Whether a coefficient of 0 may be an optimum's for a whole range of data."""
         return bool((self.absolute > 0).any())
 
     def values(self, theta):
-        """R of several parameters (..., K, q), (...)."""
         return super().values(theta) + np.sum(self.absolute * np.abs(theta), axis=(-2, -1))
 
     def gradient(self, theta):
-        """Gradient, of the shape of theta (..., K, q); 0 of the first part where theta is 0."""
+        """Gradient, of the shape of theta (..., K, q); that of |theta_kj| is taken as 0 at 0."""
         return super().gradient(theta) + self.absolute * np.sign(theta)
 
     def total_gradient(self, gradient, theta):
-        """Shortest subgradient: 0 for a coefficient of 0 whose slope the penalty outweighs."""
+        """Subgradient of least norm of the objective, from the gradient of its losses."""
+        # At theta = 0 the subgradients are the interval total +- absolute; the shortest is 0 if the
+        # interval contains 0. It vanishes exactly if theta satisfies the optimality conditions.
         total = gradient + self.gradient(theta)
         at_kink = (theta == 0) & (self.absolute > 0)
         beyond = np.sign(total) * np.maximum(np.abs(total) - self.absolute, 0.0)
         return np.where(at_kink, beyond, total)
 
     def active(self, theta):
-        """Boolean mask (K, q) of the coefficients that move with the data."""
         return super().active(theta) & ((theta != 0) | (self.absolute == 0))
 
     def restricted(self, theta, columns):
-        """Return the penalty of some columns (an index array), their signs and zeros held."""
+        """Return the smooth penalty on some columns (an index array) with signs and zeros fixed."""
         active = self.active(theta)[:, columns]
         strength = np.broadcast_to(self.strength, theta.shape)[:, columns]
         strength = np.where(active, strength, np.inf)

@@ -1,10 +1,11 @@
-"""What methods return when one array is not enough: frozen dataclasses of arrays."""
+"""Results of methods that return several arrays: frozen dataclasses."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,11 @@ class StepInfo:
     method : ndarray of str, shape (r,)
         For each row, group or change: "exact", "refined", "newton", "first_order" or "undefined".
     error_estimate : ndarray of shape (r,)
-        Estimated error of the row's own predictor without the row, of a group the largest at its
-        rows; NaN where it was not computed.
+        Estimated error of the row's own predictor without the row, for a group the largest at its
+        rows; NaN if it was not computed.
     error_bound : ndarray of shape (r,)
-        Certified error of the same predictor; inf without a certificate. Where it is finite it
-        overrides the estimate.
+        Certified bound of the error of this predictor; inf without a certificate. Where it is
+        finite, it replaces the estimate.
     names : ndarray of shape (r,)
         Names of the rows, groups or changes.
     """
@@ -57,23 +58,23 @@ class MostInfluential:
     """The most helpful and the most harmful training rows of each test row.
 
     Indices are positions in the training data, values are influences (after removal minus before).
-    A row is helpful if its removal makes the target worse. Rankings run from the most to the least
-    helpful (harmful), ties in training order; where fewer than k rows can be ranked, the index is
-    -1 and the value NaN.
+    A row is helpful if its removal makes the target worse. Rows are ranked from the most to the
+    least helpful (harmful), ties in training order. If fewer than k rows can be ranked, the
+    remaining indices are -1 and their values NaN.
 
     Attributes
     ----------
     helpful_indices, harmful_indices : ndarray of int, shape (n_test, k)
-        With a class axis last, (n_test, k, n_classes), for targets of one output a class.
+        With a class axis last, (n_test, k, n_classes), for targets with one value for each class.
     helpful_values, harmful_values : ndarray of float, same shape
     info : StepInfo
         How the model without each training row was found. Errors that cost more than the step
-        itself are not computed here: ask :meth:`InfluenceExplainer.influence` with
-        ``return_info=True``.
+        itself are not computed here; :meth:`InfluenceExplainer.influence` with
+        ``return_info=True`` has them.
     row_names : ndarray of shape (n_train,)
         Names of the training rows.
     test_names : ndarray of shape (n_test,) or None
-        Names of the test rows; None where X_test has none.
+        Names of the test rows; None if X_test has none.
     """
 
     helpful_indices: np.ndarray
@@ -84,21 +85,23 @@ class MostInfluential:
     row_names: np.ndarray | None = None
     test_names: np.ndarray | None = None
 
-    def to_frame(self, train_labels=None, test_labels=None):
+    def to_frame(
+        self, train_labels: ArrayLike | None = None, test_labels: ArrayLike | None = None
+    ) -> DataFrame:
         """Return one line for each test row, kind and rank, as a pandas DataFrame.
 
         Parameters
         ----------
         train_labels : array-like of shape (n_train,), optional
-            What to call the training rows; the index that fit has seen by default, else positions.
+            Names of the training rows; the index of X in fit by default, else positions.
         test_labels : array-like of shape (n_test,), optional
-            What to call the test rows; the index of X_test by default, else positions.
+            Names of the test rows; the index of X_test by default, else positions.
 
         Returns
         -------
         pandas.DataFrame
             Columns test, kind ("helpful" or "harmful"), rank (from 1), train, influence, and class
-            where the target has a class axis.
+            if the target has a class axis.
 
         Raises
         ------
@@ -132,13 +135,13 @@ class MostInfluential:
 
 
 def _named(indices, labels):
-    """Labels of positions; a position of -1 (no row) stays without one."""
+    """Labels of positions; None for a position of -1, which is no row."""
     if labels is None:
         return indices
     labels = np.asarray(labels)
     if labels.ndim != 1 or indices.max(initial=-1) >= len(labels):
         raise ValueError(
-            "train_labels should have shape (n_train,), one label a training row; "
+            "train_labels should have shape (n_train,), one label for each training row; "
             f"got {labels.shape}."
         )
     if (indices >= 0).all():
@@ -148,7 +151,7 @@ def _named(indices, labels):
 
 @dataclass(frozen=True)
 class ParameterInfluence:
-    """Change of the fitted parameters when each training row is left out: after minus before.
+    """Change of the fitted parameters when each training row is removed: after minus before.
 
     Attributes
     ----------
@@ -168,7 +171,9 @@ class ParameterInfluence:
     row_names: np.ndarray | None = None
     feature_names: list | None = None
 
-    def to_frame(self, train_labels=None, feature_names=None):
+    def to_frame(
+        self, train_labels: ArrayLike | None = None, feature_names: ArrayLike | None = None
+    ) -> DataFrame:
         """Return one line for each training row, one column for each parameter.
 
         Parameters
@@ -181,7 +186,7 @@ class ParameterInfluence:
         Returns
         -------
         pandas.DataFrame
-            Several rows of coefficients are told apart by a suffix: ``x0[1]`` is x0 in row 1.
+            If `coef_` has several rows, the row stands in brackets: ``x0[1]`` is x0 in row 1.
 
         Raises
         ------
@@ -215,7 +220,7 @@ class ParameterInfluence:
 
 @dataclass(frozen=True)
 class CurvatureReport:
-    """Which representation of the Hessian serves a model, and why.
+    """The representation of the Hessian that is used for a model, and why.
 
     Attributes
     ----------
@@ -226,12 +231,12 @@ class CurvatureReport:
         Estimated floating-point operations and bytes of each candidate, for the leverages of all
         training rows.
     rcond : float or None
-        Estimated reciprocal condition number of the Hessian scaled to a unit diagonal; None where
-        it is not factored.
+        Estimated reciprocal condition number of the Hessian scaled to a unit diagonal; None if it
+        is not factored.
     residual : float
-        Relative residual that solves leave; 0 for factorisations.
+        Largest relative residual of solves; 0 for factorisations.
     stationarity : float
-        Largest gradient of the objective at the fit, relative to its coordinate's scale.
+        Largest coordinate of the gradient at the fit, relative to the terms that cancel in it.
     """
 
     kind: str
@@ -252,12 +257,12 @@ class LeaveOneOutEstimate:
     Attributes
     ----------
     decision_function : ndarray of shape (n,) or (n, n_classes)
-        Predictor: of a regressor what its link makes the prediction of. NaN for undefined rows,
-        here and in all that follows from it.
+        Linear predictor; the prediction of a regressor is its inverse link of it. NaN for undefined
+        rows, as are all other values of such rows.
     predict_proba : ndarray of shape (n, n_classes) or None
-        None for models without class probabilities.
+        Class probabilities; None for models without them.
     prediction : ndarray of shape (n,) or (n, n_outputs), or None
-        What a regressor predicts; None for classifiers.
+        Prediction of a regressor; None for classifiers.
     loss : ndarray of shape (n,)
         Unweighted loss.
     leverage : ndarray of shape (n,)
@@ -265,24 +270,24 @@ class LeaveOneOutEstimate:
     method : ndarray of str, shape (n,)
         "exact", "refined", "newton", "first_order" or "undefined".
     error_estimate : ndarray of shape (n,)
-        Estimated error of the predictor: the size of the next step. NaN where there is none.
+        Estimated error of the predictor: the size of the next step. NaN if it was not computed.
     error_bound : ndarray of shape (n,)
-        Certified error of the predictor (of its range over the classes); inf where the certificate
-        does not speak. Where finite it overrides the estimate.
+        Certified bound of the error of the predictor (of its range over the classes); inf if there
+        is no certificate. Where it is finite, it replaces the estimate.
     active_set_changes : ndarray of bool, shape (n,), or None
-        Whether coefficients become 0, or cease to be, without the row: one step is wrong there.
-        None without an L1 penalty, and where steps were taken without their errors.
+        Whether the set of nonzero coefficients is another one without the row; one step is wrong
+        there. None without an L1 penalty, and if the errors of the steps were not computed.
     weight : ndarray of shape (n,)
-        Sample weights of the means.
+        Sample weights of the rows in the means.
     mean_loss, standard_error : float
         Weighted mean of the losses of the defined rows, and its standard error.
     train_loss : float
         Weighted mean of the losses under the full fit.
     score : float
-        Score of the pooled predictions of the defined rows, every row counted once: the sample
-        weights are in the means of the losses only.
+        Score of the pooled predictions of the defined rows. Every row counts once: the sample
+        weights enter the means of the losses only.
     scoring : str or callable
-        What `score` is.
+        Scorer of `score`.
     """
 
     decision_function: np.ndarray
@@ -315,7 +320,7 @@ class LeaveOneOutEstimate:
         score,
         scoring,
     ):
-        """Return the estimate of leave-one-out predictors, with mean loss and standard error."""
+        """Return the estimate from arrays over rows, with mean loss and standard error."""
         used = ~np.isnan(loss) & (weight > 0)
         share = weight[used] / weight[used].sum() if used.any() else weight[used]
         mean = float(share @ loss[used]) if used.any() else np.nan
@@ -340,7 +345,7 @@ class LeaveOneOutEstimate:
             scoring,
         )
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row, as a pandas DataFrame.
 
         Parameters
@@ -351,7 +356,7 @@ class LeaveOneOutEstimate:
         Returns
         -------
         pandas.DataFrame
-            Columns decision_function (with the class in brackets where there are several), loss,
+            Columns decision_function (with the class in brackets if there are several), loss,
             leverage, method, error_estimate and error_bound.
 
         Raises

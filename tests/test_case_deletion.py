@@ -377,7 +377,7 @@ def test_a_deletion_that_separates_is_nan():
 
 def test_no_scale_without_a_row():
     X, y = data(n=6, p=4)
-    with pytest.warns(RuntimeWarning, match="no scale"):
+    with pytest.warns(RuntimeWarning, match=r"sigma_\(i\) is undefined"):
         found = InfluenceLinearRegression().fit(X, y).case_deletion_diagnostics()
     assert np.isfinite(found.sigma)
     assert np.isfinite(found.cooks_distance).all()
@@ -386,7 +386,7 @@ def test_no_scale_without_a_row():
     X = np.arange(8.0)[:, None]
     y = 2.0 * X[:, 0] + 1.0
     y[3] += 1.0
-    with pytest.warns(RuntimeWarning, match="no scale"):
+    with pytest.warns(RuntimeWarning, match=r"sigma_\(i\) is undefined"):
         found = InfluenceLinearRegression().fit(X, y).case_deletion_diagnostics()
     assert np.isnan(found.studentized_residual[3])
     assert not np.isinf(found.to_frame().to_numpy(dtype=float)).any()
@@ -532,7 +532,7 @@ def test_generalised_linear_models_are_newtons_step(family, alpha):
     kind, params = FAMILIES[family]
     model = kind(alpha=alpha, max_iter=1000, **params).fit(X, y, w)
     found = model.case_deletion_diagnostics()
-    step = model.parameter_influence()
+    step = model.parameter_influence(method="newton")
     np.testing.assert_allclose(found.dfbeta[:, 1:], -step.coef, atol=1e-12)
     np.testing.assert_allclose(found.dfbeta[:, 0], -step.intercept, atol=1e-12)
     moved = model.loo_estimate(method="newton").prediction

@@ -11,7 +11,6 @@ from skinfluence.deletion.certificate import (
     distance,
     newton_remainder,
 )
-from skinfluence.leave_one_out import NewtonError
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss, OneVsRestLoss, SmoothHingeLoss
 from skinfluence.optimum import polish
 from tests.oracles import differences, hessian
@@ -46,8 +45,7 @@ def test_tiers_are_in_order_and_hold_in_the_metric_and_at_any_row(name):
         found = tiers(objective)
         assert (found.bounds[1] <= found.bounds[0] * (1 + 1e-9)).all()
         newton = OneStep(objective, DenseCurvature(objective), rows, corrected=True)
-        known = NewtonError(newton)
-        E = found.bounds[1] / known.own_row_norm
+        E = found.bounds[1] / newton.metric.own_row_norm
         other = np.random.default_rng(seed).standard_t(3, size=objective.design.shape[1])
         for row in np.flatnonzero(np.isfinite(E))[::4]:
             rest = objective.without(row)

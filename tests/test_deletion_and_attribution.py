@@ -39,7 +39,7 @@ def decisions(model, X):
 def actual_change(clf, X, y, T, t, target, rows):
     """Change of a target at T by refits without each row, (m, rows[, K])."""
     loss = clf.__fitted_problem__().objective.loss
-    target = resolve_target(target, loss)
+    target = resolve_target(target, loss.link, loss)
     native = (lambda e: e[:, 0]) if loss.is_scalar else (lambda e: e)
     encoded = np.searchsorted(clf.classes_, t)
     encoded = encoded.astype(float) if loss.is_scalar else encoded
@@ -70,7 +70,7 @@ def test_estimates_of_the_decision_function(name):
     options = {"target": "decision_function", "train_indices": ROWS}
     exact = clf.influence(T, method="exact", **options)
     np.testing.assert_allclose(exact, actual, atol=1e-7 * max(1.0, np.abs(actual).max()))
-    newton = agreement(clf.influence(T, **options), actual)
+    newton = agreement(clf.influence(T, method="newton", **options), actual)
     first = agreement(clf.influence(T, method="first_order", **options), actual)
     # One step falls short where the penalty hardly holds the curvature up.
     assert abs(newton.slope - 1) < (0.15 if clf.C <= 100 else 0.25)
@@ -93,7 +93,7 @@ def test_every_target_against_refits(name, target):
     np.testing.assert_allclose(exact, actual, atol=1e-7)
     if target == "zero_one":
         return
-    newton = agreement(clf.influence(T, t, **options), actual)
+    newton = agreement(clf.influence(T, t, method="newton", **options), actual)
     assert abs(newton.slope - 1) < 0.15
     assert newton.relative_rmse < 0.25
     for method in ("first_order", "newton"):
@@ -164,10 +164,12 @@ def test_weight_two_is_the_row_twice_and_sparse_is_dense():
     doubled = InfluenceLogisticRegression().fit(np.vstack([X, X[:5]]), np.r_[y, y[:5]])
     weighted = InfluenceLogisticRegression().fit(X, y, sample_weight=w)
     np.testing.assert_allclose(
-        doubled.influence(T, t)[:, 5 : len(y)], weighted.influence(T, t)[:, 5:], atol=1e-12
+        doubled.influence(T, t, method="newton")[:, 5 : len(y)],
+        weighted.influence(T, t, method="newton")[:, 5:],
+        atol=1e-12,
     )
-    both = doubled.group_influence([[i, len(y) + i] for i in range(5)], T, t)
-    np.testing.assert_allclose(both, weighted.influence(T, t)[:, :5], atol=1e-12)
+    both = doubled.group_influence([[i, len(y) + i] for i in range(5)], T, t, method="newton")
+    np.testing.assert_allclose(both, weighted.influence(T, t, method="newton")[:, :5], atol=1e-12)
     _, _, _, sparse = build("binary-csr")
     X, y, w, _ = build("binary-csr")
     same = InfluenceLogisticRegression(C=2.0, max_iter=5000).fit(dense(X), y, sample_weight=w)
@@ -272,7 +274,7 @@ def test_newton_ranks_breast_cancer_as_refits_do():
         clf = InfluenceLogisticRegression(C=1.0).fit(scaler.transform(X[train]), y[train])
         T = scaler.transform(X[test])
         actual = clf.influence(T, y[test], aggregate="mean", method="exact")
-        figures = agreement(clf.influence(T, y[test], aggregate="mean"), actual)
+        figures = agreement(clf.influence(T, y[test], aggregate="mean", method="newton"), actual)
         assert figures.r > 0.96
         assert abs(figures.r - reference) < 0.001
         assert abs(figures.slope - 1) < 0.1
@@ -296,7 +298,7 @@ def test_fifteen_longest_steps_refitted_are_enough():
         g = np.abs(problem.objective.residuals[:, 0])
         length = g * np.sqrt(leverage.quadratic[:, 0, 0] / leverage.one_minus[:, 0, 0])
         longest = np.argsort(-length)[:15]
-        estimated = clf.influence(T, y[test], aggregate="mean")
+        estimated = clf.influence(T, y[test], aggregate="mean", method="newton")
         estimated[longest] = clf.influence(
             T, y[test], aggregate="mean", train_indices=longest, method="exact"
         )
@@ -319,6 +321,18 @@ def test_digits_against_refits():
             for m in (full, model)
         ]
         np.testing.assert_allclose(exact[:, position], change[0] - change[1], atol=1e-8)
-    newton = agreement(clf.influence(T, t, train_indices=rows), exact)
+    newton = agreement(clf.influence(T, t, train_indices=rows, method="newton"), exact)
     assert abs(newton.slope - 1) < 0.03
     assert newton.relative_rmse < 0.05
+
+
+@pytest.mark.parametrize("method", ["newton", "exact"])
+def test_a_row_may_be_asked_about_more_often_than_there_are_rows(method):
+    X, y = problem(n=30)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    often = {"train_indices": np.tile([3, 1], 40), "method": method}
+    once = {"train_indices": [3, 1], "method": method}
+    coef = clf.parameter_influence(**once).coef
+    np.testing.assert_allclose(clf.parameter_influence(**often).coef, np.tile(coef, (40, 1, 1)))
+    own = clf.self_influence(**once)
+    np.testing.assert_allclose(clf.self_influence(**often), np.tile(own, 40))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence.curvature import KINDS, choose, make_curvature
@@ -119,7 +120,7 @@ def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
     monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)
     monkeypatch.setattr("skinfluence.design._csr.BLOCK_ROWS", 9)
     rng = np.random.default_rng(3)
-    X, w = sp.random(40, 12, 0.4, "csr", rng=rng), rng.normal(size=40)
+    X, w = sp.random(40, 12, 0.4, "csr", random_state=rng), rng.normal(size=40)
     for fit_intercept in (True, False):
         design = make_design(X, fit_intercept)
         Z = design.dense(slice(None))
@@ -190,6 +191,17 @@ def test_curvature_against_the_dense_inverse(name, kind):
     np.testing.assert_allclose(some.quadratic, leverage.quadratic[[5, 2]], rtol=1e-5, atol=1e-9)
 
 
+def test_the_residual_is_that_of_a_solve_whatever_was_asked_before(monkeypatch):
+    objective = build("binary")[3].__fitted_problem__().objective
+    assert make_curvature(objective, "dense").residual == 0.0
+    asked, fresh = make_curvature(objective, "cg"), make_curvature(objective, "cg")
+    asked.solve(np.eye(objective.n_parameters))
+    assert asked.residual == fresh.residual <= 1e-10
+    monkeypatch.setattr("skinfluence.curvature._cg.MAX_ITERATIONS", 0)
+    with pytest.warns(ConvergenceWarning, match="relative residual of 1"):
+        assert make_curvature(objective, "cg").residual == pytest.approx(1.0)
+
+
 def test_damping_is_added_to_the_whole_diagonal():
     objective = build("binary")[3].__fitted_problem__().objective
     H = hessian(objective) + 0.7 * np.eye(objective.n_parameters)
@@ -244,12 +256,13 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     )
 
 
-def test_choice_counts_flops_and_memory():
+def test_choice_counts_flops_and_memory(monkeypatch):
+    monkeypatch.setattr("skinfluence.curvature._choose.memory_budget", lambda: 8 * 2**30)
     for objective, n_solves, kind, reason in (
         (sized(1000, 20, 20_000), 1000, "dense", "fewest flops"),
         (sized(500, 5000, 2_500_000), 500, "dual", "fewest flops"),
-        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "only one that fits"),
-        (sized(10_000, 100_000, 500_000), 10_000, "dual", "only one that fits"),
+        (sized(500, 5000, 2_500_000, strength=0.0), 500, "dense", "the only factorisation"),
+        (sized(10_000, 100_000, 500_000), 10_000, "dual", "the only factorisation"),
         (sized(10_000, 100_000, 500_000), 5, "cg", "cost less than factoring"),
         (sized(20_000, 100_000, 500_000), 20_000, "cg", "no factorisation fits"),
     ):
@@ -257,6 +270,19 @@ def test_choice_counts_flops_and_memory():
         assert choice.kind == kind
         assert reason in choice.reason
         assert set(choice.flops) == set(choice.memory) == set(KINDS)
+    tight = choose(sized(10_000, 100_000, 500_000), 10_000, budget=2**30)
+    assert (tight.kind, tight.reason) == ("cg", "no factorisation fits in memory")
+
+
+def test_choice_counts_the_memory_of_every_output():
+    outputs, one = 5, sized(1000, 400, 400_000)
+    several = SimpleNamespace(
+        loss=SimpleNamespace(is_separable=True), n_outputs=outputs, output=lambda k: one
+    )
+    memory = choose(one, 1000).memory["dense"]
+    assert choose(several, 5000).memory["dense"] == outputs * memory
+    assert choose(several, 5000, budget=outputs * memory).kind == "dense"
+    assert choose(several, 5000, budget=outputs * memory - 1).kind == "cg"
 
 
 def test_memory_blocks_change_nothing():

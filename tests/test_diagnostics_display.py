@@ -255,7 +255,7 @@ def test_undefined_rows_are_not_drawn(display):
 def test_what_is_refused(display):
     X, y = load_iris(return_X_y=True)
     blocks = InfluenceLogisticRegression(max_iter=1000).fit(X, y)
-    with pytest.raises(TypeError, match=r"needs a CaseDeletionDiagnostics.*LeverageBlocks"):
+    with pytest.raises(TypeError, match=r"needs the CaseDeletionDiagnostics.*LeverageBlocks"):
         display.from_estimator(blocks)
     with pytest.raises(TypeError, match="does not keep its training data"):
         display.from_estimator(LogisticRegression(max_iter=1000).fit(X, y))

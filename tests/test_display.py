@@ -5,14 +5,16 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.svm import SVC
 
-from skinfluence import InfluenceExplainer, InfluenceLogisticRegression
+from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, InfluenceRidge
 from skinfluence.display import (
     LeaveOneOutAgreementDisplay,
     LeaveOneOutDisplay,
@@ -68,6 +70,26 @@ def test_leave_one_out_display_is_the_estimate(n_classes, pyplot):
     frame = display.to_frame()
     assert list(frame.columns) == ["fitted", "left_out", "flipped"]
     assert len(pyplot.get_fignums()) == 1
+
+
+@pytest.mark.parametrize("shape", ["ovr", "ovo"])
+@pytest.mark.parametrize("n_classes", [3, 4])
+def test_left_out_rows_are_drawn_as_they_are_predicted(n_classes, shape, pyplot):
+    X, y = problem(n=60, p=3, n_classes=n_classes)
+    model = SVC(gamma=0.3, tol=1e-10, decision_function_shape=shape)
+    explainer = InfluenceExplainer(model).fit(X, y)
+    display = LeaveOneOutDisplay.from_estimator(explainer)
+    scores = clone(model).set_params(decision_function_shape="ovr")
+    without = [
+        clone(scores).fit(np.delete(X, row, axis=0), np.delete(y, row)) for row in range(len(y))
+    ]
+    predicted = [model.predict(X[[row]])[0] for row, model in enumerate(without)]
+    np.testing.assert_array_equal(display.flipped, predicted != explainer.predict(X))
+    assert display.flipped.any()
+    for row, model in enumerate(without):
+        decision = model.decision_function(X[[row]])[0]
+        lead = decision[y[row]] - np.delete(decision, y[row]).max()
+        assert display.left_out[row] == pytest.approx(lead, abs=3e-5)
 
 
 def test_leave_one_out_display_of_pipelines_names_and_styles(pyplot):
@@ -203,7 +225,7 @@ def test_what_displays_refuse():
         LeaveOneOutAgreementDisplay(estimated=[1, np.nan], actual=[1, 3])
     X3, y3 = problem(n_classes=3)
     model = InfluenceLogisticRegression().fit(X3, y3)
-    with pytest.raises(ValueError, match="one number a class"):
+    with pytest.raises(ValueError, match="one number for each class"):
         LeaveOneOutAgreementDisplay.from_estimator(model, target="predict_proba")
     two = LeaveOneOutSearchCV(clf, {"C": GRID, "fit_intercept": [True, False]}).fit(X, y)
     with pytest.raises(ValueError, match="one numeric parameter; got C, fit_intercept"):
@@ -218,6 +240,8 @@ def test_what_displays_refuse():
         LeaveOneOutDisplay.from_estimator(GridSearchCV(clf, {"C": GRID}))
     with pytest.raises(TypeError, match="does not keep its training data"):
         LeaveOneOutDisplay.from_estimator(LogisticRegression().fit(X, y))
+    with pytest.raises(TypeError, match="needs a classifier; got InfluenceRidge"):
+        LeaveOneOutDisplay.from_estimator(InfluenceRidge().fit(X, y))
 
 
 def test_without_matplotlib_the_error_says_what_to_do():

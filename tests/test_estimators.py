@@ -64,7 +64,9 @@ REGRESSORS = [
     InfluenceLasso(),
     InfluenceElasticNet(),
     SmoothQuantileRegressor(alpha=0.01),
-    InfluenceHuberRegressor(max_iter=10_000),  # 100 iterations of lbfgs are few for a scale
+    # Up to alpha = 10 the scale falls to 0 in the check of weights, where there is no optimum to be
+    # polished to: what is checked is the original, which fails it with the oldest SciPy.
+    InfluenceHuberRegressor(alpha=30.0),
     SmoothEpsilonSVR(temperature=0.1),
     SmoothEpsilonSVR(temperature=0.1, kernel="rbf"),
 ]
@@ -85,7 +87,7 @@ def fitted(request):
 
 def answers(model, X, y):
     """Everything a model can be asked, as one list of arrays."""
-    most = model.most_influential(X, y, k=3)
+    most = model.most_influential(X, y, k=3, method="newton")  # exact effects have ties at 0
     loo = model.loo_estimate()
     return [
         model.influence(X, y),
@@ -564,7 +566,11 @@ BAD = {
         ValueError,
         "NaN",
     ),
-    "one class": (lambda m, X, y: clone(m).fit(X, np.zeros(60)), ValueError, "class"),
+    "one class": (
+        lambda m, X, y: clone(m).fit(X, np.zeros(60)).self_influence(),
+        ValueError,
+        "class",
+    ),
 }
 
 
@@ -617,7 +623,7 @@ def test_softmax_with_a_column_beside_which_the_penalty_vanishes(scale):
     clf = InfluenceLogisticRegression(C=1e4, max_iter=10_000).fit(X * scales, y)
     before, rows = clf.decision_function(X * scales), [7, 20]
     ask = {"target": "decision_function", "train_indices": rows}
-    newton = clf.influence(X * scales, **ask)
+    newton = clf.influence(X * scales, method="newton", **ask)
     exact = clf.influence(X * scales, method="exact", **ask)
     for position, row in enumerate(rows):
         rest = InfluenceLogisticRegression(C=1e4, max_iter=10_000)
@@ -663,11 +669,12 @@ def test_progress_and_empty_selections():
     assert len(seen) >= 4
     assert all(total >= 1 for total in seen)
     assert clf.influence(X, y, train_indices=[]).shape == (60, 0)
-    last = clf.influence(X, y, train_indices=[-1])
-    np.testing.assert_allclose(last, reference[:, -1:], atol=1e-14)
+    newton = clf.influence(X, y, method="newton")
+    last = clf.influence(X, y, train_indices=[-1], method="newton")
+    np.testing.assert_allclose(last, newton[:, -1:], atol=1e-14)
     mask = np.zeros(60, dtype=bool)
     mask[[2, 5]] = True
-    some = clf.influence(X, y, train_indices=mask)
-    np.testing.assert_allclose(some, reference[:, [2, 5]], atol=1e-14)
+    some = clf.influence(X, y, train_indices=mask, method="newton")
+    np.testing.assert_allclose(some, newton[:, [2, 5]], atol=1e-14)
     sparse = InfluenceLogisticRegression().fit(sp.csc_matrix(X), y)
     np.testing.assert_allclose(sparse.influence(sp.coo_matrix(X), y), reference, atol=1e-12)

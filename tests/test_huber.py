@@ -107,7 +107,7 @@ def test_the_fit_is_the_optimum(name):
     np.testing.assert_allclose(model.coef_, original.coef_, atol=1e-2)
     residual = np.abs(y - model.predict(X))
     np.testing.assert_array_equal(model.outliers_, residual > model.epsilon * model.scale_)
-    assert type(model.intercept_) is type(float(original.intercept_))
+    assert type(model.intercept_) is type(original.intercept_)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -146,7 +146,7 @@ def test_one_step_by_slope_and_error():
     X, y = data(n=200)
     model = InfluenceHuberRegressor(max_iter=2000).fit(X, y)
     actual = model.influence(X, target="prediction", method="exact")
-    found = agreement(model.influence(X, target="prediction").T, actual.T)
+    found = agreement(model.influence(X, target="prediction", method="newton").T, actual.T)
     assert abs(found.slope - 1) < 0.03
     assert found.relative_rmse < 0.1
     first = agreement(model.influence(X, target="prediction", method="first_order").T, actual.T)
@@ -315,7 +315,7 @@ def test_a_scale_that_collapses_and_what_is_refused():
     X = rng.normal(size=(20, 30))
     y = rng.normal(size=20)
     model = InfluenceHuberRegressor(alpha=0.0, max_iter=2000).fit(X, y)
-    with pytest.raises(NotImplementedError, match="scale of the fit falls to 0"):
+    with pytest.raises(NotImplementedError, match="scale of the fit tends to 0"):
         model.influence(X, y)
     # scikit-learn's solver stops here at a scale of 0.05; the optimum is at 0.
     rng = np.random.RandomState(0)
@@ -329,7 +329,7 @@ def test_a_scale_that_collapses_and_what_is_refused():
         explain(model),
         InfluenceExplainer(HuberRegressor(max_iter=10_000)).fit(X, y),
     ):
-        with pytest.raises(NotImplementedError, match="scale of the fit falls to 0"):
+        with pytest.raises(NotImplementedError, match="scale of the fit tends to 0"):
             refused.influence(X, y)
     X, y = data()
     model = InfluenceHuberRegressor(max_iter=2000).fit(X, y)
@@ -339,3 +339,25 @@ def test_a_scale_that_collapses_and_what_is_refused():
         model.parameter_covariance("model")
     with pytest.raises(ValueError, match="Negative values in sample_weight"):
         InfluenceHuberRegressor().fit(X, y, -np.ones(len(y)))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_solver_that_gives_up_is_no_end(size, monkeypatch):
+    X, y = data()
+    y = size * y
+    expected = InfluenceHuberRegressor(max_iter=1000).fit(X, y)
+
+    def give_up(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        raise ValueError("HuberRegressor convergence failed: l-BFGS-b solver terminated with ABN")
+
+    monkeypatch.setattr(HuberRegressor, "fit", give_up)
+    model = InfluenceHuberRegressor(max_iter=1000).fit(X, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+    np.testing.assert_allclose(model.scale_, expected.scale_, rtol=1e-9)
+    assert 1 <= model.n_iter_ < 100
+    np.testing.assert_allclose(
+        model.influence(X[:3], y[:3]), expected.influence(X[:3], y[:3]), rtol=1e-5
+    )
+    with pytest.raises(ValueError, match="convergence failed"):  # no optimum: three on a line
+        InfluenceHuberRegressor().fit(X[:3, :1], X[:3, 0])

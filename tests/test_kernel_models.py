@@ -106,7 +106,7 @@ def test_many_rows_go_through_nystroem():
         Nystroem(gamma=0.3, n_components=60, random_state=0), LogisticRegression(C=2.0)
     )
     explainer = InfluenceExplainer(pipe).fit(X[:300], y[:300])
-    estimated = explainer.influence(X[300:], y[300:], aggregate="mean")
+    estimated = explainer.influence(X[300:], y[300:], aggregate="mean", method="newton")
     features = explainer.estimator_[:-1].transform(X)
     model = LogisticRegression(C=2.0, solver="newton-cholesky", tol=1e-12)
 

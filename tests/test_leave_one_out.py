@@ -185,16 +185,16 @@ def test_group_influence_against_refits(name):
     groups = [np.arange(4), np.arange(5, 20), np.array([11])]
     for target in ("loss", "predict_proba"):
         exact = clf.group_influence(groups, T, t, method="exact", target=target)
-        newton = clf.group_influence(groups, T, t, target=target)
+        newton = clf.group_influence(groups, T, t, target=target, method="newton")
         first = clf.group_influence(groups, T, t, method="first_order", target=target)
         rows = clf.influence(T, t, method="first_order", target=target)
         for g, group in enumerate(groups):
             np.testing.assert_allclose(first[:, g], rows[:, group].sum(axis=1), atol=1e-10)
         np.testing.assert_allclose(
-            newton[:, 2], clf.influence(T, t, target=target)[:, 11], atol=1e-10
+            newton[:, 2], clf.influence(T, t, target=target, method="newton")[:, 11], atol=1e-10
         )
         assert np.abs(newton - exact).max() < np.abs(first - exact).max()
-        mean = clf.group_influence(groups, T, t, target=target, aggregate="mean")
+        mean = clf.group_influence(groups, T, t, target=target, aggregate="mean", method="newton")
         np.testing.assert_allclose(mean, newton.mean(axis=0), atol=1e-12)
     full = refit(clf, X, y, []).predict_proba(T) if clf.solver != "liblinear" else None
     for g, group in enumerate(groups):

@@ -1,5 +1,7 @@
 """Losses and targets, row by row."""
 
+from math import factorial
+
 import numpy as np
 import pytest
 from scipy.special import log_expit, log_softmax
@@ -54,7 +56,7 @@ def draw(loss, n=40, scale=3.0, seed=0):
     if isinstance(loss, TweedieLoss):
         y = rng.gamma(2.0, size=n) if loss.power >= 2 else 1.0 * rng.poisson(1.0, size=n)
         eta = np.clip(scale, 0, 3) / 3 * rng.normal(size=n)
-        return y, eta if loss.link == "log" else 0.5 + np.abs(eta)
+        return y, eta if loss.link.name == "log" else 0.5 + np.abs(eta)
     if isinstance(loss, HuberLoss):
         eta = np.stack([scale * rng.normal(size=n), rng.uniform(0.5, 2.0, size=n)], axis=1)
         return rng.normal(size=n), eta
@@ -104,6 +106,39 @@ def test_roots_and_splits_give_the_curvature(name):
         )
         if loss.null_direction is not None:
             np.testing.assert_allclose(W @ loss.null_direction, 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_diagonal_and_products_are_those_of_the_curvature(name):
+    loss = LOSSES[name]
+    y, eta = draw(loss)
+    W = loss.curvature(y, eta)
+    if loss.is_scalar:
+        np.testing.assert_array_equal(loss.curvature_diagonal(y, eta), W)
+        return
+    diagonal = np.einsum("ikk->ik", W)
+    np.testing.assert_allclose(loss.curvature_diagonal(y, eta), diagonal, rtol=1e-14)
+    U = np.random.default_rng(1).normal(size=(len(y), loss.n_outputs, 3))
+    np.testing.assert_allclose(loss.curvature_matmul(y, eta, U), W @ U, rtol=1e-12, atol=1e-15)
+
+
+def test_products_keep_their_digits_where_one_class_is_certain():
+    rng = np.random.default_rng(0)
+    eta, U = rng.normal(size=(30, 4)), rng.normal(size=(30, 4, 2))
+    eta[np.arange(30), np.arange(30) % 4] += np.linspace(0, 60, 30)
+    # Of u less u of the likeliest class, exactly: p (u - p'u), and 1 - p by the others' sum.
+    odds = np.exp(eta - eta.max(axis=1)[:, None])
+    p = odds / odds.sum(axis=1)[:, None]
+    others = np.where(np.eye(4, dtype=bool), 0.0, p[:, None, :]).sum(axis=2)
+    expected = np.empty_like(U)
+    for k in range(4):
+        expected[:, k] = sum(
+            (p[:, k] * p[:, m])[:, None] * (U[:, k] - U[:, m]) for m in range(4) if m != k
+        )
+    loss, y = MultinomialLogLoss(4), np.zeros(30, dtype=int)
+    np.testing.assert_allclose(loss.curvature_diagonal(y, eta), p * others, rtol=1e-13)
+    size = np.abs(expected).max(axis=(1, 2))[:, None, None]
+    np.testing.assert_allclose(loss.curvature_matmul(y, eta, U) / size, expected / size, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -208,6 +243,21 @@ def test_values_are_half_the_deviance(power, link):
         assert value[i] == pytest.approx(expected / 2, abs=1e-13)
 
 
+@pytest.mark.parametrize("link", ["log", "identity"])
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 3.0])
+def test_deviances_keep_their_digits_beside_large_labels(power, link):
+    # The sum of such losses decides whether a step is taken; near the optimum nothing else is left.
+    y = np.repeat([3.0, 3173.0, 1e6], 6)
+    d = np.tile([1e-2, -1e-2, 1e-4, -1e-4, 1e-5, -1e-5], 3)
+    eta = np.log(y) + d if link == "log" else y * np.exp(d)
+    found = TweedieLoss(power, link).value(y, eta)
+    d = (eta if link == "log" else np.log(eta)) - np.log(y)
+    # y^(2-p) times d^2 / 2 and the next terms of the series, in d as it was rounded.
+    a, b = 2.0 - power, 1.0 - power
+    series = sum((a**k - b**k) * d ** (k + 1) / factorial(k + 1) for k in range(1, 8))
+    np.testing.assert_allclose(found, y**a * series, rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_labels_broadcast_against_columns(name):
     loss = LOSSES[name]
@@ -246,7 +296,7 @@ def test_gradient_series_converges_to_the_gradient():
 @pytest.mark.parametrize("loss", [LOSSES["binary"], LOSSES["softmax3"]], ids=["binary", "softmax"])
 @pytest.mark.parametrize("name", target_names())
 def test_target_gradients_are_differences(loss, name):
-    target = resolve_target(name, loss)
+    target = resolve_target(name, loss.link, loss)
     if not target.is_differentiable:
         with pytest.raises(ValueError, match="derivative"):
             target.gradient(None, None)
@@ -273,17 +323,19 @@ def test_multiclass_definitions():
     }
     for name, value in expected.items():
         np.testing.assert_allclose(
-            resolve_target(name, loss).value(y, eta), value, rtol=1e-12, atol=1e-15
+            resolve_target(name, loss.link, loss).value(y, eta), value, rtol=1e-12, atol=1e-15
         )
 
 
 def test_custom_target_is_differentiated_and_checked():
-    y, eta = draw(LOSSES["softmax3"])
-    target = make_target(lambda y, f: (f**2).sum(axis=1))
+    loss = LOSSES["softmax3"]
+    y, eta = draw(loss)
+    target = resolve_target(lambda y, f: (f**2).sum(axis=1), loss.link, loss)
     np.testing.assert_allclose(target.gradient(y, eta), 2 * eta, rtol=1e-7, atol=1e-9)
     given = make_target(lambda y, f: (f**2).sum(axis=1), gradient=lambda y, f: 2 * f)
+    given = resolve_target(given, loss.link, loss)
     np.testing.assert_array_equal(given.gradient(y, eta), 2 * eta)
     with pytest.raises(ValueError, match=r"one value a test row"):
-        make_target(lambda y, f: f).value(y, eta)
+        resolve_target(lambda y, f: f, loss.link, loss).value(y, eta)
     with pytest.raises(TypeError, match="function should be callable"):
         make_target(3)

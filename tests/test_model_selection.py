@@ -317,7 +317,9 @@ def test_bad_settings(options, error, match):
 def test_a_candidate_without_optimum_is_nan_with_one_warning():
     x = np.linspace(-1, 1, 20)[:, None]
     y = (x[:, 0] > 0).astype(int)
-    with pytest.warns(FitFailedWarning, match="1 of 2 candidates have no optimum") as caught:
+    with pytest.warns(
+        FitFailedWarning, match="no optimum was found for 1 of 2 candidates"
+    ) as caught:
         fitted = search(grid={"C": [np.inf, 1.0]}).fit(x, y)
     assert len([w for w in caught if w.category is FitFailedWarning]) == 1
     assert np.isnan(fitted.cv_results_["mean_test_score"]).tolist() == [True, False]

@@ -211,5 +211,5 @@ def test_bad_input(options, error, match):
 def test_without_any_leave_one_out_prediction_it_says_so():
     X, y, _ = data()
     rows = [np.flatnonzero(y == label)[0] for label in (0, 1)]
-    with pytest.raises(ValueError, match="no row has a prediction by a model without it"):
+    with pytest.raises(ValueError, match="without any row a class is empty"):
         optimize_regularization(InfluenceLogisticRegression(), X[rows], y[rows])

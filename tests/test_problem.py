@@ -101,8 +101,9 @@ def test_string_labels_and_responses_of_several_columns_are_hashed():
 def test_a_question_about_one_row_reads_that_row_and_a_sample(monkeypatch):
     n = 20 * CHECKED_ROWS
     X, y, _ = data(n=n)
+    ask = {"train_indices": [5], "method": "newton"}  # the error of a step is a pass over X
     model = InfluenceLogisticRegression().fit(X, y)
-    model.influence(X[:1], y[:1], train_indices=[5])
+    model.influence(X[:1], y[:1], **ask)
     checked = []
     original = Fingerprint.changed_rows
 
@@ -113,11 +114,11 @@ def test_a_question_about_one_row_reads_that_row_and_a_sample(monkeypatch):
     monkeypatch.setattr(Fingerprint, "changed_rows", spied)
     design = fitted_problem(model).objective.design
     monkeypatch.setattr(type(design), "transpose_matmul", None)  # a pass over X would need it
-    model.influence(X[:1], y[:1], train_indices=[5])
+    model.influence(X[:1], y[:1], **ask)
     np.testing.assert_array_equal(checked[-1], [5])
     X[5, 0] += 1.0
     with pytest.raises(RuntimeError, match="row 5"):
-        model.influence(X[:1], y[:1], train_indices=[5])
+        model.influence(X[:1], y[:1], **ask)
 
 
 def test_changed_parameters_are_noticed():
@@ -279,8 +280,8 @@ def test_info_tells_method_and_error_of_each_row(method):
     np.testing.assert_allclose(info.error_estimate, loo.error_estimate)
     np.testing.assert_allclose(info.error_bound, loo.error_bound)
     _, part = model.self_influence(method=method, train_indices=[8, 5], return_info=True)
-    if method != "exact":  # a refit of two rows stops where these two have converged
-        np.testing.assert_allclose(part.error_estimate, info.error_estimate[[8, 5]])
+    if method != "exact":  # of few rows it is the next step itself, of many their norms' ratio
+        assert (part.error_estimate <= info.error_estimate[[8, 5]] * (1 + 1e-9)).all()
     assert list(part.names) == [8, 5]
     assert method in repr(info)
     assert model.parameter_influence(method=method).info.method[0] in (method, "refined")
@@ -291,7 +292,8 @@ def test_info_of_groups_is_the_next_step():
     X, y, _ = data()
     model = InfluenceLogisticRegression(C=3.0).fit(X, y)
     groups = [np.arange(10), np.arange(10, 12)]
-    newton, info = model.group_influence(groups, X, target="decision_function", return_info=True)
+    ask = {"target": "decision_function", "method": "newton", "return_info": True}
+    newton, info = model.group_influence(groups, X, **ask)
     exact = model.group_influence(groups, X, target="decision_function", method="exact")
     for column, group in enumerate(groups):
         error = np.abs(newton - exact)[group, column].max()

@@ -39,7 +39,7 @@ def test_newton_is_the_explicit_step_and_steps_add_up(arguments, C, intercept):
     objective = clf.__fitted_problem__().objective
     Z = objective.design.dense(slice(None))
     K, H = objective.n_outputs, hessian(objective)
-    parameters = clf.parameter_influence(train_indices=[0, 3])
+    parameters = clf.parameter_influence(train_indices=[0, 3], method="newton")
     for position, row in enumerate((0, 3)):
         without = H - np.kron(objective.weights[row], np.outer(Z[row], Z[row]))
         right = np.kron(objective.residuals[row], Z[row])
@@ -61,13 +61,17 @@ def test_newton_is_the_explicit_step_and_steps_add_up(arguments, C, intercept):
 def test_rotations_and_storage_change_nothing(arguments, C):
     X, y, w, clf = fitted(arguments, C, True)
     T, t = problem(**{**arguments, "seed": arguments["seed"] + 1})
-    expected = clf.influence(T, t)
+    expected = clf.influence(T, t, method="newton")
     size = max(1e-6, np.abs(expected).max())
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(X.shape[1], X.shape[1])))[0]
     rotated = InfluenceLogisticRegression(C=C, solver="newton-cholesky").fit(X @ Q, y, w)
-    np.testing.assert_allclose(rotated.influence(T @ Q, t), expected, atol=1e-6 * size)
+    np.testing.assert_allclose(
+        rotated.influence(T @ Q, t, method="newton"), expected, atol=1e-6 * size
+    )
     sparse = InfluenceLogisticRegression(C=C, solver="newton-cholesky").fit(sp.csr_array(X), y, w)
-    np.testing.assert_allclose(sparse.influence(sp.csr_array(T), t), expected, atol=1e-6 * size)
+    np.testing.assert_allclose(
+        sparse.influence(sp.csr_array(T), t, method="newton"), expected, atol=1e-6 * size
+    )
 
 
 @common

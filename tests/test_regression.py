@@ -1,6 +1,7 @@
 """Least squares, penalised or not, in columns or a kernel, against refits without the row."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
+import skinfluence
 from skinfluence import InfluenceExplainer, InfluenceLinearRegression, InfluenceRidge
 from skinfluence.deletion.targets import target_names
 from skinfluence.kernel_models import InfluenceKernelRidge
@@ -299,8 +301,16 @@ def test_precomputed_kernels():
     assert explained.influence(K[:4], y[:4]).shape == (4, 40)
     result = cross_validate(model, K, y, return_estimator=True)
     assert result["estimator"][0].dual_coef_.shape == (32,)
+    with pytest.raises(ValueError, match="indefinite"):  # scikit-learn has no such intercept
+        InfluenceKernelRidge(kernel="precomputed", fit_intercept=True).fit(-K, y)
+    original = KernelRidge(kernel="precomputed", alpha=0.5)
+    with pytest.warns(UserWarning, match="Singular matrix"):
+        original.fit(-K, y)
+    with pytest.warns(UserWarning, match="Singular matrix"):
+        indefinite = InfluenceKernelRidge(kernel="precomputed", alpha=0.5).fit(-K, y)
+    np.testing.assert_array_equal(indefinite.predict(-K), original.predict(-K))
     with pytest.raises(ValueError, match="indefinite"):
-        InfluenceKernelRidge(kernel="precomputed").fit(-K, y)
+        indefinite.influence(-K, y)
 
     def rows(a, b):
         return float(a @ b + 1.0)
@@ -321,6 +331,56 @@ def test_frames_of_parameters_and_one_weight_for_all():
     np.testing.assert_array_equal(dual.to_frame()["x7[1]"], dual.coef[:, 7, 1])
     one = InfluenceRidge(alpha=2.0).fit(X, y, 2.0).loo_estimate()
     np.testing.assert_allclose(one.loss, InfluenceRidge().fit(X, y).loo_estimate().loss)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_kernel_ridge_without_a_penalty_is_scikit_learns(kernel):
+    X, y = data()
+    original, model = (
+        KernelRidge(alpha=0.0, kernel=kernel),
+        InfluenceKernelRidge(alpha=0.0, kernel=kernel),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn's, of a singular kernel
+        original.fit(X, y)
+        model.fit(X, y)
+        explainer = InfluenceExplainer(original).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), original.predict(X))
+    assert model.dual_coef_.shape == (40,)
+    for asked in (model, skinfluence.explain(model), explainer):
+        with pytest.raises(NotImplementedError, match=r"alpha=0\.0 is not available"):
+            asked.influence(X, y)
+    again = model.set_params(alpha=1.0).fit(X, y)
+    assert np.isfinite(again.influence(X, y)).all()
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_kernel_ridge_with_an_alpha_for_each_target(fit_intercept):
+    X, y = data()
+    Y, w = np.c_[y, y**2], np.r_[np.full(20, 2.0), np.ones(20)]
+    options = {"kernel": "rbf", "gamma": 0.2}
+    intercept = {"fit_intercept": True} if fit_intercept else {}
+    model = InfluenceKernelRidge(alpha=[0.3, 2.0], **options, **intercept).fit(X, Y, w)
+    influence = model.influence(X[:5], Y[:5], target="prediction", method="exact")
+    change = model.parameter_influence(method="exact")
+    for k, alpha in enumerate((0.3, 2.0)):
+        one = InfluenceKernelRidge(alpha=alpha, **options, **intercept).fit(X, Y[:, k], w)
+        np.testing.assert_allclose(model.dual_coef_[:, k], one.dual_coef_, atol=1e-11)
+        own = one.influence(X[:5], Y[:5, k], target="prediction", method="exact")
+        np.testing.assert_allclose(influence[..., k], own, atol=1e-11)
+        own = one.parameter_influence(method="exact").coef
+        np.testing.assert_allclose(change.coef[:, :, k], own, atol=1e-10)
+    if not fit_intercept:
+        original = KernelRidge(alpha=[0.3, 2.0], **options).fit(X, Y, w)
+        np.testing.assert_allclose(model.dual_coef_, original.dual_coef_, atol=1e-10)
+        again = InfluenceExplainer(KernelRidge(alpha=[0.3, 2.0], **options)).fit(X, Y, w)
+        again = again.influence(X[:5], Y[:5], target="prediction", method="exact")
+        np.testing.assert_allclose(again, influence, atol=1e-10)
+        keep = np.arange(40) != 7
+        refit = KernelRidge(alpha=[0.3, 2.0], **options).fit(X[keep], Y[keep], w[keep])
+        np.testing.assert_allclose(
+            influence[:, 7], refit.predict(X[:5]) - model.predict(X[:5]), atol=1e-10
+        )
 
 
 def test_pickles_keep_the_answers():
@@ -349,7 +409,13 @@ def test_refusals():
         model.influence(X, Y)
     with pytest.raises(ValueError, match="target should be one of 'loss', 'prediction'"):
         model.influence(X, y, target="margin")
-    with pytest.raises(ValueError, match="alpha should be a finite positive"):
-        InfluenceKernelRidge(alpha=0.0).fit(X, y)
+    with pytest.raises(ValueError, match="alpha should be finite and at least 0"):
+        InfluenceKernelRidge(alpha=-1.0).fit(X, y)
+    with pytest.raises(TypeError, match="alpha should be a number, or one a target"):
+        InfluenceKernelRidge(alpha="1").fit(X, y)
+    with pytest.raises(ValueError, match="one for each of the 2 targets; got 3"):
+        InfluenceKernelRidge(alpha=[1.0, 2.0, 3.0]).fit(X, Y)
+    with pytest.raises(ValueError, match=r"alpha=0\.0 is not available"):
+        InfluenceKernelRidge(alpha=0.0, fit_intercept=True).fit(X, y)
     with pytest.raises(ValueError, match="y_test should be finite"):
         model.influence(X[:1], [np.nan])

@@ -184,7 +184,7 @@ def test_the_C_that_was_chosen(n_classes):
 @pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
 def test_stochastic_gradients_are_refused_with_the_reason(kind):
     X, y = problem(**PLAIN)
-    with pytest.raises(TypeError, match=r"stops where its learning rate.*Fit "):
+    with pytest.raises(TypeError, match=r"does not stop at an optimum.*Fit "):
         InfluenceExplainer(kind()).fit(X, y)
 
 

@@ -10,14 +10,14 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from skinfluence import InfluenceExplainer
-from skinfluence.losses import OneVsOneLoss, SmoothHingeLoss
-from skinfluence.model_selection import LeaveOneOutSearchCV
+from skinfluence.link import OneVsOneLink
+from skinfluence.model_selection import LeaveOneOutSearchCV, approximate_cross_val_predict
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem, weights
 
@@ -116,15 +116,26 @@ def test_pairs_are_read_as_scikit_learn_reads_them():
         model = SVC(break_ties=break_ties, **TIGHT).fit(X, y)
         pairs = clone(model).set_params(decision_function_shape="ovo", break_ties=False)
         eta = pairs.fit(X, y).decision_function(X)
-        loss = OneVsOneLoss(SmoothHingeLoss(0.1), 4, break_ties=break_ties)
-        np.testing.assert_allclose(loss.scores(eta), model.decision_function(X), atol=1e-12)
-        np.testing.assert_array_equal(loss.predicted(eta), model.predict(X))
+        link = OneVsOneLink(4, break_ties=break_ties)
+        np.testing.assert_allclose(link.scores(eta), model.decision_function(X), atol=1e-12)
+        np.testing.assert_array_equal(link.predicted(eta), model.predict(X))
     step = 1e-6
     for pair in range(6):
         moved = eta.copy()
         moved[:, pair] += step
-        slope = (loss.scores(moved) - loss.scores(eta)) / step
-        np.testing.assert_allclose(loss.score_slopes(eta)[:, :, pair], slope, atol=1e-5)
+        slope = (link.scores(moved) - link.scores(eta)) / step
+        np.testing.assert_allclose(link.decision_jacobian(eta)[:, :, pair], slope, atol=1e-5)
+
+
+def test_folds_have_the_decisions_of_refits():
+    X, y = data(4)
+    cv = StratifiedKFold(4)
+    found = approximate_cross_val_predict(SVC(**TIGHT), X, y, cv=cv)
+    for train, test in cv.split(X, y):
+        model = SVC(**TIGHT).fit(X[train], y[train])
+        expected = model.decision_function(X[test])
+        np.testing.assert_allclose(found.decision_function[test], expected, atol=LIBSVM)
+        np.testing.assert_array_equal(found.prediction[test], model.predict(X[test]))
 
 
 def test_every_target_and_method():
@@ -245,7 +256,7 @@ def test_search_over_costs_without_a_curvature():
 
 def test_refusals():
     X, y = data()
-    with pytest.raises(TypeError, match="NuSVC is not supported: its nu"):
+    with pytest.raises(TypeError, match="NuSVC is not supported: nu fixes"):
         InfluenceExplainer(NuSVC()).fit(X, y)
     explainer = InfluenceExplainer(SVC(**TIGHT)).fit(X, y)
     with pytest.raises(ValueError, match="unseen"):

@@ -248,7 +248,7 @@ def test_what_is_refused():
     wider = TransformedTargetRegressor(
         Ridge(), func=lambda y: np.c_[y, y], inverse_func=lambda y: y[:, :2]
     )
-    with pytest.raises(NotImplementedError, match="needs as many columns as y has; got 4"):
+    with pytest.raises(NotImplementedError, match="y has 2 columns, 4 after the transformation"):
         InfluenceExplainer(wider).fit(X, y)
     model = TransformedTargetRegressor(Ridge(), transformer=QuantileTransformer(n_quantiles=20))
     explainer = InfluenceExplainer(model).fit(X, y)

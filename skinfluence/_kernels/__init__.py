@@ -1,7 +1,7 @@
-"""Compiled loops: the door to numba.
+"""Compiled loops, the only package that imports numba.
 
-Imported only inside the functions that use it: numba takes 0.2 s. Signatures are lazy so that
-read-only memmaps and both index types pass; machine code is cached on disk for the next process.
+Imported only inside the functions that use it: numba takes 0.2 s. `_compiled` has the decorator of
+all of them: machine code is cached on disk for the next process, where that is possible.
 """
 
 from skinfluence._kernels._csr import csr_row_quadratic, csr_weighted_gram

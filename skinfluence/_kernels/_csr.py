@@ -1,9 +1,9 @@
 """Loops over the rows of CSR matrices."""
 
-from numba import njit
+from skinfluence._kernels._compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def csr_weighted_gram(data, indices, indptr, weights, intercept, G):
     """Write Z' diag(weights) Z, Z = [X, 1], into the zeroed square array G (in place)."""
     last = G.shape[0] - 1
@@ -27,7 +27,7 @@ def csr_weighted_gram(data, indices, indptr, weights, intercept, G):
             G[j, k] = G[k, j] = G[j, k] + G[k, j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def csr_row_quadratic(data, indices, indptr, M, intercept, out):
     """Write z_i' M z_i, Z = [X, 1], for every row into out (in place); M is symmetric."""
     last = M.shape[0] - 1

@@ -1,15 +1,16 @@
 """Coordinate descent on a quadratic with an L1 penalty."""
 
 import numpy as np
-from numba import njit
+
+from skinfluence._kernels._compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
-    """Sweep over 1/2 d'H d + g'd + sum_j absolute_j |theta_j + d_j|, from d = step, in place.
+    """Minimise 1/2 d'H d + g'd + sum_j absolute_j |theta_j + d_j| in place, from d = step.
 
-    `gradient` is g + H d at the start, and kept so (in place). Returns the largest change of a
-    coordinate in the last sweep, in units of its curvature's root.
+    `gradient` is g + H d, and updated in place. Returns the largest change of a coordinate in the
+    last sweep, times the root of its curvature.
     """
     largest = 0.0
     for _ in range(n_sweeps):

@@ -1,45 +1,47 @@
-"""The piecewise linear path of a hinge machine's dual as its data change.
+"""The piecewise linear path of the dual of a support vector machine as its data change.
 
 The dual variables alpha_j lie in [0, cap_j] and f = G (s alpha) + b. A row is ZERO (alpha 0, margin
-s f above 1), at its CAP (margin below 1), FREE (margin 1) or OUT (moved by the caller, or of no
-weight). While t goes from 0 to 1 the free rows and b move so that every margin condition holds,
-between events at which a row changes its state: Cauwenberghs & Poggio (NIPS 2000), with any number
-of rows moved at once (Karasuyama & Takeuchi, NIPS 2009) and with margins 1 + (1 - t) shift_j, by
-which any start is the optimum of some problem on the way to the one asked.
+s f above 1), at its CAP (margin below 1), FREE (margin 1) or OUT (changed by the caller, or of
+weight 0). While t runs from 0 to 1, alpha of the free rows and b change so that every margin
+condition holds, between events at which a row changes its state: Cauwenberghs & Poggio (NIPS 2000),
+with any number of rows changed at once (Karasuyama & Takeuchi, NIPS 2009). The margins are
+1 + (1 - t) shift_j, so that any start is the optimum of the problem at t = 0.
 
-The free rows' system [[0, 1'], [1, G]] (without its border where there is no b) is kept inverted:
-an event costs its square, and the predictors of all rows cost a product with the free rows.
+The inverse of the free rows' system [[0, 1'], [1, G]] (without its border if there is no b) is
+updated. An event costs as many flops as its entries, and the predictors of all rows a product with
+the free rows.
 """
 
 import numpy as np
-from numba import njit
+
+from skinfluence._kernels._compiled import compiled
 
 ZERO, FREE, CAP, OUT = 0, 1, 2, 3
-# Share of a row's own kernel below which what the free rows leave of it is rounding.
+# A row is linearly dependent on the free rows if the rest of its kernel is below this share of it.
 DEPENDENT = 1e-9
 ROUNDING = 1e-14
-# Share of a right-hand side that the inverse may miss before it is computed anew.
+# The inverse is computed again if it leaves a larger share of a right-hand side.
 LOST = 1e-8
-# A margin that moves slower than this does not move.
+# A margin that changes more slowly than this counts as constant.
 STILL = 1e-13
-# A violation of the margin conditions that needs no correction.
+# A violation of the margin conditions below this needs no correction.
 EXACT = 1e-14
-# Share of its cap within which a dual variable has ended at a bound.
+# A dual variable is at a bound at the end of the path if it is this close to it, as a share of cap.
 AT_BOUND = 1e-12
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _apply(inverse, q, u):
-    """inverse[:q, :q] @ u, by rows of the symmetric inverse: sums that vectorise in order."""
+    """inverse[:q, :q] @ u, as a sum of rows of the symmetric inverse, which vectorises."""
     z = np.zeros(q)
     for a in range(q):
         z += u[a] * inverse[a, :q]
     return z
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _system(G, members, n_free, bias):
-    """The free rows' system itself."""
+    """The free rows' system [[0, 1'], [1, G]], or G without an intercept."""
     M = np.ones((n_free + bias, n_free + bias))
     if bias:
         M[0, 0] = 0.0
@@ -49,12 +51,13 @@ def _system(G, members, n_free, bias):
     return M
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _project(j, G, members, n_free, inverse, bias):
-    """Coordinates z of row j in the free rows, and what they leave of its kernel.
+    """Coordinates z of row j in the free rows, and the rest of its kernel, G_jj - u'z.
 
-    Refined once, by the system itself: of rows nearly dependent the inverse is that inexact, and a
-    rest that is rounding would pass for one that is not. Where it has lost all digits it is anew.
+    z is refined once with the system itself: for nearly dependent free rows the inverse is so
+    inexact that a rest of 0 would not be recognised. An inverse without correct digits is computed
+    again.
     """
     q = n_free + bias
     u = np.ones(q)
@@ -72,9 +75,9 @@ def _project(j, G, members, n_free, inverse, bias):
     return z, G[j, j] - u @ z
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join(j, G, members, n_free, inverse, bias, z, rest):
-    """Border the inverse with row j."""
+    """Add row j to the inverse as its last row and column."""
     q = n_free + bias
     if n_free == 0:
         if bias:
@@ -91,9 +94,9 @@ def _join(j, G, members, n_free, inverse, bias, z, rest):
     members[n_free] = j
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _leave(position, members, n_free, inverse, bias):
-    """Take a row out of the inverse; the last one takes its place."""
+    """Remove a free row from the inverse; the last free row takes its position."""
     last, k, end = n_free - 1, bias + position, bias + n_free
     if n_free > 1:
         pivot = inverse[k, k]
@@ -109,19 +112,20 @@ def _leave(position, members, n_free, inverse, bias):
     members[position] = members[last]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
-    """Make row j free; return their number.
+    """Make row j free; return the number of free rows.
 
-    Where the free rows span it, the predictors do not change along a direction of their alphas:
-    follow it until one of them is at a bound and makes room, or row j itself.
+    If row j is linearly dependent on the free rows, there is a direction of their alphas and its
+    own along which no predictor changes. It is followed until a free row reaches a bound and is no
+    longer free, or row j reaches a bound.
     """
     while True:
         z, rest = _project(j, G, members, n_free, inverse, bias)
         if n_free == 0:
             independent = bias or G[j, j] > 0.0
         else:
-            # What rounding makes of G_jj - z'Mz, where a row is reached from two that nearly agree.
+            # Size of the terms that cancel in G_jj - z'Mz; large if two free rows are nearly equal.
             reach = np.sqrt(G[j, j]) + (abs(z[0]) if bias else 0.0)
             for a in range(n_free):
                 reach += abs(z[bias + a]) * np.sqrt(G[members[a], members[a]])
@@ -150,9 +154,9 @@ def _admit(j, G, s, cap, alpha, status, members, n_free, inverse, bias):
         n_free = _retire(out, cap, alpha, status, members, n_free, inverse, bias)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
-    """Put a free row at the nearer of its bounds; return the number of those left."""
+    """Put a free row at the nearer of its bounds; return the number of free rows."""
     k = members[position]
     if alpha[k] < 0.5 * cap[k]:
         alpha[k], status[k] = 0.0, ZERO
@@ -162,9 +166,9 @@ def _retire(position, cap, alpha, status, members, n_free, inverse, bias):
     return n_free - 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _settle(cap, alpha, status, members, n_free, inverse, bias):
-    """Put free rows that have ended at a bound there: with none left, no margin fixes b."""
+    """Put free rows whose alpha has ended at a bound there; return the number of free rows."""
     for position in range(n_free - 1, -1, -1):
         k = members[position]
         if min(alpha[k], cap[k] - alpha[k]) <= AT_BOUND * cap[k]:
@@ -172,9 +176,9 @@ def _settle(cap, alpha, status, members, n_free, inverse, bias):
     return n_free
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def gather(G, s, cap, alpha, status, members, inverse, bias):
-    """Invert the system of the rows said to be free; return their number."""
+    """Compute the inverse for the rows with status FREE; return their number."""
     n_free = 0
     for j in range(len(s)):
         if status[j] == FREE:
@@ -182,9 +186,9 @@ def gather(G, s, cap, alpha, status, members, inverse, bias):
     return n_free
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _free_by_bias(s, f, shift, status, net):
-    """Where no row is free and mass is owed: (row that can take it, change of b that frees it)."""
+    """(Row that becomes free, change of b) if none is free and sum s alpha must change by net."""
     best, taker = np.inf, -1
     for j in range(len(s)):
         takes = (status[j] == ZERO and s[j] * net > 0.0) or (status[j] == CAP and s[j] * net < 0.0)
@@ -195,9 +199,9 @@ def _free_by_bias(s, f, shift, status, net):
     return taker, (-best if net > 0.0 else best)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _middle(s, f, status):
-    """Change of b to the middle of the interval that the margins leave it."""
+    """Change of b to the middle of the interval in which all margin conditions hold."""
     low, high = -np.inf, np.inf
     for j in range(len(s)):
         if status[j] == ZERO or status[j] == CAP:
@@ -211,9 +215,9 @@ def _middle(s, f, status):
     return 0.5 * (low + high)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
-    """(time to the next event, free row that leaves or -1, row that becomes free or -1)."""
+    """(Time to the next event, free row that leaves or -1, row that becomes free or -1)."""
     best, leaving, entering = 1.0 - t, -1, -1
     for a in range(n_free):
         k = members[a]
@@ -234,16 +238,36 @@ def _next_event(s, cap, alpha, f, shift, t, df, rate, status, members, n_free):
     return best, leaving, entering
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, rate, df):
+    """Derivatives in t while no row enters or leaves: of s alpha into `rate`, of f into `df`, of b.
+
+    The free rows stay on their shifted margins, s f = 1 + (1 - t) shift, and s alpha sums to `net`.
+    """
+    q = n_free + bias
+    right = np.full(q, net)
+    for a in range(n_free):
+        k = members[a]
+        right[bias + a] = -predictor_shift[k] - s[k] * shift[k]
+    moved = _apply(inverse, q, right) if n_free > 0 else np.zeros(q)
+    db = moved[0] if bias and n_free > 0 else 0.0
+    df[:] = predictor_shift + db
+    for a in range(n_free):
+        rate[a] = moved[bias + a]
+        df += rate[a] * G[members[a]]
+    return db
+
+
+@compiled
 def follow(
     G, s, cap, alpha, f, shift, predictor_shift, net, status, members, n_free, inverse, bias,
     max_events,
 ):  # fmt: skip
     """Follow the path from t = 0 to 1; (change of b, number of free rows, events, whether done).
 
-    `predictor_shift` (m,) is the change of the predictors by the moved rows in all, `net` the sum
-    of s alpha that the others have to take on. alpha, f, status, members and inverse are changed in
-    place.
+    `predictor_shift` (m,) is the change of the predictors by the rows that the caller changes,
+    `net` the change of the sum of s alpha over the other rows. alpha, f, status, members and
+    inverse are changed in place.
     """
     m, b, t = len(s), 0.0, 0.0
     rate, df = np.zeros(m), np.zeros(m)
@@ -256,17 +280,7 @@ def follow(
             f += change
             n_free = _admit(taker, G, s, cap, alpha, status, members, n_free, inverse, bias)
             continue
-        q = n_free + bias
-        right = np.full(q, net)
-        for a in range(n_free):
-            k = members[a]
-            right[bias + a] = -predictor_shift[k] - s[k] * shift[k]
-        moved = _apply(inverse, q, right) if n_free > 0 else np.zeros(q)
-        db = moved[0] if bias and n_free > 0 else 0.0
-        df[:] = predictor_shift + db
-        for a in range(n_free):
-            rate[a] = moved[bias + a]
-            df += rate[a] * G[members[a]]
+        db = _rates(G, s, shift, predictor_shift, net, members, n_free, inverse, bias, rate, df)
         time, leaving, entering = _next_event(
             s, cap, alpha, f, shift, t, df, rate, status, members, n_free
         )
@@ -289,7 +303,7 @@ def follow(
     return b, n_free, max_events, False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _violation(s, f, status):
     """Largest violation of a margin condition."""
     worst = 0.0
@@ -304,14 +318,14 @@ def _violation(s, f, status):
     return worst
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def refine(
     G, s, cap, alpha, alpha_start, b, base, target_sum, f, status, members, n_free, inverse, bias
 ):
-    """Correct what rounding has done on the way: (b, largest violation of a margin condition).
+    """Correct rounding errors of the path: (b, largest violation of a margin condition).
 
     The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
-    up to `target_sum` where there is a b.
+    up to `target_sum` if there is a b.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
@@ -335,9 +349,9 @@ def refine(
     return b, worst
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def drop(j, status, members, n_free, inverse, bias):
-    """Take row j off the path, to be moved by the caller; return the number of free rows."""
+    """Remove row j from the path, to be changed by the caller; return the number of free rows."""
     if status[j] == FREE:
         for position in range(n_free):
             if members[position] == j:

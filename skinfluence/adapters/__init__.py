@@ -1,7 +1,7 @@
-"""Fitted scikit-learn estimators as objectives: the only place that reads their parameters."""
+"""Fitted scikit-learn estimators as objectives: the only package that reads their parameters."""
 
 from skinfluence.adapters import _stochastic  # noqa: F401 - registers its refusals
-from skinfluence.adapters._elastic_net import adapt_elastic_net
+from skinfluence.adapters._elastic_net import adapt_elastic_net, duality_gaps
 from skinfluence.adapters._glm import adapt_glm
 from skinfluence.adapters._huber import adapt_huber
 from skinfluence.adapters._logistic import adapt_logistic
@@ -21,6 +21,7 @@ from skinfluence.adapters._ridge import (
     adapt_ridge,
     adapt_ridge_classifier,
     adapted_dual,
+    check_penalised,
     kernel_ridge_space,
     least_squares,
     without_outputs,
@@ -41,6 +42,8 @@ __all__ = [
     "adapt_smooth_quantile",
     "adapted_dual",
     "change_in_span",
+    "check_penalised",
+    "duality_gaps",
     "is_supported",
     "kernel_ridge_space",
     "kernel_space",

@@ -1,4 +1,4 @@
-"""Lasso and elastic net: mean half squared error + alpha times an L1 and an L2 part."""
+"""Lasso and elastic net: mean of half the squared error, plus alpha times an L1 and an L2 norm."""
 
 import numpy as np
 from sklearn.linear_model import (
@@ -21,7 +21,7 @@ from skinfluence.objective import Objective
 
 
 def elastic_net(design, strength, l1_ratio, intercept=0.0):
-    """Return strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2) over the columns of a design."""
+    """Return the penalty strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2) on a design."""
     features = np.full(design.n_features, float(strength))
     return penalties.ElasticNet(
         design.pack((1.0 - l1_ratio) * features, 0.0)[0],
@@ -34,14 +34,15 @@ def elastic_net(design, strength, l1_ratio, intercept=0.0):
 @register(ElasticNet)
 @register(ElasticNetCV)
 def adapt_elastic_net(estimator, data):
-    """Return the objective of a fitted Lasso or ElasticNet, or of one chosen by cross-validation.
+    """Return the objective of a fitted Lasso, ElasticNet, LassoCV or ElasticNetCV.
 
-    scikit-learn divides the sum of the losses by that of the weights, so that every row owns a
-    share of the penalty. A chosen alpha (and l1_ratio) is held.
+    scikit-learn divides the sum of the losses by that of the weights, so every row has a share of
+    the penalty. An alpha (and l1_ratio) chosen by cross-validation is held fixed.
     """
     if estimator.positive:
         raise NotImplementedError(
-            "influence under positive=True is not available: the optimum lies on a constraint."
+            "influence is not available with positive=True: the optimum lies on a constraint. Fit "
+            "with positive=False."
         )
     y = as_responses(data.y, "y")
     n_outputs = 1 if y.ndim == 1 else y.shape[1]
@@ -58,8 +59,53 @@ def adapt_elastic_net(estimator, data):
     return adapted_least_squares(objective, flat=np.ndim(estimator.coef_) == 1)
 
 
+def duality_gaps(objective):
+    """Gap between the mean squared-error objective and its dual, one for each response.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of a Lasso or an ElasticNet, anywhere.
+
+    Returns
+    -------
+    ndarray of shape (n_targets,)
+        Bounds on how far the objective, as scikit-learn scales it, is above its minimum.
+
+    Notes
+    -----
+    The dual point are the residuals u, with an intercept at their mean. Under a part of the penalty
+    that is quadratic every u is admissible; without one the slopes X'u must not exceed the penalty,
+    and u is scaled down until they do not.
+    """
+    weight = objective.sample_weight / objective.sample_weight.sum()
+    y = objective.y.reshape(len(weight), -1)
+    residual = y - objective.eta
+    penalty = objective.row_penalty
+    if objective.design.fit_intercept:  # unpenalised: the residuals' mean is 0 at the optimum
+        residual = residual - weight @ residual
+        y = y - weight @ y
+    slope = objective.design.transpose_matmul(weight[:, None] * residual).T  # (K, q)
+    features = slice(objective.design.n_features)
+    slope, theta = slope[:, features], objective.theta[:, features]
+    absolute, strength = penalty.absolute[features], penalty.strength[features]
+    size = np.abs(slope)
+    if (strength > 0).all():
+        scale = np.ones(len(theta))
+        conjugate = 0.5 * np.sum(np.maximum(size - absolute, 0.0) ** 2 / strength, axis=1)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.where(absolute > 0, absolute / size, 1.0).min(axis=1, initial=1.0)
+        scale, conjugate = np.fmin(1.0, room), 0.0
+    primal = 0.5 * weight @ residual**2 + np.array(
+        [penalty.value(each[None]) for each in objective.theta]
+    )
+    dual = 0.5 * (weight @ y**2 - weight @ (y - scale * residual) ** 2) - conjugate
+    return primal - dual
+
+
 for joint in (MultiTaskElasticNet, MultiTaskElasticNetCV, MultiTaskLasso, MultiTaskLassoCV):
     refuse(
         joint,
-        "its penalty joins the outputs of a feature. Fit Lasso or ElasticNet, one response a model",
+        "its penalty joins all responses in each feature. Fit one Lasso or ElasticNet for each",
     )

@@ -1,4 +1,4 @@
-"""Generalised linear models: mean half deviance + alpha / 2 |w|^2."""
+"""Generalised linear models: mean of half the deviance, plus alpha / 2 |w|^2."""
 
 from functools import partial
 
@@ -8,13 +8,14 @@ from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegres
 from skinfluence._validation import as_responses, check_sample_weight
 from skinfluence.adapters._registry import Adapted, register
 from skinfluence.adapters._ridge import without_outputs
+from skinfluence.existence import lost_a_class
 from skinfluence.losses import SquaredLoss, TweedieLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
 
 def glm_loss(estimator):
-    """Return the loss of a generalised linear model's settings."""
+    """Return the loss of a generalised linear model, from its settings."""
     params = estimator.get_params(deep=False)
     if "power" not in params:
         return TweedieLoss(2.0 if isinstance(estimator, GammaRegressor) else 1.0)
@@ -25,7 +26,7 @@ def glm_loss(estimator):
 
 
 def _encode(y, name, *, loss):
-    """Responses in the range of the family."""
+    """Responses as float64; raise if one is outside the range of the distribution."""
     y = as_responses(y, name, n_outputs=1)
     if isinstance(loss, TweedieLoss) and not loss.in_range(y).all():
         row = int(np.flatnonzero(~loss.in_range(y))[0])
@@ -40,8 +41,8 @@ def _encode(y, name, *, loss):
 def adapt_glm(estimator, data):
     """Return the objective of a fitted PoissonRegressor, GammaRegressor or TweedieRegressor.
 
-    scikit-learn divides the sum of the losses by that of the weights, so that every row owns a
-    share of the penalty.
+    scikit-learn divides the sum of the losses by that of the weights, so every row has a share of
+    the penalty.
     """
     loss = glm_loss(estimator)
     y = _encode(data.y, "y", loss=loss)
@@ -50,4 +51,11 @@ def adapt_glm(estimator, data):
     alpha = L2(design.pack(np.full(design.n_features, float(estimator.alpha)), 0.0)[0])
     theta = design.pack(estimator.coef_, estimator.intercept_)
     objective = Objective(loss, design, y, weight, alpha.times(0.0), theta, row_penalty=alpha)
+    if lost_a_class(objective):
+        raise np.linalg.LinAlgError(
+            "there is no optimum: all y of positive weight are 0, so that the fitted mean falls "
+            "to 0 and the intercept falls without end. Add rows with positive y, or fit with "
+            "fit_intercept=False."
+        )
+    loss.check_optimum(y, objective.eta)
     return Adapted(objective, None, partial(_encode, loss=loss), without_outputs)

@@ -18,8 +18,8 @@ from skinfluence.penalties import L2
 def adapt_huber(estimator, data):
     """Return the objective of a fitted HuberRegressor, in coefficients, intercept and scale.
 
-    The scale is the intercept of a second predictor, whose other coefficients are held at 0; so is
-    the first one's intercept where there is none.
+    The scale is the intercept of a second predictor, whose other coefficients are fixed at zero.
+    With fit_intercept=False the intercept of the first predictor is fixed at zero too.
     """
     y = as_responses(data.y, "y", n_outputs=1)
     weight = check_sample_weight(data.sample_weight, len(y))
@@ -43,9 +43,13 @@ def adapt_huber(estimator, data):
 
 
 def _start_without_outliers(objective):
-    """At least squares, and at a scale at which no row is an outlier: every row bends."""
+    """Start at least squares with a scale so large that no row is an outlier.
+
+    Then every row has curvature, and Newton's method cannot meet a singular Hessian at the start.
+    """
     least = polish(objective.least_squares()).objective
     residual = np.abs(objective.y - least.eta[:, 0]).max()
+    # At residual / epsilon the row with the largest residual would be at the threshold.
     scale = 1.01 * max(residual, np.finfo(float).tiny) / objective.loss.epsilon
     of_scale = objective.design.pack(np.zeros(objective.design.n_features), scale)
     return objective.at(np.concatenate([least.theta, of_scale]))

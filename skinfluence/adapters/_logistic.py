@@ -1,4 +1,4 @@
-"""LogisticRegression: sum_i s_i log loss + 1 / (2 C) ||w||^2."""
+"""LogisticRegression: sum_i s_i (log loss of row i) + 1 / (2 C) |w|^2."""
 
 import inspect
 
@@ -6,20 +6,31 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.utils.class_weight import compute_class_weight
 
-from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
+from skinfluence._validation import (
+    check_classes_have_weight,
+    check_sample_weight,
+    encode_labels,
+    label_encoder,
+)
 from skinfluence.adapters._elastic_net import elastic_net
-from skinfluence.adapters._registry import Adapted, register
+from skinfluence.adapters._registry import Adapted, dense_coefficients, register
 from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.objective import Objective
+from skinfluence.optimum import CERTIFIABLE, polish
 from skinfluence.penalties import L2
+
+# Penalty of the first optimum on the way to that of a weak one, a unit of weight, the factor from
+# one to the next, and the Newton steps that each may take: an e-fold a step, and room for a few.
+FIRST_PENALTY, NEXT_PENALTY = 1e-3, 1e-3
+RESTARTED_STEPS = 30
 
 
 def penalty_of(estimator):
-    """Return (1 / C, share of L1) of a LogisticRegression's settings, in any scikit-learn from 1.6.
+    """Return (1 / C, l1_ratio) of a LogisticRegression, for any scikit-learn from 1.6.
 
-    `penalty` is 'l2' by default up to 1.7, 'deprecated' in 1.8 and 1.9, and gone in 1.10, where
-    `l1_ratio` and C = inf say what it said.
+    `penalty` is 'l2' by default up to 1.7 and 'deprecated' in 1.8 and 1.9; it is removed in 1.10,
+    where `l1_ratio` and C = inf take its place.
     """
     params = estimator.get_params(deep=False)
     penalty, l1_ratio = params.get("penalty", "deprecated"), params.get("l1_ratio") or 0.0
@@ -37,31 +48,34 @@ def penalty_of(estimator):
 
 
 def _check_settings(estimator):
-    """Raise for settings whose objective is another one."""
+    """Raise for settings whose objective is not that of this module."""
     if not getattr(estimator, "refit", True):
         raise NotImplementedError(
-            "LogisticRegressionCV(refit=False) averages the coefficients of the folds, which "
-            "minimise nothing together: use refit=True."
+            "influence is not available for LogisticRegressionCV(refit=False): it averages the "
+            "coefficients of the folds, which is no optimum. Use refit=True."
         )
     multi_class = estimator.get_params(deep=False).get("multi_class", "deprecated")
     n_classes = len(estimator.classes_)
     one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
     if n_classes > 2 and one_vs_rest:
         raise NotImplementedError(
-            f"{n_classes} classes one against the rest (multi_class='ovr' or solver='liblinear') "
-            "are separate models: fit a softmax with another solver, or one binary model a class."
+            f"influence is not available for {n_classes} classes one against the rest "
+            "(multi_class='ovr' or solver='liblinear'). Fit a softmax with another solver, or one "
+            "binary model for each class."
         )
     if n_classes == 2 and multi_class == "multinomial":
         raise NotImplementedError(
-            "multi_class='multinomial' with two classes is not available: leave it at its default."
+            "influence is not available for two classes with multi_class='multinomial'. Leave "
+            "multi_class at its default."
         )
 
 
 def class_weights(estimator, data, sample_weight):
-    """Return each row's class weight, as scikit-learn's fit computed it.
+    """Return the class weight of each row, as scikit-learn's fit computed it.
 
-    "balanced" is read as the numbers it stood for on the training rows: they stay when a row goes.
-    Up to scikit-learn 1.6 it counts rows, later it adds weights; the installed one is asked.
+    For "balanced" these are the numbers computed from the training rows, held fixed when a row is
+    deleted. scikit-learn up to 1.6 computes them from counts of rows, later versions from sample
+    weights; the installed version decides.
     """
     if estimator.class_weight is None:
         return np.ones(len(data.y))
@@ -80,9 +94,10 @@ def class_weights(estimator, data, sample_weight):
 
 
 def _penalty(estimator, design):
-    """Penalty of the settings."""
+    """Penalty of a LogisticRegression on the columns of a design."""
     strength, l1_ratio = penalty_of(estimator)
-    # liblinear's intercept is intercept_scaling times the last of its penalised coefficients.
+    # liblinear adds a column of intercept_scaling and penalises its coefficient c like the others.
+    # The intercept is intercept_scaling * c, so its strength is theirs over intercept_scaling^2.
     scaling = np.float64(estimator.intercept_scaling if estimator.solver == "liblinear" else np.inf)
     if l1_ratio > 0:
         return elastic_net(design, strength, l1_ratio, l1_ratio * strength / scaling)
@@ -93,28 +108,42 @@ def _penalty(estimator, design):
 @register(LogisticRegression)
 @register(LogisticRegressionCV)
 def adapt_logistic(estimator, data):
-    """Return the objective of a fitted LogisticRegression, or of a class that only adds methods.
+    """Return the objective of a fitted LogisticRegression or LogisticRegressionCV.
 
-    Of a LogisticRegressionCV at the C that it chose, which is held.
+    The C that a LogisticRegressionCV has chosen is held fixed.
     """
     _check_settings(estimator)
     classes = estimator.classes_
     y = encode_labels(data.y, classes, "y")
     sample_weight = check_sample_weight(data.sample_weight, len(y))
     sample_weight = sample_weight * class_weights(estimator, data, sample_weight)
-    empty = np.bincount(y, weights=sample_weight, minlength=len(classes)) == 0
-    if empty.any():
-        raise ValueError(
-            f"class {classes[empty].tolist()[0]!r} has no row of positive weight: the model "
-            "without it is another one. Drop its rows before fitting."
-        )
+    check_classes_have_weight(classes, y, sample_weight)
     binary = len(classes) == 2
     loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))
     design = make_design(data.X, estimator.fit_intercept)
     penalty = _penalty(estimator, design)
-    theta = design.pack(estimator.coef_, estimator.intercept_)
+    theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(
         loss, design, y.astype(np.float64) if binary else y, sample_weight, penalty, theta
     )
     encode = label_encoder(classes, objective.y.dtype)
-    return Adapted(objective, classes, encode)
+    weak = not penalty.is_kinked and not penalty.is_none
+    restart = _from_stronger_penalties if weak else None
+    return Adapted(objective, classes, encode, restart=restart)
+
+
+def _from_stronger_penalties(objective):
+    """At the optimum of a penalty in reach of its own, along those of falling ones.
+
+    Separable data under a next to vanishing penalty: where the solver stops, far too short, the
+    curvature of the rows is 1e20 times that of the penalty, and a step has no digit left.
+    """
+    if objective.stationarity <= CERTIFIABLE:  # it has stopped at the floor of float64
+        return objective
+    strength, theta = FIRST_PENALTY * objective.sample_weight.sum(), np.zeros_like(objective.theta)
+    weakest = objective.penalty.strength[objective.penalty.strength > 0].min()
+    while strength > weakest:
+        stronger = objective.at(theta).penalised_at_least(strength)
+        theta = polish(stronger, max_steps=RESTARTED_STEPS).objective.theta
+        strength *= NEXT_PENALTY
+    return objective.at(theta)

@@ -1,4 +1,4 @@
-"""Quantile regression: mean pinball loss + alpha |w|_1."""
+"""Quantile regression: mean of the pinball losses, plus alpha |w|_1."""
 
 from functools import partial
 
@@ -13,13 +13,16 @@ from skinfluence.objective import Objective
 
 refuse(
     QuantileRegressor,
-    "it passes through as many rows as it has coefficients, and changes only when another row "
-    "takes a place among them: there is no curvature. Fit SmoothQuantileRegressor",
+    "its loss has no curvature, so that the fit passes through as many rows as it has coefficients "
+    "and has no derivative in their weights. Fit SmoothQuantileRegressor",
 )
 
 
 def smooth_quantile(data, settings, theta):
-    """Objective of a SmoothQuantileRegressor at theta, (p,) and b; a row owns a share of alpha."""
+    """Return the objective of a SmoothQuantileRegressor at theta = (coef, intercept).
+
+    Its loss is a mean, so every row has a share of the penalty.
+    """
     design = data.design(settings.fit_intercept)
     loss = SmoothPinballLoss(settings.quantile, settings.temperature_)
     y = as_responses(data.y, "y", n_outputs=1)

@@ -1,37 +1,38 @@
-"""Which estimators are understood: exact types, never a guess."""
+"""The supported estimators, registered by their exact types."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from skinfluence.attribution import Link
 from skinfluence.design import KernelSpace, make_design
-from skinfluence.losses import TransformedLink, spread
+from skinfluence.link import Link, TransformedLink
+from skinfluence.losses import spread
 from skinfluence.objective import Objective
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What an estimator was fitted on, by reference.
+    """The training data of an estimator, by reference.
 
     Attributes
     ----------
     X : ndarray or sparse matrix of shape (n, p)
-        As scikit-learn's validation returned it: it shares memory with the caller's where it can.
+        As scikit-learn's validation returned it, without a copy if none was necessary.
     y : ndarray of shape (n,)
         The caller's labels.
     sample_weight : ndarray of shape (n,) or None
     space : KernelSpace or None
-        Of a kernel machine: X are its coordinates then.
+        The space of a kernel model, of which X are then the coordinates.
     response : ResponseScale or None
-        Where y are transformed responses, the way there and back.
+        The transformers of the responses, if y are transformed responses.
     row_names : ndarray of shape (n,) or None
         Index of the data frame that fit was given.
     theta : ndarray of shape (K, q) or None
         Optimum found on these data; None before it is found.
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
@@ -45,12 +46,12 @@ class TrainingData:
         Parameters
         ----------
         fit_intercept : bool
-            Whether it has a column of ones.
+            Whether the design has a column of ones.
 
         Returns
         -------
         Design
-            Of X, in the coordinates of the kernel where there is one.
+            The design of X, in the coordinates of the kernel if there is one.
         """
         if self.space is not None:
             return self.space.design(fit_intercept)
@@ -64,19 +65,21 @@ class Adapted:
     Attributes
     ----------
     objective : Objective
-        At the estimator's own parameters.
+        The objective at the estimator's own parameters.
     classes : ndarray or None
         The estimator's labels, in the order of the loss's encoding; None for a regressor.
     encode : callable
-        `encode(y, name)` turns the caller's labels into the loss's, or raises naming `name`.
+        `encode(y, name)` returns the caller's labels as the loss encodes them; errors say `name`.
     parameters : callable or None
         `parameters(objective, rows, steps) -> (coef, intercept)` for steps (b, K, q) of deleted
-        rows, where the estimator's parameters are not those of the objective.
+        rows, if the estimator's parameters are not those of the objective.
     response : ResponseScale or None
-        Of the training data; `encode` takes what it gives.
+        Transformers of the responses of the training data.
+    own_link : Link or None
+        Link from predictors to predictions, if it is not that of the loss.
     restart : callable or None
-        `restart(objective)` is the objective at a start from which Newton's method is safe, where
-        a solver may have stopped too far off.
+        `restart(objective)` returns the objective at a start from which Newton's method converges,
+        for solvers that may stop too far from the optimum.
     """
 
     objective: Objective
@@ -84,51 +87,38 @@ class Adapted:
     encode: object
     parameters: object = None
     response: object = None
+    own_link: Link | None = None
     restart: object = None
 
     @property
     def link(self):
-        """What reads the predictors.
+        """The link from predictors to the estimator's predictions.
 
         Returns
         -------
-        Loss
-            The one that was minimised; of transformed responses in the units of the responses.
+        Link
+            The link of the loss that was minimised, unless the adapter gives another; with the
+            estimator's labels, or in the units of the responses if they were transformed.
         """
-        loss = self.objective.trained_loss
+        link = self.objective.trained_loss.link if self.own_link is None else self.own_link
         if self.response is None:
-            return loss
-        return TransformedLink(loss, self.response.inverse, spread(self.objective.y))
-
-    @property
-    def output(self):
-        """How the estimator reads its predictors.
-
-        Returns
-        -------
-        Output
-            Labels, and whether there are probabilities; or what a regressor predicts.
-        """
-        loss = self.objective.loss
-        link = loss if self.response is None else self.link
-        return Link(self.classes, loss.has_probabilities, link)
+            return link.labelled(self.classes)
+        return TransformedLink(link, self.response.inverse, spread(self.objective.y))
 
     def labels(self, encoded):
-        """Return the caller's labels of encoded ones.
+        """Return the caller's labels from encoded labels.
 
         Parameters
         ----------
         encoded : ndarray
-            As `encode` returns them.
+            Labels as `encode` returns them.
 
         Returns
         -------
         ndarray
-            Members of `classes`; of a regressor the same numbers, in their own units.
+            Members of `classes`; for a regressor the responses in their own units.
         """
-        if self.classes is None:
-            return self.link.response(encoded)
-        return self.classes[encoded.astype(int)]
+        return self.link.labels(encoded)
 
 
 _ADAPTERS: dict[type, object] = {}
@@ -138,11 +128,12 @@ _REFUSED: dict[type, str] = {}
 
 
 def register(cls, *, inherited=False, space=None):
-    """Register `adapter(estimator, data) -> Adapted` for a class, exactly.
+    """Register `adapter(estimator, data) -> Adapted` for exactly this class.
 
-    With `inherited` its subclasses are taken too: for estimators of this library, whose subclasses
-    keep the objective. A subclass of scikit-learn's may minimise anything (LogisticRegressionCV is
-    a LogisticRegression). `space(estimator, X)` gives the KernelSpace of a kernel machine, or None.
+    With `inherited` also for its subclasses: estimators of this library, whose subclasses have the
+    same objective. A subclass of a scikit-learn estimator may have another objective, for instance
+    LogisticRegressionCV, a subclass of LogisticRegression. `space(estimator, X)` returns the
+    KernelSpace of a kernel model, or None.
     """
 
     def decorate(adapter):
@@ -167,19 +158,19 @@ def _find(estimator):
 
 
 def kernel_space(estimator, X):
-    """Return the KernelSpace of a fitted kernel machine.
+    """Return the KernelSpace of a fitted kernel model.
 
     Parameters
     ----------
     estimator : estimator
-        Fitted.
+        Fitted estimator.
     X : ndarray or sparse matrix of shape (n, p)
         Its training rows.
 
     Returns
     -------
     KernelSpace or None
-        None where the model is linear in X itself.
+        The space of its kernel; None if the model is linear in X itself.
     """
     space = _SPACES.get(type(estimator))
     return None if space is None else space(estimator, X)
@@ -190,13 +181,14 @@ def is_supported(estimator):
     return _find(estimator) is not None
 
 
-def supported_estimators():
-    """List the estimators whose training rows can be deleted.
+def supported_estimators() -> list[str]:
+    """List the supported estimators.
 
     Returns
     -------
     list of str
-        Class names, sorted. Pipelines ending in one, and search objects around these, work as well.
+        Class names, sorted. Pipelines that end in one of them, and search objects around these, are
+        supported too.
 
     Examples
     --------
@@ -208,14 +200,14 @@ def supported_estimators():
 
 
 def refuse(cls, reason):
-    """Say why a class is not supported.
+    """Register the reason why a class is not supported.
 
     Parameters
     ----------
     cls : type
-        The class, exactly.
+        The class; its subclasses are not included.
     reason : str
-        Why, and what to do.
+        The reason, and what to use instead.
     """
     _REFUSED[cls] = reason
 
@@ -230,6 +222,12 @@ def unsupported(estimator):
     )
 
 
+def dense_coefficients(estimator):
+    """Return `coef_` as an array, also after `sparsify()`."""
+    coef = estimator.coef_
+    return coef.toarray() if hasattr(coef, "toarray") else coef
+
+
 def adapt(estimator, data):
     """Return a fitted estimator and its training data in normal form.
 
@@ -238,7 +236,7 @@ def adapt(estimator, data):
     TypeError
         If the estimator's class is not registered.
     NotImplementedError
-        If it is, but its settings lead to an objective that is not supported yet.
+        If the class is registered, but the objective of its settings is not supported.
     """
     adapter = _find(estimator)
     if adapter is None:

@@ -1,4 +1,4 @@
-"""Least squares: sum_i s_i (y_i - f(x_i))^2 + alpha |w|^2, halved."""
+"""Least squares: half of sum_i s_i (y_i - f(x_i))^2 + alpha |w|^2."""
 
 from functools import partial
 
@@ -28,17 +28,18 @@ from skinfluence.penalties import L2
 
 
 def _check_settings(estimator):
-    """Raise for settings whose objective is another one."""
+    """Raise for settings whose objective is not that of this module."""
     if getattr(estimator, "positive", False):
         raise NotImplementedError(
-            "influence under positive=True is not available: the optimum lies on a constraint."
+            "influence is not available with positive=True: the optimum lies on a constraint. Fit "
+            "with positive=False."
         )
 
 
 def least_squares(data, alpha, fit_intercept, theta=None):
-    """Objective of a penalised least-squares fit at theta, by default 0.
+    """Return the objective of a penalised least-squares fit at theta, by default 0.
 
-    `alpha` is a number, or one for each response.
+    `alpha` is one number, or one number for each response.
     """
     y = as_responses(data.y, "y")
     n_outputs = 1 if y.ndim == 1 else y.shape[1]
@@ -51,14 +52,14 @@ def least_squares(data, alpha, fit_intercept, theta=None):
 
 
 def l2_of(design, alpha):
-    """Return alpha / 2 |w|^2, with an alpha for each output where there are several."""
+    """Return the penalty alpha / 2 |w|^2, with one alpha or one for each output."""
     each = np.ravel(np.asarray(alpha, dtype=float))
     strength = design.pack(np.tile(each[:, None], (1, design.n_features)), np.zeros(len(each)))
     return L2(strength[0] if (each == each[0]).all() else strength)
 
 
 def adapted_least_squares(objective, *, flat):
-    """Return the normal form; `flat` where coef_ has no axis of outputs."""
+    """Return a least-squares objective in normal form; `flat` if coef_ has no axis of outputs."""
     encode = partial(as_responses, n_outputs=objective.n_outputs)
     return Adapted(objective, None, encode, without_outputs if flat else None)
 
@@ -73,7 +74,7 @@ def without_outputs(objective, rows, steps):
 @register(Ridge)
 @register(RidgeCV)
 def adapt_ridge(estimator, data):
-    """Return the objective of a LinearRegression, a Ridge, or a RidgeCV at the alpha it chose."""
+    """Return the objective of a fitted LinearRegression, Ridge or RidgeCV, at its chosen alpha."""
     _check_settings(estimator)
     alpha = getattr(estimator, "alpha_", getattr(estimator, "alpha", 0.0))
     objective = least_squares(data, alpha, estimator.fit_intercept)
@@ -86,12 +87,20 @@ def adapt_ridge(estimator, data):
 def adapt_ridge_classifier(estimator, data):
     """Return the objective of a fitted RidgeClassifier: least squares of -1 and 1 for each class.
 
-    The class weights "balanced" count rows, not weights, as in scikit-learn, and are held.
+    The class weights "balanced" are computed from counts of rows, not from sample weights, as in
+    scikit-learn, and held fixed.
     """
     _check_settings(estimator)
     if np.ndim(data.y) > 1:
-        raise NotImplementedError("influence on several labels a row is not available.")
+        raise NotImplementedError(
+            "influence is not available for y with several labels for each row. Fit one "
+            "RidgeClassifier for each label."
+        )
     classes = estimator.classes_
+    if len(classes) < 2:
+        raise ValueError(
+            f"influence on a classifier needs at least 2 classes; y has the 1 class {classes[0]}."
+        )
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     if estimator.class_weight:
@@ -114,7 +123,7 @@ def flat_coefficients(objective, rows, steps):
 
 
 def kernel_ridge_space(estimator, X):
-    """Space of a KernelRidge's kernel, as scikit-learn computes it; None for the linear one."""
+    """Return the space of a KernelRidge's kernel, as scikit-learn computes it; None if linear."""
     if estimator.kernel in ("linear", "precomputed"):
         return None if estimator.kernel == "linear" else KernelSpace(X, "precomputed")
     if callable(estimator.kernel):
@@ -126,10 +135,20 @@ def kernel_ridge_space(estimator, X):
     return KernelSpace(X, kernel)
 
 
+def check_penalised(alpha):
+    """Raise where an alpha of a KernelRidge is 0."""
+    if not np.all(np.asarray(alpha) > 0):
+        raise NotImplementedError(
+            f"influence on a kernel ridge regression with alpha={alpha} is not available: where "
+            "the kernel has full rank it passes through all training rows. Fit with a positive "
+            "alpha."
+        )
+
+
 @register(KernelRidge, space=kernel_ridge_space)
 def adapt_kernel_ridge(estimator, data):
     """Return the objective of a fitted KernelRidge."""
-    _check_settings(estimator)
+    check_penalised(estimator.alpha)
     objective = least_squares(data, estimator.alpha, False)
     theta = objective.design.transpose_matmul(np.asarray(estimator.dual_coef_)).T
     theta = theta.reshape(objective.theta.shape)
@@ -138,7 +157,7 @@ def adapt_kernel_ridge(estimator, data):
 
 
 def adapted_dual(objective, *, alpha, flat):
-    """The same, with parameters in the span of the training rows."""
+    """Return a least-squares objective in normal form, with dual coefficients as parameters."""
     encode = partial(as_responses, n_outputs=objective.n_outputs)
     return Adapted(objective, None, encode, partial(_dual_change, alpha=alpha, flat=flat))
 
@@ -146,11 +165,11 @@ def adapted_dual(objective, *, alpha, flat):
 def _dual_change(objective, rows, steps, *, alpha, flat):
     """Change of the dual coefficients -g / alpha, (b, n, K) or (b, n), and of the intercepts.
 
-    g are the residuals at the moved predictors; the deleted row's own is gone.
+    g are the weighted residuals after the step; that of the deleted row is 0.
     """
-    moved = np.moveaxis(
-        np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)]), 2, 0
-    )
+    alpha = np.asarray(alpha, dtype=np.float64)
+    moved = np.stack([objective.design @ steps[:, k].T for k in range(objective.n_outputs)])
+    moved = moved.transpose(2, 0, 1)
     change = -(objective.sample_weight * moved).transpose(0, 2, 1) / alpha
     at = np.arange(len(rows)), rows
     change[at] = objective.residuals[rows] / alpha

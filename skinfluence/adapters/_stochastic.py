@@ -1,13 +1,13 @@
-"""What has an objective and does not minimise it."""
+"""Estimators that are refused because SGD does not reach an optimum."""
 
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from skinfluence.adapters._registry import refuse
 
 _REASON = (
-    "stochastic gradient descent stops where its learning rate, its order of rows and its "
-    "stopping rule leave it, not at an optimum: without a row it stops elsewhere for other "
-    "reasons. Fit "
+    "stochastic gradient descent does not stop at an optimum: where it stops depends on its "
+    "learning rate, the order of the rows and its stopping rule, so that a refit without a row "
+    "differs for other reasons too. Fit "
 )
 
 refuse(SGDClassifier, _REASON + "InfluenceLogisticRegression or SmoothHingeSVC")

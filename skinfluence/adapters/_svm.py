@@ -1,6 +1,6 @@
-"""Support vector machines: C sum_i s_i max(0, 1 - y_i f(x_i)) + |w|^2 / 2 and its relatives.
+"""Support vector machines: C sum_i s_i max(0, 1 - y_i f(x_i)) + |w|^2 / 2, and variants.
 
-LinearSVC has the hinge or its square, and penalises (b / intercept_scaling)^2 as well.
+LinearSVC has the hinge or its square, and penalises (b / intercept_scaling)^2 too.
 """
 
 from functools import partial
@@ -8,10 +8,16 @@ from functools import partial
 import numpy as np
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 
-from skinfluence._validation import check_sample_weight, encode_labels, label_encoder
+from skinfluence._validation import (
+    check_classes_have_weight,
+    check_sample_weight,
+    encode_labels,
+    label_encoder,
+)
 from skinfluence.adapters._logistic import class_weights
-from skinfluence.adapters._registry import Adapted, refuse, register
+from skinfluence.adapters._registry import Adapted, dense_coefficients, refuse, register
 from skinfluence.design import KernelSpace, make_design
+from skinfluence.link import OneVsOneLink
 from skinfluence.losses import (
     HingeLoss,
     OneVsOneLoss,
@@ -22,45 +28,47 @@ from skinfluence.losses import (
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 
-# What lends the hinge a curvature: at this temperature Koh & Liang's Figure 3 agrees with refits.
+# Smooth hinge whose derivatives stand for those of the hinge. At this temperature the effects in
+# Koh & Liang's Figure 3 agree with refits.
 SURROGATE_HINGE = SmoothHingeLoss(1e-3)
 
 refuse(
     NuSVC,
-    "its nu fixes the share of support vectors, not a penalty: without a row the objective is "
-    "another one. Fit skinfluence.svm.SmoothHingeSVC",
+    "nu fixes the share of support vectors, not the strength of a penalty, so that the penalty "
+    "changes when a row is deleted. Fit skinfluence.svm.SmoothHingeSVC",
 )
 
 
 for _regressor in (SVR, NuSVR):
     refuse(
         _regressor,
-        "between the kinks of its loss there is no curvature: what a row changes is decided by the "
-        "rows on the edge of the tube alone. Fit skinfluence.svm.SmoothEpsilonSVR",
+        "its loss has no curvature between its kinks. Fit skinfluence.svm.SmoothEpsilonSVR",
     )
 
 refuse(
     LinearSVR,
-    "of its losses the first has no curvature between its kinks, and the squared one is not "
-    "covered. Fit skinfluence.svm.SmoothEpsilonSVR",
+    "its epsilon-insensitive loss has no curvature between its kinks, and the squared one is not "
+    "implemented. Fit skinfluence.svm.SmoothEpsilonSVR",
 )
 
 
 def _check_settings(estimator):
-    """Raise for settings whose objective is another one."""
+    """Raise for settings whose objective is not that of this module."""
     if estimator.penalty != "l2":
         raise NotImplementedError(
-            "influence under an L1 penalty is not yet available: fit LinearSVC with penalty='l2'."
+            "influence is not available for LinearSVC(penalty='l1'). Fit with penalty='l2'."
         )
     if len(estimator.classes_) > 2:
         if estimator.multi_class != "ovr":
             raise NotImplementedError(
-                f"LinearSVC(multi_class={estimator.multi_class!r}) is not available: use 'ovr'."
+                "influence is not available for LinearSVC(multi_class="
+                f"{estimator.multi_class!r}). Use 'ovr'."
             )
         if estimator.class_weight is not None:
             raise NotImplementedError(
-                "class_weight weighs each class against the rest differently in a LinearSVC of "
-                "more than two classes: pass sample_weight, or fit one binary model a class."
+                "influence is not available for LinearSVC(class_weight=...) with more than two "
+                "classes, whose weights differ between the binary models. Pass sample_weight, or "
+                "fit one binary model for each class."
             )
 
 
@@ -72,6 +80,7 @@ def adapt_linear_svc(estimator, data):
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes))
     weight = weight * class_weights(estimator, data, weight)
+    check_classes_have_weight(classes, codes, weight)
     squared = estimator.loss == "squared_hinge"
     binary, trained = (SquaredHingeLoss(),) * 2 if squared else (SURROGATE_HINGE, HingeLoss())
     loss, trained = (
@@ -83,13 +92,13 @@ def adapt_linear_svc(estimator, data):
     intercept = strength / np.float64(estimator.intercept_scaling) ** 2
     penalty = L2(design.pack(np.full(data.X.shape[1], strength), intercept)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
-    theta = design.pack(estimator.coef_, estimator.intercept_)
+    theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
     return Adapted(objective, classes, label_encoder(classes, y.dtype))
 
 
 def svc_space(estimator, X):
-    """Space of an SVC's kernel; None for the linear one."""
+    """Return the space of an SVC's kernel; None for the linear kernel."""
     if estimator.kernel == "linear":
         return None
     return KernelSpace(
@@ -103,18 +112,20 @@ def svc_space(estimator, X):
 
 @register(SVC, space=svc_space)
 def adapt_svc(estimator, data):
-    """Return the objective of a fitted SVC, one against one where it has more than two classes."""
+    """Return the objective of a fitted SVC, one machine for each pair of classes."""
     classes = estimator.classes_
     codes = encode_labels(data.y, classes, "y")
-    weight = check_sample_weight(data.sample_weight, len(codes))
-    weight = weight * estimator.class_weight_[codes]
-    loss, trained = SURROGATE_HINGE, HingeLoss()
+    sample_weight = check_sample_weight(data.sample_weight, len(codes))
+    weight = sample_weight * estimator.class_weight_[codes]
+    check_classes_have_weight(classes, codes, weight)
+    loss, trained, link = SURROGATE_HINGE, HingeLoss(), None
     if len(classes) > 2:
-        options = {"shape": estimator.decision_function_shape, "break_ties": estimator.break_ties}
-        loss, trained = (OneVsOneLoss(one, len(classes), **options) for one in (loss, trained))
+        loss, trained = (OneVsOneLoss(one, len(classes)) for one in (loss, trained))
+        shape, ties = estimator.decision_function_shape, estimator.break_ties
+        link = OneVsOneLink(len(classes), shape, break_ties=ties)
     design = data.design(True)
     penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
-    alpha = _signed_alpha(estimator, codes, check_sample_weight(data.sample_weight, len(codes)))
+    alpha = _signed_alpha(estimator, codes, sample_weight)
     theta = np.zeros((loss.n_outputs, design.shape[1]))
     for k in range(len(theta)):
         coef = design.transpose_matmul(alpha[k])[: design.n_features]
@@ -124,24 +135,25 @@ def adapt_svc(estimator, data):
     parameters = None
     if data.space is not None:
         parameters = partial(change_in_span, features=data.space.features)
-    return Adapted(objective, classes, label_encoder(classes, y.dtype), parameters)
+    encode = label_encoder(classes, y.dtype)
+    return Adapted(objective, classes, encode, parameters, own_link=link)
 
 
 def _signed_alpha(estimator, codes, weight):
     """Signed dual variables of every machine on all training rows, (machines, n).
 
-    libsvm keeps those of pair (i, j) in row j - 1 for the rows of class i, in row i for class j. It
-    drops the rows without weight before it counts its support vectors.
+    libsvm stores those of the pair (i, j) in row j - 1 for the training rows of class i, and in row
+    i for those of class j. It drops rows of weight 0 before it numbers its support vectors.
     """
     kept = np.flatnonzero(weight > 0)
     dual, support = estimator.dual_coef_, estimator.support_
     if support.max(initial=-1) >= len(kept) or estimator.shape_fit_[0] != len(codes):
         raise ValueError(
-            f"the SVC was fitted on {estimator.shape_fit_[0]} rows: pass these, and the weights it "
-            f"was fitted with; got {len(codes)} rows, {len(kept)} of them of positive weight."
+            f"the SVC was fitted on {estimator.shape_fit_[0]} rows; got {len(codes)} rows, "
+            f"{len(kept)} of them with positive weight. Pass the rows and weights of its fit."
         )
     support = kept[support]
-    dual = dual @ np.eye(dual.shape[1])  # sparse where X is; the product is an array
+    dual = dual @ np.eye(dual.shape[1])  # dual_coef_ is sparse if X is; the product is an array
     if len(estimator.classes_) == 2:
         alpha = np.zeros((1, len(codes)))
         alpha[0, support] = dual[0]
@@ -156,23 +168,24 @@ def _signed_alpha(estimator, codes, weight):
 
 
 def change_in_span(objective, rows, steps, *, features):
-    """Dual coefficients (b, K, n) of the steps themselves, on the rows that span the others.
+    """Return steps as dual coefficients (b, K, n) of the pivot rows, which span the others.
 
     Parameters
     ----------
     objective : Objective
-        In the features of a kernel.
+        Objective in the features of a kernel.
     rows : ndarray of int, shape (b,)
         The deleted rows.
     steps : ndarray of shape (b, K, q)
-        theta without each of them, minus theta.
+        theta without each of these rows, minus theta.
     features : KernelFeatures
-        Of the training rows.
+        Features of the training rows.
 
     Returns
     -------
     coef, intercept : ndarray of shape (b, K, n), ndarray of shape (b, K)
-        Changes with which the decision function changes as it does without the rows.
+        Changes of the dual coefficients and the intercepts that give the change of the decision
+        function.
     """
     coef, intercept = objective.design.unpack(steps)
     change = np.full((*coef.shape[:2], objective.n_rows), np.nan)

@@ -8,10 +8,9 @@ from skinfluence.attribution._read import (
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import Link, score_influence, score_of
+from skinfluence.attribution._scoring import score_influence, score_of
 
 __all__ = [
-    "Link",
     "Query",
     "influence",
     "influence_aggregate",

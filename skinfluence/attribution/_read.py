@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinfluence._class_axis import classes_first, classes_last
+from skinfluence._memory import check_memory
 from skinfluence._parallel import cache_blocks, map_ordered, row_blocks, tracked
 from skinfluence.attribution._topk import RunningTopK
 from skinfluence.deletion.targets import Target
@@ -48,18 +50,10 @@ class Query:
         return Query(self.design.take(rows), y, self.eta[rows], self.target)
 
 
-def _native(eta, objective):
-    """Predictors (K, ...) as the loss has them: (...) or (..., K).
-
-    The classes stay the outermost axis in memory, so that sums over them run through long rows.
-    """
-    return eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
-
-
 def _directions(deletion, test):
     """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
     K, outputs = deletion.objective.n_outputs, test.target.n_outputs
-    eta = _native(np.ascontiguousarray(test.eta.T), deletion.objective)
+    eta = classes_last(np.ascontiguousarray(test.eta.T), deletion.objective.loss.is_scalar)
     gradient = np.asarray(test.target.gradient(test.y, eta)).reshape(len(test), outputs, K)
     parts = [test.design.outer(gradient[:, o], slice(None)) for o in range(outputs)]
     return np.concatenate(parts).reshape(outputs * len(test), K, -1)
@@ -67,12 +61,12 @@ def _directions(deletion, test):
 
 def _moved(deletion, test):
     """Return a function of a slice: the target at the moved predictors minus before, (O, m, b)."""
-    objective, target = deletion.objective, test.target
+    target, is_scalar = test.target, deletion.objective.loss.is_scalar
+    has_one_output = target.n_outputs == 1
     change = deletion.on(test.design)
     eta = np.ascontiguousarray(test.eta.T)
-    before = np.asarray(target.value(test.y, _native(eta, objective)))
-    # A target with one output a class has it last; everything here has it first.
-    before = np.moveaxis(before, -1, 0) if target.n_outputs > 1 else before[None]
+    before = np.asarray(target.value(test.y, classes_last(eta, is_scalar)))
+    before = classes_first(before, has_one_output)
 
     def read(part, out=None):
         delta = change(part)
@@ -83,8 +77,7 @@ def _moved(deletion, test):
             moved = delta[:, rows]
             moved += eta[:, rows, None]
             y = None if test.y is None else test.y[rows, None]
-            value = target.value(y, _native(moved, objective))
-            value = np.moveaxis(value, -1, 0) if target.n_outputs > 1 else value[None]
+            value = classes_first(target.value(y, classes_last(moved, is_scalar)), has_one_output)
             np.subtract(value, before[:, rows, None], out=result[:, rows])
         return result
 
@@ -142,6 +135,12 @@ def influence_matrix(deletion, test, *, linearised, progress=None):
     """Influence (m, r), or (m, r, O) where the target has several outputs."""
     outputs, shape = test.target.n_outputs, (len(test), len(deletion))
     options = {"linearised": linearised, "progress": progress}
+    check_memory(
+        8 * shape[0] * shape[1] * outputs,
+        f"the influence of {shape[1]} deletions on {shape[0]} test rows",
+        "ask about fewer deletions (train_indices), for their mean over the test rows "
+        "(aggregate='mean'), or for the largest only (most_influential())",
+    )
     if outputs == 1:
         result = np.empty(shape)
         for _ in _blocks(deletion, test, into=result, **options):
@@ -149,7 +148,7 @@ def influence_matrix(deletion, test, *, linearised, progress=None):
         return result
     result = np.empty((*shape, outputs))
     for test_rows, part, block in _blocks(deletion, test, **options):
-        result[test_rows, part] = np.moveaxis(block, 0, -1)
+        result[test_rows, part] = classes_last(block, is_scalar=False)
     return result
 
 
@@ -202,8 +201,7 @@ def influence_topk(deletion, test, k, *, linearised, progress=None):
     found = []
     for top, sign in ((largest, 1.0), (smallest, -1.0)):
         for array in (_as_rows(top.positions, deletion.rows), sign * top.values):
-            array = np.moveaxis(array.reshape(outputs, m, k), 0, -1)
-            found.append(array if outputs > 1 else array[:, :, 0])
+            found.append(classes_last(array.reshape(outputs, m, k), is_scalar=outputs == 1))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ class AttributionMixin(QueryMixin):
         y_test=None,
         *,
         target="loss",
-        method="newton",
+        method="auto",
         aggregate=None,
         train_indices=None,
         curvature="auto",
@@ -36,6 +36,9 @@ class AttributionMixin(QueryMixin):
         ``f(y_t, eta_t(theta_-i)) - f(y_t, eta_t(theta))``, with ``theta_-i`` the optimum without
         row i, by one of
 
+        - "auto": the closed form where there is one; else Newton's step, and the refit where that
+          step is long, its estimated error large or the row's leverage above 1/2, within a counted
+          budget, the longest steps first. `return_info` says which row got what;
         - "first_order": the influence function, f linearised (Koh & Liang 2017);
         - "newton": f at the Newton step, ``theta_-i ~ theta + (H - W_i z_i z_i')^-1 g_i z_i``;
         - "exact": f at the refit itself, solved to the accuracy of the fit.
@@ -53,8 +56,8 @@ class AttributionMixin(QueryMixin):
             "prediction", "residual", "squared_error", "absolute_error", "pinball" or
             "poisson_deviance"; or a callable `f(y_true, decision) -> (n_test,)`, see
             :func:`skinfluence.make_target`.
-        method : {"first_order", "newton", "exact"}, default="newton"
-            How the model without the row is found.
+        method : {"auto", "first_order", "newton", "exact"}, default="auto"
+            How the model without the row is found. With `damping`, "auto" is "newton".
         aggregate : {None, "mean", "sum"}, default=None
             Over the test rows; the matrix is then never held.
         train_indices : array-like of int or bool mask, optional
@@ -134,7 +137,7 @@ class AttributionMixin(QueryMixin):
         *,
         k=10,
         target="loss",
-        method="newton",
+        method="auto",
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -204,7 +207,7 @@ class AttributionMixin(QueryMixin):
         self,
         *,
         target="loss",
-        method="newton",
+        method="auto",
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -265,7 +268,7 @@ class AttributionMixin(QueryMixin):
     def parameter_influence(
         self,
         *,
-        method="newton",
+        method="auto",
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -320,7 +323,7 @@ class AttributionMixin(QueryMixin):
         y_test,
         *,
         scoring=None,
-        method="newton",
+        method="auto",
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -375,7 +378,7 @@ class AttributionMixin(QueryMixin):
             damping=damping,
             progress=progress,
         )
-        link = problem.adapted.output
+        link = problem.link
         scoring = scoring or link.scoring
         values = attribution.score_influence(
             deletion, design, labels, encoded, link, scoring, progress=progress

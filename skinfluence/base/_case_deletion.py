@@ -71,7 +71,7 @@ class CaseDeletionMixin(QueryMixin):
         if objective.penalty.is_kinked:
             raise NotImplementedError(f"{AVAILABLE}: under an L1 penalty they are not defined.")
         covered = is_covered(objective)
-        if not covered and objective.loss.n_responses == 1:
+        if not covered and problem.link.n_responses == 1:
             raise NotImplementedError(
                 f"{AVAILABLE} and parameter_influence(); got the loss {objective.loss!r}."
             )

@@ -56,7 +56,7 @@ class LeaveOneOutMixin(QueryMixin):
         >>> print(f"{loo.mean_loss:.4f} {loo.train_loss:.4f} {loo.score:.4f}")
         0.0757 0.0534 0.9789
         """
-        check_choice("method", method, ("auto", *METHODS))
+        check_choice("method", method, METHODS)
         check_tolerance(tol)
         problem = self.__fitted_problem__()
         if groups is None:
@@ -73,7 +73,7 @@ class LeaveOneOutMixin(QueryMixin):
         y_test=None,
         *,
         target="loss",
-        method="newton",
+        method="auto",
         aggregate=None,
         curvature="auto",
         damping=0.0,
@@ -84,7 +84,8 @@ class LeaveOneOutMixin(QueryMixin):
         """Change of a target at each test row if a whole group of training rows were removed.
 
         "first_order" adds the influences of the rows, and falls short of the effect of a group that
-        pulls one way; "newton" takes the joint step; "exact" refits.
+        pulls one way; "newton" takes the joint step; "exact" refits; "auto" refits the groups with
+        the longest joint steps while its budget of some seconds lasts.
 
         Parameters
         ----------

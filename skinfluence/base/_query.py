@@ -3,6 +3,7 @@
 import warnings
 
 from skinfluence._frames import named_frame, row_names
+from skinfluence._sources import check_in_memory
 from skinfluence._version import __version__
 from skinfluence.problem import FittedProblem, OptimumRecord
 
@@ -40,8 +41,9 @@ class QueryMixin:
             self.__dict__["_problem_cache"] = problem
         return problem.asked_by(self.__design_rows__)
 
-    def _forget_problem(self):
-        """Drop the problem of an earlier fit, and the factors that it keeps."""
+    def _begin_fit(self, X, y, sample_weight):
+        """Raise for data that are not in memory; drop the problem of an earlier fit."""
+        check_in_memory(X=X, y=y, sample_weight=sample_weight)
         self.__dict__.pop("_problem_cache", None)
 
     # -- pickling ----------------------------------------------------------------------------------

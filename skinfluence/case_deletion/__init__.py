@@ -1,4 +1,4 @@
-"""Case-deletion diagnostics of regression: what textbooks compute of each row, in closed form."""
+"""Case-deletion diagnostics of regression, as in textbooks, in closed form."""
 
 from skinfluence.case_deletion._added_variable import added_variable
 from skinfluence.case_deletion._compute import diagnose, is_covered

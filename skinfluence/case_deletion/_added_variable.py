@@ -1,29 +1,30 @@
-"""What one column has to say that the others do not."""
+"""Added-variable (partial regression) plots: one column adjusted for the others."""
 
 import numpy as np
 
 
 def added_variable(objective, curvature, column):
-    r"""Compute (x, y, slope, weight): a column and the responses, both without the others.
+    r"""Compute (x, y, slope, weight): a column and the responses, adjusted for the other columns.
 
-    With u = H^-1 e_j / (H^-1)_jj the column's part that the others do not explain is x = Z u; with
-    the working residuals e = -l' / l'' the responses' part is y = e + theta_j x. Without a penalty
-    these are the residuals of two weighted regressions on the other columns (Frisch & Waugh 1933),
-    with weights W = w l'', and the weighted line through the origin has the slope theta_j.
+    With u = H^-1 e_j / (H^-1)_jj the part of column j that the others do not explain is x = Z u;
+    with the working residuals e = -l' / l'' that of the responses is y = e + theta_j x. Without a
+    penalty these are the residuals of two weighted regressions on the other columns (Frisch & Waugh
+    1933), with weights W = w l'', and the weighted least-squares line through the origin has the
+    slope theta_j.
 
     Parameters
     ----------
     objective : Objective
-        At its optimum, of one output.
+        Objective of one output, at its optimum.
     curvature : Curvature
-        Its own.
+        Curvature of the objective.
     column : int
         Position j in the design.
 
     Returns
     -------
     tuple of (ndarray of shape (n,), ndarray of shape (n,), float, ndarray of shape (n,))
-        Rows without curvature have no working residual: NaN in y.
+        The entries of y are NaN for rows without curvature, which have no working residual.
     """
     unit = np.zeros((objective.n_parameters, 1))
     unit[column] = 1.0

@@ -1,21 +1,23 @@
-"""The diagnostics of an objective: one factor of its curvature, then products."""
+"""Computation of the diagnostics: one factor of the curvature, then products."""
 
 import warnings
 
 import numpy as np
 
+from skinfluence._validation import listed
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
 from skinfluence.existence import RANK_LOST, is_unpenalised
 
-# A sum of squares under this share of the one it was subtracted from is rounding.
+# A difference of sums of squares below this share of the first is rounding, and has no digit left.
 ROUNDED = 1e-13
 
 
 def is_covered(objective):
     """Whether the textbook's quantities exist: one response of a family, no L1 penalty.
 
-    Nor a row's share of a penalty under squared error, where their sums of squares would change.
+    Least squares with a penalty that the rows share is not covered: the deletion of a row changes
+    the penalty, and the formula for the sum of squares without the row does not hold.
     """
     known = objective.loss.family is not None and not objective.penalty.is_kinked
     shared = objective.loss.family == "least squares" and objective.mean_penalty_share > 0
@@ -25,8 +27,8 @@ def is_covered(objective):
 def diagnose(objective, curvature, names):
     """Return the CaseDeletionDiagnostics of an objective at its optimum; `names` of its columns.
 
-    With u_i = H^-1 z_i and a deletion's multiplier v_i = g_i / (1 - h_i), a coefficient before
-    minus after is -v_i u_i. The rest follows from leverages and residuals.
+    With u_i = H^-1 z_i and the multiplier v_i = g_i / (1 - h_i) of a deletion, the coefficients
+    before minus after it are -v_i u_i. The rest follows from leverages and residuals.
     """
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     order = objective.design.intercept_first
@@ -62,7 +64,7 @@ def diagnose(objective, curvature, names):
 
 
 def _solved_rows(objective, curvature, order):
-    """H^-1 z_i of every row, (n, q), columns in this order."""
+    """H^-1 z_i of every row, (n, q), with the columns in `order`."""
     design = objective.design
     inverse = curvature.known_inverse()
     if inverse is not None:
@@ -82,7 +84,7 @@ def _inverse_diagonal(curvature):
 
 
 class _Rows:
-    """What is known of each row before any scale: residuals, leverage, multiplier."""
+    """Quantities of each row without the dispersion: residuals, leverage, multiplier."""
 
     def __init__(self, objective, step):
         self.is_linear = objective.loss.family == "least squares"
@@ -93,10 +95,10 @@ class _Rows:
         self.quadratic = step.leverage.quadratic[:, 0, 0]
         self.one_minus_leverage = step.leverage.one_minus[:, 0, 0]
         lost = RANK_LOST if is_unpenalised(objective) else 0.0
-        self.alone = self.used & (self.one_minus_leverage <= lost)  # no row helps to fit it
+        self.alone = self.used & (self.one_minus_leverage <= lost)  # fitted by the row alone
         self.one_minus_leverage = np.where(self.alone, 0.0, self.one_minus_leverage)
         self.leverage = 1.0 - self.one_minus_leverage
-        small = self.leverage < 0.5  # 1 - (1 - h) has lost the digits of a small h
+        small = self.leverage < 0.5  # a small h is accurate as W a, a large one as 1 - (1 - h)
         product = objective.weights[:, 0, 0] * self.quadratic
         self.leverage[small] = product[small]
         self.n_effective = float(self.leverage.sum())
@@ -114,13 +116,15 @@ class _Rows:
 
 
 def _scales(objective, rows, solved, order):
-    """s, and s of the refit without each row: weighted sums of squares over n - tr(hat matrix).
+    """s, and s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
 
-    Of other families the sum of the squared Pearson residuals, one step: the weights of the other
-    rows are held. Without row i, with d = theta - theta_-i and c = w e / (1 - h), the others' is
-    RSS + 2 d'R theta + d'(H - R) d - w (e / (1 - h))^2, and the trace falls by w q / (1 - h), with
-    q = z'H^-1 R H^-1 z; unpenalised it is RSS - w e^2 / (1 - h), and the trace stays.
+    For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
+    without row i is RSS + 2 d'R theta + d'(H - R) d - w (e / (1 - h))^2, and the trace falls by
+    w q / (1 - h) with q = z'H^-1 R H^-1 z; without a penalty it is RSS - w e^2 / (1 - h), and the
+    trace does not change. For other families it is the sum of squared Pearson residuals after one
+    step, with the weights of the other rows held fixed.
     """
+    # The degrees of freedom are a difference of n and a trace: below 1e-9 they are rounding of 0.
     total = float(rows.pearson @ rows.pearson)
     freedom = rows.n_used - rows.n_effective
     strength = objective.penalty.strength[order]
@@ -140,7 +144,7 @@ def _scales(objective, rows, solved, order):
 
 
 def _quadratic(solved, strength):
-    """sum_j strength_j u_ij^2, (n,), some rows at a time."""
+    """sum_j strength_j u_ij^2, (n,), in blocks of rows."""
     found = np.empty(len(solved))
     for start in range(0, len(solved), 4096):
         part = slice(start, start + 4096)
@@ -149,11 +153,11 @@ def _quadratic(solved, strength):
 
 
 def _deleted(rows, step, sigma, sigma_without):
-    """Return what the residuals and leverages say together, by field."""
+    """Return the measures of deletion, from residuals and leverages, by field."""
     h, one_minus, pearson = rows.leverage, rows.one_minus_leverage, rows.pearson
     undefined = rows.alone | step.undefined
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        unit = pearson / np.sqrt(one_minus)  # of standard deviation sigma
+        unit = pearson / np.sqrt(one_minus)  # its standard deviation is sigma
         if rows.is_linear:
             studentized = unit / sigma_without
             deleted = rows.residual / one_minus
@@ -176,14 +180,15 @@ def _deleted(rows, step, sigma, sigma_without):
 
 
 def _warn_without_scale(diagnostics):
-    """Say once why no residual could be studentised where the scale is unknown."""
+    """Warn once of rows whose residual cannot be studentised, because s_(i) is undefined."""
     known = ~np.isnan(diagnostics.sigma_without) | diagnostics.undefined
     if not known.all():
         missing = np.flatnonzero(~known)
-        listed = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         warnings.warn(
-            f"{len(missing)} rows have no scale without them (NaN), among them {listed}: the "
-            "other rows are fitted exactly, or leave no degree of freedom.",
+            f"sigma_(i) is undefined (NaN) for {len(missing)} row{'s' * (len(missing) > 1)}: "
+            f"without row {listed(missing)} the others are fitted exactly, or have no degree of "
+            "freedom. Their studentised residuals, DFFITS, DFBETAS and COVRATIO are NaN too; fewer "
+            "columns would leave more degrees of freedom.",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -1,12 +1,13 @@
-"""What `case_deletion_diagnostics` returns."""
+"""The result of `case_deletion_diagnostics`."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtr
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence.case_deletion._rules import flags
 
 
@@ -14,88 +15,91 @@ from skinfluence.case_deletion._rules import flags
 class CaseDeletionDiagnostics:
     r"""Leverage, residuals and the classical measures of influence of each training row.
 
-    With the weighted residual :math:`r_i = \sqrt{w_i} e_i` of least squares, the Pearson residual
-    of a logistic regression, with :math:`H` the Hessian of the objective in the normal form,
-    :math:`h_i = W_i z_i' H^{-1} z_i`, and d the coefficients before minus after the deletion.
+    Notation: :math:`r_i` is the weighted residual :math:`\sqrt{w_i} e_i` of least squares, or the
+    Pearson residual of a logistic regression; :math:`H` is the Hessian of the objective in the
+    normal form, :math:`h_i = W_i z_i' H^{-1} z_i` the leverage, and d the coefficients before minus
+    after the deletion.
 
     **Sign**: `dfbeta`, `dfbetas` and `dffits` are *before minus after* the deletion, as in the
     textbooks, R, SAS and statsmodels. Everything else in this library is after minus before:
     `dfbeta` is the negative of :meth:`parameter_influence`.
 
-    **Least squares** is exact, with weights and a ridge penalty too: what stands here is what
-    refits without each row would give. **Logistic regression**, and the generalised linear models
-    with it wherever it is named below, is one Newton step (Pregibon 1981), with the weights
-    :math:`W_j` of the other rows as they were: the observed curvature, which is R's working weight
-    for canonical links (logistic, Poisson) and not for the others. The dispersion :math:`s^2` is 1
-    for these two, and the mean square of the Pearson residuals over n - p for the others. A penalty
-    that the rows share (alpha of the generalised linear models) loses the share of the row.
+    For **least squares** all values are those of refits without each row, exactly, with weights and
+    a ridge penalty too. For **logistic regression** they are those of one Newton step (Pregibon
+    1981), in which the weights :math:`W_j` of the other rows do not change. They are the observed
+    curvature, which is R's working weight for canonical links (logistic, Poisson) and not for
+    others. Statements below about logistic regression hold for all generalised linear models. The
+    dispersion :math:`s^2` is 1 for logistic and Poisson regression, and the sum of the squared
+    Pearson residuals over n - p for the others. If the rows share a penalty (alpha of the
+    generalised linear models), the share of the deleted row is removed with it.
 
-    Undefined rows (leverage 1, or no optimum without the row) are NaN in all that speaks of their
-    deletion. A row of weight 0 is no part of the fit: leverage, `dfbeta`, `dffits` and
-    `cooks_distance` are 0, `covratio` is 1, standardized and studentized residuals are NaN.
+    Undefined rows (leverage 1, or no optimum without the row) are NaN in all values that describe
+    their deletion. A row of weight 0 has no part in the fit: its leverage, `dfbeta`, `dffits` and
+    `cooks_distance` are 0, its `covratio` is 1, and its standardized and studentized residuals are
+    NaN.
 
     Attributes
     ----------
     family : {"least squares", "logistic", "poisson", "gamma", "tweedie", ...}
-        What was fitted.
+        Distribution of the responses.
     has_known_dispersion : bool
         Whether the family's dispersion is 1 (logistic, poisson), not estimated.
     names : tuple of str
-        Columns of `dfbeta`: "const" for the intercept, first, then the features.
+        Names of the columns of `dfbeta`: "const" for the intercept, first, then the features.
     n_used : int
         Number n of rows of positive weight.
     n_effective_parameters : float
-        p, the trace of the hat matrix; without a penalty the number of coefficients, the intercept
+        Trace p of the hat matrix; without a penalty the number of coefficients, the intercept
         included.
     sigma : float
-        :math:`s = \sqrt{\sum r_i^2 / (n - p)}`; 1 of logistic and Poisson regression.
+        :math:`s = \sqrt{\sum r_i^2 / (n - p)}`; 1 for logistic and Poisson regression.
     unscaled_error : ndarray of shape (q,)
         :math:`\sqrt{(H^{-1})_{jj}}`; `standard_error` is `sigma` times this.
     weight : ndarray of shape (n_train,)
         Sample weight times class weight.
     undefined : ndarray of bool, shape (n_train,)
-        Rows without which there is no model.
+        Whether there is no model without the row.
     leverage : ndarray of shape (n_train,)
-        :math:`h_i`.
+        Leverage :math:`h_i`.
     residual : ndarray of shape (n_train,)
-        Response residual: y minus the prediction; of logistic regression minus the probability.
+        Response residual: y minus the prediction, or minus the probability for logistic regression.
     pearson_residual : ndarray of shape (n_train,)
-        :math:`r_i`.
+        Weighted or Pearson residual :math:`r_i`.
     deviance_residual : ndarray of shape (n_train,)
-        The same for least squares; of logistic regression
-        :math:`\pm\sqrt{2 w_i \ell_i}`.
+        :math:`r_i` for least squares, :math:`\pm\sqrt{2 w_i \ell_i}` for logistic regression.
     standardized_residual : ndarray of shape (n_train,)
-        Internally studentised: :math:`r_i / (s \sqrt{1 - h_i})`.
+        Internally studentised residual :math:`r_i / (s \sqrt{1 - h_i})`.
     studentized_residual : ndarray of shape (n_train,)
-        Externally studentised: :math:`t_i = r_i / (s_{(i)} \sqrt{1 - h_i})`; of logistic regression
-        Williams's deletion residual :math:`\pm\sqrt{\delta_i^2 + h_i r_i^2 / (1 - h_i)}`, with the
-        deviance residual :math:`\delta_i`, an approximation of the change of the deviance.
+        Externally studentised residual :math:`t_i = r_i / (s_{(i)} \sqrt{1 - h_i})`; for logistic
+        regression Williams's deletion residual
+        :math:`\pm\sqrt{\delta_i^2 + h_i r_i^2 / (1 - h_i)}`, with the deviance residual
+        :math:`\delta_i`, whose square approximates the change of the deviance.
     deleted_residual : ndarray of shape (n_train,)
-        Response residual of the row under the model without it: :math:`e_i / (1 - h_i)`; of
+        Response residual of the row under the model without it, :math:`e_i / (1 - h_i)`; for
         logistic regression after one step.
     cooks_distance : ndarray of shape (n_train,)
-        :math:`D_i = d' H d / (p s^2) = r_i^2 h_i / (p s^2 (1 - h_i)^2)`; of logistic regression
+        :math:`D_i = d' H d / (p s^2) = r_i^2 h_i / (p s^2 (1 - h_i)^2)`; for logistic regression
         with d of one step.
     dffits : ndarray of shape (n_train,)
         Predictor of the row, before minus after, in its standard errors:
-        :math:`r_i \sqrt{h_i} / (s_{(i)} (1 - h_i))`; of logistic regression of one step, with 1 for
-        :math:`s_{(i)}`.
+        :math:`r_i \sqrt{h_i} / (s_{(i)} (1 - h_i))`; for logistic regression after one step, with 1
+        for :math:`s_{(i)}`.
     dfbeta : ndarray of shape (n_train, q)
-        Coefficients, before minus after; of logistic regression of one step.
+        Coefficients, before minus after; for logistic regression after one step.
     covratio : ndarray of shape (n_train,)
         :math:`\det(s_{(i)}^2 H_{(i)}^{-1}) / \det(s^2 H^{-1})
-        = (s_{(i)}^2 / s^2)^q / (1 - h_i)` with q coefficients; of logistic regression
-        :math:`1 / (1 - h_i)`, one step too: the weights of the other rows are held.
+        = (s_{(i)}^2 / s^2)^q / (1 - h_i)` with q coefficients; for logistic regression
+        :math:`1 / (1 - h_i)`, with the weights of the other rows held fixed.
     sigma_without : ndarray of shape (n_train,)
-        :math:`s_{(i)}`, the scale of the refit without the row; 1 of logistic and Poisson
-        regression, one step of the other families.
+        :math:`s_{(i)}`, the scale of the refit without the row; 1 for logistic and Poisson
+        regression, after one step for the other families.
 
     Notes
     -----
-    Under a ridge penalty the degrees of freedom of the residual are :math:`n - \mathrm{tr}`, with
-    the trace of the hat matrix, and :math:`s^2 H^{-1}` stands for the covariance, as in a Bayesian
-    reading of the penalty: every formula keeps its form. :math:`s_{(i)}` counts the trace of the
-    refit. The t distribution of the studentised residuals is then an approximation.
+    Under a ridge penalty the degrees of freedom of the residual are n minus the trace of the hat
+    matrix, and :math:`s^2 H^{-1}` takes the place of the covariance, as it does if the penalty is
+    the logarithm of a Bayesian prior; every formula keeps its form. :math:`s_{(i)}` uses the trace
+    of the refit. The t distribution of the studentised residuals is then an approximation.
 
     References
     ----------
@@ -141,69 +145,71 @@ class CaseDeletionDiagnostics:
     sigma_without: np.ndarray
 
     @property
-    def df_residual(self):
+    def df_residual(self) -> float:
         """Return the degrees of freedom of the residual.
 
         Returns
         -------
         float
-            The number of rows used less the effective number of parameters.
+            Number of rows used minus the effective number of parameters.
         """
         return self.n_used - self.n_effective_parameters
 
     @property
-    def standard_error(self):
+    def standard_error(self) -> np.ndarray:
         """Return the standard errors of the coefficients.
 
         Returns
         -------
         ndarray of shape (q,)
-            In the order of `names`.
+            Standard errors in the order of `names`.
         """
         return self.sigma * self.unscaled_error
 
     @cached_property
-    def dfbetas(self):
+    def dfbetas(self) -> np.ndarray:
         r"""Return the coefficients, before minus after the deletion, in their standard errors.
 
         Returns
         -------
         ndarray of shape (n_train, q)
-            The `dfbeta` over :math:`s_{(i)} \sqrt{(H^{-1})_{jj}}`; of logistic regression of one
-            step, with 1 for :math:`s_{(i)}`. Computed when it is first asked for, and kept.
+            The `dfbeta` over :math:`s_{(i)} \sqrt{(H^{-1})_{jj}}`; for logistic regression after
+            one step, with 1 for :math:`s_{(i)}`. Computed at the first access, and kept.
         """
         scaled = self.dfbeta / self.unscaled_error
         scaled /= self.sigma_without[:, None]
         return scaled
 
     @property
-    def press(self):
+    def press(self) -> float:
         """Return Allen's PRESS, the weighted sum of the squared deleted residuals.
 
         Returns
         -------
         float
-            Over the rows that have one; of logistic regression of one step.
+            Sum over the defined rows; for logistic regression after one step.
         """
         return float(np.nansum(self.weight * self.deleted_residual**2))
 
     @property
-    def outlier_p_value(self):
+    def outlier_p_value(self) -> np.ndarray:
         """Return two-sided p-values of the studentised residuals, times their number (Bonferroni).
 
         Returns
         -------
         ndarray of shape (n_train,)
-            From Student's t with n - p - 1 degrees of freedom; of logistic regression from the
-            normal distribution, for the residual of one step. At most 1.
+            From Student's t distribution with n - p - 1 degrees of freedom; for logistic regression
+            from the normal distribution, with the residual after one step. At most 1.
         """
         size = -np.abs(self.studentized_residual)
         tested = int((~np.isnan(size)).sum())
         tail = ndtr(size) if self.has_known_dispersion else stdtr(self.df_residual - 1.0, size)
         return np.minimum(2.0 * tail * tested, 1.0)
 
-    def influential(self, rule="cooks", *, level=0.05, table=False):
-        """Flag rows by a threshold of the textbooks.
+    def influential(
+        self, rule: str = "cooks", *, level: float = 0.05, table: bool = False
+    ) -> "np.ndarray | DataFrame":
+        """Flag rows by a textbook threshold.
 
         Parameters
         ----------
@@ -215,20 +221,20 @@ class CaseDeletionDiagnostics:
             any dfbetas beyond 1, dffits beyond 3 sqrt(p/(n-p)), covratio further than 3p/(n-p) from
             1, Cook's distance above the median of F(p, n-p), leverage above 3p/n.
         level : float, default=0.05
-            Of "outlier".
+            Level of the rule "outlier".
         table : bool, default=False
-            Return a column for each quantity that the rule looks at.
+            Whether to return a column for each quantity of the rule.
 
         Returns
         -------
         ndarray of bool, shape (n_train,) or (n_train, n_columns)
             With `table` and "R" the columns are those of dfbetas, dffits, covratio, Cook's distance
-            and leverage. Undefined rows are flagged by their leverage alone.
+            and leverage. Undefined rows can be flagged by their leverage only.
 
         Raises
         ------
         ValueError
-            For another rule.
+            If the rule is unknown.
 
         References
         ----------
@@ -246,8 +252,8 @@ class CaseDeletionDiagnostics:
         found = flags(self, rule, level)
         return found if table else found.any(axis=1)
 
-    def to_frame(self, train_labels=None):
-        """Return one line for each training row, one column for each of its numbers.
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
+        """Return one line for each training row, with a column for each of its numbers.
 
         Parameters
         ----------
@@ -273,8 +279,8 @@ class CaseDeletionDiagnostics:
         frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
         return frame
 
-    def summary_frame(self, train_labels=None):
-        """Return the table of the same name of statsmodels, column by column.
+    def summary_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
+        """Return the table that statsmodels returns under this name.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Leverage blocks, for models of several outputs."""
+"""Leverage blocks of models with several outputs."""
 
 from dataclasses import dataclass, fields
 
@@ -11,13 +11,13 @@ from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 class LeverageBlocks:
     r"""Leverages of the rows of a model with several outputs: K x K blocks, and their traces.
 
-    The quantities of :class:`CaseDeletionDiagnostics` are defined for one predictor a row. Asking
-    for one of them here raises NotImplementedError.
+    The quantities of :class:`CaseDeletionDiagnostics` are defined for one predictor for each row;
+    accessing one of them here raises NotImplementedError.
 
     Attributes
     ----------
     leverage : ndarray of shape (n,)
-        Trace of the block; they add up to the effective number of parameters.
+        Trace of the block; the sum over rows is the effective number of parameters.
     block : ndarray of shape (n, K, K)
         :math:`L_i' A_i L_i` with the row's curvature :math:`W_i = L_i L_i'` and
         :math:`A_i = (I \otimes z_i)' H^{-1} (I \otimes z_i)`: symmetric, with eigenvalues from 0
@@ -41,7 +41,7 @@ class LeverageBlocks:
     block: np.ndarray
 
     def __getattr__(self, name):
-        """Say what is available instead of a quantity of one predictor."""
+        """Raise for quantities that need one predictor, with what is available instead."""
         known = {field.name for field in fields(CaseDeletionDiagnostics)}
         if name in known or (name[:1] != "_" and hasattr(CaseDeletionDiagnostics, name)):
             raise NotImplementedError(
@@ -53,12 +53,12 @@ class LeverageBlocks:
 
 
 def leverage_blocks(curvature):
-    """Return the leverages of the rows that a curvature is of.
+    """Return the leverages of the rows of a curvature's objective.
 
     Parameters
     ----------
     curvature : Curvature
-        Of an objective with any number of outputs.
+        Curvature of an objective with any number of outputs.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Quantiles that sorted residuals are drawn against."""
+"""Quantiles of sorted residuals, for quantile-quantile plots."""
 
 import numpy as np
 from scipy.special import betaincinv, ndtri, stdtrit
@@ -7,9 +7,9 @@ from scipy.special import betaincinv, ndtri, stdtrit
 def residual_quantiles(n, df, level):
     """Compute (median, low, high) of the order statistics of n independent residuals.
 
-    The k-th smallest of n uniform numbers has the Beta(k, n - k + 1) distribution: exact, pointwise
-    limits that hold with probability `level`. From Student's t with `df` degrees of freedom; from
-    the normal distribution where it is inf.
+    The k-th smallest of n uniform numbers has the Beta(k, n - k + 1) distribution. So the limits
+    are exact, and hold pointwise with probability `level`. The residuals have Student's t
+    distribution with `df` degrees of freedom, or the normal distribution if `df` is inf.
 
     Parameters
     ----------

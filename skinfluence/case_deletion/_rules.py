@@ -1,4 +1,4 @@
-"""Which rows the textbooks would look at: thresholds by name."""
+"""Textbook thresholds for influential rows, by name."""
 
 import numpy as np
 from scipy.special import fdtr
@@ -18,7 +18,7 @@ NAMES = (*RULES, "R", "outlier")
 
 
 def flags(diagnostics, rule, level):
-    """Flags (n, m) of a rule, one column for each quantity that it looks at."""
+    """Flags (n, m) of a rule, one column for each of its quantities."""
     check_choice("rule", rule, NAMES)
     n, p = diagnostics.n_used, diagnostics.n_effective_parameters
     if rule == "R":

@@ -1,4 +1,4 @@
-"""The curvature of an objective and its inverse, as operators: factored once, applied often."""
+"""The curvature of an objective and its inverse, as operators: factor once, apply many times."""
 
 from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._cg import CGCurvature

@@ -1,4 +1,4 @@
-"""H on the active coefficients, and its inverse, 0 elsewhere."""
+"""H of the active coefficients under an L1 penalty."""
 
 import numpy as np
 
@@ -6,16 +6,17 @@ from skinfluence.curvature._base import Curvature
 
 
 class ActiveCurvature(Curvature):
-    """Curvature of an objective whose L1 penalty holds some coefficients at 0, and others not.
+    """Curvature of an objective under an L1 penalty, restricted to its active coefficients.
 
-    Products and solves are in all columns; what is not active is 0 in them.
+    Products and solves take and return all K q parameters; the entries of inactive coefficients,
+    which are 0 at the optimum and stay 0, are ignored on input and 0 on output.
 
     Parameters
     ----------
     objective : Objective
         Under an elastic net.
     inner : Curvature
-        Of `objective.on_active_set()`.
+        Curvature of `objective.on_active_set()`.
     """
 
     def __init__(self, objective, inner):
@@ -27,38 +28,35 @@ class ActiveCurvature(Curvature):
         self.positions = np.concatenate([k * q + self.columns for k in range(objective.n_outputs)])
 
     def _scattered(self, part):
-        """Rows of active coefficients among those of all."""
+        """Entries of the active coefficients in an array of all parameters, 0 elsewhere."""
         whole = np.zeros((self.objective.n_parameters, *part.shape[1:]))
         whole[self.positions] = part
         return whole
 
     def __matmul__(self, V):
-        """H @ V for V (K q, m)."""
         return self._scattered(self.inner @ V[self.positions])
 
     def solve(self, V):
-        """H^-1 V for V (K q, m)."""
-        solved = self.inner.solve(V[self.positions])
-        self.residual = self.inner.residual
-        return self._scattered(solved)
+        return self._scattered(self.inner.solve(V[self.positions]))
 
     def solver(self, n_columns):
-        """Return `solve`, or what does the same faster for so many columns in all."""
         solve = self.inner.solver(n_columns)
         return lambda V: self._scattered(solve(V[self.positions]))
 
+    @property
+    def residual(self):
+        """That of the active coefficients."""
+        return self.inner.residual
+
     def inverse_diagonal_bound(self):
-        """That of the active coefficients, 0 elsewhere."""
+        """Upper bound of the diagonal of H^-1 for the active coefficients, 0 for the others."""
         return self._scattered(self.inner.inverse_diagonal_bound())
 
     def one_minus_leverage(self, rows):
-        """One minus the leverage of rows, where that is cheaper than `leverage`."""
         return self.inner.one_minus_leverage(rows)
 
     def row_quadratic(self, design):
-        """From the active columns of any design."""
         return self.inner.row_quadratic(design.restricted(self.columns))
 
     def leverage(self, rows=None):
-        """Leverage blocks of own rows."""
         return self.inner.leverage(rows)

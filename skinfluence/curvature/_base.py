@@ -1,27 +1,31 @@
-"""What every representation of the curvature promises."""
+"""The interface of curvatures."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
+from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
 from skinfluence.design import Design
 
-# Share of a column's curvature under which its penalty is lost among the curvature's digits.
+# Share of a column's mean curvature below which its penalty does not fix the null direction. Along
+# it H is the penalty alone, and the rounding of H, eps times its entries, is then more than
+# eps / 1e-8 = 2e-8 of that.
 NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True)
 class Leverage:
-    """Leverage of rows in their own fit, as K x K blocks.
+    """Leverage of training rows in their own fit, as K x K blocks.
 
     Attributes
     ----------
     quadratic : ndarray of shape (n, K, K)
         A_i = (I (x) z_i)' H^-1 (I (x) z_i), unweighted.
     one_minus : ndarray of shape (n, K, K)
-        I - L_i' A_i L_i with W_i = L_i L_i': symmetric; for K = 1, one minus the leverage W_i a_i.
+        I - L_i' A_i L_i with W_i = L_i L_i', symmetric; for K = 1, one minus the leverage W_i a_i.
+        It is stored because the difference from 1 has lost its digits where the leverage is near 1.
     """
 
     quadratic: np.ndarray
@@ -31,17 +35,17 @@ class Leverage:
 class Curvature(ABC):
     """H = sum_i W_i (x) z_i z_i' + R'' + damping I at an objective's parameter, with its inverse.
 
-    W is the observed curvature of the loss. Where the loss has a gauge, H is singular in it on the
-    unpenalised columns, and to rounding on those whose penalty vanishes beside their curvature;
-    there a rank-one term (u u') (x) diag(h) is added, u the unit gauge and h the column's mean
-    curvature. Gradients of the loss have no component along u, so no result depends on the term.
-    Immutable; a new damping is a new curvature.
+    W is the observed curvature of the loss. If the loss has a null direction u, H is singular along
+    u on the unpenalised columns, and singular to rounding on columns whose penalty is negligible
+    beside their curvature. There the rank-one term (u u') (x) diag(h) is added, with the column's
+    mean curvature h. Gradients of the loss have no component along u, so no result depends on the
+    term. Immutable; another damping is another curvature.
 
     Parameters
     ----------
     objective : Objective
     damping : float
-        Added to the whole diagonal, the intercept's included, and only if the caller says so.
+        Added to the whole diagonal, that of the intercept included; 0 unless the caller asks.
 
     Raises
     ------
@@ -50,8 +54,6 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Largest relative residual that `solve` has left; 0 for factorisations.
-    residual = 0.0
     #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
     rcond = None
 
@@ -62,15 +64,15 @@ class Curvature(ABC):
         self.null_space_ridge = None
         null = objective.loss.null_direction
         if null is not None:
-            mean = objective.design.squared_columns(objective.weights).mean(axis=0)
+            mean = objective.design.squared_columns(objective.weight_diagonals).mean(axis=0)
             lost = self._needs_null_ridge(mean)
             self.null_space_ridge = np.where(lost, mean, 0.0) if lost.any() else None
 
     def _needs_null_ridge(self, mean):
-        """Columns whose penalty does not hold the gauge in float64, of these mean curvatures."""
+        """Mask of columns, with mean curvatures `mean`, whose penalty leaves H singular along u."""
         penalty = self.objective.penalty
         diagonal = np.max(np.atleast_2d(penalty.hessian_diagonal), axis=0)
-        # A column of which one output is held has no gauge.
+        # If one output of a column is fixed at zero, its outputs cannot all change by one number.
         return (diagonal <= NEGLIGIBLE * mean) & ~np.atleast_2d(penalty.fixed_at_zero).any(axis=0)
 
     def null_ridge_matmul(self, V):
@@ -90,15 +92,21 @@ class Curvature(ABC):
         """H^-1 V for V (K q, m)."""
 
     def solver(self, n_columns):
-        """Return `solve`, or what does the same faster for so many columns in all."""
+        """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve
 
+    @property
+    def residual(self):
+        """Relative residual that a solve leaves; 0 for factorisations."""
+        return 0.0
+
     def known_inverse(self):
-        """H^-1 itself, (K q, K q), where it is at hand for little more than a solve; else None."""
+        """H^-1, (K q, K q), if it costs little more than a solve; else None."""
         return None
 
     def inverse_diagonal_bound(self):
-        """Upper bound of the diagonal of H^-1: 1 / penalty where there is one, solved elsewhere."""
+        """Upper bound of the diagonal of H^-1: 1 / penalty, and the diagonal itself without one."""
+        # H is at least its penalty D, hence H^-1 at most D^-1 where D is positive.
         bound = 1.0 / np.where(self.diagonal > 0, self.diagonal, 1.0)
         free = np.flatnonzero(self.diagonal == 0)
         for part in row_blocks(len(free), 4 * 8 * len(bound)):
@@ -109,9 +117,9 @@ class Curvature(ABC):
         return bound
 
     def one_minus_leverage(self, rows):
-        """One minus the leverage of rows, (b,), where that is cheaper than `leverage`; else None.
+        """One minus the leverage of rows, (b,), if that is cheaper than `leverage`; else None.
 
-        For one output, and rows that bend.
+        Only for one output, and for rows with curvature.
         """
         return None
 
@@ -129,13 +137,28 @@ class Curvature(ABC):
 
     def leverage(self, rows=None) -> Leverage:
         """Leverage blocks of the objective's own rows (all, or an index array)."""
-        rows = slice(None) if rows is None else rows
-        quadratic = self._own_quadratic(rows)
+        K = self.objective.n_outputs
+        self._check_room(rows)
+        quadratic = self._own_quadratic(slice(None) if rows is None else rows)
         if self.objective.n_outputs == 1:
-            return Leverage(quadratic, 1.0 - self.objective.weights[rows] * quadratic)
-        L = self.objective.weight_roots[rows]
-        one_minus = np.eye(L.shape[1]) - np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic, L))
+            weights = self.objective.weights if rows is None else self.objective.weights[rows]
+            return Leverage(quadratic, 1.0 - weights * quadratic)
+        one_minus = np.empty_like(quadratic)
+        for part, some in self.objective.weight_blocks(rows):
+            L = self.objective.weight_roots_of(some)
+            own = one_minus[part]
+            np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
+            np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _check_room(self, rows):
+        """Raise where there is no memory for the leverages of rows."""
+        K, r = self.objective.n_outputs, self.objective.n_rows if rows is None else len(rows)
+        check_memory(
+            8 * 3 * r * K**2,
+            f"the leverages of {r} rows, {K} x {K} numbers each,",
+            "ask about fewer rows (train_indices), or pass method='first_order'",
+        )
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows."""

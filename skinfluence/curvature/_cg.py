@@ -1,16 +1,20 @@
-"""H as products only: conjugate gradients on many right-hand sides at once."""
+"""H by its products alone: conjugate gradients for many right-hand sides at once."""
 
 import warnings
+from functools import cached_property
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence.curvature._base import Curvature
 
-TOLERANCE = (
-    1e-10  # of the residual, relative to the right-hand side, both scaled to a unit diagonal
-)
+# Of the residual relative to the right-hand side, both scaled so that H has a unit diagonal. The
+# relative error of a solution is at most this times the condition number of the scaled H.
+TOLERANCE = 1e-10
 MAX_ITERATIONS = 2000
+# Leading eigenvectors in the preconditioner, and subspace iterations that estimate them. They save
+# a fifth to a quarter of the iterations (sparse logistic regressions of 2,000 x 5,000: 110 to 87,
+# of 1,000 x 3,000 with a hundredth of the penalty: 409 to 299).
 N_DEFLATED = 24
 SUBSPACE_ITERATIONS = 4
 
@@ -18,37 +22,38 @@ SUBSPACE_ITERATIONS = 4
 class CGCurvature(Curvature):
     """H^-1 V by preconditioned conjugate gradients, one recurrence a column, products in blocks.
 
-    Each iteration costs four flops a stored entry, output and column. Preconditioner, in the
-    scaling that gives H a unit diagonal: the identity, except on the span Q of the unpenalised
-    columns and the leading eigenvectors, where it is the inverse of Q'HQ. `residual` is the largest
-    relative residual any solve of this curvature has left; past TOLERANCE a ConvergenceWarning says
-    so.
+    Each iteration costs four flops for each stored entry, output and column. The preconditioner, in
+    the scaling that gives H a unit diagonal, is the identity, except on the span Q of the
+    unpenalised columns and the leading eigenvectors, where it is (Q'HQ)^-1. A solve with a relative
+    residual above 10 TOLERANCE issues a ConvergenceWarning with the residual.
     """
 
     kind = "cg"
 
     def __init__(self, objective, damping=0.0, *, deflate=True):
         super().__init__(objective, damping)
-        diagonal = objective.design.squared_columns(objective.weights).ravel() + self.diagonal
+        diagonal = (
+            objective.design.squared_columns(objective.weight_diagonals).ravel() + self.diagonal
+        )
         if (diagonal <= 0).any():
             column = int(np.argmin(diagonal)) % objective.design.shape[1]
             raise np.linalg.LinAlgError(
-                "the curvature is singular: it vanishes on "
+                "the curvature is singular: it is 0 for "
                 f"{objective.design.column_name(column)}. Fit with a penalty or pass damping > 0."
             )
         self.scale = diagonal**-0.5
-        self._deflate(N_DEFLATED if deflate else 0)
+        self.Q, self.small = self._deflate(N_DEFLATED if deflate else 0)
 
     def _scaled_matmul(self, V):
         """S H S V with S the scaling to a unit diagonal."""
         return self.scale[:, None] * (self @ (self.scale[:, None] * V))
 
     def _deflate(self, n_leading):
-        """Find the span Q and factor Q'HQ on it.
+        """Return an orthonormal basis Q of the span, and Q'HQ.
 
-        A few subspace iterations give the leading eigenvectors as well as a preconditioner needs
-        them, in block products. ARPACK goes a vector at a time, through the other BLAS: it took ten
-        seconds of a fit of 3,000 x 20,000 that these take half a second of.
+        A few subspace iterations, in block products, give the leading eigenvectors as accurately as
+        a preconditioner needs them: in a fit of 3,000 x 20,000 they take 0.5 s. ARPACK, which
+        multiplies one vector at a time and uses SciPy's BLAS, took 10 s.
         """
         size, along = len(self.scale), self.objective.hessian_diagonal
         K, q = self.objective.n_outputs, self.objective.design.shape[1]
@@ -60,8 +65,10 @@ class CGCurvature(Curvature):
             for _ in range(SUBSPACE_ITERATIONS):
                 leading = np.linalg.qr(self._scaled_matmul(leading))[0]
             span.append(leading)
-        self.Q = np.linalg.qr(np.hstack(span))[0] if span else np.zeros((size, 0))
-        self.small = self.Q.T @ self._scaled_matmul(self.Q) if span else np.zeros((0, 0))
+        if not span:
+            return np.zeros((size, 0)), np.zeros((0, 0))
+        Q = np.linalg.qr(np.hstack(span))[0]
+        return Q, Q.T @ self._scaled_matmul(Q)
 
     def _precondition(self, R):
         """Apply the inverse on Q and the identity on the rest."""
@@ -71,8 +78,8 @@ class CGCurvature(Curvature):
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
     def solve(self, V):
-        """H^-1 V; columns stop together when the worst has converged."""
-        # Rows in one piece: SciPy's sparse products copy anything else, every iteration.
+        """H^-1 V; the iteration ends for all columns when the last one has converged."""
+        # C-ordered, because SciPy's sparse products would copy any other array in every iteration.
         B = np.ascontiguousarray(self.scale[:, None] * V)
         X, R = np.zeros_like(B), B.copy()
         size = np.linalg.norm(B, axis=0)
@@ -86,6 +93,7 @@ class CGCurvature(Curvature):
             along = np.einsum("ij,ij->j", D, HD)
             if (along < 0).any():
                 raise np.linalg.LinAlgError("the curvature is indefinite: d'Hd < 0 in CG.")
+            # A column with R = 0 has D = 0 and takes no more steps, while others go on.
             step = np.divide(rho, along, out=np.zeros_like(rho), where=along > 0)
             X += step * D
             R -= step * HD
@@ -93,17 +101,27 @@ class CGCurvature(Curvature):
             rho, before = np.einsum("ij,ij->j", R, P), rho
             D *= np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
             D += P
-        self._report(B - self._scaled_matmul(X), size)
+        # The recurrence's own residual drifts from the true one.
+        reached = float(
+            (np.linalg.norm(B - self._scaled_matmul(X), axis=0) / size).max(initial=0.0)
+        )
+        _warn_unsolved(reached)
         return self.scale[:, None] * X
 
-    def _report(self, R, size):
-        """Keep the largest true residual, and warn when it misses the tolerance."""
-        reached = float((np.linalg.norm(R, axis=0) / size).max(initial=0.0))
-        self.residual = max(self.residual, reached)
-        if reached > 10 * TOLERANCE:
-            warnings.warn(
-                f"conjugate gradients stopped at a relative residual of {reached:.1e} (wanted "
-                f"{TOLERANCE:.0e}); rescale the columns of X, or use curvature='dense' or 'dual'.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+    @cached_property
+    def residual(self):
+        """Relative residual of one random right-hand side, in the scaling to a unit diagonal."""
+        right = np.random.default_rng(0).standard_normal((len(self.scale), 1)) / self.scale[:, None]
+        left = self.scale[:, None] * (right - self @ self.solve(right))
+        return float(np.linalg.norm(left) / np.linalg.norm(self.scale[:, None] * right))
+
+
+def _warn_unsolved(reached):
+    """Warn where the largest relative residual of a solve misses the tolerance."""
+    if reached > 10 * TOLERANCE:
+        warnings.warn(
+            f"conjugate gradients stopped at a relative residual of {reached:.1e} (wanted "
+            f"{TOLERANCE:.0e}); rescale the columns of X, or use curvature='dense' or 'dual'.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

@@ -1,9 +1,10 @@
-"""Which representation of the curvature to take: counted flops and memory, open to questions."""
+"""Choice of the representation of the curvature, by counts of flops and memory."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
@@ -13,18 +14,17 @@ from skinfluence.penalties import LinearPlusL2
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
-MEMORY = 8 * 2**30  # bytes a factorisation may take
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
 MEMORY_BOUND = 8.0
-WORTHWHILE = 5e10  # flops below which a factorisation, which is cached, always wins
+WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen, and the counts it was chosen by.
+    """The chosen representation, and the counts that decided.
 
     Attributes
     ----------
@@ -40,32 +40,42 @@ class Choice:
     memory: dict
 
 
-def choose(objective, n_solves):
-    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them)."""
+def choose(objective, n_solves, budget=None):
+    """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them).
+
+    `budget` is what a factorisation may take, in bytes: by default half of the memory there is.
+    """
+    budget = memory_budget() if budget is None else budget
     if objective.loss.is_separable:
         K = objective.n_outputs
-        one = choose(objective.output(0), max(1, n_solves // K))
-        return replace(one, reason=f"{one.reason}; one of {K} outputs that share nothing")
+        one = choose(objective.output(0), max(1, n_solves // K), budget / K)
+        return replace(
+            one,
+            reason=f"{one.reason}; one of {K} outputs that share nothing",
+            memory={kind: K * size for kind, size in one.memory.items()},
+        )
     if objective.penalty.is_kinked:
-        one = choose(objective.on_active_set(), n_solves)
+        one = choose(objective.on_active_set(), n_solves, budget)
         return replace(one, reason=f"{one.reason}; on the active set")
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
-    m = len(objective.curved_rows)  # rows that the factor is about
+    m = len(objective.curved_rows)  # the other rows add nothing to H
     strength = objective.penalty.strength
+    # Per row of s stored entries the Gram matrix costs s^2 products for each pair of outputs, the
+    # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
     flops = {
         "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
         "dual": m * m * per_row + 2.0 * (m * K) ** 3,
         "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100) * _slowness(n_solves),
     }
-    memory = {"dense": 24.0 * P * P, "dual": 32.0 * (m * K) ** 2, "cg": 8.0 * P * 30}
-    allowed = {"dense": memory["dense"] <= MEMORY, "dual": memory["dual"] <= MEMORY}
+    memory = _memory_of(objective)
+    allowed = {kind: memory[kind] <= budget for kind in ("dense", "dual")}
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
     allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
-    if objective.penalty.has_fixed:  # parameters that are none are cut out of a factor
-        return Choice("dense", "some coefficients are held at 0", flops, memory)
+    if objective.penalty.has_fixed:  # only the dense factor leaves their equations out
+        return Choice("dense", "some coefficients are fixed at zero", flops, memory)
     allowed["dual"] &= not isinstance(objective.penalty, LinearPlusL2)
     direct = [kind for kind in ("dense", "dual") if allowed[kind]]
     if not direct:
@@ -74,27 +84,34 @@ def choose(objective, n_solves):
     if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / 4:
         reason = f"{n_solves} solves by products cost less than factoring ({best})"
         return Choice("cg", reason, flops, memory)
-    why = "only one that fits" if len(direct) == 1 else "fewest flops"
+    why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
 
 
+def _memory_of(objective):
+    """Bytes that each representation takes, with what is made on the way."""
+    P, mK = objective.n_parameters, len(objective.curved_rows) * objective.n_outputs
+    return {"dense": 24.0 * P * P, "dual": 32.0 * mK**2, "cg": 8.0 * P * 30}
+
+
 def _slowness(n_solves):
-    """Time of a flop in products with so many columns, next to many."""
+    """Time of a flop in products with `n_solves` columns, relative to many columns."""
     return max(1.0, MEMORY_BOUND / max(1, n_solves))
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
-    """Build the curvature of an objective; by default for all rows' leverages."""
+    """Return the curvature of an objective; by default chosen for the leverages of all rows."""
     objective = objective.with_fixed_penalty()
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
-            f"curvature={kind!r} is not for models that hold coefficients at 0: use 'dense'."
+            f"curvature={kind!r} is not available for a model with coefficients fixed at zero; use "
+            "curvature='dense'."
         )
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
-        kind = choose(objective, n_solves).kind
-    if kind == "dense" and not np.isfinite(objective.weights).all():
+        kind = _that_fits(choose(objective, n_solves), objective)
+    if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
         return CGCurvature(
@@ -107,4 +124,14 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if objective.penalty.is_kinked:
         inner = make_curvature(objective.on_active_set(), kind, damping, n_solves)
         return ActiveCurvature(objective, inner)
+    size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
+    advice = "pass curvature='cg', which needs only products, or free memory"
+    check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     return KINDS[kind](objective, damping)
+
+
+def _that_fits(choice, objective):
+    """Kind of a choice; "cg" where the memory for it is taken by others just now."""
+    if choice.kind == "cg" or objective.penalty.has_fixed:
+        return choice.kind
+    return choice.kind if fits(choice.memory[choice.kind]) else "cg"

@@ -1,4 +1,4 @@
-"""H through the n x n kernel of its rows, for more columns than rows."""
+"""H by the n x n kernel matrix of its rows, for more columns than rows."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence._parallel import row_blocks
 from skinfluence.curvature._base import Curvature, Leverage
 
-# Columns penalised less than this share of the most penalised are bordered, not put in the kernel:
-# a small penalty is a large prior variance, and the kernel's digits drown in it.
+# Columns penalised less than this share of the most penalised column are bordered, not put in the
+# kernel K = X D^-1 X': divided by a tiny penalty, they would make all others rounding errors of K.
 WEAK = 1e-3
 
 
@@ -15,20 +15,20 @@ class DualCurvature(Curvature):
     """H^-1 by Woodbury: B = I + L' (K (x) I) L with K = X D^-1 X' over the penalised columns.
 
     D is their penalty, W = L L' the weights, Z the few unpenalised (or hardly penalised) columns
-    and E their penalty. With M = L B^-1 L' and S = Z'MZ + E, solving H (a, b) = (v, c) is
+    and E their penalty. With M = L B^-1 L' and S = Z'MZ + E, the solution of H (a, b) = (v, c) is
 
         b = S^-1 (c - Z'M X D^-1 v),    a = D^-1 (v - X'M (X D^-1 v + Z b)),
 
-    and, with U = Z - K M Z, the own-row quadratics are A = K - K M K + U S^-1 U'. No W^-1 appears,
-    and one minus the leverage is read from the diagonal of B^-1 (bordered), which keeps its
-    relative accuracy where 1 - W a has lost it.
+    and, with U = Z - K M Z, the quadratic forms of the own rows are A = K - K M K + U S^-1 U'. No
+    W^-1 appears. One minus the leverage is the diagonal of B^-1 (bordered), which is accurate
+    relative to itself where 1 - W a has lost its digits.
     """
 
     kind = "dual"
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        # Rows without curvature are no part of B, and those of a hinge are most.
+        # Rows without curvature do not enter B; for a hinge these are most rows.
         self.curved_rows = objective.curved_rows
         if len(self.curved_rows) < objective.n_rows:
             objective = objective.take(self.curved_rows)
@@ -40,8 +40,9 @@ class DualCurvature(Curvature):
         )
         if len(self.border) > max(1, len(strength) // 2):
             raise ValueError(
-                "curvature='dual' needs penalised columns (a finite C); "
-                f"{len(self.border)} of {len(strength)} are not."
+                "curvature='dual' needs penalised columns (a finite C, a positive alpha); "
+                f"{len(self.border)} of {len(strength)} are not penalised, or hardly. Use "
+                "curvature='dense'."
             )
         self.inverse_penalty = 1.0 / np.where(strength > 0, strength, 1.0)
         self.inverse_penalty[self.border] = 0.0
@@ -57,35 +58,44 @@ class DualCurvature(Curvature):
         self.factor = cholesky(B)
         if self.factor is None:
             raise np.linalg.LinAlgError(
-                "the dual curvature I + L'KL is not positive definite: K has a negative direction."
+                "the dual curvature I + L'KL is not positive definite: the kernel matrix K has "
+                "negative eigenvalues, from rounding. Scale the columns of X, or use "
+                "curvature='dense'."
             )
         unit = np.zeros((len(strength), len(self.border)))
         unit[self.border, np.arange(len(self.border))] = 1.0
         self.Z = objective.design @ unit
-        self._border(strength)
+        # Columns of I (x) Z ordered (class, border column), as theta is.
+        u = len(self.border)
+        self.lifted = np.einsum("km,iu->ikmu", np.eye(K), self.Z).reshape(n * K, K * u)
+        self.MZ = self._apply_M(self.lifted)
+        self.schur = self._schur_factor(strength)
 
     def _needs_null_ridge(self, mean):
-        """The bordered ones alone: the kernel is divided by the penalty, and loses nothing."""
+        """As in the base class, but bordered columns only.
+
+        In the kernel a column is divided by its penalty, however small: no sum with its curvature
+        is formed in which the penalty could be lost.
+        """
         strength = self.objective.penalty.strength
         lost = super()._needs_null_ridge(mean)
         return lost & (strength <= WEAK * strength.max(initial=0.0))
 
-    def _border(self, strength):
-        """Factor the Schur complement S of the bordered columns."""
+    def _schur_factor(self, strength):
+        """Cholesky factor of the Schur complement S of the bordered columns."""
         K, u = self.objective.n_outputs, len(self.border)
-        # Columns of I (x) Z ordered (class, border column), as theta is.
-        self.lifted = np.einsum("km,iu->ikmu", np.eye(K), self.Z).reshape(len(self.Z) * K, K * u)
-        self.MZ = self._apply_M(self.lifted)
         S = self.lifted.T @ self.MZ + np.diag(np.tile(strength[self.border], K))
         if self.null_space_ridge is not None and u:
             null = self.objective.loss.null_direction
             S += np.kron(np.outer(null, null), np.diag(self.null_space_ridge[self.border]))
-        self.schur = cholesky(S) if u else np.zeros((0, 0))
-        if self.schur is None or (u and np.diag(self.schur).min() ** 2 <= 1e-14 * np.trace(S)):
+        factor = cholesky(S) if u else np.zeros((0, 0))
+        if factor is None or (u and np.diag(factor).min() ** 2 <= 1e-14 * np.trace(S)):
             raise np.linalg.LinAlgError(
-                "the curvature is singular in the unpenalised columns: "
+                "the curvature is singular in the unpenalised columns "
                 + ", ".join(self.objective.design.column_name(j) for j in self.border)
+                + ": they are linearly dependent. Remove dependent columns, or pass damping > 0."
             )
+        return factor
 
     def _apply_M(self, F):
         """M F = L B^-1 L' F for F (n K, m)."""
@@ -97,11 +107,11 @@ class DualCurvature(Curvature):
         return np.matmul(L, inner.reshape(n, K, m)).reshape(n * K, m)
 
     def _solve_border(self, C):
-        """S^-1 C."""
+        """S^-1 C with the Schur complement S of the bordered columns."""
         return cholesky_solve(self.schur, C) if len(self.border) else C
 
     def solve(self, V):
-        """H^-1 V through the rows."""
+        """H^-1 V by the formula of the class docstring, in products with X and B^-1."""
         design, K = self.inner.design, self.inner.n_outputs
         q, m = design.shape[1], V.shape[1]
         V = V.reshape(K, q, m)
@@ -137,7 +147,7 @@ class DualCurvature(Curvature):
         return Leverage(quadratic, one_minus)
 
     def _leverage(self, index):
-        """The same of the rows that bend, by their positions among these."""
+        """Leverage blocks of rows with curvature, by their positions in `curved_rows`."""
         n, K = self.inner.n_rows, self.inner.n_outputs
         inverse = inverse_factor(self.factor)
         quadratic = np.empty((len(index), K, K))
@@ -148,12 +158,12 @@ class DualCurvature(Curvature):
         return Leverage(quadratic, self._one_minus(index, inverse))
 
     def one_minus_leverage(self, rows):
-        """One minus the leverage of bending rows, (b,), for one output: no product with K."""
+        """One minus the leverage of rows with curvature, (b,), for one output, without using K."""
         index = np.searchsorted(self.curved_rows, rows)
         return self._one_minus(index, inverse_factor(self.factor))[:, 0, 0]
 
     def _one_minus(self, index, inverse):
-        """Blocks of B^-1, bordered."""
+        """Diagonal blocks of the bordered B^-1: B^-1 - V S^-1 V' with V = B^-1 L'Z."""
         n, K = self.inner.n_rows, self.inner.n_outputs
         one_minus = np.empty((len(index), K, K))
         for part in row_blocks(len(index), 24 * n * K * K, at_most=1024):
@@ -167,7 +177,7 @@ class DualCurvature(Curvature):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""
         L, kernel = self.inner.weight_roots, self.kernel[:, index]
         n, K = L.shape[:2]
-        if K == 1:  # the same without the axes of outputs, along which NumPy is slow
+        if K == 1:  # the same formula without the axes of length 1, which NumPy handles slowly
             Y = inverse.T @ (L[:, 0] * kernel)
             own = kernel[index, np.arange(len(index))] - np.einsum("ji,ji->i", Y, Y)
             return own[:, None, None]

@@ -1,4 +1,4 @@
-"""H of outputs that share nothing: one curvature each."""
+"""H of a loss with separate outputs: one curvature for each output."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from skinfluence.curvature._base import Curvature, Leverage
 
 
 class SeparateCurvature(Curvature):
-    """Block diagonal: K curvatures of one output instead of one of K, for 1 / K^2 of the flops.
+    """A block-diagonal H as K curvatures of one output, for 1 / K^2 of the flops of one of K.
 
     Parameters
     ----------
     objective : Objective
         Of a loss whose curvatures are diagonal.
     parts : list of Curvature
-        Factorisations of `objective.output(k)`, one an output.
+        Curvatures of `objective.output(k)`, one for each output.
     """
 
     def __init__(self, objective, parts, damping=0.0):
@@ -23,15 +23,13 @@ class SeparateCurvature(Curvature):
         self.rcond = min(known) if len(known) == len(parts) else None
 
     def _blocks(self, V):
-        """Rows of V that belong to each output."""
+        """Pairs of each output's curvature and its rows of V."""
         return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)
 
     def solve(self, V):
-        """Output by output."""
         return np.concatenate([part.solve(block) for part, block in self._blocks(V)])
 
     def solver(self, n_columns):
-        """Output by output."""
         solvers = [part.solver(n_columns) for part in self.parts]
 
         def solve(V):
@@ -40,17 +38,21 @@ class SeparateCurvature(Curvature):
 
         return solve
 
+    @property
+    def residual(self):
+        """Of the output with the largest."""
+        return max(part.residual for part in self.parts)
+
     def inverse_diagonal_bound(self):
-        """Output by output."""
         return np.concatenate([part.inverse_diagonal_bound() for part in self.parts])
 
     def row_quadratic(self, design):
-        """Diagonal blocks."""
         diagonal = [part.row_quadratic(design)[:, 0, 0] for part in self.parts]
         return np.stack(diagonal, axis=1)[:, :, None] * np.eye(len(self.parts))
 
     def leverage(self, rows=None):
         """Diagonal blocks."""
+        self._check_room(rows)
         found = [part.leverage(rows) for part in self.parts]
         eye = np.eye(len(found))
         quadratic = np.stack([one.quadratic[:, 0, 0] for one in found], axis=1)

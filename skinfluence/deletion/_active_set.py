@@ -1,26 +1,27 @@
-"""Theta without a row under an L1 penalty: by descent where the active set does not stay."""
+"""Exact deletion of rows under an L1 penalty: smooth refits if the active set does not change."""
 
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps, predictors_of_steps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.optimum import is_acceptable_refit, refit
 
-# Violation of an optimality condition that is rounding, relative to the penalty.
+# A violation of an optimality condition below this share of the penalty is rounding.
 ROUNDING = 1e-9
-# Deletions a block: wide enough for a GEMM.
+# Deletions in a block: enough for a GEMM.
 BLOCK_DELETIONS = 256
 
 
 def active_set_changes(objective, steps, rows):
-    """Whether the steps (b, K, q) of deletions leave the signs or the zeros of the fit, (b,).
+    """Whether the active set or its signs change with the steps (b, K, q) of deletions, (b,).
 
-    They do not where every active coefficient keeps its sign and no other one's slope without the
-    row exceeds the penalty: then the optimum with these signs is the refit. Steps that are not
-    finite change everything.
+    They do not change if every active coefficient keeps its sign and, for every inactive
+    coefficient, the gradient of the losses without the row is at most the penalty: these are the
+    optimality conditions of the refit. Steps that are not finite count as changes.
     """
     theta, penalty = objective.theta, objective.penalty
     signed = objective.active & (np.broadcast_to(penalty.absolute, theta.shape) > 0)
@@ -40,18 +41,17 @@ def active_set_changes(objective, steps, rows):
 
 
 def _slopes(objective, steps, rows):
-    """Slope of the losses of the other rows in every coefficient, (b, K, q)."""
-    eta = predictors_of_steps(objective.design, steps) + objective.eta.T[:, :, None]
-    native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
-    residual = objective.loss.gradient(objective.y[:, None], native)
-    residual = residual[None] if objective.loss.is_scalar else np.moveaxis(residual, -1, 0)
-    residual = residual * objective.sample_weight[:, None]
+    """Gradient of the losses without each deleted row, after its step, (b, K, q)."""
+    eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
+    loss = objective.loss
+    residual = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
+    residual = classes_first(residual, loss.is_scalar) * objective.sample_weight[:, None]
     residual[:, rows, np.arange(len(rows))] = 0.0
-    return np.stack([objective.design.transpose_matmul(each).T for each in residual], axis=1)
+    return objective.design.gradients_of(residual)
 
 
 def set_changes(objective, deletion):
-    """The same for every row of a deletion, (r,), in blocks."""
+    """Whether the active set or its signs change with each step of a Deletion, (r,)."""
     changes = np.zeros(len(deletion), dtype=bool)
     for part in _blocks(objective, len(deletion)):
         changes[part] = _changes_of(objective, deletion.steps(part), deletion.rows[part])
@@ -59,7 +59,7 @@ def set_changes(objective, deletion):
 
 
 def _changes_of(objective, steps, rows):
-    """Output by output where they share nothing: the conditions are theirs."""
+    """Whether the active set or its signs change, (b,); for separate outputs, in any of them."""
     if not objective.loss.is_separable:
         return active_set_changes(objective, steps, rows)
     found = [
@@ -70,82 +70,85 @@ def _changes_of(objective, steps, rows):
 
 
 def _blocks(objective, n_deletions):
-    """Slices over deletions whose residuals fit in memory."""
+    """Slices of deletions whose residuals fit scikit-learn's working_memory."""
     width = 8 * objective.n_outputs * (4 * objective.n_rows + 4 * objective.design.shape[1])
     return row_blocks(n_deletions, width, at_most=BLOCK_DELETIONS)
 
 
 class ActiveSetExact(StoredSteps):
-    """theta_-i, converged: a smooth refit on the active set, and where that changes a full one.
+    """Refits without each row under an L1 penalty.
+
+    First a smooth refit on the active set of the full fit; if the active set or a sign changes, a
+    refit of all coefficients.
 
     Parameters
     ----------
     objective : Objective
-        Under an elastic net, at its optimum.
+        Objective under an elastic net, at its optimum.
     curvature : ActiveCurvature
     rows : ndarray of int
     on_set : callable
-        `on_set(objective, curvature, rows)` without rows of the smooth objective on the active set.
+        `on_set(objective, curvature, rows)`: Deletion of rows from the smooth objective on the
+        active set.
 
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
-        "exact" where the active set stays, "refined" where it changes, "undefined".
+        "exact" if the active set and its signs do not change, "refined" if they do, "undefined".
     changes : ndarray of bool, shape (r,)
-        Where it changes.
+        Whether the active set or a sign changes.
     own_error, own_bound : ndarray of shape (r,)
-        Of the predictor of each row; inf for the bound where the set changes.
+        Errors of each row's own predictor; the bound is inf if the active set or a sign changes.
     leverage : Leverage
     """
 
     def __init__(self, objective, curvature, rows, on_set, *, progress=None):
-        with warnings.catch_warnings():  # what does not converge there is refitted below
+        with warnings.catch_warnings():  # rows that do not converge here are refitted below
             warnings.simplefilter("ignore", ConvergenceWarning)
             smooth = on_set(objective.on_active_set(), curvature.inner, rows)
-        steps = np.zeros((len(rows), *objective.theta.shape))
-        super().__init__(objective, rows, smooth.undefined.copy(), steps, smooth.idle)
-        self.leverage = curvature.leverage(rows)
-        self.routes = smooth.routes.copy()
-        self.changes = np.zeros(len(rows), dtype=bool)
-        self.own_error = np.array(smooth.own_error)
-        self.own_bound = np.array(smooth.own_bound)
+        idle, undefined = smooth.idle, smooth.undefined.copy()
+        steps = steps_to_fill(objective, len(rows), 0.0)
+        changes = np.zeros(len(rows), dtype=bool)
         for part in _blocks(objective, len(rows)):
             steps[part][:, :, curvature.columns] = smooth.steps(part)
-            self.changes[part] = active_set_changes(objective, steps[part], rows[part])
-        steps[self.idle] = 0.0
-        self.changes &= ~self.idle & ~self.undefined
-        self._refit(objective, curvature, tracked(np.flatnonzero(self.changes), progress))
-
-    def _refit(self, objective, curvature, positions):
-        """Descend from the steps at hand for the rows whose active set changes."""
-        unconverged = []
-        for position in positions:
-            optimum = refit(objective.without(self.rows[position]), self._steps[position])
-            self.routes[position] = "refined"
-            self.own_bound[position], self.own_error[position] = np.inf, 0.0
-            if not is_acceptable_refit(optimum):
-                unconverged.append(int(self.rows[position]))
-                self._steps[position] = np.nan
-                continue
-            self._steps[position] = optimum.objective.theta - objective.theta
-        if unconverged:
+            changes[part] = active_set_changes(objective, steps[part], rows[part])
+        steps[idle] = 0.0
+        changes &= ~idle & ~undefined
+        for position in tracked(np.flatnonzero(changes), progress):
+            steps[position] = _refitted(objective, rows[position], steps[position])
+        super().__init__(objective, rows, undefined, steps, idle)
+        self.leverage, self.changes = curvature.leverage(rows), changes
+        self.routes = np.where(changes, "refined", smooth.routes)
+        self.own_error = np.where(changes, 0.0, smooth.own_error)
+        self.own_bound = np.where(changes, np.inf, smooth.own_bound)
+        failed = rows[changes & ~np.isfinite(steps).all(axis=(1, 2))].tolist()
+        if failed:
             warnings.warn(
-                f"the refits without rows {unconverged[:10]} did not converge; they are NaN.",
+                f"the refits without rows {failed[:10]} did not converge: their effects are NaN. "
+                "Scale the columns of X, or fit with a stronger penalty.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 
+def _refitted(objective, row, step):
+    """Step to the optimum without a row, from another step; NaN where that does not converge."""
+    optimum = refit(objective.without(row), step)
+    if not is_acceptable_refit(optimum):
+        return np.full(step.shape, np.nan)
+    return optimum.objective.theta - objective.theta
+
+
 class SeparateExact(StoredSteps):
-    """The same for outputs that share nothing: one deletion each.
+    """Refits without each row under an L1 penalty, for a loss with separate outputs.
 
     Parameters
     ----------
     objective : Objective
     deletions : list of ActiveSetExact
-        Of `objective.output(k)`.
+        Deletions of `objective.output(k)`, one for each output.
     leverage : Leverage
-        Of all outputs.
+        Leverage blocks of all outputs.
     """
 
     def __init__(self, objective, deletions, leverage):

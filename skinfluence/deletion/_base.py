@@ -1,9 +1,13 @@
-"""What the three methods of deletion have in common."""
+"""The interface of deletions, and the warnings about rows that a method cannot handle."""
 
 import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
+
+from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
+from skinfluence._validation import listed
 
 # Leverage of a row that has more curvature than all others together, along its own direction.
 DOMINANT = 0.5
@@ -12,19 +16,19 @@ DOMINANT = 0.5
 class Deletion(ABC):
     """The change of parameters and predictors when each of some training rows is left out.
 
-    Every change is after minus before. Rows of weight 0 change nothing, exactly; undefined rows
-    change everything by NaN.
+    Every change is after minus before. Changes are exactly 0 for rows of weight 0, and NaN for
+    undefined rows.
 
     Attributes
     ----------
     objective : Objective
-        At its optimum.
+        Objective at its optimum.
     rows : ndarray of int, shape (r,)
         The training rows to delete, one at a time.
     undefined : ndarray of bool, shape (r,)
-        Those without a model after their deletion.
+        Whether there is no model without the row.
     idle : ndarray of bool, shape (r,)
-        Those that take no weight away.
+        Whether the row has weight 0.
     is_everything : bool
         Whether `rows` are all training rows in order.
     """
@@ -39,11 +43,11 @@ class Deletion(ABC):
         )
 
     def __len__(self):
-        """Number of deletions."""
+        """Number of deletions, one for each row or group."""
         return len(self.rows)
 
     def pick(self, part):
-        """Return the training rows of a slice of the deletions: a slice where that is possible."""
+        """Return the training rows of a slice of the deletions, as a slice if possible."""
         return part if self.is_everything else self.rows[part]
 
     @abstractmethod
@@ -52,9 +56,9 @@ class Deletion(ABC):
 
     @abstractmethod
     def on(self, design):
-        """Return a function of a slice of the deletions: how they change a design's predictors.
+        """Return a function from a slice of the deletions to changes of a design's predictors.
 
-        It gives (K, m, b) for m rows and b deletions.
+        The changes are (K, m, b) for m rows of the design and b deletions.
         """
 
     @abstractmethod
@@ -64,11 +68,11 @@ class Deletion(ABC):
     @property
     def row_leverages(self):
         """Trace of W_i A_i of each row, (r,)."""
-        return np.einsum("ikl,ilk->i", self.objective.weights[self.rows], self.leverage.quadratic)
+        return self.objective.weighted_traces(self.leverage.quadratic, self.rows)
 
     def mask_undefined(self, block, part):
-        """Write NaN for undefined deletions, 0 for idle ones, into the last axis, in place."""
-        if self.idle[part].any():  # a target of the same predictor may differ by an ulp
+        """Set undefined deletions to NaN and idle ones to 0 along the last axis, in place."""
+        if self.idle[part].any():  # a target evaluated twice at one predictor may differ by an ulp
             block[..., self.idle[part]] = 0.0
         if self.undefined[part].any():
             block[..., self.undefined[part]] = np.nan
@@ -83,11 +87,10 @@ class StoredSteps(Deletion):
         self._steps = steps
 
     def steps(self, part):
-        """Slices of what was computed."""
         return self._steps[part]
 
     def along(self, directions):
-        """Inner products with directions (m, K, q), as a function of a slice: (m, b)."""
+        """Return a function from a slice to inner products with directions (m, K, q): (m, b)."""
         flat = directions.reshape(len(directions), -1)
 
         def change(part, out=None):
@@ -96,36 +99,34 @@ class StoredSteps(Deletion):
         return change
 
     def on(self, design):
-        """One GEMM with the steps."""
-        return lambda part: predictors_of_steps(design, self.steps(part))
+        return lambda part: design.predictors_of(self.steps(part))
 
     def own_change(self):
-        """Predictor of each step at its own row."""
         change = np.empty((len(self), self.objective.n_outputs))
-        for part in self.objective.design.blocks(n_columns=4 * self.objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(self)))
-            if part.start < part.stop:
-                Z = self.objective.design.dense(self.pick(part))
-                change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
+        for part in row_blocks(len(self), 8 * 4 * self.objective.n_parameters):
+            Z = self.objective.design.dense(self.pick(part))
+            change[part] = np.einsum("ikj,ij->ik", self.steps(part), Z)
         return change
 
 
-def predictors_of_steps(design, steps):
-    """Change of the predictors of a design's rows (K, m, b) for steps (b, K, q)."""
-    change = np.empty((steps.shape[1], design.shape[0], len(steps)))
-    for k in range(len(change)):
-        design.matmul(steps[:, k].T, out=change[k])
-    return change
+def steps_to_fill(objective, n_deletions, value=np.nan):
+    """Array of the steps of so many deletions, (r, K, q); raise where memory has no room for it."""
+    check_memory(
+        8 * 2 * n_deletions * objective.n_parameters,
+        f"the refits without each of {n_deletions} rows or groups, of {objective.n_parameters} "
+        "parameters,",
+        "ask about fewer (train_indices), or pass method='newton'",
+    )
+    return np.full((n_deletions, *objective.theta.shape), value)
 
 
 def warn_dominant(rows):
     """Warn once of the rows for which one Newton step is unreliable because of their leverage."""
     if not len(rows):
         return
-    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} row{'s have' if len(rows) > 1 else ' has'} a leverage above {DOMINANT:g}: "
-        f"one Newton step is unreliable for row {listed}. Use method='exact', or a higher "
+        f"one Newton step is unreliable for row {listed(rows)}. Use method='exact', or a higher "
         "temperature.",
         RuntimeWarning,
         stacklevel=3,
@@ -133,19 +134,18 @@ def warn_dominant(rows):
 
 
 def dominant_rows(objective, rows, leverage):
-    """Rows of leverage above 1/2, for a loss that has all its curvature near a kink."""
+    """Rows of leverage above 1/2, if the loss has all its curvature near a kink; else none."""
     return rows[leverage > DOMINANT] if objective.loss.has_dominant_rows else rows[:0]
 
 
 def warn_undefined(rows, what="row"):
-    """Say once which rows (or groups) no method can speak for."""
+    """Warn once of rows (or groups) without which there is no model."""
     if not len(rows):
         return
-    listed = ", ".join(str(row) for row in rows[:10]) + (", ..." if len(rows) > 10 else "")
     warnings.warn(
         f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} left undefined (NaN): without {what} "
-        f"{listed} no row is left, a class is empty, the columns lose their rank, or the fit has "
-        "no finite optimum.",
+        f"{listed(rows)} no row is left, a class is empty, the columns lose their rank, or the fit "
+        "has no finite optimum. To define them, fit with a penalty, or give the class more rows.",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -1,24 +1,24 @@
-"""Theta without a row of a quadratic objective: one Newton step, and there it is."""
+"""Deletion of rows of a quadratic objective, in closed form."""
 
 import numpy as np
 
 from skinfluence.deletion._one_step import OneStep
 
-# Rounding of a predictor, relative to the largest of all, in a well conditioned design.
+# Rounding error of a predictor, relative to the largest predictor, in a well-conditioned design.
 ROUNDING = 64 * np.finfo(float).eps
 
 
 class ClosedForm(OneStep):
-    """The refit without each row, eta_-i = eta_i + A_i (I - W_i A_i)^-1 g_i, exactly.
+    """The refit without each row, exactly: eta_-i = eta_i + A_i (I - W_i A_i)^-1 g_i.
 
-    Where the rows share a penalty, for rows of equal weight.
+    If the rows share a penalty, this holds for rows of equal weight.
 
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
         "exact" or "undefined".
     own_error, own_bound : ndarray of shape (r,)
-        Rounding, as the condition of the design and 1 / (1 - leverage) amplify it.
+        Estimated rounding error of each row's own predictor.
     """
 
     def __init__(self, objective, curvature, rows):
@@ -27,7 +27,11 @@ class ClosedForm(OneStep):
 
     @property
     def own_error(self):
-        """Rounding."""
+        """Rounding error of each row's own predictor, (r,).
+
+        The condition number of the design, the root of that of H, and 1 / (1 - leverage) amplify
+        the rounding of a predictor.
+        """
         one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
         size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
         with np.errstate(divide="ignore"):

@@ -1,4 +1,4 @@
-"""Refits to the accuracy of the fit itself: all rows at once, then one by one what is left."""
+"""Refits to the accuracy of the fit itself: in blocks, and one by one where these fail."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
@@ -16,23 +16,25 @@ from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
 
-# One minus a leverage that has lost half its digits: what is divided by it, the metric of the row's
-# deletion and all that is certified in it, says nothing. The refit starts anew.
+# One minus a leverage that has lost half its digits. The metric of the row's deletion, which is
+# divided by it, and all that is certified in it are then meaningless: the refit starts anew.
 UNTRUSTED = 1e-8
-# A step beyond this many times the parameters has lost its way.
+# A step beyond this many times the parameters is no start for Newton's method.
 FARTHEST = 1e8
 TOLERANCE = 1e-8  # of the coefficients, relative to `Objective.coefficient_unit`
 
 
 class Exact(StoredSteps):
-    """theta_-i, converged: chord-Newton in blocks, then Newton-CG in blocks for rows that stray.
+    """theta_-i, converged.
 
-    Rows that neither brings home are refitted one by one, by a safeguarded Newton.
+    By three methods in turn, each for the rows that the one before has not brought to the
+    tolerance: chord steps in blocks of rows, Newton's method with conjugate gradients in blocks,
+    and a safeguarded Newton's method row by row.
 
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
-        "exact" (by the chord), "refined" (by Newton's method at its own point) or "undefined".
+        "exact" (chord), "refined" (Newton's method, at the row's own curvature) or "undefined".
     bound : ndarray of shape (r,)
         Certified distance to the refit in the norm of its curvature at theta; inf where there is no
         certificate.
@@ -44,91 +46,107 @@ class Exact(StoredSteps):
     def __init__(self, objective, curvature, rows, *, tolerance=TOLERANCE, progress=None):
         working, curvature, self._lift = in_row_space(objective, curvature)
         start = OneStep(working, curvature, rows, corrected=True)
-        steps = np.full((len(rows), *working.theta.shape), np.nan)
-        super().__init__(objective, rows, start.undefined, steps)
-        chord = ChordNewton(start, tolerance)
-        self.leverage = start.leverage
-        self._own_row_norm = chord.own_row_norm
-        one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
-        self._lost = ~(one_minus > UNTRUSTED)
-        self.bound = np.full(len(rows), np.inf)
-        self.own_error = np.zeros(len(rows))
-        self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
-        unconverged = []
-        parts = chord.blocks()
-        results = tracked(map_ordered(chord.run, parts), progress, total=len(parts))
-        for part, result in zip(parts, results, strict=True):
-            unconverged.append(self._record_converged(np.arange(part.start, part.stop), result))
-        unconverged = self._follow(NewtonCG(chord), np.concatenate(unconverged or [[]]).astype(int))
-        self._refine(working, unconverged)
-
-    def _record_converged(self, positions, result):
-        """Keep what has converged; return the positions of the rest, where they got to."""
-        converged = result.converged & ~self._lost[positions]
-        done = positions[converged]
-        self._steps[positions] = np.where(
-            self.undefined[positions, None, None], np.nan, result.steps
-        )
-        self.bound[done] = result.bound[converged]
-        self.own_error[positions] = result.own_error
-        return positions[~converged & ~self.undefined[positions]]
-
-    def _follow(self, newton, unconverged):
-        """Newton's method for the rows that the chord lost; return the positions it lost too."""
-        lost, unconverged = (
-            unconverged[self._lost[unconverged]],
-            unconverged[~self._lost[unconverged]],
-        )
-        if not len(unconverged) or not newton.is_available:
-            return np.concatenate([lost, unconverged])
-        self.routes[unconverged] = "refined"
-        near = np.abs(self._steps[unconverged]).max(axis=(1, 2)) <= FARTHEST * max(
-            1.0, float(np.abs(newton.objective.theta).max())
-        )
-        self._steps[unconverged[~near]] = 0.0  # NaN and inf too: from the fit itself
-        parts = newton.blocks(len(unconverged))
-        results = map_ordered(
-            lambda p: newton.run(unconverged[p], self._steps[unconverged[p]]), parts
-        )
-        left = [
-            self._record_converged(unconverged[p], found)
-            for p, found in zip(parts, results, strict=True)
-        ]
-        return np.concatenate([lost, *left])
+        refits = _Refits(ChordNewton(start, tolerance))
+        refits.run(progress)
+        super().__init__(objective, rows, start.undefined, refits.steps)
+        self.leverage, self.routes = start.leverage, refits.routes
+        self.bound, self.own_error = refits.bound, refits.own_error
+        self._own_row_norm = start.metric.own_row_norm
 
     @property
     def own_bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
         return self.bound * self._own_row_norm
 
-    def _refine(self, objective, unconverged):
-        """Solve the rows still on their way, one by one; say which never arrive."""
+    def steps(self, part):
+        return self._lift(self._steps[part])
+
+
+class _Refits:
+    """The refits of Exact while they are computed, in the columns of the working objective.
+
+    Parameters
+    ----------
+    chord : ChordNewton
+    """
+
+    def __init__(self, chord):
+        one_step = chord.one_step
+        self.chord, self.objective, self.rows = chord, chord.objective, one_step.rows
+        self.undefined = one_step.undefined
+        r = len(self.rows)
+        self.steps = steps_to_fill(self.objective, r)
+        self.bound, self.own_error = np.full(r, np.inf), np.zeros(r)
+        self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
+        one_minus = np.linalg.eigvalsh(one_step.leverage.one_minus)[:, 0]
+        self.is_untrusted = ~(one_minus > UNTRUSTED)
+
+    def run(self, progress):
+        """Refit without every row."""
+        parts = self.chord.blocks()
+        results = tracked(map_ordered(self.chord.run, parts), progress, total=len(parts))
+        unconverged = [np.zeros(0, dtype=int)]
+        for part, result in zip(parts, results, strict=True):
+            unconverged.append(self._record(np.arange(part.start, part.stop), result))
+        self._one_by_one(self._by_newton_cg(np.concatenate(unconverged)))
+
+    def _record(self, positions, result):
+        """Write a ChordResult of some rows; return the positions of those not converged."""
+        converged = result.converged & ~self.is_untrusted[positions]
+        done = positions[converged]
+        undefined = self.undefined[positions]
+        self.steps[positions] = np.where(undefined[:, None, None], np.nan, result.steps)
+        self.bound[done] = result.bound[converged]
+        self.own_error[positions] = result.own_error
+        return positions[~converged & ~undefined]
+
+    def _by_newton_cg(self, positions):
+        """Refit some rows by Newton-CG; return the positions of those not converged."""
+        newton = NewtonCG(self.chord)
+        # Its preconditioner, too, divides by one minus the leverage.
+        untrusted = positions[self.is_untrusted[positions]]
+        positions = positions[~self.is_untrusted[positions]]
+        if not len(positions) or not newton.is_available:
+            return np.concatenate([untrusted, positions])
+        self.routes[positions] = "refined"
+        limit = FARTHEST * max(1.0, float(np.abs(self.objective.theta).max()))
+        near = np.abs(self.steps[positions]).max(axis=(1, 2)) <= limit
+        self.steps[positions[~near]] = 0.0  # NaN and inf too: from the fit itself
+        parts = newton.blocks(len(positions))
+        results = map_ordered(lambda p: newton.run(positions[p], self.steps[positions[p]]), parts)
+        unconverged = [
+            self._record(positions[p], found) for p, found in zip(parts, results, strict=True)
+        ]
+        return np.concatenate([untrusted, *unconverged])
+
+    def _one_by_one(self, positions):
+        """Refit some rows alone; those that still do not converge are NaN, with one warning."""
         failed = []
-        for position in unconverged:
-            optimum = refit(objective.without(self.rows[position]), self._steps[position])
-            self.routes[position], self._steps[position] = "refined", np.nan
+        for position in positions:
+            optimum = refit(self.objective.without(self.rows[position]), self.steps[position])
+            self.routes[position], self.steps[position] = "refined", np.nan
             if is_acceptable_refit(optimum):
-                self._steps[position] = optimum.objective.theta - objective.theta
-                own = objective.design.dense(self.rows[[position]])[0]
+                self.steps[position] = optimum.objective.theta - self.objective.theta
+                own = self.objective.design.dense(self.rows[[position]])[0]
                 self.own_error[position] = np.abs(newton_step(optimum.objective) @ own).max()
             else:
                 failed.append(int(self.rows[position]))
         if failed:
             warnings.warn(
-                f"the refits without rows {unconverged[:10]} did not converge; they are NaN.",
+                f"the refits without rows {failed[:10]} did not converge; they are NaN.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-
-    def steps(self, part):
-        """Slices of what was computed, in the columns of the full design."""
-        return self._lift(self._steps[part])
 
 
 def in_row_space(objective, curvature):
-    """Return the objective in the row space of its columns, where those are more than the rows.
+    """Return an objective in the row space of the columns, its curvature, and the way back.
 
-    The optimum of an L2-penalised objective, and of every deletion from it, lies in that space.
+    The optimum of an L2-penalised objective, and of every deletion from it, lies in the span of its
+    rows. Where the columns outnumber these (the curvature is dual) that span has fewer coordinates:
+    with D the penalties and Y Y' = X D^-1 X' the penalty of a coordinate of Y is 1, and steps in
+    them are lifted to those of the columns by the function returned. Other objectives come back as
+    they are.
     """
     if curvature.kind != "dual" or type(objective.penalty) is not L2:
         return objective, curvature, lambda steps: steps
@@ -136,8 +154,8 @@ def in_row_space(objective, curvature):
     features = strength[: design.n_features]
     Y, lift, lower = design.row_space(1.0 / features)
     reduced = DenseDesign(Y, design.fit_intercept)
-    weak = strength[design.n_features :]
-    penalty = L2(np.concatenate([np.ones(Y.shape[1]), weak]))
+    of_intercept = strength[design.n_features :]
+    penalty = L2(np.concatenate([np.ones(Y.shape[1]), of_intercept]))
     coef, intercept = design.unpack(objective.theta)
     theta = reduced.pack(lower(coef.T).T, intercept)
     row_penalty = None
@@ -155,10 +173,10 @@ def in_row_space(objective, curvature):
         row_penalty=row_penalty,
     )
 
-    def back(steps):
+    def lifted(steps):
         b, K = steps.shape[:2]
         inner, last = reduced.unpack(steps)
         coef = lift(inner.reshape(b * K, -1).T).T
         return design.pack(coef, last.ravel()).reshape(b, K, -1)
 
-    return working, DenseCurvature(working.without_mean_penalty_share()), back
+    return working, DenseCurvature(working.without_mean_penalty_share()), lifted

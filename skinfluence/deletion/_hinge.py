@@ -1,4 +1,4 @@
-"""Refits of a support vector machine without a row, by the path of its dual."""
+"""Exact deletion of rows of a support vector machine, by the path of its dual."""
 
 import warnings
 
@@ -6,18 +6,18 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import one_thread, row_blocks, tracked
-from skinfluence.deletion._base import StoredSteps
+from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.existence import last_rows_of_a_class
 from skinfluence.hinge_dual import HingeDual, duals_of
 
 
 class HingeRefits:
-    """The optima of all outputs of a hinge objective, from which rows are taken out.
+    """Refits of all outputs of a hinge objective without some rows.
 
     Parameters
     ----------
     objective : Objective
-        With a piecewise linear `trained_loss`, at its optimum.
+        Objective with a piecewise linear `trained_loss`, at its optimum.
     """
 
     def __init__(self, objective):
@@ -25,14 +25,17 @@ class HingeRefits:
 
     @property
     def row_leverages(self):
-        """1 for each output on whose margin a row is free to move, (n,).
+        """Number of outputs in which a row is free, on the margin, (n,).
 
-        Their sum is the divergence of the fit (Gunter & Zhu, Neural Computation 19, 2007).
+        The sum over rows is the divergence of the fit (Gunter & Zhu, Neural Computation 19, 2007).
         """
         return np.sum([dual.is_free for dual in self.duals], axis=0, dtype=float)
 
     def steps(self, groups):
-        """(theta without each group minus theta, (b, K, q), largest violated margin condition)."""
+        """Return (theta without each group minus theta, largest violation of a margin condition).
+
+        They are (b, K, q) and (b,).
+        """
         steps = np.empty((len(groups), *self.objective.theta.shape))
         violation = np.zeros(len(groups))
         for k, dual in enumerate(self.duals):
@@ -50,7 +53,7 @@ class HingeRefits:
         return steps, violation
 
     def _checked(self, dual, groups, change, steps, left):
-        """Whether every margin condition holds without each group, those off the path too."""
+        """Whether every margin condition holds without each group, also of rows off the path."""
         holds = left <= dual.tolerance
         if not dual.follows_all:
             eta = dual.objective.eta + self.objective.design @ steps.T
@@ -61,7 +64,7 @@ class HingeRefits:
         return holds
 
     def _again(self, k, alpha, removed):
-        """Find the optimum anew, among all rows: where one off the path has come to matter."""
+        """Solve again with all rows as candidates, after a row off the path became relevant."""
         dual = self.duals[k]
         delta = np.zeros(len(alpha))
         delta[removed] = -dual.cap[removed]
@@ -72,18 +75,18 @@ class HingeRefits:
 
 
 class HingeExact(StoredSteps):
-    """theta_-i of a support vector machine, exactly: its decremental path, row by row.
+    """Refits of a support vector machine without each row, by the decremental path of its dual.
 
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
         "exact" or "undefined".
     own_bound : ndarray of shape (r,)
-        inf: there is no certificate.
+        Always inf: there is no certificate.
     own_error : ndarray of shape (r,)
         Largest violation of a margin condition at the end of the path.
     row_leverages : ndarray of shape (r,)
-        As of :class:`HingeRefits`.
+        Leverages as in :class:`HingeRefits`.
     """
 
     row_leverages = None
@@ -91,7 +94,7 @@ class HingeExact(StoredSteps):
     def __init__(self, objective, rows, *, progress=None):
         refits = HingeRefits(objective)
         undefined = last_rows_of_a_class(objective)[rows]
-        steps = np.full((len(rows), *objective.theta.shape), np.nan)
+        steps = steps_to_fill(objective, len(rows))
         self.own_error = np.full(len(rows), np.nan)
         wanted = np.flatnonzero(~undefined)
         blocks = row_blocks(len(wanted), 24 * objective.n_rows, at_most=256)
@@ -105,7 +108,8 @@ class HingeExact(StoredSteps):
         lost = rows[~np.isfinite(self.own_error) & ~undefined].tolist()
         if lost:
             warnings.warn(
-                f"the refits without rows {lost[:10]} did not converge; they are NaN.",
+                f"the refits without rows {lost[:10]} did not converge: their effects are NaN. "
+                "Scale the columns of X, or fit with a smaller C.",
                 ConvergenceWarning,
                 stacklevel=4,
             )

@@ -2,7 +2,11 @@
 
 import numpy as np
 
-from skinfluence.deletion._base import Deletion, predictors_of_steps
+from skinfluence._parallel import row_blocks
+from skinfluence.deletion._base import Deletion
+
+# Bytes of the refits that are written out at a time.
+BLOCK_BYTES = 2**25
 
 
 class MixedDeletion(Deletion):
@@ -26,7 +30,7 @@ class MixedDeletion(Deletion):
     """
 
     def __init__(self, newton, exact, positions, error=None, bound=None):
-        undefined = newton.undefined.copy()
+        undefined = newton.undefined | newton.collapsed
         undefined[positions] = exact.undefined
         super().__init__(newton.objective, newton.rows, undefined, newton.idle)
         self.newton, self.exact, self.positions = newton, exact, positions
@@ -63,8 +67,10 @@ class MixedDeletion(Deletion):
         def change(part):
             result = newton(part)
             place, which = self._refits_in(part)
-            if len(place):
-                result[:, :, place] = predictors_of_steps(design, self.exact.steps(which))
+            # A refit may be known in fewer coordinates than it has: few at a time are written out.
+            size = 8 * self.objective.n_parameters
+            for some in row_blocks(len(place), size, at_most=max(1, BLOCK_BYTES // size)):
+                result[:, :, place[some]] = design.predictors_of(self.exact.steps(which[some]))
             return result
 
         return change

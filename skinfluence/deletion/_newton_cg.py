@@ -1,24 +1,27 @@
-"""Refits of the rows that the chord loses: Newton's method on all of them at once.
+"""Refits of rows on which the chord diverges: Newton's method on all of them at once.
 
 Each row has a curvature of its own, H_-i at its own point, known only by its products: two GEMMs
 for all rows together. Conjugate gradients on it are preconditioned by the curvature of the full fit
-without that row, which differs in the few rows that have moved far.
+without that row: the two differ by the few rows whose predictors have moved far, and each of these
+costs an iteration or two.
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from skinfluence._class_axis import classes_last
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion._chord import ChordResult
-from skinfluence.deletion.certificate import distance
+from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 
 MAX_STEPS = 30
-# A longer step is none.
+# A longer step has overflowed.
 FARTHEST = 1e100
 MAX_ITERATIONS = 150  # of conjugate gradients, a step
 MAX_HALVINGS = 30
-# Relative residual of a solve: the Newton decrement, within these, for quadratic convergence.
+# Relative residual of a solve: the norm of the gradient, within these limits. A residual that falls
+# in proportion to the gradient keeps Newton's convergence quadratic.
 LOOSEST, TIGHTEST = 0.1, 1e-6
 # Norm of the gradient under which rows that make no progress are at the floor of float64.
 FLOOR = 1e-6
@@ -27,7 +30,7 @@ BLOCK_DELETIONS = 64
 
 
 class NewtonCG:
-    """Newton's method from where a ChordNewton gave up.
+    """Newton's method from the steps at which a ChordNewton ended.
 
     Parameters
     ----------
@@ -35,12 +38,12 @@ class NewtonCG:
     """
 
     def __init__(self, chord):
-        self.chord, self.objective = chord, chord.objective
+        self.chord, self.objective, self.metric = chord, chord.objective, chord.metric
         # Where H has no factor, its own solves are iterations: no preconditioner.
         self.is_available = chord.curvature.kind != "cg"
 
     def blocks(self, n_rows):
-        """Slices over so many straying rows that fit in memory."""
+        """Slices over so many diverging rows that fit in memory."""
         width = 8 * self.objective.n_outputs * (12 * self.objective.n_rows)
         return row_blocks(n_rows, width, at_most=BLOCK_DELETIONS)
 
@@ -52,11 +55,11 @@ class NewtonCG:
             state.D.copy(), np.full(b, np.inf), np.zeros(b, dtype=bool), np.full(b, np.nan)
         )
         for _ in range(MAX_STEPS):
-            gradient, moved = chord._gradient(state.D, state.rows)
-            preconditioned = chord._solve(gradient, state.deletions, state.inverse_rows)
+            gradient, moved = chord.gradient(state.D, state.rows)
+            preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
             converged = self._record_converged(state, size, moved, found)
-            # No progress at the floor of float64: the safeguarded Newton has its own say on that.
+            # No progress at the floor of float64: left to `refit`, which accepts that floor.
             active = ~converged & ~((state.size < FLOOR) & (size > 0.5 * state.size))
             state.size = size
             if not active.any():
@@ -73,46 +76,50 @@ class NewtonCG:
         )
 
     def _start(self, deletions, D):
-        """Every row where the chord left it if that is an improvement, else at the full fit."""
+        """State with every row at its step if that lowers its objective, else at the full fit."""
         rows = self.chord.one_step.rows[deletions]
         D = np.where(np.isfinite(D).all(axis=1)[:, None], D, 0.0)
         resting, reached = (self._value(self._predictors(E), E, rows) for E in (0.0 * D, D))
         D[~(reached <= resting)] = 0.0
-        inverse_rows = self.chord._inverse_rows(rows)
+        inverse_rows = self.chord.inverse_rows(rows)
         unknown = np.full(D.shape, np.inf)
         return _BlockState(
             np.arange(len(rows)), deletions, rows, inverse_rows, D, unknown, unknown[:, 0]
         )
 
     def _record_converged(self, state, size, moved, found):
-        """Say which rows have arrived, by certificate or by their last step."""
-        chord, M = self.chord, self.objective.loss.self_concordance
-        size = size * chord.metric_ratio_upper[state.deletions]
-        with np.errstate(invalid="ignore"):  # without a constant M nothing is certified
-            kappa = M * moved
-        bound = distance(size, kappa, chord.max_row_norm[state.deletions], M)
-        certified = (
-            bound * chord.inv_sqrt_one_minus_h[state.deletions] * chord.max_coef_sd
-            <= chord.tolerance
-        )
+        """Write what has converged, by certificate or by its last step, into `found`; say which."""
+        chord, metric = self.chord, self.metric
+        with np.errstate(invalid="ignore"):  # 0 inf: without a constant M nothing is certified
+            kappa = self.objective.loss.self_concordance * moved
+        bound = metric.distance(size, kappa, state.deletions)
+        certified = metric.coefficient_change(bound, state.deletions) <= chord.tolerance
         converged = certified | (np.abs(state.last).max(axis=1) <= chord.tolerance)
         at = state.position[converged]
         found.bound[at], found.converged[at] = bound[converged], True
-        within = bound * chord.own_row_norm[state.deletions]
+        within = bound * metric.own_row_norm[state.deletions]
         with np.errstate(invalid="ignore"):  # inf - inf, where there is no last step
-            within = np.fmin(within, chord._own_range(state.last, state.rows))
+            within = np.fmin(within, chord.own_change(state.last, state.rows))
         found.own_error[at] = within[converged]
         return converged
 
     def _step(self, state, gradient):
-        """Take the Newton step of every row, halved until its objective falls; say who has one.
+        """Take every row's Newton step, halved until its objective falls; return which have one.
 
         Without a row of leverage 1 the preconditioner is next to singular, and may overflow.
         """
+        chord = self.chord
+
+        def precondition(V, positions):
+            return chord.solve(V, state.deletions[positions], state.inverse_rows[positions])
+
         eta = self._predictors(state.D)
-        curvature = _DeletedCurvature(self.chord.curvature, eta, state.rows)
+        curvature = DeletedCurvature(chord.curvature, self.objective, eta, state.rows)
+        tolerance = np.clip(state.size, TIGHTEST, LOOSEST)
         with np.errstate(over="ignore", invalid="ignore"):
-            step = self._solve(state, curvature, -gradient, np.clip(state.size, TIGHTEST, LOOSEST))
+            step = conjugate_gradients(
+                curvature, -gradient, precondition, tolerance, max_iterations=MAX_ITERATIONS
+            )
         kept = np.abs(step).max(axis=1) <= FARTHEST
         step[~kept] = 0.0
         slope = np.einsum("ij,ij->i", gradient, step)
@@ -133,38 +140,13 @@ class NewtonCG:
         length[open_rows] = 0.0
         state.last = length[:, None] * step
         state.D += state.last
-        state.last[(length < 1.0) | ~kept] = np.inf  # a halved step says nothing of what is left
+        # A full step bounds the next by quadratic convergence, a halved one says nothing of it.
+        state.last[(length < 1.0) | ~kept] = np.inf
         return kept
-
-    def _solve(self, state, curvature, right, tolerance):
-        """Conjugate gradients on all rows' systems (a, P); finished ones leave the products."""
-        X, R = np.zeros_like(right), right.copy()
-        live, curvature_live = np.arange(len(right)), curvature
-        P = self.chord._solve(R, state.deletions, state.inverse_rows)
-        direction, rho = P, np.einsum("ij,ij->i", R, P)
-        enough = tolerance**2 * rho
-        for _ in range(MAX_ITERATIONS):
-            active = rho > enough
-            if not active.any():
-                break
-            if active.mean() <= 0.75:
-                live, R, direction = live[active], R[active], direction[active]
-                rho, enough = rho[active], enough[active]
-                curvature_live = curvature.take(live)
-            product = curvature_live.matmul(direction)
-            bend = np.einsum("ij,ij->i", direction, product)
-            step = np.divide(rho, bend, out=np.zeros_like(rho), where=bend > 0)[:, None]
-            X[live] += step * direction
-            R -= step * product
-            P = self.chord._solve(R, state.deletions[live], state.inverse_rows[live])
-            rho, before = np.einsum("ij,ij->i", R, P), rho
-            ratio = np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
-            direction = P + ratio[:, None] * direction
-        return X
 
     def _change(self, D):
         """Change of all rows' predictors by steps (a, P), (K, n, a)."""
-        return _predictors(self.objective.design, D.reshape(len(D), self.objective.n_outputs, -1))
+        return self.objective.design.predictors_of(D.reshape(len(D), self.objective.n_outputs, -1))
 
     def _predictors(self, D):
         """Predictors (K, n, a) at theta + D."""
@@ -174,7 +156,8 @@ class NewtonCG:
         """Objective without each row at predictors (K, n, a), (a,)."""
         objective = self.objective
         with np.errstate(over="ignore", invalid="ignore"):
-            losses = objective.loss.value(objective.y[:, None], _native(objective.loss, eta))
+            native = classes_last(eta, objective.loss.is_scalar)
+            losses = objective.loss.value(objective.y[:, None], native)
             losses = losses * objective.sample_weight[:, None]
             losses[rows, np.arange(len(rows))] = 0.0
             theta = objective.theta + D.reshape(len(D), *objective.theta.shape)
@@ -186,9 +169,20 @@ class NewtonCG:
 
 @dataclass
 class _BlockState:
-    """Rows on their way: where they are in the block, their steps (a, P), and the last one.
+    """Where the rows of a block are: overwritten step by step.
 
-    `size` is the norm of the gradient in the inverse curvature of the full fit without the row.
+    Attributes
+    ----------
+    position : ndarray of int, shape (a,)
+        In the block.
+    deletions, rows : ndarray of int, shape (a,)
+        Position among the deletions, and training row.
+    inverse_rows : ndarray of shape (a, K, P)
+        H^-1 (e_k (x) z_i).
+    D, last : ndarray of shape (a, P)
+        Step from the full fit, and the last Newton step; inf where that says nothing of the next.
+    size : ndarray of shape (a,)
+        Norm of the gradient in the inverse curvature of the full fit without the row.
     """
 
     position: np.ndarray
@@ -200,68 +194,5 @@ class _BlockState:
     size: np.ndarray
 
     def take(self, kept):
-        """Some of the rows."""
+        """Return the state of some of the rows."""
         return _BlockState(*(getattr(self, field.name)[kept] for field in fields(self)))
-
-
-class _DeletedCurvature:
-    """H_-i at a point of each row's own, as products; from predictors (K, n, a).
-
-    With the full fit's term in the gauge, in which it would otherwise be singular.
-    """
-
-    def __init__(self, full, eta, rows, weights=None):
-        self.full, self.objective, self.rows = full, full.objective, rows
-        self.weights = self._weights(eta) if weights is None else weights
-
-    def _weights(self, eta):
-        """(w l'',) for one output; (w d, w f, f) or the full (w W,) with a = diag(d) - f f'."""
-        loss, y = self.objective.loss, self.objective.y[:, None]
-        w = np.repeat(self.objective.sample_weight[:, None], len(self.rows), axis=1)
-        w[self.rows, np.arange(len(self.rows))] = 0.0
-        native = _native(loss, eta)
-        if loss.is_scalar:
-            return (w * loss.curvature(y, native),)
-        split = loss.curvature_split(y, native)
-        if split is None:
-            return (np.moveaxis(loss.curvature(y, native), (2, 3), (0, 1)) * w,)
-        d, f = (np.ascontiguousarray(np.moveaxis(part, -1, 0)) for part in split)
-        return w * d, w * f, f
-
-    def take(self, kept):
-        """Some of the rows."""
-        weights = tuple(part[..., kept] for part in self.weights)
-        return _DeletedCurvature(self.full, None, self.rows[kept], weights)
-
-    def matmul(self, V):
-        """H_-i v_i, (a, P)."""
-        design, K = self.objective.design, self.objective.n_outputs
-        blocks = V.reshape(len(V), K, -1)
-        U = _predictors(design, blocks)
-        if K == 1:
-            U *= self.weights[0]
-        elif len(self.weights) == 1:
-            U = np.einsum("klna,lna->kna", self.weights[0], U)
-        else:
-            d, f, g = self.weights
-            U = d * U - f * np.einsum("kna,kna->na", g, U)
-        product = self.objective.penalty.hessian_diagonal * blocks
-        for k in range(K):
-            product[:, k] += design.transpose_matmul(U[k]).T
-        product = self.objective.freed(product).reshape(len(V), -1)
-        if self.full.null_space_ridge is not None:
-            product += self.full.null_ridge_matmul(V.T).T
-        return product
-
-
-def _native(loss, eta):
-    """Predictors (K, n, a) in the axes of the loss."""
-    return eta[0] if loss.is_scalar else np.moveaxis(eta, 0, -1)
-
-
-def _predictors(design, blocks):
-    """Predictors (K, n, a) of parameters (a, K, q)."""
-    U = np.empty((blocks.shape[1], design.shape[0], len(blocks)))
-    for k in range(len(U)):
-        design.matmul(blocks[:, k].T, out=U[k])
-    return U

@@ -1,14 +1,15 @@
-"""One step through the curvature of the full fit: the influence function and the Newton step."""
+"""One step with the curvature of the full fit: the influence function and the Newton step."""
 
 from functools import cached_property
 
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
-from skinfluence.deletion._base import Deletion, predictors_of_steps
+from skinfluence.deletion._base import Deletion
+from skinfluence.deletion.metric import RefitMetric
 from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
-# A multiplier beyond this is that of a leverage of 1, where only rounding is left of the others.
+# A larger multiplier is a quotient by 1 - leverage = 0, whose computed value is rounding.
 FARTHEST = 1e100
 
 
@@ -19,14 +20,37 @@ class OneStep(Deletion):
     Newton (Pregibon 1981; Rad & Maleki 2020): v_i = (I - W_i A_i)^-1 g_i, the exact Newton step on
     the objective without the row, by the Woodbury identity.
 
-    Where every row takes a share s_i of a common penalty r with it there is one more direction, the
-    same for all, d = H^-1 r'(theta): the step is H^-1 (v_i (x) z_i) + s_i d, with
-    v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and H the curvature with its penalty lightened by
-    such a share.
+    If the deletion of a row removes its share s_i of a common penalty r too, there is one more
+    direction, the same for all rows, d = H^-1 r'(theta), the `penalty_step`. The step is
+    H^-1 (v_i (x) z_i) + s_i d, with v_i = (I - W_i A_i)^-1 (g_i + s_i W_i z_i'd), and with the
+    curvature H of `objective.without_mean_penalty_share()`.
+
+    Parameters
+    ----------
+    objective, curvature, rows : Objective, Curvature, ndarray of int
+    corrected : bool
+        Whether the multipliers are those of the Newton step, or the residuals.
+    leverage : Leverage, optional
+        Leverage of `rows`, if it is known already.
+    multipliers : ndarray of shape (r, K), optional
+        Multipliers to use in place of those of either method.
+    final : bool, default=False
+        Whether the step is the answer and not the start of a refit: one that leaves no positive
+        scale, for a loss that has one, is then undefined.
     """
 
-    def __init__(self, objective, curvature, rows, *, corrected):
-        self.curvature = curvature
+    def __init__(
+        self,
+        objective,
+        curvature,
+        rows,
+        *,
+        corrected,
+        leverage=None,
+        multipliers=None,
+        final=False,
+    ):
+        self.curvature, self._known_leverage = curvature, leverage
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
         self.share = objective.shares[rows]
@@ -40,37 +64,48 @@ class OneStep(Deletion):
             newton = self._newton_multipliers(residuals + self._weighted_penalty_step())
             newton[~(np.abs(newton).max(axis=1) <= FARTHEST)] = np.nan
             self.multipliers = newton if corrected else residuals
-            if not objective.loss.is_convex:  # without the row, H may be indefinite
+            # For a loss that is not convex, H without the row is positive definite if and only if
+            # one minus the leverage is positive (matrix determinant lemma).
+            if not objective.loss.is_convex:
                 self.undefined |= self.leverage.one_minus[:, 0, 0] <= 0
             if is_unpenalised(objective):
                 self.undefined = undefined_rows(objective, curvature, self.leverage, newton, rows)
+        if multipliers is not None:
+            self.multipliers = multipliers
+        if final:
+            self.undefined |= self.collapsed
 
     @cached_property
     def leverage(self):
-        """Leverage blocks of the deleted rows."""
+        """Leverage blocks of the rows to delete."""
+        if self._known_leverage is not None:
+            return self._known_leverage
         return self.curvature.leverage(None if self.is_everything else self.rows)
 
     @cached_property
     def penalty_step_at_rows(self):
-        """What the common direction changes at each row's own predictor, (r, K)."""
+        """Change of each row's own predictor by the step d = H^-1 r', (r, K)."""
         return self.objective.design.take(self.rows) @ self.penalty_step.T
 
     def _weighted_penalty_step(self):
-        """s W z'd, (r, K)."""
+        """s_i W_i z_i'd of the rows to delete, (r, K); 0 without a common penalty."""
         if self.penalty_step is None:
             return 0.0
-        weights = self.objective.weights[self.rows]
+        weights = self.objective.weights_of(self.rows)
         return apply_blocks(weights, self.share[:, None] * self.penalty_step_at_rows)
 
     @cached_property
-    def penalty_mismatch(self):
-        """How far the curvature is off for each deletion, relative to its penalty, (r,)."""
-        return self.objective.penalty_mismatch(
-            self.rows, self.curvature.objective.penalty_weight_removed
-        )
+    def metric(self):
+        """Norms of the curvature without each of the rows, a RefitMetric."""
+        return RefitMetric(self.objective, self.curvature, self.rows, self.leverage)
 
     def inner(self, multipliers, share):
-        """(v (x) z + s r')' times each step, (r,), for v (r, K) and s (r,)."""
+        """Inner products of v_i (x) z_i + s_i r' with each step, (r,), for v (r, K) and s (r,).
+
+        By the changes of the rows' own predictors: no solve. With the residuals and shares the
+        first is what the deletion adds to the gradient, and the product the squared norm of the
+        Newton step in the curvature without the row.
+        """
         product = np.einsum("ik,ik->i", multipliers, self.own_change())
         if self.penalty_step is not None:
             along = np.einsum("ik,ik->i", self.multipliers, self.penalty_step_at_rows)
@@ -78,19 +113,20 @@ class OneStep(Deletion):
         return product
 
     def _newton_multipliers(self, residuals):
-        """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S: no W^-1.
+        """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S, for any W, singular or not.
 
-        Rows without curvature keep their g: nobody asks for their leverage, and of a hinge they are
-        most.
+        For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
+        most rows, are not computed.
         """
         curved = np.isin(self.rows, self.objective.curved_rows)
         if not curved.any():
             return residuals.copy()
-        if self.objective.n_outputs == 1 and "leverage" not in vars(self):
+        known = self._known_leverage is not None or "leverage" in vars(self)
+        if self.objective.n_outputs == 1 and not known:
             one_minus = self.curvature.one_minus_leverage(self.rows[curved])
             if one_minus is not None:
                 multipliers = residuals.copy()
-                with np.errstate(divide="ignore", invalid="ignore"):  # leverages of 1: undefined
+                with np.errstate(divide="ignore", invalid="ignore"):  # a leverage of 1
                     multipliers[curved] = residuals[curved] / one_minus[:, None]
                 return multipliers
         if curved.all():
@@ -101,13 +137,16 @@ class OneStep(Deletion):
         return multipliers
 
     def _corrected(self, residuals, leverage, rows):
-        """Do it for rows of known leverage."""
-        L, S = (factor[rows] for factor in self.objective.weight_factors)
-        inner = apply_blocks(S, apply_blocks(leverage.quadratic, residuals))
-        return residuals + apply_blocks(L, solve_blocks(leverage.one_minus, inner))
+        """Multipliers of rows whose leverage is known."""
+        multipliers = np.empty_like(residuals)
+        for part, some in self.objective.weight_blocks(rows):
+            L, S = self.objective.weight_factors_of(some)
+            inner = apply_blocks(S, apply_blocks(leverage.quadratic[part], residuals[part]))
+            solved = solve_blocks(leverage.one_minus[part], inner)
+            multipliers[part] = residuals[part] + apply_blocks(L, solved)
+        return multipliers
 
     def steps(self, part):
-        """One solve a row."""
         return self._steps(part, self.pick(part))
 
     def steps_of(self, deletions):
@@ -115,7 +154,7 @@ class OneStep(Deletion):
         return self._steps(deletions, self.rows[deletions])
 
     def _steps(self, deletions, rows, solve=None):
-        """H^-1 (v (x) z) + s d."""
+        """H^-1 (v_i (x) z_i) + s_i d of some deletions, whose training rows are `rows`."""
         right = self.objective.design.outer(self.multipliers[deletions], rows)
         solved = (solve or self.curvature.solve)(right.T).T
         return self.add_penalty_step(
@@ -123,15 +162,15 @@ class OneStep(Deletion):
         )
 
     def add_penalty_step(self, steps, deletions):
-        """Add the common direction to steps (b, K, q), in place."""
+        """Add s d, the step of the rows' shares of the penalty, to steps (b, K, q), in place."""
         if self.penalty_step is not None:
             steps += self.share[deletions][:, None, None] * self.penalty_step
         return steps
 
     def along(self, directions):
-        """Return a function of a slice: inner products of steps with directions (m, K, q).
+        """Return a function from a slice to inner products with directions (m, K, q): (m, b).
 
-        One solve a direction, then one GEMM with the training rows.
+        It takes one solve for each direction, then one GEMM with the training rows.
         """
         shape = directions.shape
         solved = self.curvature.solve(directions.reshape(len(directions), -1).T).T.reshape(shape)
@@ -153,23 +192,31 @@ class OneStep(Deletion):
         return with_penalty_step
 
     def on(self, design):
-        """Solve on the side, test or training, that costs fewer flops."""
+        """Changes of predictors, by solves for the test or the training rows, the fewer flops."""
+        # Solves take 2 (K q)^2 flops a column: m K columns e_k (x) z for the test side, then a
+        # product with n rows; or n columns, one for each step, then a product with m rows.
         K, q = self.objective.n_outputs, self.objective.design.shape[1]
         m, n = design.shape[0], len(self)
         test_side = 2 * (m * K) * (K * q) * (K * q + n)
         training_side = 2 * n * (K * q) * (K * q + m)
         if training_side < test_side:
             solve = self.curvature.solver(n)
-            return lambda part: predictors_of_steps(
-                design, self._steps(part, self.pick(part), solve)
-            )
+            return lambda part: design.predictors_of(self._steps(part, self.pick(part), solve))
         unit = np.tile(np.eye(K), (m, 1, 1)).transpose(1, 0, 2)  # output k moves along e_k (x) z
         directions = [design.outer(unit[k], slice(None)) for k in range(K)]
         change = self.along(np.concatenate(directions).reshape(K * m, K, q))
         return lambda part: change(part).reshape(K, m, -1)
 
+    @cached_property
+    def collapsed(self):
+        """Whether a step leaves no positive scale, for a loss that has one, (r,)."""
+        if not self.objective.loss.has_scale:
+            return np.zeros(len(self), dtype=bool)
+        moved = self.objective.eta[self.rows] + self.own_change()
+        return ~(moved[:, -1] > 0)
+
     def own_change(self):
-        """A_i v_i + s_i z_i'd."""
+        """Change A_i v_i + s_i z_i'd of each row's own predictor, (r, K)."""
         change = apply_blocks(self.leverage.quadratic, self.multipliers)
         if self.penalty_step is not None:
             change += self.share[:, None] * self.penalty_step_at_rows
@@ -177,14 +224,14 @@ class OneStep(Deletion):
 
 
 def shifted_residuals(objective, curvature):
-    """g (n, K), or g + W z'd where the gradient does not vanish, d = -H^-1 grad F.
+    """Residuals g (n, K); away from the optimum of the loss g + W z'd with d = -H^-1 grad F.
 
-    Away from the optimum of its own loss a model would move without any deletion. That common shift
-    is no effect of a row: the step with the deletion minus the one without is
-    (H - W z z')^-1 (g + W z'd) z.
+    If theta is the optimum of another loss (`trained_loss`), grad F is not 0, and Newton's method
+    takes the step d without any deletion. It is not an effect of a row: the step with the deletion
+    minus d is (H - W z z')^-1 (g + W z'd) z.
     """
     if objective.is_at_its_own_optimum:
         return objective.residuals
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
     change = objective.design @ step.reshape(objective.theta.shape).T
-    return objective.residuals + apply_blocks(objective.weights, change)
+    return objective.residuals + objective.weights_matmul(change[:, :, None])[:, :, 0]

@@ -1,4 +1,4 @@
-"""The design Z = [X, 1]: the only place that knows sparsity and where the intercept is."""
+"""The design Z = [X, 1]: the only package that asks whether X is sparse or has an intercept."""
 
 from scipy.sparse import issparse
 

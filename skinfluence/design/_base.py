@@ -1,4 +1,4 @@
-"""What every design promises, and what follows from its products."""
+"""The interface of designs, and what can be computed from their products."""
 
 from abc import ABC, abstractmethod
 
@@ -12,11 +12,11 @@ class Design(ABC):
 
     Conventions:
 
-    - The intercept, where there is one, is the last column. Nobody else knows.
-    - Parameters are theta (K, q), one row an output; flattened they are class by class, so that the
-      Hessian (Kq, Kq) has q x q blocks.
-    - `rows` is a slice or an index array. Everything returned is a dense float64 array:
-      float32 data are upcast block by block and stay float32 where they lie.
+    - The intercept, if there is one, is the last column; no other package relies on this.
+    - Parameters are theta (K, q), one row for each output; flattened they are ordered output by
+      output, so that the Hessian (Kq, Kq) has q x q blocks.
+    - `rows` is a slice or an index array. Everything returned is a dense float64 array; float32
+      data are stored as float32, and upcast block by block.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ class Design(ABC):
         self.n_features = X.shape[1]
         self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
 
-    # -- what a storage has to say -----------------------------------------------------------------
+    # -- what a subclass implements for its storage ------------------------------------------------
 
     @abstractmethod
     def _times(self, V, out=None):
-        """X @ V for V (p, m), into `out` where one is given."""
+        """X @ V for V (p, m), written into `out` if it is given."""
 
     @abstractmethod
     def _transpose_times(self, U):
@@ -68,23 +68,23 @@ class Design(ABC):
 
     @abstractmethod
     def row_space(self, scale):
-        """Return (Y, lift, lower): X diag(scale)^(1/2) in a basis of its rows, back and forth.
+        """Return (Y, lift, lower): X diag(scale)^(1/2) in coordinates of its row space.
 
-        Y is (n, r) with Y Y' = X diag(scale) X', r <= n; `lift(D)` takes coordinates D (r, b) to
-        coefficients (p, b) with X lift(D) = Y D, `lower` those of any predictors to coordinates of
-        the same. `scale` is (p,).
+        Y is (n, r) with Y Y' = X diag(scale) X', r <= n. `lift(D)` maps coordinates D (r, b) to
+        coefficients (p, b) with X lift(D) = Y D; `lower` maps coefficients to coordinates with the
+        same predictors. `scale` is (p,).
         """
 
     @property
     @abstractmethod
     def n_stored(self):
-        """Number of stored entries of Z: a product with a vector costs twice as many flops."""
+        """Number of stored entries of Z; a product with a vector costs two flops for each."""
 
     @abstractmethod
     def row_hashes(self, multipliers, rows):
         """sum_j bits(x_ij) m_j modulo 2^64 of rows of X, (b,), for uint64 multipliers (p,)."""
 
-    # -- what follows ------------------------------------------------------------------------------
+    # -- what follows from these -------------------------------------------------------------------
 
     def __matmul__(self, V):
         """Z @ V for V (q,) or (q, m)."""
@@ -94,7 +94,7 @@ class Design(ABC):
         return self.matmul(V)
 
     def matmul(self, V, out=None):
-        """Z @ V for V (q, m), into `out` where given: a fresh page costs more than a flop."""
+        """Z @ V for V (q, m), written into `out` if given: new memory costs more than the flops."""
         product = self._times(V[: self.n_features], out)
         if self.fit_intercept:
             product += V[-1]
@@ -110,6 +110,24 @@ class Design(ABC):
             product = np.vstack([product, U.sum(axis=0)])
         return product
 
+    def predictors_of(self, parameters, out=None):
+        """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
+
+        The parameters are side by side in the last axis: one GEMM an output for all of them.
+        """
+        b, K = parameters.shape[:2]
+        eta = np.empty((K, self.shape[0], b)) if out is None else out
+        for k in range(K):
+            self.matmul(parameters[:, k].T, out=eta[k])
+        return eta
+
+    def gradients_of(self, slopes):
+        """sum_i slope_i (x) z_i, (b, K, q), for b sets of slopes of the rows (K, n, b).
+
+        The transpose of `predictors_of`.
+        """
+        return np.stack([self.transpose_matmul(slope).T for slope in slopes], axis=1)
+
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""
         magnitude = type(self)(abs(self.X), self.fit_intercept)
@@ -117,15 +135,21 @@ class Design(ABC):
 
     def sandwich(self, W):
         """sum_i W_i (x) z_i z_i' for W (n, K, K): the symmetric (Kq, Kq) matrix of q x q blocks."""
-        K, q = W.shape[1], self.shape[1]
-        H = np.empty((K * q, K * q))
+        return self.sandwich_of([(slice(None), W)], W.shape[1])
+
+    def sandwich_of(self, parts, n_outputs):
+        """Sandwich of some rows, from an iterable of (rows, their W (b, K, K))."""
+        K, q = n_outputs, self.shape[1]
+        H = np.zeros((K, q, K, q))
+        for rows, W in parts:
+            some = self._some(rows)
+            for k in range(K):
+                for m in range(k, K):
+                    H[k, :, m] += some._gram(W[:, k, m])
         for k in range(K):
-            for m in range(k, K):
-                block = self._gram(W[:, k, m])
-                H[k * q : (k + 1) * q, m * q : (m + 1) * q] = block
-                if m > k:
-                    H[m * q : (m + 1) * q, k * q : (k + 1) * q] = block
-        return H
+            for m in range(k):
+                H[k, :, m] = H[m, :, k]
+        return H.reshape(K * q, K * q)
 
     def block_quadratic(self, M, n_outputs):
         """(I (x) z_i)' M (I (x) z_i), (n, K, K), for a symmetric M (Kq, Kq)."""
@@ -134,34 +158,40 @@ class Design(ABC):
         for k in range(K):
             for m in range(k, K):
                 block = M[k * q : (k + 1) * q, m * q : (m + 1) * q]
-                # An off-diagonal block is not symmetric, its quadratic form is that of its mean.
+                # An off-diagonal block is not symmetric; its quadratic form is that of the mean of
+                # the block and its transpose.
                 A[:, k, m] = A[:, m, k] = self.row_quadratic(0.5 * (block + block.T))
         return A
 
     def outer(self, V, rows):
-        """v_i (x) z_i as rows (b, K q), for the rows' V (b, K)."""
+        """v_i (x) z_i as rows (b, K q), for V (b, K) of these rows."""
         Z = self.dense(rows)
         return (V[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
 
-    def squared_columns(self, W):
-        """Return sum_i W_ikk z_ij^2, (K, q): the diagonal of the sandwich."""
+    def squared_columns(self, w):
+        """Return sum_i w_ik z_ij^2, (K, q), w (n, K): a sandwich's diagonal, w that of its W."""
         squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
-        return squares.transpose_matmul(np.einsum("ikk->ik", W)).T
+        return squares.transpose_matmul(w).T
 
     def blocks(self, n_columns=1):
-        """Slices over the rows whose dense float64 form, `n_columns` times, fits working_memory."""
+        """Slices of rows such that `n_columns` dense float64 copies of them fit working_memory."""
         return row_blocks(self.shape[0], 8 * self.shape[1] * n_columns)
 
     @abstractmethod
     def take(self, rows):
         """Return the design of these rows only."""
 
+    def _some(self, rows):
+        """Return the design of these rows: itself, and no copy, where they are all."""
+        everything = isinstance(rows, slice) and rows == slice(None)
+        return self if everything else self.take(rows)
+
     def like(self, X):
         """Return the design of other rows with the same columns."""
         return type(self)(X, self.fit_intercept)
 
     def restricted(self, columns):
-        """Return the design of some columns only, an ascending index array of those of Z."""
+        """Return the design of some columns of Z only, an ascending index array."""
         intercept = self.fit_intercept and len(columns) > 0 and columns[-1] == self.n_features
         features = columns[columns < self.n_features]
         return self._columns(features, bool(intercept))
@@ -187,6 +217,10 @@ class Design(ABC):
         free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
         return free & self.fit_intercept
 
+    def join(self, features, intercept):
+        """One array (K, q) of numbers of the features (K, p) or (p,) and of the intercept."""
+        return self.pack(features, intercept)
+
     def pack(self, coef, intercept):
         """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""
         coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
@@ -202,7 +236,7 @@ class Design(ABC):
         return theta.copy(), np.zeros(theta.shape[:-1])
 
     def column_name(self, column):
-        """Return what to call a column in a message."""
+        """Return the name of a column in messages."""
         if self.fit_intercept and column == self.n_features:
             return "the intercept"
         return f"column {column}"

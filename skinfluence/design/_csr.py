@@ -1,4 +1,4 @@
-"""Sparse X in CSR, matrix or array."""
+"""Sparse X in CSR format, a matrix or an array of SciPy."""
 
 import numpy as np
 import scipy.sparse
@@ -7,21 +7,22 @@ from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._dense import BLOCK_ROWS, DenseDesign
 
-# Above this many pairs of stored entries a row and column, syrk on dense blocks beats the loop over
-# pairs (20,000 rows, 2,000 columns: at 140 entries a row; 500 columns: at 70; 200 columns: at 45).
+# Above this many pairs of stored entries for each row and column, syrk on dense blocks is faster
+# than the loop over pairs: measured with 20,000 rows, from 140 entries a row for 2,000 columns,
+# from 70 for 500 and from 45 for 200.
 DENSE_PAIRS = 10.0
 
 
 class CSRDesign(Design):
-    """Z = [X, 1] of a CSR matrix; nothing here is ever as large as a dense X."""
+    """Z = [X, 1] of a CSR matrix; no temporary is as large as a dense X."""
 
     def __init__(self, X, fit_intercept):
-        # One class of sparse container inside: `*` and one-dimensional indexing differ between
-        # the two of SciPy's. The arrays behind it are shared, not copied.
+        # Always a csr_array: `*` and one-dimensional indexing differ between sparse arrays and
+        # sparse matrices. The arrays of entries are shared, not copied.
         super().__init__(scipy.sparse.csr_array(X), fit_intercept)
 
     def _times(self, V, out=None):
-        """X @ V; SciPy has no product into an array."""
+        """X @ V, copied into `out`: SciPy's sparse product has no such argument."""
         product = np.asarray(self.X @ V, dtype=np.float64)
         if out is None:
             return product
@@ -29,11 +30,10 @@ class CSRDesign(Design):
         return out
 
     def _transpose_times(self, U):
-        """X.T @ U."""
         return np.asarray(self.X.T @ U, dtype=np.float64)
 
     def _gram(self, w):
-        """Z' diag(w) Z, over pairs of stored entries; by dense blocks where there are too many."""
+        """Z' diag(w) Z by a loop over pairs of stored entries, or dense blocks if they are many."""
         X, q = self.X, self.shape[1]
         G = np.zeros((q, q))
         pairs = np.sum(np.diff(X.indptr).astype(float) ** 2)
@@ -47,7 +47,6 @@ class CSRDesign(Design):
         return G
 
     def dense(self, rows):
-        """Rows of Z, densified."""
         block = self.X[rows]
         Z = np.zeros((block.shape[0], self.shape[1]))
         Z[:, : self.n_features] = block.toarray()
@@ -56,11 +55,11 @@ class CSRDesign(Design):
         return Z
 
     def contract(self, S, V, rows, out=None):
-        """A sparse product for all outputs, then their sum weighted by V."""
+        """One sparse product for all outputs, then their sum weighted by V."""
         m, K, q = S.shape
         block = self.X[rows]
         product = self._plus_intercept(block, S.reshape(m * K, q)).reshape(-1, m, K)
-        # (b, m) is what the sparse product gives; the transpose is a view, copied only into `out`.
+        # The sparse product gives (b, m); its transpose is a view, and copied only into `out`.
         result = np.matmul(product, V[:, :, None])[:, :, 0].T if K > 1 else (product[:, :, 0] * V).T
         if out is None:
             return result
@@ -101,10 +100,15 @@ class CSRDesign(Design):
         return K
 
     def row_space(self, scale):
-        """Eigenvectors of the kernel: a QR would be dense and as large as a dense X."""
+        """Coordinates by eigenvectors of the kernel X diag(scale) X'.
+
+        A QR factorisation would keep the digits of singular values below sqrt(eps) of the largest,
+        which squaring loses, but is as large as a dense X.
+        """
         kernel = CSRDesign(self.X, False).kernel(scale)
         with one_thread():
             values, vectors = np.linalg.eigh(kernel)
+        # Eigenvalues are computed to eps times the largest: below n eps of it they are rounding.
         kept = values > len(values) * np.finfo(float).eps * max(values[-1], 0.0)
         root = np.sqrt(values[kept])
         Y = vectors[:, kept] * root
@@ -117,7 +121,7 @@ class CSRDesign(Design):
 
     @property
     def n_stored(self):
-        """Stored entries of X and the column of ones."""
+        """Stored entries of X, plus the column of ones."""
         return self.X.nnz + self.fit_intercept * self.shape[0]
 
     def row_hashes(self, multipliers, rows):
@@ -135,5 +139,4 @@ class CSRDesign(Design):
         return total
 
     def take(self, rows):
-        """Rows of X, copied."""
         return type(self)(self.X[rows], self.fit_intercept)

@@ -13,8 +13,9 @@ from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
 
-# Up to this width class blocks are formed together, from the products of pairs of columns: beyond
-# it, a block of few rows would fill the cache with them, and separate syrk calls run at full speed.
+# Up to this number of columns all class blocks are computed together from the products of pairs of
+# columns. With more columns the products of a few rows would fill the cache, and separate syrk
+# calls run at full speed.
 NARROW = 128
 
 
@@ -27,7 +28,7 @@ class DenseDesign(Design):
             yield rows, np.asarray(self.X[rows], dtype=np.float64)
 
     def _times(self, V, out=None):
-        """X @ V, block by block where X must be upcast."""
+        """X @ V; float32 rows are upcast block by block."""
         if self.X.dtype == np.float64:
             return np.matmul(self.X, V, out=out)
         product = np.empty((self.shape[0], V.shape[1])) if out is None else out
@@ -36,7 +37,7 @@ class DenseDesign(Design):
         return product
 
     def _transpose_times(self, U):
-        """X.T @ U, block by block where X must be upcast."""
+        """X.T @ U; float32 rows are upcast block by block."""
         if self.X.dtype == np.float64:
             return self.X.T @ U
         product = np.zeros((self.n_features, U.shape[1]))
@@ -45,7 +46,7 @@ class DenseDesign(Design):
         return product
 
     def absolute_sum(self, u):
-        """Block by block: |X| is never held."""
+        """sum_i |u_i z_ij| block by block, without a copy of |X|."""
         u = np.abs(u)
         total = np.zeros((self.n_features, u.shape[1]))
         for rows, block in self._blocks():
@@ -54,9 +55,8 @@ class DenseDesign(Design):
             total = np.vstack([total, u.sum(axis=0)])
         return total.T
 
-    def squared_columns(self, W):
+    def squared_columns(self, w):
         """Block by block: X squared is never held."""
-        w = np.einsum("ikk->ik", W)
         total = np.zeros((self.n_features, w.shape[1]))
         for rows, block in self._blocks():
             total += (block**2).T @ w[rows]
@@ -72,10 +72,11 @@ class DenseDesign(Design):
         return out
 
     def _gram(self, w):
-        """Z' diag(w) Z by syrk on sqrt|w|-scaled blocks, the two signs apart."""
+        """Z' diag(w) Z by syrk on blocks scaled by sqrt|w|, separately for the two signs of w."""
         q = self.shape[1]
         G = np.zeros((q, q))
         buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
+        # syrk on scaled rows takes half the flops of Z' (w Z), and gives an exactly symmetric sum.
         root, negative = np.sqrt(np.abs(w)), w < 0
         for rows, block in self._blocks():
             Z = self._scaled(block, root[rows], buffer[: len(block)])
@@ -88,14 +89,14 @@ class DenseDesign(Design):
                 add_gram(G, Z[negative[rows]], sign=-1.0)
         return G
 
-    def sandwich(self, W):
+    def sandwich_of(self, parts, n_outputs):
         """Class blocks one by one where X is wide, all of them from pairs of columns elsewhere."""
-        if W.shape[1] == 1 or self.shape[1] > NARROW:
-            return super().sandwich(W)
-        return pair_sandwich(self, W)
+        if n_outputs == 1 or self.shape[1] > NARROW:
+            return super().sandwich_of(parts, n_outputs)
+        designs = ((self._some(rows), W) for rows, W in parts)
+        return pair_sandwich(designs, n_outputs, self.shape[1])
 
     def dense(self, rows):
-        """Rows of Z, copied."""
         block = self.X[rows]
         Z = np.empty((block.shape[0], self.shape[1]))
         Z[:, : self.n_features] = block
@@ -104,7 +105,8 @@ class DenseDesign(Design):
         return Z
 
     def contract(self, S, V, rows, out=None):
-        """One GEMM: S against the rows v_i (x) z_i, formed for this block only."""
+        """One GEMM of S and the rows v_i (x) z_i, which are formed for this block only."""
+        # Memory for b K q numbers, in place of the K products (m, b) and their weighted sum.
         block = self.X[rows]
         scaled = np.empty((len(block), V.shape[1], self.shape[1]))
         np.multiply(block[:, None, :], V[:, :, None], out=scaled[:, :, : self.n_features])
@@ -113,7 +115,6 @@ class DenseDesign(Design):
         return np.matmul(S.reshape(len(S), -1), scaled.reshape(len(block), -1).T, out=out)
 
     def row_quadratic(self, M):
-        """Rows of (Z M) * Z, summed."""
         quadratic = np.empty(self.shape[0])
         for rows in row_blocks(self.shape[0], 8 * self.shape[1], at_most=BLOCK_ROWS):
             Z = self.dense(rows)
@@ -121,7 +122,7 @@ class DenseDesign(Design):
         return quadratic
 
     def block_quadratic(self, M, n_outputs):
-        """One GEMM a class, Z [M_kk, M_k,k+1, ...], if X is wide; else from pairs of columns."""
+        """One GEMM for each class, Z [M_kk, M_k,k+1, ...], for a wide X; else pairs of columns."""
         K, q = n_outputs, self.shape[1]
         if q <= NARROW:
             return pair_quadratic(self, M, K)
@@ -135,7 +136,7 @@ class DenseDesign(Design):
         return A
 
     def row_norms(self, T):
-        """Return ||z_i' T||^2 for an upper triangular T (q, q), by panels without its zeros."""
+        """Return ||z_i' T||^2 for an upper triangular T (q, q), in panels that skip its zeros."""
         q, n_panels = self.shape[1], max(1, self.shape[1] // 64)
         edges = np.linspace(0, q, n_panels + 1).astype(int)
         norms = np.zeros(self.shape[0])
@@ -156,7 +157,7 @@ class DenseDesign(Design):
         return K
 
     def row_space(self, scale):
-        """QR of the transpose: nothing is squared, so small singular values keep their digits."""
+        """Coordinates by QR of the transpose, without squaring the singular values."""
         root = np.sqrt(scale)[:, None]
         with one_thread():
             Q, R = np.linalg.qr(root * np.asarray(self.X, dtype=np.float64).T)
@@ -165,7 +166,6 @@ class DenseDesign(Design):
 
     @property
     def n_stored(self):
-        """All of them."""
         return self.shape[0] * self.shape[1]
 
     def row_hashes(self, multipliers, rows):
@@ -178,5 +178,5 @@ class DenseDesign(Design):
         return total
 
     def take(self, rows):
-        """Copy for an index array, view for a slice."""
+        """Return the design of these rows: a copy for an index array, a view for a slice."""
         return type(self)(self.X[rows], self.fit_intercept)

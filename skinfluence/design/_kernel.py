@@ -1,4 +1,4 @@
-"""Kernels by name, as scikit-learn's SVC has them, and the coordinates of one of them."""
+"""Kernels by name, as in scikit-learn's SVC, and the coordinates of a kernel's space."""
 
 import numbers
 
@@ -6,13 +6,14 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.metrics.pairwise import pairwise_kernels
 
+from skinfluence._memory import check_memory
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
 
 
 def resolved_gamma(gamma, X, weight):
-    """Return the number that `gamma` stands for on these rows."""
+    """Return the value of `gamma` for these rows, "scale" with the weighted variance of X."""
     if isinstance(gamma, str):
         if gamma == "auto":
             return 1.0 / X.shape[1]
@@ -41,7 +42,7 @@ def kernel_matrix(kernel, X, Y, *, gamma, degree, coef0):
 
 
 class KernelSpace:
-    """The space of a kernel, in coordinates in which the training rows are Phi with Phi Phi' = K.
+    """The space of a kernel, in coordinates Phi of the training rows with Phi Phi' = K.
 
     Parameters
     ----------
@@ -49,15 +50,15 @@ class KernelSpace:
         Training rows, copied; their kernel matrix for kernel="precomputed".
     kernel : str or callable
     gamma : float or None
-        Resolved.
+        A number, see `resolved_gamma`.
     degree, coef0 : float
-        Of the kernels that have them.
+        Parameters of the kernels that have them.
 
     Attributes
     ----------
     features : KernelFeatures
     matrix : ndarray of shape (n, n) or None
-        K; not in pickles.
+        K; None after unpickling.
 
     Raises
     ------
@@ -69,9 +70,15 @@ class KernelSpace:
         self.kernel = kernel
         self.options = {"gamma": gamma, "degree": degree, "coef0": coef0}
         precomputed = kernel == "precomputed"
+        check_memory(
+            8 * 3 * X.shape[0] ** 2,
+            f"the kernel matrix of {X.shape[0]} rows and its factor",
+            "fit fewer rows, or a linear model on the features of "
+            "sklearn.kernel_approximation.Nystroem",
+        )
         self.matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
         self.features = KernelFeatures(self.matrix)
-        # Copies: the rows are needed again, and nobody could tell whether they have changed.
+        # Copies: predictions need these rows, and a later change of X could not be noticed.
         self.rows = None if precomputed else X.copy()
         self.pivot_rows = None if precomputed else X[self.features.pivots].copy()
 
@@ -80,7 +87,7 @@ class KernelSpace:
         return X if self.rows is None else kernel_matrix(self.kernel, X, self.rows, **self.options)
 
     def map(self, X):
-        """Features of rows, (len(X), r)."""
+        """Features of any rows, (len(X), r)."""
         if self.rows is None:
             return self.features.map(X[:, self.features.pivots])
         return self.features.map(kernel_matrix(self.kernel, X, self.pivot_rows, **self.options))
@@ -90,12 +97,12 @@ class KernelSpace:
         return FeatureDesign(self.features.features, fit_intercept, self.matrix)
 
     def __getstate__(self):
-        """Leave the kernel matrix behind: the features say it again."""
+        """State without the kernel matrix, which is Phi Phi'."""
         return {**self.__dict__, "matrix": None}
 
 
 def _entry_variance(X, weight):
-    """Variance of all entries of a matrix, stored or not, rows counted by their weights."""
+    """Variance of all entries of a matrix, zeros included, with rows weighted by `weight`."""
     share = weight / (weight.sum() * X.shape[1])
     if issparse(X):
         mean = float((X.T @ share).sum())
@@ -105,5 +112,5 @@ def _entry_variance(X, weight):
 
 
 def _float64(X):
-    """Upcast: kernels in float32 are positive semidefinite to 1e-6 only."""
+    """Upcast to float64: kernels in float32 are positive semidefinite only to 1e-6."""
     return X.astype(np.float64, copy=False)

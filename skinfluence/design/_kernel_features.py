@@ -7,20 +7,21 @@ from scipy.linalg.lapack import dpstrf
 from skinfluence._parallel import one_thread
 from skinfluence.design._dense import DenseDesign
 
-# Pivots below this share of the largest are left out: what they would add is rounding.
+# Pivots below this share of the largest diagonal entry are left out: they are rounding errors of
+# the entries before them, of order n eps.
 NEGLIGIBLE = 1e-12
-# A remainder above this share of the diagonal is no rounding: the matrix has negative directions.
+# A remainder K - Phi Phi' above this share of the largest entry is not rounding: K is indefinite.
 INDEFINITE = 1e-8
-N_PROBES = 4
+N_PROBES = 4  # random vectors that estimate the norm of the remainder
 
 
 class KernelFeatures:
     """Phi (n, r) with Phi Phi' = K, from the Cholesky factor of K with pivots.
 
-    In these coordinates the machine in the span of all n rows is linear, its norm is the RKHS norm,
-    and everything known of linear models holds. The features of a new row need its kernel with the
-    r pivot rows only. Eigenvectors would do as well at ten times the flops; a plain Cholesky factor
-    would not: kernel matrices are singular to rounding more often than not.
+    In these coordinates a kernel model is a linear model, and its norm in the kernel's space is the
+    Euclidean norm of the coefficients. The features of a new row need its kernel with the r pivot
+    rows only. Eigenvectors would give such coordinates at ten times the flops. A Cholesky factor
+    without pivots would not exist for most kernel matrices, which are singular to rounding.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ class KernelFeatures:
             with one_thread():
                 factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
             order = order - 1
-        # LAPACK leaves the other triangle as it was; along its columns, which are contiguous.
+        # dpstrf leaves the upper triangle of K in the factor. It is zeroed on the transpose,
+        # because the columns of a Fortran-ordered array are contiguous.
         factor = np.triu(factor.T[:rank]).T
         self.features = np.empty((len(K), rank))
         self.features[order] = factor
@@ -65,19 +67,20 @@ class KernelFeatures:
         self._check(K, size)
 
     def _check(self, K, size):
-        """Raise where the factor does not give K back, by products with a few random vectors.
+        """Raise if Phi Phi' is not K, tested by products with a few random vectors.
 
-        ||(K - Phi Phi') v|| is the Frobenius norm of the remainder in the mean over Gaussian v, and
-        costs n^2 where the remainder itself costs n^3.
+        For Gaussian v the mean of ||(K - Phi Phi') v||^2 is the squared Frobenius norm of the
+        remainder. It costs n^2 flops; the remainder itself would cost n^3.
         """
         probes = np.random.default_rng(0).standard_normal((len(K), N_PROBES))
         rest = K @ probes - self.features @ (self.features.T @ probes)
         missing = np.sqrt((rest**2).sum() / N_PROBES)
+        # A norm over n^2 entries: its rounding, and above 1,000 rows its tolerance, grows with n.
         if missing > INDEFINITE * size * max(1.0, 1e-3 * len(K)):
             raise ValueError(
-                "the kernel matrix is indefinite: what its positive semidefinite part leaves has a "
-                f"norm of {missing:.2g} (its largest entry is {size:.2g}). The objective is not "
-                "convex; use another kernel, or other parameters of it."
+                "the kernel matrix is indefinite: it differs from a positive semidefinite one by "
+                f"{missing:.2g} in norm (its largest entry is {size:.2g}), so the objective is not "
+                "convex. Use another kernel, or other values of its parameters."
             )
 
     def map(self, kernel):
@@ -87,12 +90,12 @@ class KernelFeatures:
         return solve_triangular(self._corner, kernel.T, lower=True).T
 
     def span(self, coef):
-        """Weights (b, r) of the pivot rows with which they add up to coefficients (b, r)."""
+        """Weights (b, r) of the pivot rows whose sum of features is the coefficients (b, r)."""
         return solve_triangular(self._corner, coef.T, lower=True, trans=1).T
 
 
 class FeatureDesign(DenseDesign):
-    """Z = [Phi, 1] of features whose products with each other are the kernel matrix at hand.
+    """Z = [Phi, 1] of kernel features, with the kernel matrix Phi Phi' if it is known.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ class FeatureDesign(DenseDesign):
     fit_intercept : bool
         Whether Z has the column of ones.
     gram : ndarray of shape (n, n) or None
-        Phi Phi', where it is at hand.
+        Phi Phi', if it is known.
     """
 
     def __init__(self, X, fit_intercept, gram):
@@ -109,7 +112,7 @@ class FeatureDesign(DenseDesign):
         self.gram = gram
 
     def kernel(self, scale):
-        """The kernel matrix itself, times the scale that all features share."""
+        """Z diag(scale) Z', from the known matrix if all features have the same scale."""
         features = scale[: self.n_features]
         if self.gram is None or not len(features) or (features != features[0]).any():
             return DenseDesign(self.X, self.fit_intercept).kernel(scale)
@@ -119,20 +122,20 @@ class FeatureDesign(DenseDesign):
         return K
 
     def row_space(self, scale):
-        """The features themselves: they are no more than the rows."""
+        """The features themselves, of which there are at most as many as rows."""
         root = np.sqrt(scale)[:, None]
         return self.X * root.T, lambda D: root * D, lambda c: c / root
 
     def _columns(self, features, fit_intercept):
-        """As a dense one: their products are no Gram matrix any more."""
+        """Return a dense design: the products of some features are not the kernel matrix."""
         return DenseDesign(self.X[:, features], fit_intercept)
 
     def like(self, X):
-        """Return a design of other rows, whose products are not known."""
+        """Return a dense design of other rows, whose kernel matrix is not known."""
         return DenseDesign(X, self.fit_intercept)
 
     def take(self, rows):
-        """Some rows, and their part of the kernel matrix."""
+        """Return the design of these rows, with their part of the kernel matrix."""
         where = np.arange(self.shape[0])[rows]
         gram = None if self.gram is None else self.gram[np.ix_(where, where)]
         return FeatureDesign(self.X[rows], self.fit_intercept, gram)

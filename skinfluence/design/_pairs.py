@@ -1,26 +1,26 @@
 """Products of pairs of columns: all K (K + 1) / 2 class blocks of a narrow design by one GEMM.
 
 A class block sum_i W_ikm z_i z_i' is linear in the q (q + 1) / 2 products z_ia z_ib, and so is a
-row quadratic form z_i' M_km z_i. Forming the products once for all blocks costs a multiplication
-each; a small syrk for every block would run far under the speed of one product, and the wide syrk
-of f (x) z, for weights diag(d) - f f', does twice the flops.
+quadratic form z_i' M_km z_i. The products are computed once for all blocks, with one multiplication
+each. A small syrk for every block would run far below the speed of one large product, and the wide
+syrk of f (x) z, for weights diag(d) - f f', needs twice the flops.
 """
 
 import numpy as np
 
 from skinfluence._parallel import row_blocks
 
-# Bytes of the products of a block of rows: they stay in a core's own caches.
+# Bytes of the products of a block of rows, small enough for the caches of one core.
 BLOCK_BYTES = 2**21
 
 
 def _blocks(design):
-    """Yield (rows, products (q (q + 1) / 2, b)) of a design, the pairs in order of triu_indices."""
+    """Yield (rows, products (q (q + 1) / 2, b)) of a design, pairs in the order of triu_indices."""
     q = design.shape[1]
     size = q * (q + 1) // 2
     at_most = int(np.clip(BLOCK_BYTES // (8 * size), 32, 512))
     parts = row_blocks(design.shape[0], 8 * size, at_most=at_most)
-    # One buffer: fresh memory for every block would be paid for page by page.
+    # One buffer for all blocks: the system zeroes new memory page by page before it is used.
     buffer = np.empty(size * min(at_most, design.shape[0]))
     for rows in parts:
         columns = np.ascontiguousarray(design.dense(rows).T)
@@ -32,14 +32,15 @@ def _blocks(design):
         yield rows, products
 
 
-def pair_sandwich(design, W):
-    """sum_i W_i (x) z_i z_i', (Kq, Kq)."""
-    K, q = W.shape[1], design.shape[1]
+def pair_sandwich(parts, n_outputs, q):
+    """sum_i W_i (x) z_i z_i', (Kq, Kq), from an iterable of (design of some rows, their W)."""
+    K = n_outputs
     first, second = np.triu_indices(K)
-    weights = np.ascontiguousarray(W[:, first, second].T)
-    total = np.zeros((len(weights), q * (q + 1) // 2))
-    for rows, products in _blocks(design):
-        total += weights[:, rows] @ products.T
+    total = np.zeros((len(first), q * (q + 1) // 2))
+    for some, W in parts:
+        weights = np.ascontiguousarray(W[:, first, second].T)
+        for rows, products in _blocks(some):
+            total += weights[:, rows] @ products.T
     H = np.empty((K, q, K, q))
     where = _places(q)
     for k, m, block in zip(first, second, total, strict=True):

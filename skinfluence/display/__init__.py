@@ -1,4 +1,4 @@
-"""Figures of answers already computed, after scikit-learn's Display convention."""
+"""Figures of results, in the style of scikit-learn's Display classes."""
 
 from skinfluence.display._added_variable import AddedVariableDisplay
 from skinfluence.display._agreement import LeaveOneOutAgreementDisplay

@@ -1,44 +1,51 @@
-"""How the rows make one coefficient."""
+"""Added-variable plot of one coefficient."""
+
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.case_deletion import added_variable
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import most, row_labels, titled
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class AddedVariableDisplay:
-    """Responses against one feature, both without what the other features explain of them.
+    """Responses against one feature, both adjusted for the other features.
 
-    The partial regression plot: with the residuals x of the feature and y of the responses, each
-    from a regression on all other columns (the intercept too), the line through the origin has the
-    coefficient as its slope, and the residuals from it are the model's. A row far out in x has
-    leverage on this coefficient alone.
+    This is the partial regression plot. x and y are the residuals of the feature and of the
+    responses, each from a regression on all other columns (with the intercept). The line through
+    the origin has the coefficient as its slope, and the residuals from it are those of the model. A
+    row far out in x has a large leverage on this coefficient.
 
-    Weighted least squares takes weighted regressions. Of logistic regression and the other
-    generalised linear models y are the working responses and the weights those of the last Newton
-    step. Under a ridge penalty the regressions are penalised as the model is, and the line has the
-    slope of the coefficient without being the least-squares line of the points.
+    For weighted least squares the regressions are weighted. For logistic regression and other
+    generalised linear models y are the working responses, with the weights of the last Newton step.
+    With a ridge penalty the regressions are penalised as the model is; the line has the slope of
+    the coefficient, but is not the least-squares line of the points.
 
-    Use :meth:`from_estimator` to make one. All parameters are kept as attributes.
+    Make one by :meth:`from_estimator`. All parameters are kept as attributes.
 
     Parameters
     ----------
     x, y : array-like of shape (n_train,)
         Residuals of the feature and of the responses. NaN are not drawn.
     slope : float
-        The coefficient.
+        Coefficient of the feature.
     weight : array-like of shape (n_train,), optional
         Weights of the rows in the regressions; equal by default.
     feature : str
         Name of the feature, for the axes.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -54,7 +61,7 @@ class AddedVariableDisplay:
 
     See Also
     --------
-    DfbetasDisplay : What each row does to all coefficients.
+    DfbetasDisplay : The effect of each row on all coefficients.
 
     References
     ----------
@@ -73,7 +80,17 @@ class AddedVariableDisplay:
     (519.85, 519.85)
     """
 
-    def __init__(self, *, x, y, slope, feature, weight=None, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        x: ArrayLike,
+        y: ArrayLike,
+        slope: float,
+        feature: str,
+        weight: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         weight = np.ones(np.shape(x)) if weight is None else weight
         self.x, self.y, self.weight = checked(x=x, y=y, weight=weight)
         self.slope, self.feature = float(slope), str(feature)
@@ -81,7 +98,16 @@ class AddedVariableDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, feature, *, train_labels=None, ax=None, name=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        feature: int | str,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute both residuals of a fitted model and draw them.
 
         Parameters
@@ -89,27 +115,27 @@ class AddedVariableDisplay:
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         feature : str or int
-            Name or position of a column as the last step sees it, or "const" for the intercept.
+            Name or position of a column of the X of the last step, or "const" for the intercept.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model; its class by default.
+            Name of the model; that of its class by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         AddedVariableDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         ValueError
-            For an unknown feature.
+            If the feature is unknown.
         NotImplementedError
-            For models without coefficients, of several outputs, or under an L1 penalty.
+            For models without coefficients, with several outputs, or with an L1 penalty.
         TypeError, numpy.linalg.LinAlgError
             As :func:`skinfluence.explain`.
         """
@@ -119,8 +145,8 @@ class AddedVariableDisplay:
         objective = problem.objective
         if objective.n_outputs > 1 or objective.penalty.is_kinked:
             raise NotImplementedError(
-                "AddedVariableDisplay needs one output and no L1 penalty; got "
-                f"{objective.n_outputs} of {objective.loss!r}."
+                "AddedVariableDisplay needs a model with one output and no L1 penalty; this model "
+                f"has {objective.n_outputs} output(s) and the loss {objective.loss!r}."
             )
         columns = problem.column_names
         if isinstance(feature, str) and feature not in columns:
@@ -142,24 +168,32 @@ class AddedVariableDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None, line_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 2,
+        scatter_kwargs: dict | None = None,
+        line_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=2
-            How many of the rows farthest out, and farthest from the line, to name.
+            Number of rows to name, of those with the largest x and of those farthest from the line.
         scatter_kwargs, line_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter, and of the line.
 
         Returns
         -------
         AddedVariableDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -176,8 +210,8 @@ class AddedVariableDisplay:
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,20 +1,29 @@
-"""Estimated against exact effects: whether the estimates are true."""
+"""Estimated against exact effects."""
+
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
+from skinfluence._typing import MatrixLike
+from skinfluence.deletion.targets import Target
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.evaluation import agreement
 from skinfluence.functions import explain
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class LeaveOneOutAgreementDisplay:
-    """Estimated change on each row's removal against the exact one.
+    """Estimated effect of each row's removal against the exact effect.
 
-    The title states slope, correlation and relative root mean square error; correlation alone would
-    hide a wrong scale. The rows that are farthest off are named.
+    The title has the slope, the correlation and the relative root mean square error, because the
+    correlation alone hides a wrong scale. The rows with the largest errors are named.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are kept as
     attributes.
 
     Parameters
@@ -22,16 +31,16 @@ class LeaveOneOutAgreementDisplay:
     estimated, actual : ndarray of shape (n,)
         Effects by the method under test, and by refits. Pairs with a NaN are not drawn.
     train_indices : ndarray of int, shape (n,), optional
-        Training rows they belong to; positions by default.
+        Training rows of the effects; 0, ..., n - 1 by default.
     response : str, default="change of the loss"
-        What changes, for the axes.
+        Name of the effect, for the axes.
     name : str, optional
-        Of the method, for the title.
+        Name of the method, for the title.
 
     Attributes
     ----------
     agreement : Agreement
-        Slope, intercept, r, relative RMSE of the pairs drawn.
+        Slope, intercept, r and relative RMSE of the pairs that are drawn.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     scatter_ : matplotlib PathCollection
@@ -41,11 +50,11 @@ class LeaveOneOutAgreementDisplay:
     Raises
     ------
     ValueError
-        If the arrays have different lengths, or there is nothing to compare.
+        If the arrays have different lengths, or fewer than two pairs are finite.
 
     See Also
     --------
-    skinfluence.evaluation.agreement : The figures alone.
+    skinfluence.evaluation.agreement : The numbers without the figure.
 
     Examples
     --------
@@ -63,11 +72,11 @@ class LeaveOneOutAgreementDisplay:
     def __init__(
         self,
         *,
-        estimated,
-        actual,
-        train_indices=None,
-        response="change of the loss",
-        name=None,
+        estimated: ArrayLike,
+        actual: ArrayLike,
+        train_indices: ArrayLike | None = None,
+        response: str = "change of the loss",
+        name: str | None = None,
     ):
         self.estimated, self.actual = checked(estimated=estimated, actual=actual)
         n = len(self.actual)
@@ -84,43 +93,43 @@ class LeaveOneOutAgreementDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X_test=None,
-        y_test=None,
+        estimator: BaseEstimator,
+        X_test: MatrixLike = None,
+        y_test: ArrayLike | None = None,
         *,
-        target="loss",
-        method="newton",
-        train_indices=None,
-        ax=None,
-        name=None,
-        **kwargs,
-    ):
-        """Compute effects by a method and by refits, and draw the ones against the others.
+        target: str | Target = "loss",
+        method: str = "newton",
+        train_indices: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Compute effects by a method and by refits, and draw them against each other.
 
         Parameters
         ----------
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         X_test, y_test : array-like, optional
-            The mean effect on these test rows; by default the effect of each training row on
+            Test rows, for the mean effect on them; by default the effect of each training row on
             itself.
         target : str or callable, default="loss"
-            What changes, one number a row, as in :meth:`InfluenceExplainer.influence`.
+            Target with one number for each row, as in :meth:`InfluenceExplainer.influence`.
         method : {"newton", "first_order"}, default="newton"
             The method under test.
         train_indices : array-like of int, optional
-            Only these training rows; a few hundred of them where refits are dear.
+            Training rows to compare, all by default; a few hundred if refits are slow.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the method, for the title; `method` by default.
+            Name of the method, for the title; `method` by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         LeaveOneOutAgreementDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -138,8 +147,8 @@ class LeaveOneOutAgreementDisplay:
         estimated = effects(method)
         if estimated.ndim != 1:
             raise ValueError(
-                f"target={target!r} has one number a class, shape {estimated.shape}: draw one that "
-                'has one number a row, such as "loss" or "margin".'
+                f"target={target!r} has one number for each class, shape {estimated.shape}. Use a "
+                'target with one number for each row, such as "loss" or "margin".'
             )
         what = target if isinstance(target, str) else getattr(target, "__name__", "target")
         display = cls(
@@ -153,54 +162,69 @@ class LeaveOneOutAgreementDisplay:
 
     @classmethod
     def from_predictions(
-        cls, estimated, actual, *, train_indices=None, ax=None, name=None, **kwargs
-    ):
-        """Draw effects at hand, such as those of true refits.
+        cls,
+        estimated: ArrayLike,
+        actual: ArrayLike,
+        *,
+        train_indices: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw effects that are already computed, such as those of refits by scikit-learn.
 
         Parameters
         ----------
         estimated, actual : array-like of shape (n,)
             Effects by the method under test, and by refits.
         train_indices : array-like of int, shape (n,), optional
-            Training rows they belong to.
+            Training rows of the effects; 0, ..., n - 1 by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the method, for the title.
+            Name of the method, for the title.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         LeaveOneOutAgreementDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         ValueError
-            If the arrays have different lengths, or there is nothing to compare.
+            If the arrays have different lengths, or fewer than two pairs are finite.
         """
         display = cls(estimated=estimated, actual=actual, train_indices=train_indices, name=name)
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, n_labels=5, scatter_kwargs=None, fit_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 5,
+        scatter_kwargs: dict | None = None,
+        fit_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the method, for the title; the display's own by default.
+            Name of the method, for the title; that of the display by default.
         n_labels : int, default=5
-            How many of the rows that are farthest off to name.
+            Number of rows to name, those with the largest errors.
         scatter_kwargs, fit_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter, and of the least-squares line.
 
         Returns
         -------
         LeaveOneOutAgreementDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -222,8 +246,8 @@ class LeaveOneOutAgreementDisplay:
         ax.set_title(figures if name is None else f"{name}\n{figures}", fontsize="medium")
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The door to matplotlib, and what all figures share."""
+"""Functions for all figures; matplotlib is imported here, when a figure is drawn."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ BLUE, RED, GREY = "#1f5fa8", "#b5443b", "0.6"
 
 
 def axes(ax):
-    """Return axes to draw on: the given ones, or new ones of the current figure's size."""
+    """Return the given axes, or new ones of matplotlib's default size."""
     try:
         from matplotlib import pyplot as plt
     except ImportError as error:
@@ -25,7 +25,7 @@ def diagonal(ax):
 
 
 def annotate(ax, x, y, labels, chosen):
-    """Write the labels of some points beside them, away from the nearer side of the axes."""
+    """Write the labels of some points beside them, on the side with more room."""
     middle = np.mean(ax.get_xlim())
     for row in chosen:
         right = x[row] <= middle
@@ -41,12 +41,12 @@ def annotate(ax, x, y, labels, chosen):
 
 
 def merged(defaults, given):
-    """Keyword arguments of an artist: the user's over ours."""
+    """Keyword arguments of an artist: the defaults, updated by the user's."""
     return {**defaults, **(given or {})}
 
 
 def checked(**arrays):
-    """Return arrays of one shape (n,) as float64, by keyword."""
+    """Return arrays given by keyword as float64; raise unless all have one shape (n,)."""
     arrays = {name: np.asarray(values, dtype=float) for name, values in arrays.items()}
     shapes = {name: values.shape for name, values in arrays.items()}
     if len(set(shapes.values())) != 1 or any(values.ndim != 1 for values in arrays.values()):

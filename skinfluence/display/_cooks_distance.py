@@ -1,29 +1,35 @@
-"""Cook's distance row by row."""
+"""Cook's distance of each row."""
+
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.display._axes import BLUE, GREY, axes, checked, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class CooksDistanceDisplay(DiagnosticsDisplay):
-    """Cook's distance of each row as a stem, with a threshold and the names of those above it.
+    """Cook's distance of each row as a stem, with a threshold and the names of rows above it.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
     ----------
     cooks_distance : array-like of shape (n_train,)
-        As in :class:`skinfluence.CaseDeletionDiagnostics`: with the leverages of the whole design,
-        the intercept included. NaN for undefined rows, which are not drawn.
+        As in :class:`skinfluence.CaseDeletionDiagnostics`, with leverages that include the
+        intercept. NaN for undefined rows, which are not drawn.
     threshold : float
-        Where the line is drawn.
+        Height of the line.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -35,7 +41,7 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
 
     See Also
     --------
-    InfluencePlotDisplay : Leverage and residual apart.
+    InfluencePlotDisplay : Leverage and residual separately.
     CaseDeletionDiagnostics.influential : Other thresholds.
 
     References
@@ -53,7 +59,14 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
     (22, 0.009)
     """
 
-    def __init__(self, *, cooks_distance, threshold, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        cooks_distance: ArrayLike,
+        threshold: float,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         (self.cooks_distance,) = checked(cooks_distance=cooks_distance)
         self.threshold = float(threshold)
         self.train_labels = row_labels(train_labels, len(self.cooks_distance))
@@ -61,30 +74,37 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """The distances, and 4/n."""
+        """Keyword arguments of the constructor: the distances, and the threshold 4/n."""
         return {
             "cooks_distance": diagnostics.cooks_distance,
             "threshold": 4.0 / diagnostics.n_used,
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=8, stem_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 8,
+        stem_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=8
-            How many rows above the threshold to name, at most.
+            Largest number of rows above the threshold to name.
         stem_kwargs : dict, optional
             Keyword arguments of matplotlib's vlines.
 
         Returns
         -------
         CooksDistanceDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -110,8 +130,8 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

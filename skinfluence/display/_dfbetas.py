@@ -1,19 +1,26 @@
-"""What each row does to each coefficient."""
+"""DFBETAS: the effect of each row on each coefficient."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.display._axes import BLUE, GREY, axes, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class DfbetasDisplay(DiagnosticsDisplay):
     """DFBETAS of each row, a strip for each coefficient, with thresholds and names beyond them.
 
-    As everywhere in these diagnostics the sign is before minus after the deletion: a row on the
-    right pulls the coefficient up.
+    As in all case-deletion diagnostics the sign is before minus after the deletion: a row on the
+    right makes the coefficient larger.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
@@ -22,31 +29,31 @@ class DfbetasDisplay(DiagnosticsDisplay):
         As in :class:`skinfluence.CaseDeletionDiagnostics`. NaN for undefined rows, which are not
         drawn.
     coefficients : sequence of str, length q
-        Names of its columns.
+        Names of the columns of `dfbetas`.
     threshold : float
-        Where the lines are drawn, on both sides.
+        Position of the lines, on both sides of 0.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     points_ : list of matplotlib Line2D
-        One a coefficient.
+        Points of each coefficient.
     lines_ : list of matplotlib Line2D
-        The thresholds.
+        Lines at the thresholds.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit.
+        If `dfbetas` does not have one column for each coefficient.
 
     See Also
     --------
-    AddedVariableDisplay : How the rows make one coefficient.
+    AddedVariableDisplay : All rows and one coefficient.
 
     References
     ----------
@@ -64,7 +71,15 @@ class DfbetasDisplay(DiagnosticsDisplay):
     (('const', 'bmi', 'bp'), 0.095)
     """
 
-    def __init__(self, *, dfbetas, coefficients, threshold, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        dfbetas: ArrayLike,
+        coefficients: Sequence[str],
+        threshold: float,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         self.dfbetas = np.asarray(dfbetas, dtype=float)
         self.coefficients = tuple(coefficients)
         if self.dfbetas.ndim != 2 or self.dfbetas.shape[1] != len(self.coefficients):
@@ -78,31 +93,38 @@ class DfbetasDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """The columns, and 2 / sqrt(n)."""
+        """Keyword arguments of the constructor: DFBETAS, and the threshold 2 / sqrt(n)."""
         return {
             "dfbetas": diagnostics.dfbetas,
             "coefficients": diagnostics.names,
             "threshold": 2.0 / np.sqrt(diagnostics.n_used),
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=3, point_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 3,
+        point_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=3
-            How many rows beyond the threshold to name for each coefficient, at most.
+            Largest number of rows beyond the threshold to name for each coefficient.
         point_kwargs : dict, optional
             Keyword arguments of matplotlib's plot.
 
         Returns
         -------
         DfbetasDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -127,7 +149,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
         return self
 
     def _name(self, ax, strip, values, rows):
-        """Write labels above a strip, at alternating heights where they are many."""
+        """Write the labels of rows alternately above and below a strip."""
         for position, row in enumerate(rows[np.argsort(values[rows])]):
             ax.annotate(
                 str(self.train_labels[row]),
@@ -139,8 +161,8 @@ class DfbetasDisplay(DiagnosticsDisplay):
                 fontsize="small",
             )
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

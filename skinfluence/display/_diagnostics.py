@@ -1,22 +1,37 @@
-"""What the figures of case-deletion diagnostics share."""
+"""Base class of the figures of case-deletion diagnostics."""
+
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skinfluence._frames import checked_labels
 from skinfluence.case_deletion import CaseDeletionDiagnostics
 from skinfluence.functions import explain
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class DiagnosticsDisplay:
-    """A figure of a CaseDeletionDiagnostics; `_arguments(diagnostics)` says what it keeps."""
+    """A figure of a CaseDeletionDiagnostics; `_arguments` selects the values to draw."""
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """Keyword arguments of the constructor."""
+        """Keyword arguments of the constructor, from diagnostics."""
         raise NotImplementedError
 
     @classmethod
-    def from_estimator(cls, estimator, *, train_labels=None, ax=None, name=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute the diagnostics of a fitted model and draw them.
 
         Parameters
@@ -24,18 +39,18 @@ class DiagnosticsDisplay:
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows; positions by default.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model; its class by default.
+            Name of the model; that of its class by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         display
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -50,40 +65,49 @@ class DiagnosticsDisplay:
         )
 
     @classmethod
-    def from_diagnostics(cls, diagnostics, *, train_labels=None, ax=None, name=None, **kwargs):
-        """Draw diagnostics at hand.
+    def from_diagnostics(
+        cls,
+        diagnostics: CaseDeletionDiagnostics,
+        *,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw diagnostics that are already computed.
 
         Parameters
         ----------
         diagnostics : CaseDeletionDiagnostics
-            What `case_deletion_diagnostics` returned.
+            Result of `case_deletion_diagnostics`.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows; positions by default.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the title.
+            Name of the model, for the title.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         display
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         TypeError
-            For something else, as the leverage blocks of several classes.
+            If `diagnostics` is something else, such as the leverage blocks of several classes.
         ValueError
             If the labels do not have the right length.
         """
         if not isinstance(diagnostics, CaseDeletionDiagnostics):
             raise TypeError(
-                f"{cls.__name__} needs a CaseDeletionDiagnostics, of a model with one response; "
+                f"{cls.__name__} needs the CaseDeletionDiagnostics of a model with one response; "
                 f"got {type(diagnostics).__name__}."
             )
-        display = cls(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
+        figure: Any = cls  # each figure has a constructor and a plot of its own
+        display = figure(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
         return display.plot(ax, **kwargs)
 
 
@@ -94,7 +118,7 @@ def titled(ax, name):
 
 
 def most(size, n_labels, among=None):
-    """Positions of the largest sizes, at most so many; NaN are none."""
+    """Positions of at most `n_labels` largest sizes, optionally `among` some rows, without NaN."""
     size = np.nan_to_num(np.asarray(size, dtype=float), nan=-np.inf)
     if among is not None:
         size = np.where(among, size, -np.inf)
@@ -103,5 +127,5 @@ def most(size, n_labels, among=None):
 
 
 def row_labels(train_labels, n):
-    """Labels of n rows."""
+    """Return the labels of n rows as an array; positions if there are none."""
     return checked_labels(train_labels, n, "train_labels")

@@ -1,10 +1,16 @@
-"""Leverage against residual: the rows that pull, and those that could."""
+"""Influence plot: studentised residual against leverage."""
+
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LARGEST_BUBBLE = 450.0  # square points
 
@@ -12,11 +18,11 @@ LARGEST_BUBBLE = 450.0  # square points
 class InfluencePlotDisplay(DiagnosticsDisplay):
     """Studentised residual of each row against its leverage; the area is Cook's distance.
 
-    Lines stand at residuals of 2 and -2 and at leverages of 2p/n and 3p/n. Named are the rows with
-    the largest Cook's distances, leverages and residuals. Rows without a residual (of weight 0, of
+    Lines are at residuals of 2 and -2 and at leverages of 2p/n and 3p/n. The rows with the largest
+    Cook's distances, leverages and residuals are named. Rows without a residual (of weight 0, or of
     leverage 1) are not drawn.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
@@ -24,11 +30,11 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
     leverage, studentized_residual, cooks_distance : array-like of shape (n_train,)
         As in :class:`skinfluence.CaseDeletionDiagnostics`.
     mean_leverage : float
-        The number p of parameters over the number n of rows.
+        Number p of parameters divided by the number n of rows.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -45,7 +51,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
 
     See Also
     --------
-    CooksDistanceDisplay : Cook's distance row by row.
+    CooksDistanceDisplay : Cook's distance of each row.
 
     References
     ----------
@@ -65,12 +71,12 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
     def __init__(
         self,
         *,
-        leverage,
-        studentized_residual,
-        cooks_distance,
-        mean_leverage,
-        train_labels=None,
-        name=None,
+        leverage: ArrayLike,
+        studentized_residual: ArrayLike,
+        cooks_distance: ArrayLike,
+        mean_leverage: float,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
     ):
         self.leverage, self.studentized_residual, self.cooks_distance = checked(
             leverage=leverage,
@@ -83,7 +89,7 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """Three columns and the mean."""
+        """Keyword arguments of the constructor: three columns, and the mean leverage."""
         return {
             "leverage": diagnostics.leverage,
             "studentized_residual": diagnostics.studentized_residual,
@@ -91,24 +97,31 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
             "mean_leverage": diagnostics.n_effective_parameters / diagnostics.n_used,
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=2, scatter_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 2,
+        scatter_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=2
-            How many rows of each of the three extremes to name.
+            Number of rows to name for each of the three quantities.
         scatter_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter.
 
         Returns
         -------
         InfluencePlotDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -135,8 +148,8 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

@@ -1,46 +1,54 @@
-"""What the model says of each training row, and what it would say had it never seen it."""
+"""Leave-one-out predictions against fitted predictions."""
+
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
-from skinfluence._frames import checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._validation import METHODS, check_choice
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
 
-LABELLED = 12  # flipped rows, those that moved farthest
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABELLED = 12  # largest number of named rows: flipped rows whose prediction changes most
 
 
 class LeaveOneOutDisplay:
     """Leave-one-out prediction of each training row against the fitted one.
 
-    Rows on the diagonal do not depend on having been seen. Rows far below it are predicted well
-    only because the model was trained on them; those whose predicted label changes are marked, and
-    the twelve that move farthest are named.
+    Rows on the diagonal are predicted as well without being in the training data. Rows far below it
+    are predicted well only because the model was trained on them. Rows whose predicted label
+    changes are marked, and the twelve of them with the largest change are named.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are kept as
     attributes.
 
     Parameters
     ----------
     fitted, left_out : ndarray of shape (n_train,)
         Prediction of each row by the full model and by the model without it: the probability of the
-        row's own label, or its margin over the others where the model has no probabilities. NaN for
+        row's own label, or its margin over the others if the model has no probabilities. NaN for
         rows without a leave-one-out prediction, which are not drawn.
     flipped : ndarray of bool, shape (n_train,), optional
         Rows whose predicted label changes; none by default.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     response : str, default="probability of the own label"
-        What is predicted, for the axes.
+        Name of the prediction, for the axes.
     name : str, optional
-        Of the model, for the legend.
+        Name of the model, for the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     scatter_, flipped_ : matplotlib PathCollection
-        Points of all rows, and of the flipped ones.
+        Points of all rows, and of the flipped rows.
     line_ : matplotlib Line2D
         The diagonal.
 
@@ -51,7 +59,7 @@ class LeaveOneOutDisplay:
 
     See Also
     --------
-    LeaveOneOutAgreementDisplay : Whether the estimates are true.
+    LeaveOneOutAgreementDisplay : Estimated effects against exact ones.
 
     Examples
     --------
@@ -69,12 +77,12 @@ class LeaveOneOutDisplay:
     def __init__(
         self,
         *,
-        fitted,
-        left_out,
-        flipped=None,
-        train_labels=None,
-        response="probability of the own label",
-        name=None,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        response: str = "probability of the own label",
+        name: str | None = None,
     ):
         self.fitted, self.left_out = checked(fitted=fitted, left_out=left_out)
         n = len(self.fitted)
@@ -90,8 +98,15 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, method="auto", train_labels=None, ax=None, name=None, **kwargs
-    ):
+        cls,
+        estimator: BaseEstimator,
+        *,
+        method: str = "auto",
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Compute and draw the leave-one-out predictions of a fitted classifier.
 
         Parameters
@@ -101,18 +116,18 @@ class LeaveOneOutDisplay:
         method : {"auto", "exact", "newton", "first_order"}, default="auto"
             As in :meth:`InfluenceExplainer.loo_estimate`.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model; its class by default.
+            Name of the model; that of its class by default.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         LeaveOneOutDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -120,17 +135,22 @@ class LeaveOneOutDisplay:
             As :func:`skinfluence.explain` and :meth:`InfluenceExplainer.loo_estimate`.
         """
         view = explain(estimator)
-        left = view.loo_estimate(method=method)
         problem = fitted_problem(view)
-        objective, output = problem.objective, problem.adapted.output
-        before, after = objective.native(objective.eta), left.decision_function
+        objective, link = problem.objective, problem.link
+        if not link.n_classes:
+            raise TypeError(
+                "LeaveOneOutDisplay.from_estimator needs a classifier; got "
+                f"{type(view.estimator_).__name__}. Use LeaveOneOutDisplay.from_predictions("
+                "model.predict(X), model.loo_estimate().prediction)."
+            )
+        check_choice("method", method, ("auto", *METHODS))
+        loo = problem.leave_one_out(method)
+        before, after = objective.native(objective.eta), objective.native(loo.eta)
         labels = objective.y.astype(int)
-        flipped = ~np.isnan(left.loss)
-        flipped[flipped] = output.at(before[flipped]).predict(None) != output.at(
-            after[flipped]
-        ).predict(None)
-        fitted, left_out = (_own(output, decision, labels) for decision in (before, after))
-        what = "probability" if output.has_probabilities else "margin"
+        flipped = link.predicted(before) != link.predicted(after)
+        flipped &= loo.route != "undefined"
+        fitted, left_out = (_own(link, eta, labels) for eta in (before, after))
+        what = "probability" if link.has_probabilities else "margin"
         display = cls(
             fitted=fitted,
             left_out=left_out,
@@ -143,9 +163,17 @@ class LeaveOneOutDisplay:
 
     @classmethod
     def from_predictions(
-        cls, fitted, left_out, *, flipped=None, train_labels=None, ax=None, name=None, **kwargs
-    ):
-        """Draw predictions at hand.
+        cls,
+        fitted: ArrayLike,
+        left_out: ArrayLike,
+        *,
+        flipped: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Draw predictions that are already computed.
 
         Parameters
         ----------
@@ -154,18 +182,18 @@ class LeaveOneOutDisplay:
         flipped : array-like of bool, shape (n_train,), optional
             Rows to mark.
         train_labels : array-like of shape (n_train,), optional
-            What to call the rows.
+            Names of the rows; positions by default.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend.
+            Name of the model, for the legend.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         LeaveOneOutDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
@@ -182,22 +210,29 @@ class LeaveOneOutDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, scatter_kwargs=None, flipped_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        scatter_kwargs: dict | None = None,
+        flipped_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend; the display's own by default.
+            Name of the model, for the legend; that of the display by default.
         scatter_kwargs, flipped_kwargs : dict, optional
-            Keyword arguments of matplotlib's scatter, for all rows and for the flipped ones.
+            Keyword arguments of matplotlib's scatter, for all rows and for the flipped rows.
 
         Returns
         -------
         LeaveOneOutDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -218,8 +253,8 @@ class LeaveOneOutDisplay:
             ax.legend(frameon=False, loc="best")
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------
@@ -233,13 +268,14 @@ class LeaveOneOutDisplay:
         return frame
 
 
-def _own(output, decision, labels):
-    """Probability of each row's own label, or its predictor's lead over the best other."""
+def _own(link, eta, labels):
+    """Probability of each row's own label, or its score minus the largest of the others."""
     rows = np.arange(len(labels))
-    if output.has_probabilities:
-        return output.probabilities(decision)[rows, labels]
-    if decision.ndim == 1:
-        return (2 * labels - 1) * decision
-    others = decision.copy()
+    if link.has_probabilities:
+        return link.probabilities(eta)[rows, labels]
+    scores = link.scores(eta)
+    if link.is_scalar:
+        return (2 * labels - 1) * scores
+    others = scores.copy()
     others[rows, labels] = -np.inf
-    return decision[rows, labels] - others.max(axis=1)
+    return scores[rows, labels] - others.max(axis=1)

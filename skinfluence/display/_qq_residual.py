@@ -1,23 +1,30 @@
-"""Studentised residuals against the quantiles they would have."""
+"""Quantile-quantile plot of studentised residuals."""
+
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence.case_deletion import residual_quantiles
 from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, diagonal, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class QQResidualDisplay(DiagnosticsDisplay):
     """Externally studentised residuals, sorted, against the medians of their order statistics.
 
-    Under the model of least squares each has Student's t distribution with n - p - 1 degrees of
-    freedom; where the dispersion is known (logistic and Poisson regression) the normal distribution
-    takes its place, and for generalised linear models both are rough. The band has 95 % of each
-    order statistic, pointwise: exact for independent residuals, and these are nearly so where n is
-    some times p. Of 100 rows five are expected beyond it.
+    Under the model of least squares each residual has Student's t distribution with n - p - 1
+    degrees of freedom. If the dispersion is known (logistic and Poisson regression) the normal
+    distribution is used instead; for generalised linear models both are approximations. The band
+    contains each order statistic with a probability of 95 %. It is exact for independent residuals,
+    and these are nearly independent if n is several times p. Of 100 rows five are expected outside
+    the band.
 
-    Use :meth:`from_estimator` or :meth:`from_diagnostics` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_diagnostics`. All parameters are kept as
     attributes.
 
     Parameters
@@ -25,13 +32,13 @@ class QQResidualDisplay(DiagnosticsDisplay):
     studentized_residual : array-like of shape (n_train,)
         As in :class:`skinfluence.CaseDeletionDiagnostics`; NaN are not drawn.
     df : float
-        Degrees of freedom of the t distribution; inf for the normal one.
+        Degrees of freedom of the t distribution; inf for the normal distribution.
     level : float, default=0.95
-        Share of the band.
+        Probability of the band.
     train_labels : array-like of shape (n_train,), optional
-        What to call the rows; positions by default.
+        Names of the rows; positions by default.
     name : str, optional
-        Of the model, for the title.
+        Name of the model, for the title.
 
     Attributes
     ----------
@@ -48,7 +55,7 @@ class QQResidualDisplay(DiagnosticsDisplay):
 
     See Also
     --------
-    CaseDeletionDiagnostics.outlier_p_value : A test of the largest.
+    CaseDeletionDiagnostics.outlier_p_value : A test of the largest residuals.
 
     References
     ----------
@@ -65,7 +72,15 @@ class QQResidualDisplay(DiagnosticsDisplay):
     (430.0, [304, 359, 102])
     """
 
-    def __init__(self, *, studentized_residual, df, level=0.95, train_labels=None, name=None):
+    def __init__(
+        self,
+        *,
+        studentized_residual: ArrayLike,
+        df: float,
+        level: float = 0.95,
+        train_labels: ArrayLike | None = None,
+        name: str | None = None,
+    ):
         (self.studentized_residual,) = checked(studentized_residual=studentized_residual)
         self.df, self.level = float(df), float(level)
         if not 0 < self.level < 1:
@@ -80,31 +95,38 @@ class QQResidualDisplay(DiagnosticsDisplay):
 
     @classmethod
     def _arguments(cls, diagnostics):
-        """Residuals and their degrees of freedom."""
+        """Keyword arguments of the constructor: residuals and their degrees of freedom."""
         known = diagnostics.has_known_dispersion
         return {
             "studentized_residual": diagnostics.studentized_residual,
             "df": np.inf if known else round(diagnostics.df_residual - 1.0, 9),
         }
 
-    def plot(self, ax=None, *, name=None, n_labels=3, scatter_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        n_labels: int = 3,
+        scatter_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            For the title; the display's own by default.
+            Name for the title; that of the display by default.
         n_labels : int, default=3
-            How many of the largest residuals to name.
+            Number of rows to name, those with the largest residuals.
         scatter_kwargs : dict, optional
             Keyword arguments of matplotlib's scatter.
 
         Returns
         -------
         QQResidualDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -125,8 +147,8 @@ class QQResidualDisplay(DiagnosticsDisplay):
         titled(ax, self.name if name is None else name)
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------

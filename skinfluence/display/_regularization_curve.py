@@ -1,23 +1,32 @@
-"""Leave-one-out score over the strength of the penalty, beside K-fold."""
+"""Leave-one-out and K-fold scores over the strength of the penalty."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.model_selection import GridSearchCV
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import BaseCrossValidator, GridSearchCV
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
+from skinfluence._typing import MatrixLike
 from skinfluence.display._axes import BLUE, GREY, RED, axes, checked, merged
 from skinfluence.model_selection import LeaveOneOutSearchCV
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 
 class RegularizationCurveDisplay:
-    """Leave-one-out loss with its standard error over a regularisation parameter, beside K-fold.
+    """Leave-one-out score, its standard error and the K-fold score over a penalty parameter.
 
-    Use :meth:`from_estimator` or :meth:`from_search` to make one. All parameters are kept as
+    Make one by :meth:`from_estimator` or :meth:`from_search`. All parameters are kept as
     attributes.
 
     Parameters
     ----------
     values : ndarray of shape (n_values,)
-        Of the parameter, positive, in ascending order.
+        Values of the parameter, positive, in ascending order.
     scores, standard_errors : ndarray of shape (n_values,)
         Leave-one-out scores and their standard errors.
     fold_scores, fold_errors : ndarray of shape (n_values,), optional
@@ -25,22 +34,23 @@ class RegularizationCurveDisplay:
     param : str, default="C"
         Name of the parameter, for the axis.
     scoring : str, default="score"
-        Name of the score. One that begins with ``"neg_"`` is drawn as the loss it stands for.
+        Name of the score. If it begins with ``"neg_"``, its negative, a loss, is drawn.
     best_value, simplest_value : float, optional
-        What to mark: the best value, and the simplest within one standard error of it.
+        Values to mark: that with the best score, and that of the simplest model within one standard
+        error of it.
     name : str, optional
-        Of the model, for the legend.
+        Name of the model, for the legend.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     line_, fold_line_ : matplotlib Line2D
-        Curves of leave-one-out and of K-fold; the second is None without the latter.
+        Curves of leave-one-out and of K-fold; the second is None without K-fold scores.
     band_ : matplotlib PolyCollection
-        Plus and minus a standard error.
+        Band of plus and minus one standard error.
     best_line_, simplest_line_ : matplotlib Line2D or None
-        Where the two values are.
+        Lines at `best_value` and `simplest_value`.
 
     Raises
     ------
@@ -49,7 +59,7 @@ class RegularizationCurveDisplay:
 
     See Also
     --------
-    skinfluence.model_selection.optimize_regularization : The best value of all.
+    skinfluence.model_selection.optimize_regularization : The best value on a continuous scale.
 
     Examples
     --------
@@ -65,19 +75,23 @@ class RegularizationCurveDisplay:
     (1.0, array([-0.167, -0.092, -0.076, -0.114]))
     """
 
+    values: np.ndarray
+    scores: np.ndarray
+    standard_errors: np.ndarray
+
     def __init__(
         self,
         *,
-        values,
-        scores,
-        standard_errors,
-        fold_scores=None,
-        fold_errors=None,
-        param="C",
-        scoring="score",
-        best_value=None,
-        simplest_value=None,
-        name=None,
+        values: ArrayLike,
+        scores: ArrayLike,
+        standard_errors: ArrayLike,
+        fold_scores: ArrayLike | None = None,
+        fold_errors: ArrayLike | None = None,
+        param: str = "C",
+        scoring: str = "score",
+        best_value: float | None = None,
+        simplest_value: float | None = None,
+        name: str | None = None,
     ):
         arrays = {"values": values, "scores": scores, "standard_errors": standard_errors}
         self.fold_scores = self.fold_errors = None
@@ -98,19 +112,19 @@ class RegularizationCurveDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
         *,
-        values=None,
-        param="C",
-        scoring="neg_log_loss",
-        method="newton",
-        cv=5,
-        ax=None,
-        name=None,
-        **kwargs,
-    ):
+        values: ArrayLike | None = None,
+        param: str = "C",
+        scoring: str | Callable | None = "neg_log_loss",
+        method: str = "newton",
+        cv: int | BaseCrossValidator | Iterable = 5,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Score every value by leave-one-out and by K-fold, and draw both.
 
         Parameters
@@ -120,31 +134,31 @@ class RegularizationCurveDisplay:
         X, y : array-like
             Training rows and labels.
         values : array-like of shape (n_values,), optional
-            Of the parameter; 17 from 1e-4 to 1e4 by default.
+            Values of the parameter; 17 from 1e-4 to 1e4 by default.
         param : str, default="C"
             Name of the parameter, ``step__param`` in a Pipeline.
         scoring : str, default="neg_log_loss"
-            Scorer of both.
+            Scorer of leave-one-out and of K-fold.
         method : {"newton", "auto", "exact", "first_order"}, default="newton"
-            Of leave-one-out.
+            Method of leave-one-out.
         cv : int, splitter or None, default=5
-            Folds, refitted; None leaves them out.
+            Folds of K-fold, which are refitted; None for leave-one-out only.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend.
+            Name of the model, for the legend.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         RegularizationCurveDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         TypeError, ValueError
-            As LeaveOneOutSearchCV, for what it refuses.
+            If LeaveOneOutSearchCV raises it.
         """
         values = np.logspace(-4, 4, 17) if values is None else values
         grid = {param: np.sort(np.asarray(values, dtype=float))}
@@ -156,31 +170,39 @@ class RegularizationCurveDisplay:
         return cls.from_search(search, folds=folds, ax=ax, name=name, **kwargs)
 
     @classmethod
-    def from_search(cls, search, *, folds=None, ax=None, name=None, **kwargs):
+    def from_search(
+        cls,
+        search: LeaveOneOutSearchCV,
+        *,
+        folds: BaseEstimator | None = None,
+        ax: "Axes | None" = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Draw a fitted search over one parameter.
 
         Parameters
         ----------
         search : LeaveOneOutSearchCV
-            Fitted, over one numeric parameter.
+            Fitted search over one numeric parameter.
         folds : GridSearchCV, optional
-            Fitted, over the same values, to draw beside it.
+            Fitted search over the same values, to draw beside it.
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend.
+            Name of the model, for the legend.
         **kwargs
             As in :meth:`plot`.
 
         Returns
         -------
         RegularizationCurveDisplay
-            Drawn.
+            The display, drawn.
 
         Raises
         ------
         ValueError
-            If the searches are over other than one numeric parameter, or over different values.
+            If a search is not over one numeric parameter, or the two are over different values.
         """
         param, values, results = _curve(search)
         order = np.argsort(values, kind="stable")
@@ -209,22 +231,29 @@ class RegularizationCurveDisplay:
         )
         return display.plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, line_kwargs=None, fold_kwargs=None):
-        """Draw.
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        line_kwargs: dict | None = None,
+        fold_kwargs: dict | None = None,
+    ) -> Self:
+        """Draw the figure.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; new axes by default.
+            Axes to draw on; new axes by default.
         name : str, optional
-            Of the model, for the legend; the display's own by default.
+            Name of the model, for the legend; that of the display by default.
         line_kwargs, fold_kwargs : dict, optional
             Keyword arguments of the curves of leave-one-out and of K-fold.
 
         Returns
         -------
         RegularizationCurveDisplay
-            With its artists as attributes.
+            The display, with its artists as attributes.
         """
         self.ax_ = ax = axes(ax)
         self.figure_ = ax.figure
@@ -252,14 +281,13 @@ class RegularizationCurveDisplay:
         ax.legend(frameon=False)
         return self
 
-    def to_frame(self):
-        """Return what is drawn, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return the drawn values as a pandas DataFrame.
 
         Returns
         -------
         pandas.DataFrame
-            Columns value, score, standard_error, and fold_score and fold_error where there are
-            folds.
+            Columns value, score, standard_error, and fold_score and fold_error if there are folds.
         """
         columns = {
             "value": self.values,

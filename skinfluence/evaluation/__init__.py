@@ -1,4 +1,4 @@
-"""How near estimates of influence come to what retraining gives."""
+"""Comparison of estimated influences with refits."""
 
 from skinfluence.evaluation._agreement import Agreement, agreement
 

@@ -3,21 +3,22 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Least-squares line of estimated on actual values, and the size of what is left.
+    """Least-squares line of estimated on actual values, and the relative error.
 
     Attributes
     ----------
     slope, intercept : float
-        estimated ~ slope * actual + intercept; 1 and 0 for a perfect estimate, a slope below 1 for
-        one that is too small.
+        Line estimated ~ slope * actual + intercept. 1 and 0 for a perfect estimate; a slope below 1
+        for estimates that are too small.
     r : float
         Pearson correlation.
     relative_rmse : float
-        Root mean square of estimated - actual, over that of actual.
+        Root mean square of estimated - actual, divided by that of actual.
     n : int
         Number of pairs.
     """
@@ -29,15 +30,15 @@ class Agreement:
     n: int
 
     def __str__(self):
-        """Return the figures on one line."""
+        """Return the numbers on one line."""
         return (
             f"slope {self.slope:.4f}, intercept {self.intercept:.2e}, r {self.r:.5f}, "
             f"relative RMSE {self.relative_rmse:.2%} (n = {self.n})"
         )
 
 
-def agreement(estimated, actual):
-    """Compare estimated effects with actual ones; correlation alone hides a wrong scale.
+def agreement(estimated: ArrayLike, actual: ArrayLike) -> Agreement:
+    """Compare estimated effects with actual ones, by slope, correlation and relative error.
 
     Parameters
     ----------

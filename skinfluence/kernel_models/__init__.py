@@ -1,4 +1,4 @@
-"""Kernel machines with the influence methods."""
+"""Kernel models with the influence methods."""
 
 from skinfluence.kernel_models._classifier import (
     KernelClassifier,

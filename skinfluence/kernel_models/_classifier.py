@@ -1,16 +1,20 @@
-"""What kernel machines share: an objective that is linear in features of the kernel."""
+"""Base class of kernel classifiers, whose objective is linear in the features of the kernel."""
 
 from abc import abstractmethod
 from functools import partial
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from skinfluence._frames import row_names
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
+    check_classes_have_weight,
     check_sample_weight,
     encode_labels,
     label_encoder,
@@ -24,21 +28,20 @@ from skinfluence.penalties import L2
 class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
     """Classifier that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of a kernel.
 
-    A subclass has the parameters C, kernel, gamma, degree, coef0, the intercept's, class_weight,
-    tol and max_iter, and says what its loss is and how the optimum is reached.
+    A subclass has the parameters C, kernel, gamma, degree, coef0, fit_intercept, class_weight, tol
+    and max_iter, and defines its loss and how the optimum is found.
     """
 
     @abstractmethod
     def _losses(self, n_classes):
-        """(loss of so many classes that gives the derivatives, loss that is minimised)."""
+        """Return (loss that gives the derivatives, loss that is minimised) for `n_classes`."""
 
     def _start(self):
-        """At 0."""
         return adapt_kernel_classifier(self, self._training_data, np.zeros).objective
 
     # -- fit ---------------------------------------------------------------------------------------
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by Newton's method.
 
         Parameters
@@ -58,21 +61,21 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For bad parameters or weights, a single class, or an indefinite kernel matrix.
+            For invalid parameters or weights, a single class, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, **self._accepted())
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         weight = check_sample_weight(sample_weight, X.shape[0])
-        found = int((np.bincount(codes, weights=weight) > 0).sum())
-        if found < max(2, len(self.classes_)):
+        if len(self.classes_) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes with rows of positive weight; "
-                f"got {found} class{'' if found == 1 else 'es'} of {len(self.classes_)}."
+                f"{type(self).__name__} needs at least 2 classes; y has the 1 class "
+                f"{self.classes_.tolist()[0]!r}."
             )
+        check_classes_have_weight(self.classes_, codes, weight)
         self._class_weight = self._frozen_class_weight(codes, weight)
         weight = None if sample_weight is None else weight
         self._space = self._coordinates(X, weight)
@@ -82,18 +85,18 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def _frozen_class_weight(self, codes, weight):
-        """Weight of each class (K,), the numbers that "balanced" stands for."""
+        """Weight of each class, (K,), as numbers also for "balanced"."""
         options = {"classes": self.classes_, "y": self.classes_[codes]}
         if self.class_weight == "balanced":
-            # By weights, as scikit-learn from 1.7 does; up to 1.6 it counts rows.
+            # From sample weights, as in scikit-learn from 1.7; version 1.6 counts rows.
             mass = np.bincount(codes, weights=weight)
             return mass.sum() / (len(mass) * mass)
         return compute_class_weight(self.class_weight, **options)
 
     # -- predictions -------------------------------------------------------------------------------
 
-    def decision_function(self, X):
-        """f(x), one a class where there are more than two.
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
+        """Return f(x), for more than two classes one value for each class.
 
         Parameters
         ----------
@@ -103,12 +106,12 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
-            Positive for the second of two classes.
+            Values f(x), positive for the second of two classes.
         """
         decision = self._predictors(X)
         return decision[:, 0] if len(self.classes_) == 2 else decision
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Return the label of each row.
 
         Parameters
@@ -119,16 +122,19 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels; of several classes that of the largest f.
+            Labels; for more than two classes the one with the largest f(x).
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return self.classes_[(decision > 0).astype(int)]
-        return self.classes_[decision.argmax(axis=1)]
+        return self._predictions(X).predict(None)
+
+    def _predictions(self, X):
+        """Predictions at the rows of X, as a fitted classifier that needs no X."""
+        decision = self.decision_function(X)  # raises before there are classes
+        link = self._losses(len(self.classes_))[1].link.labelled(self.classes_)
+        return link.predictions(decision)
 
 
 def adapt_kernel_classifier(estimator, data, theta=None):
-    """Return the objective of a KernelClassifier, at its parameters or at `theta(shape)`."""
+    """Return the objective of a KernelClassifier, at its optimum or at `theta(shape)`."""
     classes = estimator.classes_
     codes = encode_labels(data.y, classes, "y")
     weight = check_sample_weight(data.sample_weight, len(codes)) * estimator._class_weight[codes]
@@ -154,7 +160,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
 def dual_change(objective, rows, steps, *, C):
     """Change of the dual coefficients -C g, (b, K, n), and of the intercepts.
 
-    g are the residuals at the moved predictors; the deleted row's own is gone.
+    g are the weighted residuals after the step; that of the deleted row is 0.
     """
     change = np.full((len(rows), objective.n_outputs, objective.n_rows), np.nan)
     for position, row in enumerate(rows):

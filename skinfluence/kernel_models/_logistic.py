@@ -1,8 +1,10 @@
-"""Logistic regression in the space of a kernel."""
+"""Logistic regression with a kernel."""
+
+from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit, softmax
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import register
 from skinfluence.kernel_models._classifier import KernelClassifier, adapt_kernel_classifier
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
@@ -10,15 +12,15 @@ from skinfluence.optimum import polish
 
 
 class KernelLogisticRegression(KernelClassifier):
-    r"""Logistic regression with a kernel, and the influence methods.
+    r"""Kernel logistic regression with influence diagnostics.
 
     Minimises, over f in the space of the kernel and unpenalised intercepts b,
 
     .. math:: \sum_i s_i \, \ell(y_i, f(x_i) + b) + \frac{1}{2 C} \lVert f \rVert^2
 
-    with the log loss of two classes, or of the softmax of K of them; s are sample weights times
-    class weights. The machine of a support vector classifier with the loss of a logistic
-    regression: its predictions are probabilities.
+    with the log loss of two classes, or of the softmax of K classes; s are sample weights times
+    class weights. It is a support vector classifier with the loss of logistic regression, so it
+    predicts probabilities.
 
     Parameters
     ----------
@@ -27,20 +29,21 @@ class KernelLogisticRegression(KernelClassifier):
     kernel : {"linear", "rbf", "poly", "sigmoid", "precomputed"} or callable, default="rbf"
         As in scikit-learn's SVC; a callable takes two matrices.
     gamma : {"scale", "auto"} or float, default="scale"
-        Of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), the variance weighted
-        by the sample weights, computed at fit and held at that number when a row is deleted.
+        Parameter of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), with the
+        variance weighted by the sample weights, computed in fit and held fixed when a row is
+        deleted.
     degree : int, default=3
-        Of "poly".
+        Degree of "poly".
     coef0 : float, default=0.0
-        Of "poly" and "sigmoid".
+        Constant term of "poly" and "sigmoid".
     fit_intercept : bool, default=True
-        Whether there is a b.
+        Whether to fit the intercepts b.
     class_weight : dict or "balanced", optional
-        Weights of the classes, those of "balanced" held when a row is deleted.
+        Weights of the classes; those of "balanced" are held fixed when a row is deleted.
     tol : float, default=1e-10
-        Of each coordinate of the gradient, relative to the terms that cancel in it.
+        Tolerance of each coordinate of the gradient, relative to the terms that cancel in it.
     max_iter : int, default=100
-        Newton steps.
+        Largest number of Newton steps.
 
     Attributes
     ----------
@@ -49,30 +52,30 @@ class KernelLogisticRegression(KernelClassifier):
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
         Coefficients, for the linear kernel.
     dual_coef_ : ndarray of shape (1, n_samples) or (n_classes, n_samples)
-        For other kernels, f(x) = sum_i dual_coef_i k(x_i, x). `parameter_influence` then gives the
-        change of these as its `coef`.
+        Dual coefficients for the other kernels, f(x) = sum_i dual_coef_i k(x_i, x). Their change is
+        the `coef` of `parameter_influence`.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        b.
+        Intercepts b.
     gamma_ : float
-        What `gamma` stood for; for kernels with one.
+        Value of `gamma`; only for kernels that use it.
     stationarity_ : float
         Largest coordinate of the gradient at the fit, relative to the terms that cancel in it.
     n_iter_ : int
-        Newton steps.
+        Number of Newton steps.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    skinfluence.svm.SmoothHingeSVC : The same with a smooth hinge.
+    skinfluence.svm.SmoothHingeSVC : Kernel classifier with a smooth hinge.
 
     Notes
     -----
-    A kernel matrix of n rows takes 8 n^2 bytes and up to n^3 / 3 multiplications; beyond some ten
-    thousand rows, put ``sklearn.kernel_approximation.Nystroem`` before a linear model in a
-    Pipeline and ask :class:`skinfluence.InfluenceExplainer`.
+    The kernel matrix of n rows takes 8 n^2 bytes, its factor up to n^3 / 3 multiplications. For
+    more than about ten thousand rows, put ``sklearn.kernel_approximation.Nystroem`` before a linear
+    model in a Pipeline and use :class:`skinfluence.InfluenceExplainer`.
 
     References
     ----------
@@ -93,16 +96,16 @@ class KernelLogisticRegression(KernelClassifier):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        kernel="rbf",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        fit_intercept=True,
-        class_weight=None,
-        tol=1e-10,
-        max_iter=100,
+        kernel: str | Callable = "rbf",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 100,
     ):
         self.C = C
         self.kernel = kernel
@@ -115,16 +118,14 @@ class KernelLogisticRegression(KernelClassifier):
         self.max_iter = max_iter
 
     def _losses(self, n_classes):
-        """Log loss."""
         loss = BinaryLogLoss() if n_classes == 2 else MultinomialLogLoss(n_classes)
         return loss, loss
 
     def _minimise(self, objective):
-        """Newton's method."""
         return polish(objective, max_steps=self.max_iter, tolerance=self.tol)
 
-    def predict_proba(self, X):
-        """Class probabilities.
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
+        """Return the class probabilities.
 
         Parameters
         ----------
@@ -134,15 +135,12 @@ class KernelLogisticRegression(KernelClassifier):
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Of each row's classes, adding up to 1.
+            Probabilities, with sum 1 in each row.
         """
-        decision = self.decision_function(X)
-        if decision.ndim == 1:
-            return np.column_stack([expit(-decision), expit(decision)])
-        return softmax(decision, axis=1)
+        return self._predictions(X).predict_proba(None)
 
-    def predict_log_proba(self, X):
-        """Logarithm of the class probabilities.
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
+        """Return the logarithm of the class probabilities.
 
         Parameters
         ----------
@@ -154,7 +152,7 @@ class KernelLogisticRegression(KernelClassifier):
         ndarray of shape (n_samples, n_classes)
             Logarithm of :meth:`predict_proba`.
         """
-        return np.log(self.predict_proba(X))
+        return self._predictions(X).predict_log_proba(None)
 
 
 register(KernelLogisticRegression, inherited=True)(adapt_kernel_classifier)

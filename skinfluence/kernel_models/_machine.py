@@ -1,4 +1,4 @@
-"""What classifiers and regressors with a kernel share."""
+"""Base classes of classifiers and regressors with a kernel."""
 
 import numbers
 import warnings
@@ -11,14 +11,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._validation import check_choice, check_positive
 from skinfluence.base import InfluenceMixin
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.optimum import SETTLED
 from skinfluence.problem import OptimumRecord
 
 
 class KernelMachineMixin(InfluenceMixin):
-    """A model with a `kernel`, a `_space` (None where it is linear in X) and an `_optimum`."""
+    """A model with a `kernel`, a `_space` (None if it is linear in X) and an `_optimum`."""
 
     def _accepted(self):
-        """What the validation of X lets through."""
+        """Keyword arguments of `validate_data` for X."""
         sparse = False if self.kernel == "precomputed" else "csr"
         dtype = [np.float64, np.float32] if self.kernel == "linear" else np.float64
         return {"accept_sparse": sparse, "dtype": dtype}
@@ -35,7 +36,7 @@ class KernelMachineMixin(InfluenceMixin):
         return X if self._space is None else self._space.map(X)
 
     def __sklearn_tags__(self):
-        """Sparse unless precomputed, which is pairwise."""
+        """Tags: sparse X unless the kernel is precomputed, and then pairwise."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.kernel != "precomputed"
         tags.input_tags.pairwise = self.kernel == "precomputed"
@@ -43,26 +44,26 @@ class KernelMachineMixin(InfluenceMixin):
 
 
 class NewtonFittedMixin(KernelMachineMixin, ABC):
-    """One that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of its kernel.
+    """A model that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of its kernel.
 
     A subclass has the parameters C, kernel, gamma, degree, coef0, fit_intercept, tol and max_iter,
-    and says where the optimum is looked for and how it is reached.
+    and defines the start and the method of the minimisation.
     """
 
     @abstractmethod
     def _start(self):
-        """Objective of the training data, anywhere."""
+        """Objective of the training data, at any start of the minimisation."""
 
     @abstractmethod
     def _minimise(self, objective):
-        """Optimum of an objective, from any start."""
+        """Optimum of the objective, whose theta is the start."""
 
     def _positive_parameters(self):
         """Names of the parameters that are positive numbers."""
         return ("C", "tol")
 
     def _check_parameters(self):
-        """Raise for parameters out of range."""
+        """Raise for parameters that are not in their range."""
         for name in self._positive_parameters():
             check_positive(name, getattr(self, name))
         if not isinstance(self.max_iter, numbers.Integral) or self.max_iter < 1:
@@ -71,7 +72,7 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
             check_choice("kernel", self.kernel, KERNELS)
 
     def _coordinates(self, X, weight):
-        """Space of the kernel; None where the machine is linear in X itself."""
+        """Space of the kernel; None if the model is linear in X itself."""
         for name in ("coef_", "dual_coef_", "gamma_"):
             self.__dict__.pop(name, None)
         if self.kernel == "linear":
@@ -83,12 +84,13 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
         return KernelSpace(X, self.kernel, gamma=self.gamma_, degree=self.degree, coef0=self.coef0)
 
     def _solve(self):
-        """Go to the optimum and say what was reached."""
+        """Minimise, set the fitted attributes, and warn if no optimum was reached."""
         optimum = self._minimise(self._start())
         objective = optimum.objective
-        # Where no row bends any more an intercept is not identified: it is where it is.
-        ended = optimum.stalled or optimum.failure
-        reached = optimum.converged or (bool(ended) and objective.stationarity < 1e-7)
+        # A Hessian that vanishes in an intercept, as no row has curvature, is no failure of the
+        # fit: every intercept of an interval is an optimum.
+        flat = bool(optimum.failure) and objective.stationarity < SETTLED
+        reached = optimum.is_settled or flat
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )
@@ -101,16 +103,16 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
             self.dual_coef_ = self._dual_coef(objective)
         if not reached:
             warnings.warn(
-                f"Newton's method stopped after {optimum.n_steps} steps with a relative gradient "
-                f"of {objective.stationarity:.1e}, not {self.tol:.1e}. Raise max_iter, lower C, or "
-                "scale the data.",
+                f"no optimum was found in {optimum.n_steps} Newton steps: relative gradient "
+                f"{objective.stationarity:.1e}, not {self.tol:.1e}. Raise max_iter, lower C, or "
+                "scale the columns of X.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
         return objective
 
     def _dual_coef(self, objective):
-        """Dual coefficients (K, n): the gradient vanishes, so that w = -C sum_i g_i phi(x_i)."""
+        """Dual coefficients -C g_i, (K, n): at the optimum w = -C sum_i g_i phi(x_i)."""
         return -self.C * objective.residuals.T
 
     def _predictors(self, X):

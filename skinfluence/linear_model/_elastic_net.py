@@ -1,15 +1,26 @@
 """Lasso and elastic net with the influence methods."""
 
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import ElasticNet, Lasso
 
-from skinfluence.adapters import adapt_elastic_net, register
+from skinfluence._typing import MatrixLike
+from skinfluence.adapters import adapt, adapt_elastic_net, duality_gaps, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
 class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
-    """What both share."""
+    """`fit` of the Lasso and the elastic net."""
 
-    def fit(self, X, y, sample_weight=None, check_input=True):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        check_input: bool = True,
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -21,7 +32,7 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative weights.
         check_input : bool, default=True
-            As in scikit-learn, for its solver.
+            Whether scikit-learn's solver checks its input.
 
         Returns
         -------
@@ -31,7 +42,7 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
         Raises
         ------
         ValueError
-            As scikit-learn, and for negative weights.
+            If scikit-learn raises it, and for negative weights.
         """
 
         def fit(X, y, sample_weight):
@@ -39,23 +50,30 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
 
         return self._fit_and_polish(fit, X, y, sample_weight)
 
+    def _polish(self):
+        """Take the duality gap along."""
+        super()._polish()
+        if self._optimum is not None:
+            gaps = duality_gaps(adapt(self, self._optimum.data).objective)
+            self.dual_gap_ = gaps if np.ndim(self.dual_gap_) else gaps[0]
+
 
 class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
-    r"""Elastic net that can say which training rows made it what it is, and chose its features.
+    r"""Elastic net with influence diagnostics.
 
     Minimises, over coefficients w and an unpenalised intercept b,
 
     .. math:: \frac{1}{2 \sum_i s_i} \sum_i s_i \, (y_i - w x_i - b)^2
         + \alpha \rho \lVert w \rVert_1 + \frac{\alpha (1 - \rho)}{2} \lVert w \rVert^2
 
-    with sample weights s and rho the ``l1_ratio``, for one response, or several that share
-    nothing. Every parameter, attribute and method of :class:`sklearn.linear_model.ElasticNet`,
-    whose coordinate descent runs first; proximal Newton steps in float64 polish the result, zeros
-    included.
+    with sample weights s and rho the ``l1_ratio``, for one response, or several that are fitted
+    separately. It has every parameter, attribute and method of
+    :class:`sklearn.linear_model.ElasticNet`, whose coordinate descent runs first; then proximal
+    Newton steps in float64 polish the result, including which coefficients are 0.
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    negative sample weights raise; the training data are kept by reference, and pickles carry them.
-    Under ``positive=True`` the fit is scikit-learn's and the influence methods raise.
+    negative sample weights raise; the training data are kept by reference, and pickles contain
+    them. With ``positive=True`` the fit is scikit-learn's and the influence methods raise.
 
     Attributes
     ----------
@@ -66,30 +84,32 @@ class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
     sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
         The coefficients that are not 0.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Duality gap at which scikit-learn's solver stopped.
+        Duality gap of the polished coefficients, 0 but for rounding.
     n_iter_ : int or list of int
-        Its iterations.
+        Iterations of scikit-learn's solver.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    InfluenceLasso : With the first part of the penalty only.
+    InfluenceLasso : With the L1 part of the penalty only.
     InfluenceLogisticRegression : With such penalties for classes.
 
     Notes
     -----
-    "first_order" and "newton" see the coefficients that are not 0, the active set, and their signs.
-    The Newton step is the refit wherever these stay when the row goes (with equal weights; with
-    others one part in n of the penalty is off), and wrong where they do not:
-    ``loo_estimate(method="newton").active_set_changes`` says where. "exact" checks the optimality
-    conditions of every coefficient, and descends again from the step where one is broken.
+    "first_order" and "newton" use the coefficients that are not 0, the active set, with their signs
+    held fixed. If the active set and the signs do not change without the row, the Newton step is
+    the refit (for equal weights; otherwise one part in n of the penalty is wrong). If they change,
+    the step is wrong: ``loo_estimate(method="newton").active_set_changes`` marks these rows.
+    "exact" checks the optimality conditions of every coefficient, and continues with coordinate
+    descent if one is violated.
 
-    The mean of the losses is penalised, not their sum: a row that goes takes its share of the
-    penalty with it, as a refit without it does. e / (1 - h), the deleted residual of the textbooks,
-    is the refit at the same total penalty, which is not ``ElasticNet`` on the other rows.
+    The objective is a mean of the losses plus a penalty: the deletion of a row removes its share of
+    the penalty too, as a refit without the row does. e / (1 - h), the deleted residual of the
+    textbooks, is the refit at the same total penalty, which is not ``ElasticNet`` on the other
+    rows.
 
     References
     ----------
@@ -108,7 +128,7 @@ class InfluenceElasticNet(_CoordinateDescent, ElasticNet):
 
 
 class InfluenceLasso(_CoordinateDescent, Lasso):
-    r"""Lasso that can say which training rows made it what it is, and chose its features.
+    r"""Lasso with influence diagnostics.
 
     Minimises, over coefficients w and an unpenalised intercept b,
 
@@ -126,13 +146,13 @@ class InfluenceLasso(_CoordinateDescent, Lasso):
     sparse_coef_ : sparse matrix of shape (n_features, 1) or (n_targets, n_features)
         The coefficients that are not 0.
     dual_gap_ : float or ndarray of shape (n_targets,)
-        Duality gap at which scikit-learn's solver stopped.
+        Duality gap of the polished coefficients, 0 but for rounding.
     n_iter_ : int or list of int
-        Its iterations.
+        Iterations of scikit-learn's solver.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------

@@ -1,15 +1,19 @@
 """Generalised linear models with the influence methods."""
 
+from typing import Self
+
+from numpy.typing import ArrayLike
 from sklearn.linear_model import GammaRegressor, PoissonRegressor, TweedieRegressor
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_glm, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
 class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
-    """What the family shares."""
+    """`fit` of all generalised linear models."""
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -29,13 +33,15 @@ class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
         Raises
         ------
         ValueError
-            As scikit-learn, and for negative weights.
+            If scikit-learn raises it, and for negative weights.
         """
-        return self._fit_and_polish(super().fit, X, y, sample_weight)
+        # scikit-learn's class comes after this one in every subclass.
+        fit = super().fit  # pyrefly: ignore[missing-attribute]
+        return self._fit_and_polish(fit, X, y, sample_weight)
 
 
 class InfluencePoissonRegressor(_GeneralizedLinear, PoissonRegressor):
-    r"""Poisson regression of counts that can say which training rows made it what it is.
+    r"""Poisson regression with influence diagnostics.
 
     Minimises, over coefficients w and an unpenalised intercept b,
 
@@ -43,11 +49,12 @@ class InfluencePoissonRegressor(_GeneralizedLinear, PoissonRegressor):
         + \frac{\alpha}{2} \lVert w \rVert^2
 
     with the unit deviance :math:`d(y, \mu) = 2 (y \log(y / \mu) - y + \mu)` and sample weights s.
-    Every parameter, attribute and method of :class:`sklearn.linear_model.PoissonRegressor`, whose
-    solver runs first; Newton steps in float64 polish the result.
+    It has every parameter, attribute and method of :class:`sklearn.linear_model.PoissonRegressor`,
+    whose solver runs first; then Newton steps in float64 polish the result.
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    negative sample weights raise; the training data are kept by reference, and pickles carry them.
+    negative sample weights raise; the training data are kept by reference, and pickles contain
+    them.
 
     Attributes
     ----------
@@ -60,7 +67,7 @@ class InfluencePoissonRegressor(_GeneralizedLinear, PoissonRegressor):
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
@@ -69,11 +76,11 @@ class InfluencePoissonRegressor(_GeneralizedLinear, PoissonRegressor):
 
     Notes
     -----
-    The mean of the losses is penalised, not their sum: a row that goes takes its share
-    :math:`s_i \alpha / 2 \lVert w \rVert^2` of the penalty with it, as a refit without it does.
+    The objective is a mean of the losses plus a penalty: the deletion of a row removes its share
+    :math:`s_i \alpha / 2 \lVert w \rVert^2` of the penalty too, as a refit without the row does.
     `target="loss"` is half the deviance.
 
-    The last row with a positive count has no deletion: the mean of the others falls to 0.
+    The last row with a positive count is undefined: without it the fitted mean tends to 0.
 
     Examples
     --------
@@ -92,7 +99,7 @@ class InfluencePoissonRegressor(_GeneralizedLinear, PoissonRegressor):
 
 
 class InfluenceGammaRegressor(_GeneralizedLinear, GammaRegressor):
-    r"""Gamma regression of positive responses that can say which rows made it what it is.
+    r"""Gamma regression with influence diagnostics.
 
     Minimises, over coefficients w and an unpenalised intercept b,
 
@@ -101,8 +108,8 @@ class InfluenceGammaRegressor(_GeneralizedLinear, GammaRegressor):
 
     with the unit deviance :math:`d(y, \mu) = 2 (y / \mu - 1 - \log(y / \mu))`. The logarithm is not
     the canonical link: the curvature is the observed one, :math:`s_i y_i / \mu_i`, not its
-    expectation. Everything else is as in :class:`InfluencePoissonRegressor`, of which the notes
-    hold here too, and in :class:`sklearn.linear_model.GammaRegressor`.
+    expectation. Everything else is as in :class:`InfluencePoissonRegressor`, whose notes hold here
+    too, and in :class:`sklearn.linear_model.GammaRegressor`.
 
     Attributes
     ----------
@@ -115,7 +122,7 @@ class InfluenceGammaRegressor(_GeneralizedLinear, GammaRegressor):
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
@@ -135,7 +142,7 @@ class InfluenceGammaRegressor(_GeneralizedLinear, GammaRegressor):
 
 
 class InfluenceTweedieRegressor(_GeneralizedLinear, TweedieRegressor):
-    r"""Regression with a Tweedie distribution that can say which rows made it what it is.
+    r"""Tweedie regression with influence diagnostics.
 
     Minimises, over coefficients w and an unpenalised intercept b,
 
@@ -144,12 +151,12 @@ class InfluenceTweedieRegressor(_GeneralizedLinear, TweedieRegressor):
 
     with the unit deviance :math:`d_p` of the distribution whose variance is :math:`\mu^p`, and
     :math:`h` the exponential or the identity. Everything else is as in
-    :class:`InfluencePoissonRegressor`, of which the notes hold here too, and in
+    :class:`InfluencePoissonRegressor`, whose notes hold here too, and in
     :class:`sklearn.linear_model.TweedieRegressor`.
 
-    The objective is convex for 1 <= p <= 2 with the log link and for p = 0 and 1 with the identity.
-    Elsewhere the curvature may be indefinite where the solver has stopped: the influence methods
-    raise then, and a row without which it would be is undefined.
+    The objective is convex for 1 <= p <= 2 with the log link, and for p = 0 and 1 with the
+    identity. For other p the curvature may be indefinite where the solver has stopped. Then the
+    influence methods raise; if it is indefinite only without a row, that row is undefined.
 
     Attributes
     ----------
@@ -162,12 +169,12 @@ class InfluenceTweedieRegressor(_GeneralizedLinear, TweedieRegressor):
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    InfluencePoissonRegressor : The power 1.
-    InfluenceGammaRegressor : The power 2.
+    InfluencePoissonRegressor : With the power 1.
+    InfluenceGammaRegressor : With the power 2.
 
     Examples
     --------

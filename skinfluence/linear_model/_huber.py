@@ -1,14 +1,18 @@
 """Huber regression with the influence methods."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import HuberRegressor
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_huber, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 
 class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
-    r"""Robust regression that can say which training rows made it what it is.
+    r"""Huber regression with influence diagnostics.
 
     Minimises, over coefficients w, an unpenalised intercept b and a scale sigma > 0,
 
@@ -17,13 +21,13 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
         \qquad H_\epsilon(z) = \begin{cases} z^2 & \lvert z \rvert < \epsilon \\
         2 \epsilon \lvert z \rvert - \epsilon^2 & \text{else} \end{cases}
 
-    with sample weights s. Every parameter, attribute and method of
-    :class:`sklearn.linear_model.HuberRegressor`, whose solver runs first; Newton steps in float64
-    polish the result. Deleting a row moves the scale with the coefficients.
+    with sample weights s. It has every parameter, attribute and method of
+    :class:`sklearn.linear_model.HuberRegressor`, whose solver runs first; then Newton steps in
+    float64 polish the result. Deleting a row changes the scale as well as the coefficients.
 
     It differs from the original in this: ``coef_``, ``intercept_``, ``scale_`` and ``outliers_``
     are those of the optimum; negative sample weights raise; the training data are kept by
-    reference, and pickles carry them. Where so many rows are fitted exactly that the scale falls to
+    reference, and pickles contain them. If so many rows are fitted exactly that the scale tends to
     0, the fit is scikit-learn's and the influence methods raise.
 
     Attributes
@@ -33,26 +37,26 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
     intercept_ : float
         Intercept.
     scale_ : float
-        sigma.
+        Scale sigma of the residuals.
     outliers_ : ndarray of bool, shape (n_samples,)
-        Rows beyond epsilon times the scale.
+        Rows whose residual is larger than epsilon times the scale.
     n_iter_ : int
-        Iterations of scikit-learn's solver.
+        Iterations of scikit-learn's solver; Newton steps where that gave up.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    InfluenceRidge : Without the bound on the pull of a row.
+    InfluenceRidge : Squared error, without a bound on the gradient of a row.
     SmoothQuantileRegressor : The median, robust without a scale.
 
     Notes
     -----
-    An outlier has no curvature, but a gradient: its leverage is 0, and its influence bounded.
-    "newton" holds the set of outliers, and takes one step in the coefficients and the scale;
-    "exact" finds both anew. `target="loss"` is a row's summand above; `decision_function` of
+    An outlier has a gradient but no curvature: its leverage is 0, and its influence is bounded.
+    "newton" holds the set of outliers fixed, and takes one step in the coefficients and the scale;
+    "exact" finds both again. `target="loss"` is a row's summand above; `decision_function` of
     ``loo_estimate()`` has the prediction and the scale, (n, 2).
 
     References
@@ -70,7 +74,7 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
     (5, 442)
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -90,15 +94,36 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
         Raises
         ------
         ValueError
-            As scikit-learn, and for negative weights.
+            If scikit-learn raises it, and for negative weights.
         """
-        return self._fit_and_polish(super().fit, X, y, sample_weight)
+
+        def fit(X, y, sample_weight):
+            try:
+                super(InfluenceHuberRegressor, self).fit(X, y, sample_weight)
+            except ValueError as error:
+                if "convergence failed" not in str(error):
+                    raise
+                self._given_up = error
+                # Newton's method begins where every row has curvature.
+                self.coef_, self.intercept_ = np.zeros(self.n_features_in_), np.float64(0.0)
+                self.scale_ = max(float(np.abs(y).max()), np.finfo(float).tiny)
+
+        return self._fit_and_polish(fit, X, y, sample_weight)
+
+    def _polish(self):
+        """Raise scikit-learn's error where neither its solver nor Newton's method has arrived."""
+        super()._polish()
+        given_up = self.__dict__.pop("_given_up", None)
+        if given_up is not None:
+            if self._optimum is None or not self._optimum.converged:
+                raise given_up
+            self.n_iter_ = max(1, self._optimum.n_steps)
 
     def _assign(self, coef, intercept):
         """The scale is the second predictor's intercept."""
-        self.coef_, self.scale_ = coef[0], float(intercept[1])
+        self.coef_, self.scale_ = coef[0], np.float64(intercept[1])
         if self.fit_intercept:
-            self.intercept_ = float(intercept[0])
+            self.intercept_ = np.float64(intercept[0])
         data = self._training_data
         predicted = np.asarray(data.X @ self.coef_, dtype=np.float64) + self.intercept_
         residual = np.abs(np.asarray(data.y, dtype=np.float64) - predicted)

@@ -1,32 +1,36 @@
 """LogisticRegression with the influence methods."""
 
+from typing import Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_logistic, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 
 class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
-    r"""Logistic regression that can say which training rows made it what it is.
+    r"""Logistic regression with influence diagnostics.
 
     Minimises, over coefficients w and unpenalised intercepts b,
 
     .. math:: \sum_i s_i \, \ell(y_i, w x_i + b) + \frac{1}{2 C} \lVert w \rVert^2
 
-    with the log loss of two classes, or of the softmax of K of them; s are sample weights times
-    class weights. With ``solver="liblinear"`` the intercept is penalised as scikit-learn's is, by
+    with the log loss of two classes, or of the softmax of K classes; s are sample weights times
+    class weights. With ``solver="liblinear"`` the intercept is penalised as in scikit-learn, by
     ``1 / (2 C) (b / intercept_scaling)^2``.
 
-    Every parameter, attribute and method of :class:`sklearn.linear_model.LogisticRegression`, whose
-    solver runs first; then Newton steps in float64 polish the result until each coordinate of the
-    gradient vanishes to 1e-10 of the terms that cancel in it, because influence is defined at the
-    optimum only.
+    It has every parameter, attribute and method of
+    :class:`sklearn.linear_model.LogisticRegression`, whose solver runs first. Then Newton steps in
+    float64 polish the result until each coordinate of the gradient is below 1e-10 of the terms that
+    cancel in it, because influence is defined only at the optimum.
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
     negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never
-    return); arrays of other libraries than NumPy are not passed through; the training data are kept
-    by reference, and pickles carry them.
+    return); the array API is not supported; the training data are kept by
+    reference, and pickles contain them.
 
     For ``l1_ratio > 0`` the penalty is that of an elastic net, 1 / C times
     :math:`\rho \lVert w \rVert_1 + (1 - \rho) / 2 \lVert w \rVert^2`, and the notes of
@@ -45,7 +49,7 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
@@ -53,8 +57,8 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
 
     Notes
     -----
-    Deleting a row means refitting the same model without it, class weights ("balanced" too) held at
-    their values.
+    Deleting a row means refitting the same model without it, with class weights (also "balanced")
+    held fixed at their values.
 
     Examples
     --------
@@ -71,7 +75,7 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
     (169, 5)
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -91,17 +95,17 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
         Raises
         ------
         ValueError
-            As scikit-learn, for negative weights, and for solver="liblinear" with C=inf.
+            If scikit-learn raises it, for negative weights, and for solver="liblinear" with C=inf.
         """
         self._refuse_endless_fit()
         return self._fit_and_polish(super().fit, X, y, sample_weight)
 
     def _refuse_endless_fit(self):
-        """Liblinear without a penalty never returns in scikit-learn 1.6."""
+        """Raise for liblinear without a penalty, which never returns in scikit-learn 1.6."""
         if self.solver == "liblinear" and isinstance(self.C, float) and np.isinf(self.C):
             raise ValueError(
-                "solver='liblinear' needs a finite C; got C=inf. Use solver='newton-cholesky' or "
-                "'lbfgs' for a fit without penalty."
+                "penalty=None is not supported for the liblinear solver: it needs a finite C; got "
+                "C=inf. Use solver='newton-cholesky' or 'lbfgs' for a fit without penalty."
             )
 
 

@@ -1,5 +1,6 @@
-"""What linear models of scikit-learn share that are polished after its fit."""
+"""Base classes of scikit-learn's linear models whose fit is polished afterwards."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -15,7 +16,7 @@ from skinfluence.problem import OptimumRecord
 
 
 class RegressorShapes:
-    """Coefficients in the shapes that scikit-learn's regressors have: those of y."""
+    """Parameters in the shapes of scikit-learn's regressors: no axis of outputs for 1-D y."""
 
     def _assign(self, coef, intercept):
         """Take coefficients (K, p) and intercepts (K,)."""
@@ -23,19 +24,24 @@ class RegressorShapes:
         self.coef_ = coef[0] if flat else coef
         if self.fit_intercept:
             single = np.ndim(self.intercept_) == 0
-            self.intercept_ = float(intercept[0]) if single else intercept
+            self.intercept_ = np.float64(intercept[0]) if single else intercept
+
+
+def _copied(X):
+    """Copy of X in the order of its memory, which a solver without checks relies on."""
+    return np.array(X, order="K") if isinstance(X, np.ndarray) else copy.deepcopy(X)
 
 
 class RefinedFitMixin(InfluenceMixin):
-    """An estimator of scikit-learn's, fitted by it, then taken to the optimum of its objective."""
+    """An estimator of scikit-learn, fitted by its solver, then polished to the optimum."""
 
     def _fit_and_polish(self, fit, X, y, sample_weight):
         """Fit, remember the training data, polish; warn of what is left."""
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         if sample_weight is not None:
             weight = np.asarray(sample_weight)
             check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
-        rows = X.copy() if not getattr(self, "copy_X", True) else X  # it would be overwritten
+        rows = X if getattr(self, "copy_X", True) else _copied(X)  # it would be overwritten
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             fit(rows, y, sample_weight)
@@ -55,23 +61,23 @@ class RefinedFitMixin(InfluenceMixin):
         self._training_data = TrainingData(X, y, sample_weight, row_names=names)
 
     def _polish(self):
-        """Move to the optimum; where there is no objective for it, leave the fit as it is."""
+        """Set the parameters at the optimum; without an adapter for the settings, keep the fit."""
         self._optimum = self._refused = None
         try:
             adapted = adapt(self, self._training_data)
             self._optimum = OptimumRecord.of(adapted, self._training_data)
         except (NotImplementedError, ValueError) as error:
-            self._refused = error  # the influence methods will raise it
+            self._refused = error  # raised by the influence methods
             return
         self._assign(*adapted.objective.design.unpack(self._optimum.theta))
 
     def _assign(self, coef, intercept):
-        """Take coefficients (K, p) and intercepts (K,) in the shapes of the original's."""
+        """Take coefficients (K, p) and intercepts (K,), in the shapes of the original estimator."""
         self.coef_ = coef
         self.intercept_ = intercept
 
     def _reissue(self, caught):
-        """Pass scikit-learn's warnings on, without those that the polish has settled."""
+        """Issue scikit-learn's convergence warnings again, unless polishing made them untrue."""
         explanation = self._optimum
         separable = explanation is not None and explanation.separable
         settled = explanation is not None and (explanation.converged or separable)
@@ -83,16 +89,17 @@ class RefinedFitMixin(InfluenceMixin):
             )
         if separable:
             warnings.warn(
-                "the training data are linearly separable and C=inf: the coefficients have no "
-                "finite optimum. Fit with a finite C.",
+                "the training data are linearly separable and nothing is penalised: the "
+                "coefficients have no finite optimum. Fit with a penalty (a finite C).",
                 ConvergenceWarning,
                 stacklevel=4,
             )
         elif explanation is not None and explanation.stationarity > CERTIFIABLE:
             warnings.warn(
                 f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
-                f"{explanation.stationarity:.1e}. Influence refers to where they ended, and no "
-                "error of it is certified. Scale the columns, or penalise more.",
+                f"{explanation.stationarity:.1e}. Influence refers to the parameters at the last "
+                "step, without certified errors. Scale the columns of X, or fit with a stronger "
+                "penalty.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -112,7 +119,7 @@ class RefinedFitMixin(InfluenceMixin):
         )
 
     def __sklearn_tags__(self):
-        """Tags of the original, without the array API."""
+        """Tags of the original estimator, without the array API."""
         tags = super().__sklearn_tags__()
         tags.array_api_support = False
         return tags

@@ -1,18 +1,21 @@
-"""Quantile regression by the smooth pinball loss."""
+"""Quantile regression with the smooth pinball loss."""
 
 import numbers
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
-from skinfluence._validation import check_positive, check_sample_weight
+from skinfluence._typing import MatrixLike
+from skinfluence._validation import check_positive, check_resolution, check_sample_weight
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
-from skinfluence.optimum import continuation
+from skinfluence.optimum import continuation, response_spread
 from skinfluence.problem import OptimumRecord
 
 # Temperature relative to the spread of y, by default.
@@ -20,7 +23,7 @@ SHARE = 0.01
 
 
 class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
-    r"""Quantile regression with a smooth pinball loss, and the influence methods.
+    r"""Smoothed quantile regression with influence diagnostics.
 
     Minimises, over coefficients w and an unpenalised intercept b,
 
@@ -28,62 +31,63 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         \bigl(\tau r_i + T \log(1 + \exp(-r_i / T))\bigr) + \alpha \lVert w \rVert_1,
         \qquad r_i = y_i - w x_i - b,
 
-    with sample weights s, the quantile tau, and the temperature T. For T to 0 it is scikit-learn's
-    :class:`sklearn.linear_model.QuantileRegressor`; the smooth loss is at most T log 2 above the
-    pinball loss, and so is the objective at its optimum above the other's. Its second derivative
-    does not vanish, and influence is defined.
+    with sample weights s, the quantile tau, and the temperature T. In the limit T -> 0 it is
+    scikit-learn's :class:`sklearn.linear_model.QuantileRegressor`. The smooth loss is at most
+    T log 2 above the pinball loss, and so is the minimum of the objective above that of the pinball
+    objective. Its second derivative is positive, so influence is defined.
 
     Parameters
     ----------
     quantile : float, default=0.5
-        0 < tau < 1.
+        The quantile tau, between 0 and 1.
     alpha : float, default=1.0
         Strength of the L1 penalty, at least 0.
     temperature : "scale" or float, default="scale"
-        T > 0, in the units of y. The prediction is a quantile of y plus noise of that scale: take
-        a tenth of the residuals' spread or less. "scale" is a hundredth of the weighted standard
-        deviation of y, computed at fit and held at that number when a row is deleted.
+        Temperature T > 0, in the units of y. The prediction is a quantile of y plus noise of that
+        scale: take a tenth of the standard deviation of the residuals or less. "scale" is a
+        hundredth of the weighted standard deviation of y, computed in fit and held fixed when a row
+        is deleted.
     fit_intercept : bool, default=True
-        Whether there is a b.
+        Whether to fit the intercept b.
     tol : float, default=1e-10
-        Of each coordinate of the gradient, relative to the terms that cancel in it.
+        Tolerance of each coordinate of the gradient, relative to the terms that cancel in it.
     max_iter : int, default=500
-        Newton steps, over all temperatures on the way.
+        Largest number of Newton steps, over all temperatures of the continuation.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-        w.
+        Coefficients w.
     intercept_ : float
-        b; 0.0 without.
+        Intercept b; 0.0 with ``fit_intercept=False``.
     temperature_ : float
-        T.
+        Temperature T.
     stationarity_ : float
         Largest coordinate of the gradient at the fit, relative to the terms that cancel in it.
     n_iter_ : int
-        Newton steps.
+        Number of Newton steps.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    InfluenceLasso : The mean under the same penalty.
+    InfluenceLasso : Regression of the mean with the same penalty.
 
     Notes
     -----
-    At a low temperature the fit passes close to some rows, about as many as there are coefficients,
-    which hold it by their curvature: their leverage is near 1. One Newton step says little of
-    their deletion; at a thousandth of the residuals' spread it is some twenty times too short.
-    Where it is asked for it warns, and names the rows of a leverage above 0.5; "exact" refits, and
-    ``loo_estimate()`` refits these rows before any other.
+    At a low temperature the fit passes close to about as many rows as there are coefficients. These
+    rows have nearly all the curvature, and a leverage near 1. One Newton step is a poor estimate of
+    their deletion: at a thousandth of the standard deviation of the residuals it is some twenty
+    times too short. "newton" warns, and names the rows with a leverage above 0.5; "exact" refits,
+    and ``loo_estimate()`` refits these rows before any other.
 
-    The mean of the losses is penalised, not their sum: a row that goes takes its share of the
-    penalty with it, as a refit without it does. `target="pinball"` is the pinball loss itself.
+    The objective is a mean of the losses plus a penalty: the deletion of a row removes its share of
+    the penalty too, as a refit without the row does. `target="pinball"` is the pinball loss itself.
 
-    The objective is self-concordant with M = 1 / T: at a small temperature certified error bounds
-    are infinite for most rows, and reported so.
+    The objective is self-concordant with M = 1 / T: at a low temperature most certified error
+    bounds are infinite, and reported so.
 
     References
     ----------
@@ -108,12 +112,12 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        quantile=0.5,
-        alpha=1.0,
-        temperature="scale",
-        fit_intercept=True,
-        tol=1e-10,
-        max_iter=500,
+        quantile: float = 0.5,
+        alpha: float = 1.0,
+        temperature: float | str = "scale",
+        fit_intercept: bool = True,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.quantile = quantile
         self.alpha = alpha
@@ -122,8 +126,8 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit by Newton's method, from the spread of y down to the temperature.
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit by Newton's method, at temperatures from the standard deviation of y down to T.
 
         Parameters
         ----------
@@ -142,25 +146,26 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For bad parameters, negative weights, or data that scikit-learn's validation refuses.
+            For invalid parameters, negative weights, or data that scikit-learn refuses.
         """
         self._check_parameters()
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         dtype = [np.float64, np.float32]
         names = row_names(X, y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
+        if self.temperature != "scale":
+            check_resolution(y, self.temperature)
         self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
         objective = found.objective
-        settled = found.converged or (found.stalled and objective.stationarity < 1e-7)
         self._optimum = OptimumRecord.at(
-            objective, self._training_data, converged=settled, n_steps=found.n_steps
+            objective, self._training_data, converged=found.is_settled, n_steps=found.n_steps
         )
         coef, intercept = objective.design.unpack(objective.theta)
         self.coef_, self.intercept_ = coef[0], float(intercept[0])
         self.n_iter_, self.stationarity_ = max(1, found.n_steps), objective.stationarity
-        if not settled:
+        if not found.is_settled:
             advice = "raise the temperature, or max_iter."
             warnings.warn(
                 f"no optimum was found in {found.n_steps} Newton steps (relative gradient "
@@ -171,12 +176,10 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         return self
 
     def _minimise(self):
-        """Cool, from all coefficients 0 and the intercept at the quantile of y."""
+        """Continuation, from all coefficients 0 and the intercept at the quantile of y."""
         y = np.asarray(self._training_data.y, dtype=float)
         weight = check_sample_weight(self._training_data.sample_weight, len(y))
-        spread = float(
-            np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
-        )
+        spread = response_spread(y, weight)
         scale = SHARE * spread if spread > 0 else 1.0  # of one row, or of equal ones: any will do
         self.temperature_ = scale if self.temperature == "scale" else float(self.temperature)
         start = np.quantile(y[weight > 0], self.quantile) if self.fit_intercept else 0.0
@@ -185,7 +188,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         return continuation(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
 
     def _check_parameters(self):
-        """Raise for parameters out of range."""
+        """Raise for parameters that are not in their range."""
         if self.temperature != "scale":
             check_positive("temperature", self.temperature)
         check_positive("tol", self.tol)
@@ -197,7 +200,7 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
                 allowed = "between 0 and 1" if name == "quantile" else "finite and at least 0"
                 raise ValueError(f"{name} should be {allowed}; got {value!r}.")
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the quantile.
 
         Parameters
@@ -208,13 +211,13 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-            The quantile, w x + b.
+            Predicted quantile, w x + b.
         """
         check_is_fitted(self)
         return np.asarray(self.__design_rows__(X) @ self.coef_, dtype=np.float64) + self.intercept_
 
     def __sklearn_tags__(self):
-        """Sparse X will do."""
+        """Tags of a regressor that accepts sparse X."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

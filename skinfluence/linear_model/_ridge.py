@@ -1,39 +1,43 @@
-"""Least squares with the influence methods, penalised or not."""
+"""Ridge and least-squares regression with the influence methods."""
+
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import LinearRegression, Ridge
 
+from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_ridge, register
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
 def _iterations(model):
-    """`n_iter_` of a fitted Ridge: 1 for each response where a direct solver has none to report."""
+    """`n_iter_` of a fitted Ridge; 1 for each response if its solver is direct and reports none."""
     if model.n_iter_ is not None:
         return model.n_iter_
     return np.ones(1 if np.ndim(model.coef_) == 1 else len(model.coef_), dtype=int)
 
 
 class _LeastSquares(RegressorShapes, RefinedFitMixin):
-    """What both share."""
+    """Base class of ridge and least-squares regression."""
 
 
 class InfluenceRidge(_LeastSquares, Ridge):
-    r"""Ridge regression that can say which training rows made it what it is.
+    r"""Ridge regression with influence diagnostics.
 
     Minimises, over coefficients w and unpenalised intercepts b,
 
     .. math:: \sum_i s_i \, (y_i - w x_i - b)^2 + \alpha \lVert w \rVert^2
 
-    with sample weights s, for one response or several. Every parameter, attribute and method of
-    :class:`sklearn.linear_model.Ridge`, whose solver runs first; a Newton step in float64 polishes
-    the result. Without any row the optimum is known in closed form: the methods "newton" and
-    "exact" are the same here, and exact.
+    with sample weights s, for one response or several. It has every parameter, attribute and method
+    of :class:`sklearn.linear_model.Ridge`, whose solver runs first; then a Newton step in float64
+    polishes the result. The refit without a row is known in closed form, so the methods "newton"
+    and "exact" are the same, and exact.
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    arrays of other libraries than NumPy are not passed through; the training data are kept by
-    reference, and pickles carry them. Under ``positive=True``, or with an alpha for each target,
-    the fit is scikit-learn's and the influence methods raise.
+    the array API is not supported; the training data are kept by reference, and
+    pickles contain them. With ``positive=True`` the fit is scikit-learn's and the influence methods
+    raise.
 
     Attributes
     ----------
@@ -42,16 +46,16 @@ class InfluenceRidge(_LeastSquares, Ridge):
     intercept_ : float or ndarray of shape (n_targets,)
         Intercepts.
     n_iter_ : ndarray of int, shape (n_targets,)
-        Iterations of scikit-learn's solver; 1 where it has none.
+        Iterations of scikit-learn's solver; 1 if it is direct.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
     InfluenceLinearRegression : Without a penalty.
-    skinfluence.kernel_models.InfluenceKernelRidge : In the space of a kernel.
+    skinfluence.kernel_models.InfluenceKernelRidge : With a kernel.
 
     Notes
     -----
@@ -70,7 +74,7 @@ class InfluenceRidge(_LeastSquares, Ridge):
     True
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -90,7 +94,7 @@ class InfluenceRidge(_LeastSquares, Ridge):
         Raises
         ------
         ValueError
-            As scikit-learn, and for negative weights.
+            If scikit-learn raises it, and for negative weights.
         """
         self._fit_and_polish(super().fit, X, y, sample_weight)
         self.n_iter_ = _iterations(self)
@@ -98,15 +102,15 @@ class InfluenceRidge(_LeastSquares, Ridge):
 
 
 class InfluenceLinearRegression(_LeastSquares, LinearRegression):
-    r"""Least squares that can say which training rows made it what it is.
+    r"""Least-squares regression with influence diagnostics.
 
-    Minimises :math:`\sum_i s_i (y_i - w x_i - b)^2`, for one response or several. Every parameter,
-    attribute and method of :class:`sklearn.linear_model.LinearRegression`.
+    Minimises :math:`\sum_i s_i (y_i - w x_i - b)^2`, for one response or several. It has every
+    parameter, attribute and method of :class:`sklearn.linear_model.LinearRegression`.
 
-    Without any row the optimum is known in closed form: the methods "newton" and "exact" are the
-    same here, and exact. Where a row's leverage is 1, the rest does not determine the coefficients:
-    its effects are NaN, with a warning. Where the columns themselves are dependent, scikit-learn's
-    fit is the one of smallest norm, and the influence methods raise.
+    The refit without a row is known in closed form, so the methods "newton" and "exact" are the
+    same, and exact. If the leverage of a row is 1, the other rows do not determine the
+    coefficients: its effects are NaN, with a warning. If the columns are linearly dependent,
+    scikit-learn's fit is the one of smallest norm, and the influence methods raise.
 
     Attributes
     ----------
@@ -117,11 +121,11 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
     rank_ : int
         Rank of X.
     singular_ : ndarray of shape (min(n_samples, n_features),)
-        Singular values of X, where it is dense.
+        Singular values of X; only for dense X.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
@@ -137,7 +141,7 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
     (5, 442)
     """
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -157,7 +161,7 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
         Raises
         ------
         ValueError
-            As scikit-learn, and for negative weights.
+            If scikit-learn raises it, and for negative weights.
         """
         return self._fit_and_polish(super().fit, X, y, sample_weight)
 

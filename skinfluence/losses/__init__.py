@@ -1,4 +1,4 @@
-"""Pointwise losses of a label and a linear predictor; they know no X, no weight, no penalty."""
+"""Pointwise losses of a label and a linear predictor, without X, weights or penalty."""
 
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
@@ -6,13 +6,13 @@ from skinfluence.losses._huber import HuberLoss
 from skinfluence.losses._logistic import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.losses._one_vs_one import OneVsOneLoss
 from skinfluence.losses._one_vs_rest import OneVsRestLoss
+from skinfluence.losses._signed import SignedBinaryLoss
 from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss, spread
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
-from skinfluence.losses._transformed import TransformedLink
 from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
@@ -23,13 +23,13 @@ __all__ = [
     "MultinomialLogLoss",
     "OneVsOneLoss",
     "OneVsRestLoss",
+    "SignedBinaryLoss",
     "SmoothEpsilonInsensitiveLoss",
     "SmoothHingeLoss",
     "SmoothPinballLoss",
     "SquaredHingeLoss",
     "SquaredLabelLoss",
     "SquaredLoss",
-    "TransformedLink",
     "TweedieLoss",
     "spread",
 ]

@@ -1,4 +1,4 @@
-"""Losses of one predictor that rise in both directions."""
+"""Scalar losses that rise in both directions of eta."""
 
 import numpy as np
 
@@ -6,15 +6,14 @@ from skinfluence.losses._base import Loss
 
 
 class CoerciveLoss(Loss):
-    """A scalar loss with l(y, eta) to infinity for eta to either: full rank is all it asks."""
+    """A scalar loss that tends to infinity for eta -> +-inf: an optimum exists at full rank."""
 
-    has_probabilities = False
     is_coercive = True
 
     def recession_cone_normals(self, y):
-        """In no direction: up and down."""
+        """Normals 1 and -1: the recession cone is {0}, because the loss rises both ways."""
         return np.tile([[1.0], [-1.0]], (len(y), 1, 1))
 
     def recession_multipliers(self, y, residual):
-        """The residual's negative and positive parts, and one more of each."""
+        """Negative and positive part of the residual, plus 1 each so that both are positive."""
         return 1.0 + np.concatenate([np.maximum(-residual, 0), np.maximum(residual, 0)], axis=1)

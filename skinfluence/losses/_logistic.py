@@ -1,61 +1,49 @@
 """Log loss, binary and multinomial (softmax)."""
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit
 
+from skinfluence.link import (
+    LogitLink,
+    SoftmaxLink,
+    cross_entropy,
+    label_index,
+    softmax,
+    softmax_jacobian,
+    softplus,
+)
 from skinfluence.losses._base import Loss
+from skinfluence.losses._signed import SignedBinaryLoss
 
 
-def softplus(x):
-    """log(1 + exp(x)) to a few ulp for every finite x, in SIMD passes over one temporary.
-
-    With t = exp(-|x|) it is max(x, 0) + log1p(t). NumPy's log1p is a scalar loop (13 ns an element
-    against 5 ns for log); w = 1 + t, log(w) + (t - (w - 1)) / w restores the digits that rounding
-    1 + t lost, and is t itself where w rounds to 1.
-    """
-    t = np.abs(x)
-    np.negative(t, out=t)
-    np.exp(t, out=t)
-    w = t + 1.0
-    log_w = np.log(w)
-    t += 1.0 - w
-    t /= w
-    t += log_w
-    t += np.maximum(x, 0.0)
-    return t
-
-
-class BinaryLogLoss(Loss):
+class BinaryLogLoss(SignedBinaryLoss):
     """l(y, eta) = log(1 + exp(eta)) - y eta, with y in {0, 1}."""
 
     name = "log_loss"
-    n_classes = 2
+    link = LogitLink()
     series_radius = np.pi
     self_concordance = 1.0
     family = "logistic"
     has_known_dispersion = True
 
     def value(self, y, eta):
-        """Log loss."""
         return softplus((1.0 - 2.0 * y) * eta)
 
     def response_residual(self, y, eta):
-        """y - P(1)."""
         return -self.gradient(y, eta)
 
     def pearson_residual(self, y, eta):
-        """(y - p) / sqrt(p (1 - p)) is +-exp(-s eta / 2): no quotient of what underflows."""
-        sign = 2.0 * y - 1.0
+        """(y - p) / sqrt(p (1 - p)) = s exp(-s eta / 2), without a quotient of tiny numbers."""
+        sign = self.sign(y)
         with np.errstate(over="ignore"):
             return sign * np.exp(-0.5 * sign * eta)
 
     def gradient(self, y, eta):
-        """P(1) - y, written so that it keeps its digits when it is tiny."""
+        """P(1) - y as -s P(other label): accurate where P(1) rounds to y and P(1) - y to 0."""
         sign = 1.0 - 2.0 * y
         return sign * expit(sign * eta)
 
     def curvature(self, y, eta):
-        """P(1) P(0)."""
         return expit(eta) * expit(-eta)
 
     def third(self, y, eta):
@@ -64,9 +52,10 @@ class BinaryLogLoss(Loss):
         return p * q * (q - p)
 
     def gradient_series(self, y, eta, order):
-        """From f' = f - f^2, which makes (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
+        """From f' = f - f^2, which gives (k + 1) c_k+1 = c_k - sum_j c_j c_k-j."""
         c = [expit(eta)]
-        # The first is p - p^2 = p q; c_0 (1 - 2 c_0) is q - p times what follows.
+        # With q = 1 - p computed as a sigmoid: c_1 is p q, where p - p^2 would lose all digits if p
+        # rounds to 1. For k >= 1 the terms in c_k of the right-hand side are (1 - 2 c_0) c_k.
         tilt = expit(-eta) - c[0]
         c.append(c[0] * expit(-eta))
         for k in range(1, order):
@@ -74,36 +63,13 @@ class BinaryLogLoss(Loss):
             c.append((tilt * c[k] - inner) / (k + 1))
         return c[1:]
 
-    def recession_cone_normals(self, y):
-        """One normal a row: the sign of its label."""
-        return (2.0 * np.asarray(y, dtype=float) - 1.0)[:, None, None]
-
-    def recession_multipliers(self, y, residual):
-        """-residual times the sign of the label."""
-        return -(2.0 * np.asarray(y, dtype=float) - 1.0)[:, None] * residual
-
-
-# exp of this is finite, and so is the sum of any number of classes of it.
-LARGEST_EXPONENT = 680.0
-
-
-def _label_index(y, eta):
-    """Return the index of each label's own entry in eta (..., K): eta[index] is (...).
-
-    Labels of rows against many columns, (m, 1) and (m, b, K), are read as whole rows.
-    """
-    y = np.asarray(y)
-    if eta.ndim == 3 and y.ndim == 2 and y.shape[1] == 1:
-        return np.arange(len(y)), slice(None), y[:, 0]
-    y = np.broadcast_to(y, eta.shape[:-1])
-    return (*np.indices(y.shape, sparse=True), y)
-
 
 class MultinomialLogLoss(Loss):
     """l(y, eta) = logsumexp(eta) - eta_y, with y in {0, ..., K - 1} and eta of K columns.
 
-    Adding a constant to all columns of eta changes nothing: the curvature of every row is singular
-    in the direction (1, ..., 1), and whoever inverts a sum of them has to fix that gauge.
+    Adding a constant to all columns of eta does not change the loss: the curvature of every row is
+    singular along the null direction (1, ..., 1) / sqrt(K), and so is their sum on columns without
+    a penalty. `Curvature` adds a rank-one term there.
     """
 
     name = "log_loss"
@@ -115,41 +81,50 @@ class MultinomialLogLoss(Loss):
         self.n_classes = self.n_outputs = int(n_classes)
         self.null_direction = np.full(self.n_outputs, self.n_outputs**-0.5)
 
+    @property
+    def link(self):
+        return SoftmaxLink(self.n_classes)
+
     def value(self, y, eta):
-        """log(1 + sum of the odds against the label), which keeps the digits of a tiny loss."""
-        eta = np.asarray(eta, dtype=float)
-        own = _label_index(y, eta)
-        odds = eta - eta[own][..., None]
-        lead = odds.max(axis=-1)
-        if lead.max(initial=0.0) < LARGEST_EXPONENT:
-            np.exp(odds, out=odds)
-            odds[own] = 0.0
-            return np.log1p(odds.sum(axis=-1))
-        # Relative to the leader: the label's own term is exp(-lead), the leader's is 1.
-        odds -= lead[..., None]
-        return np.log(np.exp(odds).sum(axis=-1)) + lead
+        """Cross entropy, accurate to rounding for a tiny loss too."""
+        return cross_entropy(y, eta)
 
     def gradient(self, y, eta):
-        """P - onehot(y); the label's own entry is minus the sum of the others."""
-        p = softmax(eta, axis=-1)
-        own = _label_index(y, p)
+        """P - onehot(y); the label's own entry as minus the sum of the others, not as P_y - 1."""
+        p = softmax(eta)
+        own = label_index(y, p)
         p[own] = 0.0
         p[own] = -p.sum(axis=-1)
         return p
 
     def curvature(self, y, eta):
-        """diag(P) - P P'."""
-        p = softmax(eta, axis=-1)
-        W = -p[..., :, None] * p[..., None, :]
-        diagonal = np.arange(p.shape[-1])
-        # p_k (1 - p_k) as the sum of the row's other entries: 1 - p_k loses all digits at p_k = 1.
-        W[..., diagonal, diagonal] = 0.0
-        W[..., diagonal, diagonal] = -W.sum(axis=-1)
-        return W
+        """The matrix diag(P) - P P'."""
+        return softmax_jacobian(softmax(eta))
+
+    def curvature_diagonal(self, y, eta):
+        """P (1 - P), of the likeliest class by the sum of the others: 1 - P has lost its digits."""
+        p = softmax(eta)
+        likeliest = p.argmax(axis=-1)[..., None]
+        others = p.copy()
+        np.put_along_axis(others, likeliest, 0.0, axis=-1)
+        rest = 1.0 - p
+        np.put_along_axis(rest, likeliest, others.sum(axis=-1, keepdims=True), axis=-1)
+        return p * rest
+
+    def curvature_matmul(self, y, eta, U):
+        """P_k (U_k - P'U), with K products a row instead of K^2.
+
+        Of the differences to the likeliest class: where its P is 1 to rounding P'U is U_k, and what
+        the others make of it would be lost.
+        """
+        p = softmax(eta)
+        likeliest = p.argmax(axis=-1)[:, None, None]
+        U = U - np.take_along_axis(U, likeliest, axis=1)
+        return p[:, :, None] * (U - np.matmul(p[:, None, :], U))
 
     def curvature_root(self, y, eta):
-        """diag(sqrt P) - P sqrt(P)': its square is diag(P) - P P' because P adds up to 1."""
-        p = softmax(eta, axis=-1)
+        """L = diag(sqrt P) - P sqrt(P)': L L' = diag(P) - P P' because P adds up to 1."""
+        p = softmax(eta)
         root = np.sqrt(p)
         L = -p[..., :, None] * root[..., None, :]
         diagonal = np.arange(p.shape[-1])
@@ -157,13 +132,12 @@ class MultinomialLogLoss(Loss):
         return L
 
     def curvature_split(self, y, eta):
-        """(P, P)."""
-        p = softmax(eta, axis=-1)
+        p = softmax(eta)
         return p, p
 
     def third(self, y, eta):
         """d W_ab / d eta_c, with W = diag(P) - P P' and dP_a / d eta_c = W_ac."""
-        p = softmax(eta, axis=-1)
+        p = softmax(eta)
         W = self.curvature(y, eta)
         eye = np.eye(p.shape[-1])
         return (

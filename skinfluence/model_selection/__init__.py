@@ -1,4 +1,4 @@
-"""Choosing models by leave-one-out and K-fold predictions, without refits."""
+"""Model selection by leave-one-out and K-fold predictions, without refits."""
 
 from skinfluence.model_selection._folds import CrossValPredictions, approximate_cross_val_predict
 from skinfluence.model_selection._full_sample import FullSample, loo_scorer

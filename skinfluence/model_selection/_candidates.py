@@ -1,4 +1,4 @@
-"""Candidates of a search in an order that lets each start from its neighbour's optimum."""
+"""Candidates of a search, in an order in which each can start from its neighbour's optimum."""
 
 import time
 from dataclasses import dataclass
@@ -21,18 +21,19 @@ from skinfluence.model_selection._views import (
 )
 from skinfluence.problem import fitted_problem
 
-# Of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
+# Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a search knows of one candidate.
+    """The score of one candidate, and how it was computed.
 
     Attributes
     ----------
     score, standard_error : float
-        Of the pooled leave-one-out predictions; NaN without an optimum.
+        Score of the pooled leave-one-out predictions and its standard error; NaN if no optimum was
+        found.
     effective_parameters : float
         Sum of the leverages.
     undefined : ndarray of int
@@ -40,7 +41,7 @@ class Scored:
     fit_time, score_time : float
         Seconds.
     failure : str
-        Why there is no optimum; empty otherwise.
+        Why no optimum was found; empty if one was found.
     """
 
     score: float = np.nan
@@ -53,13 +54,14 @@ class Scored:
 
 
 def paths(estimator, candidates):
-    """Group positions of candidates that differ only in how strongly the last step is penalised.
+    """Group candidates that differ only in the strength of the penalty of the last step.
 
     Returns
     -------
     list of (str or None, list of int)
-        The parameter that varies, and the positions, from strong to weak penalties: the optimum of
-        a strongly penalised model is the easiest to find, and a good start for the next.
+        The parameter that varies, and the positions of its candidates, from strong to weak
+        penalties: the optimum of a strongly penalised model is the easiest to find, and a good
+        start for the next.
     """
     known = [final_parameter(estimator, short) for short in STRENGTHS]
     groups = []
@@ -79,13 +81,16 @@ def paths(estimator, candidates):
 
 
 def _strong_first(members, candidates, name):
-    """Sort positions by the strength of the penalty, which C divides and alpha multiplies."""
+    """Sort positions from strong to weak penalties, that is by ascending C or descending alpha."""
     weakness = 1.0 if name.endswith("C") else -1.0
     return sorted(members, key=lambda i: weakness * candidates[i][name])
 
 
 def _varying(known, params):
-    """Return the candidate's penalty parameter, if it is a number and no step is replaced."""
+    """Return the name of the candidate's penalty parameter, if it is a number.
+
+    None if the candidate replaces a step by another estimator: a path has one model.
+    """
     if any(hasattr(value, "fit") for value in params.values()):
         return None
     for name in known:
@@ -95,7 +100,7 @@ def _varying(known, params):
 
 
 def _same(one, other):
-    """Whether two settings are the same, by value or by being the same object."""
+    """Whether two settings have equal values, or the same objects as values."""
     if one.keys() != other.keys():
         return False
     for name, value in one.items():
@@ -104,13 +109,13 @@ def _same(one, other):
         try:
             if not bool(value == other[name]):
                 return False
-        except (TypeError, ValueError):  # arrays and the like: a path of its own
+        except (TypeError, ValueError):  # arrays and other values without a single truth value
             return False
     return True
 
 
 class Path:
-    """Scores candidates one after the other, each from the optimum of the last where it can.
+    """Scores candidates one after the other, from the optimum of the previous one if possible.
 
     Parameters
     ----------
@@ -119,14 +124,14 @@ class Path:
     scoring, method
         As in `loo_estimate`.
     varying : str or None
-        The parameter in which the candidates differ, if a warm start can follow it.
+        The penalty parameter in which the candidates differ; None if there is no common one.
     """
 
     def __init__(self, estimator, data, scoring, method, varying):
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring, method, varying
         self.view = self.curvature = self.ridge = None
-        self.flops = np.inf  # of a Gram matrix, known after the first fit
+        self.flops = np.inf  # flops of a Gram matrix, known after the first fit
 
     def score(self, params):
         """Fit and score one candidate."""
@@ -134,7 +139,7 @@ class Path:
             return self._score(params)
 
     def _score(self, params):
-        """Do it."""
+        """Fit and score one candidate, with the number of BLAS threads already set."""
         start = time.perf_counter()
         try:
             objective = self._fit(params)
@@ -147,9 +152,9 @@ class Path:
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
         eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
         adapted = fitted_problem(self.view).adapted
-        labels, output = adapted.labels(objective.y), adapted.output
-        scoring = self.scoring or output.scoring
-        found = pooled_score(output, eta[defined], labels[defined], scoring)
+        labels, link = adapted.labels(objective.y), adapted.link
+        scoring = self.scoring or link.scoring
+        found = pooled_score(link, eta[defined], labels[defined], scoring)
         return Scored(
             *found,
             float(np.nansum(left.leverage)),
@@ -159,7 +164,7 @@ class Path:
         )
 
     def _left_out(self, objective, params):
-        """LooPredictions of a candidate; one decomposition for a path under squared error."""
+        """LooPredictions of a candidate; a path under squared error needs one decomposition."""
         if self._follows_ridge(params):
             self.ridge = self.ridge or RidgePath(objective)
             return self.ridge.left_out(float(params[self.varying]))
@@ -170,7 +175,7 @@ class Path:
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE, errors=False)
 
     def _follows_ridge(self, params):
-        """Whether the candidate is one of a path of penalties of a quadratic objective."""
+        """Whether `RidgePath` applies: a quadratic objective and a path of penalty strengths."""
         objective = None if self.view is None else fitted_problem(self.view).objective
         quadratic = objective is not None and objective.loss.is_quadratic
         quadratic = quadratic and objective.row_penalty is None
@@ -178,9 +183,9 @@ class Path:
         return quadratic and wanted and is_strength(params[self.varying])
 
     def _fit(self, params):
-        """Return a candidate's objective at its optimum, warm if that is possible."""
+        """Return a candidate's objective at its optimum, by a warm start if possible."""
         if self._follows_ridge(params) and self.ridge is not None:
-            return self.ridge.objective  # the path reads the data, not the optimum
+            return self.ridge.objective  # the path needs the data, not the optimum
         if self.curvature is not None and self.varying is not None:
             name = self.varying.rpartition("__")[2]
             warm = neighbour(self.view, self.curvature, name, params[self.varying])

@@ -1,15 +1,17 @@
-"""K-fold predictions from one fit: each fold is deleted from it together."""
+"""K-fold predictions from one fit, by deleting the rows of each fold together."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import check_cv
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.model_selection import BaseCrossValidator, check_cv
 
-from skinfluence._frames import checked_labels, data_frame
-from skinfluence._validation import METHODS, check_choice
-from skinfluence.deletion import GroupDeletion, warn_undefined
-from skinfluence.leave_one_out import next_group_change
+from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._typing import MatrixLike
+from skinfluence._validation import check_choice
+from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.model_selection._views import fitted_view
 from skinfluence.problem import fitted_problem
@@ -22,23 +24,24 @@ class CrossValPredictions:
     Attributes
     ----------
     prediction : ndarray of shape (n,)
-        Labels. Where folds are undefined, of dtype object and None in their rows.
+        Predicted labels or responses. If folds are undefined, labels are of dtype object, and None
+        in their rows.
     decision_function : ndarray of shape (n,) or (n, n_classes)
-        NaN where undefined, here and in what follows.
+        Decision function or linear predictor; NaN in undefined folds, as are the values below.
     predict_proba : ndarray of shape (n, n_classes) or None
-        None for models without class probabilities.
+        Class probabilities; None for models without them.
     loss : ndarray of shape (n,)
         Unweighted loss.
     error_estimate : ndarray of shape (n,)
-        Estimated error of the predictor (of its range over the classes): what the next Newton step
-        on the objective without the fold would change at the row.
+        Estimated error of the predictor (of its range over the classes): the change at the row by
+        the next Newton step on the objective without the fold.
     fold : ndarray of int, shape (n,)
         Fold of each row.
     mean_loss, standard_error : float
         Mean of the losses of the defined rows, weighted by sample_weight, and its standard error
         over rows.
     method : str
-        "exact" for refined predictions, else the method.
+        The method; "exact" for refined predictions.
     """
 
     prediction: np.ndarray
@@ -51,7 +54,7 @@ class CrossValPredictions:
     standard_error: float
     method: str
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each row, as a pandas DataFrame.
 
         Parameters
@@ -62,7 +65,7 @@ class CrossValPredictions:
         Returns
         -------
         pandas.DataFrame
-            Columns fold, prediction, decision_function (with the class in brackets where there are
+            Columns fold, prediction, decision_function (with the class in brackets if there are
             several), loss and error_estimate.
 
         Raises
@@ -84,17 +87,17 @@ class CrossValPredictions:
 
 
 def approximate_cross_val_predict(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    cv=5,
-    method="newton",
-    refine=True,
-    groups=None,
-    sample_weight=None,
-    progress=None,
-):
+    cv: int | BaseCrossValidator | Iterable = 5,
+    method: str = "newton",
+    refine: bool = True,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> CrossValPredictions:
     r"""Predict each row by the model without its fold, from one fit on all rows.
 
     With H the curvature of the full fit, g_i and W_i the residuals and weights of its rows, the
@@ -103,25 +106,25 @@ def approximate_cross_val_predict(
     .. math:: \theta_{-S} \approx \theta + \Big(H - \sum_{i \in S} W_i \otimes z_i z_i'\Big)^{-1}
               \sum_{i \in S} g_i \otimes z_i .
 
-    A fold is a large share of the rows, a fifth by default, and one step falls short of its
-    effect: refined, the step is the start of Newton's method on the objective without the fold, and
-    what comes out are the predictions of refits. In a Pipeline the steps before the last are held
-    fixed: they are fitted once, on all rows.
+    A fold is a large share of the rows, a fifth by default, and one step is shorter than its
+    effect. With `refine`, Newton's method on the objective without the fold starts at the step and
+    runs to convergence, so that the predictions are those of refits. In a Pipeline the steps before
+    the last are held fixed: they are fitted once, on all rows.
 
     Parameters
     ----------
     estimator : estimator
-        Unfitted: supported (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
-        or an :class:`InfluenceExplainer`. It is cloned.
+        Unfitted estimator that is supported (see :func:`skinfluence.supported_estimators`), a
+        Pipeline that ends in one, or an :class:`InfluenceExplainer`. It is cloned.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
-        Labels.
+        Labels or responses.
     cv : int, splitter or iterable, default=5
         As in :func:`sklearn.model_selection.cross_val_predict`: its test sets partition the rows.
     method : {"newton", "first_order", "exact"}, default="newton"
-        The joint Newton step, the sum of the rows' own steps, or the refit. With `refine` all are
-        the refit.
+        The joint Newton step, the sum of the first-order steps of the rows, or the refit. With
+        `refine` all three give the refit.
     refine : bool, default=True
         Whether to iterate to convergence.
     groups : array-like of shape (n_samples,), optional
@@ -134,16 +137,16 @@ def approximate_cross_val_predict(
     Returns
     -------
     CrossValPredictions
-        Predictions, losses and estimated errors. Folds whose deletion empties a class or leaves
-        unpenalised data separable are undefined, with one warning.
+        Predictions, losses and estimated errors. Folds whose deletion empties a class, or makes
+        unpenalised data separable, are undefined, with one warning.
 
     Raises
     ------
     TypeError
         If the last step is not supported.
     ValueError
-        For an unknown method, or test sets that do not partition the rows, or train sets that are
-        not the rest.
+        If the method is unknown, the test sets do not partition the rows, or a train set is not the
+        complement of its test set.
     numpy.linalg.LinAlgError
         If the Hessian is singular, or the data are separable and nothing is penalised.
 
@@ -163,7 +166,7 @@ def approximate_cross_val_predict(
     >>> print(f"{(predicted.prediction == y).mean():.3f} {predicted.mean_loss:.3f}")
     0.973 0.140
     """
-    check_choice("method", method, METHODS)
+    check_choice("method", method, ("newton", "first_order", "exact"))
     view = fitted_view(clone(estimator), X, y, sample_weight)
     problem = fitted_problem(view)
     labels = problem.record.data.y
@@ -179,7 +182,7 @@ def approximate_cross_val_predict(
 
 
 def _partition(splits, n):
-    """Test sets of a splitter; raise unless they partition the rows and train sets are the rest."""
+    """Test sets of a splitter; raise unless they partition the rows and complement train sets."""
     seen = np.zeros(n, dtype=int)
     for train, test in splits:
         seen[test] += 1
@@ -210,14 +213,14 @@ def _assembled(problem, deletion, method):
         if defined[rows].all():
             step = deletion.steps(slice(position, position + 1))[0]
             error[rows] = next_group_change(objective, rows, step)
-    decision = objective.native(eta)
+    eta, link = objective.native(eta), problem.link
     loss = np.full(objective.n_rows, np.nan)
-    loss[defined] = objective.trained_loss.value(objective.y[defined], decision[defined])
-    output = problem.adapted.output
-    prediction = output.at(decision).predict(None)
-    if not defined.all() and output.classes is not None:
+    loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
+    prediction = link.predictions(eta).predict(None)
+    if not defined.all() and link.n_classes:
         prediction = np.where(defined, prediction.astype(object), None)
-    probability = output.probabilities(decision)
+    probability = link.probabilities(eta) if link.has_probabilities else None
+    decision = link.decision(eta)
     mean, standard_error = weighted_mean(loss, problem.sample_weight)
     return CrossValPredictions(
         prediction, decision, probability, loss, error, fold, mean, standard_error, method

@@ -1,22 +1,26 @@
-"""Leave-one-out scores inside scikit-learn's own searches."""
+"""Leave-one-out scores in scikit-learn's own searches."""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import get_scorer
 
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
 
 
 class FullSample:
-    """A splitter whose one "fold" trains and tests on all rows.
+    """A splitter with one split, whose train and test set are all rows.
 
-    It makes sense together with :func:`loo_scorer` only, which turns the one fit into the score of
-    its leave-one-out predictions; any other scorer gives the training score.
+    Use it together with :func:`loo_scorer`, which computes the score of the leave-one-out
+    predictions from the one fit; any other scorer gives the training score.
 
     See Also
     --------
-    LeaveOneOutSearchCV : The same in one object, with warm starts and standard errors.
+    LeaveOneOutSearchCV : Such a search in one object, with warm starts and standard errors.
 
     Examples
     --------
@@ -27,26 +31,33 @@ class FullSample:
     (array([0, 1, 2]), array([0, 1, 2]))
     """
 
-    def split(self, X, y=None, groups=None):
-        """Yield the positions of all rows, twice, once.
+    def split(
+        self, X: MatrixLike, y: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield one (train, test) pair, both all rows.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; only their number counts.
+            Rows; only their number is used.
         y, groups : object
             Ignored.
 
         Yields
         ------
         train, test : ndarray of shape (n_samples,)
-            0, ..., n_samples - 1.
+            Positions 0, ..., n_samples - 1.
         """
         n = _n_rows(X)
         yield np.arange(n), np.arange(n)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return 1.
+    def get_n_splits(
+        self,
+        X: MatrixLike | None = None,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
+        """Return the number of splits, 1.
 
         Parameters
         ----------
@@ -56,17 +67,16 @@ class FullSample:
         Returns
         -------
         int
-            1.
+            Always 1.
         """
         return 1
 
     def __repr__(self):
-        """Class name."""
         return "FullSample()"
 
 
 class _LeaveOneOutScorer:
-    """Callable `scorer(estimator, X, y)`; picklable."""
+    """Callable `scorer(estimator, X, y)` that can be pickled."""
 
     def __init__(self, scoring, method):
         self.scoring = scoring
@@ -81,29 +91,28 @@ class _LeaveOneOutScorer:
         same = _n_rows(X) == len(fitted_on) and y.shape == fitted_on.shape
         if not (same and np.array_equal(y, fitted_on)):
             raise ValueError(
-                f"loo_scorer was asked to score {_n_rows(X)} rows, which are not the "
-                f"{len(fitted_on)} training rows of the {type(estimator).__name__}: its leave-one-"
-                "out score is that of its own training rows, and says nothing of other folds. Use "
-                "it with cv=FullSample()."
+                f"loo_scorer got {_n_rows(X)} rows that are not the {len(fitted_on)} training rows "
+                f"of the {type(estimator).__name__}. A leave-one-out score is defined for the "
+                "training rows only: use cv=FullSample()."
             )
         return view.loo_estimate(method=self.method, scoring=self.scoring).score
 
     def __repr__(self):
-        """Return the call that made it."""
+        """Return the call of `loo_scorer` that makes this scorer."""
         return f"loo_scorer({self.scoring!r}, method={self.method!r})"
 
 
-def loo_scorer(scoring=None, *, method="auto"):
-    """Make a scorer of a fitted model's leave-one-out predictions of its own training rows.
+def loo_scorer(scoring: str | Callable | None = None, *, method: str = "auto") -> Callable:
+    """Make a scorer of the leave-one-out predictions of a fitted model for its own training rows.
 
     The score is ``scoring`` of the pooled predictions, each by the model without the row. For a
-    score that is a mean over rows this is what ``cv=LeaveOneOut()`` averages; others (roc_auc)
-    exist for pooled predictions only. One fit a candidate instead of n.
+    score that is a mean over rows it equals the mean over ``cv=LeaveOneOut()``; other scores
+    (roc_auc) are defined for pooled predictions only. Each candidate needs one fit instead of n.
 
     Parameters
     ----------
     scoring : str or callable, optional
-        What to compute of the pooled predictions; accuracy by default.
+        Scorer of the pooled predictions; accuracy by default.
     method : {"auto", "exact", "newton", "first_order"}, default="auto"
         As in :meth:`InfluenceExplainer.loo_estimate`.
 
@@ -111,20 +120,20 @@ def loo_scorer(scoring=None, *, method="auto"):
     -------
     callable
         ``scorer(estimator, X, y) -> float``, greater is better. The estimator has to keep its
-        training data: one of this library, or a Pipeline that ends in one, whose earlier steps are
-        held fixed. It raises ValueError where X and y are not the training rows, by their number
-        and labels: on a real fold. A search turns that into a warning and NaN, unless its
-        ``error_score="raise"``.
+        training data: an estimator of this library, or a Pipeline that ends in one, whose earlier
+        steps are held fixed. It raises ValueError if X and y are not the training rows (their
+        number and labels differ), for instance the rows of a fold. A search turns the error into a
+        warning and NaN, unless ``error_score="raise"``.
 
     Raises
     ------
     ValueError
-        For an unknown method.
+        If the method is unknown.
 
     See Also
     --------
-    FullSample : The splitter for it.
-    LeaveOneOutSearchCV : The same in one object, with warm starts and standard errors.
+    FullSample : The splitter to use with it.
+    LeaveOneOutSearchCV : Such a search in one object, with warm starts and standard errors.
 
     Examples
     --------
@@ -140,12 +149,12 @@ def loo_scorer(scoring=None, *, method="auto"):
     >>> search.fit(X, y).best_params_
     {'C': 10.0}
     """
-    check_choice("method", method, ("auto", *METHODS))
+    check_choice("method", method, METHODS)
     if isinstance(scoring, str):
-        get_scorer(scoring)  # raises for an unknown name, now and not as a NaN of a search
+        get_scorer(scoring)  # an unknown name raises here; in a search it would give NaN
     return _LeaveOneOutScorer(scoring, method)
 
 
 def _n_rows(X):
-    """Rows of anything array-like."""
+    """Number of rows of anything array-like."""
     return X.shape[0] if hasattr(X, "shape") else len(X)

@@ -1,4 +1,4 @@
-"""Means over rows, weighted as the fit is."""
+"""Weighted means over rows."""
 
 import numpy as np
 

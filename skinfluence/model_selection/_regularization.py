@@ -1,13 +1,16 @@
-"""The best strength of a penalty by leave-one-out, found by the derivative."""
+"""The strength of a penalty with the least leave-one-out loss, by its derivative."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence._parallel import blas_for, tracked
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
@@ -16,36 +19,37 @@ from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
 from skinfluence.problem import fitted_problem
 
-# Exponent with which a parameter enters the strength of the penalty.
+# Power of a parameter in the strength of the penalty.
 EXPONENTS = {"C": -1.0}
-# Points a decade of the first look, and halvings of an interval without a sign change.
+# Points in each decade of the first grid; largest number of brackets that are halved or searched.
 POINTS_A_DECADE, MAX_HALVINGS = 1, 30
 
 
 @dataclass(frozen=True)
 class OptimizedRegularization:
-    """The model whose penalty minimises its leave-one-out loss, and the curve that led there.
+    """The model whose penalty minimises its leave-one-out loss, and the points of the loss curve.
 
     Attributes
     ----------
     estimator : estimator
-        Fitted on all rows with `best_value`.
+        Estimator fitted on all rows with `best_value`.
     param : str
         Full name of the parameter.
     best_value, best_loss : float
-        Where the mean leave-one-out loss is least, and what it is.
+        Value with the least mean leave-one-out loss, and this loss.
     standard_error : float
-        Of `best_loss`, over rows.
+        Standard error of `best_loss`, over rows.
     gradient : float
         Derivative of the loss in log(param) at `best_value`.
     at_bound : bool
-        Whether that is one of the bounds, with the loss still falling beyond it.
+        Whether `best_value` is one of the bounds, and the loss falls further beyond it.
     converged : bool
-        Whether the gradient vanishes to `tol`, or the best value is at a bound.
+        Whether the derivative is at most `tol` in size, or the best value is at a bound.
     values, losses, standard_errors, derivatives : ndarray of shape (n_points,)
-        Every value tried, in ascending order, with its mean leave-one-out loss, the standard error
-        of that, and its derivative in log(param).
+        Values at which the loss was computed, in ascending order; the mean leave-one-out loss, its
+        standard error, and its derivative in log(param).
     method : {"newton", "exact"}
+        How rows were left out.
     """
 
     estimator: object
@@ -62,8 +66,8 @@ class OptimizedRegularization:
     derivatives: np.ndarray
     method: str
 
-    def to_frame(self):
-        """Return one line for each value tried, as a pandas DataFrame.
+    def to_frame(self) -> DataFrame:
+        """Return one line for each value of the parameter, as a pandas DataFrame.
 
         Returns
         -------
@@ -81,17 +85,17 @@ class OptimizedRegularization:
 
 
 def optimize_regularization(
-    estimator,
-    X,
-    y,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    param="C",
-    bounds=(1e-4, 1e4),
-    method="newton",
-    tol=1e-8,
-    sample_weight=None,
-    progress=None,
-):
+    param: str = "C",
+    bounds: tuple[float, float] = (1e-4, 1e4),
+    method: str = "newton",
+    tol: float = 1e-8,
+    sample_weight: ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> OptimizedRegularization:
     r"""Minimise the mean leave-one-out loss over the strength of the penalty, by its derivative.
 
     Over :math:`C` between the bounds, the function
@@ -99,36 +103,38 @@ def optimize_regularization(
     .. math:: L(C) = \frac{\sum_i s_i \, \ell(y_i, \eta_{-i}(C))}{\sum_i s_i}
 
     with :math:`\eta_{-i}` the predictor of row i under the model without it, by its Newton step
-    (approximate leave-one-out) or its refit. Its derivative in log C is exact for either, by
-    implicit differentiation of the optimum, :math:`d\theta / d\log C = H^{-1} R'(\theta)`: for
-    "newton" of the step itself, with the third derivatives of the loss and the change of every
-    leverage, O(n p^2); for "exact" by one linear solve with the curvature of every deleted model.
+    (approximate leave-one-out) or its refit. The derivative of L in log C is exact for both, by
+    implicit differentiation of the optimum, :math:`d\theta / d\log C = H^{-1} R'(\theta)`. For
+    "newton" it is the derivative of the step, with the third derivatives of the loss and the change
+    of every leverage, in O(n p^2); for "exact" it takes one linear solve with the curvature of each
+    refit.
 
-    A first look at one value a decade finds the valley (the curve may have several); then the root
-    of the derivative is found in it by Brent's method. Every value starts from the optimum of its
-    neighbour. In a Pipeline the steps before the last are held fixed.
+    First the loss is computed at one value in each decade, because the curve may have several
+    minima. Then Brent's method finds the root of the derivative beside the best value. Every fit
+    starts from the optimum of its neighbour. In a Pipeline the steps before the last are held
+    fixed.
 
     Parameters
     ----------
     estimator : estimator
-        Unfitted: supported (:func:`skinfluence.supported_estimators`), a Pipeline that ends in one,
-        or an :class:`InfluenceExplainer`. It is cloned.
+        Unfitted estimator that is supported (see :func:`skinfluence.supported_estimators`), a
+        Pipeline that ends in one, or an :class:`InfluenceExplainer`. It is cloned.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         Training rows.
     y : array-like of shape (n_samples,)
         Labels.
     param : str, default="C"
-        Parameter of the last step to optimise, by its own or its full name (`step__C`).
+        Parameter of the last step to optimise, by its short or its full name (`step__C`).
     bounds : tuple of two floats, default=(1e-4, 1e4)
         Least and largest value, positive.
     method : {"newton", "exact"}, default="newton"
         How rows are left out.
     tol : float, default=1e-8
-        Of the derivative in log(param).
+        Tolerance of the derivative in log(param).
     sample_weight : array-like of shape (n_samples,), optional
         Non-negative weights of the rows, in the fits and in the mean.
     progress : callable, optional
-        Wraps the iteration over the values of the first look, such as `tqdm.auto.tqdm`.
+        Wraps the iteration over the values of the first grid, such as `tqdm.auto.tqdm`.
 
     Returns
     -------
@@ -140,8 +146,8 @@ def optimize_regularization(
     TypeError
         If the last step is not supported.
     ValueError
-        For an unknown `param` or `method`, bad bounds, or data in which no row has a leave-one-out
-        prediction.
+        For an unknown `param` or `method`, invalid bounds, or data in which no row has a
+        leave-one-out prediction.
     numpy.linalg.LinAlgError
         If the Hessian is singular.
 
@@ -172,20 +178,20 @@ def optimize_regularization(
     objective = problem.objective
     if not objective.is_at_its_own_optimum:
         raise NotImplementedError(
-            "a loss with kinks has no smooth leave-one-out curve: fit loss='smooth_hinge', or use "
-            "LeaveOneOutSearchCV."
+            "optimize_regularization needs a smooth loss: the leave-one-out curve of a loss with "
+            "kinks has no derivative. Fit loss='smooth_hinge', or use LeaveOneOutSearchCV."
         )
     if objective.row_penalty is not None or objective.penalty.is_kinked:
         raise NotImplementedError(
-            "the leave-one-out curve is smooth, and followed, under an L2 penalty that stays when "
-            f"a row goes; that of this {type(problem.model).__name__} is another: use "
+            "optimize_regularization needs an L2 penalty that does not change when a row is "
+            f"deleted; the penalty of {type(problem.model).__name__} is another one. Use "
             "LeaveOneOutSearchCV."
         )
     emptied = last_rows_of_a_class(objective)
     if emptied[objective.sample_weight > 0].all():
         raise ValueError(
-            "there is no leave-one-out loss: no row has a prediction by a model without it. At "
-            "least one class needs two rows of positive weight."
+            "there is no leave-one-out loss, because without any row a class is empty. At least "
+            "one class needs two rows of positive weight."
         )
     warn_undefined(np.flatnonzero(emptied))
     curve = _Curve(
@@ -198,7 +204,7 @@ def optimize_regularization(
 
 
 def _check_bounds(bounds):
-    """Return two positive ascending floats."""
+    """Return the bounds as two positive floats in ascending order; raise on anything else."""
     try:
         low, high = (float(bound) for bound in bounds)
     except (TypeError, ValueError):
@@ -209,7 +215,7 @@ def _check_bounds(bounds):
 
 
 def _parameter(estimator, param):
-    """Full name of a strength of the penalty of the last step."""
+    """Full name of a parameter of the last step that is the strength of its penalty."""
     short = param.rpartition("__")[2] if isinstance(param, str) else None
     full = final_parameter(estimator, short) if short in EXPONENTS else None
     if full is None or param not in (short, full):
@@ -222,42 +228,43 @@ def _parameter(estimator, param):
 
 
 def _compact(objective):
-    """Return the objective in the row space of its columns, where those are more than the rows."""
+    """Return the objective in coordinates of its row space, if it has more columns than rows."""
     curvature = make_curvature(objective)
     if curvature.kind == "cg":
         raise NotImplementedError(
-            "optimize_regularization factors the curvature, which does not fit in memory here."
+            "optimize_regularization needs a factor of the curvature, which does not fit in "
+            "memory. Use LeaveOneOutSearchCV."
         )
     return in_row_space(objective, curvature)[0]
 
 
 class _Curve:
-    """The loss as a function of x = log(param); remembers every point."""
+    """The loss as a function of x = log(param), with all points computed so far."""
 
     def __init__(self, path, start, power):
         self.path, self.start, self.power = path, np.log(start), power
         self.points = {}
 
     def derivative(self, x):
-        """Derivative at x, in x."""
+        """Derivative of the loss at x."""
         if x not in self.points:
             loss, slope, error = self.path.evaluate(self.power * (x - self.start))
             self.points[x] = loss, self.power * slope, error
         return self.points[x][1]
 
     def best(self):
-        """Point of the least loss."""
+        """Point x with the least loss so far."""
         return min(self.points, key=lambda x: self.points[x][0])
 
 
 def _minimise(curve, bounds, tol, progress):
-    """Look at one point a decade; then close in on the root of the derivative by the best one."""
+    """Compute one point in each decade, then the root of the derivative beside the best point."""
     decades = (bounds[1] - bounds[0]) / np.log(10.0)
     n_points = max(3, int(np.ceil(POINTS_A_DECADE * decades)) + 1)
     for x in tracked(np.linspace(*bounds, n_points), progress):
         curve.derivative(float(x))
 
-    def slope_or_zero(x):  # an exact zero ends Brent's method
+    def slope_or_zero(x):  # Brent's method stops at an exact zero
         slope = curve.derivative(x)
         return 0.0 if abs(slope) <= tol else slope
 
@@ -279,14 +286,14 @@ def _minimise(curve, bounds, tol, progress):
 
 
 def _result(curve, estimator, name, bounds, tol, data):
-    """Fit at the best point and put the curve in order."""
+    """Fit at the best point, and sort the points of the curve."""
     best = curve.best()
     order = sorted(curve.points)
     loss, gradient, error = curve.points[best]
     outward = (best == order[0] and gradient > 0) or (best == order[-1] and gradient < 0)
     at_bound = bool(outward and abs(gradient) > tol)
     values = np.exp(order)
-    values[[0, -1]] = bounds  # log and exp may have moved them by a rounding
+    values[[0, -1]] = bounds  # exp(log(bound)) may differ from the bound by rounding
     value = float(values[order.index(best)])
     fitted = fit_with_weights(clone(estimator).set_params(**{name: value}), *data)
     columns = np.array([curve.points[x] for x in order])

@@ -1,22 +1,22 @@
-"""The leave-one-out loss along a regularisation path, with its exact derivative."""
+"""The leave-one-out loss along a regularisation path, and its exact derivative."""
 
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence._parallel import map_ordered, row_blocks
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion import Exact, OneStep
+from skinfluence.deletion import DeletedCurvature, Exact, OneStep, conjugate_gradients
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 
-# Of the residual of the linear systems of "exact", relative to their right-hand side.
+# Tolerance of the residual of the linear systems of "exact", relative to their right-hand side.
 TOLERANCE = 1e-10
 MAX_ITERATIONS = 100
-# Of the coefficients of its refits, relative to `Objective.coefficient_unit`.
+# Tolerance of the coefficients of its refits, relative to `Objective.coefficient_unit`.
 REFIT_TOLERANCE = 1e-10
 BLOCK_DELETIONS = 256
-# Newton steps from one point of the path to the next, at most: line searches always arrive.
+# Largest number of Newton steps from one point of the path to the next; few are needed in practice.
 MAX_STEPS = 100
 
 
@@ -27,12 +27,13 @@ class LeaveOneOutPath:
 
         theta' = -H^-1 D theta                                        (implicit differentiation),
 
-    and what follows for the predictors eta_-i: `newton_slope` and `exact_slope`.
+    from which the derivatives of the predictors eta_-i follow: `newton_slope` and `exact_slope`.
 
     Parameters
     ----------
     objective : Objective
-        At its optimum, t = 0; with no more columns than it needs: everything here is dense.
+        Objective at its optimum, t = 0. Its curvature is factored densely, so it should have no
+        more columns than rows.
     weight : ndarray of shape (n,)
         Weights of the rows in the mean.
     method : {"newton", "exact"}
@@ -44,13 +45,15 @@ class LeaveOneOutPath:
         self.known = {0.0: objective.theta}
 
     def at(self, t):
-        """Objective at its optimum, from the nearest one known."""
+        """Objective at t and its optimum, which is computed from the nearest known optimum."""
         nearest = min(self.known, key=lambda known: abs(known - t))
         start = _strengthened(self.objective, np.exp(t)).at(self.known[nearest])
         optimum = polish(start, max_steps=MAX_STEPS, kind="dense")
         if not optimum.converged and not optimum.stalled:
             raise np.linalg.LinAlgError(
-                optimum.failure or "Newton's method did not find the optimum along the path."
+                optimum.failure
+                or f"Newton's method did not find the optimum at a penalty {np.exp(t):.3g} times "
+                "that of the start. Scale the columns of X, or use narrower bounds."
             )
         self.known[t] = optimum.objective.theta
         return optimum.objective
@@ -143,64 +146,22 @@ def exact_slope(objective, curvature):
 def _solve_deleted(objective, curvature, rows, theta):
     """H_-i(theta_i)^-1 D theta_i for a block of rows and their theta (b, K, q).
 
-    Conjugate gradients of all rows at once, preconditioned by the curvature of the full fit, which
-    is near every one of them; a row that does not converge is solved by its own factor.
+    Conjugate gradients for all rows at once, preconditioned by the inverse curvature of the full
+    fit, which differs little from the curvatures without single rows. Rows that do not converge are
+    solved by a factor of their own curvature.
     """
     K, b = objective.n_outputs, len(rows)
-    W = _deleted_weights(objective, rows, theta)
+    deleted = DeletedCurvature(curvature, objective, objective.design.predictors_of(theta), rows)
     right = (objective.penalty.hessian_diagonal * theta).reshape(b, -1)
     inverse = curvature.inverse()
-    X, R, P = np.zeros_like(right), right.copy(), right @ inverse
-    direction, rho = P, np.einsum("bj,bj->b", R, P)
-    enough = TOLERANCE**2 * rho  # squares, in the norm of the preconditioner
-    for _ in range(MAX_ITERATIONS):
-        if (rho <= enough).all():
-            break
-        product = _deleted_matmul(objective, W, direction)
-        bend = np.einsum("bj,bj->b", direction, product)
-        step = np.divide(rho, bend, out=np.zeros_like(rho), where=bend > 0)[:, None]
-        X += step * direction
-        R -= step * product
-        P = R @ inverse
-        rho, before = np.einsum("bj,bj->b", R, P), rho
-        ratio = np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
-        direction = P + ratio[:, None] * direction
-    R = right - _deleted_matmul(objective, W, X)
-    left = np.einsum("bj,bj->b", R, R @ inverse)
+    X = conjugate_gradients(
+        deleted, right, lambda V, _: V @ inverse, TOLERANCE, max_iterations=MAX_ITERATIONS
+    )
+    R = right - deleted.matmul(X)
+    squared = np.einsum("bj,bj->b", R, R @ inverse)
+    goal = TOLERANCE**2 * np.einsum("bj,bj->b", right, right @ inverse)
     X = X.reshape(b, K, -1)
-    for position in np.flatnonzero(left > 1e4 * enough):
+    for position in np.flatnonzero(squared > 1e4 * goal):
         own = DenseCurvature(objective.without(rows[position]).at(theta[position]))
         X[position] = own.solve(right[position][:, None]).reshape(K, -1)
     return X
-
-
-def _deleted_weights(objective, rows, theta):
-    """Weights (K, K, n, b) of all rows at the optimum without each of a block; the own one is 0."""
-    eta = _predictors(objective.design, theta)
-    native = eta[0] if objective.loss.is_scalar else np.moveaxis(eta, 0, -1)
-    W = objective.loss.curvature(objective.y[:, None], native)
-    W = W[None, None] if objective.loss.is_scalar else np.moveaxis(W, (2, 3), (0, 1)).copy()
-    W *= objective.sample_weight[:, None]
-    W[:, :, rows, np.arange(len(rows))] = 0.0
-    return W
-
-
-def _deleted_matmul(objective, W, V):
-    """H_-i v_i for a block of rows: V (b, K q)."""
-    K, b = objective.n_outputs, len(V)
-    blocks = V.reshape(b, K, -1)
-    U = _predictors(objective.design, blocks)
-    U = np.multiply(W[0], U, out=U) if K == 1 else np.einsum("klnb,lnb->knb", W, U)
-    product = objective.penalty.hessian_diagonal * blocks
-    for k in range(K):
-        product[:, k] += objective.design.transpose_matmul(U[k]).T
-    return product.reshape(b, -1)
-
-
-def _predictors(design, theta):
-    """Predictors (K, n, b) of parameters (b, K, q)."""
-    b, K = theta.shape[:2]
-    eta = np.empty((K, design.shape[0], b))
-    for k in range(K):
-        design.matmul(theta[:, k].T, out=eta[k])
-    return eta

@@ -1,4 +1,4 @@
-"""`cv_results_` of a search, and the one-standard-error rule on it."""
+"""`cv_results_` of a search, and the one-standard-error rule."""
 
 import numpy as np
 from numpy.ma import MaskedArray
@@ -6,7 +6,7 @@ from scipy.stats import rankdata
 
 
 def simplest(results, highest):
-    """Fewest effective parameters among the candidates within one standard error of the highest."""
+    """Candidate with the fewest effective parameters within one standard error of the highest."""
     scores, errors = results["mean_test_score"], results["standard_error_test_score"]
     error = np.nan_to_num(errors[highest])
     near = np.flatnonzero(scores >= scores[highest] - error)
@@ -14,7 +14,7 @@ def simplest(results, highest):
 
 
 def results_table(candidates, scored):
-    """`cv_results_` in GridSearchCV's keys and order."""
+    """`cv_results_` with the keys and the order of GridSearchCV."""
     results = {}
     for what in ("fit", "score"):
         results[f"mean_{what}_time"] = np.array([getattr(one, f"{what}_time") for one in scored])
@@ -37,7 +37,7 @@ _MISSING = object()
 
 
 def _column(values):
-    """Masked array of one parameter: numeric where all its values are numbers."""
+    """Masked array of one parameter; numeric if all its values are numbers."""
     kept = np.array([value is not _MISSING for value in values])
     column = MaskedArray(np.empty(len(values), dtype=object), mask=~kept)
     for position in np.flatnonzero(kept):

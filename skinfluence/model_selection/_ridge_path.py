@@ -1,11 +1,12 @@
-"""Leave-one-out of a least-squares fit under any penalty, from one decomposition."""
+"""Leave-one-out of a least-squares fit for any strength of an L2 penalty, by one decomposition."""
 
 import numpy as np
 
 from skinfluence.deletion import ROUNDING
 from skinfluence.leave_one_out import LooPredictions
 
-# Squared singular values under this share of the largest are rounding.
+# Squared singular values below this share of the largest are left out: eigenvalues of the kernel
+# are computed to n eps of the largest. It is 1e-7 of the singular values themselves.
 RANK = 1e-14
 
 
@@ -13,14 +14,14 @@ class RidgePath:
     """Leave-one-out predictors of sum_i w_i |y_i - f(x_i)|^2 / 2 + alpha |f|^2 / 2 for any alpha.
 
     With S = diag(sqrt w) and the thin decomposition S X = U D V', the weighted residuals are
-    r = R S y with R = I - U diag(d^2 / (d^2 + alpha)) U', bordered by the intercept's projection
-    R - R s s' R / (s' R s), s = sqrt w. Those without the row are r_i / R_ii. One decomposition,
-    O(n r^2) for r = min(n, p), then O(n r) an alpha.
+    r = R S y with R = I - U diag(d^2 / (d^2 + alpha)) U'. An intercept replaces R by
+    R - R s s' R / (s' R s), s = sqrt w. The residuals without the own row are r_i / R_ii. The
+    decomposition costs O(n r^2) flops for r = min(n, p), then each alpha O(n r).
 
     Parameters
     ----------
     objective : Objective
-        Quadratic, all its columns but the intercept penalised alike; at any alpha.
+        A quadratic objective, at any alpha, with the same penalty on all columns but the intercept.
     """
 
     def __init__(self, objective):
@@ -30,7 +31,7 @@ class RidgePath:
         self.dead = np.flatnonzero(weight == 0)
         self.root = np.sqrt(weight[self.live])
         origin = objective.native(np.zeros_like(objective.eta))
-        y = -objective.loss.gradient(objective.y, origin)  # of labels -1 and 1, for instance
+        y = -objective.loss.gradient(objective.y, origin)  # responses, or labels -1 and 1
         self.y = y.reshape(objective.n_rows, -1)
         self.response = self.root[:, None] * self.y[self.live]
         unit = np.zeros(design.shape[1])
@@ -41,7 +42,7 @@ class RidgePath:
             self._decompose_rows(design, unit)
 
     def _decompose_columns(self, design):
-        """By the singular values of S X, in its columns."""
+        """Decompose S X by its singular values, for fewer columns than rows."""
         rows = design.dense(self.live)[:, : design.n_features]
         self.U, d, Vt = np.linalg.svd(self.root[:, None] * rows, full_matrices=False)
         kept = d**2 > RANK * max(d[0] ** 2, np.finfo(float).tiny) if len(d) else d > 0
@@ -50,7 +51,7 @@ class RidgePath:
         self.others = others @ (Vt[kept].T / d[kept])
 
     def _decompose_rows(self, design, unit):
-        """By the eigenvalues of S K S, which are the squares."""
+        """Decompose S K S with K = X X', whose eigenvalues are the squared singular values."""
         K = design.kernel(unit)
         live = self.root[:, None] * K[np.ix_(self.live, self.live)] * self.root
         values, vectors = np.linalg.eigh(live)
@@ -84,19 +85,20 @@ class RidgePath:
         return self._assembled(eta, one_minus, max(1.0, condition))
 
     def _outside(self, v):
-        """What the columns cannot fit: exactly nothing where they span everything.
+        """Part (I - U U') v of v that no coefficients can fit; exactly 0 if U is square.
 
-        I - U diag(shrink) U' in one piece would lose the digits of a leverage near 1.
+        R = (I - U U') + U diag(alpha / (d^2 + alpha)) U' as a sum of two terms, because the
+        difference I - U diag(d^2 / (d^2 + alpha)) U' has no digits left where a leverage is near 1.
         """
         if self.U.shape[1] == len(self.root):
             return np.zeros_like(v)
         return v - self.U @ (self.U.T @ v)
 
-    def _assembled(self, eta, one_minus, condition):
-        """LooPredictions; a row on which alone its own fit depends is undefined."""
+    def _assembled(self, eta, one_minus_live, condition):
+        """LooPredictions; rows of leverage 1, which alone determine their fit, are undefined."""
         n, K = eta.shape
         one_minus = np.ones(n)
-        one_minus[self.live] = one_minus
+        one_minus[self.live] = one_minus_live
         undefined = one_minus <= 1e-10
         eta[undefined] = np.nan
         size = max(1.0, float(np.abs(self.objective.eta).max()))

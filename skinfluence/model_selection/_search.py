@@ -1,10 +1,13 @@
-"""A grid search that leaves each row out, for one fit a candidate."""
+"""A grid search by leave-one-out predictions, with one fit for each candidate."""
 
 import time
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.metrics import check_scoring
@@ -14,6 +17,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._parallel import tracked
+from skinfluence._sources import check_in_memory
+from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
@@ -27,7 +32,7 @@ ONE_STANDARD_ERROR = "one_standard_error"
 
 
 def _estimator_has(name):
-    """For available_if: whether the estimator, best or unfitted, has a method."""
+    """Check for `available_if`: whether the best or the unfitted estimator has a method."""
 
     def check(self):
         getattr(getattr(self, "best_estimator_", self.estimator), name)
@@ -42,13 +47,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     Each candidate is fitted once on all rows; its score is that of the n predictions
     :math:`\eta_{-i}(x_i)` of each row by the model without it, which
     :meth:`InfluenceExplainer.loo_estimate` computes from the one fit. The conventions are those of
-    :class:`sklearn.model_selection.GridSearchCV` with ``cv=LeaveOneOut()``, with two differences:
-    scores that are no mean over rows (roc_auc) are the metric of the pooled predictions, where
-    GridSearchCV would average over single rows; and in a Pipeline the steps before the last are
-    held fixed when a row is left out: they are fitted on all rows, once a candidate.
+    :class:`sklearn.model_selection.GridSearchCV` with ``cv=LeaveOneOut()``, with two differences.
+    A score that is not a mean over rows (roc_auc) is that of the pooled predictions; GridSearchCV
+    would average over single rows. In a Pipeline the steps before the last are held fixed when a
+    row is left out: they are fitted on all rows, once for each candidate.
 
-    Candidates that differ only in ``C`` of the last step are one regularisation path: the first is
-    fitted by scikit-learn, the others by Newton steps from their neighbour's optimum.
+    Candidates that differ only in the strength of the penalty of the last step (``C`` or ``alpha``)
+    form a regularisation path: the first is fitted by scikit-learn, the others by Newton steps from
+    their neighbour's optimum.
 
     Parameters
     ----------
@@ -62,13 +68,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         by default.
     method : {"auto", "exact", "newton", "first_order"}, default="auto"
         How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`: "exact" gives the
-        scores of refits, "newton" costs O(n p^2) a candidate, "auto" is exact within a budget.
+        scores of refits, "newton" costs O(n p^2) for each candidate, "auto" is exact within a
+        budget.
     refit : bool, "one_standard_error" or callable, default=True
         Whether to fit the best candidate on all rows. With "one_standard_error" it is the simplest
         candidate (the fewest effective parameters) whose score is within one standard error of the
         best score. A callable takes `cv_results_` and returns the index of the candidate.
     verbose : int, default=0
-        From 1, say how many candidates there are; from 2, a line for each.
+        From 1, print the number of candidates; from 2, one line for each candidate.
     progress : callable, optional
         Wraps the iteration over candidates, such as `tqdm.auto.tqdm`.
 
@@ -81,30 +88,31 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         grouped jackknife for others), `effective_parameters` (sum of the leverages) and
         `n_undefined` (rows without a leave-one-out prediction, which no score contains).
     best_index_ : int
-        Candidate chosen: the highest score, the first of equals, or what `refit` says.
+        Index of the chosen candidate: that with the highest score, the first of equal ones, or the
+        choice of `refit`.
     best_params_ : dict
-        Its parameters.
+        Parameters of the chosen candidate.
     best_score_ : float
-        Its score; not for a callable `refit`.
+        Score of the chosen candidate; not for a callable `refit`.
     one_standard_error_index_ : int
-        Candidate that the one-standard-error rule chooses, whatever `refit`.
+        Index of the candidate that the one-standard-error rule chooses, for any `refit`.
     best_estimator_ : estimator
         The chosen candidate, fitted on all rows; only if `refit` is not False.
     refit_time_ : float
-        Seconds that took; only if `refit` is not False.
+        Seconds of that fit; only if `refit` is not False.
     scorer_ : callable
-        The scorer.
+        Scorer of `scoring`.
     classes_ : ndarray of shape (n_classes,)
         Labels; only if `refit` is not False.
     n_features_in_ : int
         Number of features; only if `refit` is not False.
     feature_names_in_ : ndarray of str
-        Their names, where X had names; only if `refit` is not False.
+        Names of the features, if X has names; only if `refit` is not False.
 
     See Also
     --------
-    optimize_regularization : The best C of all, by the derivative of the leave-one-out loss.
-    loo_scorer : For those who stay with GridSearchCV.
+    optimize_regularization : The best C on a continuous scale, by the derivative of the loss.
+    loo_scorer : A scorer for GridSearchCV.
 
     Notes
     -----
@@ -135,14 +143,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: BaseEstimator,
+        param_grid: dict | list[dict],
         *,
-        scoring=None,
-        method="auto",
-        refit=True,
-        verbose=0,
-        progress=None,
+        scoring: str | Callable | None = None,
+        method: str = "auto",
+        refit: bool = True,
+        verbose: int = 0,
+        progress: Callable | None = None,
     ):
         self.estimator = estimator
         self.param_grid = param_grid
@@ -152,8 +160,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.verbose = verbose
         self.progress = progress
 
-    def fit(self, X, y, sample_weight=None):
-        """Score every candidate; fit the best on all rows.
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Score every candidate, and fit the best one on all rows.
 
         Parameters
         ----------
@@ -174,9 +182,10 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         TypeError
             If the last step is not supported.
         ValueError
-            For an unknown `method`, `refit` or `scoring`, a `param_grid` with unknown names, as the
-            estimator's own fit, and if no candidate has a score.
+            For an unknown `method`, `refit` or `scoring`, a `param_grid` with unknown names, if the
+            estimator's own fit raises it, and if no candidate has a score.
         """
+        check_in_memory(X=X, y=y, sample_weight=sample_weight)
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
         scored = self._score(candidates, (X, y, sample_weight))
@@ -195,8 +204,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _check(self):
-        """Check the parameters that need no data."""
-        check_choice("method", self.method, ("auto", *METHODS))
+        """Check the parameters that can be checked without data."""
+        check_choice("method", self.method, METHODS)
         if not (isinstance(self.refit, bool | np.bool_) or callable(self.refit)):
             check_choice("refit", self.refit, (True, False, ONE_STANDARD_ERROR))
         if self.scoring is not None and not (
@@ -212,7 +221,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
 
     def _score(self, candidates, data):
-        """Return what is known of every candidate, in the order of the grid."""
+        """Return the Scored of every candidate, in the order of the grid."""
         if self.verbose > 0:
             print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
         scored = [None] * len(candidates)
@@ -233,7 +242,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return scored
 
     def _warn(self, candidates, scored):
-        """Say once which rows no candidate can predict, and which candidates have no optimum."""
+        """Warn once of undefined rows, and once of candidates without an optimum."""
         undefined = [found.undefined for found in scored if len(found.undefined)]
         if undefined:
             warn_undefined(np.unique(np.concatenate(undefined)))
@@ -242,14 +251,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"no candidate has a leave-one-out score: {scored[0].failure}")
         if failed:
             warnings.warn(
-                f"{len(failed)} of {len(scored)} candidates have no optimum, their score is NaN: "
-                + "; ".join(f"{candidates[i]}: {scored[i].failure}" for i in failed[:5]),
+                f"no optimum was found for {len(failed)} of {len(scored)} candidates; their score "
+                "is NaN. " + "; ".join(f"{candidates[i]}: {scored[i].failure}" for i in failed[:5]),
                 FitFailedWarning,
                 stacklevel=4,
             )
 
     def _select(self, candidates):
-        """Choose a candidate."""
+        """Set the attributes of the chosen candidate."""
         scores = self.cv_results_["mean_test_score"]
         if np.isnan(scores).all():
             raise ValueError("no candidate has a leave-one-out score: all are NaN.")
@@ -271,17 +280,17 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     # -- the best estimator's methods --------------------------------------------------------------
 
     def _best(self):
-        """Return the fitted best estimator, or say why there is none."""
+        """Return the fitted best estimator; raise if there is none."""
         if self.refit is False:
             raise AttributeError(
-                "this LeaveOneOutSearchCV has refit=False and keeps no fitted model: refit it with "
-                "`best_params_`, or use refit=True."
+                "this LeaveOneOutSearchCV has refit=False, and no fitted model. Fit the estimator "
+                "with `best_params_`, or use refit=True."
             )
         check_is_fitted(self)
         return self.best_estimator_
 
     @available_if(_estimator_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict with the best estimator.
 
         Parameters
@@ -297,8 +306,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict(X)
 
     @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Class probabilities of the best estimator.
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
+        """Return the class probabilities of the best estimator.
 
         Parameters
         ----------
@@ -313,8 +322,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict_proba(X)
 
     @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Logarithm of the class probabilities of the best estimator.
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
+        """Return the logarithm of the class probabilities of the best estimator.
 
         Parameters
         ----------
@@ -329,8 +338,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self._best().predict_log_proba(X)
 
     @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Decision function of the best estimator.
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
+        """Return the decision function of the best estimator.
 
         Parameters
         ----------
@@ -344,7 +353,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         """
         return self._best().decision_function(X)
 
-    def score(self, X, y):
+    def score(self, X: MatrixLike, y: ArrayLike) -> float:
         """Score the best estimator by `scoring` on given rows.
 
         Parameters
@@ -357,7 +366,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         float
-            What `scorer_` gives.
+            Score by `scorer_`.
         """
         return self.scorer_(self._best(), X, y)
 

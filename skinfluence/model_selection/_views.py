@@ -1,4 +1,4 @@
-"""Fitted models with the influence methods, and their neighbours on a regularisation path."""
+"""Fitted models with influence methods, and their neighbours on a regularisation path."""
 
 from copy import copy
 
@@ -12,7 +12,7 @@ from skinfluence.functions import explain
 from skinfluence.optimum import polish
 from skinfluence.problem import fitted_problem
 
-# Parameters of a final step that say how strongly it is penalised and nothing else.
+# Parameters of a final step that are the strength of its penalty.
 STRENGTHS = ("C", "alpha")
 
 
@@ -23,14 +23,14 @@ def fit_with_weights(estimator, X, y, sample_weight):
 
 
 def fitted_view(estimator, X, y, sample_weight):
-    """Fit an unfitted estimator and return the influence methods for it."""
+    """Fit an unfitted estimator, and return the object with its influence methods."""
     if isinstance(unwrap(estimator)[-1], InfluenceMixin):
         return explain(fit_with_weights(estimator, X, y, sample_weight))
     return InfluenceExplainer(estimator).fit(X, y, sample_weight)
 
 
 def final_parameter(estimator, name):
-    """Full name (`step__C`) of a parameter of the final step; None if it has none of that name."""
+    """Full name (`step__C`) of a parameter of the final step; None if the step has no such one."""
     prefix, step = "", estimator
     while True:
         if hasattr(step, "steps"):
@@ -48,16 +48,16 @@ def final_parameter(estimator, name):
 def neighbour(view, curvature, name, value):
     """Return the objective of a fitted view at another penalty, at its optimum.
 
-    One step through the curvature at hand, then Newton's own: the steps before the last and the
-    rows are the same, and scikit-learn fits nothing. None where Newton does not arrive, or `value`
-    is none that a warm start can speak for.
+    One step with the given curvature, then Newton's method with its own; scikit-learn fits nothing,
+    because the transformed rows do not change. None if Newton's method does not converge, or if
+    `value` is not a positive finite number.
 
     Parameters
     ----------
     view : InfluenceExplainer
-        Fitted with some penalty.
+        Explainer fitted with some penalty.
     curvature : Curvature
-        Of the same model with a penalty near the wanted one, at its optimum.
+        Curvature of the same model at its optimum, with a penalty near the one asked for.
     name, value : str, float
         Parameter of the last step.
     """

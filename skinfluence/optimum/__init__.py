@@ -1,11 +1,17 @@
 """The optimum of an objective: Newton's method, and active sets where coefficients may be 0."""
 
-from skinfluence.optimum._continuation import continuation, is_acceptable_refit, refit
-from skinfluence.optimum._newton import CERTIFIABLE, TOLERANCE, Optimum, newton_step
+from skinfluence.optimum._continuation import (
+    continuation,
+    is_acceptable_refit,
+    refit,
+    response_spread,
+)
+from skinfluence.optimum._newton import CERTIFIABLE, SETTLED, TOLERANCE, Optimum, newton_step
 from skinfluence.optimum._polish import polish
 
 __all__ = [
     "CERTIFIABLE",
+    "SETTLED",
     "TOLERANCE",
     "Optimum",
     "continuation",
@@ -13,4 +19,5 @@ __all__ = [
     "newton_step",
     "polish",
     "refit",
+    "response_spread",
 ]

@@ -1,4 +1,4 @@
-"""The optimum of a loss with a temperature: Newton's method from a warm one down to it."""
+"""The optimum of a loss with a temperature: Newton's method at falling temperatures."""
 
 from dataclasses import replace
 
@@ -7,38 +7,48 @@ import numpy as np
 from skinfluence.optimum._newton import TOLERANCE
 from skinfluence.optimum._polish import polish
 
-# First factor of the temperature from one optimum to the next, its power after a success, and the
-# least cooling that is tried after failures. A fixed factor of 0.2 stops at temperatures 1e-4 of
-# the residuals' spread, where few rows have any curvature left; this went on to 1e-6.
+# First ratio of a temperature to the one before, its power after a success and after a failure, and
+# the ratio at which failures end the path. A fixed ratio of 0.2 stops at temperatures 1e-4 of the
+# residuals' spread, where few rows have any curvature left; this one went on to 1e-6.
 COOLING = 0.2
 GROW, SHRINK, MAX_RATIO = 1.5, 0.5, 0.98
-# Newton steps at one temperature, and where to leave a warmer optimum: at 1e-4 the rows that hold
-# the next one are not yet in their place, and some refits never arrived.
+# Newton steps at one temperature, and the stationarity at which a warmer optimum is left. With a
+# pinball loss at 1e-4 the rows that determine the next fit are not yet near it, and some refits
+# never arrived.
 MAX_STEPS = 25
 LOOSE = 1e-8
-# A relative gradient at which rounding may end the descent.
-SETTLED = 1e-7
-# The same for a refit, where no step lowers it further: the floor of badly scaled data.
+# Stationarity of a refit that no step lowers further: the floor of badly scaled data.
 ACCEPTED = 1e-8
 REFIT_STEPS = 100
-# Where a refit begins that Newton's method lost, relative to its temperature, and what it may take.
+# Temperatures, relative to its own, from which a refit starts anew where Newton's method failed,
+# and the steps that it may take.
 RESTART_FACTORS = (25.0, 1e3, 1e5)
-COOLING_STEPS = 500
+CONTINUATION_STEPS = 500
 
 
-def continuation(objective, warm, *, tolerance=TOLERANCE, max_steps):
-    """Follow the optimum from a warm temperature to that of the objective's own loss.
+def continuation(objective, warm, *, max_steps, tolerance=TOLERANCE, solve=polish, loose=LOOSE):
+    """Follow the optimum from a high temperature down to that of the objective's own loss.
+
+    At a high temperature the loss is nearly quadratic over the data and every row has curvature, so
+    that Newton's method converges from anywhere; at a low one it converges from the optimum of one
+    a little warmer. The ratio of two temperatures shrinks while this succeeds, and grows towards 1
+    where it fails.
 
     Parameters
     ----------
     objective : Objective
         At any start; its loss has a `temperature`.
     warm : float
-        Where to begin: at that temperature all rows bend.
-    tolerance : float
-        Of the stationarity at the end.
+        First temperature, unless that of the loss is higher. From any start, one at which all rows
+        have curvature.
     max_steps : int
         Newton steps, over all temperatures.
+    tolerance : float
+        Of the stationarity at the end.
+    solve : callable
+        `solve(objective, max_steps=, tolerance=)`: Optimum at one temperature.
+    loose : float
+        Stationarity at which the optima on the way are left.
 
     Returns
     -------
@@ -49,10 +59,10 @@ def continuation(objective, warm, *, tolerance=TOLERANCE, max_steps):
     reached, ratio = max(final, warm), COOLING
 
     def at(temperature, start, spent):
-        """Where Newton's method ends at one temperature."""
+        """Optimum at one temperature."""
         moved = start.with_loss(start.loss.at_temperature(temperature))
-        limit = tolerance if temperature == final else LOOSE
-        return polish(moved, max_steps=min(MAX_STEPS, max_steps - spent), tolerance=limit)
+        limit = tolerance if temperature == final else loose
+        return solve(moved, max_steps=min(MAX_STEPS, max_steps - spent), tolerance=limit)
 
     found = at(reached, objective, 0)
     n_steps = found.n_steps
@@ -60,7 +70,7 @@ def continuation(objective, warm, *, tolerance=TOLERANCE, max_steps):
         colder = max(final, reached * ratio)
         tried = at(colder, found.objective, n_steps)
         n_steps += tried.n_steps
-        if tried.converged or (tried.stalled and tried.objective.stationarity < SETTLED):
+        if tried.is_settled:
             found, reached, ratio = tried, colder, max(ratio**GROW, COOLING**2)
         else:
             ratio = ratio**SHRINK
@@ -68,6 +78,11 @@ def continuation(objective, warm, *, tolerance=TOLERANCE, max_steps):
         found = at(final, found.objective, n_steps)
         n_steps += found.n_steps
     return replace(found, n_steps=n_steps)
+
+
+def response_spread(y, weight):
+    """Weighted standard deviation of responses: a first temperature of losses in their units."""
+    return float(np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight)))
 
 
 def refit(objective, step):
@@ -83,7 +98,7 @@ def refit(objective, step):
     Returns
     -------
     Optimum
-        Where Newton's method is lost below a low temperature, by cooling from a higher one.
+        Where Newton's method fails at a low temperature, by continuation from a higher one.
     """
     start = objective
     if np.isfinite(step).all():
@@ -95,10 +110,15 @@ def refit(objective, step):
         if is_acceptable_refit(found):
             break
         warm = factor * objective.loss.temperature
-        found = continuation(objective, warm, max_steps=COOLING_STEPS)
+        found = continuation(objective, warm, max_steps=CONTINUATION_STEPS)
     return found
 
 
 def is_acceptable_refit(optimum):
-    """Whether a refit may be taken for one."""
-    return optimum.converged or optimum.objective.stationarity <= ACCEPTED
+    """Whether a refit has converged as far as float64 allows, to where its loss has derivatives."""
+    objective = optimum.objective
+    try:
+        objective.loss.check_optimum(objective.y, objective.eta)
+    except (NotImplementedError, np.linalg.LinAlgError):
+        return False
+    return optimum.converged or objective.stationarity <= ACCEPTED

@@ -9,16 +9,16 @@ from skinfluence.curvature import make_curvature
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
 CERTIFIABLE = 1e-6
-# Share of the largest curvature under which a row is left out of a step's Hessian: the step is
-# longer by as little, and under a hinge at a low temperature most rows are left out.
+# A relative gradient below this that no step lowers is zero but for rounding.
+SETTLED = 1e-7
+# Share of the largest curvature under which a row is left out of a step's Hessian. That changes the
+# step by as little, and leaves out most rows of a hinge at a low temperature.
 FLAT = 1e-10
-# From a solver that stopped early under a next to vanishing penalty each step is an e-fold.
-MAX_STEPS = 50
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where Newton's method arrived.
+    """Where Newton's method ended.
 
     Attributes
     ----------
@@ -41,19 +41,27 @@ class Optimum:
     stalled: bool = False
     failure: str = ""
 
+    @property
+    def is_settled(self):
+        """Whether it converged, or stopped so near that rounding is what is left."""
+        return self.converged or (self.stalled and self.objective.stationarity < SETTLED)
 
-def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
-    """Take Newton steps, halved until they help, until every coordinate's gradient vanishes."""
+
+def descend(objective, next_step, *, max_steps, tolerance):
+    """Take steps, halved until they help, until every coordinate's gradient vanishes.
+
+    `next_step(objective)` gives a step (K, q) and the slope along it, or raises LinAlgError.
+    """
     for n_steps in range(max_steps + 1):
         if objective.stationarity <= tolerance:
             return Optimum(objective, n_steps, True)
         if n_steps == max_steps:
             break
         try:
-            step = newton_step(objective, kind, floor)
+            step, slope = next_step(objective)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
-        moved = line_search(objective, step, float(np.sum(objective.gradient * step)))
+        moved = line_search(objective, step, slope)
         if moved is None:
             return Optimum(objective, n_steps, False, stalled=True)
         objective = moved
@@ -61,7 +69,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
 
 
 def newton_step(objective, kind="auto", floor=0.0):
-    """-H^-1 grad, (K, q), H with a floor under its unpenalised columns."""
+    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column."""
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
     metric = metric.dropping_flat_rows(FLAT)
     curvature = make_curvature(metric, kind, n_solves=1)
@@ -72,10 +80,11 @@ def newton_step(objective, kind="auto", floor=0.0):
 def line_search(objective, step, slope):
     """First of the halved steps that lowers the objective enough, or its stationarity; or None.
 
-    `slope` is what the whole step would gain at the rate at which it starts.
+    `slope` is the derivative of the objective along the step, for Armijo's condition.
 
-    Close to the optimum the objective's change drowns in rounding long before the gradient does, so
-    the stationarity decides there; far from it the stationarity may rise on the way down.
+    Close to the optimum the objective changes by less than its rounding long before the gradient
+    does: a step of relative size e changes them by e^2 and e. So the stationarity decides there;
+    far from the optimum it may rise while the objective falls.
     """
     rounding = 16 * np.finfo(float).eps * abs(objective.value)
     for halvings in range(30):

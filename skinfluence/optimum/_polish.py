@@ -1,8 +1,13 @@
-"""Newton's method of the penalty's kind."""
+"""Newton's method for every penalty."""
 
-from skinfluence.optimum._active_set import polish_active_set
-from skinfluence.optimum._newton import MAX_STEPS, TOLERANCE
-from skinfluence.optimum._newton import polish as polish_smooth
+import numpy as np
+
+from skinfluence.optimum._active_set import proximal_step
+from skinfluence.optimum._newton import TOLERANCE, descend, newton_step
+
+# From a solver's early stop on data all but separable under a penalty all but 0, each Newton step
+# divides the log loss by e: many are needed.
+MAX_STEPS = 50
 
 
 def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
@@ -29,8 +34,10 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
     Optimum
         Never raises on a singular or indefinite curvature: it reports it.
     """
-    if objective.penalty.is_kinked:
-        return polish_active_set(objective, max_steps=max_steps, tolerance=tolerance)
-    return polish_smooth(
-        objective, max_steps=max_steps, tolerance=tolerance, kind=kind, floor=floor
-    )
+
+    def smooth_step(objective):
+        step = newton_step(objective, kind, floor)
+        return step, float(np.sum(objective.gradient * step))
+
+    next_step = proximal_step if objective.penalty.is_kinked else smooth_step
+    return descend(objective, next_step, max_steps=max_steps, tolerance=tolerance)

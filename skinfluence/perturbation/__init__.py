@@ -1,4 +1,4 @@
-"""What small changes of the data do to the model."""
+"""Effects of small perturbations of the data."""
 
 from skinfluence.perturbation._local import PERTURBATIONS, LocalInfluence, local_influence
 

@@ -1,11 +1,12 @@
-"""Cook's local influence: how the likelihood displacement bends when the data are perturbed."""
+"""Cook's local influence: the curvature of the likelihood displacement under perturbations."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 
 PERTURBATIONS = ("weights", "response", "feature")
 
@@ -15,8 +16,8 @@ class LocalInfluence:
     r"""Curvature of the likelihood displacement under perturbations of the rows.
 
     With omega the perturbations of the n rows and :math:`\theta_\omega` the optimum under them,
-    the displacement :math:`2 (F(\theta_\omega) - F(\theta)) / \phi` of the objective at hand, in
-    units of the dispersion, is :math:`\omega' B \omega` to second order, with
+    the displacement :math:`2 (F(\theta_\omega) - F(\theta)) / \phi` of the unperturbed objective,
+    in units of the dispersion, is :math:`\omega' B \omega` to second order, with
     :math:`B = \Delta' H^{-1} \Delta / \phi` and
     :math:`\Delta = \partial^2 F_\omega / \partial \theta \, \partial \omega'`. Cook's normal
     curvature in the direction d is :math:`C_d = 2 d' B d` for a unit vector d.
@@ -24,18 +25,18 @@ class LocalInfluence:
     Attributes
     ----------
     perturbation : str
-        What was perturbed.
+        Kind of perturbation: "weights", "response" or "feature".
     direction : ndarray of shape (n_train,)
-        Unit vector of the largest curvature; its largest entry is positive.
+        Unit vector of the largest curvature; its entry of largest size is positive.
     curvature : float
         Largest normal curvature, 2 times the largest eigenvalue of B.
     eigenvalues : ndarray of shape (min(n_train, P),)
-        Of B, falling; the others are 0.
+        Eigenvalues of B in descending order; the others are 0.
     row_curvature : ndarray of shape (n_train,)
         Normal curvature :math:`C_i = 2 B_{ii}` of perturbing one row alone, the total local
         influence of Lesaffre & Verbeke.
     factor : ndarray of shape (P, n_train)
-        M with B = M'M.
+        Matrix M with B = M'M.
 
     References
     ----------
@@ -60,43 +61,43 @@ class LocalInfluence:
     row_curvature: np.ndarray
     factor: np.ndarray
 
-    def matrix(self):
-        """Return B.
+    def matrix(self) -> np.ndarray:
+        """Return the matrix B of the displacement.
 
         Returns
         -------
         ndarray of shape (n_train, n_train)
-            Symmetric, positive semidefinite.
+            Symmetric and positive semidefinite.
         """
         return self.factor.T @ self.factor
 
-    def normal_curvature(self, direction):
-        """Return 2 d'Bd / d'd.
+    def normal_curvature(self, direction: ArrayLike) -> float:
+        """Return the normal curvature 2 d'Bd / d'd in a direction d.
 
         Parameters
         ----------
         direction : array-like of shape (n_train,)
-            d, of any length.
+            Direction d, of any length but 0.
 
         Returns
         -------
         float
-            At most `curvature`.
+            Normal curvature, at most `curvature`.
 
         Raises
         ------
         ValueError
-            For a direction of the wrong shape, or 0.
+            If the direction has the wrong shape, or is 0.
         """
         d = np.asarray(direction, dtype=float)
         if d.shape != self.direction.shape or not d.any():
             raise ValueError(
-                f"direction should have shape {self.direction.shape} and not vanish; got shape "
+                f"direction should have shape {self.direction.shape} and not be 0; got shape "
                 f"{d.shape}."
             )
         return float(2.0 * np.sum((self.factor @ d) ** 2) / np.sum(d**2))
 
-    def to_frame(self, train_labels=None):
+    def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row.
 
         Parameters
@@ -108,10 +109,14 @@ class LocalInfluence:
         -------
         pandas.DataFrame
             Columns direction and row_curvature.
+
+        Raises
+        ------
+        ValueError
+            If the labels do not have the right length.
         """
         frame = data_frame({"direction": self.direction, "row_curvature": self.row_curvature})
-        if train_labels is not None:
-            frame.index = list(train_labels)
+        frame.index = checked_labels(train_labels, len(self.direction), "train_labels")
         return frame
 
 
@@ -121,19 +126,19 @@ def local_influence(objective, curvature, perturbation, *, column=None, scale=1.
     Parameters
     ----------
     objective, curvature : Objective, Curvature
-        At the optimum.
+        Objective at its optimum, and its curvature.
     perturbation : str
         One of PERTURBATIONS.
     column : int, optional
-        Of the design, for "feature".
+        Column of the design, for "feature".
     scale : float
         Size of a unit perturbation of a response or a feature.
     dispersion : float
-        phi.
+        The dispersion phi.
     """
     delta = _mixed_derivative(objective, perturbation, column, scale)  # (P, n)
     H = curvature @ np.eye(objective.n_parameters)
-    # v' H v = 1: H^-1 = V V', and the eigenvectors of B are D'v.
+    # Generalised eigenvectors V have V' H V = I, so H^-1 = V V' and B = M'M with M = V' Delta.
     values, vectors = eigh(delta @ delta.T, H)
     factor = vectors.T @ delta / np.sqrt(dispersion)
     values = np.maximum(values[::-1], 0.0)[: objective.n_rows] / dispersion
@@ -148,7 +153,7 @@ def local_influence(objective, curvature, perturbation, *, column=None, scale=1.
 
 
 def _mixed_derivative(objective, perturbation, column, scale):
-    """Delta, (P, n)."""
+    """Mixed derivative Delta of the objective in theta and the perturbations, (P, n)."""
     design, rows = objective.design, slice(None)
     if perturbation == "weights":
         delta = design.outer(objective.residuals, rows)
@@ -161,7 +166,7 @@ def _mixed_derivative(objective, perturbation, column, scale):
         slope = objective.loss.gradient_in_label(objective.y, objective.native(objective.eta))
         slope = np.reshape(slope, (objective.n_rows, -1))
         return design.outer(scale * weight * slope, rows).T
-    # x_ij + omega: eta moves by theta_j omega, and z_i itself in its entry j.
+    # omega is added to x_ij: eta changes by theta_j omega, and so does the entry j of z_i by omega.
     moved = np.einsum("ikl,l->ik", objective.weights, scale * objective.theta[:, column])
     delta = design.outer(moved, rows)
     q = design.shape[1]

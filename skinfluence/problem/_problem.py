@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
+from skinfluence._sources import check_in_memory
 from skinfluence._validation import (
     METHODS,
     as_groups,
@@ -11,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    listed,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import Query, score_of
@@ -20,11 +24,12 @@ from skinfluence.deletion import (
     delete,
     dominant_rows,
     needs_curvature,
+    step_errors,
     warn_dominant,
     warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
-from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto, step_errors
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._record import OptimumRecord
@@ -188,7 +193,7 @@ class FittedProblem:
         order = design.intercept_first
         if K == 1:
             return tuple(columns[j] for j in order), order
-        if self.objective.loss.n_responses == 1:  # of the second predictor only the intercept moves
+        if self.link.n_responses == 1:  # of the second predictor only the intercept moves
             return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
         outputs = range(K) if self.classes is None or len(self.classes) != K else self.classes
         names = [f"{output}: {columns[j]}" for output in outputs for j in order]
@@ -232,8 +237,7 @@ class FittedProblem:
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
-                listed = ", ".join(map(str, changed[:10])) + (", ..." if len(changed) > 10 else "")
-                which = f"row{'s' if len(changed) > 1 else ''} {listed}"
+                which = f"row{'s' if len(changed) > 1 else ''} {listed(changed)}"
             raise RuntimeError(
                 f"the training data have changed since the fit ({which}). Fit again, or pass a "
                 "copy of the data to fit."
@@ -259,7 +263,7 @@ class FittedProblem:
 
     def target(self, target, method="newton"):
         """Return the Target of a name or callable; raise if `method` cannot read it."""
-        found = resolve_target(target, self.link)
+        found = resolve_target(target, self.link, self.objective.trained_loss)
         if method == "first_order" and not found.is_differentiable:
             raise ValueError(
                 f"target={found.name!r} has no derivative that method='first_order' could use: "
@@ -283,6 +287,7 @@ class FittedProblem:
         -------
         (Design, ndarray or None, ndarray or None)
         """
+        check_in_memory(X_test=X_test, y_test=y_test)
         design = self.objective.design.like(self.transform(X_test))
         if y_test is None:
             if required is not None:
@@ -393,29 +398,34 @@ class FittedProblem:
         n_solves = n_test * objective.n_outputs
         if own or method != "first_order":
             n_solves += len(rows) * objective.n_outputs
-        made = self.deletion_curvature(method, curvature, damping, n_solves)
-        deletion = delete(objective, made, method, rows, progress=progress)
+        if method == "auto" and damping > 0:
+            method = "newton"  # a refit has no damping
+        made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
+        deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
         warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
             warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
         return deletion
 
-    def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None):
+    def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None, n_deletions=None):
         """Return the curvature that a method of single deletions asks for; None if for none."""
         check_choice("curvature", kind, ("auto", *KINDS))
-        if not needs_curvature(self.objective, method):
+        if not needs_curvature(self.objective, method, n_deletions):
             return None
         share = method != "first_order"
         return self.curvature(kind, damping, n_solves, without_share=share)
 
     def parameter_changes(self, deletion):
         """Changes (r, ...) of the estimator's coefficients and intercepts, NaN where undefined."""
-        objective = self.objective
+        objective, size = self.objective, 8 * self.objective.n_parameters
+        check_memory(
+            2 * size * len(deletion),
+            f"the changes of {objective.n_parameters} parameters by {len(deletion)} deletions",
+            "ask about fewer rows (train_indices)",
+        )
         steps = np.empty((len(deletion), *objective.theta.shape))
-        for part in objective.design.blocks(n_columns=4 * objective.n_outputs):
-            part = slice(part.start, min(part.stop, len(deletion)))
-            if part.start < part.stop:
-                steps[part] = deletion.steps(part)
+        for part in row_blocks(len(deletion), 4 * size):
+            steps[part] = deletion.steps(part)
         steps[deletion.undefined] = np.nan
         if self.adapted.parameters is None:
             return objective.design.unpack(steps)
@@ -424,6 +434,8 @@ class FittedProblem:
     def group_deletion(self, groups, method, *, curvature="auto", damping=0.0, progress=None):
         """Return the GroupDeletion of sets of training rows; warn of undefined ones."""
         damping, objective = self.check_method(method, damping), self.objective
+        if method == "auto" and damping > 0:
+            method = "newton"  # a refit has no damping
         groups = as_groups(groups, objective.n_rows)
         self.check_data()
         made = None
@@ -461,7 +473,7 @@ class FittedProblem:
 
     def estimate(self, loo, scoring=None):
         """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score."""
-        objective, link, weight = self.objective, self.adapted.output, self.sample_weight
+        objective, link, weight = self.objective, self.link, self.sample_weight
         defined = ~np.isnan(loo.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(loo.eta)
@@ -469,9 +481,9 @@ class FittedProblem:
         scoring = scoring or link.scoring
         return LeaveOneOutEstimate.of_rows(
             loo=loo,
-            decision_function=objective.loss.decision(eta),
-            predict_proba=link.probabilities(eta),
-            prediction=link.prediction(eta),
+            decision_function=link.decision(eta),
+            predict_proba=link.probabilities(eta) if link.has_probabilities else None,
+            prediction=None if link.n_classes else link.mean(eta),
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.trained().row_losses, weights=weight)),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skinfluence._parallel import cache_blocks
 from skinfluence.adapters import TrainingData
 from skinfluence.existence import is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
@@ -68,11 +69,13 @@ class OptimumRecord:
             optimum = again if better else optimum
         objective = optimum.objective
         objective.loss.check_optimum(objective.y, objective.eta)
-        # Where no step helps any more and the gradient is this small, rounding is the floor.
-        converged = optimum.converged or (optimum.stalled and objective.stationarity < 1e-7)
-        separable = not optimum.converged and _separates(objective)
-        options = {"converged": converged, "separable": separable, "n_steps": optimum.n_steps}
-        return cls.at(objective, data, **options)
+        return cls.at(
+            objective,
+            data,
+            converged=optimum.is_settled,
+            separable=not optimum.converged and _separates(objective),
+            n_steps=optimum.n_steps,
+        )
 
     @classmethod
     def at(cls, objective, data, *, converged=True, separable=False, n_steps=0):
@@ -93,9 +96,18 @@ def _separates(objective):
     """Whether an unpenalised fit runs away; by its own coefficients first, then by a program."""
     if not is_unpenalised(objective):
         return False
-    normals = objective.loss.recession_cone_normals(objective.y)
-    right = normals @ objective.eta[:, :, None]
-    if (right[objective.sample_weight > 0] > 0).all():
+    if _all_on_their_side(objective):
         return True
     size = objective.n_rows * max(1, objective.n_outputs - 1) * objective.n_parameters
     return size <= LARGEST_PROGRAM and is_separable(objective)
+
+
+def _all_on_their_side(objective):
+    """Whether the predictors themselves are a direction in which the loss of no row rises."""
+    live, K = np.flatnonzero(objective.sample_weight > 0), objective.n_outputs
+    for part in cache_blocks(len(live), K * K):
+        rows = live[part]
+        normals = objective.loss.recession_cone_normals(objective.y[rows])
+        if not (normals @ objective.eta[rows, :, None] > 0).all():
+            return False
+    return True

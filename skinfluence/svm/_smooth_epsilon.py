@@ -1,30 +1,34 @@
-"""Support vector regression by the smooth epsilon-insensitive loss."""
+"""Support vector regression with the smooth epsilon-insensitive loss."""
 
 import numbers
+from collections.abc import Callable
 from functools import partial
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.svm import SVR
 from sklearn.utils.validation import validate_data
 
 from skinfluence._frames import row_names
-from skinfluence._validation import as_responses, check_sample_weight
+from skinfluence._typing import MatrixLike
+from skinfluence._validation import as_responses, check_resolution, check_sample_weight
 from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
-from skinfluence.optimum import continuation
+from skinfluence.optimum import continuation, response_spread
 from skinfluence.penalties import L2
 from skinfluence.svm._continuation import started_by_libsvm
 
-# Temperature at which Newton's method leaves the optimum of the loss that is not smooth, relative
-# to the spread of y.
+# First temperature, relative to the standard deviation of y, of the continuation that starts at the
+# optimum of the loss that is not smooth.
 NEAR = 0.02
 
 
 class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
-    r"""Support vector regression with a smooth epsilon-insensitive loss, and the influence methods.
+    r"""Smoothed support vector regression with influence diagnostics.
 
     Minimises, over w and an unpenalised intercept b,
 
@@ -33,9 +37,9 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         + \log\bigl(1 + \exp((-r_i - \epsilon) / T)\bigr) \bigr],
         \qquad r_i = y_i - \langle w, \phi(x_i) \rangle - b,
 
-    with sample weights s and the temperature T. For T to 0 it is the support vector machine of
-    scikit-learn's :class:`sklearn.svm.SVR`; the smooth loss is at most 2 T log 2 above
-    max(0, \|r\| - epsilon). Its second derivative does not vanish, and influence is defined.
+    with sample weights s and the temperature T. In the limit T -> 0 it is scikit-learn's
+    :class:`sklearn.svm.SVR`. The smooth loss is at most 2 T log 2 above max(0, \|r\| - epsilon).
+    Its second derivative is positive, so influence is defined.
 
     Parameters
     ----------
@@ -44,59 +48,60 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
     epsilon : float, default=0.1
         Half the width of the tube, at least 0, in the units of y.
     temperature : float, default=0.01
-        T > 0, in the units of y.
+        Temperature T > 0, in the units of y.
     kernel : {"linear", "rbf", "poly", "sigmoid", "precomputed"} or callable, default="linear"
-        As in SVR; a callable takes two matrices. "linear" is solved in the columns of X, the others
-        in the span of the training rows.
+        As in SVR; a callable takes two matrices. The problem is solved in the columns of X for
+        "linear", and in the span of the training rows for other kernels.
     gamma : {"scale", "auto"} or float, default="scale"
-        Of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), the variance weighted
-        by the sample weights, computed at fit and held at that number when a row is deleted.
+        Parameter of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), with the
+        variance weighted by the sample weights, computed in fit and held fixed when a row is
+        deleted.
     degree : int, default=3
-        Of "poly".
+        Degree of "poly".
     coef0 : float, default=0.0
-        Of "poly" and "sigmoid".
+        Constant term of "poly" and "sigmoid".
     fit_intercept : bool, default=True
-        Whether there is a b.
+        Whether to fit the intercept b.
     tol : float, default=1e-10
-        Of each coordinate of the gradient, relative to the terms that cancel in it.
+        Tolerance of each coordinate of the gradient, relative to the terms that cancel in it.
     max_iter : int, default=500
-        Newton steps, over all temperatures on the way.
+        Largest number of Newton steps, over all temperatures of the continuation.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,)
-        w, for the linear kernel.
+        Coefficients w; only for the linear kernel.
     dual_coef_ : ndarray of shape (n_samples,)
-        For other kernels, f(x) = sum_i dual_coef_i k(x_i, x) + b. `parameter_influence` then gives
-        the change of these as its `coef`.
+        Dual coefficients for other kernels, f(x) = sum_i dual_coef_i k(x_i, x) + b. Their change is
+        the `coef` of `parameter_influence`.
     intercept_ : float
-        b.
+        Intercept b.
     gamma_ : float
-        What `gamma` stood for; for kernels with one.
+        Value of `gamma`; only for kernels that use it.
     stationarity_ : float
         Largest coordinate of the gradient at the fit, relative to the terms that cancel in it.
     n_iter_ : int
-        Newton steps.
+        Number of Newton steps.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    SmoothHingeSVC : The same for classes.
+    SmoothHingeSVC : Support vector classification with a smooth hinge.
     skinfluence.SmoothQuantileRegressor : With the pinball loss and an L1 penalty.
 
     Notes
     -----
-    At a low temperature rows on the edge of the tube hold the fit by their curvature, and one
-    Newton step says little of their deletion: where it is asked for it warns, and names the rows of
-    a leverage above 0.5; "exact" refits, and ``loo_estimate()`` refits these rows before any other.
-    Colder still, the step is rough for rows of any leverage, because each deletion changes which
-    rows are on the edge: ask for "exact".
+    At a low temperature the rows at the edge of the tube have nearly all the curvature, and one
+    Newton step is a poor estimate of their deletion. "newton" warns, and names the rows with a
+    leverage above 0.5; "exact" refits, and ``loo_estimate()`` refits these rows before any other.
+    At still lower temperatures the step is inaccurate for rows of any leverage, because each
+    deletion changes which rows are at the edge: use "exact".
 
-    The objective is self-concordant with M = 1 / T: at a small temperature certified error bounds
-    are infinite for most rows, and reported so.
+    The objective is self-concordant with M = 1 / T: at a low temperature most certified error
+    bounds are infinite, and reported so.
 
     References
     ----------
@@ -119,17 +124,17 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        epsilon=0.1,
-        temperature=0.01,
-        kernel="linear",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        fit_intercept=True,
-        tol=1e-10,
-        max_iter=500,
+        epsilon: float = 0.1,
+        temperature: float = 0.01,
+        kernel: str | Callable = "linear",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        fit_intercept: bool = True,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.C = C
         self.epsilon = epsilon
@@ -142,8 +147,8 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit by Newton's method at falling temperatures.
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit by Newton's method, at temperatures that fall to T.
 
         Parameters
         ----------
@@ -162,13 +167,14 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For bad parameters or weights, or an indefinite kernel matrix.
+            For invalid parameters or weights, or an indefinite kernel matrix.
         """
         self._check_parameters()
-        self._forget_problem()
+        self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
+        check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)
         rows = X if self._space is None else self._space.features.features
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
@@ -180,7 +186,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             self.dual_coef_ = self.dual_coef_[0]
         return self
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the responses.
 
         Parameters
@@ -196,11 +202,10 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         return self._predictors(X)[:, 0]
 
     def _positive_parameters(self):
-        """The temperature too."""
         return ("C", "temperature", "tol")
 
     def _check_parameters(self):
-        """Epsilon may be 0."""
+        """Raise for parameters that are not in their range; epsilon may be 0."""
         super()._check_parameters()
         if isinstance(self.epsilon, bool) or not isinstance(self.epsilon, numbers.Real):
             raise TypeError(f"epsilon should be a number; got {self.epsilon!r} instead.")
@@ -208,7 +213,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"epsilon should be finite and at least 0; got {self.epsilon!r}.")
 
     def _start(self):
-        """At 0 and the median."""
+        """Objective at coefficients 0 and the median of y as the intercept."""
         objective = smooth_epsilon(self, self._training_data)
         live = objective.y[objective.sample_weight > 0]
         middle = np.median(live) if self.fit_intercept else 0.0
@@ -216,20 +221,19 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         return objective.at(design.pack(np.zeros(design.n_features), middle))
 
     def _minimise(self, objective):
-        """Cool, from the spread of y; in a kernel from near the optimum that is not smooth."""
-        y, weight = objective.y, objective.sample_weight
-        spread = np.sqrt(np.average((y - np.average(y, weights=weight)) ** 2, weights=weight))
+        """Continuation from the spread of y, or in a kernel from near libsvm's optimum at T = 0."""
+        spread = response_spread(objective.y, objective.sample_weight)
         options = {"tolerance": self.tol, "max_steps": self.max_iter}
         if self._space is not None and self.fit_intercept:
-            found = continuation(self._near(objective), float(NEAR * spread), **options)
+            found = continuation(self._near(objective), NEAR * spread, **options)
             if found.converged or found.failure:
                 return found
-        return continuation(objective, float(spread), **options)
+        return continuation(objective, spread, **options)
 
     def _near(self, objective):
-        """Where libsvm ends, which has its intercept always.
+        """Return the objective at libsvm's optimum of the loss that is not smooth.
 
-        Without the rows of no weight: it would drop them and count its support vectors anew.
+        Without the rows of no weight: libsvm drops them and counts its support vectors anew.
         """
         live = np.flatnonzero(objective.sample_weight > 0)
         machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
@@ -240,7 +244,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
 
 
 def smooth_epsilon(estimator, data):
-    """Objective of a SmoothEpsilonSVR at 0."""
+    """Return the objective of a SmoothEpsilonSVR at theta = 0."""
     design = data.design(estimator.fit_intercept)
     y = as_responses(data.y, "y", n_outputs=1)
     weight = check_sample_weight(data.sample_weight, len(y))
@@ -256,12 +260,12 @@ def adapt_smooth_epsilon(estimator, data):
 
 
 def parameters_of(estimator):
-    """Changes of coef_ or dual_coef_, flat, and of a single intercept."""
+    """Return the function from steps to changes of coef_ or dual_coef_ (1-D) and intercept_."""
     if estimator.kernel == "linear":
         return without_outputs
 
     def parameters(objective, rows, steps):
-        """Of the dual coefficients."""
+        """Changes of the dual coefficients (b, n) and of the intercept (b,)."""
         change, intercept = dual_change(objective, rows, steps, C=estimator.C)
         return change[:, 0], intercept[:, 0]
 

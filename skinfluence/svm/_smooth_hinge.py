@@ -1,17 +1,18 @@
-"""Support vector classification by the smooth hinge."""
+"""Support vector classification with the smooth hinge."""
 
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 
 from skinfluence._validation import check_choice
 from skinfluence.adapters import register
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier
-from skinfluence.svm._continuation import hinge_minimum, hinge_optimum, minimise, smooth_hinge
+from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
 
 
 class SmoothHingeSVC(KernelClassifier):
-    r"""Support vector classifier with a smooth hinge, and the influence methods.
+    r"""Smoothed support vector classifier with influence diagnostics.
 
     Minimises, over w and an unpenalised intercept b,
 
@@ -19,88 +20,89 @@ class SmoothHingeSVC(KernelClassifier):
         + C \sum_i s_i \, T \log\bigl(1 + \exp((1 - y_i f(x_i)) / T)\bigr),
         \qquad f(x) = \langle w, \phi(x) \rangle + b,
 
-    with labels y in {-1, 1}, sample weights times class weights s, and the temperature T. For T to
-    0 it is the support vector machine of scikit-learn's ``SVC``; the smooth hinge is at most
-    T log 2 above the hinge. Its second derivative does not vanish, and influence is defined.
-    More than two classes are one such machine each, against the rest.
+    with labels y in {-1, 1}, sample weights times class weights s, and the temperature T. In the
+    limit T -> 0 it is scikit-learn's ``SVC``. The smooth hinge is at most T log 2 above the hinge.
+    Its second derivative is positive, so influence is defined. For more than two classes there is
+    one such machine for each class against the rest.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse strength of the penalty.
     temperature : float, default=0.01
-        T > 0, in units of the margin; 0 is allowed with loss="hinge".
+        Temperature T > 0, in units of the margin; 0 is allowed with loss="hinge".
     kernel : {"linear", "rbf", "poly", "sigmoid", "precomputed"} or callable, default="linear"
-        As in SVC; a callable takes two matrices. "linear" is solved in the columns of X, the others
-        in the span of the training rows.
+        As in SVC; a callable takes two matrices. The problem is solved in the columns of X for
+        "linear", and in the span of the training rows for other kernels.
     gamma : {"scale", "auto"} or float, default="scale"
-        Of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), the variance weighted
-        by the sample weights, computed at fit and held at that number when a row is deleted.
+        Parameter of "rbf", "poly" and "sigmoid". "scale" is 1 / (n_features * X.var()), with the
+        variance weighted by the sample weights, computed in fit and held fixed when a row is
+        deleted.
     degree : int, default=3
-        Of "poly".
+        Degree of "poly".
     coef0 : float, default=0.0
-        Of "poly" and "sigmoid".
+        Constant term of "poly" and "sigmoid".
     loss : {"smooth_hinge", "hinge"}, default="smooth_hinge"
-        What is minimised. With "hinge" it is the hinge max(0, 1 - y f(x)) itself, as in SVC, solved
-        exactly in its dual, and the smooth one at `temperature` lends its derivatives to
-        "first_order" and "newton", as in Koh & Liang; see Notes.
+        Loss that is minimised. "hinge" is max(0, 1 - y f(x)), as in SVC, minimised exactly through
+        the dual; "first_order" and "newton" then use the derivatives of the smooth hinge at
+        `temperature`, as in Koh & Liang, see Notes.
     fit_intercept : bool, default=True
-        Whether there is a b.
+        Whether to fit the intercept b.
     class_weight : dict or "balanced", optional
-        Weights of the classes, those of "balanced" held when a row is deleted.
+        Weights of the classes; those of "balanced" are held fixed when a row is deleted.
     tol : float, default=1e-10
-        Of each coordinate of the gradient, relative to the terms that cancel in it.
+        Tolerance of each coordinate of the gradient, relative to the terms that cancel in it.
     max_iter : int, default=500
-        Newton steps, over all temperatures on the way.
+        Largest number of Newton steps, over all temperatures of the continuation.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Labels.
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        w, for the linear kernel.
+        Coefficients w; only for the linear kernel.
     dual_coef_ : ndarray of shape (1, n_samples) or (n_classes, n_samples)
-        For other kernels, f(x) = sum_i dual_coef_i k(x_i, x) + b. `parameter_influence` then gives
-        the change of these as its `coef`.
+        Dual coefficients for other kernels, f(x) = sum_i dual_coef_i k(x_i, x) + b. Their change is
+        the `coef` of `parameter_influence`.
     intercept_ : ndarray of shape (1,) or (n_classes,)
-        b.
+        Intercepts b.
     intercept_is_identified_ : ndarray of bool, shape of `intercept_`
-        False where no row is near the margin: any b of an interval does, and nothing that asks
-        for a curvature is defined.
+        False if no row is near the margin. Then every b of an interval is optimal, and effects that
+        need a curvature are undefined.
     gamma_ : float
-        What `gamma` stood for; for kernels with one.
+        Value of `gamma`; only for kernels that use it.
     stationarity_ : float
         Largest coordinate of the gradient of the smooth objective at the fit, relative to the terms
-        that cancel in it: what Newton's method has left, or with loss="hinge" how far the smooth
-        hinge is from balancing the penalty there.
+        that cancel in it. With loss="hinge" it is not near 0, because the fit is not the optimum of
+        the smooth objective.
     n_iter_ : int
-        Newton steps.
+        Number of Newton steps.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of str
-        Their names, where X had names.
+        Names of the features, if X has names.
 
     See Also
     --------
-    InfluenceLogisticRegression : The same for the log loss.
+    InfluenceLogisticRegression : Linear classifier with the log loss.
 
     Notes
     -----
-    The objective is self-concordant with M = 1 / T: at a small temperature certified error bounds
-    are infinite for most rows, and reported so.
+    The objective is self-concordant with M = 1 / T: at a low temperature most certified error
+    bounds are infinite, and reported so.
 
     With ``loss="hinge"``:
 
-    - "exact" follows the optimum of the dual from kink to kink while a row is taken out
-      (Cauwenberghs & Poggio 2000), to margins right within 1e-9. Rows that are no support vectors
-      change nothing where some support vector is on the margin; where none is, b is the middle of
-      the interval that the rows leave it, and they may.
-    - "newton" is the step with the deletion minus the step without, which does not vanish because
-      the model is not at the optimum of the smooth hinge. For T to 0 this is the span estimate
-      (Vapnik & Chapelle 2000), which is right where no row reaches or leaves the margin and rough
-      elsewhere: take "exact", or the smooth hinge.
-    - At T = 0 there is no curvature but the penalty's, and "first_order" fails as it does in Koh &
-      Liang's Figure 3. An intercept has none at all: fit without.
+    - "exact" follows the optimum of the dual from kink to kink while a row is deleted (Cauwenberghs
+      & Poggio 2000), until all margin conditions hold to 1e-9. The deletion of a row that is no
+      support vector changes nothing if some support vector is on the margin. If none is, b is the
+      middle of the interval of optimal values, whose ends any row may determine.
+    - "newton" is the step with the deletion minus the step without it, which is not 0 because the
+      model is not at the optimum of the smooth hinge. In the limit T -> 0 this is the span estimate
+      (Vapnik & Chapelle 2000), which is exact if no row reaches or leaves the margin, and
+      inaccurate otherwise: use "exact", or the smooth hinge.
+    - At T = 0 only the penalty has curvature, and "first_order" fails as in Koh & Liang's Figure 3.
+      The intercept has no curvature: use ``fit_intercept=False``.
     - `target="loss"` is the hinge. There is no certificate.
 
     References
@@ -126,18 +128,18 @@ class SmoothHingeSVC(KernelClassifier):
 
     def __init__(
         self,
-        C=1.0,
+        C: float = 1.0,
         *,
-        temperature=0.01,
-        kernel="linear",
-        gamma="scale",
-        degree=3,
-        coef0=0.0,
-        loss="smooth_hinge",
-        fit_intercept=True,
-        class_weight=None,
-        tol=1e-10,
-        max_iter=500,
+        temperature: float = 0.01,
+        kernel: str | Callable = "linear",
+        gamma: float | str | None = "scale",
+        degree: float = 3,
+        coef0: float = 0.0,
+        loss: str = "smooth_hinge",
+        fit_intercept: bool = True,
+        class_weight: dict | str | None = None,
+        tol: float = 1e-10,
+        max_iter: int = 500,
     ):
         self.C = C
         self.temperature = temperature
@@ -152,12 +154,12 @@ class SmoothHingeSVC(KernelClassifier):
         self.max_iter = max_iter
 
     def _losses(self, n_classes):
-        """Smooth hinge of two classes, or of each class against the rest; or the hinge itself."""
+        """Smooth hinge, and the loss that is minimised: the smooth hinge or the hinge."""
         smooth = smooth_hinge(self.temperature, n_classes)
         return smooth, (smooth if self.loss == "smooth_hinge" else smooth_hinge(0.0, n_classes))
 
     def _minimise(self, objective):
-        """Newton's method at falling temperatures, from the hinge's own optimum in a kernel."""
+        """Minimise by continuation in the temperature, with a kernel from the hinge's optimum."""
         if self.loss == "hinge":
             K = None if self._space is None else self._space.matrix
             found, self._signed_alpha = hinge_minimum(objective, K, self)
@@ -168,13 +170,13 @@ class SmoothHingeSVC(KernelClassifier):
         return minimise(hinge_optimum(objective, self._space.matrix, self.C), near=True, **options)
 
     def _dual_coef(self, objective):
-        """Those of the hinge are its dual variables."""
+        """Dual coefficients (K, n); with loss="hinge" C times the signed dual variables."""
         if self.loss == "hinge":
             return self.C * self._signed_alpha
         return super()._dual_coef(objective)
 
     def _check_parameters(self):
-        """The loss and its temperature too."""
+        """Raise for parameters that are not in their range, those of the loss included."""
         super()._check_parameters()
         check_choice("loss", self.loss, ("smooth_hinge", "hinge"))
         value = self.temperature
@@ -187,7 +189,7 @@ class SmoothHingeSVC(KernelClassifier):
             )
 
     def _solve(self):
-        """Note whether the curvature of each intercept has vanished."""
+        """Minimise, and record whether each intercept is identified."""
         objective = super()._solve()
         self.intercept_is_identified_ = ~objective.vanished_intercepts
         return objective

@@ -1,4 +1,4 @@
-"""Uncertainty from the same numbers: covariances of the parameters, intervals of predictions."""
+"""Covariances of the parameters and intervals of predictions, from the steps of deletions."""
 
 from skinfluence.uncertainty._covariance import (
     KINDS,

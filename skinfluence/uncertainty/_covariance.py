@@ -1,10 +1,10 @@
-"""Covariance of the parameters: sums of outer products of what single rows do to them."""
+"""Covariances of the parameters: sums of outer products of the effects of single rows."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence._frames import data_frame
+from skinfluence._frames import DataFrame, data_frame
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
 from skinfluence.losses import SquaredLoss
@@ -21,14 +21,15 @@ class ParameterCovariance:
     Attributes
     ----------
     matrix : ndarray of shape (P, P)
-        Output by output where there are several; in each the intercept first, then the features.
+        Ordered output by output if there are several; in each the intercept first, then the
+        features.
     names : tuple of str, length P
-        Of its rows: "const" for the intercept; with the class or the number of the response before
-        a colon where there are several.
+        Names of the rows: "const" for the intercept; with several outputs, the class or the number
+        of the response stands before a colon.
     kind : str
-        Which estimate it is.
+        Kind of estimate, as in :meth:`InfluenceExplainer.parameter_covariance`.
     estimate : ndarray of shape (P,)
-        The coefficients themselves, in the same order.
+        Estimated coefficients, in the same order.
 
     Examples
     --------
@@ -46,17 +47,17 @@ class ParameterCovariance:
     estimate: np.ndarray
 
     @property
-    def standard_error(self):
-        """Square roots of the diagonal, (P,)."""
+    def standard_error(self) -> np.ndarray:
+        """Standard errors, the square roots of the diagonal, (P,)."""
         return np.sqrt(np.maximum(self.matrix.diagonal(), 0.0))
 
-    def to_frame(self):
-        """Return the matrix as a pandas DataFrame with the names on both sides.
+    def to_frame(self) -> DataFrame:
+        """Return the matrix as a pandas DataFrame, with the names of rows and columns.
 
         Returns
         -------
         pandas.DataFrame
-            Of shape (P, P).
+            Frame of shape (P, P).
         """
         frame = data_frame(dict(zip(self.names, self.matrix.T, strict=True)))
         frame.index = list(self.names)
@@ -69,15 +70,15 @@ def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
     Parameters
     ----------
     objective : Objective
-        At its optimum.
+        Objective at its optimum.
     curvatures : callable
-        `curvatures(method)` gives the curvature that a method of deletion asks for.
+        `curvatures(method)` returns the curvature that a method of deletion needs.
     kind : str
         One of KINDS.
     groups : list of ndarray of int, optional
-        Clusters, for those kinds.
+        Clusters, for the kinds in CLUSTERED.
     small_sample : bool
-        Whether clustered ones get their factor.
+        Whether to multiply these by their small-sample factor.
     """
     if kind == "model":
         return _model(objective, curvatures("first_order"))
@@ -89,7 +90,11 @@ def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
 
 
 def _model(objective, curvature):
-    """Dispersion times H^-1, without the gauge, in which nothing is known."""
+    """Dispersion times H^-1, on unpenalised columns without its part along the null direction.
+
+    The rank-one term that makes H invertible there would otherwise appear as a variance: the
+    parameters are identified only up to the null direction, as deviations from their mean.
+    """
     K, q = objective.n_outputs, objective.design.shape[1]
     inverse = curvature.solve(np.eye(K * q))
     if curvature.null_space_ridge is not None:
@@ -104,13 +109,13 @@ def _model(objective, curvature):
 
 
 def dispersion_of(objective, curvature):
-    """What H^-1 is multiplied by, (K, K): ones, or the mean squares of the residuals."""
+    """Dispersion of the responses, (K, K): ones, or mean products of the Pearson residuals."""
     loss, K = objective.loss, objective.n_outputs
     if loss.has_known_dispersion:
         return np.ones((K, K))
     if loss.family is None:
         raise NotImplementedError(
-            f"kind='model' needs a likelihood, which the {loss.name} is not: use 'HC0' or "
+            f"kind='model' needs a likelihood, and the {loss.name} is none. Use 'HC0' or "
             "'jackknife'."
         )
     pearson = loss.pearson_residual(objective.y, objective.native(objective.eta))
@@ -120,14 +125,14 @@ def dispersion_of(objective, curvature):
     freedom = np.count_nonzero(objective.sample_weight) - n_effective
     if freedom <= 1e-9:
         raise ValueError(
-            "kind='model' needs more rows than parameters: no degree of freedom is left for the "
-            "dispersion. Use 'jackknife'."
+            "kind='model' needs more rows than parameters, to estimate the dispersion. Use "
+            "'jackknife'."
         )
     return (pearson.T * objective.sample_weight) @ pearson / freedom
 
 
 def _sandwich(objective, curvatures, kind):
-    """Sum over rows of outer products of their steps, corrected for leverage or not."""
+    """Sum over rows of outer products of their steps, with the leverage correction of `kind`."""
     corrected = kind in ("HC2", "HC3")
     rows = np.arange(objective.n_rows)
     curvature = curvatures("newton" if corrected else "first_order")
@@ -135,7 +140,10 @@ def _sandwich(objective, curvatures, kind):
     if corrected:
         _check_leverages(step)
     if kind == "HC2":
-        step.multipliers = _half_corrected(objective, step)
+        half, leverage = _half_corrected(objective, step), step.leverage
+        step = OneStep(
+            objective, curvature, rows, corrected=False, leverage=leverage, multipliers=half
+        )
     found = _sum_of_squares(objective, step)
     if kind == "HC1":
         n, P = np.count_nonzero(objective.sample_weight), _n_free(objective)
@@ -151,18 +159,21 @@ def _n_free(objective):
 
 
 def _check_leverages(step):
-    """Raise where a row alone determines a direction."""
+    """Raise if a row has leverage 1, so that it alone determines its own fit."""
     used = step.objective.sample_weight > 0
     lost = used & (np.linalg.eigvalsh(step.leverage.one_minus)[:, 0] <= 1e-10)
     if lost.any():
         raise np.linalg.LinAlgError(
-            f"rows {np.flatnonzero(lost)[:10].tolist()} have a leverage of 1: no estimate of their "
-            "variance exists under 'HC2' or 'HC3'. Use 'HC0', or drop the columns that they own."
+            f"rows {np.flatnonzero(lost)[:10].tolist()} have a leverage of 1: they are fitted "
+            "exactly, and 'HC2' and 'HC3' divide by 0. Use 'HC0', or drop the columns whose "
+            "coefficients these rows alone determine."
         )
 
 
 def _half_corrected(objective, step):
-    """(I - W A)^(-1/2) g, (n, K)."""
+    """(I - W_i A_i)^(-1/2) g_i of every row, (n, K), by eigenvalues."""
+    # With W = L L', I - W A has the eigenvalues of the symmetric I - L'A L, between 0 and 1: an
+    # imaginary part is rounding.
     values, vectors = np.linalg.eig(
         np.eye(objective.n_outputs) - np.matmul(objective.weights, step.leverage.quadratic)
     )
@@ -172,7 +183,7 @@ def _half_corrected(objective, step):
 
 
 def _sum_of_squares(objective, deletion, center=None):
-    """Sum of the outer products of a deletion's steps (less their mean), (P, P)."""
+    """Sum of the outer products of the steps of a deletion, minus `center` if given, (P, P)."""
     P = objective.n_parameters
     total = np.zeros((P, P))
     live = np.flatnonzero(objective.sample_weight > 0)
@@ -186,22 +197,22 @@ def _sum_of_squares(objective, deletion, center=None):
 
 
 def _jackknife(objective, curvature):
-    """(n - 1) / n times the sum about the mean of the refits."""
+    """(n - 1) / n times the sum of outer products of the refits about their mean."""
     rows = np.flatnonzero(objective.sample_weight > 0)
     deletion = delete_exactly(objective, curvature, rows)
     steps = deletion.steps(slice(None)).reshape(len(rows), -1)
     missing = rows[deletion.undefined | ~np.isfinite(steps).all(axis=1)]
     if len(missing):
         raise ValueError(
-            f"the jackknife needs the model without every row; rows {missing[:10].tolist()} leave "
-            "none behind. Use 'HC0'."
+            "the jackknife needs the refit without each row; there is none without rows "
+            f"{missing[:10].tolist()}. Use 'HC0'."
         )
     about = steps - steps.mean(axis=0)
     return (len(rows) - 1) / len(rows) * about.T @ about
 
 
 def _clustered(objective, curvatures, kind, groups, small_sample):
-    """Sum over clusters: of the rows' influences (CR0), or of the refits without it (CR3)."""
+    """Sum of outer products over clusters: summed first-order steps (CR0), or refits (CR3)."""
     groups = [group[objective.sample_weight[group] > 0] for group in groups]
     groups = [group for group in groups if len(group)]
     G = len(groups)
@@ -215,8 +226,8 @@ def _clustered(objective, curvatures, kind, groups, small_sample):
         missing = np.flatnonzero(~np.isfinite(steps).all(axis=1))
         if len(missing):
             raise ValueError(
-                f"without clusters {missing[:10].tolist()} (in sorted order) there is no model: "
-                "use 'CR0'."
+                "'CR3' needs the refit without each cluster; there is none without clusters "
+                f"{missing[:10].tolist()} (numbered in sorted order). Use 'CR0'."
             )
     total = steps.T @ steps
     if not small_sample:

@@ -1,11 +1,12 @@
-"""Intervals of predictions from all leave-one-out models at once."""
+"""Jackknife intervals of predictions, from the predictions of all leave-one-out models."""
 
 import numpy as np
 
+from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks
 
-# Test rows a block: enough for a GEMM, few enough that their predictions by all models are reused
-# while they are near.
+# Test rows in a block: enough for a GEMM, and few enough that their predictions by all models are
+# still in cache when the order statistics are taken.
 BLOCK_ROWS = 256
 INTERVALS = ("jackknife+", "jackknife", "jackknife-minmax")
 
@@ -16,13 +17,13 @@ def jackknife_interval(deletion, design, link, level, method):
     Parameters
     ----------
     deletion : Deletion
-        Of the training rows that count.
+        Deletion of the training rows of positive weight.
     design : Design
-        Of the test rows.
-    reading : Loss
-        Says what is predicted, and the labels in these units.
+        Design of the test rows.
+    link : Link
+        Link from predictors to predictions, and to the responses in their units.
     level : float
-        alpha, the probability outside.
+        Probability alpha outside of an interval.
     method : str
         One of INTERVALS.
     """
@@ -33,12 +34,12 @@ def jackknife_interval(deletion, design, link, level, method):
     residual = link.response(objective.y)[deletion.rows]
     residual = residual - link.mean(objective.native(left))
     residual = np.abs(residual).reshape(n, K)
-    residual[np.isnan(residual)] = np.inf  # nothing is known of them: the widest interval
+    residual[np.isnan(residual)] = np.inf  # undefined rows make the interval wider, never narrower
     ends = np.empty((design.shape[0], 2, K))
     width = order_statistic(residual.T.copy(), level)  # (K,)
     lost = deletion.undefined
     parts = row_blocks(design.shape[0], 8 * 4 * n * K, at_most=BLOCK_ROWS)
-    scratch = np.empty((K, parts[0].stop, n)) if parts else None  # fresh pages cost a pass
+    scratch = np.empty((K, parts[0].stop, n)) if parts else None  # allocated once for all blocks
     for part in parts:
         some = design.take(part)
         eta = (some @ objective.theta.T).T  # (K, b)
@@ -55,16 +56,13 @@ def jackknife_interval(deletion, design, link, level, method):
 
 
 def _predictions(link, eta):
-    """Predictions of predictors (K, ...)."""
-    if link.is_scalar:
-        return link.mean(eta)
-    if link.n_responses == 1:
-        return link.mean(np.moveaxis(eta, 0, -1))[None]
-    return np.moveaxis(link.mean(np.moveaxis(eta, 0, -1)), -1, 0)
+    """Predictions (n_responses, ...) from predictors (K, ...)."""
+    mean = link.mean(classes_last(eta, link.is_scalar))
+    return classes_first(mean, link.n_responses == 1)
 
 
 def _ends(moved, residual, width, undefined, level, method, scratch):
-    """Ends (K, b) from the predictions (K, b, n) of all models, and their own residuals (K, n)."""
+    """Ends (K, b) from the predictions (K, b, n) and the own residuals (K, n) of all models."""
     if method == "jackknife+":
         below, above = np.subtract(residual[:, None], moved, out=scratch), moved
         above += residual[:, None]
@@ -77,12 +75,12 @@ def _ends(moved, residual, width, undefined, level, method, scratch):
 
 
 def order_statistic(values, level):
-    """The ceil((1 - level) (n + 1))-th smallest along the last axis; inf beyond the largest.
+    """The ceil((1 - level) (n + 1))-th smallest value along the last axis; inf beyond the largest.
 
-    Puts the values in another order.
+    The values are partially sorted in place.
     """
     n = values.shape[-1]
-    # A product such as .9 * 10 may exceed its integer by a rounding.
+    # A product such as (1 - 0.1) * 10 may exceed its integer by a rounding error.
     position = int(np.ceil((1.0 - level) * (n + 1) * (1.0 - 1e-12)))
     if position > n:
         return np.full(values.shape[:-1], np.inf)

@@ -7,10 +7,16 @@ from skinfluence.deletion.targets._custom import CustomTarget, make_target
 from skinfluence.deletion.targets._loss import LossTarget
 from skinfluence.deletion.targets._multiclass import MULTICLASS
 from skinfluence.deletion.targets._regression import REGRESSION
-from skinfluence.deletion.targets._scored import PairDecision, ScoredTarget
-from skinfluence.losses import OneVsOneLoss
 
-__all__ = ["CustomTarget", "LossTarget", "Target", "make_target", "resolve_target", "target_names"]
+__all__ = [
+    "CustomTarget",
+    "LossTarget",
+    "Target",
+    "make_target",
+    "register_target",
+    "resolve_target",
+    "target_names",
+]
 
 
 def target_names(*, regressor=False):
@@ -18,40 +24,68 @@ def target_names(*, regressor=False):
     return ("loss", *(REGRESSION if regressor else BINARY))
 
 
-def resolve_target(target, loss):
-    """Return the Target of a name, a callable or a Target, for an objective's loss.
+def register_target(cls, *, regressors=False):
+    """Make a target known by its name, everywhere a `target` may be a string; return the class.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of Target with a name of its own.
+    regressors : bool, default=False
+        Whether it is for regressors; else it is for classifiers of any number of classes.
+
+    Returns
+    -------
+    type
+        The class, so that this is a decorator.
 
     Raises
     ------
     ValueError
-        For an unknown name, with the known ones.
+        If there is a target of the name.
     """
-    if isinstance(target, Target):
-        return _read_by(loss, target) if isinstance(target, CustomTarget) else target
-    if callable(target):
-        return _read_by(loss, make_target(target))
-    regressor = loss.n_classes == 0
-    check_choice("target", target, target_names(regressor=regressor))
-    if target == "loss":
-        return LossTarget(loss)
-    if regressor:
-        return REGRESSION[target](loss)
-    if target in ("predict_proba", "brier") and not loss.has_probabilities:
+    tables = (REGRESSION,) if regressors else (BINARY, MULTICLASS)
+    if cls.name == "loss" or any(cls.name in table for table in tables):
+        raise ValueError(f"there is a target of the name {cls.name!r} already.")
+    for table in tables:
+        table[cls.name] = cls
+    return cls
+
+
+def resolve_target(target, link, loss):
+    """Return the Target of a name, a callable or a Target, for the link and the loss of a model.
+
+    Raises
+    ------
+    TypeError
+        For a class in place of a Target.
+    ValueError
+        For an unknown name, with the known ones, or where it needs probabilities and the link has
+        none.
+    """
+    if isinstance(target, type):
+        raise TypeError(f"target should be an object; got the class {target.__name__}: call it.")
+    if callable(target) and not isinstance(target, Target):
+        target = make_target(target)
+    found = target.bound_to(link) if isinstance(target, Target) else _by_name(target, link, loss)
+    if found.needs_probabilities and not link.has_probabilities:
+        others = [name for name, cls in _known(link).items() if not cls.needs_probabilities]
         raise ValueError(
-            f"target={target!r} needs class probabilities, which a {loss.name} does not give: "
-            "use 'margin', 'decision_function', 'hinge' or 'zero_one'."
+            f"target={found.name!r} needs class probabilities, which a model of the loss "
+            f"{loss.name!r} does not give: use {', '.join(map(repr, others[:-1]))} or "
+            f"{others[-1]!r}."
         )
-    if loss.is_scalar:
-        return BINARY[target]()
-    return _read_by(loss, MULTICLASS[target](loss.n_classes))
+    return found
 
 
-def _read_by(loss, target):
-    """Return a target of class scores as one of the predictors, where those are not the scores."""
-    if not isinstance(loss, OneVsOneLoss):
-        return target
-    if loss.shape == "ovo" and isinstance(target, CustomTarget):
-        return target  # of what decision_function returns, the pairs
-    if loss.shape == "ovo" and target.name == "decision_function":
-        return PairDecision(loss.n_outputs)
-    return ScoredTarget(target, loss)
+def _known(link):
+    """Classes of the built-in targets for a link, by name."""
+    if link.n_classes == 0:
+        return REGRESSION
+    return BINARY if link.is_scalar else MULTICLASS
+
+
+def _by_name(name, link, loss):
+    """Built-in target of a name."""
+    check_choice("target", name, target_names(regressor=link.n_classes == 0))
+    return LossTarget(loss, link) if name == "loss" else _known(link)[name](link)

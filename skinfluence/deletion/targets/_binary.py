@@ -1,30 +1,14 @@
-"""Targets of one predictor: y in {0, 1}, eta the log odds of class 1."""
+"""Targets of two classes and one predictor: y in {0, 1}."""
 
 import numpy as np
-from scipy.special import expit
 
 from skinfluence.deletion.targets._base import Target
+from skinfluence.deletion.targets._classes import DecisionFunction, Margin, ZeroOne
 
 
 def _sign(y):
     """Labels as -1 and 1."""
     return 2.0 * y - 1.0
-
-
-class DecisionFunction(Target):
-    """Eta itself."""
-
-    name = "decision_function"
-    greater_is_better = True
-    needs_labels = False
-
-    def value(self, y, eta):
-        """Eta."""
-        return eta
-
-    def gradient(self, y, eta):
-        """One."""
-        return np.ones_like(eta)
 
 
 class PredictProba(Target):
@@ -33,48 +17,33 @@ class PredictProba(Target):
     name = "predict_proba"
     greater_is_better = True
     needs_labels = False
+    needs_probabilities = True
 
     def value(self, y, eta):
-        """Sigmoid."""
-        return expit(eta)
+        """Inverse of the link function."""
+        return self.link.inverse(eta)
 
     def gradient(self, y, eta):
-        """P(1) P(0)."""
-        return expit(eta) * expit(-eta)
-
-
-class Margin(Target):
-    """Log odds of the row's own label."""
-
-    name = "margin"
-    greater_is_better = True
-
-    def value(self, y, eta):
-        """Signed predictor."""
-        return _sign(y) * eta
-
-    def gradient(self, y, eta):
-        """Sign of the label."""
-        return _sign(y) * np.ones_like(eta)
+        return self.link.inverse_slope(eta)
 
 
 class Hinge(Target):
-    """max(0, 1 - margin); derivative 0 at its kink."""
+    """max(0, 1 - s f) with f the score and s the sign of the label; derivative 0 at its kink."""
 
     name = "hinge"
 
     def value(self, y, eta):
-        """Hinge."""
-        return np.maximum(0.0, 1.0 - _sign(y) * eta)
+        return np.maximum(0.0, 1.0 - _sign(y) * self.link.scores(eta))
 
     def gradient(self, y, eta):
-        """Minus the sign where the margin is below 1."""
+        """Minus the sign where the signed score is below 1."""
         sign = _sign(y)
-        return np.where(sign * eta < 1.0, -sign, 0.0)
+        slope = np.where(sign * self.link.scores(eta) < 1.0, -sign, 0.0)
+        return self.link.scores_vjp(slope, eta)
 
 
 class SquaredHinge(Hinge):
-    """max(0, 1 - margin)^2."""
+    """max(0, 1 - s f)^2."""
 
     name = "squared_hinge"
 
@@ -91,31 +60,16 @@ class Brier(Target):
     """(P(1) - y)^2."""
 
     name = "brier"
+    needs_probabilities = True
 
     def value(self, y, eta):
         """Squared probability of the wrong label, which keeps its digits when tiny."""
-        return expit(-_sign(y) * eta) ** 2
+        return np.square(self.link.probability(1.0 - y, eta))
 
     def gradient(self, y, eta):
         """By the chain rule."""
-        sign = _sign(y)
-        wrong = expit(-sign * eta)
-        return -2.0 * sign * wrong * wrong * expit(sign * eta)
-
-
-class ZeroOne(Target):
-    """1 where the predicted class is not the label; a predictor of 0 predicts class 0."""
-
-    name = "zero_one"
-    is_differentiable = False
-
-    def value(self, y, eta):
-        """Error indicator."""
-        return ((eta > 0) != (np.asarray(y) > 0.5)).astype(float)
-
-    def gradient(self, y, eta):
-        """There is none that says anything."""
-        raise ValueError("zero_one has no useful derivative.")
+        wrong = 1.0 - y
+        return 2.0 * self.link.probability(wrong, eta) * self.link.probability_slope(wrong, eta)
 
 
 BINARY = {

@@ -1,11 +1,15 @@
 """A target of the caller's own."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from skinfluence.deletion.targets._base import Target
 
 
-def make_target(function, *, gradient=None, greater_is_better=False):
+def make_target(
+    function: Callable, *, gradient: Callable | None = None, greater_is_better: bool = False
+) -> Target:
     """Make a target of a function of labels and decision values.
 
     Parameters
@@ -51,6 +55,7 @@ class CustomTarget(Target):
     uses_encoded_labels = False
 
     def __init__(self, function, gradient=None, greater_is_better=False):
+        super().__init__()
         self.function = function
         self.derivative = gradient
         self.greater_is_better = greater_is_better
@@ -68,28 +73,38 @@ class CustomTarget(Target):
 
     def value(self, y, eta):
         """Call once for each deleted row: along the axis after the test rows."""
-        y = np.asarray(y)
+        y, scores = np.asarray(y), self.link.scores(eta)
         if y.ndim < 2:
-            return self._call(y, eta)
-        return np.stack([self._call(y[:, 0], eta[:, j]) for j in range(eta.shape[1])], axis=1)
+            return self._call(y, scores)
+        columns = [self._call(y[:, 0], scores[:, j]) for j in range(scores.shape[1])]
+        return np.stack(columns, axis=1)
 
     def gradient(self, y, eta):
-        """The caller's, or central differences."""
-        if self.derivative is not None:
-            gradient = np.asarray(self.derivative(y, eta), dtype=float)
-            if gradient.shape != eta.shape:
-                raise ValueError(
-                    f"the gradient of target {self.name!r} should return an array of shape "
-                    f"{eta.shape}; got {gradient.shape}."
-                )
-            return gradient
-        columns = eta if eta.ndim == 2 else eta[:, None]
-        gradient = np.empty(columns.shape)
+        """The caller's, or central differences, through the scores."""
+        scores = self.link.scores(eta)
+        slope = self._differences(y, scores) if self.derivative is None else self._given(y, scores)
+        return self.link.scores_vjp(slope, eta)
+
+    def _given(self, y, scores):
+        """The caller's derivative, checked."""
+        slope = np.asarray(self.derivative(y, scores), dtype=float)
+        if slope.shape != scores.shape:
+            raise ValueError(
+                f"the gradient of target {self.name!r} should return an array of shape "
+                f"{scores.shape}; got {slope.shape}."
+            )
+        return slope
+
+    def _differences(self, y, scores):
+        """Central differences in each score."""
+        columns = scores if scores.ndim == 2 else scores[:, None]
+        slope = np.empty(columns.shape)
         step = np.finfo(float).eps ** (1 / 3) * np.maximum(1.0, np.abs(columns))
         for k in range(columns.shape[1]):
             up, down = columns.copy(), columns.copy()
             up[:, k] += step[:, k]
             down[:, k] -= step[:, k]
-            rise = self._call(y, up.reshape(eta.shape)) - self._call(y, down.reshape(eta.shape))
-            gradient[:, k] = rise / (up - down)[:, k]
-        return gradient.reshape(eta.shape)
+            rise = self._call(y, up.reshape(scores.shape))
+            rise = rise - self._call(y, down.reshape(scores.shape))
+            slope[:, k] = rise / (up - down)[:, k]
+        return slope.reshape(scores.shape)

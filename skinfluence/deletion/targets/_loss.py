@@ -8,7 +8,8 @@ class LossTarget(Target):
 
     name = "loss"
 
-    def __init__(self, loss):
+    def __init__(self, loss, link=None):
+        super().__init__(link)
         self.loss = loss
 
     def value(self, y, eta):

@@ -1,102 +1,57 @@
-"""Targets of K predictors: y in {0, ..., K - 1}, eta the K log scores."""
+"""Targets of several classes: y in {0, ..., n_classes - 1}, scores with an axis of classes."""
 
 import numpy as np
-from scipy.special import softmax
 
 from skinfluence.deletion.targets._base import Target
+from skinfluence.deletion.targets._classes import DecisionFunction, Margin, ZeroOne
+from skinfluence.link import label_index
 
 
-class _PerClass(Target):
-    """A target with one output a class."""
-
-    greater_is_better = True
-    needs_labels = False
-
-    def __init__(self, n_classes):
-        self.n_outputs = n_classes
-
-
-class DecisionFunction(_PerClass):
-    """Eta itself."""
-
-    name = "decision_function"
-
-    def value(self, y, eta):
-        """Eta."""
-        return eta
-
-    def gradient(self, y, eta):
-        """Identity."""
-        return np.broadcast_to(np.eye(eta.shape[-1]), (*eta.shape, eta.shape[-1]))
-
-
-class PredictProba(_PerClass):
+class PredictProba(Target):
     """Class probabilities."""
 
     name = "predict_proba"
-
-    def value(self, y, eta):
-        """Softmax."""
-        return softmax(eta, axis=-1)
-
-    def gradient(self, y, eta):
-        """diag(P) - P P'."""
-        p = softmax(eta, axis=-1)
-        return p[..., :, None] * np.eye(p.shape[-1]) - p[..., :, None] * p[..., None, :]
-
-
-class _Labelled(Target):
-    """A target of the label's own predictor against the others."""
-
-    def __init__(self, n_classes):
-        self.n_classes = n_classes
-
-    def _split(self, y, eta):
-        """Labels as an index, the label's predictor, the others' (-inf at the label)."""
-        index = np.broadcast_to(np.asarray(y, dtype=np.intp), eta.shape[:-1])[..., None]
-        own = np.take_along_axis(eta, index, axis=-1)
-        others = np.array(eta, dtype=float)
-        np.put_along_axis(others, index, -np.inf, axis=-1)
-        return index, own[..., 0], others
-
-
-class Margin(_Labelled):
-    """eta_y - logsumexp of the other predictors: the log odds of the label."""
-
-    name = "margin"
     greater_is_better = True
+    needs_labels = False
+    needs_probabilities = True
+
+    @property
+    def n_outputs(self):
+        return self.link.n_classes
 
     def value(self, y, eta):
-        """Log odds."""
-        _, own, others = self._split(y, eta)
-        top = others.max(axis=-1)
-        return own - top - np.log(np.exp(others - top[..., None]).sum(axis=-1))
+        return self.link.probabilities(eta)
 
     def gradient(self, y, eta):
-        """One for the label, minus the softmax of the others."""
-        index, _, others = self._split(y, eta)
-        gradient = -softmax(others, axis=-1)
-        np.put_along_axis(gradient, index, 1.0, axis=-1)
-        return gradient
+        """Derivative of the class probabilities."""
+        return self.link.probabilities_jacobian(eta)
 
 
-class Hinge(_Labelled):
-    """max(0, 1 - (eta_y - max of the others)), Crammer and Singer's; derivative 0 at its kinks."""
+class Hinge(Target):
+    """max(0, 1 - (f_y - max of the other f)), Crammer and Singer's; derivative 0 at its kinks."""
 
     name = "hinge"
 
+    def _split(self, y, eta):
+        """Index of the label, its score, the others' scores (-inf at the label)."""
+        others = np.array(self.link.scores(eta), dtype=float)
+        index = label_index(y, others)
+        own = others[index]
+        others[index] = -np.inf
+        return index, own, others
+
     def value(self, y, eta):
-        """Hinge."""
         _, own, others = self._split(y, eta)
         return np.maximum(0.0, 1.0 - own + others.max(axis=-1))
 
     def gradient(self, y, eta):
         """Minus one for the label, one for the strongest other, where the margin is below 1."""
-        index, _, others = self._split(y, eta)
-        gradient = np.zeros(eta.shape)
-        np.put_along_axis(gradient, others.argmax(axis=-1)[..., None], 1.0, axis=-1)
-        np.put_along_axis(gradient, index, -1.0, axis=-1)
-        return gradient * (Hinge.value(self, y, eta) > 0)[..., None]
+        index, own, others = self._split(y, eta)
+        slope = np.zeros(others.shape)
+        np.put_along_axis(slope, others.argmax(axis=-1)[..., None], 1.0, axis=-1)
+        slope[index] = -1.0
+        below = 1.0 - own + others.max(axis=-1) > 0
+        return self.link.scores_vjp(slope * below[..., None], eta)
 
 
 class SquaredHinge(Hinge):
@@ -113,43 +68,28 @@ class SquaredHinge(Hinge):
         return 2.0 * super().value(y, eta)[..., None] * super().gradient(y, eta)
 
 
-class Brier(_Labelled):
+class Brier(Target):
     """Sum over classes of (p_k - 1[y = k])^2."""
 
     name = "brier"
+    needs_probabilities = True
 
     def _error(self, y, eta):
         """P - onehot(y), its own entry as minus the sum of the others."""
-        p = softmax(eta, axis=-1)
-        index = np.broadcast_to(np.asarray(y, dtype=np.intp), eta.shape[:-1])[..., None]
-        error = p.copy()
-        np.put_along_axis(error, index, 0.0, axis=-1)
-        np.put_along_axis(error, index, -error.sum(axis=-1, keepdims=True), axis=-1)
-        return p, error
+        error = self.link.probabilities(eta)
+        index = label_index(y, error)
+        error[index] = 0.0
+        error[index] = -error.sum(axis=-1)
+        return error
 
     def value(self, y, eta):
         """Squared length of the error."""
-        return (self._error(y, eta)[1] ** 2).sum(axis=-1)
+        error = self._error(y, eta)
+        return np.square(error, out=error).sum(axis=-1)
 
     def gradient(self, y, eta):
-        """2 W (P - onehot(y)) with W = diag(P) - P P'."""
-        p, error = self._error(y, eta)
-        return 2.0 * p * (error - (p * error).sum(axis=-1, keepdims=True))
-
-
-class ZeroOne(_Labelled):
-    """1 where the largest predictor is not the label's; the first of equal ones predicts."""
-
-    name = "zero_one"
-    is_differentiable = False
-
-    def value(self, y, eta):
-        """Error indicator."""
-        return (eta.argmax(axis=-1) != y).astype(float)
-
-    def gradient(self, y, eta):
-        """There is none that says anything."""
-        raise ValueError("zero_one has no useful derivative.")
+        """2 J'(P - onehot(y)), J the derivative of the probabilities."""
+        return self.link.probabilities_vjp(2.0 * self._error(y, eta), eta)
 
 
 MULTICLASS = {

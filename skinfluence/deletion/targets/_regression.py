@@ -1,4 +1,4 @@
-"""Targets of regressors: y real, the prediction the mean that the loss reads from eta."""
+"""Targets of regressors: y real, the prediction what the link makes of eta."""
 
 import numpy as np
 from scipy.special import xlogy
@@ -7,16 +7,7 @@ from skinfluence.deletion.targets._base import Target
 
 
 class _OfMean(Target):
-    """A function of the label and the prediction, averaged over outputs where there are several.
-
-    Parameters
-    ----------
-    loss : Loss
-        Says what is predicted: `mean(eta)`, and its derivative; and the labels in these units.
-    """
-
-    def __init__(self, loss):
-        self.loss = loss
+    """A function of the response and the prediction, averaged where there are several responses."""
 
     def _error(self, y, mean):
         """Error of each prediction, of the shape of eta."""
@@ -28,13 +19,13 @@ class _OfMean(Target):
 
     def value(self, y, eta):
         """Mean error over the outputs."""
-        error = self._error(self.loss.response(y), self.loss.mean(eta))
-        return error if self.loss.n_responses == 1 else error.mean(axis=-1)
+        error = self._error(self.link.response(y), self.link.mean(eta))
+        return error if self.link.n_responses == 1 else error.mean(axis=-1)
 
     def gradient(self, y, eta):
         """By the chain rule."""
-        slope = self._slope(self.loss.response(y), self.loss.mean(eta))
-        return self.loss.vjp(slope / self.loss.n_responses, eta)
+        slope = self._slope(self.link.response(y), self.link.mean(eta))
+        return self.link.mean_vjp(slope / self.link.n_responses, eta)
 
 
 class Prediction(_OfMean):
@@ -44,18 +35,16 @@ class Prediction(_OfMean):
     greater_is_better = True
     needs_labels = False
 
-    def __init__(self, loss):
-        super().__init__(loss)
-        self.n_outputs = loss.n_responses
+    @property
+    def n_outputs(self):
+        return self.link.n_responses
 
     def value(self, y, eta):
-        """Mean."""
-        return self.loss.mean(eta)
+        return self.link.mean(eta)
 
     def gradient(self, y, eta):
-        """Derivative of the mean, on the diagonal of several outputs."""
-        slope = self.loss.vjp(np.ones_like(self.loss.mean(eta)), eta)
-        return slope if self.n_outputs == 1 else slope[..., :, None] * np.eye(eta.shape[-1])
+        """Derivative of the mean."""
+        return self.link.mean_jacobian(eta)
 
 
 class Residual(Prediction):
@@ -66,8 +55,7 @@ class Residual(Prediction):
     needs_labels = True
 
     def value(self, y, eta):
-        """Residual."""
-        return self.loss.response(y) - self.loss.mean(eta)
+        return self.link.response(y) - self.link.mean(eta)
 
     def gradient(self, y, eta):
         """Minus that of the prediction."""
@@ -98,7 +86,6 @@ class AbsoluteError(_OfMean):
         return np.abs(y - mean)
 
     def _slope(self, y, mean):
-        """Minus its sign."""
         return -np.sign(y - mean)
 
 
@@ -111,20 +98,15 @@ class Pinball(_OfMean):
 
     name = "pinball"
 
-    @property
-    def quantile(self):
-        """tau."""
-        return getattr(self.loss, "quantile", 0.5)
-
     def _error(self, y, mean):
         """Pinball loss of the residual."""
-        residual = y - mean
-        return np.maximum(self.quantile * residual, (self.quantile - 1.0) * residual)
+        residual, tau = y - mean, self.link.quantile
+        return np.maximum(tau * residual, (tau - 1.0) * residual)
 
     def _slope(self, y, mean):
         """Minus tau above the prediction, 1 - tau below."""
-        residual = y - mean
-        return np.where(residual > 0, -self.quantile, np.where(residual < 0, 1 - self.quantile, 0))
+        residual, tau = y - mean, self.link.quantile
+        return np.where(residual > 0, -tau, np.where(residual < 0, 1 - tau, 0))
 
 
 class PoissonDeviance(_OfMean):
@@ -133,7 +115,6 @@ class PoissonDeviance(_OfMean):
     name = "poisson_deviance"
 
     def _error(self, y, mean):
-        """Unit deviance."""
         with np.errstate(divide="ignore", invalid="ignore"):
             deviance = 2.0 * (xlogy(y, y) - xlogy(y, mean) - y + mean)
         return np.where(mean > 0, deviance, np.inf)

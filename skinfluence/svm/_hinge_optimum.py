@@ -1,6 +1,7 @@
-"""The optimum of a smooth hinge: Newton's method from a warm temperature down to the one asked."""
+"""The optimum of a smooth hinge, and of the hinge itself."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -8,24 +9,20 @@ from sklearn.svm import SVC, LinearSVC
 
 from skinfluence.hinge_dual import HingeDual
 from skinfluence.losses import HingeLoss, OneVsRestLoss, SmoothHingeLoss
-from skinfluence.objective import Objective
-from skinfluence.optimum import Optimum, polish
+from skinfluence.optimum import Optimum, continuation, polish
 
-# At this temperature the loss is nearly quadratic over ordinary margins, and Newton goes straight.
+# First temperature from any start: the loss is nearly quadratic over ordinary margins.
 WARM = 1.0
-COOLING = 0.2
 # The same from an optimum of the hinge.
 NEAR = 0.02
-# Where to leave a warmer optimum: the next one is some way off anyhow.
+# Stationarity at which a warmer optimum is left: that of a hinge is some way from the next anyhow.
 LOOSE = 1e-2
 # Searches over the intercepts at one temperature, at most, and bisections of each.
-MAX_SETTLINGS = 20
+MAX_SEARCHES = 20
 BISECTIONS = 100
-# A relative gradient below which no step helps because of rounding.
-ROUNDING = 1e-7
 # Share of what cancels in an intercept's derivative that is rounding.
 ZERO = 1e-13
-# Share of the penalty that stands for the curvature of an intercept without any.
+# Share of the penalty that stands in for the curvature of an intercept without any.
 FLAT = 1e-6
 # Steps of libsvm, at most, and a row: where entries of the kernel differ by many orders of
 # magnitude it never ends by itself.
@@ -47,19 +44,11 @@ def smooth_hinge(temperature, n_classes):
     return binary if n_classes == 2 else OneVsRestLoss(binary, n_classes)
 
 
-def temperatures(final, warm):
-    """From warm down to `final`."""
-    path = [final]
-    while path[0] / COOLING < warm:
-        path.insert(0, path[0] / COOLING)
-    return [warm, *path] if final < warm else path
-
-
 def hinge_optimum(objective, K, C):
     """Return the objective at the optimum of the hinge itself, by SVC on the kernel matrix K.
 
-    In a kernel a warm start of Newton's method is dear: at a high temperature all n rows bend, and
-    each step takes n^3. libsvm's answer has its margin already, and only the rows there bend.
+    In a kernel a high temperature is dear: all n rows have curvature, and a Newton step takes n^3
+    flops. At libsvm's answer only the rows near the margin have any.
     """
     features = objective.design.X
     theta = np.empty_like(objective.theta)
@@ -77,7 +66,7 @@ def hinge_optimum(objective, K, C):
 def hinge_minimum(objective, K, settings):
     """(Optimum of the hinge itself, dual variables s alpha (K, n)).
 
-    A solver's answer, followed to where it is exact.
+    A solver's answer, followed along the path of the dual to where it is exact.
     """
     trained = objective.trained()
     theta, converged = np.empty_like(objective.theta), True
@@ -91,9 +80,9 @@ def hinge_minimum(objective, K, settings):
 
 
 def _hinge_guess(objective, K, settings):
-    """(One output where a solver has left it, its dual variables or None to read them from there).
+    """(Objective of one output at a solver's answer, its dual variables or None if unknown).
 
-    libsvm has an intercept, always; without one liblinear is the solver, in the columns of a linear
+    libsvm always has an intercept; without one liblinear is the solver, in the columns of a linear
     machine or the features of a kernel. It is only a start: it need not converge.
     """
     X, y, weight = objective.design.X, objective.y, objective.sample_weight
@@ -116,7 +105,7 @@ def _hinge_guess(objective, K, settings):
 
 
 def minimise(objective, *, tol, max_iter, near=False):
-    """Go from any start of an objective with a smooth hinge to its optimum.
+    """Optimum of an objective with a smooth hinge, from any start.
 
     Parameters
     ----------
@@ -133,40 +122,25 @@ def minimise(objective, *, tol, max_iter, near=False):
     Optimum
         Of the objective at its own temperature, `n_steps` over all temperatures.
     """
-    n_classes = objective.loss.n_classes
-    n_steps, theta = 0, objective.theta
-    path = temperatures(_temperature(objective), NEAR if near else WARM)
-    for position, temperature in enumerate(path):
-        last = position == len(path) - 1
-        at = Objective(
-            smooth_hinge(temperature, n_classes),
-            objective.design,
-            objective.y,
-            objective.sample_weight,
-            objective.penalty,
-            theta,
-        )
-        found = _reach(at, max(0, max_iter - n_steps), tol if last else LOOSE)
-        n_steps += found.n_steps
-        if np.isfinite(found.objective.theta).all():
-            theta = found.objective.theta
-    return Optimum(found.objective, n_steps, found.converged, found.stalled, found.failure)
+    warm = NEAR if near else WARM
+    return continuation(
+        objective, warm, max_steps=max_iter, tolerance=tol, solve=_solve, loose=LOOSE
+    )
 
 
-def _reach(objective, max_steps, tolerance):
+def _solve(objective, *, max_steps, tolerance):
     """Newton's method, with exact searches over intercepts whose curvature has vanished."""
     found = polish(objective, max_steps=max_steps, tolerance=tolerance)
     n_steps = found.n_steps
-    for _ in range(MAX_SETTLINGS):
-        lost = found.failure or (found.stalled and found.objective.stationarity > ROUNDING)
-        if found.converged or not lost or n_steps >= max_steps:
+    for _ in range(MAX_SEARCHES):
+        if found.is_settled or not (found.failure or found.stalled) or n_steps >= max_steps:
             break
-        # Between the kinks the objective is linear in b: Newton's method cannot know how far to go.
+        # Between the kinks the objective is linear in b: no curvature says how far to go.
         floor = FLAT * found.objective.penalty.strength.max()
         at = with_optimal_intercepts(found.objective)
         found = polish(at, max_steps=max_steps - n_steps, tolerance=tolerance, floor=floor)
         n_steps += max(1, found.n_steps)
-    return Optimum(found.objective, n_steps, found.converged, found.stalled, found.failure)
+    return replace(found, n_steps=n_steps)
 
 
 def with_optimal_intercepts(objective):
@@ -177,7 +151,7 @@ def with_optimal_intercepts(objective):
     """
     coef, before = objective.design.unpack(objective.theta)
     kinks = np.stack([1.0 - (objective.eta - before), -1.0 - (objective.eta - before)])
-    margin = 1.0 + 50.0 * _temperature(objective)
+    margin = 1.0 + 50.0 * objective.loss.temperature  # exp(-50) of a slope is rounding
     ends = []
     for side in (-1.0, 1.0):  # the last b whose derivative is negative, the first where positive
         low, high = kinks.min(axis=(0, 1)) - margin, kinks.max(axis=(0, 1)) + margin
@@ -190,8 +164,3 @@ def with_optimal_intercepts(objective):
             low, high = np.where(rising, low, middle), np.where(rising, middle, high)
         ends.append(0.5 * (low + high))
     return objective.at(objective.design.pack(coef, 0.5 * (ends[0] + ends[1])))
-
-
-def _temperature(objective):
-    """Of the smooth hinge in an objective."""
-    return getattr(objective.loss, "binary", objective.loss).temperature

@@ -1,0 +1,183 @@
+"""How far Newton steps end from the refits: a certificate, and an estimate."""
+
+from functools import cached_property
+
+import numpy as np
+
+from skinfluence._class_axis import classes_last
+from skinfluence._parallel import row_blocks
+from skinfluence.deletion._chord import ChordNewton
+from skinfluence.deletion.certificate import distance, newton_remainder
+from skinfluence.deletion.metric import largest_of_others
+
+# Flops that the second tier of the certificate may take.
+TIER_FLOPS = 2e10
+# Rows whose next step is computed to calibrate the error estimate of the others.
+CALIBRATION_ROWS = 16
+# Rounding of a predictor, relative to max(1, |eta|): no error is known to be smaller.
+ROUNDING = 16 * np.finfo(float).eps
+
+
+class NewtonError:
+    """Error of each row's own predictor after the Newton step of a OneStep deletion.
+
+    The bound is the certificate: from norms alone for all rows, then, where that is inf and the
+    budget allows, from the changes of the other rows' predictors. The estimate is the size of the
+    next chord step, computed for a few rows; for the others it is the product of their norms, times
+    the largest ratio of the two among the few.
+
+    Parameters
+    ----------
+    one_step : OneStep
+        Of all rows, with Newton's multipliers.
+
+    Attributes
+    ----------
+    length : ndarray of shape (n,)
+        Of the step, in the curvature without the row.
+    step_norm : ndarray of shape (n,)
+        The same in the curvature with it.
+    kappa : ndarray of shape (n,)
+        M times a bound on the largest change of another row's predictor.
+    """
+
+    def __init__(self, one_step):
+        self.one_step, self.objective = one_step, one_step.objective
+        self.metric = one_step.metric
+        rows, M = one_step.rows, self.objective.loss.self_concordance
+        # ||d||_G of the Newton step d = G0^-1 b, b = g (x) z + s r' what the deletion adds to the
+        # gradient: b'd in the metric G0 of the step, and at most the ratio of the norms in G.
+        squared = one_step.inner(self.objective.residuals[rows], one_step.share)
+        self.length = np.sqrt(np.maximum(squared, 0.0)) * self.metric.step_norm_ratio
+        # ||d||_H, as H d = v (x) z + s r'; it bounds what d changes at any row.
+        squared = one_step.inner(one_step.multipliers, one_step.share)
+        self.step_norm = np.sqrt(np.maximum(squared, 0.0))
+        moved = self.metric.max_row_norm_full * self.step_norm
+        self.kappa = M * moved if np.isfinite(M) else np.full(len(rows), np.inf)
+        self.live = self.objective.sample_weight > 0
+        eta = np.abs(self.objective.eta[rows]).max(axis=1)
+        self.rounding = ROUNDING * np.maximum(1.0, eta)
+
+    def bound(self):
+        """Certified error of each row's own predictor, inf where there is none."""
+        if self._kinks() is not None:
+            return np.where(self.crosses, np.inf, self.rounding)
+        own_row_norm = self.metric.own_row_norm
+        bound = own_row_norm * self.distance_by_norms()
+        n, P = self.objective.n_rows, self.objective.n_parameters
+        rows = np.flatnonzero(~np.isfinite(bound) & ~self.one_step.undefined)
+        rows = rows[: int(TIER_FLOPS / (4.0 * n * P))]
+        for part in row_blocks(len(rows), 8 * 3 * n * self.objective.n_outputs, at_most=256):
+            some = rows[part]
+            bound[some] = own_row_norm[some] * self.distance_by_predictors(some)
+        return bound + self.rounding
+
+    def distance_by_norms(self):
+        """E of every Newton step, from norms alone."""
+        return self._distance(self.kappa, slice(None))
+
+    def distance_by_predictors(self, deletions):
+        """E of some, with the largest change of another predictor computed instead of bounded."""
+        steps = self.one_step.steps_of(deletions)
+        change = classes_last(self.objective.design.predictors_of(steps), is_scalar=False)
+        moved = self.objective.loss.predictor_norm(change)
+        moved[self.one_step.rows[deletions], np.arange(len(deletions))] = 0.0
+        return self._distance(self.objective.loss.self_concordance * moved.max(axis=0), deletions)
+
+    def _distance(self, kappa, deletions):
+        """E of Newton steps during which no other predictor moves by more than kappa / M."""
+        metric, length = self.metric, self.length[deletions]
+        # A step in a metric other than its own leaves the gradient m P d beside the remainder.
+        mismatch = np.abs(metric.penalty_mismatch[deletions])
+        missed = metric.gradient_norm_ratio[deletions] * mismatch * length
+        nu = newton_remainder(kappa, length) + missed
+        M = self.objective.loss.self_concordance
+        return distance(nu, kappa, metric.max_row_norm[deletions], M)
+
+    def _kinks(self):
+        """Distances (n, K) of predictors to the kinks of a piecewise quadratic loss, or None."""
+        objective = self.objective
+        found = objective.loss.kink_distance(objective.y, objective.native(objective.eta))
+        return None if found is None else found.reshape(objective.n_rows, -1)
+
+    @cached_property
+    def crosses(self):
+        """Whether a step may take another row across its kink: where none does, it is exact.
+
+        By |z_j d| <= sqrt(a_j) ||d||_H, no row that is further from its kink than this crosses it.
+        That clears most deletions at once; of the others the predictors are computed.
+        """
+        objective, everything = self.objective, self.one_step.is_everything
+        crosses = ~self.one_step.undefined
+        if everything:
+            row_norm = np.sqrt(np.einsum("ikk->ik", self.one_step.leverage.quadratic))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                # Largest ||d||_H with which each row stays on its side of the kink, in any output.
+                room = np.nanmin(np.where(row_norm > 0, self._kinks() / row_norm, np.inf), axis=1)
+            room[~self.live] = np.inf
+            crosses &= self.step_norm >= -largest_of_others(-room, self.one_step.rows, -np.inf)
+        rows = np.flatnonzero(crosses)
+        rows = rows[: int(TIER_FLOPS / (4.0 * objective.n_rows * objective.n_parameters))]
+        for part in row_blocks(len(rows), 24 * objective.n_rows * objective.n_outputs, at_most=256):
+            crosses[rows[part]] = self._crossed(rows[part])
+        return crosses
+
+    def _crossed(self, rows):
+        """Whether the steps of some deletions do take another row across."""
+        objective = self.objective
+        change = objective.design.predictors_of(self.one_step.steps_of(rows))
+        change += objective.eta.T[:, :, None]
+        after = self._quadratic_piece(classes_last(change, is_scalar=False), objective.y[:, None])
+        crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
+        crossed[~self.live] = False
+        crossed[self.one_step.rows[rows], np.arange(len(rows))] = False
+        return crossed.any(axis=(0, 2))
+
+    def _quadratic_piece(self, eta, y):
+        """Whether each output (..., K) has curvature."""
+        loss = self.objective.loss
+        if loss.is_scalar:
+            return loss.curvature(y, eta[..., 0])[..., None] > 0
+        return loss.curvature_split(y, eta)[0] > 0
+
+    def estimate(self):
+        """Estimated error of each row's own predictor."""
+        if self._kinks() is not None:
+            return self._estimate_of_crossings()
+        # Without a constant M the norms still say which steps are long.
+        known = np.isfinite(self.objective.loss.self_concordance)
+        moved = self.kappa if known else self.metric.max_row_norm_full * self.step_norm
+        mismatch = np.abs(self.metric.penalty_mismatch)
+        proxy = (moved + mismatch) * self.length * self.metric.own_row_norm
+        if not np.isfinite(proxy).any():
+            return np.full(len(proxy), np.nan)
+        ready = np.flatnonzero(~self.one_step.undefined & np.isfinite(proxy) & (proxy > 0))
+        if not len(ready):
+            return np.zeros(len(proxy))
+        order = ready[np.argsort(-proxy[ready], kind="stable")]
+        n_top = min(len(order), CALIBRATION_ROWS // 2)
+        spread = np.linspace(n_top, len(order) - 1, CALIBRATION_ROWS - n_top).astype(int)
+        sample = np.unique(
+            np.concatenate([order[:n_top], order[np.clip(spread, 0, len(order) - 1)]])
+        )
+        chord = ChordNewton(self.one_step, 0.0)
+        size = chord.next_change(sample)
+        # Steps that are rounding say nothing of how the norms and the steps relate.
+        telling = size > 1e3 * self.rounding[sample]
+        # At a low temperature the norms of a hinge underflow, and the ratio is inf: so is then the
+        # estimate of every row that moves anything.
+        with np.errstate(over="ignore", invalid="ignore"):
+            ratio = np.max(size[telling] / proxy[sample[telling]], initial=0.0)
+            estimate = np.where(proxy > 0, proxy * ratio, 0.0)
+        estimate[sample] = size
+        return np.maximum(estimate, self.rounding)
+
+    def _estimate_of_crossings(self):
+        """The next step of the deletions that cross a kink, as many as the budget allows."""
+        estimate = np.where(self.crosses, np.nan, self.rounding)
+        objective, rows = self.objective, np.flatnonzero(self.crosses)
+        rows = rows[: int(TIER_FLOPS / (8.0 * objective.n_rows * objective.n_parameters))]
+        chord = ChordNewton(self.one_step, 0.0)
+        for part in row_blocks(len(rows), 24 * objective.n_rows * objective.n_outputs, at_most=256):
+            estimate[rows[part]] = chord.next_change(rows[part])
+        return estimate

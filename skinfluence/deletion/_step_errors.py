@@ -1,0 +1,89 @@
+"""Errors of the steps of any deletion."""
+
+import numpy as np
+
+from skinfluence.deletion._active_set import set_changes
+from skinfluence.deletion._groups import GroupDeletion, without_group
+from skinfluence.deletion._newton_error import NewtonError
+from skinfluence.deletion._one_step import OneStep
+from skinfluence.optimum import CERTIFIABLE, newton_step
+
+
+def step_errors(deletion, method, *, quick=False):
+    """How each step of a deletion was found, its estimated error and its bound, (r,) each.
+
+    Of the predictor of the deleted row itself, of a group the largest at its rows. With `quick`
+    what costs more than the step is left out: NaN, and bounds inf.
+    """
+    objective = deletion.objective
+    if isinstance(deletion, GroupDeletion):
+        return _group_errors(deletion, quick=quick)
+    if hasattr(deletion, "routes"):
+        routes, error, bound = deletion.routes, deletion.own_error, deletion.own_bound
+        routes = np.where(deletion.idle & (routes == "newton"), "exact", routes)
+        if not quick and isinstance(getattr(deletion, "newton", None), OneStep):
+            rest = routes == "newton"
+            bound = np.where(rest, NewtonError(deletion.newton).bound(), bound)
+            error = np.where(rest, np.fmin(error, bound), error)
+    else:
+        routes = np.full(len(deletion), method, dtype="<U11")
+        routes[deletion.idle] = "exact"
+        error, bound = np.full(len(deletion), np.nan), np.full(len(deletion), np.inf)
+        if not quick and deletion.curvature.damping == 0:
+            error, bound, _ = one_step_errors(deletion, method)
+    error = np.where(deletion.undefined, np.nan, np.where(deletion.idle, 0.0, error))
+    bound = np.where(deletion.undefined, np.inf, np.where(deletion.idle, 0.0, bound))
+    if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
+        bound = np.full(len(bound), np.inf)
+    return np.where(deletion.undefined, "undefined", routes), error, bound
+
+
+def one_step_errors(deletion, method):
+    """Errors of a OneStep deletion by "first_order" or "newton" at each row's own predictor.
+
+    Returns
+    -------
+    estimate, bound : ndarray of shape (r,)
+        Of the Newton step; of a first-order step that of the Newton step and its distance from it.
+    changes : ndarray of bool, shape (r,), or None
+        Whether the active set of an L1 penalty changes without the row; None without such a one.
+    """
+    objective, newton, changes = deletion.objective, deletion, None
+    if method == "first_order":
+        leverage = deletion.leverage  # the same numbers: not computed twice
+        newton = OneStep(
+            objective, deletion.curvature, deletion.rows, corrected=True, leverage=leverage
+        )
+    error = NewtonError(newton)
+    bound = error.bound()
+    estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
+    if objective.penalty.is_kinked:
+        changes = set_changes(objective, newton)
+        # On the active set nothing is certified of the others' conditions but under squared error.
+        bound[changes | (not objective.loss.is_quadratic)] = np.inf
+        estimate[changes] = np.nan
+    if method == "first_order":
+        missing = objective.loss.predictor_norm(newton.own_change() - deletion.own_change())
+        estimate, bound = missing + estimate, missing + bound
+    estimate[newton.undefined], bound[newton.undefined] = np.nan, np.inf
+    return estimate, bound, changes
+
+
+def _group_errors(deletion, *, quick):
+    """Errors of group steps: what the next Newton step would change at the group's rows."""
+    objective = deletion.objective
+    error = np.where(deletion.idle, 0.0, np.nan)
+    bound = np.where(deletion.idle, 0.0, np.inf)
+    for position, group in enumerate(deletion.groups):
+        if quick or deletion.undefined[position] or deletion.idle[position]:
+            continue
+        step = deletion.steps(slice(position, position + 1))[0]
+        error[position] = next_group_change(objective, group, step).max(initial=0.0)
+    return deletion.routes, error, bound
+
+
+def next_group_change(objective, group, step):
+    """Size (k,) of what the next Newton step without a group changes at its rows' predictors."""
+    moved = without_group(objective, group).at(objective.theta + step)
+    change = objective.design.dense(group) @ newton_step(moved).T
+    return objective.loss.predictor_norm(change)
