@@ -20,7 +20,7 @@ from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import continuation, response_spread
 from skinfluence.penalties import L2
-from skinfluence.svm._continuation import started_by_libsvm
+from skinfluence.svm._hinge_optimum import started_by_libsvm
 
 # First temperature, relative to the standard deviation of y, of the continuation that starts at the
 # optimum of the loss that is not smooth.

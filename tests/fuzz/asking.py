@@ -66,7 +66,6 @@ class Answer:
         return any(word in text for _, text in self.heard for word in ANNOUNCEMENTS)
 
 
-
 def ask(function, seconds=60.0):
     """Call a function and keep what came of it."""
     with warnings.catch_warnings(record=True) as caught, _printed() as printed:

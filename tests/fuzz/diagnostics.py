@@ -239,9 +239,7 @@ def interval(oracle, change, live, alpha, method):
     labels = np.asarray(spec.labels, dtype=LD).reshape(len(oracle.w), -1)[live]
     residual = np.abs(labels - loss.mean(eta))
     n = len(residual)
-    moved = loss.mean(
-        oracle.eta_test[:, None] + np.einsum("mj,bkj->mbk", oracle.Z_test, change)
-    )
+    moved = loss.mean(oracle.eta_test[:, None] + np.einsum("mj,bkj->mbk", oracle.Z_test, change))
     position = int(np.ceil(LD(1 - alpha) * (n + 1) * (1 - 1e-12)))
 
     def quantile(values, axis):

@@ -83,7 +83,9 @@ def _with(rng, problem, kind):
         n = int(rng.integers(3, 9))
         return problem.but(n=n, p=n + int(rng.integers(1, 5)))
     if kind == "duplicates":
-        return problem.but(data=str(rng.choice(["duplicate rows", "duplicate columns", "constant column"])))
+        return problem.but(
+            data=str(rng.choice(["duplicate rows", "duplicate columns", "constant column"]))
+        )
     if kind == "integers":
         return problem.but(data=str(rng.choice(["integers", "binary"])))
     if kind in ("saturated", "exact", "powers"):

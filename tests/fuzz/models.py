@@ -163,9 +163,7 @@ def _chosen_classifier_spec(problem, fitted):
 
 def _draw_elastic(rng, problem):
     ratio = round(float(rng.uniform(0.1, 0.9)), 2)
-    return problem.but(
-        strength=log_uniform(rng, -3, 0), options=(("l1_ratio", ratio),), outputs=1
-    )
+    return problem.but(strength=log_uniform(rng, -3, 0), options=(("l1_ratio", ratio),), outputs=1)
 
 
 def _elastic(problem, fitted):
@@ -359,9 +357,7 @@ def _draw_svr(rng, problem):
     epsilon = float(rng.choice([0.0, 0.1, 0.5])) * problem.y_scale
     T = problem.y_scale * log_uniform(rng, -1.7, 0)
     C = log_uniform(rng, -2, 2)
-    return problem.but(
-        strength=C, options=(*options, ("epsilon", epsilon), ("temperature", T))
-    )
+    return problem.but(strength=C, options=(*options, ("epsilon", epsilon), ("temperature", T)))
 
 
 def _svr(problem):
@@ -656,7 +652,9 @@ MODELS = {
     "transformed target": Model(
         "positive", _draw_transformed, None, _transformed_model, _transformed
     ),
-    "lasso": Model("real", _plain(-3, 0), _coordinate(InfluenceLasso), _coordinate(Lasso), _elastic),
+    "lasso": Model(
+        "real", _plain(-3, 0), _coordinate(InfluenceLasso), _coordinate(Lasso), _elastic
+    ),
     "elastic net": Model(
         "real", _draw_elastic, _coordinate(InfluenceElasticNet), _coordinate(ElasticNet), _elastic
     ),

@@ -272,47 +272,41 @@ def _search(objective, theta, w, step, decrease):
 
 
 def shrunken(H, gradient, l1, theta):
-    """Minimise g'd + d'Hd / 2 + |l1 (theta + d)|_1 in d, (B, P): by coordinates, then exactly.
+    """Minimise g'd + d'Hd / 2 + |l1 (theta + d)|_1 in d, (B, P), by the active set method.
 
-    The signs and zeros found are held and the linear system solved; where the result keeps them
-    and no zero wants to move, it is the minimum.
+    With the zeros and signs held the optimum is a linear system. On the way there the first
+    coefficient to change its sign becomes a zero; at the optimum the zero that most wants to move
+    is let go. Every step lowers the objective.
     """
     B, P = theta.shape
-    new = theta.copy()
-    diagonal = np.einsum("bii->bi", H)
-    result, pending = np.zeros_like(theta), np.arange(B)
-    for _ in range(60):
-        h, g, strength = H[pending], gradient[pending], l1[pending]
-        old, x = theta[pending], new[pending]
-        d = diagonal[pending]
-        for _ in range(10):
-            for j in range(P):
-                slope = g[:, j] + np.einsum("bp,bp->b", h[:, j], x - old)
-                safe = np.where(d[:, j] > 0, d[:, j], 1)
-                target = x[:, j] - slope / safe
-                target = np.sign(target) * np.maximum(np.abs(target) - strength[:, j] / safe, 0)
-                x[:, j] = np.where(d[:, j] > 0, target, np.where(strength[:, j] > 0, 0, x[:, j]))
-        new[pending] = x
-        exact, good = _on_active_set(h, g, strength, old, x)
-        result[pending] = np.where(good[:, None], exact, x) - old
-        pending = pending[~good]
-        if not len(pending):
-            break
-    return result
-
-
-def _on_active_set(H, gradient, l1, theta, x):
-    """(optimum with the zeros and signs of x, whether it is the optimum)."""
+    x, sign = theta.copy(), np.sign(theta)
     active = (x != 0) | (l1 == 0)
-    sign = np.sign(x)
-    at = np.arange(x.shape[1])
-    M = np.where(active[:, :, None] & active[:, None, :], H, 0)
-    M[:, at, at] = np.where(active, M[:, at, at], 1)
-    right = np.einsum("bpq,bq->bp", H, theta) - gradient - l1 * sign
-    found = solve(M, np.where(active, right, 0)[:, :, None])[:, :, 0]
-    found = np.where(active, found, 0)
-    slope = gradient + np.einsum("bpq,bq->bp", H, found - theta)
-    kept = np.where(active & (l1 > 0), found * sign > 0, True)
-    size = np.abs(gradient) + np.einsum("bpq,bq->bp", np.abs(H), np.abs(found - theta)) + l1
-    held = np.where(active, True, np.abs(slope) <= l1 + LD(1e-16) * size)
-    return found, np.isfinite(found).all(axis=1) & kept.all(axis=1) & held.all(axis=1)
+    at, every = np.arange(P), np.arange(B)
+    right = np.einsum("bpq,bq->bp", H, theta) - gradient
+    size = np.abs(gradient) + l1 + np.einsum("bpq,bq->bp", np.abs(H), np.abs(theta))
+    going = np.ones(B, dtype=bool)
+    for _ in range(6 * P + 20):
+        M = np.where(active[:, :, None] & active[:, None, :], H, 0)
+        M[:, at, at] = np.where(active, M[:, at, at], 1)
+        wanted = np.where(active, right - l1 * sign, 0)
+        found = np.where(active, solve(M, wanted[:, :, None])[:, :, 0], 0)
+        found = np.where(np.isfinite(found), found, x)
+        crossing = active & (l1 > 0) & (found * sign <= 0)
+        room = np.where(crossing, x / np.where(crossing & (x != found), x - found, 1), np.inf)
+        first, t = room.argmin(axis=1), np.minimum(room.min(axis=1), 1)
+        x = np.where(going[:, None], x + t[:, None] * (found - x), x)
+        stopped = going & crossing.any(axis=1)
+        x[every[stopped], first[stopped]] = 0
+        active[every[stopped], first[stopped]] = False
+        slope = np.einsum("bpq,bq->bp", H, x) - right
+        pull = np.where(active, -np.inf, np.abs(slope) - l1 - LD(1e-16) * size)
+        next_one = pull.argmax(axis=1)
+        released = going & ~stopped & (pull.max(axis=1) > 0)
+        active[every[released], next_one[released]] = True
+        sign[every[released], next_one[released]] = -np.sign(
+            slope[every[released], next_one[released]]
+        )
+        going &= stopped | released
+        if not going.any():
+            break
+    return x - theta

@@ -171,8 +171,7 @@ class Oracle:
         """Mask of the groups without which there is no model; none where nothing goes."""
         return np.array(
             [
-                bool((self.w[group] > 0).any())
-                and not exists(self.objective, w, self.codes)
+                bool((self.w[group] > 0).any()) and not exists(self.objective, w, self.codes)
                 for group, w in zip(groups, self.weights_without(groups), strict=True)
             ],
             dtype=bool,

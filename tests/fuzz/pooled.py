@@ -42,14 +42,15 @@ class PooledQuestions(Questions):
             question = f"group_influence {method} {name}"
             options = {"target": self._target(name), **self._options(method)}
             labels = None if name in targets.UNLABELLED else data.y_test
-            answer = ask(
+            answer = self._with_info(
+                question,
                 lambda options=options, labels=labels: self.view.group_influence(
-                    groups, data.X_test, labels, **options
-                )
+                    groups, data.X_test, labels, return_info=True, **options
+                ),
             )
-            if not self.judge.answered(question, answer):
+            if answer is None:
                 continue
-            change, undefined, sure = self.change(method, groups)
+            change, undefined, sure = self.found_by(method, answer.info.method, groups)
             effect, smooth, floor = self.effects(
                 name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, groups
             )
@@ -63,7 +64,7 @@ class PooledQuestions(Questions):
     # -- leave one out -----------------------------------------------------------------------------
 
     def loo_estimate(self):
-        for method in ("auto", *METHODS):
+        for method in METHODS:
             question = f"loo_estimate {method}"
             answer = ask(lambda m=method: self.view.loo_estimate(method=m))
             if self.judge.answered(question, answer):
@@ -78,15 +79,13 @@ class PooledQuestions(Questions):
 
     def _estimate(self, question, answer, method, groups):
         oracle, found = self.oracle, answer.value
-        exact = method in ("auto", "exact")
-        kind = "exact" if exact else method
-        mine = self.change(kind) if groups is self.rows else self.change(kind, groups)
-        change, undefined, sure = mine
+        own = None if groups is self.rows else groups
+        change, undefined, sure = self.found_by(method, found.method, own)
         masks = {"undefined": undefined, "sure": sure}
         Z = oracle.objective.Z
         moved = np.einsum("nj,nkj->nk", Z, change)
         blur = np.zeros_like(moved)
-        for other in self.blurred(kind, None if groups is self.rows else groups):
+        for other in self.blurred(method, own):
             other = np.einsum("nj,nkj->nk", Z, other)
             blur = np.maximum(blur, 3 * np.nan_to_num(np.abs(other - moved)))
         masks["blur"] = blur
@@ -130,7 +129,9 @@ class PooledQuestions(Questions):
             before = before - before.mean(axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):
             effect, change = want - before, got - before
-        self.judge.compare(f"{question} decision", _Like(change, answer), effect, rows=0, floor=floor, **masks)
+        self.judge.compare(
+            f"{question} decision", _Like(change, answer), effect, rows=0, floor=floor, **masks
+        )
 
     def _bounds(self, question, found, got, eta, masks):
         """A finite bound is never exceeded by the distance to the refit."""
@@ -162,9 +163,12 @@ class PooledQuestions(Questions):
         y = oracle.objective.y
         safe = np.where(np.isnan(eta), 1, eta)
         loss = np.where(np.isnan(eta).any(axis=1), np.nan, spec.loss.value(y, safe))
-        floor = ROUNDING * np.abs(np.nan_to_num(loss)) + self._rounding(
-            "loss", lambda labels, at: spec.loss.value(y, at)[:, None], self.data.codes, safe
-        )[:, 0]
+        floor = (
+            ROUNDING * np.abs(np.nan_to_num(loss))
+            + self._rounding(
+                "loss", lambda labels, at: spec.loss.value(y, at)[:, None], self.data.codes, safe
+            )[:, 0]
+        )
         self.judge.compare(
             f"{question} loss", _Like(found.loss, answer), loss, rows=0, floor=floor, **masks
         )
@@ -195,17 +199,15 @@ class PooledQuestions(Questions):
             scoring = "accuracy"
         if spec.loss.n_classes and len(np.unique(data.codes_test)) < spec.loss.n_classes:
             scoring = "accuracy"  # others are not defined, or warn
-        method = METHODS[self.rng.integers(3)]
+        method = METHODS[self.rng.integers(4)]
         question = f"score_influence {method} {scoring}"
-        options = self._options(method)
-        answer = ask(
-            lambda: self.view.score_influence(
-                data.X_test, data.y_test, scoring=scoring, **options
-            )
+        options = {"scoring": scoring, "return_info": True, **self._options(method)}
+        answer = self._with_info(
+            question, lambda: self.view.score_influence(data.X_test, data.y_test, **options)
         )
-        if not self.judge.answered(question, answer):
+        if answer is None:
             return
-        change, undefined, sure = self.change(method)
+        change, undefined, sure = self.found_by(method, answer.info.method)
         moved = np.einsum("mj,bkj->mbk", oracle.Z_test, change)
         eta = oracle.eta_test
         counted = scoring in ("accuracy", "balanced_accuracy")
@@ -317,9 +319,7 @@ class PooledQuestions(Questions):
         alpha = float(self.rng.choice([0.1, 0.3, 0.5]))
         method = ("jackknife+", "jackknife", "jackknife-minmax")[self.rng.integers(3)]
         question = f"prediction_interval {method}"
-        answer = ask(
-            lambda: self.view.prediction_interval(self.data.X_test, alpha, method=method)
-        )
+        answer = ask(lambda: self.view.prediction_interval(self.data.X_test, alpha, method=method))
         if not self.judge.answered(question, answer):
             return
         change, undefined, sure = self.change("exact")

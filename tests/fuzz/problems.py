@@ -144,8 +144,8 @@ def _placed(problem, base):
     if problem.data == "powers" and problem.shift:
         # Years: the powers are taken of what is far from zero.
         t = base[:, :1] + problem.shift
-        return t ** np.arange(1, problem.p + 1) * scale / np.abs(problem.shift) ** np.arange(
-            problem.p
+        return (
+            t ** np.arange(1, problem.p + 1) * scale / np.abs(problem.shift) ** np.arange(problem.p)
         )
     shift = np.full(problem.p, problem.shift)
     shift[1::2] = 0.0 if problem.seed % 2 else -shift[1::2]

@@ -12,7 +12,7 @@ from tests.fuzz.losses import LD
 TOLERANCE = 1e-6
 # Rounding of a difference of two targets, in units of float64.
 ROUNDING = 256 * float(np.finfo(float).eps)
-METHODS = ("first_order", "newton", "exact")
+METHODS = ("auto", "first_order", "newton", "exact")
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,22 @@ class Questions:
             self.changes[method] = self.oracle.change(method, self.rows)
         return self.changes[method]
 
+    def found_by(self, method, names, groups=None):
+        """Changes of theta as `change`, where "auto" says for each row how it was found."""
+        if method != "auto":
+            return self.change(method, groups)
+        if self.problem.damping:
+            return self.change("newton", groups)
+        change, undefined, sure = (part.copy() for part in self.change("exact", groups))
+        steps = np.asarray(names) == "newton"
+        if steps.any():
+            step, _, known = self.change("newton", groups)
+            change[steps], sure[steps] = step[steps], known[steps]
+        return change, undefined, sure
+
     def blurred(self, method, groups=None):
         """Other changes that are as right, once each."""
+        method = "newton" if method == "auto" else method
         if groups is not None:
             return self.oracle.blurs(method, groups)
         key = "blurs", method
@@ -241,6 +255,13 @@ class Questions:
             options["curvature"] = self.problem.curvature
         return options
 
+    def _with_info(self, question, function):
+        """The answer to a question that also says how each row was found; None for an error."""
+        answer = ask(function)
+        if not self.judge.answered(question, answer):
+            return None
+        return _Like(answer.value[0], answer, answer.value[1])
+
     def influence(self):
         for method in METHODS:
             for name in self._names(3):
@@ -253,10 +274,13 @@ class Questions:
         question = f"influence {method} {name}"
         options = {"target": self._target(name), **self._options(method)}
         labels = None if name in targets.UNLABELLED else data.y_test
-        answer = ask(lambda: self.view.influence(data.X_test, labels, **options))
-        if not self.judge.answered(question, answer):
+        answer = self._with_info(
+            question,
+            lambda: self.view.influence(data.X_test, labels, return_info=True, **options),
+        )
+        if answer is None:
             return
-        change, undefined, sure = self.change(method)
+        change, undefined, sure = self.found_by(method, answer.info.method)
         effect, smooth, floor = self.effects(
             name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test
         )
@@ -273,15 +297,13 @@ class Questions:
         data, matrix = self.data, np.asarray(answer.value)
         how = ("mean", "sum")[self.rng.integers(2)]
         wanted = matrix.mean(axis=0) if how == "mean" else matrix.sum(axis=0)
-        found = ask(
-            lambda: self.view.influence(data.X_test, labels, aggregate=how, **options)
-        )
+        found = ask(lambda: self.view.influence(data.X_test, labels, aggregate=how, **options))
         if self.judge.answered(f"{question} {how}", found):
             self._same(f"{question} {how}", found.value, wanted, np.abs(matrix).sum(axis=0))
+        if options["method"] == "auto":  # what is refitted depends on what is asked about
+            return
         some = self.rng.permutation(self.oracle.n)[: 1 + self.oracle.n // 2]
-        found = ask(
-            lambda: self.view.influence(data.X_test, labels, train_indices=some, **options)
-        )
+        found = ask(lambda: self.view.influence(data.X_test, labels, train_indices=some, **options))
         if self.judge.answered(f"{question} some rows", found):
             size = np.abs(np.nan_to_num(matrix)).max(initial=0.0)
             self._same(f"{question} some rows", found.value, matrix[:, some], size, TOLERANCE)
@@ -311,10 +333,13 @@ class Questions:
                 name = "loss"
             question = f"self_influence {method} {name}"
             options = {"target": self._target(name), **self._options(method)}
-            answer = ask(lambda options=options: self.view.self_influence(**options))
-            if not self.judge.answered(question, answer):
+            answer = self._with_info(
+                question,
+                lambda options=options: self.view.self_influence(return_info=True, **options),
+            )
+            if answer is None:
                 continue
-            change, undefined, sure = self.change(method)
+            change, undefined, sure = self.found_by(method, answer.info.method)
             effect, smooth, floor = self.effects(
                 name, method, change, oracle.objective.Z, oracle.eta, data.codes
             )
@@ -330,7 +355,7 @@ class Questions:
     def most_influential(self):
         """The same numbers as the matrix, in order."""
         data = self.data
-        method = METHODS[self.rng.integers(3)]
+        method = METHODS[self.rng.integers(4)]
         names = [name for name in self._names(4) if (name, method) != ("zero_one", "first_order")]
         name = names[0]
         k = int(self.rng.integers(1, self.oracle.n + 1))
@@ -363,7 +388,7 @@ class Questions:
             answer = ask(lambda m=method: self.view.parameter_influence(**self._options(m)))
             if not self.judge.answered(question, answer):
                 continue
-            change, undefined, sure = self.change(method)
+            change, undefined, sure = self.found_by(method, answer.value.info.method)
             masks = {"undefined": undefined, "sure": sure}
             if self.spec.dual is not None:
                 self._dual(question, answer, method, change, masks)
@@ -407,7 +432,6 @@ class Questions:
         if self.problem.model == "kernel ridge" and coef.shape[1] != 1:
             coef = np.swapaxes(coef, 1, 2)  # several targets: scikit-learn has them last
         if spec.lent is not None:
-            _, intercept = oracle.basis.original(change)
             got = np.einsum("bkn,nj->bjk", coef, K) + np.asarray(
                 answer.value.intercept, dtype=LD
             ).reshape(len(change), 1, -1)
@@ -435,5 +459,5 @@ class Questions:
 class _Like:
     """Another array of an answer."""
 
-    def __init__(self, value, answer):
-        self.value, self.is_announced = value, answer.is_announced
+    def __init__(self, value, answer, info=None):
+        self.value, self.is_announced, self.info = value, answer.is_announced, info

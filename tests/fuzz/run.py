@@ -58,8 +58,10 @@ def build(problem):
     final = model.own(problem)
     if problem.through == "pipeline":
         pipe = Pipeline(
-            [("scale", StandardScaler(with_mean=not problem.storage.startswith("csr"))),
-             ("last", final)]
+            [
+                ("scale", StandardScaler(with_mean=not problem.storage.startswith("csr"))),
+                ("last", final),
+            ]
         )
         return pipe, "last__sample_weight"
     return final, "sample_weight"
@@ -138,7 +140,7 @@ def _refusals(problem, view, data, tally):
 
 def _views(problem, estimator, data, questions):
     """explain(model) and a Pipeline of one step say what the model says, answer or error."""
-    method = METHODS[questions.rng.integers(3)]
+    method = METHODS[questions.rng.integers(4)]
     wrapped = [("explain", lambda: explain(estimator))]
     weights = {} if data.weights is None else {"last__sample_weight": data.weights}
     model = MODELS[problem.model]
