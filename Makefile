@@ -19,10 +19,10 @@ SPHINX := -m sphinx -q -W --keep-going -b html doc doc/_build/html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-floor coverage lint format docs docs-full bench dist clean
+.PHONY: help demo test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full bench dist clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-plot  ## Explain a misdiagnosed patient, check against refits, draw a figure
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,12 @@ test: $(VENV)/.installed-test  ## Run the whole suite and the doctests
 
 test-floor: $(FLOOR)/.installed-test  ## The same with the oldest supported dependencies
 	$(ONE_THREAD) $(FLOOR)/bin/python $(PYTEST)
+
+test-sklearn: $(VENV)/.installed-test  ## scikit-learn's own tests on our estimators
+	$(ONE_THREAD) $(BIN)/python -m tests.drop_in -q -n $(WORKERS) $(PYTEST_ARGS)
+
+test-sklearn-floor: $(FLOOR)/.installed-test  ## The same with the oldest supported dependencies
+	$(ONE_THREAD) $(FLOOR)/bin/python -m tests.drop_in -q -n $(WORKERS) $(PYTEST_ARGS)
 
 coverage: $(VENV)/.installed-test  ## The suite with branch coverage
 	$(ONE_THREAD) $(BIN)/python $(PYTEST) --cov --cov-report=term

@@ -73,7 +73,7 @@ def _required_class(objective):
     kind = objective.loss.required_classes(objective.y)
     if objective.loss.n_classes:
         return kind
-    if not (objective.design.fit_intercept and objective.free_intercepts[-1]):
+    if not objective.free_intercepts[-1]:
         return None
     return np.zeros(objective.n_rows, dtype=int) if kind is None else kind
 

@@ -204,7 +204,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             y = self._response.transform(y, "y")
         # The kernel is computed once: adapting the model again reads its coordinates.
         space = kernel_space(self._final, X)
-        rows = X if space is None else space.features.features
+        rows = X if space is None else None
         data = TrainingData(rows, y, sample_weight, space, self._response, row_names=names)
         if len(y) != X.shape[0]:
             raise ValueError(
@@ -229,7 +229,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self._optimum = self._refused = None
         try:
             if isinstance(self._final, InfluenceMixin):
-                data = replace(data, theta=self._final.__optimum_record__().theta)
+                data = data.with_optimum_of(self._final.__optimum_record__().data)
             adapted = adapt(self._final, data)
             self._optimum = OptimumRecord.of(adapted, data)
         except (NotImplementedError, np.linalg.LinAlgError) as error:

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
 
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
@@ -178,6 +178,8 @@ class Objective:
     @cached_property
     def weight_diagonals(self):
         """The diagonals of W, (n, K), without the rest."""
+        if self.n_outputs == 1:
+            return self.weights[:, 0]
         diagonal = self.loss.curvature_diagonal(self.y, self.native(self.eta))
         return self.sample_weight[:, None] * diagonal.reshape(self.n_rows, self.n_outputs)
 
@@ -248,14 +250,22 @@ class Objective:
         for part in row_blocks(len(where), size, at_most=max(1, BLOCK_BYTES // size)):
             yield part, part if rows is None else where[part]
 
+    def weigh(self, values, axis=0, out=None):
+        """Values times the weights of their rows, which run along an axis of the values."""
+        shape = [1] * values.ndim
+        shape[axis] = self.n_rows
+        return np.multiply(values, self.sample_weight.reshape(shape), out=out)
+
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
         if self.n_outputs == 1:
             return self.weights * U
         if self._keeps_weights:
             return np.einsum("ikl,ilm->ikm", self.weights, U)
-        product = self.loss.curvature_matmul(self.y, self.eta, U)
-        product *= self.sample_weight[:, None, None]
+        product = np.empty_like(U)
+        for rows in cache_blocks(self.n_rows, self.n_outputs * U.shape[2]):
+            own = self.loss.curvature_matmul(self.y[rows], self.eta[rows], U[rows])
+            np.multiply(self.sample_weight[rows, None, None], own, out=product[rows])
         return product
 
     def weighted_traces(self, A, rows):
@@ -297,6 +307,16 @@ class Objective:
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max() / weight.sum())
         return max(self.predictor_unit / max(1.0, widest), 1e-6 * largest)
+
+    @property
+    def predictor_terms(self):
+        """Mean over the rows of sum_j |theta_kj z_ij|, the largest of the outputs'.
+
+        The rounding of a predictor is relative to this, not to the predictor itself.
+        """
+        weight = self.sample_weight[:, None]
+        mean = self.design.absolute_sum(weight) / weight.sum()
+        return float((np.abs(self.theta) * mean).sum(axis=1).max())
 
     # -- sums --------------------------------------------------------------------------------------
 
@@ -452,7 +472,8 @@ class Objective:
         with others up to the difference of the shares, one part in n of the penalty. One factor
         then serves the deletion of every row.
         """
-        if not self.mean_penalty_share:
+        single = np.count_nonzero(self.sample_weight) == 1  # all of the penalty would go
+        if single or not self.mean_penalty_share:
             return self
         left = self.sample_weight.sum() - self.mean_penalty_share
         return self._same_rows(

@@ -231,8 +231,8 @@ class CurvatureReport:
         Estimated floating-point operations and bytes of each candidate, for the leverages of all
         training rows.
     rcond : float or None
-        Estimated reciprocal condition number of the Hessian scaled to a unit diagonal; None if it
-        is not factored.
+        Estimated reciprocal condition number of what is factored, scaled to a unit diagonal: the
+        Hessian, or the n x n matrix that replaces it ("dual"); None if nothing is.
     residual : float
         Largest relative residual of solves; 0 for factorisations.
     stationarity : float

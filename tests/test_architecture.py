@@ -446,6 +446,62 @@ def test_readme_blocks_run_and_print_what_they_say(capsys):
         assert word in printed
 
 
+def mentions(node, name):
+    """Whether a node uses a name of the table of subjects in doc/architecture.rst."""
+    if name == "sample_weight *":
+        return (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Mult | ast.MatMult)
+            and any(
+                isinstance(inner, ast.Attribute) and inner.attr == "sample_weight"
+                for side in (node.left, node.right)
+                for inner in ast.walk(side)
+            )
+        )
+    if name in ("design.fit_intercept", "design.origin"):
+        return isinstance(node, ast.Attribute) and ast.unparse(node).endswith(name)
+    if name == "-step":
+        return (
+            isinstance(node, ast.UnaryOp)
+            and isinstance(node.op, ast.USub)
+            and bool(re.search(r"deletion\.steps\(|\bsteps\b", ast.unparse(node.operand)))
+        )
+    if isinstance(node, ast.Attribute):
+        return node.attr == name
+    return isinstance(node, ast.Name) and node.id == name
+
+
+# Rooms that turn parameters and data of scikit-learn's into objectives; what they do is their own.
+MAKERS = {"adapters", "linear_model", "kernel_models", "svm"}
+# Rooms that share a subject by the page's own words, or keep an axis that coef_ has.
+SHARED = {"softmax": {"losses"}, "expit": {"losses"}, "moveaxis": {"results"}}
+SHARED["-step"] = {"case_deletion"}
+
+
+def subjects():
+    """(room, names) of each row of the table of subjects."""
+    page = TREE / "doc" / "architecture.rst"
+    if not page.exists():
+        pytest.skip("the pages are not beside an installed package")
+    table = page.read_text().partition("One subject, one room")[2]
+    rows = re.findall(r"\* - (.+)\n +- ``skinfluence\.(\w+)``\n +- (.+)\n", table)
+    return [(what, where, re.findall("``(.+?)``", names)) for what, where, names in rows]
+
+
+def test_every_subject_lives_in_the_room_that_the_page_names():
+    found = subjects()
+    assert len(found) == 8
+    for what, where, names in found:
+        importlib.import_module(f"skinfluence.{where}")
+        assert names, what
+        for path in FILES:
+            for name in names:
+                if room(path) in {where, *MAKERS, *SHARED.get(name, ())}:
+                    continue
+                for node in ast.walk(ast.parse(path.read_text())):
+                    assert not mentions(node, name), f"{what}: {path}, line {node.lineno}"
+
+
 def test_the_contributing_guide_runs():
     guide = TREE / "CONTRIBUTING.md"
     if not guide.exists():

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
     ElasticNet,
@@ -24,6 +25,7 @@ from skinfluence import (
     InfluenceLasso,
     InfluenceLogisticRegression,
 )
+from skinfluence.adapters import TrainingData, adapt, duality_gaps
 from skinfluence.model_selection import LeaveOneOutSearchCV, optimize_regularization
 from skinfluence.optimum._active_set import solve_elastic_net
 from tests.cases import problem, weights
@@ -329,3 +331,76 @@ def test_the_quadratic_model_is_minimised():
         slope, at = g + H @ step, theta + step
         np.testing.assert_allclose(slope[at != 0], -(absolute * np.sign(at))[at != 0], atol=1e-9)
         assert (np.abs(slope) <= absolute + 1e-9).all()
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_columns_that_are_next_to_dependent(l1_ratio, noise):
+    # Sweeps alone take millions of rounds here: the penalty alone says which column is to have it.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 12))
+    X = np.c_[X, X[:, :3] @ rng.normal(size=(3, 3)) + noise * rng.normal(size=(300, 3))]
+    y = X[:, :6].sum(axis=1) + 3.0 * rng.normal(size=300) > 0
+    model = logistic(InfluenceLogisticRegression, 1e6, l1_ratio).set_params(tol=1e-2).fit(X, y)
+    record = model.__optimum_record__()
+    assert record.converged
+    assert record.n_steps <= 12
+    if l1_ratio == 1.0:
+        assert np.count_nonzero(model.coef_) <= 12  # a vertex: no dependent columns among them
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.4])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_duality_gaps(l1_ratio, fit_intercept, weighted, sparse):
+    X, Y = data(n_outputs=2)
+    w = weights(0, len(Y)) if weighted else None
+    kind = {"alpha": 0.1, "l1_ratio": l1_ratio, "fit_intercept": fit_intercept}
+    at = sp.csr_array(X) if sparse else X
+    model = InfluenceElasticNet(**kind).fit(at, Y, w)
+    assert model.dual_gap_.shape == (2,)
+    assert np.abs(model.dual_gap_).max() < 1e-13
+    # Away from the optimum it bounds how far the objective is above its minimum.
+    objective = model.__fitted_problem__().objective
+    mass = objective.sample_weight.sum()
+    rng = np.random.default_rng(1)
+    for size in (1e-3, 1e-1, 1.0):
+        coef = model.coef_ + size * rng.normal(size=model.coef_.shape)
+        moved = objective.design.pack(coef, np.zeros(2))
+        residual = Y - objective.at(moved).eta
+        best = np.average(residual, axis=0, weights=w) if fit_intercept else np.zeros(2)
+        moved = objective.design.pack(coef, best)
+        gaps = duality_gaps(objective.at(moved))
+        excess = [
+            (objective.output(k).at(moved[[k]]).value - objective.output(k).value) / mass
+            for k in range(2)
+        ]
+        assert (gaps >= np.array(excess) - 1e-12).all()
+    single = InfluenceElasticNet(**kind).fit(at, Y[:, 0], w)
+    assert np.ndim(single.dual_gap_) == 0
+    # It is scikit-learn's under L1 alone, and below it where there is an L2 part to make use of.
+    original = ElasticNet(**kind, max_iter=2, tol=1e-12)
+    with pytest.warns(ConvergenceWarning):
+        original.fit(X, Y[:, 0], w)
+    gap = duality_gaps(adapt(original, TrainingData(X, Y[:, 0], w)).objective)[0]
+    if l1_ratio == 1.0:
+        np.testing.assert_allclose(gap, original.dual_gap_, rtol=1e-9)
+    else:
+        assert 0 < gap < original.dual_gap_
+
+
+def test_the_rows_need_no_check_and_stay_as_they_are():
+    X, y = data()
+    expected = InfluenceLasso(alpha=0.1).fit(X, y).coef_
+    for order in "CF":
+        for options in ({"copy_X": False}, {"copy_X": True}):
+            rows = np.array(X, order=order)
+            if order == "C":  # scikit-learn's solver refuses them
+                with pytest.raises(ValueError, match="should be in Fortran order"):
+                    InfluenceLasso(alpha=0.1, **options).fit(rows, y, check_input=False)
+                continue
+            model = InfluenceLasso(alpha=0.1, **options).fit(rows, y, check_input=False)
+            np.testing.assert_array_equal(rows, X)
+            np.testing.assert_allclose(model.coef_, expected, atol=1e-12)
+            assert np.isfinite(model.influence(X[:2], y[:2])).all()

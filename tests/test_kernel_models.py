@@ -1,19 +1,26 @@
 """Kernel machines with probabilities, their features, and Nystroem's shortcut."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression
-from skinfluence.design import KernelFeatures
+from skinfluence.design import KernelFeatures, KernelSpace
 from skinfluence.evaluation import agreement
-from skinfluence.kernel_models import KernelLogisticRegression
+from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
+from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 from tests.cases import problem, weights
 
 
@@ -124,3 +131,88 @@ def test_many_rows_go_through_nystroem():
     whole = KernelLogisticRegression(C=2.0, gamma=0.3).fit(X[:300], y[:300])
     close = agreement(estimated, whole.influence(X[300:], y[300:], aggregate="mean"))
     assert close.r > 0.95
+
+
+PICKLED = {
+    "logistic": KernelLogisticRegression(),
+    "hinge": SmoothHingeSVC(kernel="rbf"),
+    "svr": SmoothEpsilonSVR(kernel="poly", temperature=0.3),
+    "ridge": InfluenceKernelRidge(kernel="rbf"),
+    "explained ridge": InfluenceExplainer(KernelRidge(kernel="rbf")),
+    "explained svc": InfluenceExplainer(SVC(C=0.3)),
+}
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("name", PICKLED)
+def test_pickles_have_the_rows_and_not_their_kernel(name, storage):
+    X, y = problem(n=300, p=4)
+    X = storage(np.where(np.abs(X) > 0.2, X, 0.0))
+    model = clone(PICKLED[name]).fit(X, y.astype(float))
+
+    def answers(model):
+        some = {"train_indices": [0, 3]}
+        return [
+            model.predict(X),
+            model.influence(X[:4], y[:4].astype(float), method="first_order"),
+            model.parameter_influence(method="first_order", **some).coef,
+            model.self_influence(method="exact", **some),
+        ]
+
+    expected = answers(model)
+    text = pickle.dumps(model)
+    entry = 8 if storage is np.asarray else 12
+    # The rows (a fitted SVC has its support vectors, too), and some vectors of the rows' length.
+    assert len(text) < 3 * entry * X.size + 100 * len(y) + 20_000 < 8 * len(y) ** 2 / 5
+    for restored in (pickle.loads(text), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        for one, other in zip(answers(restored), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+    assert len(pickle.dumps(restored)) < len(text) + 1000  # what was computed since is left behind
+
+
+def test_a_pickle_of_a_precomputed_kernel_has_one_matrix():
+    X, y = problem(n=150, p=4)
+    K = rbf_kernel(X, gamma=0.2)
+    clf = KernelLogisticRegression(kernel="precomputed").fit(K, y)
+    before = clf.influence(K[:4], y[:4])
+    text = pickle.dumps(clf)
+    rank = clf._space.features.features.shape[1]
+    assert len(text) < 8 * len(y) * rank + 100 * len(y) + 20_000
+    for restored in (pickle.loads(text), pickle.loads(pickle.dumps(pickle.loads(text)))):
+        np.testing.assert_allclose(restored.influence(K[:4], y[:4]), before, rtol=1e-8, atol=1e-10)
+        np.testing.assert_array_equal(restored.predict_proba(K[:4]), clf.predict_proba(K[:4]))
+
+
+def test_a_pickle_keeps_its_coordinates_where_rounding_chooses_other_pivots(monkeypatch):
+    # Rows in pairs that nearly agree: which of two is the pivot, rounding may decide.
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(30, 3))
+    X = np.vstack([half, half + 1e-7 * rng.normal(size=half.shape)])
+    y = np.tile((half[:, 0] > 0).astype(int), 2)
+    clf = KernelLogisticRegression(C=10.0).fit(X, y)
+    before = clf.influence(X[:4], y[:4])
+    text = pickle.dumps(clf)
+    once = KernelFeatures(rbf_kernel(X, gamma=clf.gamma_))
+    find = KernelFeatures.__init__
+
+    def differently(self, K):
+        order = np.r_[30:60, 0:30]
+        find(self, K[np.ix_(order, order)])
+        self.pivots = order[self.pivots]
+
+    monkeypatch.setattr(KernelFeatures, "__init__", differently)
+    K = rbf_kernel(X, gamma=clf.gamma_)
+    assert not np.array_equal(KernelFeatures(K).pivots, once.pivots)
+    again = KernelFeatures.of_pivots(K, once.pivots)
+    np.testing.assert_allclose(again.features, once.features, atol=1e-9)
+    new = rbf_kernel(rng.normal(size=(5, 3)), X[once.pivots], gamma=clf.gamma_)
+    np.testing.assert_allclose(again.map(new), once.map(new), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(pickle.loads(text).influence(X[:4], y[:4]), before, rtol=1e-6)
+
+
+def test_a_kernel_that_is_another_one_after_a_pickle_says_so():
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    space = pickle.loads(pickle.dumps(KernelSpace(X, "rbf", gamma=0.5)))
+    space.kernel = "linear"  # of rank 2: two rows cannot span what eight did
+    with pytest.raises(RuntimeError, match="not what it was in fit"):
+        space.design(True)

@@ -176,9 +176,15 @@ def test_what_developers_install_is_used(name):
         assert used, f"{package} is installed by [{name}] and used by nothing"
 
 
+# Sources of lazy data: their tests run against stand-ins everywhere, and against the packages
+# themselves where these happen to be installed.
+WHERE_INSTALLED = {"dask", "pyarrow"}
+
+
 def test_the_tests_import_nothing_that_they_do_not_install():
     asked = modules([*PROJECT["dependencies"], *extra("test")])
-    assert imported("tests") - asked - {"tests", "benchmarks", "skinfluence"} == set()
+    known = asked | {"tests", "benchmarks", "skinfluence"} | WHERE_INSTALLED
+    assert imported("tests") - known == set()
 
 
 def test_make_installs_the_declared_floors():

@@ -24,8 +24,8 @@ def elastic_net(design, strength, l1_ratio, intercept=0.0):
     """Return the penalty strength (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|^2) on a design."""
     features = np.full(design.n_features, float(strength))
     return penalties.ElasticNet(
-        design.pack((1.0 - l1_ratio) * features, 0.0)[0],
-        design.pack(l1_ratio * features, intercept)[0],
+        design.join((1.0 - l1_ratio) * features, 0.0)[0],
+        design.join(l1_ratio * features, intercept)[0],
     )
 
 

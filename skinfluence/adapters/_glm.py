@@ -48,7 +48,7 @@ def adapt_glm(estimator, data):
     y = _encode(data.y, "y", loss=loss)
     weight = check_sample_weight(data.sample_weight, len(y))
     design = data.design(estimator.fit_intercept)
-    alpha = L2(design.pack(np.full(design.n_features, float(estimator.alpha)), 0.0)[0])
+    alpha = L2(design.join(np.full(design.n_features, float(estimator.alpha)), 0.0)[0])
     theta = design.pack(estimator.coef_, estimator.intercept_)
     objective = Objective(loss, design, y, weight, alpha.times(0.0), theta, row_penalty=alpha)
     if lost_a_class(objective):

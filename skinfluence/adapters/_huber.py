@@ -23,12 +23,12 @@ def adapt_huber(estimator, data):
     """
     y = as_responses(data.y, "y", n_outputs=1)
     weight = check_sample_weight(data.sample_weight, len(y))
-    design = data.design(True)
+    design = data.design(True, centred=estimator.fit_intercept)
     p = design.n_features
-    of_mean = design.pack(
+    of_mean = design.join(
         np.full(p, 2.0 * estimator.alpha), 0.0 if estimator.fit_intercept else np.inf
     )
-    of_scale = design.pack(np.full(p, np.inf), 0.0)
+    of_scale = design.join(np.full(p, np.inf), 0.0)
     theta = np.concatenate(
         [
             design.pack(estimator.coef_, estimator.intercept_),

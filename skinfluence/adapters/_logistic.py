@@ -14,7 +14,6 @@ from skinfluence._validation import (
 )
 from skinfluence.adapters._elastic_net import elastic_net
 from skinfluence.adapters._registry import Adapted, dense_coefficients, register
-from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import CERTIFIABLE, polish
@@ -102,7 +101,7 @@ def _penalty(estimator, design):
     if l1_ratio > 0:
         return elastic_net(design, strength, l1_ratio, l1_ratio * strength / scaling)
     features = np.full(design.n_features, strength)
-    return L2(design.pack(features, strength / scaling**2)[0])
+    return L2(design.join(features, strength / scaling**2)[0])
 
 
 @register(LogisticRegression)
@@ -120,7 +119,8 @@ def adapt_logistic(estimator, data):
     check_classes_have_weight(classes, y, sample_weight)
     binary = len(classes) == 2
     loss = BinaryLogLoss() if binary else MultinomialLogLoss(len(classes))
-    design = make_design(data.X, estimator.fit_intercept)
+    free = estimator.fit_intercept and estimator.solver != "liblinear"
+    design = data.design(estimator.fit_intercept, centred=free)
     penalty = _penalty(estimator, design)
     theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skinfluence.design import KernelSpace, make_design
+from skinfluence.design import KernelSpace, far_origin, make_design
 from skinfluence.link import Link, TransformedLink
 from skinfluence.losses import spread
 from skinfluence.objective import Objective
@@ -17,19 +17,22 @@ class TrainingData:
 
     Attributes
     ----------
-    X : ndarray or sparse matrix of shape (n, p)
-        As scikit-learn's validation returned it, without a copy if none was necessary.
+    X : ndarray or sparse matrix of shape (n, p), or None
+        As scikit-learn's validation returned it, without a copy if none was necessary. None for a
+        kernel model, whose `space` has the rows.
     y : ndarray of shape (n,)
         The caller's labels.
     sample_weight : ndarray of shape (n,) or None
     space : KernelSpace or None
-        The space of a kernel model, of which X are then the coordinates.
+        The space of a kernel model, with the coordinates of its rows.
     response : ResponseScale or None
         The transformers of the responses, if y are transformed responses.
     row_names : ndarray of shape (n,) or None
         Index of the data frame that fit was given.
     theta : ndarray of shape (K, q) or None
         Optimum found on these data; None before it is found.
+    origin : ndarray of shape (p,) or None
+        Of the design that theta belongs to.
     """
 
     X: Any
@@ -39,14 +42,70 @@ class TrainingData:
     response: object = None
     row_names: np.ndarray | None = None
     theta: np.ndarray | None = None
+    origin: np.ndarray | None = None
 
-    def design(self, fit_intercept):
+    @property
+    def n_rows(self):
+        """Number of rows.
+
+        Returns
+        -------
+        int
+            Of X, or of those that span the space of the kernel.
+        """
+        return self.X.shape[0] if self.space is None else self.space.n_rows
+
+    def at(self, objective):
+        """Return the same data with an objective's parameter as the optimum found on them.
+
+        Parameters
+        ----------
+        objective : Objective
+            Of these data.
+
+        Returns
+        -------
+        TrainingData
+            With its `theta`, and the `origin` of its design.
+        """
+        return replace(self, theta=objective.theta, origin=objective.design.origin)
+
+    def with_optimum_of(self, other):
+        """Return the same data with the optimum of others, which stay where they are.
+
+        Parameters
+        ----------
+        other : TrainingData
+            With an optimum.
+
+        Returns
+        -------
+        TrainingData
+            With its `theta` and `origin`.
+        """
+        return replace(self, theta=other.theta, origin=other.origin)
+
+    @property
+    def has_far_columns(self):
+        """Whether columns of X are far from zero, see `design.far_origin`.
+
+        Returns
+        -------
+        bool
+            False for the coordinates of a kernel.
+        """
+        return self.space is None and far_origin(self.X, self.sample_weight) is not None
+
+    def design(self, fit_intercept, *, centred=None):
         """Return the design of the rows.
 
         Parameters
         ----------
         fit_intercept : bool
             Whether the design has a column of ones.
+        centred : bool, optional
+            Whether the model does not depend on the origin of X, so that columns far from zero are
+            centred; by default where it has an intercept, which is then not penalised.
 
         Returns
         -------
@@ -55,7 +114,13 @@ class TrainingData:
         """
         if self.space is not None:
             return self.space.design(fit_intercept)
-        return make_design(self.X, fit_intercept)
+        centred = fit_intercept if centred is None else centred
+        if not centred:
+            return make_design(self.X, fit_intercept)
+        origin = self.origin
+        if self.theta is None:
+            origin = far_origin(self.X, self.sample_weight)
+        return make_design(self.X, fit_intercept, origin)
 
 
 @dataclass(frozen=True)

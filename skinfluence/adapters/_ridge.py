@@ -54,7 +54,7 @@ def least_squares(data, alpha, fit_intercept, theta=None):
 def l2_of(design, alpha):
     """Return the penalty alpha / 2 |w|^2, with one alpha or one for each output."""
     each = np.ravel(np.asarray(alpha, dtype=float))
-    strength = design.pack(np.tile(each[:, None], (1, design.n_features)), np.zeros(len(each)))
+    strength = design.join(np.tile(each[:, None], (1, design.n_features)), np.zeros(len(each)))
     return L2(strength[0] if (each == each[0]).all() else strength)
 
 

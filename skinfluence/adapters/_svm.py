@@ -16,7 +16,7 @@ from skinfluence._validation import (
 )
 from skinfluence.adapters._logistic import class_weights
 from skinfluence.adapters._registry import Adapted, dense_coefficients, refuse, register
-from skinfluence.design import KernelSpace, make_design
+from skinfluence.design import KernelSpace
 from skinfluence.link import OneVsOneLink
 from skinfluence.losses import (
     HingeLoss,
@@ -87,10 +87,10 @@ def adapt_linear_svc(estimator, data):
         one if len(classes) == 2 else OneVsRestLoss(one, len(classes)) for one in (binary, trained)
     )
     trained = loss if squared else trained
-    design = make_design(data.X, estimator.fit_intercept)
+    design = data.design(estimator.fit_intercept, centred=False)  # the intercept is penalised
     strength = 1.0 / estimator.C
     intercept = strength / np.float64(estimator.intercept_scaling) ** 2
-    penalty = L2(design.pack(np.full(data.X.shape[1], strength), intercept)[0])
+    penalty = L2(design.join(np.full(data.X.shape[1], strength), intercept)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
@@ -124,7 +124,7 @@ def adapt_svc(estimator, data):
         shape, ties = estimator.decision_function_shape, estimator.break_ties
         link = OneVsOneLink(len(classes), shape, break_ties=ties)
     design = data.design(True)
-    penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
+    penalty = L2(design.join(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
     alpha = _signed_alpha(estimator, codes, sample_weight)
     theta = np.zeros((loss.n_outputs, design.shape[1]))
     for k in range(len(theta)):

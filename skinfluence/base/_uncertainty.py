@@ -114,7 +114,7 @@ class UncertaintyMixin(QueryMixin):
         options = {"groups": groups, "small_sample": small_sample}
         matrix = covariance(objective, problem.deletion_curvature, kind, **options)
         names, order = problem.parameter_names()
-        estimate = objective.theta.ravel()[order]
+        estimate = objective.design.about_zero(objective.theta).ravel()[order]
         return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate)
 
     @available_if(_predicts_numbers)

@@ -6,8 +6,9 @@ import numpy as np
 def added_variable(objective, curvature, column):
     r"""Compute (x, y, slope, weight): a column and the responses, adjusted for the other columns.
 
-    With u = H^-1 e_j / (H^-1)_jj the part of column j that the others do not explain is x = Z u;
-    with the working residuals e = -l' / l'' that of the responses is y = e + theta_j x. Without a
+    With u = H^-1 c / c'H^-1 c, where c theta is the caller's coefficient theta_j of column j (e_j
+    for columns about zero), the part of column j that the others do not explain is x = Z u; with
+    the working residuals e = -l' / l'' that of the responses is y = e + theta_j x. Without a
     penalty these are the residuals of two weighted regressions on the other columns (Frisch & Waugh
     1933), with weights W = w l'', and the weighted least-squares line through the origin has the
     slope theta_j.
@@ -26,12 +27,11 @@ def added_variable(objective, curvature, column):
     tuple of (ndarray of shape (n,), ndarray of shape (n,), float, ndarray of shape (n,))
         The entries of y are NaN for rows without curvature, which have no working residual.
     """
-    unit = np.zeros((objective.n_parameters, 1))
-    unit[column] = 1.0
-    direction = curvature.solve(unit)[:, 0]
-    x = objective.design @ (direction / direction[column])[:, None]
+    functional = objective.design.functional(column)
+    direction = curvature.solve(functional[:, None])[:, 0]
+    x = objective.design @ (direction / (functional @ direction))[:, None]
     weight = objective.weights[:, 0, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         working = np.where(weight > 0, -objective.residuals[:, 0] / weight, np.nan)
-    slope = float(objective.theta[0, column])
+    slope = float(functional @ objective.theta[0])
     return x[:, 0], working + slope * x[:, 0], slope, weight

@@ -44,7 +44,8 @@ def diagnose(objective, full, curvature, names):
         sigma, sigma_without = _scales(objective, rows, solved, order)
     solved *= -rows.multiplier[:, None]
     if step.penalty_step is not None:
-        solved -= step.share[:, None] * step.penalty_step[0, order]
+        common = objective.design.about_zero(step.penalty_step)[0, order]
+        solved -= step.share[:, None] * common
     solved[rows.used & step.undefined] = np.nan
     diagnostics = CaseDeletionDiagnostics(
         family=objective.loss.family,
@@ -53,7 +54,7 @@ def diagnose(objective, full, curvature, names):
         n_used=rows.n_used,
         n_effective_parameters=rows.n_effective,
         sigma=sigma,
-        unscaled_error=np.sqrt(_inverse_diagonal(full))[order],
+        unscaled_error=np.sqrt(_inverse_diagonal(objective.design, full))[order],
         weight=objective.sample_weight,
         undefined=step.undefined,
         leverage=rows.leverage,
@@ -68,23 +69,23 @@ def diagnose(objective, full, curvature, names):
 
 
 def _solved_rows(objective, curvature, order):
-    """H^-1 z_i of every row, (n, q), with the columns in `order`."""
+    """H^-1 z_i of every row, (n, q), as a caller's parameters, with the columns in `order`."""
     design = objective.design
     inverse = curvature.known_inverse()
     if inverse is not None:
-        return design @ inverse[:, order]
+        return design @ design.about_zero(inverse)[:, order]
     solved = np.empty(design.shape)
     for part in design.blocks(n_columns=4):
-        solved[part] = curvature.solve(design.dense(part).T).T[:, order]
+        solved[part] = design.about_zero(curvature.solve(design.dense(part).T).T)[:, order]
     return solved
 
 
-def _inverse_diagonal(curvature):
-    """Diagonal of H^-1, (q,)."""
+def _inverse_diagonal(design, curvature):
+    """Diagonal of H^-1 in a caller's parameters, (q,)."""
     inverse = curvature.known_inverse()
-    if inverse is not None:
-        return inverse.diagonal()
-    return curvature.solve(np.eye(curvature.objective.n_parameters)).diagonal()
+    if inverse is None:
+        inverse = curvature.solve(np.eye(curvature.objective.n_parameters))
+    return design.about_zero(design.about_zero(inverse).T).diagonal()
 
 
 class _Rows:

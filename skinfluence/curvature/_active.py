@@ -27,6 +27,9 @@ class ActiveCurvature(Curvature):
         q = objective.design.shape[1]
         self.positions = np.concatenate([k * q + self.columns for k in range(objective.n_outputs)])
 
+    def amplification(self, one_minus):
+        return self.inner.amplification(one_minus)
+
     def _scattered(self, part):
         """Entries of the active coefficients in an array of all parameters, 0 elsewhere."""
         whole = np.zeros((self.objective.n_parameters, *part.shape[1:]))

@@ -54,7 +54,8 @@ class Curvature(ABC):
     """
 
     kind: str
-    #: Estimated reciprocal condition number after scaling to a unit diagonal; None if unknown.
+    #: Estimated reciprocal condition number of the matrix that was factored, scaled to a unit
+    #: diagonal; None if none was.
     rcond = None
 
     def __init__(self, objective, damping=0.0):
@@ -86,6 +87,11 @@ class Curvature(ABC):
         """H @ V for V (K q, m)."""
         product = self.objective.hessian_matmul(V) + self.damping * V
         return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
+
+    def amplification(self, one_minus):
+        """Relative error of deletions, in units of float64's, for their 1 - leverage (r,)."""
+        with np.errstate(divide="ignore"):
+            return 1.0 / ((self.rcond or 1.0) * np.maximum(one_minus, 0.0))
 
     @abstractmethod
     def solve(self, V):

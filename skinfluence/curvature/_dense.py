@@ -1,4 +1,4 @@
-"""H by its Cholesky factor."""
+"""H by its triangular factor."""
 
 from functools import cached_property
 
@@ -6,13 +6,20 @@ import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence.curvature._base import Curvature, Leverage
+from skinfluence.curvature._triangle import curvature_triangle
 
+# Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
+# their digits. Of columns such as a year, its square and its cube.
+SQUARED = 1e-8
 # Below this, 1 - W a has lost half of its digits (eps / 1e-8 = 2e-8) and is computed another way.
 CLOSE = 1e-8
 
 
 class DenseCurvature(Curvature):
-    """H = R'R; n q^2 K (K + 1) / 2 flops for the weighted Gram matrix, (K q)^3 / 3 for R."""
+    """H = R'R; n q^2 K (K + 1) / 2 flops for the weighted Gram matrix, (K q)^3 / 3 for R.
+
+    Where H is ill-conditioned R is found by QR, for some five times the time of the Gram matrix.
+    """
 
     kind = "dense"
 
@@ -31,9 +38,28 @@ class DenseCurvature(Curvature):
             H[fixed, fixed] = 1.0
         self.factor = cholesky(H)
         self.rcond = None if self.factor is None else reciprocal_condition(self.factor, H)
+        self.by_rows = False
+        if self.factor is None or self.rcond < SQUARED:
+            factor, rcond = self._factor_of_rows(H)
+            if factor is not None:
+                self.factor, self.rcond, self.by_rows = factor, rcond, True
         # With rcond < size * eps the factor has no correct digit left in its worst direction.
-        if self.factor is None or self.rcond < len(H) * np.finfo(float).eps:
+        lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
+        if lost and not self.by_rows:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
+
+    def _factor_of_rows(self, H):
+        """R by QR of the rows and 1 / cond(H); None and 0 where they have not full rank."""
+        factor = None
+        if (np.diag(H) > 0).all():
+            factor = curvature_triangle(self.objective, self.diagonal, self.null_space_ridge)
+        if factor is None:
+            return None, 0.0
+        rcond = reciprocal_condition(factor, H)
+        total = self.objective.weight_diagonals.sum(axis=0)
+        rounding = self.objective.design.rounding(np.diag(H).reshape(len(total), -1), total)
+        rounding = max(rounding, np.finfo(float).eps * max(self.objective.n_rows, len(H)))
+        return (factor, rcond) if np.sqrt(rcond) > rounding else (None, 0.0)
 
     @cached_property
     def inverse_factor(self):
@@ -53,7 +79,7 @@ class DenseCurvature(Curvature):
 
     def solver(self, n_columns):
         """Return `solve`; with more columns than parameters, one product with the explicit H^-1."""
-        if n_columns <= len(self.factor):
+        if n_columns <= len(self.factor) or self.by_rows:
             return self.solve
         inverse = self.inverse()
         return lambda V: inverse @ V
@@ -63,7 +89,12 @@ class DenseCurvature(Curvature):
         return self._inverse
 
     def known_inverse(self):
-        return self._inverse
+        # An explicit inverse would lose the digits that the factor of the rows has kept.
+        return None if self.by_rows else self._inverse
+
+    def amplification(self, one_minus):
+        found = super().amplification(one_minus)
+        return found * np.sqrt(self.rcond) if self.by_rows else found
 
     @cached_property
     def _inverse(self):
@@ -76,9 +107,22 @@ class DenseCurvature(Curvature):
     def row_quadratic(self, design):
         """Quadratic forms: sums of squares with R^-1 for one output, else from blocks of H^-1."""
         K = self.objective.n_outputs
+        if self.by_rows:
+            return self._factored_quadratic(design)
         if K == 1:
             return design.row_norms(self.inverse_factor)[:, None, None]
         return design.block_quadratic(self.inverse(), K)
+
+    def _factored_quadratic(self, design):
+        """From the rows (e_k (x) z_i)' R^-1 themselves, not from products of R^-1."""
+        K, q = self.objective.n_outputs, design.shape[1]
+        A = np.empty((design.shape[0], K, K))
+        for rows in design.blocks(n_columns=2 * K * K):
+            Z = design.dense(rows)
+            parts = [Z @ self.inverse_factor[k * q : (k + 1) * q] for k in range(K)]
+            parts = np.stack(parts, axis=1)
+            A[rows] = parts @ parts.transpose(0, 2, 1)
+        return A
 
     def leverage(self, rows=None):
         """Leverage blocks of own rows; leverages near 1 from the curvature without the row."""

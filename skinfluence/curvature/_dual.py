@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
+from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence._parallel import row_blocks
 from skinfluence.curvature._base import Curvature, Leverage
 
@@ -62,6 +62,7 @@ class DualCurvature(Curvature):
                 "negative eigenvalues, from rounding. Scale the columns of X, or use "
                 "curvature='dense'."
             )
+        self.rcond = reciprocal_condition(self.factor, B)
         unit = np.zeros((len(strength), len(self.border)))
         unit[self.border, np.arange(len(self.border))] = 1.0
         self.Z = objective.design @ unit
@@ -96,6 +97,10 @@ class DualCurvature(Curvature):
                 + ": they are linearly dependent. Remove dependent columns, or pass damping > 0."
             )
         return factor
+
+    def amplification(self, one_minus):
+        # One minus the leverage is not a difference here: no digit is lost as it nears 0.
+        return super().amplification(np.ones_like(one_minus))
 
     def _apply_M(self, F):
         """M F = L B^-1 L' F for F (n K, m)."""
@@ -155,7 +160,11 @@ class DualCurvature(Curvature):
             quadratic[part] = self._kernel_quadratic(index[part], inverse)
         if len(self.border):
             quadratic += self._border_quadratic(index, self._residual_border(index))
-        return Leverage(quadratic, self._one_minus(index, inverse))
+        one_minus = self._one_minus(index, inverse)
+        if K == 1:  # a = h / W, without the cancellation of K - K M K, where h is not small
+            large = np.flatnonzero(one_minus[:, 0, 0] < 0.5)
+            quadratic[large] = (1.0 - one_minus[large]) / self.inner.weights_of(index[large])
+        return Leverage(quadratic, one_minus)
 
     def one_minus_leverage(self, rows):
         """One minus the leverage of rows with curvature, (b,), for one output, without using K."""

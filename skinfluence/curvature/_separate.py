@@ -22,6 +22,9 @@ class SeparateCurvature(Curvature):
         known = [part.rcond for part in parts if part.rcond is not None]
         self.rcond = min(known) if len(known) == len(parts) else None
 
+    def amplification(self, one_minus):
+        return np.max([part.amplification(one_minus) for part in self.parts], axis=0)
+
     def _blocks(self, V):
         """Pairs of each output's curvature and its rows of V."""
         return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)
@@ -40,7 +43,6 @@ class SeparateCurvature(Curvature):
 
     @property
     def residual(self):
-        """Of the output with the largest."""
         return max(part.residual for part in self.parts)
 
     def inverse_diagonal_bound(self):
@@ -51,7 +53,6 @@ class SeparateCurvature(Curvature):
         return np.stack(diagonal, axis=1)[:, :, None] * np.eye(len(self.parts))
 
     def leverage(self, rows=None):
-        """Diagonal blocks."""
         self._check_room(rows)
         found = [part.leverage(rows) for part in self.parts]
         eye = np.eye(len(found))

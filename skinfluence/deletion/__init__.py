@@ -18,6 +18,7 @@ from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import NewtonError
 from skinfluence.deletion._one_step import OneStep
+from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "next_group_change",
     "one_step_errors",
     "refit_flops",
+    "rounding_floor",
     "set_changes",
     "step_errors",
     "warn_dominant",

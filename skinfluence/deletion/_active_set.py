@@ -45,7 +45,7 @@ def _slopes(objective, steps, rows):
     eta = objective.design.predictors_of(steps) + objective.eta.T[:, :, None]
     loss = objective.loss
     residual = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
-    residual = classes_first(residual, loss.is_scalar) * objective.sample_weight[:, None]
+    residual = objective.weigh(classes_first(residual, loss.is_scalar), axis=1)
     residual[:, rows, np.arange(len(rows))] = 0.0
     return objective.design.gradients_of(residual)
 

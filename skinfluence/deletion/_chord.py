@@ -229,7 +229,7 @@ class ChordNewton:
         change += self.eta[:, None]
         slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
         slope = classes_first(slope, loss.is_scalar)
-        np.multiply(slope, objective.sample_weight, out=change)
+        objective.weigh(slope, axis=-1, out=change)
         change -= self.residuals[:, None]
 
     def _by_series(self, change, largest, truncation):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skinfluence.deletion._one_step import OneStep
+from skinfluence.deletion._rounding import rounding_floor
 
 # Rounding error of a predictor, relative to the largest predictor, in a well-conditioned design.
 ROUNDING = 64 * np.finfo(float).eps
@@ -34,8 +35,9 @@ class ClosedForm(OneStep):
         """
         one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
         size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
+        floor = rounding_floor(self, self.curvature)
         with np.errstate(divide="ignore"):
-            return (
+            return floor + (
                 ROUNDING * size / np.sqrt(self.curvature.rcond or 1.0) / np.maximum(one_minus, 0.0)
             )
 

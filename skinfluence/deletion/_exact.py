@@ -11,7 +11,7 @@ from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
-from skinfluence.design import DenseDesign
+from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
@@ -50,13 +50,15 @@ class Exact(StoredSteps):
         refits.run(progress)
         super().__init__(objective, rows, start.undefined, refits.steps)
         self.leverage, self.routes = start.leverage, refits.routes
-        self.bound, self.own_error = refits.bound, refits.own_error
+        self.bound = refits.bound
         self._own_row_norm = start.metric.own_row_norm
+        self._rounding = rounding_floor(self, curvature, refitted=True)
+        self.own_error = np.fmax(refits.own_error, self._rounding)
 
     @property
     def own_bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
-        return self.bound * self._own_row_norm
+        return self.bound * self._own_row_norm + self._rounding
 
     def steps(self, part):
         return self._lift(self._steps[part])
@@ -153,11 +155,11 @@ def in_row_space(objective, curvature):
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]
     Y, lift, lower = design.row_space(1.0 / features)
-    reduced = DenseDesign(Y, design.fit_intercept)
+    reduced = design.of_dense(Y)
     of_intercept = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), of_intercept]))
-    coef, intercept = design.unpack(objective.theta)
-    theta = reduced.pack(lower(coef.T).T, intercept)
+    coef, intercept = design.split(objective.theta)
+    theta = reduced.join(lower(coef.T).T, intercept)
     row_penalty = None
     if objective.row_penalty is not None:
         # Every penalised column has the same part of its penalty from each unit of weight.
@@ -175,8 +177,8 @@ def in_row_space(objective, curvature):
 
     def lifted(steps):
         b, K = steps.shape[:2]
-        inner, last = reduced.unpack(steps)
+        inner, last = reduced.split(steps)
         coef = lift(inner.reshape(b * K, -1).T).T
-        return design.pack(coef, last.ravel()).reshape(b, K, -1)
+        return design.join(coef, last.ravel()).reshape(b, K, -1)
 
     return working, DenseCurvature(working.without_mean_penalty_share()), lifted

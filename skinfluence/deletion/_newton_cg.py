@@ -158,7 +158,7 @@ class NewtonCG:
         with np.errstate(over="ignore", invalid="ignore"):
             native = classes_last(eta, objective.loss.is_scalar)
             losses = objective.loss.value(objective.y[:, None], native)
-            losses = losses * objective.sample_weight[:, None]
+            losses = objective.weigh(losses)
             losses[rows, np.arange(len(rows))] = 0.0
             theta = objective.theta + D.reshape(len(D), *objective.theta.shape)
             value = losses.sum(axis=0) + objective.penalty.values(theta)

@@ -7,6 +7,7 @@ import numpy as np
 from skinfluence._class_axis import classes_last
 from skinfluence._parallel import row_blocks
 from skinfluence.deletion._chord import ChordNewton
+from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion.certificate import distance, newton_remainder
 from skinfluence.deletion.metric import largest_of_others
 
@@ -14,8 +15,6 @@ from skinfluence.deletion.metric import largest_of_others
 TIER_FLOPS = 2e10
 # Rows whose next step is computed to calibrate the error estimate of the others.
 CALIBRATION_ROWS = 16
-# Rounding of a predictor, relative to max(1, |eta|): no error is known to be smaller.
-ROUNDING = 16 * np.finfo(float).eps
 
 
 class NewtonError:
@@ -55,8 +54,7 @@ class NewtonError:
         moved = self.metric.max_row_norm_full * self.step_norm
         self.kappa = M * moved if np.isfinite(M) else np.full(len(rows), np.inf)
         self.live = self.objective.sample_weight > 0
-        eta = np.abs(self.objective.eta[rows]).max(axis=1)
-        self.rounding = ROUNDING * np.maximum(1.0, eta)
+        self.rounding = rounding_floor(one_step, one_step.curvature)
 
     def bound(self):
         """Certified error of each row's own predictor, inf where there is none."""

@@ -1,4 +1,4 @@
-"""The design Z = [X, 1]: the only package that asks whether X is sparse or has an intercept."""
+"""The design Z = [X, 1]: the only package that knows of sparsity, the intercept and the origin."""
 
 from scipy.sparse import issparse
 
@@ -7,6 +7,7 @@ from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
 from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
+from skinfluence.design._origin import far_origin
 
 __all__ = [
     "KERNELS",
@@ -16,11 +17,15 @@ __all__ = [
     "FeatureDesign",
     "KernelFeatures",
     "KernelSpace",
+    "far_origin",
     "make_design",
     "resolved_gamma",
 ]
 
 
-def make_design(X, fit_intercept):
-    """Return the design of a validated X, dense or CSR, without copying it."""
-    return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept)
+def make_design(X, fit_intercept, origin=None):
+    """Return the design of a validated X, dense or CSR, without copying it.
+
+    About an `origin` (p,), a CSR matrix is copied: its columns far from zero are stored centred.
+    """
+    return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept, origin)

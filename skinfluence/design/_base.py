@@ -8,11 +8,14 @@ from skinfluence._parallel import row_blocks
 
 
 class Design(ABC):
-    """The matrix Z = [X, 1] of n rows and q columns, never formed.
+    """The matrix Z = [X - m, 1] of n rows and q columns, never formed.
 
     Conventions:
 
     - The intercept, if there is one, is the last column; no other package relies on this.
+    - m is the origin of the columns: 0 but for those far from zero, see `far_origin`. Where the
+      intercept is unpenalised the model does not depend on it, and its numbers lose no digits.
+      `pack` and `unpack` convert a caller's parameters, about zero, to theta and back.
     - Parameters are theta (K, q), one row for each output; flattened they are ordered output by
       output, so that the Hessian (Kq, Kq) has q x q blocks.
     - `rows` is a slice or an index array. Everything returned is a dense float64 array; float32
@@ -24,11 +27,19 @@ class Design(ABC):
         Validated, finite; kept by reference and never written to.
     fit_intercept : bool
         Whether Z has the column of ones.
+    origin : ndarray of shape (p,), optional
+        m; 0 by default.
+    eps : float, optional
+        Relative rounding of the caller's values; that of the dtype of X by default.
     """
 
-    def __init__(self, X, fit_intercept):
+    def __init__(self, X, fit_intercept, origin=None, eps=None):
         self.X = X
         self.fit_intercept = bool(fit_intercept)
+        self.origin = origin
+        if eps is None:
+            eps = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
+        self.eps = float(eps)
         self.n_features = X.shape[1]
         self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
 
@@ -36,11 +47,11 @@ class Design(ABC):
 
     @abstractmethod
     def _times(self, V, out=None):
-        """X @ V for V (p, m), written into `out` if it is given."""
+        """(X - m) @ V for V (p, k), written into `out` if it is given."""
 
     @abstractmethod
     def _transpose_times(self, U):
-        """X.T @ U for U (n, m)."""
+        """(X - m).T @ U for U (n, k)."""
 
     @abstractmethod
     def _gram(self, w):
@@ -72,8 +83,17 @@ class Design(ABC):
 
         Y is (n, r) with Y Y' = X diag(scale) X', r <= n. `lift(D)` maps coordinates D (r, b) to
         coefficients (p, b) with X lift(D) = Y D; `lower` maps coefficients to coordinates with the
-        same predictors. `scale` is (p,).
+        same predictors. `scale` is (p,), and X here is X - m.
         """
+
+    @abstractmethod
+    def features(self, rows):
+        """Rows of X - m in the storage of X."""
+
+    @property
+    def is_centred(self):
+        """Whether columns are far from zero, and taken about another origin."""
+        return self.origin is not None
 
     @property
     @abstractmethod
@@ -173,6 +193,23 @@ class Design(ABC):
         squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
         return squares.transpose_matmul(w).T
 
+    def rounding(self, squares, weight):
+        """Largest share of a column's size that the rounding of its stored values is.
+
+        Parameters
+        ----------
+        squares : ndarray of shape (K, q)
+            sum_i w_i z_ij^2.
+        weight : ndarray of shape (K,)
+            sum_i w_i.
+        """
+        if self.origin is None:
+            return self.eps
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.sqrt(squares[:, : self.n_features] / weight[:, None])
+            share = np.where(size > 0, np.abs(self.origin) / size, 0.0)
+        return self.eps * max(1.0, float(share.max(initial=0.0)))
+
     def blocks(self, n_columns=1):
         """Slices of rows such that `n_columns` dense float64 copies of them fit working_memory."""
         return row_blocks(self.shape[0], 8 * self.shape[1] * n_columns)
@@ -187,8 +224,8 @@ class Design(ABC):
         return self if everything else self.take(rows)
 
     def like(self, X):
-        """Return the design of other rows with the same columns."""
-        return type(self)(X, self.fit_intercept)
+        """Return the design of other rows with the same columns, about the same origin."""
+        return type(self)(X, self.fit_intercept, self.origin)
 
     def restricted(self, columns):
         """Return the design of some columns of Z only, an ascending index array."""
@@ -198,9 +235,16 @@ class Design(ABC):
 
     def _columns(self, features, fit_intercept):
         """Return the design of some columns of X, with or without an intercept."""
-        return type(self)(self.X[:, features], fit_intercept)
+        origin = None if self.origin is None else self.origin[features]
+        return type(self)(self.X[:, features], fit_intercept, origin)
 
-    # -- the intercept -----------------------------------------------------------------------------
+    # -- the intercept and the origin --------------------------------------------------------------
+
+    def of_dense(self, Y):
+        """Return the design of a dense matrix of any width, with an intercept if this has one."""
+        from skinfluence.design._dense import DenseDesign
+
+        return DenseDesign(Y, self.fit_intercept)
 
     @property
     def intercept_first(self):
@@ -214,26 +258,51 @@ class Design(ABC):
 
     def free_intercepts(self, hessian_diagonal):
         """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""
-        free = np.atleast_2d(hessian_diagonal)[:, -1] == 0
-        return free & self.fit_intercept
+        diagonal = np.atleast_2d(hessian_diagonal)
+        if not self.fit_intercept:
+            return np.zeros(len(diagonal), dtype=bool)
+        return diagonal[:, -1] == 0
 
     def join(self, features, intercept):
         """One array (K, q) of numbers of the features (K, p) or (p,) and of the intercept."""
-        return self.pack(features, intercept)
-
-    def pack(self, coef, intercept):
-        """theta (K, q) of coef (K, p) or (p,) and intercept (K,) or a number."""
-        coef = np.atleast_2d(np.asarray(coef, dtype=np.float64))
+        features = np.atleast_2d(np.asarray(features, dtype=np.float64))
         if not self.fit_intercept:
-            return coef.copy()
-        intercept = np.broadcast_to(np.asarray(intercept, dtype=np.float64), (len(coef),))
-        return np.hstack([coef, intercept[:, None]])
+            return features.copy()
+        intercept = np.broadcast_to(np.asarray(intercept, dtype=np.float64), (len(features),))
+        return np.hstack([features, intercept[:, None]])
 
-    def unpack(self, theta):
-        """Coef (..., p) and intercept (...) of theta (..., q)."""
+    def split(self, theta):
+        """Features (..., p) and intercepts (...) of an array (..., q): the inverse of `join`."""
         if self.fit_intercept:
             return theta[..., :-1].copy(), theta[..., -1].copy()
         return theta.copy(), np.zeros(theta.shape[:-1])
+
+    def pack(self, coef, intercept):
+        """theta (K, q) of a model's coef (K, p) or (p,) and intercept (K,) or a number."""
+        theta = self.join(coef, intercept)
+        if self.fit_intercept and self.origin is not None:
+            theta[:, -1] += theta[:, :-1] @ self.origin
+        return theta
+
+    def unpack(self, theta):
+        """A model's coef (..., p) and intercept (...), or their changes, of theta (..., q)."""
+        return self.split(self.about_zero(theta))
+
+    def about_zero(self, theta):
+        """Parameters (..., q) of the design [X, 1] with the predictors of theta (..., q) here."""
+        if not self.fit_intercept or self.origin is None:
+            return theta
+        theta = theta.copy()
+        theta[..., -1] -= theta[..., :-1] @ self.origin
+        return theta
+
+    def functional(self, column):
+        """Return c (q,) with which c theta is the parameter of a column of [X, 1]."""
+        c = np.zeros(self.shape[1])
+        c[column] = 1.0
+        if self.origin is not None and self.fit_intercept and column == self.n_features:
+            c[:-1] = -self.origin
+        return c
 
     def column_name(self, column):
         """Return the name of a column in messages."""

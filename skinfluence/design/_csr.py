@@ -16,10 +16,17 @@ DENSE_PAIRS = 10.0
 class CSRDesign(Design):
     """Z = [X, 1] of a CSR matrix; no temporary is as large as a dense X."""
 
-    def __init__(self, X, fit_intercept):
+    def __init__(self, X, fit_intercept, origin=None, eps=None):
         # Always a csr_array: `*` and one-dimensional indexing differ between sparse arrays and
         # sparse matrices. The arrays of entries are shared, not copied.
-        super().__init__(scipy.sparse.csr_array(X), fit_intercept)
+        X = scipy.sparse.csr_array(X)
+        if eps is None and origin is not None:
+            eps, X = np.finfo(X.dtype).eps, _centred(X, origin)
+        # X with its `eps` is a part of a design, and centred already.
+        super().__init__(X, fit_intercept, origin, eps)
+
+    def features(self, rows):
+        return self.X[rows]
 
     def _times(self, V, out=None):
         """X @ V, copied into `out`: SciPy's sparse product has no such argument."""
@@ -139,4 +146,24 @@ class CSRDesign(Design):
         return total
 
     def take(self, rows):
-        return type(self)(self.X[rows], self.fit_intercept)
+        return CSRDesign(self.X[rows], self.fit_intercept, self.origin, self.eps)
+
+    def _columns(self, features, fit_intercept):
+        origin = None if self.origin is None else self.origin[features]
+        return CSRDesign(self.X[:, features], fit_intercept, origin, self.eps)
+
+
+def _centred(X, origin):
+    """Return X - origin, float64: the columns with one are stored in full.
+
+    Nearly all of their entries are stored anyway, since a column with many implicit zeros is not
+    far from zero: a rank-one term for the others would save nothing.
+    """
+    kind, kept = X.indices.dtype, origin[X.indices] == 0
+    far, every = np.flatnonzero(origin).astype(kind), np.arange(X.shape[0], dtype=kind)
+    block = X[:, far].toarray() - origin[far]
+    rows = np.repeat(every, np.diff(X.indptr))[kept]
+    rows = np.concatenate([rows, np.repeat(every, len(far))])
+    columns = np.concatenate([X.indices[kept], np.tile(far, X.shape[0])])
+    values = np.concatenate([X.data[kept], block.ravel()])
+    return scipy.sparse.csr_array((values, (rows, columns)), shape=X.shape)

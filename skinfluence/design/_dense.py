@@ -22,14 +22,29 @@ NARROW = 128
 class DenseDesign(Design):
     """Z = [X, 1] of a two-dimensional array."""
 
+    @property
+    def _is_plain(self):
+        """Whether products with X itself are those of the design."""
+        return self.origin is None and self.X.dtype == np.float64
+
     def _blocks(self):
-        """Yield (slice, float64 view or copy of those rows of X)."""
-        for rows in row_blocks(self.shape[0], 8 * self.shape[1], at_most=BLOCK_ROWS):
-            yield rows, np.asarray(self.X[rows], dtype=np.float64)
+        """Yield (slice, float64 view or copy of those rows of X - m); the copy only until next."""
+        parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=BLOCK_ROWS)
+        if self.origin is None:
+            for rows in parts:
+                yield rows, np.asarray(self.X[rows], dtype=np.float64)
+            return
+        # One buffer: fresh memory for every block would be paid for page by page.
+        buffer = np.empty((parts[0].stop if parts else 0, self.n_features))
+        for rows in parts:
+            yield rows, np.subtract(self.X[rows], self.origin, out=buffer[: rows.stop - rows.start])
+
+    def features(self, rows):
+        return self.X[rows] if self.origin is None else self.X[rows] - self.origin
 
     def _times(self, V, out=None):
-        """X @ V; float32 rows are upcast block by block."""
-        if self.X.dtype == np.float64:
+        """(X - m) @ V; rows that are float32, or have an origin, are copied block by block."""
+        if self._is_plain:
             return np.matmul(self.X, V, out=out)
         product = np.empty((self.shape[0], V.shape[1])) if out is None else out
         for rows, block in self._blocks():
@@ -37,8 +52,8 @@ class DenseDesign(Design):
         return product
 
     def _transpose_times(self, U):
-        """X.T @ U; float32 rows are upcast block by block."""
-        if self.X.dtype == np.float64:
+        """(X - m).T @ U; rows that are float32, or have an origin, are copied block by block."""
+        if self._is_plain:
             return self.X.T @ U
         product = np.zeros((self.n_features, U.shape[1]))
         for rows, block in self._blocks():
@@ -99,7 +114,10 @@ class DenseDesign(Design):
     def dense(self, rows):
         block = self.X[rows]
         Z = np.empty((block.shape[0], self.shape[1]))
-        Z[:, : self.n_features] = block
+        if self.origin is None:
+            Z[:, : self.n_features] = block
+        else:
+            np.subtract(block, self.origin, out=Z[:, : self.n_features])
         if self.fit_intercept:
             Z[:, -1] = 1.0
         return Z
@@ -107,7 +125,7 @@ class DenseDesign(Design):
     def contract(self, S, V, rows, out=None):
         """One GEMM of S and the rows v_i (x) z_i, which are formed for this block only."""
         # Memory for b K q numbers, in place of the K products (m, b) and their weighted sum.
-        block = self.X[rows]
+        block = self.features(rows)
         scaled = np.empty((len(block), V.shape[1], self.shape[1]))
         np.multiply(block[:, None, :], V[:, :, None], out=scaled[:, :, : self.n_features])
         if self.fit_intercept:
@@ -160,7 +178,7 @@ class DenseDesign(Design):
         """Coordinates by QR of the transpose, without squaring the singular values."""
         root = np.sqrt(scale)[:, None]
         with one_thread():
-            Q, R = np.linalg.qr(root * np.asarray(self.X, dtype=np.float64).T)
+            Q, R = np.linalg.qr(root * np.asarray(self.features(slice(None)), dtype=np.float64).T)
         Y = np.ascontiguousarray(R.T)
         return Y, lambda D: root * (Q @ D), lambda c: Q.T @ (c / root)
 
@@ -179,4 +197,4 @@ class DenseDesign(Design):
 
     def take(self, rows):
         """Return the design of these rows: a copy for an index array, a view for a slice."""
-        return type(self)(self.X[rows], self.fit_intercept)
+        return type(self)(self.X[rows], self.fit_intercept, self.origin)

@@ -57,13 +57,19 @@ class KernelSpace:
     Attributes
     ----------
     features : KernelFeatures
-    matrix : ndarray of shape (n, n) or None
-        K; None after unpickling.
+    matrix : ndarray of shape (n, n)
+        K.
+    n_rows : int
 
     Raises
     ------
     ValueError
         If K is not symmetric, or indefinite.
+
+    Notes
+    -----
+    A pickle has the training rows and the pivots; the kernel matrix and the features, (n, n) each,
+    are computed anew when they are first asked for. Of a precomputed kernel it has the features.
     """
 
     def __init__(self, X, kernel, *, gamma=None, degree=3, coef0=0.0):
@@ -76,11 +82,32 @@ class KernelSpace:
             "fit fewer rows, or a linear model on the features of "
             "sklearn.kernel_approximation.Nystroem",
         )
-        self.matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
-        self.features = KernelFeatures(self.matrix)
-        # Copies: predictions need these rows, and a later change of X could not be noticed.
+        # A copy: predictions need these rows, and a later change of X could not be noticed.
         self.rows = None if precomputed else X.copy()
-        self.pivot_rows = None if precomputed else X[self.features.pivots].copy()
+        self.n_rows = X.shape[0]
+        matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
+        features = KernelFeatures(matrix)
+        self._computed, self._pivots, self._factor = (matrix, features), features.pivots, None
+
+    def _compute(self):
+        """Return (kernel matrix, features): those of the fit, in a pickle computed anew."""
+        if self._computed is None and self.rows is None:
+            features = KernelFeatures.of_factor(self._factor, self._pivots)
+            self._computed = self._factor @ self._factor.T, features
+        elif self._computed is None:
+            matrix = kernel_matrix(self.kernel, self.rows, self.rows, **self.options)
+            self._computed = matrix, KernelFeatures.of_pivots(matrix, self._pivots)
+        return self._computed
+
+    @property
+    def matrix(self):
+        """K, (n, n)."""
+        return self._compute()[0]
+
+    @property
+    def features(self):
+        """Coordinates of the training rows."""
+        return self._compute()[1]
 
     def with_training_rows(self, X):
         """Kernel of rows with the training rows, (len(X), n)."""
@@ -90,15 +117,17 @@ class KernelSpace:
         """Features of any rows, (len(X), r)."""
         if self.rows is None:
             return self.features.map(X[:, self.features.pivots])
-        return self.features.map(kernel_matrix(self.kernel, X, self.pivot_rows, **self.options))
+        pivot_rows = self.rows[self._pivots]
+        return self.features.map(kernel_matrix(self.kernel, X, pivot_rows, **self.options))
 
     def design(self, fit_intercept):
         """Return the design of the training rows."""
         return FeatureDesign(self.features.features, fit_intercept, self.matrix)
 
     def __getstate__(self):
-        """State without the kernel matrix, which is Phi Phi'."""
-        return {**self.__dict__, "matrix": None}
+        """State without what is as large as the kernel matrix and follows from the rows."""
+        factor = self.features.features if self.rows is None else None
+        return {**self.__dict__, "_computed": None, "_factor": factor}
 
 
 def _entry_variance(X, weight):

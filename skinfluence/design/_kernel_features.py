@@ -60,11 +60,44 @@ class KernelFeatures:
         # dpstrf leaves the upper triangle of K in the factor. It is zeroed on the transpose,
         # because the columns of a Fortran-ordered array are contiguous.
         factor = np.triu(factor.T[:rank]).T
-        self.features = np.empty((len(K), rank))
-        self.features[order] = factor
-        self.pivots = order[:rank]
-        self._corner = np.asfortranarray(factor[:rank])
+        features = np.empty((len(K), rank))
+        features[order] = factor
+        self._take(features, order[:rank])
         self._check(K, size)
+
+    def _take(self, features, pivots):
+        """Take features and the rows that span the others: theirs are a triangle."""
+        self.features, self.pivots = features, pivots
+        self._corner = np.asfortranarray(features[pivots])
+
+    @classmethod
+    def of_factor(cls, features, pivots):
+        """Return the features that were once found with some pivots."""
+        found = cls.__new__(cls)
+        found._take(features, pivots)
+        return found
+
+    @classmethod
+    def of_pivots(cls, K, pivots):
+        """Return the features of a kernel matrix in the coordinates that some pivots gave once.
+
+        Where pivots nearly tie another machine's rounding may choose others, and coefficients in
+        the coordinates of these would be those of another model.
+        """
+        found = cls(K)
+        if not np.array_equal(found.pivots, pivots):
+            try:
+                corner = np.linalg.cholesky(K[np.ix_(pivots, pivots)])
+            except np.linalg.LinAlgError as error:
+                raise RuntimeError(
+                    "the kernel matrix of the training rows is not what it was in fit: the rows "
+                    "that spanned the others do not. Fit again."
+                ) from error
+            features = solve_triangular(corner, K[pivots], lower=True).T
+            features[pivots] = corner
+            found._take(np.ascontiguousarray(features), pivots)
+            found._check(K, np.abs(K).max(initial=0.0))
+        return found
 
     def _check(self, K, size):
         """Raise if Phi Phi' is not K, tested by products with a few random vectors.

@@ -79,7 +79,7 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         self._class_weight = self._frozen_class_weight(codes, weight)
         weight = None if sample_weight is None else weight
         self._space = self._coordinates(X, weight)
-        rows = X if self._space is None else self._space.features.features
+        rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         return self
@@ -140,7 +140,7 @@ def adapt_kernel_classifier(estimator, data, theta=None):
     weight = check_sample_weight(data.sample_weight, len(codes)) * estimator._class_weight[codes]
     loss, trained = estimator._losses(len(classes))
     design = data.design(estimator.fit_intercept)
-    penalty = L2(design.pack(np.full(data.X.shape[1], 1.0 / estimator.C), 0.0)[0])
+    penalty = L2(design.join(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
     y = codes.astype(np.float64) if loss.is_scalar else codes
     shape = (loss.n_outputs, design.shape[1])
     theta = data.theta if theta is None else theta(shape)

@@ -75,7 +75,9 @@ class KernelLogisticRegression(KernelClassifier):
     -----
     The kernel matrix of n rows takes 8 n^2 bytes, its factor up to n^3 / 3 multiplications. For
     more than about ten thousand rows, put ``sklearn.kernel_approximation.Nystroem`` before a linear
-    model in a Pipeline and use :class:`skinfluence.InfluenceExplainer`.
+    model in a Pipeline and use :class:`skinfluence.InfluenceExplainer`. A pickle holds the training
+    rows and not that matrix, which the first question computes again (for a precomputed kernel it
+    holds a factor of the matrix).
 
     References
     ----------

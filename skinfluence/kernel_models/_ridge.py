@@ -142,7 +142,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             if self.fit_intercept:
                 raise ValueError(*error.args) from error
             return self._fit_original(X, y, weight, error)
-        rows = X if self._space is None else self._space.features.features
+        rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         found = polish(least_squares(self._training_data, alpha, self.fit_intercept))
         objective = found.objective
@@ -203,7 +203,9 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         if self._original is not None:
             return self._original.predict(X)
         if self._space is None:
-            coef = self._training_data.X.T @ self.dual_coef_
+            # X'a is this too, but where the columns are far from zero its sum cancels.
+            coef = self._optimum.theta[:, : self.n_features_in_].T
+            coef = coef[:, 0] if np.ndim(self.dual_coef_) == 1 else coef
             return np.asarray(X @ coef, dtype=np.float64) + self.intercept_
         return self._space.with_training_rows(X) @ self.dual_coef_ + self.intercept_
 

@@ -46,7 +46,15 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
         """
 
         def fit(X, y, sample_weight):
-            return super(_CoordinateDescent, self).fit(X, y, sample_weight, check_input)
+            try:
+                return super(_CoordinateDescent, self).fit(X, y, sample_weight, check_input)
+            except ValueError as error:
+                if check_input or "Fortran" not in str(error):
+                    raise
+                raise ValueError(
+                    "with check_input=False X should be in Fortran order: pass "
+                    "np.asfortranarray(X), or leave check_input at True."
+                ) from error
 
         return self._fit_and_polish(fit, X, y, sample_weight)
 

@@ -98,6 +98,7 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
         """
 
         def fit(X, y, sample_weight):
+            """Fit by scikit-learn's solver; keep the error where it gives up."""
             try:
                 super(InfluenceHuberRegressor, self).fit(X, y, sample_weight)
             except ValueError as error:

@@ -76,7 +76,6 @@ class SquaredLoss(Loss):
         return np.broadcast_to(np.eye(self.n_outputs), (*np.shape(eta), self.n_outputs)).copy()
 
     def curvature_diagonal(self, y, eta):
-        """One."""
         return np.ones(np.shape(eta)) if not self.is_scalar else self.curvature(y, eta)
 
     def curvature_root(self, y, eta):

@@ -114,7 +114,7 @@ class TweedieLoss(Loss):
 
     def check_optimum(self, y, eta):
         """Raise where a mean is none."""
-        if self.link == "identity" and self.power > 0 and not (eta > 0).all():
+        if not self._is_log and self.power > 0 and not (eta > 0).all():
             row = int(np.flatnonzero(~(np.ravel(eta) > 0))[0])
             raise np.linalg.LinAlgError(
                 f"no optimum was found: with link='identity' and power={self.power:g} every fitted "

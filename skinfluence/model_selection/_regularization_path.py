@@ -104,7 +104,7 @@ def newton_slope(objective, curvature):
     slope = -(inverse @ (strength * objective.theta.ravel())).reshape(objective.theta.shape)
     d_eta = design @ slope.T
     third = objective.loss.third(objective.y, objective.native(objective.eta))
-    third = objective.sample_weight[:, None, None, None] * third.reshape(-1, K, K, K)
+    third = objective.weigh(third.reshape(-1, K, K, K))
     d_W = np.einsum("iklm,im->ikl", third, d_eta)
     d_H = design.sandwich(d_W) + np.diag(strength)
     d_A = -design.block_quadratic(inverse @ d_H @ inverse, K)

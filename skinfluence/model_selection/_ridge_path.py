@@ -69,7 +69,7 @@ class RidgePath:
         if U.shape[1] < len(s):
             one_minus += 1.0 - np.einsum("ij,ij->i", U, U)
         intercept = np.zeros(self.response.shape[1])
-        if self.objective.design.fit_intercept:
+        if self.objective.free_intercepts.any():
             border = self._outside(s) + U @ (kept * (U.T @ s))
             total = s @ border
             intercept = border @ self.response / total

@@ -53,7 +53,7 @@ class Fingerprint:
             None where the number of rows is another.
         """
         n = len(self.rows)
-        if data.X.shape[0] != n or len(data.y) != n:
+        if data.n_rows != n or len(data.y) != n:
             return None
         if rows is None or n <= CHECKED_ROWS or len(rows) >= n:
             return np.flatnonzero(_row_hashes(data, slice(None)) != self.rows)

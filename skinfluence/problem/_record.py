@@ -13,6 +13,9 @@ from skinfluence.problem._fingerprint import Fingerprint
 
 # Newton steps from a start that is safe, not near.
 RESTARTED_STEPS = 200
+# Columns far from zero are often powers of each other as well: a gradient that has vanished to the
+# tolerance is then some way off in predictors, and a few more steps take it to what float64 holds.
+FLOOR, FLOOR_STEPS = 1e-15, 3
 
 # Entries of the linear program that looks for a separating direction, at most.
 LARGEST_PROGRAM = 4_000_000
@@ -62,11 +65,7 @@ class OptimumRecord:
         if not adapted.objective.is_at_its_own_optimum:
             objective, converged = exact_optimum(adapted.objective)
             return cls.at(objective, data, converged=converged)
-        optimum = polish(adapted.objective)
-        if not optimum.converged and adapted.restart is not None:
-            again = polish(adapted.restart(optimum.objective), max_steps=RESTARTED_STEPS)
-            better = again.objective.stationarity < optimum.objective.stationarity
-            optimum = again if better else optimum
+        optimum = _polished(adapted, data)
         objective = optimum.objective
         objective.loss.check_optimum(objective.y, objective.eta)
         return cls.at(
@@ -81,7 +80,7 @@ class OptimumRecord:
     def at(cls, objective, data, *, converged=True, separable=False, n_steps=0):
         """Record an objective's parameter as the optimum, without a step of its own."""
         return cls(
-            replace(data, theta=objective.theta),
+            data.at(objective),
             objective.stationarity,
             objective.gradient,
             objective.gradient_scale,
@@ -90,6 +89,29 @@ class OptimumRecord:
             n_steps,
             Fingerprint.of(data),
         )
+
+
+def _polished(adapted, data):
+    """Optimum of an adapted fit, from its own parameters or, if these are no start, another one."""
+    optimum, design = polish(adapted.objective), adapted.objective.design
+    # Ordinary designs are centred where a column is far from zero: no need to look again.
+    is_far = design.is_centred or (
+        not adapted.objective.free_intercepts.all() and data.has_far_columns
+    )
+    if not optimum.converged and (adapted.restart is not None or is_far):
+        # Solvers that do not centre may end anywhere, such as where every predictor is saturated.
+        restart = adapted.restart or (
+            lambda objective: objective.at(np.zeros_like(objective.theta))
+        )
+        again = polish(restart(optimum.objective), max_steps=RESTARTED_STEPS)
+        better = not again.objective.stationarity >= optimum.objective.stationarity
+        optimum = again if better and np.isfinite(again.objective.stationarity) else optimum
+    if optimum.converged and is_far:
+        further = polish(optimum.objective, max_steps=FLOOR_STEPS, tolerance=FLOOR)
+        if further.objective.stationarity < optimum.objective.stationarity:
+            n_steps = optimum.n_steps + further.n_steps
+            optimum = replace(optimum, objective=further.objective, n_steps=n_steps)
+    return optimum
 
 
 def _separates(objective):

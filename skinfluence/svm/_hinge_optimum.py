@@ -85,19 +85,19 @@ def _hinge_guess(objective, K, settings):
     libsvm always has an intercept; without one liblinear is the solver, in the columns of a linear
     machine or the features of a kernel. It is only a start: it need not converge.
     """
-    X, y, weight = objective.design.X, objective.y, objective.sample_weight
+    design, y, weight = objective.design, objective.y, objective.sample_weight
     if not settings.fit_intercept:
         machine = LinearSVC(
             loss="hinge", C=settings.C, tol=1e-2, fit_intercept=False, random_state=0
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            machine.fit(X, y, weight)
+            machine.fit(design.features(slice(None)), y, weight)
         return objective.at(machine.coef_), None
     live = np.flatnonzero(weight > 0)
     machine = SVC(kernel="linear" if K is None else "precomputed", C=settings.C, tol=1e-4)
-    K = X[live] if K is None else K[np.ix_(live, live)]
-    started_by_libsvm(machine, K, y[live], weight[live])
+    rows = design.features(live) if K is None else K[np.ix_(live, live)]
+    started_by_libsvm(machine, rows, y[live], weight[live])
     # One row, sparse where X is: the sum over it is a dense array either way.
     alpha = np.zeros(objective.n_rows)
     alpha[live[machine.support_]] = np.ravel(abs(machine.dual_coef_).sum(axis=0)) / settings.C
@@ -149,7 +149,7 @@ def with_optimal_intercepts(objective):
     By bisection of the derivative, which rises with b from the first kink to the last; where it is
     zero on an interval, the middle.
     """
-    coef, before = objective.design.unpack(objective.theta)
+    coef, before = objective.design.split(objective.theta)
     kinks = np.stack([1.0 - (objective.eta - before), -1.0 - (objective.eta - before)])
     margin = 1.0 + 50.0 * objective.loss.temperature  # exp(-50) of a slope is rounding
     ends = []
@@ -157,10 +157,10 @@ def with_optimal_intercepts(objective):
         low, high = kinks.min(axis=(0, 1)) - margin, kinks.max(axis=(0, 1)) + margin
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            moved = objective.at(objective.design.pack(coef, middle))
+            moved = objective.at(objective.design.join(coef, middle))
             slope = moved.residuals.sum(axis=0)
             rest = ZERO * np.abs(moved.residuals).sum(axis=0)
             rising = slope > rest if side > 0 else slope >= -rest
             low, high = np.where(rising, low, middle), np.where(rising, middle, high)
         ends.append(0.5 * (low + high))
-    return objective.at(objective.design.pack(coef, 0.5 * (ends[0] + ends[1])))
+    return objective.at(objective.design.join(coef, 0.5 * (ends[0] + ends[1])))

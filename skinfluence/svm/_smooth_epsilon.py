@@ -176,7 +176,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)
-        rows = X if self._space is None else self._space.features.features
+        rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
         self.intercept_ = float(self.intercept_[0])
@@ -248,7 +248,7 @@ def smooth_epsilon(estimator, data):
     design = data.design(estimator.fit_intercept)
     y = as_responses(data.y, "y", n_outputs=1)
     weight = check_sample_weight(data.sample_weight, len(y))
-    penalty = L2(design.pack(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
+    penalty = L2(design.join(np.full(design.n_features, 1.0 / estimator.C), 0.0)[0])
     loss = SmoothEpsilonInsensitiveLoss(estimator.epsilon, estimator.temperature)
     return Objective(loss, design, y, weight, penalty, np.zeros((1, design.shape[1])))
 

@@ -65,7 +65,9 @@ class ParameterCovariance:
 
 
 def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
-    """Return the covariance matrix (K q, K q) of theta, class by class, the intercept last.
+    """Return the covariance matrix (K q, K q) of a caller's parameters.
+
+    Class by class, the intercept last.
 
     Parameters
     ----------
@@ -83,10 +85,20 @@ def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
     if kind == "model":
         return _model(objective, curvatures("first_order"))
     if kind == "jackknife":
-        return _jackknife(objective, curvatures("exact"))
-    if kind in CLUSTERED:
-        return _clustered(objective, curvatures, kind, groups, small_sample)
-    return _sandwich(objective, curvatures, kind)
+        found = _jackknife(objective, curvatures("exact"))
+    elif kind in CLUSTERED:
+        found = _clustered(objective, curvatures, kind, groups, small_sample)
+    else:
+        found = _sandwich(objective, curvatures, kind)
+    return _about_zero(objective, found)
+
+
+def _about_zero(objective, matrix):
+    """Covariance matrix (P, P) of a caller's parameters, from that of theta."""
+    by_output = (objective.n_parameters, *objective.theta.shape)
+    for _ in range(2):  # rows, then columns
+        matrix = objective.design.about_zero(matrix.T.reshape(by_output)).reshape(matrix.shape)
+    return matrix
 
 
 def _model(objective, curvature):
@@ -96,7 +108,8 @@ def _model(objective, curvature):
     parameters are identified only up to the null direction, as deviations from their mean.
     """
     K, q = objective.n_outputs, objective.design.shape[1]
-    inverse = curvature.solve(np.eye(K * q))
+    # Before the null space is taken out: that is one of a caller's intercepts.
+    inverse = _about_zero(objective, curvature.solve(np.eye(K * q)))
     if curvature.null_space_ridge is not None:
         blocks = inverse.reshape(K, q, K, q)
         free = np.flatnonzero(curvature.null_space_ridge)
@@ -128,7 +141,7 @@ def dispersion_of(objective, curvature):
             "kind='model' needs more rows than parameters, to estimate the dispersion. Use "
             "'jackknife'."
         )
-    return (pearson.T * objective.sample_weight) @ pearson / freedom
+    return objective.weigh(pearson).T @ pearson / freedom
 
 
 def _sandwich(objective, curvatures, kind):

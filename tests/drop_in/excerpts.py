@@ -38,7 +38,7 @@ OF_SVC = {
     "test_svm_equivalence_sample_weight_C",
     "test_weight",
 }
-# Name under which an excerpt lists the tests that use one of ours whatever their parameters are.
+# Name under which an excerpt lists the functions that use one of ours whatever they are given.
 BY_THEMSELVES = "BY_THEMSELVES"
 
 
@@ -102,13 +102,14 @@ def source(path, rebound=True):
     lines = text.splitlines()
     uses, by_themselves = _Uses(tree), []
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
+        if not isinstance(node, ast.FunctionDef):
             continue
         given = {argument.arg for argument in node.args.args}  # by fixtures and parameters
-        excluded = path.name == "test_svm.py" and node.name not in OF_SVC
+        is_test = node.name.startswith("test_")
+        excluded = is_test and path.name == "test_svm.py" and node.name not in OF_SVC
         if not excluded and uses.reach(node.body, given):
             by_themselves.append(node.name)
-        elif excluded or not uses.reach([node]):
+        elif is_test and (excluded or not uses.reach([node])):
             first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             lines[first - 1 : node.end_lineno] = [""] * (node.end_lineno - first + 1)
     if rebound:
@@ -156,8 +157,15 @@ class _Uses:
         return False
 
 
+# One more test, of the list of differences: the plugin knows what it is given.
+OF_THE_LIST = """def test_every_entry_is_a_test(unmatched):
+    assert unmatched == []
+"""
+
+
 def write(folder, rebound=True):
-    """Write the excerpts of all FILES into a folder."""
+    """Write the excerpts of all FILES into a folder, and a test of the list of differences."""
+    (folder / "test_the_list.py").write_text(OF_THE_LIST)
     root = Path(sklearn.__file__).parent
     for name in FILES:
         path = root / name

@@ -7,32 +7,52 @@ import pytest
 from tests.drop_in.differences import DIFFERENCES
 from tests.drop_in.excerpts import BY_THEMSELVES, PREFIX
 
+# What an assertion of a test, and pytest.raises or pytest.warns, end in.
+ASSERTED = (AssertionError, pytest.fail.Exception)
+
+
+UNMATCHED = pytest.StashKey[list]()
+OF_THE_LIST = "test_every_entry_is_a_test"
+
 
 def of_ours(item):
     """Whether a test asks anything of an estimator of this library."""
-    if item.originalname in getattr(item.module, BY_THEMSELVES):
+    by_themselves = getattr(item.module, BY_THEMSELVES, [OF_THE_LIST])
+    if item.originalname in by_themselves:
         return True
-    return PREFIX in repr(list(item.callspec.params.values()))
+    given = item.callspec.params.values()
+    helpers = {getattr(value, "__name__", None) for value in given}
+    return PREFIX in repr(list(given)) or not helpers.isdisjoint(by_themselves)
 
 
-def expected(item):
-    """Return the differences that a test is expected to fail on."""
-    name = f"{item.module.__name__.rpartition('.')[-1]}.{item.originalname}"
+def matches(item, name, expression):
+    """Whether an item is a test of this name with parameters of this kind."""
+    own = f"{item.module.__name__.rpartition('.')[-1]}.{item.originalname}"
     given = item.callspec.id if hasattr(item, "callspec") else ""
-    return [
-        difference
-        for difference in DIFFERENCES
-        if name in difference.tests and re.search(difference.tests[name], given)
-    ]
+    return own == name and re.search(expression, given) is not None
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Drop what is not of ours; make what is listed a strict expected failure."""
-    kept = [item for item in items if of_ours(item)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
-    for item in items:
-        for difference in expected(item):
-            mark = pytest.mark.xfail(reason=difference.title, strict=not difference.by_rounding)
-            item.add_marker(mark)
+    config.hook.pytest_deselected(items=[item for item in items if not of_ours(item)])
+    items[:] = [item for item in items if of_ours(item)]
+    config.stash[UNMATCHED] = []
+    for difference in DIFFERENCES:
+        mark = pytest.mark.xfail(
+            raises=(*ASSERTED, *difference.errors),
+            reason=difference.title,
+            strict=not difference.by_rounding,
+        )
+        for name, expression in difference.here().items():
+            found = [item for item in items if matches(item, name, expression)]
+            if not found:
+                config.stash[UNMATCHED].append(name)
+            for item in found:
+                item.add_marker(mark)
+
+
+@pytest.fixture
+def unmatched(request):
+    """Entries of the list that no test of the installed scikit-learn answers to."""
+    return request.config.stash[UNMATCHED]

@@ -23,9 +23,7 @@ def main():
         return _only(options.problem)
     table = Table()
     indices = range(options.start, options.start + options.problems)
-    for record in campaign(
-        options.seed, indices, jobs=options.jobs, n_questions=options.questions
-    ):
+    for record in campaign(options.seed, indices, jobs=options.jobs, n_questions=options.questions):
         table.add(record)
         if sys.stderr.isatty():
             print(f"\r{table.problems} of {options.problems}", end="", file=sys.stderr)

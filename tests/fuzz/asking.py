@@ -11,7 +11,7 @@ import traceback
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +150,7 @@ def _origin(error):
     return place, bool(known and ((home and said) or checked))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _raise_lines(filename):
     source = "".join(linecache.getlines(filename))
     if not source:

@@ -1,9 +1,9 @@
-"""The textbook's quantities again, in long double: by refits for least squares, by one step else."""
+"""The textbook's quantities in long double: by refits for least squares, by one step else."""
 
 import numpy as np
 
-from tests.fuzz.existence import is_penalised
 from tests.fuzz import losses
+from tests.fuzz.existence import is_penalised
 from tests.fuzz.losses import LD, sigmoid
 from tests.fuzz.optimum import solve
 
@@ -70,8 +70,8 @@ def _residuals(spec, labels, eta):
 def of_rows(oracle, problem):
     """Every field that is compared."""
     spec, objective, w = oracle.spec, oracle.objective, oracle.w
-    Z, theta = objective.Z, oracle.theta
-    h, quadratic, inverse = leverages(oracle)
+    Z = objective.Z
+    h, _, _ = leverages(oracle)
     eta = oracle.eta[:, 0]
     labels = spec.labels
     residual = _residuals(spec, labels, eta)
@@ -225,10 +225,8 @@ def _flat(oracle, change):
     if type(oracle.spec.loss).__name__ == "Huber":
         return np.concatenate([intercept[:, :1], coef[:, 0], change[:, 1, -1:]], axis=1)
     if oracle.spec.intercept:
-        both = np.concatenate([intercept[:, :, None], coef], axis=2)
-    else:
-        both = coef
-    return both.reshape(len(change), -1)
+        coef = np.concatenate([intercept[:, :, None], coef], axis=2)
+    return coef.reshape(len(change), -1)
 
 
 def interval(oracle, change, live, alpha, method):

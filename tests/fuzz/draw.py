@@ -27,6 +27,23 @@ ATTACKS = {
     "float32": 0.6,
     "damping": 0.5,
 }
+# What each of the others may be, drawn from.
+CHOICES = {
+    "plain": {},
+    "shift": {"shift": SHIFTS},
+    "scale": {"scale": ["wide"]},
+    "y scale": {"y_scale": [1e-4, 1e-2, 1e3, 1e6], "y_shift": [0.0, 0.0, 1e2, 1e4]},
+    "weights of zero": {"weights": ["zeros"]},
+    "weights 1e-6 to 1e6": {"weights": ["wide"]},
+    "duplicates": {"data": ["duplicate rows", "duplicate columns", "constant column"]},
+    "integers": {"data": ["integers", "binary"]},
+    "saturated": {"data": ["saturated"]},
+    "exact": {"data": ["exact"]},
+    "powers": {"data": ["powers"]},
+    "heavy rows": {"data": ["heavy"]},
+    "sparse": {"storage": ["csr", "csr float32"]},
+    "float32": {"storage": ["float32"]},
+}
 
 
 def draw(seed, index):
@@ -64,41 +81,15 @@ def _base(rng, name, seed):
 
 def _with(rng, problem, kind):
     """The problem with one more thing about it."""
-    if kind == "shift":
-        return problem.but(shift=float(rng.choice(SHIFTS)))
-    if kind == "scale":
-        return problem.but(scale="wide")
-    if kind == "y scale":
-        return problem.but(
-            y_scale=float(rng.choice([1e-4, 1e-2, 1e3, 1e6])),
-            y_shift=float(rng.choice([0.0, 0.0, 1e2, 1e4])),
-        )
-    if kind == "weights of zero":
-        return problem.but(weights="zeros")
-    if kind == "weights 1e-6 to 1e6":
-        return problem.but(weights="wide")
     if kind == "tiny n":
         return problem.but(n=int(rng.integers(1, 6)), p=int(rng.integers(1, 3)))
     if kind == "p > n":
         n = int(rng.integers(3, 9))
         return problem.but(n=n, p=n + int(rng.integers(1, 5)))
-    if kind == "duplicates":
-        return problem.but(
-            data=str(rng.choice(["duplicate rows", "duplicate columns", "constant column"]))
-        )
-    if kind == "integers":
-        return problem.but(data=str(rng.choice(["integers", "binary"])))
-    if kind in ("saturated", "exact", "powers"):
-        return problem.but(data=kind)
-    if kind == "heavy rows":
-        return problem.but(data="heavy")
-    if kind == "sparse":
-        return problem.but(storage=str(rng.choice(["csr", "csr float32"])))
-    if kind == "float32":
-        return problem.but(storage="float32")
     if kind == "damping":
         return problem.but(damping=float(10.0 ** rng.uniform(-3, 1)))
-    return problem
+    picked = {name: rng.choice(values).item() for name, values in CHOICES[kind].items()}
+    return problem.but(**picked)
 
 
 def _asked(rng, problem):

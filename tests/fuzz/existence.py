@@ -65,7 +65,7 @@ def rank(Z):
 
 
 def recedes(objective, live):
-    """Whether some direction lowers the loss of no row's rivals and moves for ever, by a program."""
+    """Whether some direction lowers no row's own score and can be followed for ever."""
     loss, Z = objective.loss, np.asarray(objective.Z[np.ix_(live, objective.free[0])], dtype=float)
     y = np.asarray(objective.y[live], dtype=float)
     if type(loss).__name__ == "Softmax":

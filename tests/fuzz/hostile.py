@@ -416,25 +416,32 @@ def _other(method, argument, value):
     return call
 
 
+def _of_fit(name, make, response):
+    """Hostile rows, labels and weights."""
+    found = []
+    classes = response in ("classes", "three classes")
+    X, y = data_of(response)[:2]
+    fits = {"X": rows(X), "y": responses(y, classes), "sample_weight": weights(N)}
+    if classes:
+        fits["y"]["one class"] = np.zeros(N, dtype=int)
+    if response == "positive":
+        fits["y"]["negative"] = _with(y, -1.0)
+    for argument, values in fits.items():
+        for label, value in values.items():
+
+            def fit(model, data, make=make, argument=argument, value=value):
+                arguments = {"X": data[0], "y": data[1], argument: value}
+                return make().fit(**arguments)
+
+            found.append(Hostile(name, "fit", argument, label, fit))
+    return found
+
+
 def cases():
     """Every hostile input."""
     found = []
     for name, (make, response) in ESTIMATORS.items():
-        classes = response in ("classes", "three classes")
-        X, y = data_of(response)[:2]
-        fits = {"X": rows(X), "y": responses(y, classes), "sample_weight": weights(N)}
-        if classes:
-            fits["y"]["one class"] = np.zeros(N, dtype=int)
-        if response == "positive":
-            fits["y"]["negative"] = _with(y, -1.0)
-        for argument, values in fits.items():
-            for label, value in values.items():
-
-                def fit(model, data, make=make, argument=argument, value=value):
-                    arguments = {"X": data[0], "y": data[1], argument: value}
-                    return make().fit(**arguments)
-
-                found.append(Hostile(name, "fit", argument, label, fit))
+        found += _of_fit(name, make, response)
         for maker, table in ((_query, _of_queries(name)), (_other, _of_others(name))):
             for method, wrong in table.items():
                 for argument, values in wrong.items():

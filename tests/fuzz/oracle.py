@@ -1,4 +1,4 @@
-"""What a model is without some of its rows: refits, and the formulas of one step, in long double."""
+"""What a model is without some of its rows: refits and formulas of one step, in long double."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

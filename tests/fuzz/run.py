@@ -197,26 +197,28 @@ def minimal(problem, kind, question):
     return problem
 
 
+# What a problem is shrunk to, thing by thing.
+PLAIN = {
+    "storage": "C",
+    "through": "model",
+    "curvature": "auto",
+    "damping": 0.0,
+    "weights": "none",
+    "scale": "one",
+    "shift": 0.0,
+    "y_scale": 1.0,
+    "y_shift": 0.0,
+    "labels": "int",
+    "data": "normal",
+}
+
+
 def _simpler(problem):
     """Settings with one thing less, the largest steps first."""
-    plain = {
-        "storage": "C",
-        "through": "model",
-        "curvature": "auto",
-        "damping": 0.0,
-        "weights": "none",
-        "scale": "one",
-        "shift": 0.0,
-        "y_scale": 1.0,
-        "y_shift": 0.0,
-        "labels": "int",
-        "data": "normal",
-    }
     model = MODELS[problem.model]
-    if model.own is None:
-        del plain["through"]
-    for name, value in plain.items():
-        if getattr(problem, name) != value:
+    for name, value in PLAIN.items():
+        needed = name == "through" and model.own is None
+        if getattr(problem, name) != value and not needed:
             yield problem.but(**{name: value})
     if problem.weights not in ("none", "uniform"):
         yield problem.but(weights="uniform")
@@ -224,7 +226,11 @@ def _simpler(problem):
         yield problem.but(
             options=tuple(item for item in problem.options if item[0] != "class_weight")
         )
-    least = 2 if model.is_classifier else 1
+    yield from _smaller(problem, 2 if model.is_classifier else 1)
+
+
+def _smaller(problem, least):
+    """Settings of less data; a classifier has at least two classes."""
     if problem.outputs > least:
         yield problem.but(outputs=least)
     for n in (3, 4, 6, problem.n // 2, problem.n - 1):

@@ -1,0 +1,38 @@
+"""What float64 leaves of a step: a floor under every estimate of its error, and every bound."""
+
+import numpy as np
+
+# Rounding of a product, in units of the last place: for what is summed on the way.
+ROUNDING = 16 * np.finfo(float).eps
+
+
+def rounding_floor(deletion, curvature, *, refitted=False):
+    """Error of the predictor of each row without it that is due to rounding alone, (r,).
+
+    Three parts. The predictor is a sum of terms that may be larger than itself. The change by the
+    deletion is found through the curvature, whose condition amplifies its rounding. The parameter
+    is the optimum only as far as the gradient vanishes. What is wrong with the fit of a row is
+    amplified by its deletion, by 1 / (1 - leverage).
+
+    Parameters
+    ----------
+    deletion : Deletion
+        Of single rows, with their `leverage`.
+    curvature : Curvature
+        By which the steps were found.
+    refitted : bool
+        Whether the parameters without each row are optima of their own, whatever the full fit's is.
+    """
+    objective, rows = deletion.objective, deletion.rows
+    size = objective.loss.predictor_norm
+    one_minus = np.maximum(np.linalg.eigvalsh(deletion.leverage.one_minus)[:, 0], 0.0)
+    eta = np.abs(objective.eta[rows]).max(axis=1, initial=0.0)
+    floor = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond or 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        floor += ROUNDING * objective.predictor_terms / (1.0 if refitted else one_minus)
+        floor += ROUNDING * curvature.amplification(one_minus) * size(deletion.own_change())
+        if objective.is_at_its_own_optimum and not refitted:
+            left = curvature.solve(objective.gradient.reshape(-1, 1))
+            left = objective.design.take(rows) @ left.reshape(objective.theta.shape).T
+            floor += size(left) / one_minus
+    return np.where(np.isfinite(floor), floor, np.inf)
