@@ -368,7 +368,7 @@ class Objective:
         """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
         K, q = self.n_outputs, self.design.shape[1]
         product = np.empty_like(V)
-        moved = np.stack([self.design @ block for block in V.reshape(K, q, -1)], axis=1)
+        moved = np.stack([self.design @ block for block in V.reshape(K, q, V.shape[1])], axis=1)
         moved = self.weights_matmul(moved)
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])

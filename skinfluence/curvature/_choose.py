@@ -7,7 +7,7 @@ import numpy as np
 from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
-from skinfluence.curvature._dense import DenseCurvature
+from skinfluence.curvature._dense import SQUARED, DenseCurvature
 from skinfluence.curvature._dual import WEAK, DualCurvature
 from skinfluence.curvature._separate import SeparateCurvature
 from skinfluence.penalties import LinearPlusL2
@@ -110,7 +110,10 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
-        kind = _that_fits(choose(objective, n_solves), objective)
+        choice = choose(objective, n_solves)
+        kind = _that_fits(choice, objective)
+        if kind == "dual" and choice.flops["dense"] <= WORTHWHILE:
+            return _better_conditioned(objective, damping, n_solves)
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
@@ -128,6 +131,18 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     advice = "pass curvature='cg', which needs only products, or free memory"
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     return KINDS[kind](objective, damping)
+
+
+def _better_conditioned(objective, damping, n_solves):
+    """The dual curvature, or the dense one where the dual has lost half of its digits and more."""
+    dual = make_curvature(objective, "dual", damping, n_solves)
+    if not (dual.rcond or 1.0) < SQUARED or not fits(_memory_of(objective)["dense"]):
+        return dual
+    try:
+        dense = make_curvature(objective, "dense", damping, n_solves)
+    except np.linalg.LinAlgError:
+        return dual
+    return dense if (dense.rcond or 0.0) > dual.rcond else dual
 
 
 def _that_fits(choice, objective):

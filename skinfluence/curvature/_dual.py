@@ -9,6 +9,8 @@ from skinfluence.curvature._base import Curvature, Leverage
 # Columns penalised less than this share of the most penalised column are bordered, not put in the
 # kernel K = X D^-1 X': divided by a tiny penalty, they would make all others rounding errors of K.
 WEAK = 1e-3
+# A quadratic form below this share of the kernel has lost as many digits in K - K M K.
+CANCELLED = 1e-6
 
 
 class DualCurvature(Curvature):
@@ -162,9 +164,29 @@ class DualCurvature(Curvature):
             quadratic += self._border_quadratic(index, self._residual_border(index))
         one_minus = self._one_minus(index, inverse)
         if K == 1:  # a = h / W, without the cancellation of K - K M K, where h is not small
-            large = np.flatnonzero(one_minus[:, 0, 0] < 0.5)
-            quadratic[large] = (1.0 - one_minus[large]) / self.inner.weights_of(index[large])
+            large = one_minus[:, 0, 0] < 0.5
+            at = np.flatnonzero(large)
+            quadratic[at] = (1.0 - one_minus[at]) / self.inner.weights_of(index[at])
+            lost = quadratic[:, 0, 0] < CANCELLED * self.kernel[index, index]
+            at = np.flatnonzero(lost & ~large)
+            quadratic[at, 0, 0] = self._by_squares(index[at], inverse)
         return Leverage(quadratic, one_minus)
+
+    def _by_squares(self, index, inverse):
+        """Quadratic forms of rows that others pin down, (b,), for one output.
+
+        |D^-1/2 (x - X'L t)|^2 + t't with t = B^-1 L'K e is K - K M K without its cancellation.
+        """
+        design, L = self.inner.design, self.inner.weight_roots[:, 0, 0]
+        t = inverse @ (inverse.T @ (L[:, None] * self.kernel[:, index]))
+        unit = np.zeros((design.shape[0], len(index)))
+        unit[index, np.arange(len(index))] = 1.0
+        left = design.transpose_matmul(unit - L[:, None] * t)
+        quadratic = self.inverse_penalty @ left**2 + (t**2).sum(axis=0)
+        if len(self.border):
+            U = self._residual_border(index)
+            quadratic += self._border_quadratic(index, U)[:, 0, 0]
+        return quadratic
 
     def one_minus_leverage(self, rows):
         """One minus the leverage of rows with curvature, (b,), for one output, without using K."""

@@ -5,7 +5,7 @@ from scipy.sparse import issparse
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
-from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.design._kernel import KERNELS, KernelSpace, named_kernel, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._origin import far_origin
 
@@ -19,6 +19,7 @@ __all__ = [
     "KernelSpace",
     "far_origin",
     "make_design",
+    "named_kernel",
     "resolved_gamma",
 ]
 

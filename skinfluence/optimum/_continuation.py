@@ -20,6 +20,9 @@ LOOSE = 1e-8
 # Stationarity of a refit that no step lowers further: the floor of badly scaled data.
 ACCEPTED = 1e-8
 REFIT_STEPS = 100
+# What a refit goes on to. Where the curvature is nearly flat, as between the classes of a hinge, a
+# relative gradient of 1e-10 may still be far from the optimum.
+REFIT_TOLERANCE = 1e-15
 # Temperatures, relative to its own, from which a refit starts anew where Newton's method failed,
 # and the steps that it may take.
 RESTART_FACTORS = (25.0, 1e3, 1e5)
@@ -105,7 +108,7 @@ def refit(objective, step):
         moved = objective.at(objective.theta + step)
         if np.isfinite(moved.eta).all() and moved.value <= objective.value:
             start = moved
-    found = polish(start, max_steps=REFIT_STEPS)
+    found = polish(start, max_steps=REFIT_STEPS, tolerance=REFIT_TOLERANCE)
     for factor in RESTART_FACTORS if objective.loss.temperature else ():
         if is_acceptable_refit(found):
             break

@@ -5,7 +5,7 @@ import numpy as np
 from tests.fuzz import losses
 from tests.fuzz.existence import is_penalised
 from tests.fuzz.losses import LD, sigmoid
-from tests.fuzz.optimum import solve
+from tests.fuzz.oracle import inverse_of
 
 OF_DELETION = (
     "covratio",
@@ -19,14 +19,10 @@ OF_DELETION = (
 RANK_LOST = 1e-10
 
 
-def _inverse(H):
-    return solve(H[None], np.eye(len(H), dtype=LD)[None])[0]
-
-
 def leverages(oracle):
     """h_i = W_i z_i'H^-1 z_i and z_i'H^-1 z_i of one predictor, (n,)."""
     Z = oracle.objective.Z
-    inverse = _inverse(oracle.hessian())
+    inverse = inverse_of(oracle.hessian())
     quadratic = np.einsum("ij,jk,ik->i", Z, inverse, Z)
     W = oracle.smooth._weighted(
         oracle.w[None], oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
@@ -40,7 +36,7 @@ def leverage_blocks(oracle):
     K, q = objective.shape
     at = np.flatnonzero((objective.free & oracle.active).ravel())
     inverse = np.zeros((K * q, K * q), dtype=LD)
-    inverse[np.ix_(at, at)] = _inverse(oracle.hessian()[np.ix_(at, at)])
+    inverse[np.ix_(at, at)] = inverse_of(oracle.hessian()[np.ix_(at, at)])
     blocks = inverse.reshape(K, q, K, q)
     A = np.einsum("ij,kjlm,im->ikl", objective.Z, blocks, objective.Z)
     W = objective._weighted(
@@ -148,7 +144,7 @@ def _sigma_without(oracle, change, pearson, h):
             else:
                 squares = (pearson**2).sum() - pearson[i] ** 2 / (1 - h[i])
             if penalised and is_least_squares(spec):
-                inverse = _inverse(oracle.hessian(rest))
+                inverse = inverse_of(oracle.hessian(rest))
                 trace = (rest * np.einsum("ij,jk,ik->i", Z, inverse, Z)).sum()
             else:
                 trace = h.sum() if penalised else LD(Z.shape[1])
@@ -177,20 +173,20 @@ def floor(name, oracle):
 
 
 def covariance(oracle, kind, groups):
-    """(matrix in the order of parameter_covariance, whether every refit is sure)."""
+    """(matrix in the order of parameter_covariance, whether every refit is known)."""
     w = oracle.w
     live = np.flatnonzero(w > 0)
     rows = [[i] for i in live]
     n, P = len(live), oracle.objective.free.sum()
     if kind in ("HC0", "HC1", "CR0"):
-        change, undefined, sure = oracle.change("first_order", rows)
+        change, undefined, rounding = oracle.change("first_order", rows)
     elif kind == "HC3":
-        change, undefined, sure = oracle.change("newton", rows)
+        change, undefined, rounding = oracle.change("newton", rows)
     elif kind == "CR3":
         rows = [live[groups[live] == g] for g in np.unique(groups[live])]
-        change, undefined, sure = oracle.change("exact", rows)
+        change, undefined, rounding = oracle.change("exact", rows)
     else:
-        change, undefined, sure = oracle.change("exact", rows)
+        change, undefined, rounding = oracle.change("exact", rows)
     steps = _flat(oracle, change)
     if kind == "CR0":
         label = groups[live]
@@ -201,7 +197,7 @@ def covariance(oracle, kind, groups):
     if kind == "jackknife":
         steps = steps - steps.mean(axis=0)
         factor = LD(n - 1) / LD(n)
-    return factor * steps.T @ steps, bool(sure.all() and not undefined.any())
+    return factor * steps.T @ steps, bool(np.isfinite(rounding).all() and not undefined.any())
 
 
 def without_gauge(oracle, matrix):

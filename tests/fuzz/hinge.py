@@ -6,21 +6,24 @@ from tests.fuzz.losses import LD
 from tests.fuzz.optimum import solve
 
 MOST_STEPS = 120
+# The root of a gap of long double's rounding is no sign of doubt.
+UNIT = 1e-4
 
 
 def hinge_optimum(objective, w):
-    """theta (B, K, q) of a hinge objective under weights (B, n), one machine for each output.
+    """(theta (B, K, q) of a hinge objective under weights (B, n), how unsure it is (B,)).
 
-    Where no row is on a margin the intercept is the middle of the interval that the rows leave it,
-    as libsvm has it; `identified` (B,) says where some row is.
+    One machine for each output. Where no row is on a margin the intercept is the middle of the
+    interval that the rows leave it, as libsvm has it. It is unsure by the root of the duality gap,
+    relative to the objective.
     """
     K, q = objective.shape
     theta = np.zeros((len(w), K, q), dtype=LD)
-    identified = np.ones(len(w), dtype=bool)
+    unsure = np.zeros(len(w))
     for k in range(K):
-        theta[:, k], known = _machine(objective, w, k)
-        identified &= known
-    return theta, identified
+        theta[:, k], gap = _machine(objective, w, k)
+        unsure = np.maximum(unsure, gap)
+    return theta, unsure
 
 
 def _machine(objective, w, k):
@@ -35,12 +38,15 @@ def _machine(objective, w, k):
     theta = np.zeros((len(w), len(strength)), dtype=LD)
     coef = (alpha * s) @ Z
     theta[:, penalised] = coef / np.sqrt(strength[penalised])
-    known = np.ones(len(w), dtype=bool)
+    f = coef @ Z.T
     if has_intercept:
-        f = coef @ Z.T
-        b, known = _intercept(alpha, cap, s, f)
+        b = _intercept(alpha, cap, s, f)
         theta[:, ~penalised] = b[:, None]
-    return theta, known
+        f = f + b[:, None]
+    half = (coef**2).sum(axis=1) / 2
+    primal = half + (cap * np.maximum(1 - s * f, 0)).sum(axis=1)
+    gap = np.abs(primal - alpha.sum(axis=1) + half) / np.maximum(primal, 1e-300)
+    return theta, np.sqrt(gap).astype(float) * UNIT
 
 
 def _intercept(alpha, cap, s, f):
@@ -57,7 +63,7 @@ def _intercept(alpha, cap, s, f):
     below = live & ~free & ~above
     lower = np.where(above, own, -np.inf).max(axis=1)
     upper = np.where(below, own, np.inf).min(axis=1)
-    return np.where(known, mean, (lower + upper) / 2), known
+    return np.where(known, mean, (lower + upper) / 2)
 
 
 def _interior_point(Q, s, cap, has_intercept):

@@ -282,6 +282,9 @@ def shrunken(H, gradient, l1, theta):
     x, sign = theta.copy(), np.sign(theta)
     active = (x != 0) | (l1 == 0)
     at, every = np.arange(P), np.arange(B)
+    # Along a line of no curvature the penalty decides: rounding must not make it a concave one.
+    H = H.copy()
+    H[:, at, at] += LD(1e-17) * np.einsum("bii->b", H)[:, None]
     right = np.einsum("bpq,bq->bp", H, theta) - gradient
     size = np.abs(gradient) + l1 + np.einsum("bpq,bq->bp", np.abs(H), np.abs(theta))
     going = np.ones(B, dtype=bool)

@@ -1,6 +1,6 @@
 """What a model is without some of its rows: refits and formulas of one step, in long double."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,8 @@ from tests.fuzz.optimum import Basis, Objective, minimise, solve
 UNSURE = 1e-11
 # Steps through a curvature of centred, scaled columns that is worse than this are beyond float64.
 WORST_CONDITION = 1e12
+# Of a product, in units of float64.
+ROUNDING = 64 * float(np.finfo(float).eps)
 
 
 def condition(H):
@@ -26,6 +28,15 @@ def condition(H):
     if finite.any() and H.shape[1]:
         found[finite] = np.linalg.cond(scaled[finite])
     return found if H.shape[1] else np.ones(len(H))
+
+
+def inverse_of(H):
+    return solve(H[None], np.eye(len(H), dtype=LD)[None])[0]
+
+
+def amplified(found):
+    """Relative rounding of a float64 solution at condition numbers; inf where none is left."""
+    return np.where(found < WORST_CONDITION, ROUNDING * found, np.inf)
 
 
 @dataclass
@@ -56,7 +67,7 @@ class Spec:
     unit: object = LD(1)
     dual: object = None  # (strength of the dual coefficients, kernel of test and training rows)
     damping: float = 0.0
-    extra: dict = field(default_factory=dict)
+    origin: object = None  # of columns far from zero, to which damping refers
 
 
 class Oracle:
@@ -147,8 +158,7 @@ class Oracle:
     def _optima(self, w, start):
         """(theta (B, K, q), how far predictors were still moving (B,))."""
         if type(self.spec.loss).__name__ == "Hinge":
-            theta, identified = hinge_optimum(self.objective, w)
-            return theta, np.where(identified, 0.0, 1e-15)
+            return hinge_optimum(self.objective, w)
         found = minimise(self.objective, w, start)
         moving = found.moving
         if type(self.spec.loss).__name__ == "Huber":
@@ -178,22 +188,28 @@ class Oracle:
         )
 
     def change(self, method, groups):
-        """(change of theta (B, K, q), undefined (B,), sure (B,)) by a method."""
+        """(change of theta (B, K, q), undefined (B,), rounding (B,)) by a method.
+
+        The last is what float64 may lose, relative to the largest change; inf where this loses more
+        than it should.
+        """
         undefined = self.undefined(groups)
         idle = np.array([not (self.w[group] > 0).any() for group in groups], dtype=bool)
         change = np.full((len(groups), *self.objective.shape), np.nan, dtype=LD)
-        sure = np.ones(len(groups), dtype=bool)
+        rounding = np.zeros(len(groups))
         wanted = np.flatnonzero(~undefined & ~idle)
         if len(wanted):
             some = [np.asarray(groups[b]) for b in wanted]
             if method == "exact":
                 start = np.repeat(self.theta[None], len(some), axis=0)
-                theta, moving = self._optima(self.weights_without(some), start)
-                change[wanted], sure[wanted] = theta - self.theta, moving <= UNSURE
+                rest = self.weights_without(some)
+                theta, moving = self._optima(rest, start)
+                change[wanted] = theta - self.theta
+                rounding[wanted] = np.where(moving <= UNSURE, self._rounding(theta, rest), np.inf)
             else:
-                change[wanted], sure[wanted] = self._step(method, some)
+                change[wanted], rounding[wanted] = self._step(method, some)
         change[idle] = 0
-        return change, undefined, sure
+        return change, undefined, rounding
 
     def blurs(self, method, groups):
         """Changes of theta if the margins of a trained hinge are where its solver may leave them.
@@ -223,7 +239,7 @@ class Oracle:
         return found
 
     def _step(self, method, groups, theta=None):
-        """(first-order or Newton step of each group, (B, K, q), whether float64 can know it)."""
+        """(first-order or Newton step of each group, (B, K, q), rounding (B,))."""
         objective = self.smooth
         theta, w = self.theta if theta is None else theta, self.w
         at = np.flatnonzero((objective.free & self.active).ravel())
@@ -254,8 +270,40 @@ class Oracle:
         else:
             H = np.repeat(H, B, axis=0)
         step = self._solve(H, right, at) + gone
-        known = condition(H[:, at[:, None], at]) < WORST_CONDITION
-        return step, known & np.isfinite(step).all(axis=(1, 2))
+        rounding = amplified(condition(H[:, at[:, None], at]))
+        return step, np.where(np.isfinite(step).all(axis=(1, 2)), rounding, np.inf)
+
+    def _rounding(self, theta, w):
+        """What float64 may lose of optima (B, K, q) under weights (B, n).
+
+        By the condition of the curvature, and by what cancels in the gradient: where rows have
+        hardly any curvature that moves the predictors far.
+        """
+        found = np.zeros(len(theta))
+        if self.spec.lent is not None:  # of the trained hinge, which has no curvature
+            return found
+        objective, Z = self.objective, np.abs(self.objective.Z)
+        H = objective.hessian(theta, w)
+        g = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
+        terms = np.matmul(np.swapaxes(np.abs(g), 1, 2), Z)
+        terms += objective.strength(w) * np.abs(theta) + objective.strength_l1(w)
+        l1 = objective.fixed_l1 + objective.shared_l1
+        moves = (objective.free & ((theta != 0) | (l1 == 0))).reshape(len(theta), -1)
+        moved = np.abs(objective.eta(theta - self.theta)).max(axis=(1, 2))
+        for b, free in enumerate(moves):
+            at = np.flatnonzero(free)
+            part = H[b][at[:, None], at]
+            left = np.zeros(free.size, dtype=LD)
+            left[at] = np.abs(inverse_of(part)) @ terms[b].ravel()[at]
+            far = (Z @ left.reshape(theta.shape[1:]).T).max(initial=0) / max(moved[b], 1e-300)
+            found[b] = max(amplified(condition(part[None]))[0], ROUNDING * float(far) / 4)
+        return found
+
+    @cached_property
+    def rounding(self):
+        """What float64 may lose of a step through the curvature of the full fit."""
+        at = np.flatnonzero((self.smooth.free & self.active).ravel())
+        return float(amplified(condition(self.hessian()[at[:, None], at][None]))[0])
 
     @cached_property
     def active(self):
@@ -264,9 +312,13 @@ class Oracle:
         return (self.theta != 0) | (l1 == 0)
 
     def _metric(self, H):
-        """H and what damping adds to it in the original coordinates."""
+        """H and what damping adds to it, in the coefficients about the origin of the columns."""
         if self.spec.damping:
-            added = self.spec.damping * self.basis.T.T @ self.basis.T
+            T = self.basis.T.copy()
+            if self.basis.intercept and self.spec.origin is not None:
+                p = len(self.spec.origin)
+                T[p] += np.asarray(self.spec.origin, dtype=LD) @ T[:p]
+            added = self.spec.damping * T.T @ T
             K = self.objective.shape[0]
             H = H + np.kron(np.eye(K), added.astype(LD))[None]
         return H

@@ -50,7 +50,7 @@ class PooledQuestions(Questions):
             )
             if answer is None:
                 continue
-            change, undefined, sure = self.found_by(method, answer.info.method, groups)
+            change, undefined, rounding = self.found_by(method, answer.info.method, groups)
             effect, smooth, floor = self.effects(
                 name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, groups
             )
@@ -58,7 +58,13 @@ class PooledQuestions(Questions):
             if effect.shape[2] == 1:
                 effect, floor = effect[..., 0], floor[..., 0]
             self.judge.compare(
-                question, answer, effect, rows=1, undefined=undefined, sure=sure, floor=floor
+                question,
+                answer,
+                effect,
+                rows=1,
+                undefined=undefined,
+                rounding=rounding,
+                floor=floor,
             )
 
     # -- leave one out -----------------------------------------------------------------------------
@@ -80,8 +86,8 @@ class PooledQuestions(Questions):
     def _estimate(self, question, answer, method, groups):
         oracle, found = self.oracle, answer.value
         own = None if groups is self.rows else groups
-        change, undefined, sure = self.found_by(method, found.method, own)
-        masks = {"undefined": undefined, "sure": sure}
+        change, undefined, rounding = self.found_by(method, found.method, own)
+        masks = {"undefined": undefined, "rounding": rounding}
         Z = oracle.objective.Z
         moved = np.einsum("nj,nkj->nk", Z, change)
         blur = np.zeros_like(moved)
@@ -103,10 +109,11 @@ class PooledQuestions(Questions):
             certain = np.abs(np.nan_to_num(eta, nan=1.0)).min(axis=1) > 1e-6 * np.nanmax(
                 np.abs(eta), initial=0.0
             )
-        masks["sure"] = sure & certain
+        rounding = masks["rounding"] = np.where(certain, rounding, np.inf)
         blur = masks.pop("blur")
         if blur.any():  # read through votes or a loss by as much
-            masks["sure"] &= (blur <= 1e-7 * np.nanmax(np.abs(moved), initial=0.0)).all(axis=1)
+            near = (blur <= 1e-7 * np.nanmax(np.abs(moved), initial=0.0)).all(axis=1)
+            masks["rounding"] = np.where(near, rounding, np.inf)
         self._predictors(question, answer, got, want, eta, masks, method)
         self._bounds(question, found, got, eta, masks)
         self._losses(question, answer, eta, masks)
@@ -137,7 +144,7 @@ class PooledQuestions(Questions):
         """A finite bound is never exceeded by the distance to the refit."""
         if "groups" in question or getattr(self.spec.loss, "pairs", False):
             return
-        change, undefined, sure = self.change("exact")
+        change, undefined, rounding = self.change("exact")
         refit = self.oracle.eta + np.einsum("nj,nkj->nk", self.oracle.objective.Z, change)
         bound = np.asarray(found.error_bound, dtype=LD)
         off = got - refit
@@ -145,7 +152,7 @@ class PooledQuestions(Questions):
             error = off.max(axis=1) - off.min(axis=1)
         else:
             error = np.abs(off).max(axis=1)
-        wanted = np.isfinite(bound) & sure & ~undefined & masks["sure"] & np.isfinite(error)
+        wanted = np.isfinite(bound + rounding + masks["rounding"] + error) & ~undefined
         self.tally.count("bounds", wanted.sum())
         over = wanted & (error > bound)
         if over.any():
@@ -207,7 +214,7 @@ class PooledQuestions(Questions):
         )
         if answer is None:
             return
-        change, undefined, sure = self.found_by(method, answer.info.method)
+        change, undefined, rounding = self.found_by(method, answer.info.method)
         moved = np.einsum("mj,bkj->mbk", oracle.Z_test, change)
         eta = oracle.eta_test
         counted = scoring in ("accuracy", "balanced_accuracy")
@@ -224,7 +231,7 @@ class PooledQuestions(Questions):
             return
         floor = ROUNDING * max(1.0, abs(float(before)))
         self.judge.compare(
-            question, answer, want, rows=0, undefined=undefined, sure=sure, floor=floor
+            question, answer, want, rows=0, undefined=undefined, rounding=rounding, floor=floor
         )
 
     @staticmethod
@@ -273,21 +280,20 @@ class PooledQuestions(Questions):
             return
         want = diagnostics.of_rows(self.oracle, self.problem)
         undefined = self.oracle.undefined(self.rows)
-        sure = np.ones(self.oracle.n, dtype=bool)
         alone = diagnostics.is_alone(self.oracle)
         for name, values in want.items():
             got = np.asarray(getattr(found, name))
             if values.ndim == 0:
                 self.judge.compare(f"{question} {name}", _Like(got, answer), values)
                 continue
-            lost = (undefined | alone) if name in diagnostics.OF_DELETION else np.zeros_like(sure)
+            lost = (undefined | alone) if name in diagnostics.OF_DELETION else np.zeros_like(alone)
             self.judge.compare(
                 f"{question} {name}",
                 _Like(got, answer),
                 values,
                 rows=0,
                 undefined=lost,
-                sure=sure,
+                rounding=np.full(self.oracle.n, self.oracle.rounding),
                 floor=diagnostics.floor(name, self.oracle),
             )
 
@@ -304,8 +310,8 @@ class PooledQuestions(Questions):
         answer = ask(lambda: self.view.parameter_covariance(kind, **options))
         if not self.judge.answered(question, answer):
             return
-        want, sure = diagnostics.covariance(self.oracle, kind, options.get("groups"))
-        if sure:
+        want, is_known = diagnostics.covariance(self.oracle, kind, options.get("groups"))
+        if is_known:
             got = np.asarray(answer.value.matrix, dtype=LD)
             got, want = (diagnostics.without_gauge(self.oracle, part) for part in (got, want))
             spread = np.sqrt(np.maximum(np.diag(want), 0))
@@ -322,9 +328,9 @@ class PooledQuestions(Questions):
         answer = ask(lambda: self.view.prediction_interval(self.data.X_test, alpha, method=method))
         if not self.judge.answered(question, answer):
             return
-        change, undefined, sure = self.change("exact")
+        change, undefined, rounding = self.change("exact")
         live = self.oracle.w > 0
-        if undefined[live].any() or not sure[live].all():
+        if undefined[live].any() or not np.isfinite(rounding[live]).all():
             return
         want = diagnostics.interval(self.oracle, change[live], live, alpha, method)
         got = np.asarray(answer.value, dtype=LD).reshape(want.shape)

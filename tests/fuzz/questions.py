@@ -44,8 +44,9 @@ class Tally:
 class Judge:
     """Compares answers with an oracle."""
 
-    def __init__(self, problem, tally, announced=False):
+    def __init__(self, problem, tally, announced=False, rounding=0.0):
         self.problem, self.tally, self.announced = problem, tally, announced
+        self.rounding = rounding
 
     def answered(self, question, answer):
         """Whether there is a value; an error that is no sentence is a crash."""
@@ -65,10 +66,13 @@ class Judge:
             tally.refusals.append((question, text[:200]))
         return False
 
-    def compare(self, question, answer, want, *, rows=None, undefined=None, sure=None, floor=0.0):
+    def compare(
+        self, question, answer, want, *, rows=None, undefined=None, rounding=None, floor=0.0
+    ):
         """Hold an array against the oracle's; `rows` is the axis of the deleted rows.
 
-        `undefined` and `sure` are masks along it; NaN in `want` is not compared.
+        `undefined` is a mask along it, `rounding` what float64 may lose, relative to the largest
+        effect; inf and NaN in `want` are not compared.
         """
         got = np.asarray(answer.value if hasattr(answer, "value") else answer, dtype=LD)
         want = np.asarray(want, dtype=LD)
@@ -81,7 +85,8 @@ class Judge:
             along = [1] * want.ndim
             along[rows] = -1
             lost = np.broadcast_to(undefined.reshape(along), want.shape)
-            compared &= ~lost & np.broadcast_to(sure.reshape(along), want.shape)
+            rounding = np.broadcast_to(rounding.reshape(along), want.shape)
+            compared &= ~lost & np.isfinite(rounding)
             said = lost & ~np.isnan(got)
             if said.any():
                 where = tuple(int(i) for i in np.argwhere(said)[0])
@@ -97,7 +102,9 @@ class Judge:
             return
         largest = effect[compared].max()
         floor = np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
-        allowed = TOLERANCE * largest + floor
+        if rounding is None:
+            rounding = np.full(want.shape, self.rounding)
+        allowed = np.maximum(TOLERANCE, np.where(compared, rounding, 0)) * largest + floor
         excess = np.where(compared, np.where(np.isnan(error), np.inf, error) - allowed, -np.inf)
         worst = np.unravel_index(int(excess.argmax()), excess.shape)
         if excess[worst] > 0:
@@ -121,11 +128,17 @@ class Questions:
     def __init__(self, problem, oracle, view, data, tally, announced):
         self.problem, self.oracle, self.view = problem, oracle, view
         self.data, self.spec = data, oracle.spec
-        self.judge = Judge(problem, tally, announced)
+        self.judge = Judge(problem, tally, announced, oracle.rounding)
         self.tally = tally
-        self.rng = problem.rng(9)
+        self.rng = None
         self.rows = [[i] for i in range(oracle.n)]
         self.changes = {}
+
+    def put(self, question):
+        """One question, the same whatever was asked before."""
+        self.rng = np.random.default_rng([self.problem.seed, *question.encode()])
+        with np.errstate(all="ignore"):
+            getattr(self, question)()
 
     # -- the oracle's side -------------------------------------------------------------------------
 
@@ -143,12 +156,12 @@ class Questions:
             return self.change(method, groups)
         if self.problem.damping:
             return self.change("newton", groups)
-        change, undefined, sure = (part.copy() for part in self.change("exact", groups))
+        change, undefined, rounding = (part.copy() for part in self.change("exact", groups))
         steps = np.asarray(names) == "newton"
         if steps.any():
             step, _, known = self.change("newton", groups)
-            change[steps], sure[steps] = step[steps], known[steps]
-        return change, undefined, sure
+            change[steps], rounding[steps] = step[steps], known[steps]
+        return change, undefined, rounding
 
     def blurred(self, method, groups=None):
         """Other changes that are as right, once each."""
@@ -280,7 +293,7 @@ class Questions:
         )
         if answer is None:
             return
-        change, undefined, sure = self.found_by(method, answer.info.method)
+        change, undefined, rounding = self.found_by(method, answer.info.method)
         effect, smooth, floor = self.effects(
             name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test
         )
@@ -288,7 +301,7 @@ class Questions:
         if effect.shape[2] == 1:
             effect, floor = effect[..., 0], floor[..., 0]
         self.judge.compare(
-            question, answer, effect, rows=1, undefined=undefined, sure=sure, floor=floor
+            question, answer, effect, rows=1, undefined=undefined, rounding=rounding, floor=floor
         )
         self._aggregate(question, answer, effect, labels, options)
 
@@ -309,7 +322,8 @@ class Questions:
             self._same(f"{question} some rows", found.value, matrix[:, some], size, TOLERANCE)
 
     def _same(self, question, got, want, size, tolerance=1e-8):
-        """Two ways of asking the same."""
+        """Two ways of asking the same; test rows that are float32 are read as such."""
+        tolerance = max(tolerance, 1e-6 if "float32" in self.problem.storage else 0)
         got, want = np.asarray(got), np.asarray(want)
         if got.shape != want.shape:
             self.tally.find("unlike", question, f"shape {got.shape}, not {want.shape}")
@@ -339,7 +353,7 @@ class Questions:
             )
             if answer is None:
                 continue
-            change, undefined, sure = self.found_by(method, answer.info.method)
+            change, undefined, rounding = self.found_by(method, answer.info.method)
             effect, smooth, floor = self.effects(
                 name, method, change, oracle.objective.Z, oracle.eta, data.codes
             )
@@ -349,7 +363,13 @@ class Questions:
             if effect.shape[1] == 1:
                 effect, floor = effect[:, 0], floor[:, 0]
             self.judge.compare(
-                question, answer, effect, rows=0, undefined=undefined, sure=sure, floor=floor
+                question,
+                answer,
+                effect,
+                rows=0,
+                undefined=undefined,
+                rounding=rounding,
+                floor=floor,
             )
 
     def most_influential(self):
@@ -388,8 +408,8 @@ class Questions:
             answer = ask(lambda m=method: self.view.parameter_influence(**self._options(m)))
             if not self.judge.answered(question, answer):
                 continue
-            change, undefined, sure = self.found_by(method, answer.value.info.method)
-            masks = {"undefined": undefined, "sure": sure}
+            change, undefined, rounding = self.found_by(method, answer.value.info.method)
+            masks = {"undefined": undefined, "rounding": rounding}
             if self.spec.dual is not None:
                 self._dual(question, answer, method, change, masks)
                 continue

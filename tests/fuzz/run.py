@@ -80,7 +80,10 @@ def run(problem, only=None):
         return tally
     view = explain(estimator) if problem.through == "pipeline" else estimator
     final, rows, rows_test = _last_step(problem, estimator, data)
-    oracle = Oracle(make_spec(problem, model, final, rows, rows_test, data))
+    spec = make_spec(problem, model, final, rows, rows_test, data)
+    if problem.damping:
+        spec.origin = view.__fitted_problem__().objective.design.origin
+    oracle = Oracle(spec)
     if not oracle.exists:
         _refusals(problem, view, data, tally)
         return tally
@@ -93,8 +96,7 @@ def run(problem, only=None):
     asked = ASKED if problem.damping else (*ASKED, *WITHOUT_DAMPING)
     for question in asked:
         if only is None or question in only:
-            with np.errstate(all="ignore"):
-                getattr(questions, question)()
+            questions.put(question)
     if problem.through == "model" and (only is None or "views" in only):
         _views(problem, estimator, data, questions)
     return tally
@@ -140,7 +142,7 @@ def _refusals(problem, view, data, tally):
 
 def _views(problem, estimator, data, questions):
     """explain(model) and a Pipeline of one step say what the model says, answer or error."""
-    method = METHODS[questions.rng.integers(4)]
+    method = METHODS[problem.seed % 4]
     wrapped = [("explain", lambda: explain(estimator))]
     weights = {} if data.weights is None else {"last__sample_weight": data.weights}
     model = MODELS[problem.model]
