@@ -1,5 +1,6 @@
 """Choice of the representation of the curvature, by counts of flops and memory."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,8 @@ WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
 MEMORY_BOUND = 8.0
+# Reciprocal condition of the dual that leaves fewer than six digits.
+LOST = 1e-10
 WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
 
 
@@ -101,7 +104,7 @@ def _slowness(n_solves):
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     """Return the curvature of an objective; by default chosen for the leverages of all rows."""
-    objective = objective.with_fixed_penalty()
+    objective, doubtful = objective.with_fixed_penalty(), False
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
             f"curvature={kind!r} is not available for a model with coefficients fixed at zero; use "
@@ -112,8 +115,7 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
             n_solves = objective.n_rows * objective.n_outputs
         choice = choose(objective, n_solves)
         kind = _that_fits(choice, objective)
-        if kind == "dual" and choice.flops["dense"] <= WORTHWHILE:
-            return _better_conditioned(objective, damping, n_solves)
+        doubtful = kind == "dual" and choice.flops["dense"] <= WORTHWHILE
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
@@ -122,27 +124,38 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         )
     if objective.loss.is_separable:
         outputs = range(objective.n_outputs)
-        parts = [make_curvature(objective.output(k), kind, damping) for k in outputs]
+        each = "auto" if doubtful else kind
+        parts = [make_curvature(objective.output(k), each, damping) for k in outputs]
         return SeparateCurvature(objective, parts, damping)
     if objective.penalty.is_kinked:
-        inner = make_curvature(objective.on_active_set(), kind, damping, n_solves)
+        each = "auto" if doubtful else kind
+        inner = make_curvature(objective.on_active_set(), each, damping, n_solves)
         return ActiveCurvature(objective, inner)
     size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
     advice = "pass curvature='cg', which needs only products, or free memory"
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
-    return KINDS[kind](objective, damping)
+    made = KINDS[kind](objective, damping)
+    if doubtful:
+        made = _without_loss(made, objective, damping)
+    if made.kind == "dual" and made.largest > 1.0 / LOST:
+        warnings.warn(
+            "the dual curvature is ill-conditioned: the data count for "
+            f"{made.largest:.0e} times the weakest penalty, and as many digits are lost. Scale the "
+            "columns of X, raise the penalty, or use curvature='dense'.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return made
 
 
-def _better_conditioned(objective, damping, n_solves):
-    """The dual curvature, or the dense one where the dual has lost half of its digits and more."""
-    dual = make_curvature(objective, "dual", damping, n_solves)
-    if not (dual.rcond or 1.0) < SQUARED or not fits(_memory_of(objective)["dense"]):
+def _without_loss(dual, objective, damping):
+    """The dual curvature, or the dense one where the dual has lost half of its digits."""
+    if dual.largest < 1.0 / SQUARED or not fits(_memory_of(objective)["dense"]):
         return dual
     try:
-        dense = make_curvature(objective, "dense", damping, n_solves)
+        return DenseCurvature(objective, damping)
     except np.linalg.LinAlgError:
         return dual
-    return dense if (dense.rcond or 0.0) > dual.rcond else dual
 
 
 def _that_fits(choice, objective):

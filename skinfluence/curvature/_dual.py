@@ -57,6 +57,8 @@ class DualCurvature(Curvature):
         else:
             B.reshape(n, K, n, K)[...] *= self.kernel[:, None, :, None]
         B[np.diag_indices_from(B)] += 1.0
+        # B is at least 1: its condition is that of its largest entries.
+        self.largest = float(np.diag(B).max(initial=1.0))
         self.factor = cholesky(B)
         if self.factor is None:
             raise np.linalg.LinAlgError(

@@ -173,6 +173,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
+        y = as_responses(y, "y")
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)

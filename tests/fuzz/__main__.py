@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from tests.fuzz.campaign import N_QUESTIONS, Table, campaign, reproductions
+from tests.fuzz.draw import SEED
 from tests.fuzz.problems import Problem
 from tests.fuzz.run import run, warm_up
 
@@ -12,11 +14,12 @@ def main():
     """Run, print, and return 1 for findings that are not known."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--problems", type=int, default=300, help="how many (default: 300)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=SEED, help="default: that of the version")
     parser.add_argument("--start", type=int, default=0, help="number of the first problem")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--questions", type=int, default=N_QUESTIONS, help="of each problem")
     parser.add_argument("--no-shrink", action="store_true", help="report findings as they are")
+    parser.add_argument("--write", help="file for the table, which a page of the docs shows")
     parser.add_argument("--problem", help="run this one instead: Problem('ridge', n=3, ...)")
     options = parser.parse_args()
     if options.problem:
@@ -27,8 +30,12 @@ def main():
         table.add(record)
         if sys.stderr.isatty():
             print(f"\r{table.problems} of {options.problems}", end="", file=sys.stderr)
-    print("\n".join(table.lines()))
-    print(f"{table.seconds:.0f} s of CPU, {len(table.unknown)} findings that are not known")
+    lines = [f"{table.problems} problems from {options.start}, seed {options.seed}", ""]
+    lines += table.lines()
+    text = "\n".join(lines)
+    print(f"{text}\n{table.seconds:.0f} s of CPU")
+    if options.write:
+        Path(options.write).write_text(f"{text}\n")
     if options.no_shrink:
         found = [(record.problem, finding) for record, finding in table.unknown]
     else:

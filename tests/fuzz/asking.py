@@ -144,7 +144,7 @@ def _origin(error):
     home = last.filename.startswith((OURS, THEIRS))
     # scikit-learn's validation converts arrays: what NumPy says there is what its users know.
     checked = any(
-        frame.filename.startswith(THEIRS + "/utils") and "valid" in frame.filename
+        frame.filename.startswith((THEIRS + "/utils", THEIRS + "/preprocessing/_label"))
         for frame in frames
     )
     return place, bool(known and ((home and said) or checked))

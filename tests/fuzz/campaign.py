@@ -165,8 +165,10 @@ class Table:
         lines += [f"    {kind:22}{self.kinds[kind]:6d}" for kind in ATTACKS]
         lines.append(f"bounds held: {self.counts['bounds'] - self.counts['bound']}")
         lines.append("")
-        lines.append("known findings, by their reason:")
-        lines += [f"    {count:6d}  {name}" for name, count in self.known.most_common()]
+        if self.known:
+            lines.append("known findings:")
+            lines += [f"    {count:6d}  {name}" for name, count in self.known.most_common()]
+        lines.append(f"findings that are not known: {len(self.unknown)}")
         return lines
 
 

@@ -20,7 +20,7 @@ from tests.fuzz.models import MODELS, make_spec
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.pooled import PooledQuestions
 from tests.fuzz.problems import dense, make_data
-from tests.fuzz.questions import METHODS, Judge, Tally
+from tests.fuzz.questions import METHODS, WITHOUT_CURVATURE, Judge, Tally
 
 ASKED = (
     "influence",
@@ -29,13 +29,6 @@ ASKED = (
     "most_influential",
     "group_influence",
     "score_influence",
-)
-WITHOUT_DAMPING = (
-    "loo_estimate",
-    "case_deletion_diagnostics",
-    "parameter_covariance",
-    "prediction_interval",
-    "local_influence",
 )
 
 
@@ -82,7 +75,8 @@ def run(problem, only=None):
     final, rows, rows_test = _last_step(problem, estimator, data)
     spec = make_spec(problem, model, final, rows, rows_test, data)
     if problem.damping:
-        spec.origin = view.__fitted_problem__().objective.design.origin
+        own = ask(view.__fitted_problem__)
+        spec.origin = None if own.error else own.value.objective.design.origin
     oracle = Oracle(spec)
     if not oracle.exists:
         _refusals(problem, view, data, tally)
@@ -93,7 +87,7 @@ def run(problem, only=None):
         tally.count("unsure")
         return tally
     questions = PooledQuestions(problem, oracle, view, data, tally, fitted.is_announced)
-    asked = ASKED if problem.damping else (*ASKED, *WITHOUT_DAMPING)
+    asked = ASKED if problem.damping else (*ASKED, *WITHOUT_CURVATURE)
     for question in asked:
         if only is None or question in only:
             questions.put(question)
@@ -104,7 +98,7 @@ def run(problem, only=None):
 
 def some_questions(rng, n=5):
     """Names of some questions."""
-    names = (*ASKED, *WITHOUT_DAMPING, "views")
+    names = (*ASKED, *WITHOUT_CURVATURE, "views")
     return tuple(names[k] for k in rng.permutation(len(names))[:n])
 
 

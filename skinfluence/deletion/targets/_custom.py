@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skinfluence._validation import as_numbers
 from skinfluence.deletion.targets._base import Target
 
 
@@ -64,7 +65,7 @@ class CustomTarget(Target):
 
     def _call(self, y, decision):
         """Call the function on one set of decisions, and check what it gives back."""
-        value = np.asarray(self.function(y, decision), dtype=float)
+        value = as_numbers(f"what the target {self.name!r} returns", self.function(y, decision))
         if value.shape != decision.shape[:1]:
             raise ValueError(
                 f"the target {self.name!r} should return an array of shape {decision.shape[:1]}, "
@@ -92,7 +93,9 @@ class CustomTarget(Target):
 
     def _given(self, y, decisions):
         """The caller's derivative, checked."""
-        slope = np.asarray(self.derivative(y, decisions), dtype=float)
+        slope = as_numbers(
+            f"what the gradient of target {self.name!r} returns", self.derivative(y, decisions)
+        )
         if slope.shape != decisions.shape:
             raise ValueError(
                 f"the gradient of target {self.name!r} should return an array of shape "
