@@ -296,17 +296,17 @@ class Objective:
     def coefficient_unit(self):
         """Natural unit of the coefficients, to which tolerances are relative.
 
-        For dimensionless predictors, 1 or the largest coefficient. Otherwise the unit of the
-        predictors over the largest weighted mean of |z_ij|: a change of a coefficient by this unit
-        changes the predictors by about their own. It is at least a millionth of the largest
-        coefficient, so that a relative tolerance of 1e-10 is not below the rounding of that.
+        The unit of the predictors over the largest weighted mean of |z_ij|: a change of a
+        coefficient by this unit changes the predictors by about their own, which for dimensionless
+        ones is 1 or the largest coefficient. It is at least a millionth of the largest coefficient,
+        so that a relative tolerance of 1e-10 is not below the rounding of that.
         """
         largest = float(np.abs(self.theta).max(initial=0.0))
-        if self.loss.unit(self.y, self.eta) is None:
-            return max(1.0, largest)
+        unit = self.loss.unit(self.y, self.eta)
+        unit = max(1.0, largest) if unit is None else unit
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max() / weight.sum())
-        return max(self.predictor_unit / max(1.0, widest), 1e-6 * largest)
+        return max(unit / max(1.0, widest), 1e-6 * largest)
 
     @property
     def predictor_terms(self):

@@ -1,6 +1,5 @@
 """Choice of the representation of the curvature, by counts of flops and memory."""
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
-from skinfluence.curvature._dense import SQUARED, DenseCurvature
+from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import WEAK, DualCurvature
 from skinfluence.curvature._separate import SeparateCurvature
 from skinfluence.penalties import LinearPlusL2
@@ -20,8 +19,9 @@ WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
 MEMORY_BOUND = 8.0
-# Reciprocal condition of the dual that leaves fewer than six digits.
-LOST = 1e-10
+# Condition of the dual from which the dense one is taken, where that is a matter of milliseconds.
+DOUBTFUL = 1e6
+CHEAP = 1e8
 WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
 
 
@@ -115,7 +115,7 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
             n_solves = objective.n_rows * objective.n_outputs
         choice = choose(objective, n_solves)
         kind = _that_fits(choice, objective)
-        doubtful = kind == "dual" and choice.flops["dense"] <= WORTHWHILE
+        doubtful = kind == "dual" and choice.flops["dense"] <= max(CHEAP, 4 * choice.flops["dual"])
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
@@ -135,22 +135,12 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     advice = "pass curvature='cg', which needs only products, or free memory"
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     made = KINDS[kind](objective, damping)
-    if doubtful:
-        made = _without_loss(made, objective, damping)
-    if made.kind == "dual" and made.largest > 1.0 / LOST:
-        warnings.warn(
-            "the dual curvature is ill-conditioned: the data count for "
-            f"{made.largest:.0e} times the weakest penalty, and as many digits are lost. Scale the "
-            "columns of X, raise the penalty, or use curvature='dense'.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    return made
+    return _without_loss(made, objective, damping) if doubtful else made
 
 
 def _without_loss(dual, objective, damping):
-    """The dual curvature, or the dense one where the dual has lost half of its digits."""
-    if dual.largest < 1.0 / SQUARED or not fits(_memory_of(objective)["dense"]):
+    """The dual curvature, or the dense one where the dual has lost many digits."""
+    if dual.largest < DOUBTFUL or not fits(_memory_of(objective)["dense"]):
         return dual
     try:
         return DenseCurvature(objective, damping)

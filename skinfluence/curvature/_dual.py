@@ -1,5 +1,7 @@
 """H by the n x n kernel matrix of its rows, for more columns than rows."""
 
+import warnings
+
 import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
@@ -11,6 +13,7 @@ from skinfluence.curvature._base import Curvature, Leverage
 WEAK = 1e-3
 # A quadratic form below this share of the kernel has lost as many digits in K - K M K.
 CANCELLED = 1e-6
+LOST = 1e8  # of B's condition, at which half of the digits are left
 
 
 class DualCurvature(Curvature):
@@ -101,6 +104,16 @@ class DualCurvature(Curvature):
                 + ": they are linearly dependent. Remove dependent columns, or pass damping > 0."
             )
         return factor
+
+    def warn_of_lost_digits(self):
+        if self.largest > LOST:
+            warnings.warn(
+                "the dual curvature is ill-conditioned: the data count for "
+                f"{self.largest:.0e} times the penalty, and as many digits are lost. Scale the "
+                "columns of X, raise the penalty, or pass curvature='dense'.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def amplification(self, one_minus):
         # One minus the leverage is not a difference here: no digit is lost as it nears 0.

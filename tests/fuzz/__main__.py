@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from tests.fuzz.campaign import N_QUESTIONS, Table, campaign, reproductions
@@ -17,6 +18,7 @@ def main():
     parser.add_argument("--seed", type=int, default=SEED, help="default: that of the version")
     parser.add_argument("--start", type=int, default=0, help="number of the first problem")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after these")
     parser.add_argument("--questions", type=int, default=N_QUESTIONS, help="of each problem")
     parser.add_argument("--no-shrink", action="store_true", help="report findings as they are")
     parser.add_argument("--write", help="file for the table, which a page of the docs shows")
@@ -24,10 +26,12 @@ def main():
     options = parser.parse_args()
     if options.problem:
         return _only(options.problem)
-    table = Table()
+    table, start = Table(), time.monotonic()
     indices = range(options.start, options.start + options.problems)
     for record in campaign(options.seed, indices, jobs=options.jobs, n_questions=options.questions):
         table.add(record)
+        if time.monotonic() - start > options.seconds:
+            break
         if sys.stderr.isatty():
             print(f"\r{table.problems} of {options.problems}", end="", file=sys.stderr)
     lines = [f"{table.problems} problems from {options.start}, seed {options.seed}", ""]

@@ -108,7 +108,8 @@ def _printed():
                 os.close(copy)
             file.seek(0)
             text = file.read().decode(errors="replace").strip()
-            if text:
+            # liblinear's own words about a class whose rows have no weight.
+            if text and "specified in weight is not found" not in text:
                 found.append(f"printed: {text.splitlines()[0]}")
 
 

@@ -133,7 +133,7 @@ class Objective:
         g = self._weighted(w, self.loss.gradient(self.y, self.eta(theta)))
         return np.matmul(np.swapaxes(g, 1, 2), self.Z) + self.strength(w) * theta
 
-    def hessian(self, theta, w):
+    def hessian(self, theta, w, fixed=True):
         """Of the smooth part, (B, P, P), with the gauge fixed."""
         K, q = self.shape
         W = self._weighted(w, self.loss.curvature(self.y, self.eta(theta)))
@@ -146,7 +146,7 @@ class Objective:
         H = H.reshape(len(theta), K * q, K * q)
         diagonal = np.arange(K * q)
         H[:, diagonal, diagonal] += self.strength(w).reshape(len(theta), -1)
-        gauge = self.gauge
+        gauge = self.gauge & fixed
         size = np.einsum("bii->b", H) / (K * q)
         for j in np.flatnonzero(gauge[0]):
             at = j + q * np.arange(K)

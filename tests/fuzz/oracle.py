@@ -15,7 +15,7 @@ UNSURE = 1e-11
 # Steps through a curvature of centred, scaled columns that is worse than this are beyond float64.
 WORST_CONDITION = 1e12
 # Of a product, in units of float64.
-ROUNDING = 64 * float(np.finfo(float).eps)
+ROUNDING = 128 * float(np.finfo(float).eps)
 
 
 def condition(H):
@@ -67,7 +67,7 @@ class Spec:
     unit: object = LD(1)
     dual: object = None  # (strength of the dual coefficients, kernel of test and training rows)
     damping: float = 0.0
-    origin: object = None  # of columns far from zero, to which damping refers
+    origin: object = None  # of columns far from zero, about which intercepts are free or damped
 
 
 class Oracle:
@@ -209,7 +209,17 @@ class Oracle:
             else:
                 change[wanted], rounding[wanted] = self._step(method, some)
         change[idle] = 0
-        return change, undefined, rounding
+        return self._in_gauge(change), undefined, rounding
+
+    def _in_gauge(self, change):
+        """Of softmax: with changes of the intercepts, about the origin, that add up to 0."""
+        if not self.objective.gauge[0, -1]:
+            return change
+        coef, intercept = self.basis.original(change)
+        if self.spec.origin is not None:
+            intercept = intercept + coef @ np.asarray(self.spec.origin, dtype=LD)
+        change[..., -1] -= intercept.mean(axis=1, keepdims=True)
+        return change
 
     def blurs(self, method, groups):
         """Changes of theta if the margins of a trained hinge are where its solver may leave them.
@@ -250,7 +260,8 @@ class Oracle:
         common = objective.shared * theta + objective.shared_l1 * np.sign(theta)
         for b, group in enumerate(groups):
             right[b] = g[group].T @ objective.Z[group] + w[group].sum() * common
-        H = self._metric(objective.hessian(theta[None], w[None]))
+        fixed = not self.spec.damping  # which leaves no direction free
+        H = self._metric(objective.hessian(theta[None], w[None], fixed))
         gone = 0
         if self.spec.lent is not None:  # theta is not the optimum of this loss
             gradient = objective.gradient(theta[None], w[None])
@@ -266,7 +277,7 @@ class Oracle:
                 right = right - gradient
         if method == "newton":
             rest = self.weights_without(groups)
-            H = self._metric(objective.hessian(np.repeat(theta[None], B, axis=0), rest))
+            H = self._metric(objective.hessian(np.repeat(theta[None], B, axis=0), rest, fixed))
         else:
             H = np.repeat(H, B, axis=0)
         step = self._solve(H, right, at) + gone

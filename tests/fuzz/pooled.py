@@ -116,7 +116,7 @@ class PooledQuestions(Questions):
             masks["rounding"] = np.where(near, rounding, np.inf)
         self._predictors(question, answer, got, want, eta, masks, method)
         self._bounds(question, found, got, eta, masks)
-        self._losses(question, answer, eta, masks)
+        self._losses(question, answer, eta, masks, method)
 
     def _predictors(self, question, answer, got, want, eta, masks, method):
         """Decision values, as changes: what the row itself does to them."""
@@ -127,10 +127,7 @@ class PooledQuestions(Questions):
         if not self.spec.loss.n_classes:
             y = np.abs(self.oracle.objective.y).max(axis=1, keepdims=True)
             floor = floor + ROUNDING * np.resize(y, floor.shape)
-        bound = np.asarray(answer.value.error_bound, dtype=LD)
-        if method in ("auto", "exact"):
-            bound = np.where(np.isfinite(bound), bound, 0)
-            floor = np.maximum(floor, bound[:, None])
+        floor = np.maximum(floor, self._allowed(answer.value, method))
         if self.oracle.objective.gauge.any():
             got, want = (part - part.mean(axis=1, keepdims=True) for part in (got, want))
             before = before - before.mean(axis=1, keepdims=True)
@@ -164,9 +161,23 @@ class PooledQuestions(Questions):
                 f"{float(bound[row]):.2e}; {int(over.sum())} of {int(wanted.sum())}",
             )
 
-    def _losses(self, question, answer, eta, masks):
+    @staticmethod
+    def _allowed(found, method):
+        """Bounds (n, 1) of the predictors of a method that refits, 0 where there are none."""
+        bound = np.asarray(found.error_bound, dtype=LD)[:, None]
+        return np.where(np.isfinite(bound) & (method in ("auto", "exact")), bound, 0)
+
+    def _losses(self, question, answer, eta, masks, method):
         """Losses, predictions and means of the leave-one-out predictors."""
         oracle, spec, found = self.oracle, self.spec, answer.value
+        bound = self._allowed(found, method)
+
+        def width(function):
+            """How far a function of the predictors moves within their bounds."""
+            at = np.where(np.isnan(eta), 1, eta)
+            up, down = function(at + bound), function(at - bound)
+            return np.nan_to_num(np.abs(up - down))
+
         y = oracle.objective.y
         safe = np.where(np.isnan(eta), 1, eta)
         loss = np.where(np.isnan(eta).any(axis=1), np.nan, spec.loss.value(y, safe))
@@ -175,6 +186,7 @@ class PooledQuestions(Questions):
             + self._rounding(
                 "loss", lambda labels, at: spec.loss.value(y, at)[:, None], self.data.codes, safe
             )[:, 0]
+            + width(lambda at: spec.loss.value(y, at))
         )
         self.judge.compare(
             f"{question} loss", _Like(found.loss, answer), loss, rows=0, floor=floor, **masks
@@ -182,12 +194,14 @@ class PooledQuestions(Questions):
         if not spec.loss.n_classes:
             mean = spec.loss.mean(eta)
             got = np.asarray(found.prediction).reshape(mean.shape)
-            self.judge.compare(f"{question} prediction", _Like(got, answer), mean, rows=0, **masks)
+            floor = width(spec.loss.mean)
+            like = _Like(got, answer)
+            self.judge.compare(f"{question} prediction", like, mean, rows=0, floor=floor, **masks)
         elif spec.has_probabilities:
             p = targets.probabilities(spec, eta)
-            self.judge.compare(
-                f"{question} probabilities", _Like(found.predict_proba, answer), p, rows=0, **masks
-            )
+            floor = width(lambda at: targets.probabilities(spec, at))
+            like = _Like(found.predict_proba, answer)
+            self.judge.compare(f"{question} probabilities", like, p, rows=0, floor=floor, **masks)
         w = self.data.row_weights
         got = np.asarray(found.loss)
         used = ~np.isnan(got) & (w > 0)

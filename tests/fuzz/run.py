@@ -74,9 +74,8 @@ def run(problem, only=None):
     view = explain(estimator) if problem.through == "pipeline" else estimator
     final, rows, rows_test = _last_step(problem, estimator, data)
     spec = make_spec(problem, model, final, rows, rows_test, data)
-    if problem.damping:
-        own = ask(view.__fitted_problem__)
-        spec.origin = None if own.error else own.value.objective.design.origin
+    own = ask(view.__fitted_problem__)
+    spec.origin = None if own.error else own.value.objective.design.origin
     oracle = Oracle(spec)
     if not oracle.exists:
         _refusals(problem, view, data, tally)
