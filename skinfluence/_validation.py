@@ -18,13 +18,18 @@ def check_choice(name, value, choices):
     raise ValueError(f"{name} should be one of {listed}; got {value!r} instead.")
 
 
+def check_at_least_zero(name, value):
+    """Return `value` as a float; raise unless it is a finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} should be a number of at least 0; got {value!r} instead.")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"{name} should be a finite number of at least 0; got {value!r}.")
+    return float(value)
+
+
 def check_damping(damping):
     """Return `damping` as a float; raise unless it is a finite number of at least 0."""
-    if isinstance(damping, bool) or not isinstance(damping, int | float | np.number):
-        raise TypeError(f"damping should be a number of at least 0; got {damping!r} instead.")
-    if not 0 <= damping < np.inf:
-        raise ValueError(f"damping should be a finite number of at least 0; got {damping!r}.")
-    return float(damping)
+    return check_at_least_zero("damping", damping)
 
 
 def check_positive(name, value):

@@ -166,6 +166,7 @@ def test_a_joint_step_of_rows_that_are_nearly_alone():
         (lambda m, X, y: m.fit(X, y, sample_weight=["a"] * 20), "sample_weight should hold"),
         (lambda m, X, y: m.fit(X, y, sample_weight=np.ones(20) * 1j), "sample_weight should hold"),
         (lambda m, X, y: m.local_influence(scale=np.inf), "scale should be a finite"),
+        (lambda m, X, y: m.loo_estimate(scoring=lambda *a: "good"), "scoring should give one"),
         (lambda m, X, y: m.loo_estimate(progress=3), "progress should be None"),
         (lambda m, X, y: m.influence(X[:2], y[:2] * 1j), "y_test should hold"),
         (lambda m, X, y: m.influence(X[:2], y[:2], target=lambda y, f: ["a", "b"]), "target"),

@@ -1,5 +1,7 @@
 """Any scikit-learn metric of every deleted model's predictions."""
 
+import numbers
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import get_scorer, log_loss
@@ -100,11 +102,7 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, progres
     def by_scorer(predictor):
         return scorer(link.predictions(predictor), placeholder, labels)
 
-    before = by_scorer(objective.native(eta))
-    if np.ndim(before) != 0:
-        raise ValueError(
-            f"scoring should give one number; {scoring!r} gave {type(before).__name__}."
-        )
+    before = _one_number(by_scorer(objective.native(eta)), scoring)
     y = encoded if link.n_classes else labels
     fast = _fast_path(scoring, link)
     if fast is not None:  # the score it gives where nothing moves, so that nothing moved gives 0
@@ -130,6 +128,15 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, progres
     return result
 
 
+def _one_number(score, scoring):
+    """Return what a scorer gave; raise where that is not one number."""
+    if np.ndim(score) != 0 or not isinstance(score, numbers.Real):
+        raise ValueError(
+            f"scoring should give one number; {scoring!r} gave {type(score).__name__}."
+        )
+    return score
+
+
 def score_of(link, eta, labels, scoring):
     """Score of predictors (n,) or (n, K) on labelled rows; NaN where there are none."""
     if not len(labels):
@@ -139,7 +146,7 @@ def score_of(link, eta, labels, scoring):
         # The scorer knows no class that is left without a row.
         return -float(log_loss(labels, predictions.predict_proba(None), labels=link.classes))
     placeholder = np.empty((len(labels), 0))
-    return float(get_scorer(scoring)(predictions, placeholder, labels))
+    return float(_one_number(get_scorer(scoring)(predictions, placeholder, labels), scoring))
 
 
 def _fast_path(scoring, link):

@@ -92,7 +92,9 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
             # From sample weights, as in scikit-learn from 1.7; version 1.6 counts rows.
             mass = np.bincount(codes, weights=weight)
             return mass.sum() / (len(mass) * mass)
-        found = as_numbers("class_weight", compute_class_weight(self.class_weight, **options))
+        if isinstance(self.class_weight, dict):
+            as_numbers("class_weight", list(self.class_weight.values()))
+        found = compute_class_weight(self.class_weight, **options)
         if not ((found >= 0) & np.isfinite(found)).all():
             raise ValueError(
                 f"class_weight should hold finite numbers of at least 0; got {self.class_weight!r}."
