@@ -312,11 +312,17 @@ class Objective:
     def predictor_terms(self):
         """Mean over the rows of sum_j |theta_kj z_ij|, the largest of the outputs'.
 
-        The rounding of a predictor is relative to this, not to the predictor itself.
+        The rounding of a predictor is relative to this, not to the predictor itself. That of the
+        features of a kernel is that of sums of its entries times dual coefficients.
         """
         weight = self.sample_weight[:, None]
         mean = self.design.absolute_sum(weight) / weight.sum()
-        return float((np.abs(self.theta) * mean).sum(axis=1).max())
+        terms = float((np.abs(self.theta) * mean).sum(axis=1).max())
+        largest = self.design.largest_kernel
+        if largest:
+            strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features])
+            terms += largest * float(np.abs(self.residuals).sum(axis=0).max()) / strength
+        return terms
 
     # -- sums --------------------------------------------------------------------------------------
 

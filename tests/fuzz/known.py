@@ -31,6 +31,18 @@ def _is_saturated(problem, finding):
     return finding.kind == "undefined"
 
 
+def _is_far_polynomial(problem, finding):
+    """A polynomial kernel of rows far from zero: the rounding of its entries is all there is."""
+    settings = problem.settings
+    far = problem.shift or problem.scale == "wide"
+    return settings.get("kernel") == "poly" and bool(far)
+
+
+def _is_flat(problem, finding):
+    """Bounds do not know the gradient's rounding where rows have hardly any curvature."""
+    return finding.kind == "bound" and "temperature" in problem.settings
+
+
 def _is_alone(problem, finding):
     """Conjugate gradients do not see that a leverage is 1."""
     return problem.curvature == "cg" and problem.n <= 3
@@ -60,6 +72,36 @@ KNOWN = (
             curvature="dual",
         ),
         (),
+    ),
+    Known(
+        "polynomial kernels of rows far from zero: nothing says that their entries are rounded",
+        _is_far_polynomial,
+        Problem(
+            "kernel ridge",
+            seed=111938621,
+            n=8,
+            p=4,
+            strength=2.25,
+            options=(("kernel", "poly"), ("gamma", 0.623), ("degree", 2), ("coef0", 1.0)),
+            data="saturated",
+            weights="zeros",
+            shift=1000.0,
+        ),
+        ("loo_estimate",),
+    ),
+    Known(
+        "bounds at a low temperature do not know the rounding of a gradient",
+        _is_flat,
+        Problem(
+            "svr",
+            seed=1347098740,
+            n=2,
+            p=1,
+            strength=0.0124,
+            options=(("kernel", "linear"), ("epsilon", 0.5), ("temperature", 0.0226)),
+            weights="equal",
+        ),
+        ("loo_estimate",),
     ),
     Known(
         "curvature='cg' does not see that a leverage is 1",

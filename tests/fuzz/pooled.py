@@ -331,7 +331,8 @@ class PooledQuestions(Questions):
             spread = np.sqrt(np.maximum(np.diag(want), 0))
             spread = np.where(spread > 0, spread, 1)
             both = spread[:, None] * spread[None]
-            self.judge.compare(question, _Like(got / both, answer), want / both)
+            floor = self.oracle.n * diagnostics.floor("dfbeta", self.oracle) ** 2 / both
+            self.judge.compare(question, _Like(got / both, answer), want / both, floor=floor)
 
     def prediction_interval(self):
         if self.spec.loss.n_classes:
@@ -371,4 +372,5 @@ class PooledQuestions(Questions):
         want = diagnostics.local_weights(self.oracle)
         if want is not None:
             got = np.asarray(answer.value.row_curvature, dtype=LD)
-            self.judge.compare(question, _Like(got, answer), want)
+            floor = ROUNDING**2 * diagnostics.leverages(self.oracle)[1].max()  # of no slope
+            self.judge.compare(question, _Like(got, answer), want, floor=floor)

@@ -247,8 +247,8 @@ class Questions:
             y = np.abs(self.spec.loss.encode(labels))
             size = size + np.resize(y.max(axis=1, keepdims=True), eta.shape)
         step = ROUNDING * size
-        up, down = value(labels, eta + step), value(labels, eta - step)
-        return np.abs(np.nan_to_num(up - down))
+        at, up, down = (value(labels, eta + sign * step) for sign in (0, 1, -1))
+        return np.nan_to_num(np.maximum(np.abs(up - at), np.abs(down - at)))
 
     def _far_from_a_tie(self, eta, moved):
         """Mask of the test rows at which no prediction is decided by rounding."""

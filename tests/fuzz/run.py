@@ -167,8 +167,11 @@ def _views(problem, estimator, data, questions):
                 questions.tally.find("unlike", question, f"{left[:120]} | {right[:120]}")
             elif own.error is None:
                 # A curvature kept from another question may be in another representation.
-                size = np.abs(np.nan_to_num(np.asarray(own.value))).max(initial=0.0)
-                questions._same(question, other.value, own.value, size, tolerance=1e-6)
+                values = [np.asarray(answer.value) for answer in (other, own)]
+                if questions.oracle.objective.gauge.any():
+                    values = [value - value.mean(axis=1, keepdims=True) for value in values]
+                size = np.abs(np.nan_to_num(values[1])).max(initial=0.0)
+                questions._same(question, *values, size, tolerance=1e-6)
 
 
 def minimal(problem, kind, question):
