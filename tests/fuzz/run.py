@@ -168,7 +168,7 @@ def _views(problem, estimator, data, questions):
             elif own.error is None:
                 # A curvature kept from another question may be in another representation.
                 values = [np.asarray(answer.value) for answer in (other, own)]
-                if questions.oracle.objective.gauge.any():
+                if label == "loo_estimate" and questions.oracle.objective.gauge.any():
                     values = [value - value.mean(axis=1, keepdims=True) for value in values]
                 size = np.abs(np.nan_to_num(values[1])).max(initial=0.0)
                 questions._same(question, *values, size, tolerance=1e-6)
