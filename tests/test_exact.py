@@ -230,7 +230,7 @@ def test_what_does_not_converge_is_nan_and_said(monkeypatch):
     monkeypatch.setattr("skinfluence.deletion._chord.MAX_PASSES", 0)
     monkeypatch.setattr(_newton_cg, "MAX_STEPS", 0)
     monkeypatch.setattr(
-        _continuation, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
+        _continuation, "polish", lambda objective, **_: polish(objective, max_steps=0)
     )
     with pytest.warns(ConvergenceWarning, match=r"refits without rows \[0, 1, 2"):
         after = clf.parameter_influence(method="exact")
