@@ -202,7 +202,10 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             self.estimator_ = self.estimator.estimator
             check_is_fitted(self.estimator_)
         else:
-            weights = {} if sample_weight is None else {weight_name(self.estimator): sample_weight}
+            weights = {}
+            if sample_weight is not None:
+                check_sample_weight(sample_weight, len(np.atleast_1d(np.asarray(y))))
+                weights = {weight_name(self.estimator): sample_weight}
             self.estimator_ = clone(self.estimator).fit(X, y, **weights)
         self._bind()
         names = row_names(X, y)

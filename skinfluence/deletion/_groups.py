@@ -15,6 +15,8 @@ from skinfluence.optimum import is_acceptable_refit, refit
 AUTO_FLOPS = 2e10
 # Newton steps that a refit takes from the joint one.
 REFIT_STEPS = 4.0
+# The digits that a difference from the identity may cost before a new factor is worth it.
+LOST = 1e4
 
 
 class JointChange(StoredSteps):
@@ -197,6 +199,9 @@ def _one_step(objective, curvature, rows, delta, shift, *, corrected):
     right = np.concatenate([some.design.outer(S[:, m], everything) for m in range(K)])
     solved = curvature.solve(np.hstack([left.T, total]))
     inner = np.eye(K * k) - right @ solved[:, :-1]
+    if np.linalg.norm(np.linalg.inv(inner)) > LOST * np.linalg.norm(inner):
+        rest = make_curvature(_changed(objective, rows, delta), curvature.kind, curvature.damping)
+        return rest.solve(total).reshape(objective.theta.shape)
     weight = np.linalg.solve(inner, right @ solved[:, -1])
     return (solved[:, -1] + solved[:, :-1] @ weight).reshape(objective.theta.shape)
 

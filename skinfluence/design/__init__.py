@@ -6,7 +6,7 @@ from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
 from skinfluence.design._dependence import Dependence, column_dependence
-from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.design._kernel import KERNELS, KernelSpace, named_kernel, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._origin import far_origin
 
@@ -22,6 +22,7 @@ __all__ = [
     "column_dependence",
     "far_origin",
     "make_design",
+    "named_kernel",
     "resolved_gamma",
 ]
 
