@@ -30,6 +30,10 @@ class QueryMixin:
         """Return the estimator whose parameters define the objective."""
         return self
 
+    def __input_steps__(self):
+        """Return the fitted steps that a caller's X goes through before it reaches the model."""
+        return []
+
     # -- what it gains -----------------------------------------------------------------------------
 
     def __fitted_problem__(self) -> FittedProblem:
