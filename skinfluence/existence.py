@@ -54,12 +54,13 @@ def last_rows_of_a_class(objective):
     return positive & (counts[kind] == 1)
 
 
-def lost_a_class(objective):
-    """Whether a required class has no row of positive weight."""
+def lost_a_class(objective, before=None):
+    """Whether a required class, of the objective `before` a change, has no weight."""
     kind = _required_class(objective)
     if kind is None:
         return False
-    wanted = np.unique(kind[kind >= 0]) if objective.loss.n_classes else [0]
+    present = kind if before is None else _required_class(before)
+    wanted = np.unique(present[present >= 0]) if objective.loss.n_classes else [0]
     return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
 
 

@@ -20,7 +20,7 @@ from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import NewtonError
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
-from skinfluence.deletion._row_change import Entering, RowChange
+from skinfluence.deletion._row_change import Entering, RowChange, same_labels
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "refit_flops",
     "refitted",
     "rounding_floor",
+    "same_labels",
     "set_changes",
     "step_errors",
     "warn_dominant",

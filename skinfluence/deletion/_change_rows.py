@@ -159,7 +159,7 @@ class RefittedChanges(StoredSteps):
             one = entering.take(only)
             changed = objective.changed(rows[only], one.rows, one.y, one.weight)
             unbounded = is_unpenalised(changed) and not has_optimum(changed)
-            undefined[position] = lost_a_class(changed) or unbounded
+            undefined[position] = lost_a_class(changed, objective) or unbounded
             if undefined[position]:
                 continue
             theta = refitted(changed)

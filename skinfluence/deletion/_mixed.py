@@ -49,7 +49,11 @@ class MixedDeletion(Deletion):
         return self.newton.leverage
 
     def _refits_in(self, part):
-        """Positions within a slice of the deletions that are refits, and which refits they are."""
+        """Positions within some deletions that are refits, and which refits they are."""
+        if not isinstance(part, slice):
+            which = np.searchsorted(self.positions, part)
+            found = np.flatnonzero(np.isin(part, self.positions))
+            return found, which[found]
         start, stop, _ = part.indices(len(self))
         first, last = np.searchsorted(self.positions, [start, stop])
         return self.positions[first:last] - start, np.arange(first, last)

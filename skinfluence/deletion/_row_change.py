@@ -123,7 +123,7 @@ class RowChange(OneStep):
     def _has_no_optimum(self, position):
         """Whether a class is empty after the change, or nothing bounds the parameters."""
         changed = self.changed(position)
-        if lost_a_class(changed):
+        if lost_a_class(changed, self.objective):
             return True
         return is_unpenalised(changed) and not has_optimum(changed)
 

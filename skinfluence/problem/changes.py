@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skinfluence._validation import as_index
-from skinfluence.deletion import Entering, change_rows, warn_undefined
+from skinfluence.deletion import Entering, change_rows, same_labels, warn_undefined
 from skinfluence.problem._curvatures import CurvatureCache
 
 
@@ -42,7 +42,13 @@ def relabelling(problem, labels, rows, name="labels"):
             f"{name} should hold one label for each of the {len(rows)} training rows asked about; "
             f"got {len(y)}."
         )
-    return Entering(rows, y, encoded_weight(problem, y, problem.sample_weight[rows]))
+    # Of a label that stays the weight is the same number, to the last digit.
+    weight = np.where(
+        same_labels(problem.objective.y[rows], y),
+        problem.objective.sample_weight[rows],
+        encoded_weight(problem, y, problem.sample_weight[rows]),
+    )
+    return Entering(rows, y, weight)
 
 
 def extended(problem, X, y):
