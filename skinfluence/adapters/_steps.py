@@ -208,6 +208,17 @@ class InputGradients:
                 X = step.transform(X)
             width = X.shape[1] if X is not None else mapped.shape[0]
 
+    @property
+    def is_linear(self):
+        """Whether every step is linear.
+
+        Returns
+        -------
+        bool
+            Whether the way back is the same at all rows.
+        """
+        return all(isinstance(pullback, _Linear) for pullback in self.pullbacks)
+
     def __call__(self, gradients):
         """Gradients (..., r, p) in the features of the model, in those of the first step."""
         for pullback in reversed(self.pullbacks):

@@ -204,7 +204,7 @@ def explain_errors(
     >>> clf = InfluenceLogisticRegression(C=0.1).fit(X[::2], y[::2])
     >>> found = explain_errors(clf, X[1::2], y[1::2], by=2, k=3)
     >>> len(found.errors), found.contributions.shape
-    (2, (6, 4))
+    (3, (6, 4))
     """
     check_choice("features", features, ("model", "input"))
     model = estimator if hasattr(estimator, "__fitted_problem__") else explain(estimator)

@@ -38,9 +38,10 @@ class KernelGradients:
         K = kernel_matrix(space.kernel, X, Y, **space.options).T
         gamma = options.get("gamma")
         gamma = 1.0 / X.shape[1] if gamma is None else gamma
-        self.X, self.rows = X, None
+        self.X, self.rows, self.isotropic = X, None, None
         if kernel == "rbf":
             self.factor = 2.0 * gamma * K
+            self.curvature, self.isotropic = 4.0 * gamma**2 * K, 2.0 * gamma * K
             # About an origin among the rows: x_j - y_i of columns far from zero is a difference
             # of sums that agree in their first digits.
             origin = None if issparse(X) else far_origin(X, None)
@@ -48,12 +49,16 @@ class KernelGradients:
             if origin is not None:
                 self.X, self.rows = X - origin, self.rows - origin
         elif kernel == "linear":
-            self.factor = np.ones_like(K)
+            self.factor, self.curvature = np.ones_like(K), np.zeros_like(K)
         elif kernel == "sigmoid":
             self.factor = gamma * (1.0 - K**2)
+            self.curvature = -2.0 * gamma * K * self.factor
         else:
             degree, inner = options["degree"], gamma * dense(Y @ X.T) + options["coef0"]
             self.factor = degree * gamma * inner ** (degree - 1)
+            self.curvature = np.zeros_like(inner)
+            if degree not in (0, 1):  # inner may be 0
+                self.curvature = degree * (degree - 1) * gamma**2 * inner ** (degree - 2)
 
     def sums(self, weights):
         """Sums (r, p) with weights (r, m) of the gradients in each row y_i."""
@@ -70,6 +75,17 @@ class KernelGradients:
         if self.rows is not None:
             each -= weights * self.rows
         return each
+
+    def hessians(self, weights):
+        """Second derivatives (r, p, p) in each row y_i of the sums with weights (r, m)."""
+        X, p = dense(self.X), self.X.shape[1]
+        found = np.empty((len(weights), p, p))
+        for i, weight in enumerate(weights * self.curvature):
+            about = X if self.rows is None else X - self.rows[i]
+            found[i] = (about.T * weight) @ about
+        if self.isotropic is not None:
+            found -= np.sum(weights * self.isotropic, axis=1)[:, None, None] * np.eye(p)
+        return found
 
 
 def named(space):

@@ -5,11 +5,13 @@ from skinfluence.perturbation._features import (
     KernelMachineGradients,
     LinearGradients,
 )
+from skinfluence.perturbation._inputs import InputDerivatives
 from skinfluence.perturbation._local import PERTURBATIONS, LocalInfluence, local_influence
 
 __all__ = [
     "PERTURBATIONS",
     "FeatureGradients",
+    "InputDerivatives",
     "KernelMachineGradients",
     "LinearGradients",
     "LocalInfluence",
