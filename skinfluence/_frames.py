@@ -19,6 +19,21 @@ def row_names(*tables):
     return None
 
 
+def take_rows(table, rows):
+    """Return some rows of an array, a sparse matrix, a data frame or a list of rows.
+
+    Parameters
+    ----------
+    table : array-like
+    rows : ndarray of int
+    """
+    if hasattr(table, "iloc"):
+        return table.iloc[rows]
+    if hasattr(table, "tocsr"):  # some sparse formats have no rows to take
+        table = table.tocsr()
+    return (table if hasattr(table, "shape") else np.asarray(table))[rows]
+
+
 def named_frame(values, rows, columns=None, classes=None, name="value", levels=("train", "class")):
     """Return a frame of an array (r,) or (r, c), with a last axis of classes if `classes` is given.
 

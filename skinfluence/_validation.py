@@ -154,9 +154,43 @@ def check_tolerance(tol):
     return float(tol)
 
 
+def check_group_labels(groups, name="groups"):
+    """Return labels of groups as an array; raise where a label is missing (None, NaN, pandas.NA).
+
+    A missing label says nothing: rows without one are no group of their own.
+    """
+    labels = np.asarray(groups)
+    # Among strings NaN becomes the string "nan": lists are looked at before they are converted.
+    given = labels if hasattr(groups, "dtype") else np.asarray(groups, dtype=object)
+    missing = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else _are_missing(given)
+    if labels.ndim == 1 and missing.any():
+        rows = np.flatnonzero(missing)
+        seen = "a masked value" if np.ma.isMaskedArray(groups) else repr(given[rows[0]])
+        raise ValueError(
+            f"{name} has {len(rows)} missing label{'s' if len(rows) > 1 else ''} ({seen}) at row "
+            f"{listed(rows)}. Give every row the label of a group."
+        )
+    return labels
+
+
+def _are_missing(values):
+    """Whether each of some values is None, NaN, NaT or pandas.NA; an array of their shape."""
+    if values.dtype.kind != "O":
+        return values != values  # NaN and NaT, and nothing else, differ from themselves
+    found = np.zeros(values.shape, dtype=bool)
+    for position, value in np.ndenumerate(values):
+        try:
+            found[position] = value is None or bool(value != value)
+        except TypeError:  # pandas.NA is neither equal to itself nor not
+            found[position] = True
+        except ValueError:  # an array
+            continue
+    return found
+
+
 def as_partition(groups, n_train):
     """Return the index array of the rows of each label in `groups` (n_train,), in sorted order."""
-    labels = np.asarray(groups)
+    labels = check_group_labels(groups)
     if labels.shape != (n_train,):
         raise ValueError(
             f"groups should hold one label for each of the {n_train} training rows; got an array "
@@ -179,7 +213,7 @@ def as_groups(groups, n_train):
     else:
         array = np.asarray(groups)
     if array is not None and array.ndim == 1:
-        return as_partition(array, n_train)
+        return as_partition(groups, n_train)
     if array is not None and not (array.ndim == 2 and array.dtype == bool):
         raise ValueError(
             "groups should be labels of shape (n_train,), a list of index arrays, or a boolean "

@@ -28,7 +28,7 @@ from skinfluence.adapters import (
     unsupported,
 )
 from skinfluence.base import InfluenceMixin
-from skinfluence.problem import OptimumRecord
+from skinfluence.problem import OptimumRecord, prediction_difference
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
@@ -125,6 +125,11 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         A supported estimator (:func:`skinfluence.supported_estimators`), a Pipeline that ends in
         one, a TransformedTargetRegressor around either, a search object around any of these, or a
         FrozenEstimator of them.
+    allow_far_from_optimum : bool, default=False
+        Whether a FrozenEstimator may predict the training rows otherwise than the copy of it at the
+        optimum, to which influence refers: another label for more than 1 % of the rows,
+        probabilities that are .02 off in the mean, or responses that are 5 % of their spread off.
+        Such a model has not converged, or was fitted on other rows or labels.
 
     Attributes
     ----------
@@ -141,6 +146,11 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     --------
     explain : The same view of a fitted estimator of this library, from the data it keeps.
 
+    Notes
+    -----
+    Pickles contain the training data, as the last step of a Pipeline sees them; those of a copy
+    made by `without_training_data` do not.
+
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
@@ -155,8 +165,9 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     (169, 400)
     """
 
-    def __init__(self, estimator: BaseEstimator):
+    def __init__(self, estimator: BaseEstimator, *, allow_far_from_optimum: bool = False):
         self.estimator = estimator
+        self.allow_far_from_optimum = allow_far_from_optimum
 
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a clone of the estimator, or take the frozen one, and find its optimum.
@@ -180,7 +191,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         TypeError
             If the last step is not supported.
         ValueError
-            As the estimator's own fit.
+            As the estimator's own fit; and where a frozen estimator is not the optimum of its
+            objective on these data, see `allow_far_from_optimum`.
         """
         self._begin_fit(X, y, sample_weight)
         frozen = isinstance(self.estimator, FrozenEstimator)
@@ -235,8 +247,19 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
+        if not frozen:
+            return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta
-        if frozen and np.abs(moved).max(initial=0.0) > FAR:
+        difference = prediction_difference(adapted, self._optimum)
+        if difference and not self.allow_far_from_optimum:
+            raise ValueError(
+                f"the given {type(self._final).__name__} is not the optimum of its objective on "
+                f"these data: at the optimum {difference}. Pass the rows, labels and weights that "
+                "it was fitted on. If it had not converged, fit it with a smaller tol and a larger "
+                "max_iter, or pass allow_far_from_optimum=True for influence on a copy at the "
+                "optimum."
+            )
+        if np.abs(moved).max(initial=0.0) > FAR:
             own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
             told = f"relative gradient {adapted.objective.stationarity:.1e}, and " if own else ""
             warnings.warn(
@@ -280,6 +303,9 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __adapted_model__(self):
         return self._final
+
+    def __scored_rows__(self):
+        return None if self._transformers else super().__scored_rows__()
 
     def __design_rows__(self, X):
         check_is_fitted(self)

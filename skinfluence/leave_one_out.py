@@ -10,14 +10,20 @@ from skinfluence.deletion import (
     delete_exactly,
     dominant_rows,
     one_step_errors,
+    question_flops,
     refit_flops,
 )
 from skinfluence.optimum import CERTIFIABLE
 
-# Flops that "auto" spends on refits of every row before it turns to Newton steps: some ten seconds.
-EXACT_FLOPS = 3e11
-# "auto" refines the longest steps until no estimated error of a predictor is larger.
-PREDICTOR_TOLERANCE = 1e-3
+# Flops that "auto" spends on refits: about a tenth of a second, and a multiple of what the Newton
+# steps take. Where they do for every row, all are refitted; with more rows the share that is
+# refitted falls little by little, and with it the cost beside the Newton steps: there is no jump.
+FREE_FLOPS = 1e9
+NEWTON_SHARE = 1.5
+# The same along the path of a hinge, whose Newton steps are no substitute: some ten seconds.
+PATH_FLOPS = 3e11
+# Steps of a smaller estimated error, in the predictors' unit, are as good as refits.
+NO_ERROR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,25 @@ def exact_flops(objective):
     return objective.n_rows * refit_flops(objective)
 
 
-def resolve_auto(objective, method):
-    """Return "exact" for an "auto" whose refits are cheap, else the method as it is."""
-    cheap = method == "auto" and exact_flops(objective) <= EXACT_FLOPS
+def auto_flops(objective):
+    """Flops that "auto" may spend on refits."""
+    if objective.trained_loss.is_piecewise_linear:
+        return PATH_FLOPS
+    return FREE_FLOPS + NEWTON_SHARE * question_flops(objective, objective.n_rows, 0)
+
+
+def resolve_auto(objective, method, flops=None):
+    """Return "exact" for an "auto" whose refits are cheap, else the method as it is.
+
+    Parameters
+    ----------
+    objective : Objective
+    method : str
+    flops : float, optional
+        What they may cost; by default the budget of leave-one-out estimates.
+    """
+    flops = auto_flops(objective) if flops is None else flops
+    cheap = method == "auto" and exact_flops(objective) <= flops
     return "exact" if cheap else method
 
 
@@ -138,12 +160,12 @@ def _exact(objective, curvature, rows, tolerance, progress):
 def _refined(objective, curvature, newton, tolerance, progress):
     """LooPredictions by Newton steps, with the rows of the largest estimated errors refitted.
 
-    Down to the tolerance, as far as the flops allow. Rows whose active set changes, or whose
-    leverage is too high for a Newton step, come first.
+    As many as the flops allow. Rows whose active set changes, or whose leverage is too high for a
+    Newton step, come first.
     """
     eta, route = newton.eta.copy(), newton.route.copy()
     estimate, bound = newton.error_estimate.copy(), newton.error_bound.copy()
-    budget = EXACT_FLOPS / max(1.0, exact_flops(objective) / objective.n_rows)
+    budget = auto_flops(objective) / max(1.0, refit_flops(objective))
     limit = np.minimum(estimate, bound)
     if newton.set_changes is not None:
         limit[newton.set_changes] = np.inf
@@ -152,7 +174,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
     limit[dominant_rows(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
-    wanted = order[limit > PREDICTOR_TOLERANCE * objective.predictor_unit][: max(1, int(budget))]
+    wanted = order[limit > NO_ERROR * objective.predictor_unit][: max(1, int(budget))]
     if len(wanted):
         wanted = np.sort(wanted)
         exact = _exact(objective, curvature, wanted, tolerance, progress)

@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence.losses import SquaredLoss
+from skinfluence.penalties import L2
 
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
 # for rows z of equal size, change no digit of a float64 sum that contains the largest.
@@ -21,6 +22,14 @@ OF_ROWS |= {"weight_roots", "weight_diagonals"}
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
 BLOCK_BYTES = 2**24
+
+
+def _weighted(values, weight):
+    """Values (n, ...) times the weights (n,) of their rows; 0 in rows of weight 0, even of inf."""
+    weight = weight.reshape(-1, *[1] * (values.ndim - 1))
+    if weight.all():
+        return weight * values
+    return np.multiply(weight, values, out=np.zeros(values.shape), where=weight != 0)
 
 
 class Objective:
@@ -168,7 +177,7 @@ class Objective:
     @cached_property
     def residuals(self):
         """g = w l', (n, K)."""
-        return self.sample_weight[:, None] * self.row_gradients
+        return _weighted(self.row_gradients, self.sample_weight)
 
     @cached_property
     def weights(self):
@@ -181,7 +190,7 @@ class Objective:
         if self.n_outputs == 1:
             return self.weights[:, 0]
         diagonal = self.loss.curvature_diagonal(self.y, self.native(self.eta))
-        return self.sample_weight[:, None] * diagonal.reshape(self.n_rows, self.n_outputs)
+        return _weighted(diagonal.reshape(self.n_rows, self.n_outputs), self.sample_weight)
 
     @cached_property
     def curved_rows(self):
@@ -201,16 +210,17 @@ class Objective:
         """W of some rows, (b, K, K)."""
         K = self.n_outputs
         curvature = self.loss.curvature(self.y[rows], self.native(self.eta[rows]))
-        return self.sample_weight[rows][:, None, None] * curvature.reshape(-1, K, K)
+        return _weighted(curvature.reshape(-1, K, K), self.sample_weight[rows])
 
     def _roots_at(self, rows):
         """L of some rows, (b, K, K)."""
         K = self.n_outputs
         with np.errstate(invalid="ignore"):
             root = self.loss.curvature_root(self.y[rows], self.native(self.eta[rows]))
+        root = _weighted(root.reshape(-1, K, K), np.sqrt(self.sample_weight[rows]))
         if np.isnan(root).any():
             raise np.linalg.LinAlgError("a row of negative curvature has no real root")
-        return np.sqrt(self.sample_weight[rows])[:, None, None] * root.reshape(-1, K, K)
+        return root
 
     @property
     def _keeps_weights(self):
@@ -251,10 +261,17 @@ class Objective:
             yield part, part if rows is None else where[part]
 
     def weigh(self, values, axis=0, out=None):
-        """Values times the weights of their rows, which run along an axis of the values."""
+        """Values times the weights of their rows, which run along an axis of the values.
+
+        0 in rows of weight 0, even of inf.
+        """
         shape = [1] * values.ndim
         shape[axis] = self.n_rows
-        return np.multiply(values, self.sample_weight.reshape(shape), out=out)
+        with np.errstate(invalid="ignore"):
+            product = np.multiply(values, self.sample_weight.reshape(shape), out=out)
+        if not self.sample_weight.all():
+            product[(slice(None),) * (axis % values.ndim) + (self.sample_weight == 0,)] = 0.0
+        return product
 
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
@@ -287,9 +304,18 @@ class Objective:
         return design.sandwich_of(parts, self.n_outputs)
 
     @property
+    def _counted(self):
+        """Labels and predictors, those of the first row that counts in rows of weight 0."""
+        if self.sample_weight.all() or not self.sample_weight.any():
+            return self.y, self.eta
+        where = np.arange(self.n_rows)
+        where[self.sample_weight == 0] = np.flatnonzero(self.sample_weight)[0]
+        return self.y[where], self.eta[where]
+
+    @property
     def predictor_unit(self):
         """Natural unit of the predictors, see `Loss.unit`; 1 if they are dimensionless."""
-        unit = self.loss.unit(self.y, self.eta)
+        unit = self.loss.unit(*self._counted)
         return 1.0 if unit is None else unit
 
     @property
@@ -302,7 +328,7 @@ class Objective:
         coefficient, so that a relative tolerance of 1e-10 is not below the rounding of that.
         """
         largest = float(np.abs(self.theta).max(initial=0.0))
-        if self.loss.unit(self.y, self.eta) is None:
+        if self.loss.unit(*self._counted) is None:
             return max(1.0, largest)
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max() / weight.sum())
@@ -323,9 +349,10 @@ class Objective:
     @cached_property
     def value(self):
         """F(theta); inf or NaN outside the domain of the loss."""
-        with np.errstate(invalid="ignore"):  # rows of weight 0
-            losses = float(self.sample_weight @ self.row_losses)
-        return losses + self.penalty.value(self.theta)
+        losses = self.row_losses
+        if not self.sample_weight.all():
+            losses = np.where(self.sample_weight > 0, losses, 0.0)
+        return float(self.sample_weight @ losses) + self.penalty.value(self.theta)
 
     @cached_property
     def gradient(self):
@@ -339,6 +366,12 @@ class Objective:
             gradient.reshape(*gradient.shape[:-2], -1)[..., self.fixed_at_zero] = 0.0
         return gradient
 
+    @property
+    def residual_terms(self):
+        """Size of the terms that cancel in each residual, (n, K)."""
+        size = self.loss.gradient_size(self.y, self.native(self.eta))
+        return _weighted(size.reshape(self.n_rows, self.n_outputs), self.sample_weight)
+
     @cached_property
     def gradient_scale(self):
         """sum_i |g_i z_ij| + |R'_j|, (K, q): scale of the terms that cancel in each coordinate.
@@ -347,9 +380,8 @@ class Objective:
         be large beside them. So the penalty's gradient at a coefficient of a millionth of the
         largest is added to the scale.
         """
-        size = self.loss.gradient_size(self.y, self.native(self.eta))
-        size = self.sample_weight[:, None] * size.reshape(self.n_rows, self.n_outputs)
-        scale = self.design.absolute_sum(size) + np.abs(self.penalty.gradient(self.theta))
+        scale = self.design.absolute_sum(self.residual_terms)
+        scale += np.abs(self.penalty.gradient(self.theta))
         return scale + 1e-6 * self.penalty.hessian_diagonal * np.abs(self.theta).max(initial=0.0)
 
     @cached_property
@@ -393,6 +425,10 @@ class Objective:
             return np.zeros(K, dtype=bool)
         total = self.weight_diagonals.sum(axis=0) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
+
+    def check_optimum(self):
+        """Raise where the loss has no derivatives at theta, in rows of positive weight."""
+        self.loss.check_optimum(*self._counted)
 
     def check_intercept(self):
         """Raise LinAlgError where the curvature of an unpenalised intercept vanishes."""
@@ -504,6 +540,18 @@ class Objective:
             theta=self.theta[:, columns],
         )
 
+    def in_columns(self, columns, theta):
+        """Return an unpenalised objective in some of its columns, with the same predictors.
+
+        Parameters
+        ----------
+        columns : ndarray of int
+            Ascending; the others are combinations of them.
+        theta : ndarray of shape (K, len(columns))
+        """
+        penalty = L2(np.zeros(len(columns)))
+        return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
+
     def _same_rows(self, **changes):
         """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS
@@ -532,18 +580,17 @@ class Objective:
         """Return the objective with `delta` added to the sample weights, at the same parameter."""
         return self._with(sample_weight=self.sample_weight + delta)
 
-    def with_rows(self, X, y):
+    def with_rows(self, rows, y):
         """Return the objective with further rows of weight 0, which may enter, below its own.
 
         Parameters
         ----------
-        X : array or CSR of shape (m, p)
-            In the columns of the design; of a kernel their features, the first of which are those
-            of the rows at hand.
+        rows : Design of shape (m, q)
+            In the columns of the design; of a kernel they may have further features after those.
         y : ndarray of shape (m,)
             Encoded labels.
         """
-        design = self.design.extended(X)
+        design = self.design.extended(rows)
         n_added = design.n_features - self.design.n_features
 
         def widened(array):
@@ -558,6 +605,27 @@ class Objective:
             row_penalty=None if row_penalty is None else row_penalty.widened(widened),
             theta=self.design.widened(self.theta, n_added, value=0.0),
         )
+
+    def weights_as_fitted(self, y, given, fitted):
+        """Weights that rows of labels `y` would have here, class weights multiplied in.
+
+        Those of class_weight="balanced" are the numbers that fit computed from its own labels.
+
+        Parameters
+        ----------
+        y : ndarray of shape (m,)
+            Encoded labels.
+        given : ndarray of shape (m,)
+            Weights as a caller has them.
+        fitted : ndarray of shape (n,)
+            The same of the rows of this objective.
+        """
+        if not self.loss.n_classes:
+            return given * (self.sample_weight.sum() / fitted.sum())
+        used = np.flatnonzero(fitted > 0)
+        per_class = np.zeros(self.loss.n_classes)
+        per_class[self.y[used].astype(np.intp)] = self.sample_weight[used] / fitted[used]
+        return given * per_class[y.astype(np.intp)]
 
     def changed(self, leaving, entering, y, weight):
         """Return the objective with other rows, at the same parameter.

@@ -7,6 +7,10 @@ from numpy.typing import ArrayLike
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 
+# A printed estimate counts the rows whose bound is below this share of the predictors' spread: a
+# bound that is finite and large proves nothing.
+CERTIFIED_WITHIN = 1e-3
+
 
 @dataclass(frozen=True)
 class StepInfo:
@@ -335,10 +339,12 @@ class LeaveOneOutEstimate:
     train_loss : float
         Weighted mean of the losses under the full fit.
     score : float
-        Score of the pooled predictions of the defined rows. Every row counts once: the sample
-        weights enter the means of the losses only.
+        Score of the pooled predictions of the defined rows of positive weight, with the sample
+        weights if the scorer takes any; NaN where a class that the score needs has no such row.
     scoring : str or callable
         Scorer of `score`.
+    score_failure : str
+        Why `score` is NaN; empty if it is not.
     """
 
     decision_function: np.ndarray
@@ -356,6 +362,7 @@ class LeaveOneOutEstimate:
     train_loss: float
     score: float
     scoring: object
+    score_failure: str = ""
 
     @classmethod
     def of_rows(
@@ -370,13 +377,15 @@ class LeaveOneOutEstimate:
         train_loss,
         score,
         scoring,
+        score_failure="",
     ):
         """Return the estimate from arrays over rows, with mean loss and standard error."""
         used = ~np.isnan(loss) & (weight > 0)
         share = weight[used] / weight[used].sum() if used.any() else weight[used]
         mean = float(share @ loss[used]) if used.any() else np.nan
         n = int(used.sum())
-        spread = float(np.sum(share**2 * (loss[used] - mean) ** 2))
+        with np.errstate(invalid="ignore"):  # inf - inf
+            spread = float(np.sum(share**2 * (loss[used] - mean) ** 2))
         error = np.sqrt(spread * n / (n - 1)) if n > 1 else np.nan
         return cls(
             decision_function,
@@ -394,6 +403,7 @@ class LeaveOneOutEstimate:
             train_loss,
             score,
             scoring,
+            score_failure,
         )
 
     def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
@@ -426,6 +436,12 @@ class LeaveOneOutEstimate:
         frame.index = checked_labels(train_labels, len(self.loss), "train_labels")
         return frame
 
+    def _spread(self):
+        """Standard deviation of the defined predictors, the least of several columns."""
+        columns = self.decision_function.reshape(len(self.loss), -1)
+        defined = columns[~np.isnan(columns).any(axis=1)]
+        return float(defined.std(axis=0).min()) if len(defined) else 0.0
+
     def __repr__(self):
         """Return a table of results."""
         kinds, counts = np.unique(self.method, return_counts=True)
@@ -434,16 +450,17 @@ class LeaveOneOutEstimate:
         worst = [row for row in order if not np.isnan(self.loss[row])][:5]
         look = ", ".join(f"{row} ({self.loss[row]:.2f})" for row in worst)
         undefined = np.flatnonzero(np.isnan(self.loss))
-        certified = int(np.isfinite(self.error_bound).sum())
-        largest = self.error_bound[np.isfinite(self.error_bound)].max(initial=0.0)
+        tolerance = CERTIFIED_WITHIN * self._spread()
+        certified = int((self.error_bound <= tolerance).sum())
         lines = [
             "LeaveOneOutEstimate",
             f"  mean loss    {self.mean_loss:.6g} +- {self.standard_error:.2g}"
             f"   (training {self.train_loss:.6g})",
-            f"  score        {self.score:.6g}   ({self.scoring})",
+            f"  score        {self.score:.6g}   ({self.score_failure or self.scoring})",
             f"  rows         {rows}",
-            f"  certified    {certified} of {len(self.loss)}"
-            + (f", predictor within {largest:.1e}" if certified else ""),
+            f"  certified    {certified} of {len(self.loss)} within {tolerance:.1e}, "
+            f"{CERTIFIED_WITHIN:.1%} of the predictors' spread (median bound "
+            f"{np.median(self.error_bound):.0e})",
             f"  look at      {look}   (largest losses)",
         ]
         if len(undefined):

@@ -578,8 +578,9 @@ def test_the_polish_arrives_from_where_every_predictor_is_saturated(coef):
     X = X + np.array([1e7, 2e3, -1e6])
     given = fit(LogisticRegression(C=1.0, max_iter=5), X, y)
     given.coef_, given.intercept_ = np.full((1, 3), coef), np.zeros(1)
+    explainer = InfluenceExplainer(FrozenEstimator(given), allow_far_from_optimum=True)
     with pytest.warns(ConvergenceWarning, match="far from the optimum"):
-        explainer = InfluenceExplainer(FrozenEstimator(given)).fit(X, y)
+        explainer.fit(X, y)
     record = explainer.__optimum_record__()
     assert record.converged
     assert record.stationarity < 1e-12
@@ -589,8 +590,9 @@ def test_the_polish_arrives_from_where_every_predictor_is_saturated(coef):
     X = X + np.array([1e7, 0.0, 0.0])
     given = fit(PoissonRegressor(alpha=0.01), X, y)
     given.coef_, given.intercept_ = np.full(3, 1e-5), 0.0
+    explainer = InfluenceExplainer(FrozenEstimator(given), allow_far_from_optimum=True)
     with pytest.warns(ConvergenceWarning, match="far from the optimum"):
-        record = InfluenceExplainer(FrozenEstimator(given)).fit(X, y).__optimum_record__()
+        record = explainer.fit(X, y).__optimum_record__()
     assert record.converged
 
 
@@ -628,17 +630,19 @@ def test_a_factor_of_the_rows_is_that_of_the_curvature(n_classes, monkeypatch):
             np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
-def test_columns_that_depend_on_each_other_are_still_refused():
+def test_columns_that_depend_on_each_other_are_found_far_from_zero():
     X, y, _ = data("real")
     X = X + np.array([1e4, 0.0, 0.0])
     dependent = np.column_stack([X, X[:, 0] + 273.15])
     model = InfluenceLinearRegression().fit(dependent, y)
-    with pytest.raises(np.linalg.LinAlgError, match=r"rank 4 of 5.*column 0, column 3"):
-        model.influence(dependent[:3], y[:3])
+    expected = InfluenceLinearRegression().fit(X, y).influence(X[:3], y[:3])
+    close(model.influence(dependent[:3], y[:3]), expected)
+    with pytest.raises(np.linalg.LinAlgError, match=r"the columns x0, x3.* are linearly dependent"):
+        model.parameter_influence()
     dummies = np.column_stack([X, np.eye(3)[np.arange(70) % 3]])
     model = InfluenceLinearRegression().fit(dummies, y)
-    with pytest.raises(np.linalg.LinAlgError, match="rank 6 of 7"):
-        model.influence(dummies[:3], y[:3])
+    expected = InfluenceLinearRegression().fit(dummies[:, :-1], y)
+    close(model.influence(dummies[:3], y[:3]), expected.influence(dummies[:3, :-1], y[:3]))
 
 
 def test_predictions_of_a_linear_kernel_do_not_cancel():

@@ -404,3 +404,19 @@ def test_the_rows_need_no_check_and_stay_as_they_are():
             np.testing.assert_array_equal(rows, X)
             np.testing.assert_allclose(model.coef_, expected, atol=1e-12)
             assert np.isfinite(model.influence(X[:2], y[:2])).all()
+
+
+def test_newton_at_a_leverage_of_1_is_undefined_and_said():
+    # As many coefficients are active as there are rows: without a row others become active, of
+    # which one step knows nothing.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30, 60))
+    y = X[:, :5].sum(axis=1) + 0.5 * rng.normal(size=30)
+    model = InfluenceLasso(alpha=3e-4, max_iter=100_000).fit(X, y)
+    with pytest.warns(RuntimeWarning, match="30 rows left undefined"):
+        influence, info = model.influence(X, y, method="newton", return_info=True)
+    assert np.isnan(influence).all()
+    assert (info.method == "undefined").all()
+    influence, info = model.influence(X, y, return_info=True)
+    assert np.isfinite(influence).all()
+    assert (info.method == "refined").all()

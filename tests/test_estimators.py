@@ -369,8 +369,11 @@ def test_frozen_models_are_taken_as_they_are():
         atol=1e-8,
     )
     pipe[-1].coef_ = pipe[-1].coef_ + 1.0
+    frozen = FrozenEstimator(pipe)
+    with pytest.raises(ValueError, match=r"not the optimum .* rows get another label"):
+        InfluenceExplainer(frozen).fit(X, y)
     with pytest.warns(ConvergenceWarning, match=r"far from the optimum.*relative gradient"):
-        InfluenceExplainer(FrozenEstimator(pipe)).fit(X, y)
+        InfluenceExplainer(frozen, allow_far_from_optimum=True).fit(X, y)
 
 
 def test_explain_and_the_functions_see_through_searches():

@@ -7,7 +7,6 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.certificate import LOSSES, random_objective
@@ -232,6 +231,7 @@ def test_what_does_not_converge_is_nan_and_said(monkeypatch):
     monkeypatch.setattr(
         _continuation, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
     )
-    with pytest.warns(ConvergenceWarning, match=r"refits without rows \[0, 1, 2"):
+    with pytest.warns(RuntimeWarning, match=r"left undefined .*row 0, 1, 2.* did not converge"):
         after = clf.parameter_influence(method="exact")
     assert np.isnan(after.coef).all()
+    assert (after.info.method == "undefined").all()

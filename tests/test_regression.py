@@ -201,13 +201,15 @@ def test_leverage_of_one_is_undefined():
     assert np.isfinite(InfluenceRidge(alpha=1e-3).fit(X, y).loo_estimate().prediction).all()
 
 
-def test_dependent_columns_fit_but_have_no_influence():
+def test_dependent_columns_fit_like_the_original_and_have_no_influence_on_coefficients():
     X, y = data()
+    basis = InfluenceLinearRegression().fit(X, y).influence(X, y)
     X = np.c_[X, X[:, 0]]
     model = InfluenceLinearRegression().fit(X, y)
     np.testing.assert_allclose(model.coef_, LinearRegression().fit(X, y).coef_, atol=1e-10)
-    with pytest.raises(np.linalg.LinAlgError, match="singular"):
-        model.influence(X, y)
+    np.testing.assert_allclose(model.influence(X, y), basis, atol=1e-10)
+    with pytest.raises(np.linalg.LinAlgError, match="not unique"):
+        model.parameter_influence()
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])

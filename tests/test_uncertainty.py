@@ -19,6 +19,7 @@ from skinfluence import (
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceTweedieRegressor,
 )
 from skinfluence.kernel_models import InfluenceKernelRidge
 from skinfluence.svm import SmoothHingeSVC
@@ -249,6 +250,8 @@ def barber(original, X, y, w, T, alpha, method):
         model = clone(original).fit(X[keep], y[keep], None if w is None else w[keep])
         predictions.append(model.predict(T))
         residuals.append(np.abs(y[i] - model.predict(X[[i]])[0]))
+        if w is not None and isinstance(original, PoissonRegressor):  # w are exposures
+            residuals[-1] *= np.sqrt(w[i])
     predictions, residuals = np.array(predictions), np.array(residuals)
     position = int(np.ceil(round((1 - alpha) * (n + 1), 9)))
 
@@ -275,6 +278,7 @@ def test_intervals_are_those_of_refits(name, method, weighted):
     model = ours.fit(X, y, w)
     for alpha in (0.1, 0.25, 0.5, 1 / 51):
         low, high = barber(theirs, X, y, w, T, alpha, method)
+        low = np.maximum(low, 0.0) if name == "poisson" else low
         found = model.prediction_interval(T, alpha, method=method)
         np.testing.assert_allclose(found[:, 0], np.broadcast_to(low, found[:, 0].shape), atol=1e-6)
         np.testing.assert_allclose(found[:, 1], np.broadcast_to(high, found[:, 1].shape), atol=1e-6)
@@ -347,3 +351,73 @@ def test_intervals_are_for_regressors_and_check_their_arguments():
     kernel = InfluenceKernelRidge(kernel="rbf", alpha=0.1).fit(X, y)
     assert kernel.prediction_interval(X[:3]).shape == (3, 2)
     assert skinfluence.prediction_interval(model, X[:3]).shape == (3, 2)
+
+
+# -- counts, exposures -----------------------------------------------------------------------------
+
+
+def claims(seed, n=600, low=0.2, high=5.0):
+    """Rows, rates of counts, exposures: half of them low, half high."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 2))
+    exposure = np.where(rng.uniform(size=n) < 0.5, low, high) * rng.uniform(0.8, 1.25, size=n)
+    counts = rng.poisson(exposure * np.exp(X @ [0.3, -0.2] + 1.2))
+    return X, counts / exposure, exposure
+
+
+@pytest.mark.parametrize("method", ["jackknife+", "jackknife", "jackknife-minmax"])
+def test_coverage_given_the_exposure(method):
+    inside = {True: [], False: []}
+    for seed in range(12):
+        X, y, w = claims(seed)
+        model = InfluencePoissonRegressor(alpha=1e-3).fit(X[:300], y[:300], w[:300])
+        ends = model.prediction_interval(X[300:], 0.1, method=method, test_sample_weight=w[300:])
+        covered = (ends[:, 0] <= y[300:]) & (y[300:] <= ends[:, 1])
+        for is_low in inside:
+            inside[is_low] += covered[(w[300:] < 1) == is_low].tolist()
+    for covered in inside.values():  # .81 and 1.00 where residuals are not scaled
+        assert 0.86 < np.mean(covered) < 0.95
+
+
+def test_scaled_intervals_are_those_of_refits():
+    X, y, w = claims(5, n=40)
+    T, exposure = X[30:], w[30:]
+    model = InfluencePoissonRegressor(alpha=0.1).fit(X[:30], y[:30], w[:30])
+    found = model.prediction_interval(T, 0.2, test_sample_weight=exposure)
+    low, high = [], []
+    for row in range(30):
+        keep = np.arange(30) != row
+        left = PoissonRegressor(alpha=0.1, tol=1e-12, max_iter=1000)
+        left.fit(X[:30][keep], y[:30][keep], w[:30][keep])
+        own = np.sqrt(w[row]) * abs(y[row] - left.predict(X[[row]])[0])
+        low.append(left.predict(T) - own / np.sqrt(exposure))
+        high.append(left.predict(T) + own / np.sqrt(exposure))
+    k = int(np.ceil(0.8 * 31))
+    expected = np.column_stack(
+        [-np.sort(-np.array(low), axis=0)[k - 1], np.sort(high, axis=0)[k - 1]]
+    )
+    np.testing.assert_allclose(found, np.maximum(expected, 0.0), atol=1e-6)
+
+
+def test_ends_are_in_the_range_of_the_responses():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    y = rng.poisson(np.exp(0.2 * X[:, 0]))
+    for method in ("jackknife+", "jackknife", "jackknife-minmax"):
+        found = InfluencePoissonRegressor().fit(X, y).prediction_interval(X, 0.1, method=method)
+        assert (found[:, 0] == 0).any()
+        assert (found >= 0).all()
+        normal = InfluenceTweedieRegressor(power=0).fit(X, y - 1.0)
+        assert (normal.prediction_interval(X, 0.1, method=method)[:, 0] < 0).all()
+    assert (InfluenceRidge().fit(X, y).prediction_interval(X)[:, 0] < 0).any()
+
+
+def test_weights_of_test_rows_are_checked():
+    X, y, w = claims(1, n=30)
+    model = InfluencePoissonRegressor().fit(X, y, w)
+    with pytest.raises(ValueError, match=r"test_sample_weight should be positive.*row 2"):
+        model.prediction_interval(X, test_sample_weight=np.where(np.arange(30) == 2, 0.0, 1.0))
+    with pytest.raises(ValueError, match="test_sample_weight are exposures"):
+        InfluenceRidge().fit(X, y).prediction_interval(X, test_sample_weight=w)
+    with pytest.raises(ValueError, match=r"should have shape \(3,\)"):
+        model.prediction_interval(X[:3], test_sample_weight=w)

@@ -5,14 +5,14 @@ all of them: machine code is cached on disk for the next process, where that is 
 """
 
 from skinfluence._kernels._csr import csr_row_quadratic, csr_weighted_gram
-from skinfluence._kernels._elastic_net import elastic_net_sweeps
+from skinfluence._kernels._elastic_net import elastic_net_optimum
 from skinfluence._kernels._hinge_path import drop, follow, gather, refine
 
 __all__ = [
     "csr_row_quadratic",
     "csr_weighted_gram",
     "drop",
-    "elastic_net_sweeps",
+    "elastic_net_optimum",
     "follow",
     "gather",
     "refine",

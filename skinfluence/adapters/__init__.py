@@ -7,6 +7,7 @@ from skinfluence.adapters._huber import adapt_huber
 from skinfluence.adapters._logistic import adapt_logistic
 from skinfluence.adapters._quantile import adapt_smooth_quantile, smooth_quantile
 from skinfluence.adapters._registry import (
+    WITHOUT_ROWS,
     Adapted,
     TrainingData,
     adapt,
@@ -30,6 +31,7 @@ from skinfluence.adapters._steps import InputGradients, linear_map
 from skinfluence.adapters._svm import change_in_span
 
 __all__ = [
+    "WITHOUT_ROWS",
     "Adapted",
     "InputGradients",
     "ResponseScale",

@@ -57,5 +57,5 @@ def adapt_glm(estimator, data):
             "to 0 and the intercept falls without end. Add rows with positive y, or fit with "
             "fit_intercept=False."
         )
-    loss.check_optimum(y, objective.eta)
+    objective.check_optimum()
     return Adapted(objective, None, partial(_encode, loss=loss), without_outputs)

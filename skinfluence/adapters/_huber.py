@@ -37,7 +37,7 @@ def adapt_huber(estimator, data):
     )
     penalty = L2(np.concatenate([of_mean, of_scale]))
     objective = Objective(HuberLoss(estimator.epsilon), design, y, weight, penalty, theta)
-    objective.loss.check_optimum(y, objective.eta)
+    objective.check_optimum()
     encode = partial(as_responses, n_outputs=1)
     return Adapted(objective, None, encode, without_outputs, restart=_start_without_outliers)
 

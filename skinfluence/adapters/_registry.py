@@ -1,6 +1,7 @@
 """The supported estimators, registered by their exact types."""
 
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from skinfluence.design import KernelSpace, far_origin, make_design
 from skinfluence.link import Link, TransformedLink
 from skinfluence.losses import spread
 from skinfluence.objective import Objective
+
+# Key in the memo of a deep copy that is to have no training rows.
+WITHOUT_ROWS = "skinfluence: without training rows"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,29 @@ class TrainingData:
     row_names: np.ndarray | None = None
     theta: np.ndarray | None = None
     origin: np.ndarray | None = None
+
+    def __deepcopy__(self, memo):
+        """A copy, or the optimum alone where the memo has WITHOUT_ROWS."""
+        if WITHOUT_ROWS not in memo:
+            parts = (copy.deepcopy(getattr(self, field.name), memo) for field in fields(self))
+            return TrainingData(*parts)
+        if self.space is not None:
+            raise NotImplementedError(
+                "a kernel machine predicts from its training rows: there is no copy without them. "
+                "Put sklearn.kernel_approximation.Nystroem before a linear model in a Pipeline; "
+                "its components are training rows too, but few."
+            )
+        return TrainingData(None, None, None, theta=self.theta, origin=self.origin)
+
+    @property
+    def is_empty(self):
+        """Whether these are the data of a copy without training rows.
+
+        Returns
+        -------
+        bool
+        """
+        return self.y is None
 
     @property
     def n_rows(self):

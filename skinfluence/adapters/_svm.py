@@ -1,6 +1,7 @@
 """Support vector machines: C sum_i s_i max(0, 1 - y_i f(x_i)) + |w|^2 / 2, and variants.
 
-LinearSVC has the hinge or its square, and penalises (b / intercept_scaling)^2 too.
+LinearSVC has the hinge or its square, LinearSVR the square of the epsilon-insensitive loss; both
+penalise (b / intercept_scaling)^2 too.
 """
 
 from functools import partial
@@ -9,6 +10,7 @@ import numpy as np
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
 
 from skinfluence._validation import (
+    as_responses,
     check_classes_have_weight,
     check_sample_weight,
     encode_labels,
@@ -16,6 +18,7 @@ from skinfluence._validation import (
 )
 from skinfluence.adapters._logistic import class_weights
 from skinfluence.adapters._registry import Adapted, dense_coefficients, refuse, register
+from skinfluence.adapters._ridge import without_outputs
 from skinfluence.design import KernelSpace
 from skinfluence.link import OneVsOneLink
 from skinfluence.losses import (
@@ -23,6 +26,7 @@ from skinfluence.losses import (
     OneVsOneLoss,
     OneVsRestLoss,
     SmoothHingeLoss,
+    SquaredEpsilonInsensitiveLoss,
     SquaredHingeLoss,
 )
 from skinfluence.objective import Objective
@@ -44,12 +48,6 @@ for _regressor in (SVR, NuSVR):
         _regressor,
         "its loss has no curvature between its kinks. Fit skinfluence.svm.SmoothEpsilonSVR",
     )
-
-refuse(
-    LinearSVR,
-    "its epsilon-insensitive loss has no curvature between its kinks, and the squared one is not "
-    "implemented. Fit skinfluence.svm.SmoothEpsilonSVR",
-)
 
 
 def _check_settings(estimator):
@@ -88,13 +86,37 @@ def adapt_linear_svc(estimator, data):
     )
     trained = loss if squared else trained
     design = data.design(estimator.fit_intercept, centred=False)  # the intercept is penalised
-    strength = 1.0 / estimator.C
-    intercept = strength / np.float64(estimator.intercept_scaling) ** 2
-    penalty = L2(design.join(np.full(data.X.shape[1], strength), intercept)[0])
+    penalty = _with_intercept(estimator, design)
     y = codes.astype(np.float64) if loss.is_scalar else codes
     theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
     objective = Objective(loss, design, y, weight, penalty, theta, trained)
     return Adapted(objective, classes, label_encoder(classes, y.dtype))
+
+
+@register(LinearSVR)
+def adapt_linear_svr(estimator, data):
+    """Return the objective of a fitted LinearSVR with the squared loss."""
+    if estimator.loss != "squared_epsilon_insensitive":
+        raise NotImplementedError(
+            f"influence is not available for LinearSVR(loss={estimator.loss!r}), which has no "
+            "curvature between its kinks. Fit with loss='squared_epsilon_insensitive', or fit "
+            "skinfluence.svm.SmoothEpsilonSVR."
+        )
+    y = as_responses(data.y, "y", n_outputs=1)
+    weight = check_sample_weight(data.sample_weight, len(y))
+    design = data.design(estimator.fit_intercept, centred=False)  # the intercept is penalised
+    penalty = _with_intercept(estimator, design)
+    theta = design.pack(dense_coefficients(estimator), estimator.intercept_)
+    loss = SquaredEpsilonInsensitiveLoss(estimator.epsilon)
+    objective = Objective(loss, design, y, weight, penalty, theta)
+    return Adapted(objective, None, partial(as_responses, n_outputs=1), without_outputs)
+
+
+def _with_intercept(estimator, design):
+    """Return liblinear's penalty 1 / C, of the intercept b that of (b / intercept_scaling)^2."""
+    strength = 1.0 / estimator.C
+    intercept = strength / np.float64(estimator.intercept_scaling) ** 2
+    return L2(design.join(np.full(design.n_features, strength), intercept)[0])
 
 
 def svc_space(estimator, X):

@@ -1,5 +1,6 @@
 """A deletion read at a target, in blocks: the matrix, its sums, its extremes, and scores."""
 
+from skinfluence.attribution._candidates import refined_topk
 from skinfluence.attribution._read import (
     Query,
     influence,
@@ -8,7 +9,7 @@ from skinfluence.attribution._read import (
     influence_topk,
     self_influence,
 )
-from skinfluence.attribution._scoring import score_influence, score_of
+from skinfluence.attribution._scoring import rows_to_score, score_influence, score_of
 
 __all__ = [
     "Query",
@@ -16,6 +17,8 @@ __all__ = [
     "influence_aggregate",
     "influence_matrix",
     "influence_topk",
+    "refined_topk",
+    "rows_to_score",
     "score_influence",
     "score_of",
     "self_influence",

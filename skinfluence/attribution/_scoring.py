@@ -1,10 +1,14 @@
 """Any scikit-learn metric of every deleted model's predictions."""
 
+import warnings
+
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer, log_loss
 
 from skinfluence._class_axis import classes_last
+from skinfluence._frames import take_rows
 from skinfluence._parallel import row_blocks, tracked
 
 BLOCK_DELETIONS = 256
@@ -78,7 +82,7 @@ FAST = {
 }
 
 
-def score_influence(deletion, design, labels, encoded, link, scoring, *, progress=None):
+def score_influence(deletion, design, labels, encoded, link, scoring, *, X=None, progress=None):
     """Change of a score on test rows by each deletion, (r,).
 
     Parameters
@@ -91,14 +95,16 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, progres
         With the caller's labels.
     scoring : str or callable
         A scorer's name, or a callable `scorer(estimator, X, y)`.
+    X : array-like of m rows, optional
+        The caller's test rows, handed to a callable as they are.
     """
     objective = deletion.objective
     scorer = get_scorer(scoring)
     eta = design @ objective.theta.T
-    placeholder = np.empty((design.shape[0], 0))
+    X = np.empty((design.shape[0], 0)) if X is None else X
 
     def by_scorer(predictor):
-        return scorer(link.predictions(predictor), placeholder, labels)
+        return scorer(link.predictions(predictor), X, labels)
 
     before = by_scorer(objective.native(eta))
     if np.ndim(before) != 0:
@@ -130,16 +136,66 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, progres
     return result
 
 
-def score_of(link, eta, labels, scoring):
-    """Score of predictors (n,) or (n, K) on labelled rows; NaN where there are none."""
+def score_of(link, eta, labels, scoring, *, X=None, weight=None):
+    """Score of predictors (n,) or (n, K) on labelled rows, and why there is none.
+
+    Parameters
+    ----------
+    link : Link
+        With the caller's labels.
+    eta, labels : ndarray
+        Of the rows that count.
+    scoring : str or callable
+    X : array-like of n rows, optional
+        The rows, for a callable `scoring`; without them it sees n rows of no columns.
+    weight : ndarray of shape (n,), optional
+        Positive weights. A scorer that takes no `sample_weight` scores without.
+
+    Returns
+    -------
+    (float, str)
+        The score and ""; NaN and the reason where a class that the score needs has no row.
+    """
     if not len(labels):
-        return np.nan
+        return np.nan, "no row has a prediction"
     predictions = link.predictions(eta)
+    weight = None if weight is None or (weight == weight[0]).all() else weight
     if isinstance(scoring, str) and scoring == "neg_log_loss" and link.has_probabilities:
         # The scorer knows no class that is left without a row.
-        return -float(log_loss(labels, predictions.predict_proba(None), labels=link.classes))
-    placeholder = np.empty((len(labels), 0))
-    return float(get_scorer(scoring)(predictions, placeholder, labels))
+        probability = predictions.predict_proba(None)
+        score = log_loss(labels, probability, labels=link.classes, sample_weight=weight)
+        return -float(score), ""
+    X = np.empty((len(labels), 0)) if X is None else X
+    missing = [] if link.classes is None else np.setdiff1d(link.classes, labels).tolist()
+    try:
+        with warnings.catch_warnings():
+            if missing:  # said below, once and with the class
+                warnings.simplefilter("ignore", UndefinedMetricWarning)
+            score = float(_weighted(get_scorer(scoring), predictions, X, labels, weight))
+    except ValueError as error:
+        if not missing:
+            raise
+        return np.nan, f"{scoring} without a row of class {missing[0]!r}: {error}"
+    if np.isnan(score) and missing:
+        return score, f"{scoring} without a row of class {missing[0]!r}"
+    return score, ""
+
+
+def rows_to_score(scoring, X, rows):
+    """Return some rows of a caller's X for a scorer; None where it is a name: none looks at X."""
+    return take_rows(X, rows) if callable(scoring) and X is not None else None
+
+
+def _weighted(scorer, predictions, X, labels, weight):
+    """What a scorer returns, with sample weights if it takes any."""
+    if weight is None:
+        return scorer(predictions, X, labels)
+    try:
+        return scorer(predictions, X, labels, sample_weight=weight)
+    except TypeError as error:
+        if "sample_weight" not in str(error):
+            raise
+    return scorer(predictions, X, labels)
 
 
 def _fast_path(scoring, link):

@@ -1,7 +1,5 @@
 """The influence of training rows on test rows, on themselves, on parameters and on scores."""
 
-import numpy as np
-
 from skinfluence import attribution
 from skinfluence._frames import row_names
 from skinfluence._validation import AGGREGATES, check_choice
@@ -146,7 +144,10 @@ class AttributionMixin(QueryMixin):
         """Return the k most helpful and the k most harmful training rows of each test row.
 
         A row is helpful if its removal makes the target worse: raises a loss, lowers a margin.
-        Targets that need no labels count up as better. The influence matrix is never held.
+        Targets that need no labels count up as better. The influence matrix is never held. "auto"
+        and "exact" refit only the rows that may be among these: those of the largest influence by
+        Newton steps, and those whose step is unreliable. "exact" goes on until every row that it
+        returns is a refit; `info` says which rows were refitted.
 
         Parameters
         ----------
@@ -178,21 +179,10 @@ class AttributionMixin(QueryMixin):
         (2, 3)
         """
         problem = self.__fitted_problem__()
-        query, deletion = problem.ask(
-            X_test, y_test, target, method, train_indices, curvature, damping, progress
-        )
-        if (
-            isinstance(k, bool)
-            or not isinstance(k, int | np.integer)
-            or not 1 <= k <= len(deletion)
-        ):
-            raise ValueError(
-                f"k should be an integer from 1 to the {len(deletion)} training rows asked about; "
-                f"got {k!r} instead."
-            )
-        up_indices, up_values, down_indices, down_values = attribution.influence_topk(
-            deletion, query, int(k), linearised=method == "first_order", progress=progress
-        )
+        query = problem.query(X_test, y_test, target, method)
+        options = {"curvature": curvature, "damping": damping, "progress": progress}
+        found, deletion = problem.largest(query, k, method, train_indices, **options)
+        up_indices, up_values, down_indices, down_values = found
         up, down = (up_indices, up_values), (down_indices, down_values)
         helpful, harmful = (down, up) if query.target.greater_is_better else (up, down)
         return MostInfluential(
@@ -342,8 +332,9 @@ class AttributionMixin(QueryMixin):
         X_test, y_test
             The test set.
         scoring : str or callable, optional
-            Name of a scorer, or a callable `scorer(estimator, X, y)` that reads the estimator's
-            predictions only. Accuracy by default, r2 for regressors.
+            Name of a scorer, or a callable `scorer(estimator, X, y)`. Its X is `X_test` as it was
+            passed; the estimator predicts all of these rows, in their order. Accuracy by default,
+            r2 for regressors.
         method, train_indices, curvature, damping, progress, as_frame, return_info
             As in :meth:`influence`.
 
@@ -381,7 +372,7 @@ class AttributionMixin(QueryMixin):
         link = problem.link
         scoring = scoring or link.scoring
         values = attribution.score_influence(
-            deletion, design, labels, encoded, link, scoring, progress=progress
+            deletion, design, labels, encoded, link, scoring, X=X_test, progress=progress
         )
         return Answer(problem, as_frame, return_info).of(
             values,

@@ -1,5 +1,7 @@
 """The classical diagnostics of regression."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skinfluence.base._query import QueryMixin
@@ -33,7 +35,9 @@ class CaseDeletionMixin(QueryMixin):
         -------
         CaseDeletionDiagnostics or LeverageBlocks
             Arrays of shape (n_train,) and (n_train, q); `summary_frame()`, `influential()`. For a
-            softmax or several responses only :class:`LeverageBlocks`.
+            softmax or several responses only :class:`LeverageBlocks`. Where the columns are
+            dependent, `dfbeta`, `dfbetas` and the standard errors of the columns that were kept
+            are NaN, because coefficients are not unique; everything else is.
 
         Raises
         ------
@@ -80,5 +84,12 @@ class CaseDeletionMixin(QueryMixin):
         if not covered:
             return leverage_blocks(curvature)
         diagnostics = diagnose(objective, curvature, problem.column_names)
+        if problem.dependence is not None:
+            dfbeta, error = diagnostics.dfbeta, diagnostics.unscaled_error
+            diagnostics = replace(
+                diagnostics,
+                dfbeta=np.full_like(dfbeta, np.nan),
+                unscaled_error=np.full_like(error, np.nan),
+            )
         warn_undefined(np.flatnonzero(diagnostics.undefined))
         return diagnostics

@@ -102,30 +102,19 @@ class ChangesMixin(QueryMixin):
         query = problem.query(X_test, y_test, target, method)
         rows = as_index(train_indices, problem.objective.n_rows)
         problem.check_data(rows)
-        if labels is None and problem.classes is None:
-            raise ValueError(
-                "labels is None: a regressor has no other classes. Pass the new response of each "
-                "training row asked about."
-            )
         options = {"n_test": len(query), "curvature": curvature, "damping": damping}
         options |= {"progress": progress, "what": "relabelling of row"}
-        asked = [labels] if labels is not None else list(problem.classes)
-        values, info = [], []
-        for label in asked:
-            given = np.full(len(rows), label) if labels is None else label
+        values, infos = [], []
+        for given in _labels_asked(problem, labels, rows):
             entering = what_if.relabelling(problem, given, rows)
             deletion = what_if.row_changes(problem, rows, entering, method, **options)
             values.append(_read(deletion, query, aggregate, method, progress))
             if return_info:
-                info.append(problem.step_info(deletion, method, problem.row_names[rows]))
+                infos.append(problem.step_info(deletion, method, problem.row_names[rows]))
         axis = 0 if aggregate is not None else 1
-        if labels is not None:
-            found, steps = values[0], info[0] if info else None
-        else:
-            found = np.stack(values, axis=axis + 1)
-            steps = _row_by_row(info, problem.classes) if info else None
+        found = values[0] if labels is not None else np.stack(values, axis=axis + 1)
         if as_frame:
-            found = Answer(problem, True, False).frame(
+            found = Answer(problem, as_frame, return_info).frame(
                 found if labels is not None else _one_axis(found, axis),
                 test=X_test,
                 aggregate=aggregate,
@@ -133,7 +122,9 @@ class ChangesMixin(QueryMixin):
                 name="relabel_influence",
                 names=problem.row_names[rows] if labels is not None else _pairs(problem, rows),
             )
-        return (found, steps) if return_info else found
+        if not return_info:
+            return found
+        return found, infos[0] if labels is not None else _row_by_row(infos, problem.classes)
 
     def addition_influence(
         self,
@@ -206,30 +197,20 @@ class ChangesMixin(QueryMixin):
                 "of each row. Pass the labels."
             )
         options = {"curvature": curvature, "damping": damping, "progress": progress}
-        asked, share = _labels_of_new_rows(self, problem, X_new, y_new)
-        total = deletion = None
-        for label, part in zip(asked, share, strict=True):
+        options |= {"is_rough": False, "what": "addition of new row"}
+        options["first_row"] = problem.objective.n_rows
+        total = 0.0
+        for label, share in _labels_of_new_rows(problem, X_new, y_new):
             wide, rows, entering = _added(problem, X_new, label, sample_weight_new)
             query = wide.query(X_test, y_test, target, method)
             deletion = what_if.row_changes(
-                wide,
-                rows,
-                entering,
-                method,
-                is_rough=False,
-                what="addition of new row",
-                first_row=problem.objective.n_rows,
-                n_test=len(query),
-                **options,
+                wide, rows, entering, method, n_test=len(query), **options
             )
             values = _read(deletion, query, aggregate, method, progress)
-            if part is not None:
-                shape = [1] * values.ndim
-                shape[0 if aggregate is not None else 1] = len(rows)
-                values = values * part.reshape(shape)
-            total = values if total is None else total + values
+            # The new rows are the second axis, the first without one of test rows.
+            wide_share = share[:, None] if query.target.n_outputs > 1 else share
+            total = total + values * wide_share
         names = row_names(X_new)
-        names = np.arange(len(deletion)) if names is None else names
         return Answer(problem, as_frame, return_info).of(
             total,
             deletion,
@@ -238,7 +219,7 @@ class ChangesMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="addition_influence",
-            names=names,
+            names=np.arange(len(deletion)) if names is None else names,
         )
 
     def best_changes(
@@ -309,37 +290,17 @@ class ChangesMixin(QueryMixin):
         options = {"target": target, "method": method, "aggregate": aggregate}
         options |= {"curvature": curvature, "damping": damping, "progress": progress}
         if kind == "addition":
-            if X_new is None or y_new is None:
-                raise ValueError("kind='addition' needs X_new and y_new, the rows to choose from.")
-            values, info = self.addition_influence(
-                X_new, y_new, X_test, y_test, return_info=True, **options
-            )
-            rows, labels = np.arange(len(values)), np.asarray(y_new)
-        elif kind == "removal":
-            rows, labels = as_index(train_indices, problem.objective.n_rows), None
-            values, info = self.influence(
-                X_test, y_test, train_indices=rows, return_info=True, **options
-            )
+            rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
             rows = as_index(train_indices, problem.objective.n_rows)
-            values, info = self.relabel_influence(
-                X_test, y_test, train_indices=rows, return_info=True, **options
-            )
-            n_labels = values.shape[1]
-            labels = np.tile(problem.classes, len(rows))
-            rows, values = np.repeat(rows, n_labels), values.ravel()
-            values = np.where(labels == problem.labels[rows], np.nan, values)
-        order = np.argsort(-values if found.greater_is_better else values, kind="stable")
-        order = order[: np.count_nonzero(~np.isnan(values))]
-        if (
-            isinstance(k, bool)
-            or not isinstance(k, int | np.integer)
-            or not 1 <= k <= max(1, len(order))
-        ):
-            raise ValueError(
-                f"k should be an integer from 1 to the {len(order)} changes there are; got {k!r}."
-            )
-        best = order[:k]
+            ask = self.influence if kind == "removal" else self.relabel_influence
+            values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
+            labels = None
+            if kind == "relabel":
+                labels = np.tile(problem.classes, len(rows))
+                rows, values = np.repeat(rows, len(problem.classes)), values.ravel()
+                values = np.where(labels == problem.labels[rows], np.nan, values)
+        best = _best(values, k, found.greater_is_better)
         return BestChanges(
             kind=kind,
             indices=rows[best],
@@ -348,6 +309,40 @@ class ChangesMixin(QueryMixin):
             info=_some(info, best),
             row_names=None if kind == "addition" else problem.row_names,
         )
+
+
+def _labels_asked(problem, labels, rows):
+    """The labels of some rows to ask about, one array at a time: every class, or those given."""
+    if labels is not None:
+        return [labels]
+    if problem.classes is None:
+        raise ValueError(
+            "labels is None: a regressor has no other classes. Pass the new response of each "
+            "training row asked about."
+        )
+    return [np.full(len(rows), label) for label in problem.classes]
+
+
+def _additions(model, X_new, y_new, X_test, y_test, options):
+    """(rows, labels, effects, StepInfo) of the rows that may be added."""
+    if X_new is None or y_new is None:
+        raise ValueError("kind='addition' needs X_new and y_new, the rows to choose from.")
+    values, info = model.addition_influence(
+        X_new, y_new, X_test, y_test, return_info=True, **options
+    )
+    return np.arange(len(values)), np.asarray(y_new), values, info
+
+
+def _best(values, k, greater_is_better):
+    """Positions of the k best effects that are defined; raise for a k out of range."""
+    order = np.argsort(-values if greater_is_better else values, kind="stable")
+    order = order[: np.count_nonzero(~np.isnan(values))]
+    is_integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
+    if not is_integer or not 1 <= k <= len(order):
+        raise ValueError(
+            f"k should be an integer from 1 to the {len(order)} changes there are; got {k!r}."
+        )
+    return order[:k]
 
 
 def _read(deletion, query, aggregate, method, progress):
@@ -388,10 +383,10 @@ def _some(info, positions):
     return replace(info, **{field: getattr(info, field)[positions] for field in fields})
 
 
-def _labels_of_new_rows(model, problem, X_new, y_new):
-    """Labels of new rows to ask about, and the share of each: None, or its probability."""
+def _labels_of_new_rows(problem, X_new, y_new):
+    """Labels of new rows to ask about, and the probability of each, (labels, (n_new,)) in turn."""
     if y_new is not None:
-        return [y_new], [None]
+        return [(y_new, np.ones(1))]
     if problem.classes is None or not problem.link.has_probabilities:
         raise ValueError(
             "y_new is None, but the model has no probabilities to take the label's expectation "
@@ -400,9 +395,8 @@ def _labels_of_new_rows(model, problem, X_new, y_new):
     design, _, _ = problem.test_rows(X_new)
     eta = problem.objective.native(design @ problem.objective.theta.T)
     probability = problem.link.probabilities(eta)
-    n_new = design.shape[0]
-    labels = [np.full(n_new, label) for label in problem.classes]
-    return labels, list(probability.T)
+    labels = [np.full(design.shape[0], label) for label in problem.classes]
+    return list(zip(labels, probability.T, strict=True))
 
 
 def _added(problem, X_new, y_new, sample_weight_new):

@@ -15,10 +15,13 @@ class LeaveOneOutMixin(QueryMixin):
         ----------
         method : {"auto", "exact", "newton", "first_order"}, default="auto"
             "exact" refits without every row, to `tol`; "newton" (approximate leave-one-out, ALO)
-            and "first_order" take one step each, O(n p^2) in all. "auto" is exact within a budget
-            of some ten seconds, else Newton with the rows of largest estimated error refitted.
+            and "first_order" take one step each, O(n p^2) in all. "auto" takes Newton steps and
+            refits the rows of largest estimated error, as many as a tenth of a second and a
+            multiple of the Newton steps' own cost allow: for few rows all of them.
         scoring : str or callable, optional
             Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
+            A callable `scorer(estimator, X, y)` is handed the training rows; rows of no columns
+            where these are not kept as they were passed to fit, in Pipelines and for kernels.
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8
@@ -64,7 +67,7 @@ class LeaveOneOutMixin(QueryMixin):
         else:
             method = "exact" if method == "auto" else method
             loo = problem.leave_group_out(groups, method, progress=progress)
-        return problem.estimate(loo, scoring)
+        return problem.estimate(loo, scoring, self.__scored_rows__())
 
     def group_influence(
         self,

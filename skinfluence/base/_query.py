@@ -1,10 +1,14 @@
 """How an estimator is asked: its fitted problem, and the form of the answers."""
 
+import copy
 import warnings
+
+from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import named_frame, row_names
 from skinfluence._sources import check_in_memory
 from skinfluence._version import __version__
+from skinfluence.adapters import WITHOUT_ROWS
 from skinfluence.problem import FittedProblem, OptimumRecord
 
 
@@ -34,16 +38,66 @@ class QueryMixin:
         """Return the fitted steps that a caller's X goes through before it reaches the model."""
         return []
 
+    def __scored_rows__(self):
+        """Return the training rows for a scorer; None where the caller's are not kept."""
+        return self.__optimum_record__().data.X
+
     # -- what it gains -----------------------------------------------------------------------------
 
     def __fitted_problem__(self) -> FittedProblem:
         """Return the model as an objective at its optimum, kept until its parameters change."""
         record, model = self.__optimum_record__(), self.__adapted_model__()
+        if record.data.is_empty:
+            raise NotImplementedError(
+                f"this {type(model).__name__} is a copy made by without_training_data(): it "
+                "predicts, and knows no training rows to speak of. Ask the model that was fitted, "
+                "or pass the rows to InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
+            )
         problem = self.__dict__.get("_problem_cache")
         if problem is None or not problem.is_of(model, record):
             problem = FittedProblem.of(model, record)
             self.__dict__["_problem_cache"] = problem
         return problem.asked_by(self.__design_rows__)
+
+    def without_training_data(self):
+        """Copy the model without its training rows: it predicts, and has no influence methods.
+
+        A fitted model keeps the rows, labels and weights of its fit, and so do its pickles. The
+        copy has the parameters alone, and can be handed on. Its influence methods raise, until the
+        rows are passed again, to ``InfluenceExplainer(FrozenEstimator(model)).fit(X, y)``. Steps of
+        a Pipeline before the last are copied as they are: some transformers keep rows of their own
+        (imputers by neighbours, Nystroem).
+
+        Returns
+        -------
+        estimator
+            A deep copy but for the training data.
+
+        Raises
+        ------
+        NotImplementedError
+            For kernel machines, which predict from their training rows.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from skinfluence import InfluenceRidge
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = InfluenceRidge().fit(X, y)
+        >>> small = model.without_training_data()
+        >>> len(pickle.dumps(model)) > X.nbytes, len(pickle.dumps(small)) < 3000
+        (True, True)
+        """
+        check_is_fitted(self)
+        model = self.__adapted_model__()
+        keeps = ("X_fit_", "support_vectors_", "_original")
+        if any(getattr(model, name, None) is not None for name in keeps):
+            raise NotImplementedError(
+                f"this {type(model).__name__} predicts from its training rows: there is no copy "
+                "without them."
+            )
+        return copy.deepcopy(self, {WITHOUT_ROWS: True})
 
     def _begin_fit(self, X, y, sample_weight):
         """Raise for data that are not in memory; drop the problem of an earlier fit."""

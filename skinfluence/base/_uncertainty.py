@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import is_regressor
 from sklearn.utils.metaestimators import available_if
 
-from skinfluence._validation import as_partition, check_choice
+from skinfluence._validation import as_partition, check_choice, check_sample_weight, listed
 from skinfluence.base._query import QueryMixin
 from skinfluence.deletion import delete, warn_undefined
 from skinfluence.leave_one_out import resolve_auto
@@ -19,6 +19,9 @@ from skinfluence.uncertainty import (
     dispersion_of,
     jackknife_interval,
 )
+
+# Flops that intervals spend on refits of every row before they take Newton steps: some ten seconds.
+REFIT_FLOPS = 3e11
 
 
 def _predicts_numbers(self):
@@ -118,7 +121,9 @@ class UncertaintyMixin(QueryMixin):
         return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate)
 
     @available_if(_predicts_numbers)
-    def prediction_interval(self, X_test, alpha=0.1, *, method="jackknife+"):
+    def prediction_interval(
+        self, X_test, alpha=0.1, *, method="jackknife+", test_sample_weight=None
+    ):
         r"""Compute the intervals that new responses fall into with a given probability.
 
         From one fit. With :math:`\mu_{(i)}` the model without row i,
@@ -144,24 +149,32 @@ class UncertaintyMixin(QueryMixin):
             Probability outside of the interval, in (0, 1).
         method : {"jackknife+", "jackknife", "jackknife-minmax"}, default="jackknife+"
             Which interval.
+        test_sample_weight : array-like of shape (n_test,), optional
+            Exposures of the test rows of a generalised linear model, in the units of the sample
+            weights of its fit; 1 by default.
 
         Returns
         -------
         ndarray of shape (n_test, 2) or (n_test, 2, n_outputs)
-            Lower and upper ends; infinite where alpha < 1 / (n + 1).
+            Lower and upper ends, within the range of the responses (counts are not negative);
+            infinite where alpha < 1 / (n + 1).
 
         Raises
         ------
         ValueError
-            For alpha outside of (0, 1) or an unknown method.
+            For alpha outside of (0, 1), an unknown method, and weights of test rows for models
+            whose weights are no exposures.
         AttributeError
             For classifiers.
 
         Notes
         -----
         Rows of weight 0 do not count; the weights of the others are those of the fit, not of the
-        quantiles. A row without a model after its deletion counts as the widest interval, with a
-        warning.
+        quantiles. In a generalised linear model a response of weight w (its exposure) has a
+        variance of 1 / w times that of the family: residuals are multiplied by the roots of their
+        weights, and their quantiles divided by that of the test row's, so that intervals are wide
+        for small exposures. A row without a model after its deletion counts as the widest interval,
+        with a warning.
 
         References
         ----------
@@ -186,14 +199,19 @@ class UncertaintyMixin(QueryMixin):
         objective = problem.objective
         design, _, _ = problem.test_rows(X_test)
         rows = np.flatnonzero(objective.sample_weight > 0)
-        how = resolve_auto(objective, "auto")
+        how = resolve_auto(objective, "auto", REFIT_FLOPS)
         how = "newton" if how == "auto" else how
         problem.check_data()
         n_solves = (len(rows) + design.shape[0]) * objective.n_outputs
         curvature = problem.deletion_curvature(how, n_solves=n_solves)
         deletion = delete(objective, curvature, how, rows)
         warn_undefined(rows[deletion.undefined])
-        ends = jackknife_interval(deletion, design, problem.link, float(alpha), method)
+        scale = _response_scale(objective, rows, design.shape[0], test_sample_weight)
+        # The range of responses that were transformed is not known.
+        known = problem.adapted.response is None and np.isfinite(objective.loss.response_range)
+        limits = objective.loss.response_range if np.any(known) else None
+        options = {"scale": scale, "limits": limits}
+        ends = jackknife_interval(deletion, design, problem.link, float(alpha), method, **options)
         return ends if ends.shape[2] > 1 else ends[:, :, 0]
 
     def local_influence(self, perturbation="weights", *, feature=None, scale=1.0):
@@ -266,6 +284,27 @@ class UncertaintyMixin(QueryMixin):
         return local_influence(
             objective, curvature, perturbation, column=column, scale=scale, dispersion=dispersion
         )
+
+
+def _response_scale(objective, rows, n_test, test_weight):
+    """Scales (r,), (n_test,) of responses that have exposures; None where all are equal."""
+    if not objective.loss.weights_are_exposures:
+        if test_weight is not None:
+            raise ValueError(
+                "test_sample_weight are exposures, which Poisson, gamma and Tweedie regression "
+                f"have; the weights of the loss {objective.loss.name!r} have no part in the "
+                "variance of a response. Leave it out."
+            )
+        return None
+    weight, test = objective.sample_weight[rows], check_sample_weight(test_weight, n_test)
+    if not (test > 0).all():
+        raise ValueError(
+            "test_sample_weight should be positive: without exposure there is no response; got 0 "
+            f"at row {listed(np.flatnonzero(test == 0))}."
+        )
+    if (weight == 1).all() and (test == 1).all():
+        return None
+    return 1.0 / np.sqrt(weight), 1.0 / np.sqrt(test)
 
 
 def _feature_position(problem, feature, perturbation):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame, row_names
+from skinfluence._frames import DataFrame, data_frame, row_names, take_rows
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice
 from skinfluence.debugging._groups import GroupShares, group_shares
@@ -215,7 +215,7 @@ def explain_errors(
     y_test = np.asarray(y_test)
     predicted = np.asarray(model.predict(X_test))
     errors = _errors(problem, X_test, y_test, predicted)
-    wrong, labels = _taken(X_test, errors), y_test[errors]
+    wrong, labels = take_rows(X_test, errors), y_test[errors]
     influence = model.influence(wrong, labels, method=method, aggregate="mean")
     known = np.where(np.isnan(influence), 0.0, influence)
     order = np.argsort(known, kind="stable")
@@ -264,13 +264,6 @@ def _errors(problem, X_test, y_test, predicted):
     return np.sort(np.argsort(-loss, kind="stable")[:count])
 
 
-def _taken(X, rows):
-    """Rows of a caller's X, in its own form."""
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return (X if hasattr(X, "shape") else np.asarray(X))[rows]
-
-
 def _carried(model, problem, wrong, labels, rows, features, X_train):
     """Gradients of the errors' mean loss in rows' features, contributions, names of features."""
     asked = {"features": features, "train_indices": rows, "aggregate": "mean"}
@@ -296,7 +289,7 @@ def _carried(model, problem, wrong, labels, rows, features, X_train):
 
 def _values(X, rows):
     """Numbers of some rows of a caller's X, dense."""
-    X = _taken(X, rows)
+    X = take_rows(X, rows)
     return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
 
 

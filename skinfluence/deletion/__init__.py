@@ -1,7 +1,7 @@
 """The model without some rows, by three methods, and the targets of its effects."""
 
 from skinfluence.deletion._active_set import set_changes
-from skinfluence.deletion._auto import RESIDUAL_FLOPS, refit_flops
+from skinfluence.deletion._auto import question_flops, refit_flops
 from skinfluence.deletion._base import (
     Deletion,
     dominant_rows,
@@ -11,13 +11,18 @@ from skinfluence.deletion._base import (
 from skinfluence.deletion._change_rows import change_rows, refitted
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
-from skinfluence.deletion._delete import delete, delete_exactly, needs_curvature
+from skinfluence.deletion._delete import (
+    delete,
+    delete_exactly,
+    needs_curvature,
+    refits_on_demand,
+)
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, without_group
 from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._mixed import MixedDeletion
-from skinfluence.deletion._newton_error import NewtonError
+from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion._row_change import Entering, RowChange, same_labels
@@ -47,7 +52,9 @@ __all__ = [
     "needs_curvature",
     "next_group_change",
     "one_step_errors",
+    "question_flops",
     "refit_flops",
+    "refits_on_demand",
     "refitted",
     "rounding_floor",
     "same_labels",

@@ -1,10 +1,8 @@
 """Exact deletion of rows under an L1 penalty: smooth refits if the active set does not change."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import row_blocks, tracked
@@ -121,10 +119,10 @@ class ActiveSetExact(StoredSteps):
     """
 
     def __init__(self, objective, curvature, rows, on_set, *, progress=None):
-        with warnings.catch_warnings():  # rows that do not converge here are refitted below
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            smooth = on_set(objective.on_active_set(), curvature.inner, rows)
+        smooth = on_set(objective.on_active_set(), curvature.inner, rows)
+        # Rows whose refit does not converge here are refitted below.
         idle, undefined = smooth.idle, smooth.undefined.copy()
+        undefined[getattr(smooth, "failed", idle)] = False
         steps = steps_to_fill(objective, len(rows), 0.0)
         changes = np.zeros(len(rows), dtype=bool)
         for part in _blocks(objective, len(rows)):
@@ -134,19 +132,13 @@ class ActiveSetExact(StoredSteps):
         changes &= ~idle & ~undefined
         for position in tracked(np.flatnonzero(changes), progress):
             steps[position] = _refitted(objective, rows[position], steps[position])
+        undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         super().__init__(objective, rows, undefined, steps, idle)
         self.leverage, self.changes = curvature.leverage(rows), changes
         self.routes = np.where(changes, "refined", smooth.routes)
+        self.routes[undefined] = "undefined"
         self.own_error = np.where(changes, 0.0, smooth.own_error)
         self.own_bound = np.where(changes, np.inf, smooth.own_bound)
-        failed = rows[changes & ~np.isfinite(steps).all(axis=(1, 2))].tolist()
-        if failed:
-            warnings.warn(
-                f"the refits without rows {failed[:10]} did not converge: their effects are NaN. "
-                "Scale the columns of X, or fit with a stronger penalty.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
 
 def _refitted(objective, row, step):
@@ -177,5 +169,6 @@ class SeparateExact(StoredSteps):
         self.leverage = leverage
         self.changes = np.any([each.changes for each in deletions], axis=0)
         self.routes = np.where(self.changes, "refined", first.routes)
+        self.routes[undefined] = "undefined"
         self.own_error = np.max([each.own_error for each in deletions], axis=0)
         self.own_bound = np.max([each.own_bound for each in deletions], axis=0)

@@ -5,11 +5,11 @@ import numpy as np
 from skinfluence.deletion._active_set import set_changes
 from skinfluence.deletion._base import DOMINANT
 from skinfluence.deletion._mixed import MixedDeletion
-from skinfluence.deletion._newton_error import NewtonError
+from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
 
 # Share of the effect, in the root mean square over the rows, that Newton steps may miss in all.
-MISSED = 0.006
+MISSED = 0.004
 # Error of a single Newton step, relative to its length, from which it is refitted in any case.
 UNRELIABLE = 0.25
 # What refits may cost: a share of the flops of the Newton question, and so many flops beside it
@@ -17,8 +17,6 @@ UNRELIABLE = 0.25
 # the share that is refitted little by little, without a jump.
 COST_SHARE = 0.3
 FREE_FLOPS = 2e9
-# What an elementwise residual costs, in flops of a GEMM.
-RESIDUAL_FLOPS = 300.0
 # Passes of the chord that a long step takes.
 PASSES = 8.0
 
@@ -53,25 +51,39 @@ def longest_steps(error, undefined, budget):
     budget : float
         Number of refits, at most.
     """
-    length = np.where(undefined, 0.0, np.nan_to_num(error.length, nan=0.0, posinf=1e300))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        missed = error.estimate() / error.metric.own_row_norm
-    # An unknown error is taken for the whole step.
-    missed = np.where(np.isfinite(missed), np.minimum(missed, length), length)
+    length, missed = _lengths(error, undefined)
     order = np.argsort(-length, kind="stable")
     rest = np.sqrt(np.cumsum((missed[order] ** 2)[::-1])[::-1])
     n_long = int(np.count_nonzero(rest > MISSED * np.sqrt(np.sum(length**2))))
     wanted = np.zeros(len(length), dtype=bool)
     wanted[order[:n_long]] = True
-    unreliable = missed > UNRELIABLE * length
-    with np.errstate(invalid="ignore"):
-        unreliable |= error.one_step.row_leverages > DOMINANT
-    wanted |= unreliable & (length > MISSED * length.max(initial=0.0))
-    if error.objective.penalty.is_kinked:
-        wanted |= set_changes(error.objective, error.one_step)
-    wanted |= error.one_step.collapsed
+    wanted |= _unreliable(error, length, missed)
     wanted = order[wanted[order] & (length[order] > 0)]
     return np.sort(wanted[: int(budget)])
+
+
+def _lengths(error, undefined):
+    """Lengths of the Newton steps, and what they are estimated to miss, (r,) each."""
+    collapsed = error.one_step.collapsed & ~undefined
+    known = ~(undefined | collapsed)
+    length = np.where(known, np.nan_to_num(error.length, nan=0.0, posinf=1e300), 0.0)
+    # A row without a Newton step counts as the longest.
+    length[collapsed] = max(length.max(initial=0.0), np.finfo(float).tiny)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        missed = error.estimate() / error.metric.own_row_norm
+    # An unknown error is taken for the whole step.
+    return length, np.where(np.isfinite(missed), np.minimum(missed, length), length)
+
+
+def _unreliable(error, length, missed):
+    """Whether a step says little of the refit: by its estimate, its leverage or its active set."""
+    found = missed > UNRELIABLE * length
+    with np.errstate(invalid="ignore"):
+        found |= error.one_step.row_leverages > DOMINANT
+    found &= length > MISSED * length.max(initial=0.0)
+    if error.objective.penalty.is_kinked:
+        found |= set_changes(error.objective, error.one_step)
+    return found | error.one_step.collapsed
 
 
 def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=None):
@@ -81,3 +93,51 @@ def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=
     flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
     wanted = longest_steps(error, newton.undefined, flops / refit_flops(objective))
     return MixedDeletion(newton, exactly(rows[wanted]), wanted, error=error.estimate())
+
+
+class RefitsOnDemand:
+    """Newton steps of rows, replaced by refits for those that are asked for.
+
+    Parameters
+    ----------
+    objective, curvature, rows : Objective, Curvature, ndarray of int
+    exactly : callable
+        `exactly(rows)` are the refits without some rows.
+    n_test : int
+        Number of test rows the steps are read at, for the budget.
+    is_exact : bool
+        Whether all rows asked for are refitted, or the longest steps within the budget of "auto".
+
+    Attributes
+    ----------
+    deletion : Deletion
+        As it is now.
+    refitted : ndarray of bool, shape (r,)
+    unreliable : ndarray of int
+        Positions of the steps that say little of the refit.
+    """
+
+    def __init__(self, objective, curvature, rows, exactly, *, n_test=0, is_exact=False):
+        self._newton = OneStep(objective, curvature, rows, corrected=True)
+        error = NewtonError(self._newton)
+        self._length, missed = _lengths(error, self._newton.undefined)
+        flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
+        self._left = len(rows) if is_exact else int(flops / refit_flops(objective))
+        self._exactly = exactly
+        self.unreliable = np.flatnonzero(_unreliable(error, self._length, missed))
+        self.refitted = np.zeros(len(rows), dtype=bool)
+        nothing = np.zeros(0, dtype=int)
+        self.deletion = MixedDeletion(self._newton, self._newton, nothing, error=error.estimate())
+
+    def refine(self, positions):
+        """Refit without some rows, the longest steps first; return whether any was left to do."""
+        new = np.unique(positions)
+        new = new[~self.refitted[new] & (self._length[new] > 0)]
+        new = new[np.argsort(-self._length[new], kind="stable")][: self._left]
+        if not len(new):
+            return False
+        new = np.sort(new)
+        self._left -= len(new)
+        self.refitted[new] = True
+        self.deletion = MixedDeletion(self.deletion, self._exactly(self._newton.rows[new]), new)
+        return True

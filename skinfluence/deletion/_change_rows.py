@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import tracked
 from skinfluence.deletion._auto import longest_steps, question_flops, refit_flops
@@ -113,9 +112,8 @@ def change_exactly(objective, curvature, rows, entering, *, progress=None):
         if not len(wanted):
             return closed
         some = RefittedChanges(objective, rows[wanted], entering.take(wanted))
-        mixed = MixedDeletion(closed, some, wanted, closed.own_error, closed.own_bound)
-        mixed.routes[mixed.routes != "undefined"] = "exact"
-        return mixed
+        error, bound = closed.own_error, closed.own_bound
+        return MixedDeletion(closed, some, wanted, error, bound, route="exact")
     return Exact(objective, curvature, rows, entering, progress=progress)
 
 
@@ -141,7 +139,7 @@ class RefittedChanges(StoredSteps):
     Attributes
     ----------
     routes : ndarray of str, shape (r,)
-        "exact" or "undefined".
+        "exact" or "undefined", where there is no optimum or the refit did not converge.
     own_error, own_bound : ndarray of shape (r,)
         0, as each is an optimum of its own, and inf: there is no certificate.
     """
@@ -153,32 +151,22 @@ class RefittedChanges(StoredSteps):
         same = same_labels(objective.y[rows], entering.y)
         idle = ((before == 0) & (after == 0)) | ((entering.rows == rows) & same & (before == after))
         steps[idle] = 0.0
-        failed = []
         for position in tracked(np.flatnonzero(~idle), progress):
             only = np.array([position])
             one = entering.take(only)
             changed = objective.changed(rows[only], one.rows, one.y, one.weight)
             unbounded = is_unpenalised(changed) and not has_optimum(changed)
-            undefined[position] = lost_a_class(changed, objective) or unbounded
-            if undefined[position]:
-                continue
-            theta = refitted(changed)
-            if theta is None:
-                failed.append(int(rows[position]))
-            else:
+            theta = None
+            if not (lost_a_class(changed, objective) or unbounded):
+                theta = refitted(changed)
+            undefined[position] = theta is None
+            if theta is not None:
                 steps[position] = theta - objective.theta
         super().__init__(objective, rows, undefined, steps, idle)
         self.entering = entering
         self.routes = np.where(undefined, "undefined", "exact").astype("<U9")
         self.own_error = np.where(np.isfinite(steps).all(axis=(1, 2)), 0.0, np.nan)
         self.own_bound = np.where(idle, 0.0, np.inf)
-        if failed:
-            warnings.warn(
-                f"the refits after changes of rows {failed[:10]} did not converge: their effects "
-                "are NaN. Scale the columns of X, or fit with a stronger penalty.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
 
 def refitted(objective, step=None):

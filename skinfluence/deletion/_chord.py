@@ -20,6 +20,8 @@ MAX_PASSES = 15
 # Terms of a Taylor series of the residuals, at most, and the share of its first term that those cut
 # off may have where no tolerance says how much.
 MAX_ORDER = 8
+# Largest factor by which the steps of a chord are taken to shrink when what follows is estimated.
+MAX_RATIO = 0.8
 TRUNCATION = 1e-11
 # Share of the tolerance of a coefficient that cutting the series off may cost.
 TRUNCATION_SHARE = 1e-3
@@ -163,14 +165,37 @@ class ChordNewton:
         step = -self.solve(gradient, deletions, inverse_rows, D)
         return self.own_change(step, deletions)
 
+    def remaining_change(self, deletions):
+        """Estimated size of all steps after the Newton step, at each deleted row's own predictor.
+
+        Two chord steps are computed, s and s'. In the end the steps of a chord are a geometric
+        series of some ratio r, that of s' along s: they add up to s / (1 - r). Long Newton steps
+        overshoot, so that the chord steps alternate, r < 0: their sum is then between s / (1 - r)
+        and s, and s / sqrt(1 - r) above most.
+        """
+        inverse_rows = self.inverse_rows(deletions)
+        newton = self._newton(deletions, inverse_rows)
+        gradient, _ = self.gradient(newton, deletions)
+        first = -self.solve(gradient, deletions, inverse_rows, newton)
+        gradient, _ = self.gradient(newton + first, deletions)
+        second = -self.solve(gradient, deletions, inverse_rows, newton + first)
+        own, after = (self._own_vectors(step, deletions) for step in (first, second))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            ratio = np.einsum("ik,ik->i", own, after) / np.einsum("ik,ik->i", own, own)
+        ratio = np.minimum(np.nan_to_num(ratio, nan=0.0, posinf=0.0, neginf=0.0), MAX_RATIO)
+        shrink = np.where(ratio < 0, np.sqrt(1.0 - np.minimum(ratio, 0.0)), 1.0 - ratio)
+        norm = self.objective.loss.predictor_norm
+        return np.fmax(norm(own) / shrink, norm(own + after))
+
     def own_change(self, steps, deletions):
         """Size of the change that steps (b, P) make at their own rows, (b,)."""
+        return self.objective.loss.predictor_norm(self._own_vectors(steps, deletions))
+
+    def _own_vectors(self, steps, deletions):
+        """Change that steps (b, P) make at their own rows, (b, K)."""
         rows = self.one_step.own_rows[deletions]
         own = self.objective.design.dense(rows)
-        change = np.einsum(
-            "ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own
-        )
-        return self.objective.loss.predictor_norm(change)
+        return np.einsum("ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own)
 
     def inverse_rows(self, deletions):
         """H^-1 (e_k (x) z_i), (b, K, P); (b, 2 K, P) where the row that enters is another."""

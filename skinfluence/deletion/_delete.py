@@ -1,7 +1,7 @@
 """Theta without each of some rows, by any method."""
 
 from skinfluence.deletion._active_set import ActiveSetExact, SeparateExact
-from skinfluence.deletion._auto import delete_by_length, refit_flops
+from skinfluence.deletion._auto import RefitsOnDemand, delete_by_length, refit_flops
 from skinfluence.deletion._closed_form import ClosedForm
 from skinfluence.deletion._exact import Exact
 from skinfluence.deletion._hinge import HingeExact
@@ -23,6 +23,24 @@ def delete(objective, curvature, method, rows, *, n_test=0, progress=None):
         return delete_by_length(objective, curvature, rows, exactly, n_test=n_test)
     corrected = method == "newton"
     return OneStep(objective, curvature, rows, corrected=corrected, final=corrected)
+
+
+def refits_on_demand(objective, curvature, method, rows, *, n_test=0):
+    """Return the RefitsOnDemand of "auto" or "exact"; None where no refit costs more than a step.
+
+    Also for other methods, with damping, and for a hinge that is trained itself.
+    """
+    if method not in ("auto", "exact") or curvature is None or curvature.damping > 0:
+        return None
+    if not objective.is_at_its_own_optimum or has_closed_form(objective, curvature, rows):
+        return None
+
+    def exactly(some):
+        return delete_exactly(objective, curvature, some)
+
+    return RefitsOnDemand(
+        objective, curvature, rows, exactly, n_test=n_test, is_exact=method == "exact"
+    )
 
 
 # Flops of refits along the path of a hinge's dual that "auto" takes instead of Newton steps.

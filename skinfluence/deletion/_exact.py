@@ -1,9 +1,6 @@
 """Refits to the accuracy of the fit itself: in blocks, and one by one where these fail."""
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import map_ordered, tracked
 from skinfluence.curvature import DenseCurvature
@@ -42,6 +39,8 @@ class Exact(StoredSteps):
     own_error : ndarray of shape (r,)
         Size of the last step at the row's own predictor.
     leverage : Leverage
+    failed : ndarray of bool, shape (r,)
+        Whether a refit did not converge; undefined as well.
     """
 
     def __init__(
@@ -54,7 +53,8 @@ class Exact(StoredSteps):
             start = RowChange(working, curvature, rows, entering, corrected=True)
         refits = _Refits(ChordNewton(start, tolerance))
         refits.run(progress)
-        super().__init__(objective, rows, start.undefined, refits.steps, start.idle)
+        super().__init__(objective, rows, refits.undefined, refits.steps, start.idle)
+        self.failed = refits.undefined & ~start.undefined
         self.entering = entering
         self.leverage, self.routes = start.leverage, refits.routes
         self.bound = refits.bound
@@ -88,7 +88,7 @@ class _Refits:
     def __init__(self, chord):
         one_step = chord.one_step
         self.chord, self.objective, self.rows = chord, chord.objective, one_step.rows
-        self.undefined = one_step.undefined
+        self.undefined = one_step.undefined.copy()
         r = len(self.rows)
         self.steps = steps_to_fill(self.objective, r)
         self.bound, self.own_error = np.full(r, np.inf), np.zeros(r)
@@ -135,8 +135,7 @@ class _Refits:
         return np.concatenate([untrusted, *unconverged])
 
     def _one_by_one(self, positions):
-        """Refit some rows alone; those that still do not converge are NaN, with one warning."""
-        failed = []
+        """Refit some rows alone; those that still do not converge are undefined."""
         for position in positions:
             optimum = refit(self.chord.one_step.changed(position), self.steps[position])
             self.routes[position], self.steps[position] = "refined", np.nan
@@ -144,15 +143,18 @@ class _Refits:
                 self.steps[position] = optimum.objective.theta - self.objective.theta
                 row = self.chord.one_step.own_rows[[position]]
                 own = self.objective.design.dense(row)[0]
-                self.own_error[position] = np.abs(newton_step(optimum.objective) @ own).max()
+                self.own_error[position] = np.abs(_next_step(optimum.objective) @ own).max()
             else:
-                failed.append(int(self.rows[position]))
-        if failed:
-            warnings.warn(
-                f"the refits without rows {failed[:10]} did not converge; they are NaN.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+                self.routes[position], self.undefined[position] = "undefined", True
+                self.own_error[position] = np.nan
+
+
+def _next_step(objective):
+    """What Newton's method would do next, (K, q); NaN where the curvature is singular."""
+    try:
+        return newton_step(objective)
+    except np.linalg.LinAlgError:
+        return np.full(objective.theta.shape, np.nan)
 
 
 def in_row_space(objective, curvature):

@@ -1,9 +1,6 @@
 """Exact deletion of rows of a support vector machine, by the path of its dual."""
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._parallel import one_thread, row_blocks, tracked
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
@@ -101,15 +98,8 @@ class HingeExact(StoredSteps):
         for part in tracked(blocks, progress):
             at = wanted[part]
             steps[at], self.own_error[at] = refits.steps(list(rows[at][:, None]))
+        undefined |= ~np.isfinite(self.own_error)
         super().__init__(objective, rows, undefined, steps)
         self.row_leverages = refits.row_leverages[rows]
         self.own_bound = np.full(len(rows), np.inf)
         self.routes = np.where(undefined, "undefined", "exact").astype("<U9")
-        lost = rows[~np.isfinite(self.own_error) & ~undefined].tolist()
-        if lost:
-            warnings.warn(
-                f"the refits without rows {lost[:10]} did not converge: their effects are NaN. "
-                "Scale the columns of X, or fit with a smaller C.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )

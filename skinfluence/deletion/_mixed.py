@@ -14,12 +14,16 @@ class MixedDeletion(Deletion):
 
     Parameters
     ----------
-    newton : OneStep
+    newton : OneStep or MixedDeletion
         Of all rows asked about.
     exact : Deletion
         Refits without `newton.rows[positions]`.
     positions : ndarray of int
         Ascending positions among the deletions.
+    error, bound : ndarray of shape (r,), optional
+        Of the Newton steps.
+    route : str
+        What the other steps are called: "exact" where they are refits in closed form.
 
     Attributes
     ----------
@@ -29,19 +33,25 @@ class MixedDeletion(Deletion):
         Of the predictor of each row; NaN and inf for the Newton steps until `with_errors`.
     """
 
-    def __init__(self, newton, exact, positions, error=None, bound=None):
-        undefined = newton.undefined | newton.collapsed
-        undefined[positions] = exact.undefined
+    def __init__(self, newton, exact, positions, error=None, bound=None, *, route="newton"):
+        again = isinstance(newton, MixedDeletion)
+        undefined = newton.undefined if again else newton.undefined | newton.collapsed
+        undefined = undefined.copy()
+        if len(positions):
+            undefined[positions] = exact.undefined
         super().__init__(newton.objective, newton.rows, undefined, newton.idle)
         self.newton, self.exact, self.positions = newton, exact, positions
         self.curvature = newton.curvature
-        self.routes = np.full(len(newton), "newton", dtype="<U11")
+        self.routes = np.full(len(newton), route, dtype="<U11")
+        if again:
+            self.routes, error, bound = newton.routes.copy(), newton.own_error, newton.own_bound
         self.routes[positions] = "refined"
         self.routes[self.idle], self.routes[undefined] = "exact", "undefined"
         self.own_error = np.full(len(newton), np.nan) if error is None else error.copy()
         self.own_bound = np.full(len(newton), np.inf) if bound is None else bound.copy()
-        self.own_error[positions] = exact.own_error
-        self.own_bound[positions] = exact.own_bound
+        if len(positions):
+            self.own_error[positions] = exact.own_error
+            self.own_bound[positions] = exact.own_bound
 
     @property
     def leverage(self):
@@ -81,5 +91,6 @@ class MixedDeletion(Deletion):
 
     def own_change(self):
         change = self.newton.own_change()
-        change[self.positions] = self.exact.own_change()
+        if len(self.positions):
+            change[self.positions] = self.exact.own_change()
         return change

@@ -11,10 +11,22 @@ from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion.certificate import distance, newton_remainder
 from skinfluence.deletion.metric import largest_of_others
 
+# What an elementwise residual costs, in flops of a GEMM.
+RESIDUAL_FLOPS = 300.0
 # Flops that the second tier of the certificate may take.
 TIER_FLOPS = 2e10
-# Rows whose next step is computed to calibrate the error estimate of the others.
+# Rows whose next steps are computed to calibrate the error estimate of the others: so many, and
+# what these flops and a share of those of the Newton steps allow beyond. A third of the rows are
+# those of the largest norms, the others are spread over all.
 CALIBRATION_ROWS = 16
+FREE_FLOPS = 1e8
+NEWTON_SHARE = 0.1
+# The estimate of a row is this quantile of the rows with the nearest norms, of so many of them, and
+# a margin: chosen by `python -m benchmarks.error_estimates`.
+QUANTILE, WINDOW = 0.93, 8
+MARGIN = 1.1
+# Slopes of the line, in logarithms, that the calibration may find.
+SLOPES = (0.5, 1.5)
 
 
 class NewtonError:
@@ -78,7 +90,9 @@ class NewtonError:
         change = classes_last(self.objective.design.predictors_of(steps), is_scalar=False)
         moved = self.objective.loss.predictor_norm(change)
         moved[self.one_step.rows[deletions], np.arange(len(deletions))] = 0.0
-        return self._distance(self.objective.loss.self_concordance * moved.max(axis=0), deletions)
+        moved = moved.max(axis=0)
+        M = np.where(moved > 0, self.objective.loss.self_concordance, 0.0)  # which may be inf
+        return self._distance(M * moved, deletions)
 
     def _distance(self, kappa, deletions):
         """E of Newton steps during which no other predictor moves by more than kappa / M."""
@@ -123,18 +137,15 @@ class NewtonError:
         objective = self.objective
         change = objective.design.predictors_of(self.one_step.steps_of(rows))
         change += objective.eta.T[:, :, None]
-        after = self._quadratic_piece(classes_last(change, is_scalar=False), objective.y[:, None])
-        crossed = after != self._quadratic_piece(objective.eta, objective.y)[:, None]
+        after = self._pieces(classes_last(change, is_scalar=False), objective.y[:, None])
+        crossed = after != self._pieces(objective.eta, objective.y)[:, None]
         crossed[~self.live] = False
         crossed[self.one_step.rows[rows], np.arange(len(rows))] = False
         return crossed.any(axis=(0, 2))
 
-    def _quadratic_piece(self, eta, y):
-        """Whether each output (..., K) has curvature."""
-        loss = self.objective.loss
-        if loss.is_scalar:
-            return loss.curvature(y, eta[..., 0])[..., None] > 0
-        return loss.curvature_split(y, eta)[0] > 0
+    def _pieces(self, eta, y):
+        """Quadratic piece of the loss that each output (..., K) is on."""
+        return self.objective.loss.piece(y, self.objective.native(eta)).reshape(eta.shape)
 
     def estimate(self):
         """Estimated error of each row's own predictor."""
@@ -151,22 +162,24 @@ class NewtonError:
         if not len(ready):
             return np.zeros(len(proxy))
         order = ready[np.argsort(-proxy[ready], kind="stable")]
-        n_top = min(len(order), CALIBRATION_ROWS // 2)
-        spread = np.linspace(n_top, len(order) - 1, CALIBRATION_ROWS - n_top).astype(int)
-        sample = np.unique(
-            np.concatenate([order[:n_top], order[np.clip(spread, 0, len(order) - 1)]])
-        )
-        chord = ChordNewton(self.one_step, 0.0)
-        size = chord.next_change(sample)
+        sample = _spread_over(order, self._calibration_rows())
+        chord, n = ChordNewton(self.one_step, 0.0), self.objective.n_rows
+        size = np.empty(len(sample))
+        for part in row_blocks(len(sample), 48 * n * self.objective.n_outputs, at_most=256):
+            size[part] = chord.remaining_change(sample[part])
         # Steps that are rounding say nothing of how the norms and the steps relate.
-        telling = size > 1e3 * self.rounding[sample]
-        # At a low temperature the norms of a hinge underflow, and the ratio is inf: so is then the
-        # estimate of every row that moves anything.
-        with np.errstate(over="ignore", invalid="ignore"):
-            ratio = np.max(size[telling] / proxy[sample[telling]], initial=0.0)
-            estimate = np.where(proxy > 0, proxy * ratio, 0.0)
-        estimate[sample] = size
+        telling = np.isfinite(size) & (size > 1e3 * self.rounding[sample])
+        estimate = MARGIN * _calibrated(proxy, proxy[sample[telling]], size[telling])
+        estimate[sample] = MARGIN * size
         return np.maximum(estimate, self.rounding)
+
+    def _calibration_rows(self):
+        """Number of rows whose next steps are worth their flops."""
+        objective = self.objective
+        n, P = objective.n_rows, objective.n_parameters
+        each = 2.0 * (4.0 * n * P + RESIDUAL_FLOPS * n * objective.n_outputs)
+        newton = P**3 / 3.0 + 2.0 * len(self.one_step) * P * P
+        return max(CALIBRATION_ROWS, int((FREE_FLOPS + NEWTON_SHARE * newton) / each))
 
     def _estimate_of_crossings(self):
         """The next step of the deletions that cross a kink, as many as the budget allows."""
@@ -177,3 +190,41 @@ class NewtonError:
         for part in row_blocks(len(rows), 24 * objective.n_rows * objective.n_outputs, at_most=256):
             estimate[rows[part]] = chord.next_change(rows[part])
         return estimate
+
+
+def _spread_over(order, n_rows):
+    """First rows of an order, and some that are spread over the rest, ascending."""
+    n_top = min(len(order), n_rows // 3)
+    spread = np.linspace(n_top, len(order) - 1, max(1, n_rows - n_top)).astype(int)
+    chosen = np.concatenate([order[:n_top], order[np.clip(spread, 0, len(order) - 1)]])
+    return np.unique(chosen)
+
+
+def _calibrated(proxy, known, size):
+    """Sizes (n,) above most of those that rows of such a `proxy` have.
+
+    The logarithm of size over proxy is raised to a quantile of it among the WINDOW rows of the
+    nearest `known` proxies, with a common slope taken out: proxies may go over many decades, of
+    which the short steps follow another law than the long ones. The slope is found without the
+    smallest quarter: a size may be next to 0 by chance, and its logarithm far from all others. 0
+    where the proxy is 0, or no row is known.
+    """
+    if not len(known):
+        return np.zeros(len(proxy))
+    order = np.argsort(known)
+    x, y = np.log(known[order]), np.log(size[order])
+    slope, kept = 1.0, np.ones(len(x), dtype=bool)
+    for _ in range(2):
+        if kept.sum() > 4 and x[kept].std() > 0:
+            slope = np.cov(x[kept], y[kept], bias=True)[0, 1] / x[kept].var()
+            slope = float(np.clip(slope, *SLOPES))
+        rest = y - slope * x
+        kept = rest >= np.quantile(rest, 0.25)
+    width = min(WINDOW, len(x))
+    centres = np.lib.stride_tricks.sliding_window_view(x, width).mean(axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(rest, width)
+    offsets = np.quantile(windows, QUANTILE, axis=1)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        place = np.log(np.where(proxy > 0, proxy, 1.0))
+        line = slope * place + np.interp(place, centres, offsets)
+        return np.where(proxy > 0, np.exp(line), 0.0)

@@ -38,8 +38,8 @@ class OneStep(Deletion):
         Units of weight whose share of the common penalty each row takes with it; its own weight by
         default.
     final : bool, default=False
-        Whether the step is the answer and not the start of a refit: one that leaves no positive
-        scale, for a loss that has one, is then undefined.
+        Whether the step is the answer and not the start of a refit: one that has `collapsed` is
+        then undefined.
 
     Attributes
     ----------
@@ -263,11 +263,15 @@ class OneStep(Deletion):
 
     @cached_property
     def collapsed(self):
-        """Whether a step leaves no positive scale, for a loss that has one, (r,)."""
+        """Whether a step leaves no positive scale, for a loss that has one, or is none, (r,).
+
+        It is none at a leverage of 1 in the active columns of an L1 penalty: others become active.
+        """
+        none = ~np.isfinite(self.multipliers).all(axis=1)
         if not self.objective.loss.has_scale:
-            return np.zeros(len(self), dtype=bool)
+            return none
         moved = self.objective.eta[self.rows] + self.own_change()
-        return ~(moved[:, -1] > 0)
+        return none | ~(moved[:, -1] > 0)
 
     def own_change(self):
         """Change A_i v_i + s_i z_i'd of each row's own predictor, (r, K)."""

@@ -105,7 +105,8 @@ class RowChange(OneStep):
         for position in np.flatnonzero(alone & ~self.idle):
             self.undefined[position] = self._has_no_optimum(position)
         self.residual = shifted_residuals(objective, curvature)[rows]
-        self._enter(alone)
+        self.multipliers, self.slope = self._with_entering(alone)
+        self.share = np.where(self.idle, 0.0, self.share)
         self.unsteady = ~np.isfinite(self.multipliers).all(axis=1) | (alone & corrected)
         self.unsteady &= ~self.undefined & ~self.idle
         if final:
@@ -140,34 +141,32 @@ class RowChange(OneStep):
 
     # -- the step ----------------------------------------------------------------------------------
 
-    def _enter(self, alone):
-        """Find the slopes r of the entering rows, and the multipliers of both."""
-        eta, r = self.objective.eta[self.entering.rows], len(self)
+    def _with_entering(self, alone):
+        """Multipliers of the leaving rows, of both rows where they are one, and slopes, (r, K)."""
+        eta = self.objective.eta[self.entering.rows]
         if not self.corrected:
-            self.slope = self.entering.slopes(self.objective, eta)
+            slope, multipliers = self.entering.slopes(self.objective, eta), self.multipliers
         else:
-            start, quadratic = self._without_leaving()
-            self.slope = np.full(eta.shape, np.nan)
+            start, quadratic, passed_on = self._without_leaving()
+            slope = np.full(eta.shape, np.nan)
             ready = np.flatnonzero(~alone & np.isfinite(start).all(axis=1))
-            self.slope[ready] = entering_slopes(
+            slope[ready] = entering_slopes(
                 self.objective,
                 self.entering.take(ready),
                 eta[ready] + start[ready],
                 quadratic[ready],
             )
-            passed = apply_blocks(self._passed_on, self.slope)
-            self.multipliers = self.multipliers - passed
-        self.slope[self.idle] = 0.0
+            multipliers = self.multipliers - apply_blocks(passed_on, slope)
         if self.in_place:
-            self.multipliers = self.multipliers - self.slope
-        self.multipliers[self.idle] = 0.0
-        self.share = np.where(self.idle, 0.0, self.share) if r else self.share
+            multipliers = multipliers - slope
+        idle = self.idle[:, None]
+        return np.where(idle, 0.0, multipliers), np.where(idle, 0.0, slope)
 
     def _without_leaving(self):
-        """Change of each entering row's predictor as the other leaves, and its A in H_-.
+        """Change of each entering row's predictor as the other leaves, its A in H_-, and more.
 
-        (r, K) and (r, K, K). Leaves L (I - S A_o L)^-1 S A_oe, which an entering slope adds to the
-        multiplier of the row that leaves, in `_passed_on`.
+        (r, K), and (r, K, K) twice: the last is L (I - S A_o L)^-1 S A_oe, which times the slope of
+        the entering row is what the multiplier of the leaving one loses.
         """
         L, S = self.objective.weight_factors_of(self.rows)
         if self.in_place:
@@ -176,13 +175,13 @@ class RowChange(OneStep):
             own, across = self._entering_quadratic, self._across
         with np.errstate(invalid="ignore"):
             inner = solve_blocks_of(self.leverage.one_minus, np.matmul(S, across))
-            self._passed_on = np.matmul(L, inner)
-            quadratic = own + np.matmul(across.transpose(0, 2, 1), self._passed_on)
+            passed_on = np.matmul(L, inner)
+            quadratic = own + np.matmul(across.transpose(0, 2, 1), passed_on)
             start = apply_blocks(across.transpose(0, 2, 1), self.multipliers)
         if self.penalty_step is not None:
             z_d = self.objective.design.take(self.entering.rows) @ self.penalty_step.T
             start = start + self.share[:, None] * z_d
-        return start, 0.5 * (quadratic + quadratic.transpose(0, 2, 1))
+        return start, 0.5 * (quadratic + quadratic.transpose(0, 2, 1)), passed_on
 
     @cached_property
     def _entering_quadratic(self):

@@ -80,7 +80,13 @@ def _group_errors(deletion, *, quick):
 
 
 def next_group_change(objective, group, step):
-    """Size (k,) of what the next Newton step without a group changes at its rows' predictors."""
+    """Size (k,) of what the next Newton step without a group changes at its rows' predictors.
+
+    NaN where it has none: where the step has gone so far that the curvature is singular.
+    """
     moved = without_group(objective, group).at(objective.theta + step)
-    change = objective.design.dense(group) @ newton_step(moved).T
+    try:
+        change = objective.design.dense(group) @ newton_step(moved).T
+    except np.linalg.LinAlgError:
+        return np.full(len(group), np.nan)
     return objective.loss.predictor_norm(change)

@@ -6,6 +6,7 @@ from scipy.sparse import csr_array, issparse
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
+from skinfluence.design._dependence import Dependence, column_dependence
 from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._kernel_gradients import KernelGradients
@@ -15,11 +16,13 @@ __all__ = [
     "KERNELS",
     "CSRDesign",
     "DenseDesign",
+    "Dependence",
     "Design",
     "FeatureDesign",
     "KernelFeatures",
     "KernelGradients",
     "KernelSpace",
+    "column_dependence",
     "far_origin",
     "make_design",
     "moved_rows",

@@ -229,11 +229,11 @@ class Design(ABC):
 
     @abstractmethod
     def _stacked(self, X):
-        """X of this design with rows of the same columns, about the same origin, below."""
+        """X with the rows of another, of a design about the same origin, below."""
 
-    def extended(self, X):
-        """Return the design with the rows of another X below its own."""
-        return type(self)(self._stacked(X), self.fit_intercept, self.origin)
+    def extended(self, other):
+        """Return the design with the rows of another of the same columns and origin below."""
+        return type(self)(self._stacked(other.X), self.fit_intercept, self.origin)
 
     def restricted(self, columns):
         """Return the design of some columns of Z only, an ascending index array."""

@@ -146,10 +146,10 @@ class CSRDesign(Design):
         return total
 
     def _stacked(self, X):
-        return scipy.sparse.vstack([self.X, self.like(X).X], format="csr")
+        return scipy.sparse.vstack([self.X, X], format="csr")
 
-    def extended(self, X):
-        return CSRDesign(self._stacked(X), self.fit_intercept, self.origin, self.eps)
+    def extended(self, other):
+        return CSRDesign(self._stacked(other.X), self.fit_intercept, self.origin, self.eps)
 
     def take(self, rows):
         return CSRDesign(self.X[rows], self.fit_intercept, self.origin, self.eps)

@@ -138,18 +138,20 @@ class KernelSpace:
                 "rows cannot be added or moved under kernel='precomputed': their kernel with each "
                 "other is not known. Fit with a kernel by name, or a callable."
             )
-        features = self.features
-        cross = kernel_matrix(self.kernel, X, self.rows[features.pivots], **self.options)
+        pivots = self.rows[self._pivots]
+        cross = kernel_matrix(self.kernel, X, pivots, **self.options)
         own = kernel_matrix(self.kernel, X, X, **self.options)
-        space = copy(self)
-        stack = vstack if issparse(X) else np.vstack
-        space.rows, space.n_rows = stack([self.rows, X]), self.n_rows + X.shape[0]
-        if issparse(X):
-            space.rows = space.rows.tocsr()
-        found = features.extended(cross, own)
-        space._computed = found.features @ found.features.T, found
-        space._pivots = found.pivots
-        return space
+        features = self.features.extended(cross, own)
+        found = copy(self)
+        found.rows = np.vstack([self.rows, X]) if not issparse(X) else self._stacked(X)
+        found.n_rows = self.n_rows + X.shape[0]
+        found._computed = features.features @ features.features.T, features
+        found._pivots = features.pivots
+        return found
+
+    def _stacked(self, X):
+        """Sparse rows with others below."""
+        return vstack([self.rows, X], format="csr")
 
     def design(self, fit_intercept):
         """Return the design of the training rows."""

@@ -192,10 +192,10 @@ class FeatureDesign(DenseDesign):
         """Return a dense design of other rows, whose kernel matrix is not known."""
         return DenseDesign(X, self.fit_intercept)
 
-    def extended(self, X):
-        """Return the design with rows below whose features (m, r) may be more than its own."""
-        missing = X.shape[1] - self.n_features
-        features = np.vstack([np.pad(self.X, ((0, 0), (0, missing))), X])
+    def extended(self, other):
+        """Return the design with rows below that may have further features, 0 in its own."""
+        missing = other.n_features - self.n_features
+        features = np.vstack([np.pad(self.X, ((0, 0), (0, missing))), other.X])
         return FeatureDesign(features, self.fit_intercept, features @ features.T)
 
     def take(self, rows):

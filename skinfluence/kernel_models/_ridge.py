@@ -76,6 +76,9 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
     training rows could move: the fit is scikit-learn's, and the influence methods raise. With an
     intercept, which scikit-learn has not, ``fit`` raises.
 
+    The training data are kept, and pickles contain them: rows, responses and weights, for a
+    precomputed kernel a factor of its matrix.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes

@@ -143,7 +143,8 @@ class InfluenceLasso(_CoordinateDescent, Lasso):
     .. math:: \frac{1}{2 \sum_i s_i} \sum_i s_i \, (y_i - w x_i - b)^2 + \alpha \lVert w \rVert_1
 
     with sample weights s. It is :class:`InfluenceElasticNet` at ``l1_ratio=1``: its attributes and
-    notes hold here too, and :class:`sklearn.linear_model.Lasso` has the parameters.
+    notes hold here too, and :class:`sklearn.linear_model.Lasso` has the parameters. Pickles contain
+    the training data.
 
     Attributes
     ----------

@@ -109,7 +109,7 @@ class InfluenceGammaRegressor(_GeneralizedLinear, GammaRegressor):
     with the unit deviance :math:`d(y, \mu) = 2 (y / \mu - 1 - \log(y / \mu))`. The logarithm is not
     the canonical link: the curvature is the observed one, :math:`s_i y_i / \mu_i`, not its
     expectation. Everything else is as in :class:`InfluencePoissonRegressor`, whose notes hold here
-    too, and in :class:`sklearn.linear_model.GammaRegressor`.
+    too, and in :class:`sklearn.linear_model.GammaRegressor`. Pickles contain the training data.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class InfluenceTweedieRegressor(_GeneralizedLinear, TweedieRegressor):
     with the unit deviance :math:`d_p` of the distribution whose variance is :math:`\mu^p`, and
     :math:`h` the exponential or the identity. Everything else is as in
     :class:`InfluencePoissonRegressor`, whose notes hold here too, and in
-    :class:`sklearn.linear_model.TweedieRegressor`.
+    :class:`sklearn.linear_model.TweedieRegressor`. Pickles contain the training data.
 
     The objective is convex for 1 <= p <= 2 with the log link, and for p = 0 and 1 with the
     identity. For other p the curvature may be indefinite where the solver has stopped. Then the

@@ -89,6 +89,8 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
     The objective is self-concordant with M = 1 / T: at a low temperature most certified error
     bounds are infinite, and reported so.
 
+    The training data are kept by reference, and pickles contain them; see `without_training_data`.
+
     References
     ----------
     Koenker & Bassett, Regression quantiles, Econometrica 46, 1978.

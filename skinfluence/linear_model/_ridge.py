@@ -110,7 +110,10 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
     The refit without a row is known in closed form, so the methods "newton" and "exact" are the
     same, and exact. If the leverage of a row is 1, the other rows do not determine the
     coefficients: its effects are NaN, with a warning. If the columns are linearly dependent,
-    scikit-learn's fit is the one of smallest norm, and the influence methods raise.
+    scikit-learn's fit is the one of smallest norm: what does not depend on the coefficients, such
+    as predictions, losses and leverages, is answered, and what does raises.
+
+    The training data are kept by reference, and pickles contain them.
 
     Attributes
     ----------

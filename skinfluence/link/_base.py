@@ -90,7 +90,7 @@ class Link(ABC):
     def predictions(self, eta):
         """Return the fitted scikit-learn classifier or regressor of these predictors, (n, ...).
 
-        It gives the same predictions whatever X: what a scorer is to see of a deleted model.
+        It gives these predictions for any X of n rows: what a scorer is to see of a deleted model.
         """
         return (PrecomputedClassifier if self.n_classes else PrecomputedRegressor)(self, eta)
 

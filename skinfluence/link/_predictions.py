@@ -5,6 +5,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 
+def _check_rows(X, eta):
+    """Raise unless X may be the rows whose predictors are given; None passes."""
+    n_rows = len(eta) if X is None else X.shape[0] if hasattr(X, "shape") else len(X)
+    if n_rows != len(eta):
+        raise ValueError(
+            f"predictions are known for the {len(eta)} rows that are scored, in their order; got "
+            f"{n_rows} rows. A scorer should predict all rows at once, and select from the result."
+        )
+
+
 def _gives_probabilities(predictions):
     """For available_if."""
     return predictions.link.has_probabilities
@@ -38,21 +48,25 @@ class PrecomputedClassifier(ClassifierMixin, BaseEstimator):
         return self.link.classes
 
     def decision_function(self, X):
-        """Decision values of the given predictors, whatever X."""
+        """Decision values of the given predictors; X is not looked at."""
+        _check_rows(X, self.eta)
         return self.link.decision(self.eta)
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X):
-        """Class probabilities of the given predictors, whatever X."""
+        """Class probabilities of the given predictors; X is not looked at."""
+        _check_rows(X, self.eta)
         return self.link.probabilities(self.eta)
 
     @available_if(_gives_probabilities)
     def predict_log_proba(self, X):
         """Logarithm of the class probabilities."""
+        _check_rows(X, self.eta)
         return self.link.log_probabilities(self.eta)
 
     def predict(self, X):
-        """Labels of the given predictors, whatever X."""
+        """Labels of the given predictors; X is not looked at."""
+        _check_rows(X, self.eta)
         undefined = np.isnan(self.eta).reshape(len(self.eta), -1).any(axis=1)
         codes = self.link.predicted(self.eta)
         return self.classes_[np.where(undefined, 0, codes)]
@@ -80,5 +94,6 @@ class PrecomputedRegressor(RegressorMixin, BaseEstimator):
         return True
 
     def predict(self, X):
-        """Predictions of the given predictors, whatever X."""
+        """Predictions of the given predictors; X is not looked at."""
+        _check_rows(X, self.eta)
         return self.link.mean(self.eta)

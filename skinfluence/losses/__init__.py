@@ -11,6 +11,7 @@ from skinfluence.losses._smooth_epsilon import SmoothEpsilonInsensitiveLoss
 from skinfluence.losses._smooth_hinge import SmoothHingeLoss
 from skinfluence.losses._smooth_pinball import SmoothPinballLoss
 from skinfluence.losses._squared import SquaredLoss, spread
+from skinfluence.losses._squared_epsilon import SquaredEpsilonInsensitiveLoss
 from skinfluence.losses._squared_hinge import SquaredHingeLoss
 from skinfluence.losses._squared_label import SquaredLabelLoss
 from skinfluence.losses._tweedie import TweedieLoss
@@ -27,6 +28,7 @@ __all__ = [
     "SmoothEpsilonInsensitiveLoss",
     "SmoothHingeLoss",
     "SmoothPinballLoss",
+    "SquaredEpsilonInsensitiveLoss",
     "SquaredHingeLoss",
     "SquaredLabelLoss",
     "SquaredLoss",

@@ -57,6 +57,10 @@ class Loss(ABC):
         Whether that distribution's dispersion is 1, not estimated.
     null_direction : ndarray of shape (K,) or None
         Unit direction of `eta` in which the loss is constant, if it has one.
+    response_range : tuple of two floats
+        Least and largest response of the family; -inf and inf where there is none.
+    weights_are_exposures : bool
+        Whether the variance of a response is that of the family over its sample weight.
     series_radius : float
         Distance from the real axis of eta to the nearest pole of the gradient in the complex plane.
     self_concordance : float
@@ -78,6 +82,8 @@ class Loss(ABC):
     family = None
     has_known_dispersion = False
     null_direction = None
+    response_range = (-np.inf, np.inf)
+    weights_are_exposures = False
     series_radius = 0.0
     self_concordance = np.inf
 
@@ -159,12 +165,17 @@ class Loss(ABC):
         """Raise NotImplementedError if the loss is not differentiable at this optimum."""
         return
 
-    def kink_distance(self, y, eta):
-        """Distance of each predictor to the nearest kink, of eta's shape; None if there is no kink.
+    def piece(self, y, eta):
+        """Quadratic piece that each predictor is on, of eta's shape, as an integer; None if smooth.
 
-        At a kink the curvature jumps; between its kinks the loss is quadratic, so a Newton step
-        during which no row crosses a kink is exact.
+        For losses that are quadratic between kinks, at which the curvature jumps. A piece is an
+        interval of predictors and every interval has its own integer, whatever its curvature: a
+        Newton step after which every row is on the piece where it was is exact.
         """
+        return None
+
+    def kink_distance(self, y, eta):
+        """Distance of each predictor to the nearest end of its `piece`; None if that is None."""
         return None
 
     def at_temperature(self, temperature):

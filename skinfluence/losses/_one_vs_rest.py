@@ -84,8 +84,15 @@ class OneVsRestLoss(Loss):
         diagonal = self.curvature_diagonal(y, eta)
         return diagonal, np.zeros_like(diagonal)
 
+    def piece(self, y, eta):
+        """Pieces of the binary loss; 0 for outputs that the row has no part in."""
+        found, share = self.binary.piece(self._own(y), eta), self._share(y)
+        return found if found is None or share is None else np.where(share > 0, found, 0)
+
     def kink_distance(self, y, eta):
-        return self.binary.kink_distance(self._own(y), eta)
+        """Distances of the binary loss; inf for outputs that the row has no part in."""
+        found, share = self.binary.kink_distance(self._own(y), eta), self._share(y)
+        return found if found is None or share is None else np.where(share > 0, found, np.inf)
 
     def third(self, y, eta):
         """Nonzero only if all three indices are the same output."""

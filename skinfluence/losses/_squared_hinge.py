@@ -39,6 +39,10 @@ class SquaredHingeLoss(SignedBinaryLoss):
         """Zero on either side."""
         return 0.0 * self._slack(y, eta)[1]
 
+    def piece(self, y, eta):
+        """1 where the slack is positive, else 0."""
+        return (self._slack(y, eta)[1] > 0).astype(int)
+
     def kink_distance(self, y, eta):
         """Distance of the margin s eta to 1."""
         sign = self.sign(y)

@@ -33,6 +33,7 @@ class TweedieLoss(Loss):
     """
 
     link = LogLink()
+    weights_are_exposures = True
 
     def __init__(self, power, link="log"):
         self.power = float(power)
@@ -45,6 +46,7 @@ class TweedieLoss(Loss):
         self.family = NAMES.get(self.power, "tweedie")
         self.has_known_dispersion = self.power == 1
         self.name = f"half {self.family} deviance"
+        self.response_range = (0.0 if self.power > 0 else -np.inf, np.inf)
         if self._is_log:
             # The gradient is entire. Its coefficients 1 / k! are at most 4.5 * 3^-k, as those of a
             # function whose nearest pole is at distance 3.

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skinfluence._parallel import blas_for
+from skinfluence.attribution import rows_to_score
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
 from skinfluence.leave_one_out import leave_one_out, resolve_auto
@@ -42,6 +43,8 @@ class Scored:
         Seconds.
     failure : str
         Why no optimum was found; empty if one was found.
+    score_failure : str
+        Why the predictions have no score, or no standard error; empty if they have both.
     """
 
     score: float = np.nan
@@ -51,6 +54,7 @@ class Scored:
     fit_time: float = 0.0
     score_time: float = 0.0
     failure: str = ""
+    score_failure: str = ""
 
 
 def paths(estimator, candidates):
@@ -150,17 +154,26 @@ class Path:
         except np.linalg.LinAlgError as error:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
-        eta, defined = objective.native(left.eta), ~np.isnan(left.eta).any(axis=1)
-        adapted = fitted_problem(self.view).adapted
-        labels, link = adapted.labels(objective.y), adapted.link
-        scoring = self.scoring or link.scoring
-        found = pooled_score(link, eta[defined], labels[defined], scoring)
+        problem = fitted_problem(self.view)
+        adapted, weight = problem.adapted, problem.sample_weight
+        undefined = np.isnan(left.eta).any(axis=1) & (weight > 0)
+        used = np.flatnonzero(~undefined & (weight > 0))
+        found = pooled_score(
+            adapted.link,
+            objective.native(left.eta)[used],
+            adapted.labels(objective.y)[used],
+            self.scoring or adapted.link.scoring,
+            X=rows_to_score(self.scoring, self.data[0], used),
+            weight=weight[used],
+        )
         return Scored(
-            *found,
+            found.score,
+            found.standard_error,
             float(np.nansum(left.leverage)),
-            np.flatnonzero(~defined),
+            np.flatnonzero(undefined),
             fitted - start,
             time.perf_counter() - fitted,
+            score_failure=found.failure,
         )
 
     def _left_out(self, objective, params):

@@ -10,7 +10,7 @@ from sklearn.model_selection import BaseCrossValidator, check_cv
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice
+from skinfluence._validation import check_choice, check_group_labels
 from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.model_selection._views import fitted_view
@@ -167,6 +167,8 @@ def approximate_cross_val_predict(
     0.973 0.140
     """
     check_choice("method", method, ("newton", "first_order", "exact"))
+    if groups is not None:
+        check_group_labels(groups)
     view = fitted_view(clone(estimator), X, y, sample_weight)
     problem = fitted_problem(view)
     labels = problem.record.data.y

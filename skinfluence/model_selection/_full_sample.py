@@ -82,8 +82,11 @@ class _LeaveOneOutScorer:
         self.scoring = scoring
         self.method = method
 
-    def __call__(self, estimator, X, y):
-        """Leave-one-out score of a fitted estimator on the rows it was fitted on."""
+    def __call__(self, estimator, X, y, sample_weight=None):
+        """Leave-one-out score of a fitted estimator on the rows it was fitted on.
+
+        The weights are those of its fit; a search passes the same ones.
+        """
         view = explain(estimator)
         data = fitted_problem(view).record.data
         fitted_on, response = data.y, data.response

@@ -1,8 +1,11 @@
 """Score of pooled predictions, with its standard error."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from skinfluence.attribution import score_of
+from skinfluence.attribution import rows_to_score, score_of
+from skinfluence.model_selection._means import weighted_mean
 
 # Number of groups of the grouped jackknife.
 GROUPS = 32
@@ -10,21 +13,38 @@ GROUPS = 32
 ERRORS = {"neg_mean_squared_error": np.square, "neg_mean_absolute_error": np.abs}
 
 
-def pooled_score(link, decision, labels, scoring):
-    """Return the score of predictions and its standard error.
+@dataclass(frozen=True)
+class PooledScore:
+    """A score and its standard error; `failure` says why one of them is NaN, "" if neither is."""
 
-    For a score that is a mean over rows of s_i the standard error is
-    sqrt(sum_i (s_i - mean)^2 / (n (n - 1))). For other scores it is that of a jackknife over 32
+    score: float
+    standard_error: float
+    failure: str = ""
+
+
+def pooled_score(link, decision, labels, scoring, *, X=None, weight=None):
+    """Return the PooledScore of predictions.
+
+    For a score that is a weighted mean over rows of s_i with shares p_i the standard error is
+    sqrt(sum_i p_i^2 (s_i - mean)^2 n / (n - 1)). For other scores it is that of a jackknife over 32
     groups of the predictions, each with its share of every class (with up to 32 rows, groups of one
-    row). For a mean and groups of one row the two are equal.
+    row). For a mean with equal weights and groups of one row the two are equal.
+
+    Parameters
+    ----------
+    link, decision, labels, scoring, X, weight
+        As in `score_of`.
     """
     n = len(labels)
+    weight = np.ones(n) if weight is None else weight
     rows = _row_scores(link, decision, labels, scoring)
-    if rows is None:
-        error = _jackknife(link, decision, labels, scoring) if n > 1 else np.nan
-        return score_of(link, decision, labels, scoring), error
-    error = float(rows.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-    return float(rows.mean()) if n else np.nan, error
+    if rows is not None:
+        return PooledScore(*weighted_mean(rows, weight))
+    score, failure = score_of(link, decision, labels, scoring, X=X, weight=weight)
+    if failure or n < 2:
+        return PooledScore(score, np.nan, failure)
+    error, failure = _jackknife(link, decision, labels, scoring, X, weight)
+    return PooledScore(score, error, failure and f"its standard error: {failure}")
 
 
 def _row_scores(link, decision, labels, scoring):
@@ -49,15 +69,27 @@ def _row_scores(link, decision, labels, scoring):
     return -((probability**2).sum(axis=1) - own**2 + (1.0 - own) ** 2)
 
 
-def _jackknife(link, decision, labels, scoring):
-    """Standard error by a grouped jackknife; the groups interleave the rows sorted by label."""
+def _jackknife(link, decision, labels, scoring, X, weight):
+    """Standard error by a grouped jackknife, and why there is none.
+
+    The groups interleave the rows sorted by label.
+    """
     n_groups = min(GROUPS, len(labels))
     group = np.empty(len(labels), dtype=int)
     order = np.argsort(labels if labels.ndim == 1 else labels[:, 0], kind="stable")
     group[order] = np.arange(len(labels)) % n_groups
     scores = np.empty(n_groups)
     for position in range(n_groups):
-        kept = group != position
-        scores[position] = score_of(link, decision[kept], labels[kept], scoring)
+        kept = np.flatnonzero(group != position)
+        scores[position], failure = score_of(
+            link,
+            decision[kept],
+            labels[kept],
+            scoring,
+            X=rows_to_score(scoring, X, kept),
+            weight=weight[kept],
+        )
+        if failure:
+            return np.nan, failure
     spread = np.sum((scores - scores.mean()) ** 2)
-    return float(np.sqrt((n_groups - 1) / n_groups * spread))
+    return float(np.sqrt((n_groups - 1) / n_groups * spread)), ""

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.exceptions import FitFailedWarning
+from sklearn.exceptions import FitFailedWarning, UndefinedMetricWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils import get_tags
@@ -116,7 +116,15 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    Sample weights enter the fits, not the scores, as in GridSearchCV.
+    Sample weights enter the fits and, as in GridSearchCV, the scores: means over rows are weighted,
+    and other scorers are handed the weights if they take any. Rows of weight 0 are not scored. A
+    callable `scoring` is handed the rows of X that are scored.
+
+    A score that needs every class (roc_auc_ovr) is NaN where a class has no row with a prediction;
+    a warning says which.
+
+    Pickles contain the training data if the estimator's do, and `best_estimator_` is the model to
+    ask for a copy without them.
 
     References
     ----------
@@ -242,7 +250,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return scored
 
     def _warn(self, candidates, scored):
-        """Warn once of undefined rows, and once of candidates without an optimum."""
+        """Warn once each of undefined rows, and of candidates without an optimum or a score."""
         undefined = [found.undefined for found in scored if len(found.undefined)]
         if undefined:
             warn_undefined(np.unique(np.concatenate(undefined)))
@@ -254,6 +262,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
                 f"no optimum was found for {len(failed)} of {len(scored)} candidates; their score "
                 "is NaN. " + "; ".join(f"{candidates[i]}: {scored[i].failure}" for i in failed[:5]),
                 FitFailedWarning,
+                stacklevel=4,
+            )
+        unscored = [i for i, found in enumerate(scored) if found.score_failure]
+        if unscored:
+            warnings.warn(
+                f"{len(unscored)} of {len(scored)} candidates have no score, or no standard error "
+                f"(NaN): {scored[unscored[0]].score_failure}.",
+                UndefinedMetricWarning,
                 stacklevel=4,
             )
 

@@ -7,6 +7,8 @@ of all coefficients hold.
 
 import numpy as np
 
+# Coefficients of a quadratic objective that are all in its model from the first step.
+FEW = 256
 SWEEPS = 10  # of coordinate descent between two looks at the signs
 MAX_ROUNDS = 200
 # Change of a coordinate, relative to the largest, at which the descent ends.
@@ -27,6 +29,9 @@ def proximal_step(objective):
     """
     theta, penalty = objective.theta, objective.penalty
     chosen = objective.active | (objective.gradient != 0)
+    if objective.loss.is_quadratic and theta.size <= FEW:
+        # The model is the objective itself: with all coefficients in it one step is enough.
+        chosen = ~np.broadcast_to(penalty.fixed_at_zero, theta.shape)
     columns = np.flatnonzero(chosen.any(axis=0))
     inside = chosen[:, columns]
     at = np.flatnonzero(inside)
@@ -68,77 +73,20 @@ def solve_elastic_net(H, gradient, theta, absolute):
 
     H is positive semidefinite; where it is singular, coordinate descent ends at one of the optima.
     """
-    from skinfluence._kernels import elastic_net_sweeps
+    from skinfluence._kernels import elastic_net_optimum
 
-    H = np.ascontiguousarray(H)
-    step, slope = np.zeros(len(theta)), gradient.copy()
-    for _ in range(MAX_ROUNDS):
-        exact = _on_support(H, gradient, theta, absolute, theta + step)
-        if exact is not None:
-            return exact
-        size = np.sqrt(np.abs(H.diagonal())) * np.maximum(np.abs(theta), np.abs(step))
-        largest = elastic_net_sweeps(H, slope, theta, absolute, step, SWEEPS)
-        if largest <= STANDSTILL * size.max(initial=0.0):
-            break
-        step = _toward_support(H, gradient, theta, absolute, step)
-        slope = gradient + H @ step
+    step = np.zeros(len(theta))
+    if len(step):
+        elastic_net_optimum(
+            np.ascontiguousarray(H),
+            np.ascontiguousarray(gradient),
+            np.ascontiguousarray(theta),
+            np.ascontiguousarray(absolute),
+            step,
+            MAX_ROUNDS,
+            SWEEPS,
+            STANDSTILL,
+            PROXIMAL,
+            ROUNDING,
+        )
     return step
-
-
-def _toward_support(H, gradient, theta, absolute, step):
-    """Go from a step toward the optimum with its signs, to the best of the sign changes on the way.
-
-    Feature-sign search (Lee, Battle, Raina & Ng 2007). Where columns are next to dependent a sweep
-    takes the 1e-8th part of this; where they are dependent a small proximal term keeps the
-    direction one of descent, along which the first coefficient to reach 0 is found.
-    """
-    at = theta + step
-    support = np.flatnonzero((at != 0) | (absolute == 0))
-    sign = np.sign(at[support])
-    slope = (gradient + H @ step)[support]
-    metric = H[np.ix_(support, support)]
-    metric[np.diag_indices_from(metric)] *= 1.0 + PROXIMAL
-    try:
-        along = -np.linalg.solve(metric, slope + absolute[support] * sign)
-    except np.linalg.LinAlgError:
-        return step
-    crossing = np.flatnonzero((at[support] * (at[support] + along) < 0) & (absolute[support] > 0))
-    share = np.append(-at[support[crossing]] / along[crossing], 1.0)
-    # Coefficients that keep their sign add to the slope; the others are counted one by one.
-    kept = np.setdiff1d(np.arange(len(support)), crossing)
-    rate = along @ slope + np.sum((absolute[support] * sign * along)[kept])
-    bend = along @ H[np.ix_(support, support)] @ along
-    turned = np.abs(at[support[crossing]] + share[:, None] * along[crossing])
-    change = share * rate + 0.5 * share**2 * bend
-    change += (turned - np.abs(at[support[crossing]])) @ absolute[support[crossing]]
-    best = int(np.argmin(change))
-    if not change[best] < 0:
-        return step
-    step = step.copy()
-    step[support] += share[best] * along
-    if best < len(crossing):
-        step[support[crossing[best]]] = -theta[support[crossing[best]]]
-    return step
-
-
-def _on_support(H, gradient, theta, absolute, guess):
-    """Step to the optimum with the signs of a guess; None unless it is the optimum of all."""
-    support = (guess != 0) | (absolute == 0)
-    sign = np.sign(guess[support])
-    step = -theta.copy()
-    off = step[~support]
-    right = gradient[support] + absolute[support] * sign + H[np.ix_(support, ~support)] @ off
-    try:
-        step[support] = -np.linalg.solve(H[np.ix_(support, support)], right)
-    except np.linalg.LinAlgError:
-        return None
-    if not np.isfinite(step).all():
-        return None
-    after = theta[support] + step[support]
-    if (np.sign(after) != sign)[absolute[support] > 0].any():
-        return None
-    slope = gradient + H @ step
-    size = np.abs(gradient) + np.abs(H) @ np.abs(step) + absolute
-    beyond = np.abs(slope) - absolute
-    beyond[support] = np.abs(slope[support] + absolute[support] * sign)
-    return step if (beyond <= ROUNDING * size).all() else None

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skinfluence.optimum._newton import TOLERANCE
+from skinfluence.optimum._newton import TOLERANCE, newton_step
 from skinfluence.optimum._polish import polish
 
 # First ratio of a temperature to the one before, its power after a success and after a failure, and
@@ -19,7 +19,9 @@ MAX_STEPS = 25
 LOOSE = 1e-8
 # Stationarity of a refit that no step lowers further: the floor of badly scaled data.
 ACCEPTED = 1e-8
-REFIT_STEPS = 100
+# Newton steps of a refit. Rows that all but separate under next to no penalty take one for each
+# factor e of their residuals; where there is a temperature, continuation is the better way.
+REFIT_STEPS, WARM_REFIT_STEPS = 300, 100
 # Temperatures, relative to its own, from which a refit starts anew where Newton's method failed,
 # and the steps that it may take.
 RESTART_FACTORS = (25.0, 1e3, 1e5)
@@ -105,7 +107,8 @@ def refit(objective, step):
         moved = objective.at(objective.theta + step)
         if np.isfinite(moved.eta).all() and moved.value <= objective.value:
             start = moved
-    found = polish(start, max_steps=REFIT_STEPS)
+    max_steps = WARM_REFIT_STEPS if objective.loss.temperature else REFIT_STEPS
+    found = polish(start, max_steps=max_steps)
     for factor in RESTART_FACTORS if objective.loss.temperature else ():
         if is_acceptable_refit(found):
             break
@@ -118,7 +121,27 @@ def is_acceptable_refit(optimum):
     """Whether a refit has converged as far as float64 allows, to where its loss has derivatives."""
     objective = optimum.objective
     try:
-        objective.loss.check_optimum(objective.y, objective.eta)
+        objective.check_optimum()
     except (NotImplementedError, np.linalg.LinAlgError):
         return False
-    return optimum.converged or objective.stationarity <= ACCEPTED
+    if optimum.converged or objective.stationarity <= ACCEPTED:
+        return True
+    return optimum.stalled and _next_change(objective) <= ACCEPTED
+
+
+def _next_change(objective):
+    """Largest change of a predictor by the next Newton step, relative to the predictors'.
+
+    At the floor of float64 it is what is left to the optimum. Where rows are fitted all but exactly
+    their residuals are small beside the rounding of their terms, and the stationarity stays high;
+    where an optimum runs away a step moves predictors by about 1, however small the gradient.
+    """
+    if objective.penalty.is_kinked:
+        return np.inf
+    try:
+        step = newton_step(objective)
+    except np.linalg.LinAlgError:
+        return np.inf
+    kept = objective.sample_weight > 0
+    change = np.abs(objective.design @ step.T)[kept].max(initial=0.0)
+    return change / max(objective.predictor_unit, np.abs(objective.eta[kept]).max(initial=0.0))

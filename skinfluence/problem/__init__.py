@@ -2,6 +2,12 @@
 
 from skinfluence.problem._fingerprint import Fingerprint
 from skinfluence.problem._problem import FittedProblem, fitted_problem
-from skinfluence.problem._record import OptimumRecord
+from skinfluence.problem._record import OptimumRecord, prediction_difference
 
-__all__ = ["Fingerprint", "FittedProblem", "OptimumRecord", "fitted_problem"]
+__all__ = [
+    "Fingerprint",
+    "FittedProblem",
+    "OptimumRecord",
+    "fitted_problem",
+    "prediction_difference",
+]

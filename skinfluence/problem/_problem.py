@@ -1,8 +1,10 @@
 """FittedProblem: what estimators, tools and displays ask about a fitted model."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from sklearn.exceptions import UndefinedMetricWarning
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
@@ -17,26 +19,40 @@ from skinfluence._validation import (
     listed,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import Query, score_of
+from skinfluence.attribution import (
+    Query,
+    influence_topk,
+    refined_topk,
+    rows_to_score,
+    score_of,
+)
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     GroupDeletion,
     delete,
     dominant_rows,
     needs_curvature,
+    refits_on_demand,
     step_errors,
     warn_dominant,
     warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
+from skinfluence.design import Dependence, column_dependence
+from skinfluence.existence import is_unpenalised
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
+from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
+from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.results import LeaveOneOutEstimate, StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
+
+# Predictors that are the same but for rounding, as a share of the largest; of float32 data more.
+SAME_PREDICTORS = 1e-8
 
 SEPARABLE = (
     "the training data are linearly separable: without a penalty the coefficients have no finite "
@@ -73,7 +89,7 @@ def fitted_problem(model):
 
 
 @dataclass(frozen=True)
-class FittedProblem:
+class FittedProblem(NamedFit):
     """A fitted model as an objective at its optimum, with its labels, names and checks.
 
     Frozen but for its cache of curvatures. A question is a method of this class: it checks the
@@ -95,6 +111,9 @@ class FittedProblem:
     curvatures : CurvatureCache
     transform : callable or None
         From a caller's X to the columns of the design; set by the estimator that is asked.
+    dependence : Dependence or None
+        Of the columns of least squares without a penalty whose columns are dependent: the objective
+        then has as many of them as determine the predictors, which are unique.
     """
 
     objective: Objective
@@ -104,6 +123,7 @@ class FittedProblem:
     settings: dict
     curvatures: CurvatureCache = field(default_factory=CurvatureCache)
     transform: object = None
+    dependence: Dependence | None = None
 
     @classmethod
     def of(cls, model, record):
@@ -128,7 +148,31 @@ class FittedProblem:
             adapted.objective.at(record.theta), adapted, record, model, model_settings(model)
         )
         problem._check_gradient()
-        return problem
+        return problem._in_independent_columns()
+
+    def _in_independent_columns(self):
+        """Return the problem of least squares in columns that determine all others."""
+        objective = self.objective
+        if not (objective.loss.is_quadratic and is_unpenalised(objective)):
+            return self
+        choice = self.curvature_choice()
+        if choice.kind != "dense":
+            return self
+        try:
+            self.curvature()
+            return self
+        except np.linalg.LinAlgError:
+            dependence = column_dependence(objective.design, objective.sample_weight)
+        n_live = np.count_nonzero(objective.sample_weight)
+        if dependence is None or len(dependence.kept) >= n_live:  # every row is fitted exactly
+            return self
+        theta = dependence.parameters(objective.theta)
+        moved = polish(objective.in_columns(dependence.kept, theta)).objective
+        missed = np.abs(moved.eta - objective.eta).max()
+        rounding = max(SAME_PREDICTORS, 100.0 * objective.design.eps)
+        if not missed <= rounding * np.abs(objective.eta).max():
+            return self
+        return replace(self, objective=moved, dependence=dependence)
 
     def is_of(self, model, record):
         """Whether a model is the one that was adapted, with the same parameters."""
@@ -141,68 +185,6 @@ class FittedProblem:
     def asked_by(self, transform):
         """Return the same problem for questions whose rows `transform` brings to the design."""
         return replace(self, transform=transform)
-
-    # -- what is known of the fit ------------------------------------------------------------------
-
-    @property
-    def link(self):
-        """Link from predictors to predictions."""
-        return self.adapted.link
-
-    @property
-    def classes(self):
-        """Labels of a classifier in the order of its outputs; None for a regressor."""
-        return self.adapted.classes
-
-    @property
-    def labels(self):
-        """Labels or responses of the training rows as the caller has them."""
-        return self.adapted.labels(self.objective.y)
-
-    @property
-    def sample_weight(self):
-        """Weights (n,) that fit was given, without class weights; ones where it was given none."""
-        weight = self.record.data.sample_weight
-        if weight is None:
-            return np.ones(self.objective.n_rows)
-        return np.asarray(weight, dtype=float)
-
-    @property
-    def row_names(self):
-        """Names of the training rows (n,): the index that fit has seen, else positions."""
-        names = self.record.data.row_names
-        return np.arange(self.objective.n_rows) if names is None else names
-
-    @property
-    def column_names(self):
-        """Names of the design's columns, the intercept's ("const") last."""
-        return self.objective.design.column_names(self.feature_names)
-
-    @property
-    def feature_names(self):
-        """Names of the features: those that fit has seen, else x0, x1, ..."""
-        names = getattr(self.model, "feature_names_in_", None)
-        if names is None:
-            return [f"x{j}" for j in range(self.objective.design.n_features)]
-        return list(names)
-
-    def parameter_names(self):
-        """Names of the parameters, the intercepts first, and their positions in theta."""
-        design, K = self.objective.design, self.objective.n_outputs
-        columns, q = self.column_names, design.shape[1]
-        order = design.intercept_first
-        if K == 1:
-            return tuple(columns[j] for j in order), order
-        if self.link.n_responses == 1:  # of the second predictor only the intercept moves
-            return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
-        outputs = range(K) if self.classes is None or len(self.classes) != K else self.classes
-        names = [f"{output}: {columns[j]}" for output in outputs for j in order]
-        return tuple(names), np.concatenate([k * q + order for k in range(K)])
-
-    @property
-    def has_coefficients(self):
-        """Whether the model is linear in its features: a kernel machine is not."""
-        return hasattr(self.model, "coef_")
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -260,6 +242,24 @@ class FittedProblem:
             raise NotImplementedError(f"{asked} needs coefficients: a kernel machine has none.")
         if not self.objective.is_at_its_own_optimum:
             raise NotImplementedError(f"{asked} needs a smooth loss: the hinge has kinks.")
+        self.check_unique(asked)
+
+    def check_unique(self, asked):
+        """Raise where the coefficients are not unique, naming what was asked and the columns."""
+        if self.dependence is not None:
+            raise np.linalg.LinAlgError(
+                f"{asked} needs coefficients, which are not unique: {self._dependent()}. Remove "
+                "dependent columns (OneHotEncoder(drop='first')), or fit with a penalty "
+                "(InfluenceRidge). What does not depend on the coefficients is available: "
+                "influence(), loo_estimate(), leverages."
+            )
+
+    def _dependent(self):
+        """Say which columns are dependent."""
+        names = self.adapted.objective.design.column_names(self._all_feature_names)
+        names = ["the intercept" if name == "const" else name for name in names]
+        involved = [names[j] for j in self.dependence.involved]
+        return f"the columns {listed(involved)} are linearly dependent"
 
     def target(self, target, method="newton"):
         """Return the Target of a name or callable; raise if `method` cannot read it."""
@@ -288,7 +288,7 @@ class FittedProblem:
         (Design, ndarray or None, ndarray or None)
         """
         check_in_memory(X_test=X_test, y_test=y_test)
-        design = self.objective.design.like(self._columns(self.transform(X_test)))
+        design = self.design_of(self.transform(X_test))
         if y_test is None:
             if required is not None:
                 raise ValueError(
@@ -303,10 +303,20 @@ class FittedProblem:
             )
         return design, self.adapted.labels(encoded), encoded
 
-    def _columns(self, X):
-        """Return rows of features in the columns of the design: of a kernel its coordinates."""
+    def design_of(self, X, name="X_test"):
+        """Return the design of rows in the features of the model, which an error calls `name`."""
         space = self.record.data.space
-        return X if space is None else space.map(X)
+        design = self.adapted.objective.design.like(X if space is None else space.map(X))
+        if self.dependence is None:
+            return design
+        broken = self.dependence.broken_rows(design)
+        if len(broken):
+            raise np.linalg.LinAlgError(
+                f"{self._dependent()} in the training data, and not in row {listed(broken)} of "
+                f"{name}: their predictions are not determined by the training data. Remove "
+                "dependent columns, or fit with a penalty."
+            )
+        return design.restricted(self.dependence.kept)
 
     def query(self, X_test, y_test=None, target="loss", method="newton"):
         """Return the Query of a target at test rows."""
@@ -412,6 +422,40 @@ class FittedProblem:
             warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
         return deletion
 
+    def largest(self, query, k, method, rows=None, *, curvature="auto", damping=0.0, progress=None):
+        """Return the k largest and smallest influences on a query, and the Deletion that was read.
+
+        By "auto" and "exact" only the rows that may be among them are refitted.
+
+        Parameters
+        ----------
+        query : Query
+        k : int
+            At most the number of rows asked about.
+        method, rows, curvature, damping, progress
+            As in `deletion`.
+        """
+        damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
+            raise ValueError(
+                f"k should be an integer from 1 to the {len(index)} training rows asked about; "
+                f"got {k!r} instead."
+            )
+        refits = None
+        if method in ("auto", "exact") and damping == 0:
+            n_solves = (len(query) + len(index)) * self.objective.n_outputs
+            made = self.deletion_curvature(method, curvature, 0.0, n_solves, len(index))
+            refits = refits_on_demand(self.objective, made, method, index, n_test=len(query))
+        if refits is None:
+            options = {"curvature": curvature, "damping": damping, "progress": progress}
+            deletion = self.deletion(method, rows, n_test=len(query), **options)
+            linearised = method == "first_order"
+            return influence_topk(deletion, query, int(k), linearised=linearised), deletion
+        self.check_data(index)
+        found = refined_topk(refits, query, int(k), progress=progress)
+        warn_undefined(index[refits.deletion.undefined])
+        return found, refits.deletion
+
     def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None, n_deletions=None):
         """Return the curvature that a method of single deletions asks for; None if for none."""
         check_choice("curvature", kind, ("auto", *KINDS))
@@ -422,6 +466,7 @@ class FittedProblem:
 
     def parameter_changes(self, deletion):
         """Changes (r, ...) of the estimator's coefficients and intercepts, NaN where undefined."""
+        self.check_unique("parameter_influence()")
         objective, size = self.objective, 8 * self.objective.n_parameters
         check_memory(
             2 * size * len(deletion),
@@ -476,14 +521,35 @@ class FittedProblem:
         warn_undefined(np.flatnonzero(loo.route == "undefined"))
         return loo
 
-    def estimate(self, loo, scoring=None):
-        """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score."""
+    def estimate(self, loo, scoring=None, X=None):
+        """Return the LeaveOneOutEstimate of LooPredictions: losses, their mean, a score.
+
+        Parameters
+        ----------
+        loo : LooPredictions
+        scoring : str or callable, optional
+        X : array-like, optional
+            The training rows that a callable `scoring` is handed.
+        """
         objective, link, weight = self.objective, self.link, self.sample_weight
         defined = ~np.isnan(loo.eta).any(axis=1)
         loss = np.full(objective.n_rows, np.nan)
         eta = objective.native(loo.eta)
         loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
         scoring = scoring or link.scoring
+        used = np.flatnonzero(defined & (weight > 0))
+        score, failure = score_of(
+            link,
+            eta[used],
+            self.labels[used],
+            scoring,
+            X=rows_to_score(scoring, X, used),
+            weight=weight[used],
+        )
+        if failure and len(used):  # of undefined rows there has been a warning
+            warnings.warn(
+                f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning, stacklevel=3
+            )
         return LeaveOneOutEstimate.of_rows(
             loo=loo,
             decision_function=link.decision(eta),
@@ -492,8 +558,9 @@ class FittedProblem:
             loss=loss,
             weight=weight,
             train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score_of(link, eta[defined], self.labels[defined], scoring),
+            score=score,
             scoring=scoring,
+            score_failure=failure,
         )
 
     def step_info(self, deletion, method, names=None, *, quick=False):

@@ -10,18 +10,8 @@ from skinfluence.problem._curvatures import CurvatureCache
 
 
 def encoded_weight(problem, y, sample_weight):
-    """Weights that rows of encoded labels would have in the objective, class weights multiplied in.
-
-    Those of "balanced" are numbers, computed in fit from the labels there were.
-    """
-    objective, own = problem.objective, problem.sample_weight
-    if problem.classes is None:
-        return sample_weight * (objective.sample_weight.sum() / own.sum())
-    codes = objective.y.astype(np.intp)
-    used = np.flatnonzero(own > 0)
-    per_class = np.zeros(len(problem.classes))
-    per_class[codes[used]] = objective.sample_weight[used] / own[used]
-    return sample_weight * per_class[y.astype(np.intp)]
+    """Weights of rows with encoded labels in the objective, class weights multiplied in."""
+    return problem.objective.weights_as_fitted(y, sample_weight, problem.sample_weight)
 
 
 def relabelling(problem, labels, rows, name="labels"):
@@ -68,13 +58,16 @@ def extended(problem, X, y):
 def with_features(problem, X, y):
     """As :func:`extended`, for rows (m, p) in the features of the model itself."""
     space, record = problem.record.data.space, problem.record
-    if space is not None:
+    if space is None:
+        rows = problem.design_of(X, "X_new")
+    else:
         space = space.extended(X)
-        X = space.features.features[problem.objective.n_rows :]
+        features = space.features.features[problem.objective.n_rows :]
+        rows = problem.objective.design.like(features)
         record = replace(record, data=replace(record.data, space=space))
     return replace(
         problem,
-        objective=problem.objective.with_rows(X, y),
+        objective=problem.objective.with_rows(rows, y),
         record=record,
         curvatures=CurvatureCache(),
     )

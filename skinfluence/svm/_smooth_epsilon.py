@@ -99,6 +99,10 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
     At still lower temperatures the step is inaccurate for rows of any leverage, because each
     deletion changes which rows are at the edge: use "exact".
 
+    The training data are kept, and pickles contain them: rows, labels and weights, for a
+    precomputed kernel a factor of its matrix. With the linear kernel `without_training_data` makes
+    a copy that does not.
+
     The objective is self-concordant with M = 1 / T: at a low temperature most certified error
     bounds are infinite, and reported so.
 

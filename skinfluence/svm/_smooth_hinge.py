@@ -91,6 +91,10 @@ class SmoothHingeSVC(KernelClassifier):
     The objective is self-concordant with M = 1 / T: at a low temperature most certified error
     bounds are infinite, and reported so.
 
+    The training data are kept, and pickles contain them: rows, labels and weights, for a
+    precomputed kernel a factor of its matrix. With the linear kernel `without_training_data` makes
+    a copy that does not.
+
     With ``loss="hinge"``:
 
     - "exact" follows the optimum of the dual from kink to kink while a row is deleted (Cauwenberghs

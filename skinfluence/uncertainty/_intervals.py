@@ -11,7 +11,7 @@ BLOCK_ROWS = 256
 INTERVALS = ("jackknife+", "jackknife", "jackknife-minmax")
 
 
-def jackknife_interval(deletion, design, link, level, method):
+def jackknife_interval(deletion, design, link, level, method, *, scale=None, limits=None):
     """Ends of the intervals of the rows of a design, (m, 2, K).
 
     Parameters
@@ -26,6 +26,11 @@ def jackknife_interval(deletion, design, link, level, method):
         Probability alpha outside of an interval.
     method : str
         One of INTERVALS.
+    scale : (ndarray of shape (n,), ndarray of shape (m,)), optional
+        Standard deviations of the responses of the deleted rows and of the test rows, but for a
+        common factor: the quantiles are those of scaled residuals.
+    limits : tuple of two floats, optional
+        Range of the responses, to which the ends are clipped.
     """
     objective, n = deletion.objective, len(deletion)
     K = link.n_responses
@@ -34,6 +39,9 @@ def jackknife_interval(deletion, design, link, level, method):
     residual = link.response(objective.y)[deletion.rows]
     residual = residual - link.mean(objective.native(left))
     residual = np.abs(residual).reshape(n, K)
+    of_rows = np.ones(design.shape[0])
+    if scale is not None:
+        residual, of_rows = residual / scale[0][:, None], scale[1]
     residual[np.isnan(residual)] = np.inf  # undefined rows make the interval wider, never narrower
     ends = np.empty((design.shape[0], 2, K))
     width = order_statistic(residual.T.copy(), level)  # (K,)
@@ -43,16 +51,23 @@ def jackknife_interval(deletion, design, link, level, method):
     for part in parts:
         some = design.take(part)
         eta = (some @ objective.theta.T).T  # (K, b)
+        wide = width[:, None] * of_rows[part]
         if method == "jackknife":
             middle = _predictions(link, eta)
-            low, high = middle - width[:, None], middle + width[:, None]
+            low, high = middle - wide, middle + wide
         else:
             moved = deletion.on(some)(slice(None))  # (K, b, n)
             moved += eta[:, :, None]
             predictions, room = _predictions(link, moved), scratch[:, : eta.shape[1]]
-            low, high = _ends(predictions, residual.T, width, lost, level, method, room)
+            if method == "jackknife+":
+                own = residual.T[:, None]
+                own = own if scale is None else own * of_rows[part][:, None]
+                low, high = _plus_ends(predictions, own, lost, level, room)
+            else:
+                low, high = _widest(predictions)
+                low, high = low - wide, high + wide
         ends[part, 0], ends[part, 1] = low.T, high.T
-    return ends
+    return ends if limits is None else np.clip(ends, *limits, out=ends)
 
 
 def _predictions(link, eta):
@@ -61,17 +76,20 @@ def _predictions(link, eta):
     return classes_first(mean, link.n_responses == 1)
 
 
-def _ends(moved, residual, width, undefined, level, method, scratch):
-    """Ends (K, b) from the predictions (K, b, n) and the own residuals (K, n) of all models."""
-    if method == "jackknife+":
-        below, above = np.subtract(residual[:, None], moved, out=scratch), moved
-        above += residual[:, None]
-        if undefined.any():
-            below[..., undefined] = above[..., undefined] = np.inf
-        return -order_statistic(below, level), order_statistic(above, level)
+def _plus_ends(moved, residual, undefined, level, scratch):
+    """Ends (K, b) of jackknife+, from the predictions (K, b, n) and own residuals of all models."""
+    below, above = np.subtract(residual, moved, out=scratch), moved
+    above += residual
+    if undefined.any():
+        below[..., undefined] = above[..., undefined] = np.inf
+    return -order_statistic(below, level), order_statistic(above, level)
+
+
+def _widest(moved):
+    """Least and largest prediction (K, b) of all models; infinite where one is undefined."""
     low, high = moved.min(axis=2), moved.max(axis=2)  # NaN where a model is undefined
     low[np.isnan(low)], high[np.isnan(high)] = -np.inf, np.inf
-    return low - width[:, None], high + width[:, None]
+    return low, high
 
 
 def order_statistic(values, level):

@@ -1,0 +1,75 @@
+"""What a fitted problem is called: its labels, weights, rows, columns and parameters."""
+
+import numpy as np
+
+
+class NamedFit:
+    """Labels, weights and names of a FittedProblem, from its adapted model and its record."""
+
+    @property
+    def link(self):
+        """Link from predictors to predictions."""
+        return self.adapted.link
+
+    @property
+    def classes(self):
+        """Labels of a classifier in the order of its outputs; None for a regressor."""
+        return self.adapted.classes
+
+    @property
+    def labels(self):
+        """Labels or responses of the training rows as the caller has them."""
+        return self.adapted.labels(self.objective.y)
+
+    @property
+    def sample_weight(self):
+        """Weights (n,) that fit was given, without class weights; ones where it was given none."""
+        weight = self.record.data.sample_weight
+        if weight is None:
+            return np.ones(self.objective.n_rows)
+        return np.asarray(weight, dtype=float)
+
+    @property
+    def row_names(self):
+        """Names of the training rows (n,): the index that fit has seen, else positions."""
+        names = self.record.data.row_names
+        return np.arange(self.objective.n_rows) if names is None else names
+
+    @property
+    def column_names(self):
+        """Names of the design's columns, the intercept's ("const") last."""
+        return self.objective.design.column_names(self.feature_names)
+
+    @property
+    def feature_names(self):
+        """Names of the features of the design: those that fit has seen, else x0, x1, ..."""
+        if self.dependence is None:
+            return self._all_feature_names
+        kept, names = self.dependence.kept, self._all_feature_names
+        return [names[j] for j in kept[: self.objective.design.n_features]]
+
+    @property
+    def _all_feature_names(self):
+        """Names of all features, also of those that are combinations of others."""
+        names = getattr(self.model, "feature_names_in_", None)
+        if names is None:
+            return [f"x{j}" for j in range(self.adapted.objective.design.n_features)]
+        return list(names)
+
+    def parameter_names(self):
+        """Names of the parameters, the intercepts first, and their positions in theta."""
+        design, K = self.objective.design, self.objective.n_outputs
+        columns, q = self.column_names, design.shape[1]
+        order = design.intercept_first
+        if K == 1:
+            return tuple(columns[j] for j in order), order
+        if self.link.n_responses == 1:  # of the second predictor only the intercept moves
+            return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
+        outputs = range(K) if self.classes is None or len(self.classes) != K else self.classes
+        names = [f"{output}: {columns[j]}" for output in outputs for j in order]
+        return tuple(names), np.concatenate([k * q + order for k in range(K)])
+
+    @property
+    def has_coefficients(self):
+        """Whether the model is linear in its features: a kernel machine is not."""
+        return hasattr(self.model, "coef_")
