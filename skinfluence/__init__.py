@@ -13,8 +13,11 @@ from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
 from skinfluence.deletion.targets import make_target
 from skinfluence.explainer import InfluenceExplainer
 from skinfluence.functions import (
+    addition_influence,
+    best_changes,
     case_deletion_diagnostics,
     explain,
+    feature_influence,
     group_influence,
     influence,
     local_influence,
@@ -23,6 +26,7 @@ from skinfluence.functions import (
     parameter_covariance,
     parameter_influence,
     prediction_interval,
+    relabel_influence,
     score_influence,
     self_influence,
 )
@@ -70,9 +74,14 @@ __all__ = [
     "ParameterInfluence",
     "SmoothQuantileRegressor",
     "__version__",
+    "addition_influence",
+    "attacks",
+    "best_changes",
     "case_deletion_diagnostics",
+    "debugging",
     "evaluation",
     "explain",
+    "feature_influence",
     "group_influence",
     "influence",
     "kernel_models",
@@ -84,6 +93,7 @@ __all__ = [
     "parameter_covariance",
     "parameter_influence",
     "prediction_interval",
+    "relabel_influence",
     "score_influence",
     "self_influence",
     "supported_estimators",
@@ -93,6 +103,6 @@ __all__ = [
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name == "model_selection":
+    if name in ("attacks", "debugging", "model_selection"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")

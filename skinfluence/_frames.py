@@ -34,7 +34,7 @@ def take_rows(table, rows):
     return (table if hasattr(table, "shape") else np.asarray(table))[rows]
 
 
-def named_frame(values, rows, columns=None, classes=None, name="value"):
+def named_frame(values, rows, columns=None, classes=None, name="value", levels=("train", "class")):
     """Return a frame of an array (r,) or (r, c), with a last axis of classes if `classes` is given.
 
     Parameters
@@ -48,6 +48,8 @@ def named_frame(values, rows, columns=None, classes=None, name="value"):
         Names of the last axis; with `columns` the second level of the frame's columns.
     name : str
         Name of the column of an array (r,).
+    levels : sequence of str
+        Names of the two levels of the columns.
     """
     pd = pandas()
     if columns is None and classes is None:
@@ -57,7 +59,7 @@ def named_frame(values, rows, columns=None, classes=None, name="value"):
     elif columns is None:
         found = list(classes)
     else:
-        found = pd.MultiIndex.from_product([columns, classes], names=["train", "class"])
+        found = pd.MultiIndex.from_product([columns, classes], names=list(levels))
     return pd.DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
 
 

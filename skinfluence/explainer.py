@@ -314,6 +314,10 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self._features(X)
 
+    def __input_steps__(self):
+        own = self._final.__input_steps__() if isinstance(self._final, InfluenceMixin) else []
+        return [*self._transformers, *own]
+
     def _features(self, X):
         """Send X through the steps before the last, and check it like the last step's X."""
         for transformer in self._transformers:

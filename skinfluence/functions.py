@@ -10,7 +10,12 @@ from skinfluence._typing import MatrixLike
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
 from skinfluence.explainer import InfluenceExplainer, explainer_of
 from skinfluence.perturbation import LocalInfluence
-from skinfluence.results import LeaveOneOutEstimate, MostInfluential, ParameterInfluence
+from skinfluence.results import (
+    BestChanges,
+    LeaveOneOutEstimate,
+    MostInfluential,
+    ParameterInfluence,
+)
 from skinfluence.uncertainty import ParameterCovariance
 
 
@@ -235,6 +240,137 @@ def group_influence(
     (3, 2)
     """
     return explain(model).group_influence(groups, X_test, y_test, **options)
+
+
+def relabel_influence(
+    model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
+) -> np.ndarray:
+    """Change of a target at each test row if a training row had another label.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.relabel_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_train, n_classes) or (n_test, n_train)
+        See :meth:`InfluenceExplainer.relabel_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.relabel_influence(model, X[:3], y[:3], train_indices=[7]).shape
+    (3, 1, 3)
+    """
+    return explain(model).relabel_influence(X_test, y_test, **options)
+
+
+def addition_influence(
+    model: BaseEstimator,
+    X_new: MatrixLike,
+    y_new: ArrayLike | None,
+    X_test: MatrixLike,
+    y_test: ArrayLike | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Change of a target at each test row if one more training row were added.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_new, y_new : array-like
+        Rows that may be added, with their labels or None.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.addition_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_new)
+        See :meth:`InfluenceExplainer.addition_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X[::2], y[::2])
+    >>> skinfluence.addition_influence(model, X[1:9:2], y[1:9:2], X[:3], y[:3]).shape
+    (3, 4)
+    """
+    return explain(model).addition_influence(X_new, y_new, X_test, y_test, **options)
+
+
+def feature_influence(
+    model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
+) -> np.ndarray:
+    """Gradient of a target at each test row in the features of each training row.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.feature_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_train, n_features) or (n_test, n_train)
+        See :meth:`InfluenceExplainer.feature_influence`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.feature_influence(model, X[:3], y[:3]).shape
+    (3, 150, 4)
+    """
+    return explain(model).feature_influence(X_test, y_test, **options)
+
+
+def best_changes(
+    model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
+) -> BestChanges:
+    """Return the k changes of the training data, one row each, that improve a target most.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.best_changes`.
+
+    Returns
+    -------
+    BestChanges
+        See :meth:`InfluenceExplainer.best_changes`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X[::2], y[::2])
+    >>> skinfluence.best_changes(model, X[1::2], y[1::2], k=3).indices.shape
+    (3,)
+    """
+    return explain(model).best_changes(X_test, y_test, **options)
 
 
 def loo_estimate(model: BaseEstimator, **options: Any) -> LeaveOneOutEstimate:

@@ -27,11 +27,13 @@ from skinfluence.adapters._ridge import (
     least_squares,
     without_outputs,
 )
+from skinfluence.adapters._steps import InputGradients, linear_map
 from skinfluence.adapters._svm import change_in_span
 
 __all__ = [
     "WITHOUT_ROWS",
     "Adapted",
+    "InputGradients",
     "ResponseScale",
     "TrainingData",
     "adapt",
@@ -50,6 +52,7 @@ __all__ = [
     "kernel_ridge_space",
     "kernel_space",
     "least_squares",
+    "linear_map",
     "register",
     "smooth_quantile",
     "supported_estimators",

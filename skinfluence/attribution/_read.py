@@ -49,14 +49,22 @@ class Query:
         y = None if self.y is None else self.y[rows]
         return Query(self.design.take(rows), y, self.eta[rows], self.target)
 
+    def slopes(self, is_scalar):
+        """Derivatives of the target in the predictors of each test row, (m, O, K)."""
+        eta = classes_last(np.ascontiguousarray(self.eta.T), is_scalar)
+        gradient = np.asarray(self.target.gradient(self.y, eta))
+        return gradient.reshape(len(self), self.target.n_outputs, self.eta.shape[1])
+
+    def directions(self, is_scalar):
+        """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
+        slopes = self.slopes(is_scalar)
+        parts = [self.design.outer(slopes[:, o], slice(None)) for o in range(slopes.shape[1])]
+        return np.concatenate(parts).reshape(-1, slopes.shape[2], self.design.shape[1])
+
 
 def _directions(deletion, test):
     """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
-    K, outputs = deletion.objective.n_outputs, test.target.n_outputs
-    eta = classes_last(np.ascontiguousarray(test.eta.T), deletion.objective.loss.is_scalar)
-    gradient = np.asarray(test.target.gradient(test.y, eta)).reshape(len(test), outputs, K)
-    parts = [test.design.outer(gradient[:, o], slice(None)) for o in range(outputs)]
-    return np.concatenate(parts).reshape(outputs * len(test), K, -1)
+    return test.directions(deletion.objective.loss.is_scalar)
 
 
 def _moved(deletion, test):

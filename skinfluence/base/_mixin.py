@@ -3,11 +3,17 @@
 from skinfluence.base._attribution import AttributionMixin
 from skinfluence.base._case_deletion import CaseDeletionMixin
 from skinfluence.base._changes import ChangesMixin
+from skinfluence.base._features import FeaturesMixin
 from skinfluence.base._leave_one_out import LeaveOneOutMixin
 from skinfluence.base._uncertainty import UncertaintyMixin
 
 
 class InfluenceMixin(
-    AttributionMixin, ChangesMixin, LeaveOneOutMixin, CaseDeletionMixin, UncertaintyMixin
+    AttributionMixin,
+    ChangesMixin,
+    FeaturesMixin,
+    LeaveOneOutMixin,
+    CaseDeletionMixin,
+    UncertaintyMixin,
 ):
     """The influence methods. A new method goes into one of the mixins by subject, nowhere else."""

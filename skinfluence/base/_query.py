@@ -34,6 +34,10 @@ class QueryMixin:
         """Return the estimator whose parameters define the objective."""
         return self
 
+    def __input_steps__(self):
+        """Return the fitted steps that a caller's X goes through before it reaches the model."""
+        return []
+
     def __scored_rows__(self):
         """Return the training rows for a scorer; None where the caller's are not kept."""
         return self.__optimum_record__().data.X

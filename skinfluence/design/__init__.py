@@ -1,6 +1,7 @@
 """The design Z = [X, 1]: the only package that knows of sparsity, the intercept and the origin."""
 
-from scipy.sparse import issparse
+import numpy as np
+from scipy.sparse import csr_array, issparse
 
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
@@ -8,6 +9,7 @@ from skinfluence.design._dense import DenseDesign
 from skinfluence.design._dependence import Dependence, column_dependence
 from skinfluence.design._kernel import KERNELS, KernelSpace, named_kernel, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
+from skinfluence.design._kernel_gradients import KernelGradients
 from skinfluence.design._origin import far_origin
 
 __all__ = [
@@ -18,10 +20,12 @@ __all__ = [
     "Design",
     "FeatureDesign",
     "KernelFeatures",
+    "KernelGradients",
     "KernelSpace",
     "column_dependence",
     "far_origin",
     "make_design",
+    "moved_rows",
     "named_kernel",
     "resolved_gamma",
 ]
@@ -33,3 +37,29 @@ def make_design(X, fit_intercept, origin=None):
     About an `origin` (p,), a CSR matrix is copied: its columns far from zero are stored centred.
     """
     return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept, origin)
+
+
+def moved_rows(X, displacement):
+    """Return rows (r, p) of X plus a displacement (r, p) or (p,), in the storage of X.
+
+    Raises
+    ------
+    ValueError
+        For a displacement of another shape, or one that is not finite.
+    """
+    if not issparse(displacement):
+        displacement = np.asarray(displacement, dtype=np.float64)
+    if displacement.shape not in (X.shape, X.shape[1:]):
+        raise ValueError(
+            f"displacement should have shape {X.shape}, one row for each training row asked about, "
+            f"or {X.shape[1:]}; got {displacement.shape}."
+        )
+    values = displacement.data if issparse(displacement) else displacement
+    if not np.isfinite(values).all():
+        raise ValueError("displacement should be finite; it contains NaN or infinity.")
+    if not issparse(X):
+        added = displacement.toarray() if issparse(displacement) else displacement
+        return (X.astype(np.float64) + added).astype(X.dtype)
+    if displacement.ndim == 1:
+        displacement = np.broadcast_to(displacement, X.shape)
+    return csr_array((X.astype(np.float64) + csr_array(displacement)).astype(X.dtype))

@@ -1,5 +1,19 @@
 """Effects of small perturbations of the data."""
 
+from skinfluence.perturbation._features import (
+    FeatureGradients,
+    KernelMachineGradients,
+    LinearGradients,
+)
+from skinfluence.perturbation._inputs import InputDerivatives
 from skinfluence.perturbation._local import PERTURBATIONS, LocalInfluence, local_influence
 
-__all__ = ["PERTURBATIONS", "LocalInfluence", "local_influence"]
+__all__ = [
+    "PERTURBATIONS",
+    "FeatureGradients",
+    "InputDerivatives",
+    "KernelMachineGradients",
+    "LinearGradients",
+    "LocalInfluence",
+    "local_influence",
+]

@@ -1,0 +1,300 @@
+"""Training rows whose features are moved until a model errs where it did not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.frozen import FrozenEstimator
+
+from skinfluence._frames import DataFrame, data_frame
+from skinfluence._typing import MatrixLike
+from skinfluence._validation import as_index, check_choice
+from skinfluence.explainer import InfluenceExplainer, unwrap
+from skinfluence.functions import explain
+
+CONSTRAINTS = ("box", "uint8")
+LEVELS = 255.0
+# A step shorter than this share of epsilon is the last.
+SHORTEST = 1 / 64
+
+
+@dataclass(frozen=True)
+class Poisoning:
+    """Poisoned training rows, and what a refit on them predicts.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n_rows,)
+        Positions of the poisoned training rows.
+    X_poisoned : ndarray of shape (n_rows, p)
+        Their features after the attack; labels are never touched.
+    displacement : ndarray of shape (n_rows, p)
+        What was added.
+    targets : ndarray of int, shape (t,)
+        Test rows that were attacked: those of the ones asked for that were right before.
+    before, after : ndarray of shape (t,)
+        Labels of the targets, predicted before and after.
+    losses : ndarray of shape (n_iter + 1,)
+        Mean loss of the targets before the attack and after each accepted step, by refits.
+    n_iter : int
+        Refits that the search took.
+    estimator : estimator
+        Clone of the estimator, fitted anew on the poisoned data: what `after` is predicted by.
+    """
+
+    rows: np.ndarray
+    X_poisoned: np.ndarray
+    displacement: np.ndarray
+    targets: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    losses: np.ndarray
+    n_iter: int
+    estimator: BaseEstimator
+
+    @property
+    def flipped(self):
+        """Whether the prediction of each target is another one, (t,)."""
+        return self.before != self.after
+
+    @property
+    def success(self):
+        """Whether all targets are flipped."""
+        return bool(self.flipped.all())
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each target, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns target, before, after and flipped.
+        """
+        columns = {"target": self.targets, "before": self.before, "after": self.after}
+        return data_frame({**columns, "flipped": self.flipped})
+
+    def __repr__(self):
+        """What was moved how far, and how many targets are flipped."""
+        size = np.abs(self.displacement).max(initial=0.0)
+        one = len(self.rows) == 1
+        return (
+            f"Poisoning: {self.flipped.sum()} of {len(self.targets)} targets flipped by "
+            f"{len(self.rows)} row{'' if one else 's'} moved by up to {size:.3g} a feature, after "
+            f"{self.n_iter} refits; mean loss {self.losses[0]:.3g} to {self.losses[-1]:.3g}"
+        )
+
+
+class PoisoningAttack(BaseEstimator):
+    """Move the features of a few training rows until a model errs at given test rows.
+
+    An audit of one's own model, after Koh & Liang (2017): the gradient of the targets' loss in the
+    features of the training rows says which rows to move and whither, their labels stay. The model
+    is refitted at each step, and a step that does not raise the loss is taken back and halved. It
+    stops when the targets are flipped. That it fails proves no robustness.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Supported classifier or a Pipeline that ends in one, of this library or of scikit-learn;
+        cloned. The steps before the last are linear, or offer `input_vjp`.
+    n_rows : int, default=1
+        Training rows that are moved: those whose full move along the gradient raises the loss most.
+    epsilon : float
+        Largest change of a feature, in the units of X.
+    constraint : {"box", "uint8"} or callable, default="box"
+        What a poisoned row may be. "box": each feature within epsilon of its own value. "uint8":
+        the same, and whole numbers from 0 to 255. A callable takes the moved rows and the original
+        ones, (n_rows, p) each, and returns rows that are allowed, such as those in the range of
+        each column.
+    n_iter : int, default=30
+        Refits, at most.
+    target_rows : array-like of int or bool mask, optional
+        Positions of the test rows that are attacked together; all by default.
+
+    See Also
+    --------
+    skinfluence.InfluenceExplainer.feature_influence : The gradients.
+
+    References
+    ----------
+    Koh & Liang, Understanding black-box predictions via influence functions, ICML 2017, section
+    5.2.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.preprocessing import scale
+    >>> from skinfluence.attacks import PoisoningAttack
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = scale(X)
+    >>> attack = PoisoningAttack(LogisticRegression(tol=1e-8), epsilon=2.0, target_rows=[20])
+    >>> attack.run(X[:400], y[:400], X[400:], y[400:]).losses.round(2)
+    array([...])
+    """
+
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        *,
+        n_rows: int = 1,
+        epsilon: float = 0.1,
+        constraint: str | Callable = "box",
+        n_iter: int = 30,
+        target_rows: ArrayLike | None = None,
+    ):
+        self.estimator = estimator
+        self.n_rows = n_rows
+        self.epsilon = epsilon
+        self.constraint = constraint
+        self.n_iter = n_iter
+        self.target_rows = target_rows
+
+    def run(self, X: MatrixLike, y: ArrayLike, X_test: MatrixLike, y_test: ArrayLike) -> Poisoning:
+        """Search for poisoned rows.
+
+        Parameters
+        ----------
+        X, y : array-like
+            Training rows, dense, and their labels.
+        X_test, y_test : array-like
+            Test rows and their labels.
+
+        Returns
+        -------
+        Poisoning
+            The rows, and the refit that confirms what they do.
+
+        Raises
+        ------
+        ValueError
+            For parameters out of their range, or where every target is misclassified already.
+        TypeError, NotImplementedError, numpy.linalg.LinAlgError
+            As the influence methods.
+        """
+        X, X_test = np.array(X, dtype=np.float64), np.asarray(X_test, dtype=np.float64)
+        y, y_test = np.asarray(y), np.asarray(y_test)
+        self._check(X)
+        model = self._fit(X, y)
+        asked = as_index(self.target_rows, len(X_test), "target_rows")
+        targets = asked[model.predict(X_test[asked]) == y_test[asked]]
+        if not len(targets):
+            raise ValueError(
+                "target_rows are all misclassified without any attack: there is nothing to flip."
+            )
+        question = X_test[targets], y_test[targets]
+        rows, X_moved, losses, n_iter = self._search(model, X, y, question)
+        poisoned = X.copy()
+        poisoned[rows] = X_moved
+        refit = clone(self.estimator).fit(poisoned, y)
+        return Poisoning(
+            rows,
+            X_moved,
+            X_moved - X[rows],
+            targets,
+            y_test[targets],
+            np.asarray(refit.predict(X_test[targets])),
+            np.array(losses),
+            n_iter,
+            refit,
+        )
+
+    # -- the search --------------------------------------------------------------------------------
+
+    def _check(self, X):
+        """Raise for parameters that are not in their range."""
+        if not is_classifier(self.estimator):
+            raise ValueError(
+                f"{type(self.estimator).__name__} is no classifier: its predictions do not flip."
+            )
+        for name, most in (("n_rows", len(X)), ("n_iter", None)):
+            value = getattr(self, name)
+            good = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not good or value < 1 or (most is not None and value > most):
+                limit = "" if most is None else f" and at most the {most} training rows"
+                raise ValueError(f"{name} should be a positive integer{limit}; got {value!r}.")
+        if not 0 < self.epsilon < np.inf:
+            raise ValueError(f"epsilon should be a finite positive number; got {self.epsilon!r}.")
+        if callable(self.constraint):
+            return
+        check_choice("constraint", self.constraint, CONSTRAINTS)
+        outside = (X < 0) | (X > LEVELS) | (np.round(X) != X)
+        if self.constraint == "uint8" and outside.any():
+            raise ValueError(
+                "constraint='uint8' is for features that are whole numbers from 0 to 255; X has "
+                f"{X[outside][0]:g}. Pass such features, or a callable."
+            )
+
+    def _fit(self, X, y):
+        """Explainer of a clone fitted on some rows."""
+        model = clone(self.estimator).fit(X, y)
+        if hasattr(unwrap(model)[-1], "__fitted_problem__"):
+            return explain(model)
+        return InfluenceExplainer(FrozenEstimator(model)).fit(X, y)
+
+    def _allowed(self, moved, original):
+        """The nearest rows that the constraint allows."""
+        if callable(self.constraint):
+            allowed = np.asarray(self.constraint(moved, original), dtype=np.float64)
+            if allowed.shape != moved.shape:
+                raise ValueError(
+                    f"constraint(moved, original) should return shape {moved.shape}; got "
+                    f"{allowed.shape}."
+                )
+            return allowed
+        if self.constraint == "box":
+            return np.clip(moved, original - self.epsilon, original + self.epsilon)
+        reach = np.floor(self.epsilon)
+        moved = np.clip(np.round(moved), original - reach, original + reach)
+        return np.clip(moved, 0.0, LEVELS)
+
+    def _search(self, model, X, y, question):
+        """(rows, their features, mean losses of the targets, number of refits)."""
+        gradient = self._gradient(model, X, question)
+        corner = self._allowed(X + self.epsilon * np.sign(gradient), X)
+        rows = self._most_harmful(model, X, corner - X, question)
+        original, moved = X[rows], X[rows].copy()
+        losses, step, n_refits = [_mean_loss(model, question)], self.epsilon, 0
+        gradient = gradient[rows]
+        while n_refits < self.n_iter and step >= SHORTEST * self.epsilon:
+            n_refits += 1
+            trial = self._allowed(moved + step * np.sign(gradient), original)
+            poisoned = X.copy()
+            poisoned[rows] = trial
+            refit = self._fit(poisoned, y)
+            loss = _mean_loss(refit, question)
+            if loss > losses[-1]:
+                losses.append(loss)
+                moved = trial
+                if (refit.predict(question[0]) != question[1]).all():
+                    break
+                gradient = self._gradient(refit, poisoned, question, rows)
+            else:
+                step *= 0.5
+        return rows, moved, losses, n_refits
+
+    def _gradient(self, model, X, question, rows=None):
+        """Gradient of the targets' mean loss in the features of rows, (r, p)."""
+        asked = {"aggregate": "mean", "features": "input", "train_indices": rows}
+        return model.feature_influence(*question, X_train=X, **asked)
+
+    def _most_harmful(self, model, X, displacement, question):
+        """Rows whose full move raises the targets' mean loss most, the most harmful first."""
+        effect = model.feature_influence(
+            *question,
+            displacement=displacement,
+            features="input",
+            X_train=X,
+            method="newton",
+            aggregate="mean",
+        )
+        return np.argsort(-np.nan_to_num(effect, nan=-np.inf), kind="stable")[: self.n_rows]
+
+
+def _mean_loss(model, question):
+    """Mean loss of the targets."""
+    problem = model.__fitted_problem__()
+    query = problem.query(*question, "loss", "newton")
+    return float(query.target.value(query.y, problem.objective.native(query.eta)).mean())

@@ -1,0 +1,112 @@
+"""Influence summed over groups of training rows, by a column."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from skinfluence._frames import DataFrame, data_frame
+
+
+@dataclass(frozen=True)
+class GroupShares:
+    """Share of the harmful and the helpful influence that each group of training rows has.
+
+    Attributes
+    ----------
+    name : str
+        Of the column that the rows are grouped by.
+    groups : list of str
+        What the rows of each group have in common, such as "age < 10".
+    n_rows : ndarray of int, shape (g,)
+        Rows of each group.
+    harmful, helpful : ndarray of shape (g,)
+        Its shares of the sums of all harmful and of all helpful influence.
+    codes : ndarray of int, shape (n_train,)
+        Group of each training row.
+    """
+
+    name: str
+    groups: list
+    n_rows: np.ndarray
+    harmful: np.ndarray
+    helpful: np.ndarray
+    codes: np.ndarray
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each group, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns rows, share_of_rows, harmful and helpful, indexed by the groups.
+        """
+        columns = {"rows": self.n_rows, "share_of_rows": self.n_rows / self.n_rows.sum()}
+        frame = data_frame({**columns, "harmful": self.harmful, "helpful": self.helpful})
+        frame.index = self.groups
+        return frame
+
+    def __repr__(self):
+        """The groups, the most harmful first, each as a sentence."""
+        order = np.argsort(-self.harmful, kind="stable")
+        return "\n".join(self._sentence(group) for group in order)
+
+    def _sentence(self, group):
+        """What one group has."""
+        return (
+            f"rows with {self.groups[group]}: {self.harmful[group]:.0%} of the harmful influence, "
+            f"{self.helpful[group]:.0%} of the helpful, {self.n_rows[group]} of "
+            f"{self.n_rows.sum()} rows"
+        )
+
+
+def group_shares(name, values, influence, bins):
+    """Return the GroupShares of an influence (n,), positive where a row helps.
+
+    Parameters
+    ----------
+    name : str
+    values : array-like of shape (n,)
+        Numbers with more values than `bins` are cut at quantiles.
+    influence : ndarray of shape (n,)
+        NaN counts as 0.
+    bins : int
+    """
+    groups, codes = cut(name, values, bins)
+    influence = np.nan_to_num(influence)
+
+    def share(part):
+        total = np.bincount(codes, weights=part, minlength=len(groups))
+        return total / total.sum() if total.any() else total
+
+    harmful, helpful = share(np.maximum(-influence, 0.0)), share(np.maximum(influence, 0.0))
+    n_rows = np.bincount(codes, minlength=len(groups))
+    return GroupShares(name, groups, n_rows, harmful, helpful, codes)
+
+
+def cut(name, values, bins):
+    """Return (sentences that tell the groups of a column's values apart, group of each row)."""
+    values = np.asarray(values)
+    missing = np.array([value is None or value != value for value in values.tolist()])
+    if values.dtype.kind == "O":
+        try:
+            values = np.where(missing, np.nan, values).astype(np.float64)
+        except (TypeError, ValueError):
+            values = np.array([str(value) for value in values.tolist()])
+    known, codes = values[~missing], np.zeros(len(values), dtype=np.intp)
+    distinct, own = np.unique(known, return_inverse=True)
+    if values.dtype.kind not in "iuf" or len(distinct) <= bins:
+        groups = [f"{name} = {value}" for value in distinct.tolist()]
+    else:
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+        edges = edges[edges > known.min()] if known.min() < edges[-1] else distinct[1:2]
+        own = np.searchsorted(edges, known, side="right")
+        ends = [f"{edge:.6g}" for edge in edges]
+        groups = [f"{name} < {ends[0]}"]
+        groups += [f"{a} <= {name} < {b}" for a, b in pairwise(ends)]
+        groups += [f"{name} >= {ends[-1]}"]
+    codes[~missing] = own
+    if missing.any():
+        codes[missing] = len(groups)
+        groups = [*groups, f"{name} missing"]
+    return groups, codes
