@@ -7,6 +7,7 @@ from skinfluence.model_selection._regularization import (
     optimize_regularization,
 )
 from skinfluence.model_selection._search import LeaveOneOutSearchCV
+from skinfluence.model_selection._views import strength_parameter
 
 __all__ = [
     "CrossValPredictions",
@@ -16,4 +17,5 @@ __all__ = [
     "approximate_cross_val_predict",
     "loo_scorer",
     "optimize_regularization",
+    "strength_parameter",
 ]

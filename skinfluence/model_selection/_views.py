@@ -29,6 +29,15 @@ def final_parameter(estimator, name):
     return prefix + name if prefix + name in estimator.get_params(deep=True) else None
 
 
+def strength_parameter(estimator):
+    """Full name and value of the strength of the final step's penalty; None if it has none."""
+    for short in STRENGTHS:
+        name = final_parameter(estimator, short)
+        if name is not None:
+            return name, estimator.get_params(deep=True)[name]
+    return None
+
+
 def neighbour(view, curvature, name, value):
     """Return the objective of a fitted view at another penalty, at its optimum.
 

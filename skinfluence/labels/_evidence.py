@@ -1,0 +1,125 @@
+"""Which training rows speak for a label, and which against it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence import attribution
+from skinfluence._frames import DataFrame, data_frame
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The training rows that vouch for a row's given label, and those that speak for another.
+
+    The weight of a training row is how much it raises the score of the label that it supports over
+    the score of the other at the row asked about: the change of this difference on its removal, in
+    size. For a logistic regression these are log odds.
+
+    Attributes
+    ----------
+    row : int
+        Position of the row asked about; it is not its own witness.
+    given_label, suggested_label : object
+        The two labels.
+    given_indices, suggested_indices : ndarray of int, shape (k,)
+        Positions of the rows that support each, the heaviest first; fewer where there are fewer.
+    given_weights, suggested_weights : ndarray of shape (k,)
+        Their weights, positive.
+    given_total, suggested_total : float
+        Sums of the weights of all rows on each side.
+    row_names : ndarray of shape (n,)
+        Names of the training rows, for the frame.
+    labels : ndarray of shape (n,)
+        Given labels of the training rows, for the frame.
+    """
+
+    row: int
+    given_label: object
+    suggested_label: object
+    given_indices: np.ndarray
+    given_weights: np.ndarray
+    suggested_indices: np.ndarray
+    suggested_weights: np.ndarray
+    given_total: float
+    suggested_total: float
+    row_names: np.ndarray
+    labels: np.ndarray
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each row of evidence, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index: names of the rows; columns supports (a label), weight and label (that of the
+            row).
+        """
+        rows = np.r_[self.given_indices, self.suggested_indices]
+        supports = [self.given_label] * len(self.given_indices)
+        supports += [self.suggested_label] * len(self.suggested_indices)
+        weight = np.r_[self.given_weights, self.suggested_weights]
+        frame = data_frame({"supports": supports, "weight": weight, "label": self.labels[rows]})
+        frame.index = self.row_names[rows]
+        return frame
+
+    def __repr__(self):
+        """Return the two lists as text."""
+        lines = [f"Evidence for row {self.row_names[self.row]}"]
+        sides = (
+            ("given", self.given_label, self.given_indices, self.given_weights, self.given_total),
+            (
+                "suggested",
+                self.suggested_label,
+                self.suggested_indices,
+                self.suggested_weights,
+                self.suggested_total,
+            ),
+        )
+        for word, label, rows, weights, total in sides:
+            named = ", ".join(
+                f"{self.row_names[row]} ({weight:.3g})"
+                for row, weight in zip(rows, weights, strict=True)
+            )
+            lines.append(f"  {word + ' ' + str(label):22s} {total:8.3g} in all: {named}")
+        return "\n".join(lines)
+
+
+def find_evidence(problem, row, given, suggested, k):
+    """Evidence about one training row.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    row : int
+    given, suggested : int
+        Codes of the two labels.
+    k : int
+        Rows on each side.
+    """
+    query = problem.own_query("decision_function", rows=np.array([row]))
+    deletion = problem.deletion("newton", n_test=1)
+    change = attribution.influence(deletion, query, linearised=False)[0]
+    if change.ndim == 1:  # the score of the second class
+        change = change * (1.0 if given == 1 else -1.0)
+    else:
+        change = change[:, given] - change[:, suggested]
+    weight = -change
+    weight[row] = 0.0
+    weight = np.nan_to_num(weight, nan=0.0)
+    order = np.argsort(-weight, kind="stable")
+    for_given = [i for i in order[:k] if weight[i] > 0]
+    for_suggested = [i for i in order[::-1][:k] if weight[i] < 0]
+    return Evidence(
+        row=int(row),
+        given_label=problem.classes[given],
+        suggested_label=problem.classes[suggested],
+        given_indices=np.array(for_given, dtype=np.intp),
+        given_weights=weight[for_given],
+        suggested_indices=np.array(for_suggested, dtype=np.intp),
+        suggested_weights=-weight[for_suggested],
+        given_total=float(weight[weight > 0].sum()),
+        suggested_total=float(-weight[weight < 0].sum()),
+        row_names=problem.row_names,
+        labels=problem.labels,
+    )
