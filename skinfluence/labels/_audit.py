@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, check_sample_weight, encode_labels
+from skinfluence._validation import as_index, as_partition, check_sample_weight, encode_labels
 from skinfluence.labels._checks import (
     check_audit,
     check_budget,
@@ -28,7 +28,13 @@ from skinfluence.labels._confident_joint import (
 )
 from skinfluence.labels._evidence import Evidence, find_evidence
 from skinfluence.labels._fixing import relabelling_effects
-from skinfluence.labels._noise_model import AUDIT_FLOPS, noise_model, posterior
+from skinfluence.labels._noise_model import (
+    AUDIT_FLOPS,
+    error_probability,
+    given_probability,
+    noise_model,
+    resolved,
+)
 from skinfluence.labels._review import (
     ReviewCurve,
     checked_decisions,
@@ -46,14 +52,15 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
 
     A wrong label is one that the other rows do not expect. Leave-one-out gives the probability
     :math:`P_{iy}` of each given label under the model without its row, exactly and without folds.
-    The default score goes on from there: with :math:`\rho` the most likely share of wrong labels,
-    the posterior that the label of row i is right is
+    The default score goes on from there: with :math:`\rho` a share of wrong labels, the posterior
+    that the label of row i is right is
 
     .. math:: \pi_i = \frac{(1 - \rho) P_{iy}}{(1 - \rho) P_{iy} + \rho (1 - P_{iy}) / (K - 1)} ,
 
     the model is refitted with weights :math:`\pi_i`, so that the wrong labels no longer vouch for
-    each other, and both are repeated three times. The rows are ranked by their last leave-one-out
-    loss. Steps of a Pipeline before the last are held fixed, as are class weights.
+    each other, :math:`\rho` becomes the mean of :math:`1 - \pi`, and all is repeated: three steps
+    of the EM algorithm. The rows are ranked by their last leave-one-out loss. Steps of a Pipeline
+    before the last are held fixed, as are class weights.
 
     Parameters
     ----------
@@ -85,7 +92,8 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
     ranking_ : ndarray of int, shape (n_train,)
         Positions, the most suspect first.
     error_probability_ : ndarray of shape (n_train,), or None
-        Posterior that the given label is wrong; None without class probabilities.
+        Posterior that the given label is wrong: that of the noise model, for other scores from
+        `pred_probs_` with the share `expected_errors_` / n_train. None without class probabilities.
     label_quality_ : ndarray of shape (n_train,)
         One minus that for the noise model; for other scores the share of rows that are at least as
         suspect.
@@ -224,25 +232,29 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
     def _score(self, problem, groups):
         """Set everything that is known of the labels."""
         method, codes = self.method, self._codes
+        how = resolved(problem.objective, method, groups)
         if groups is None:
-            loo = problem.leave_one_out(method, budget=AUDIT_FLOPS)
+            loo = problem.leave_one_out(how, budget=AUDIT_FLOPS)
         else:
-            loo = problem.leave_group_out(groups, "exact" if method == "auto" else method)
+            loo = problem.leave_group_out(groups, how)
+            groups = as_partition(groups, len(codes))
         self.loo_estimate_ = problem.estimate(loo)
         link = problem.link
         self.pred_probs_ = self.error_probability_ = None
         if link.has_probabilities:
             self.pred_probs_ = _two_columns(self.loo_estimate_.predict_proba)
-            log_p = link.log_probabilities(problem.objective.native(loo.eta))
-            self.error_probability_ = posterior(log_p, codes, problem.sample_weight)
         self._count_errors()
+        if self.pred_probs_ is not None:
+            log_p = link.log_probabilities(problem.objective.native(loo.eta))
+            given, share = given_probability(log_p, codes), self.expected_errors_ / len(codes)
+            self.error_probability_ = error_probability(given, link.n_classes, share)
         if self.score == NOISE_MODEL:
             loo, self.error_probability_ = noise_model(problem, loo, codes, method, groups)
-            scores = loo_loss(problem, loo, None)
+            scores = loo_loss(problem, loo, None, method)
         elif callable(self.score):
             scores = self.score(problem, self._data[1])
         else:
-            scores = SCORES[self.score](problem, loo, self._validation)
+            scores = SCORES[self.score](problem, loo, self._validation, method)
         self.scores_ = checked_scores(scores, len(codes))
         self.ranking_ = np.argsort(-np.nan_to_num(self.scores_, nan=-np.inf), kind="stable")
         self._predict(problem, loo)
@@ -377,7 +389,9 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
                 f"k should be an integer from 1 to the {n - 1} other training rows; got {k!r}."
             )
         problem = fitted_problem(self.estimator_)
-        return find_evidence(problem, row, self._codes[row], self._suggested[row], int(k))
+        return find_evidence(
+            problem, row, self._codes[row], self._suggested[row], int(k), self.method
+        )
 
     def to_frame(self, effect_rows: ArrayLike | None = None) -> DataFrame:
         """Return one line for each training row, as a pandas DataFrame.

@@ -85,7 +85,7 @@ class Evidence:
         return "\n".join(lines)
 
 
-def find_evidence(problem, row, given, suggested, k):
+def find_evidence(problem, row, given, suggested, k, method):
     """Evidence about one training row.
 
     Parameters
@@ -96,9 +96,10 @@ def find_evidence(problem, row, given, suggested, k):
         Codes of the two labels.
     k : int
         Rows on each side.
+    method : {"auto", "exact", "newton"}
     """
     query = problem.own_query("decision_function", rows=np.array([row]))
-    deletion = problem.deletion("newton", n_test=1)
+    deletion = problem.deletion(method, n_test=1)
     change = attribution.influence(deletion, query, linearised=False)[0]
     if change.ndim == 1:  # the score of the second class
         change = change * (1.0 if given == 1 else -1.0)

@@ -1,12 +1,11 @@
 """The noise model: a posterior that each given label is right, and refits weighted by it."""
 
 import numpy as np
-from scipy.optimize import brentq
 
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
-from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
+from skinfluence.leave_one_out import exact_flops, leave_group_out, leave_one_out, resolve_auto
 from skinfluence.optimum import polish
 
 # Refits with the posteriors as weights.
@@ -16,40 +15,8 @@ TOLERANCE = 1e-8
 # Flops that "auto" spends on exact refits of single rows; the rest are Newton steps. About what a
 # few fits take: an audit should cost no more than the cross-validation that it replaces.
 AUDIT_FLOPS = 5e9
-
-
-def noise_rate(probability, n_classes, weight):
-    """Most likely share of wrong labels, given the probabilities of the given ones.
-
-    With a share rho of the labels replaced by another class at random, the given label of row i has
-    the probability (1 - rho) P_iy + rho (1 - P_iy) / (K - 1); the weighted sum of their logarithms
-    is concave in rho. At its maximum rho is the weighted mean of the posteriors that labels are
-    wrong.
-
-    Parameters
-    ----------
-    probability : ndarray of shape (n,)
-        P_iy, without NaN.
-    n_classes : int
-    weight : ndarray of shape (n,)
-
-    Returns
-    -------
-    float
-        In [0, (K - 1) / K]: above it a label would speak against its own class.
-    """
-    other = (1.0 - probability) / (n_classes - 1)
-    highest = (n_classes - 1) / n_classes
-
-    def slope(rho):
-        mixture = (1.0 - rho) * probability + rho * other
-        return float(weight @ ((other - probability) / np.maximum(mixture, 1e-300)))
-
-    if slope(0.0) <= 0.0:
-        return 0.0
-    if slope(highest) >= 0.0:
-        return highest
-    return float(brentq(slope, 0.0, highest, xtol=1e-12))
+# Where so few of the rows could be refitted, none is: the set-up would cost more than they do.
+LEAST_SHARE = 0.01
 
 
 def error_probability(probability, n_classes, rho):
@@ -61,41 +28,32 @@ def error_probability(probability, n_classes, rho):
     return np.divide(wrong, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
 
 
-def posterior(log_probabilities, codes, weight):
-    """Posterior that each given label is wrong, with rho fitted; NaN where P is.
-
-    Parameters
-    ----------
-    log_probabilities : ndarray of shape (n, K)
-        Without each row.
-    codes : ndarray of int, shape (n,)
-        Given labels.
-    weight : ndarray of shape (n,)
-
-    Returns
-    -------
-    ndarray of shape (n,)
-    """
-    n, K = log_probabilities.shape
-    given = np.exp(log_probabilities[np.arange(n), codes])
-    used = ~np.isnan(given) & (weight > 0)
-    rho = noise_rate(given[used], K, weight[used])
-    return error_probability(given, K, rho)
+def given_probability(log_probabilities, codes):
+    """Probability (n,) of each given label, from those of all classes (n, K)."""
+    return np.exp(log_probabilities[np.arange(len(codes)), codes])
 
 
-def left_out(objective, method, groups, *, budget=AUDIT_FLOPS):
-    """LooPredictions of an objective, without each row or its whole group; no errors of steps."""
+def resolved(objective, method, groups):
+    """Return the method that "auto" stands for: "exact", "newton", or "auto" for some refits."""
     if groups is not None:
-        method = "exact" if method == "auto" else method
+        return "exact" if method == "auto" else method
+    method = resolve_auto(objective, method, AUDIT_FLOPS)
+    few = LEAST_SHARE * exact_flops(objective) > AUDIT_FLOPS
+    return "newton" if method == "auto" and few else method
+
+
+def left_out(objective, method, groups):
+    """LooPredictions of an objective, without each row or its whole group."""
+    method = resolved(objective, method, groups)
+    if groups is not None:
         curvature = make_curvature(objective) if needs_curvature(objective, method) else None
         return leave_group_out(objective, curvature, method, groups)
-    method = resolve_auto(objective, method, budget)
     curvature = None
     if needs_curvature(objective, method):
         curvature = make_curvature(objective.without_mean_penalty_share())
     errors = method == "auto"  # which say what to refit
     return leave_one_out(
-        objective, curvature, method, tolerance=TOLERANCE, errors=errors, budget=budget
+        objective, curvature, method, tolerance=TOLERANCE, errors=errors, budget=AUDIT_FLOPS
     )
 
 
@@ -112,7 +70,12 @@ def refitted(objective, weight):
 
 
 def noise_model(problem, loo, codes, method, groups):
-    """Refit with the posteriors as weights, UPDATES times.
+    """Alternate between posteriors that labels are wrong and a refit weighted by them.
+
+    The EM algorithm of a mixture: with probability rho a label was replaced by another one at
+    random. It starts at rho = mean(1 - P_iy), which counts every doubt as an error, and takes
+    UPDATES steps. Fitting rho to the first probabilities instead, by maximum likelihood, starts too
+    low, because the wrong labels were among those that P was fitted to.
 
     Parameters
     ----------
@@ -130,20 +93,27 @@ def noise_model(problem, loo, codes, method, groups):
     (LooPredictions, ndarray of shape (n,))
         Of the last refit, and the posterior that each given label is wrong.
     """
-    first = problem.objective
-    wrong = _posterior_of(problem, loo, codes)
-    objective = first
+    first, weight = problem.objective, problem.sample_weight
+    n_classes = problem.link.n_classes
+
+    def given(loo):
+        return given_probability(problem.link.log_probabilities(first.native(loo.eta)), codes)
+
+    probability, objective = given(loo), first
+    rho = _mean(1.0 - probability, weight)
     with blas_for(float(first.n_rows) * first.n_parameters**2):
         for update in range(UPDATES):
+            wrong = error_probability(probability, n_classes, rho)
+            rho = _mean(wrong, weight)
             trust = 1.0 - np.nan_to_num(wrong, nan=0.0)  # rows without a model stay as they are
             objective = refitted(first.at(objective.theta), first.weigh(trust))
-            between = method == "auto" and update < UPDATES - 1
+            between = method == "auto" and groups is None and update < UPDATES - 1
             loo = left_out(objective, "newton" if between else method, groups)
-            wrong = _posterior_of(problem, loo, codes)
-    return loo, wrong
+            probability = given(loo)
+    return loo, error_probability(probability, n_classes, rho)
 
 
-def _posterior_of(problem, loo, codes):
-    """Posterior (n,) that each given label is wrong, from LooPredictions."""
-    eta = problem.objective.native(loo.eta)
-    return posterior(problem.link.log_probabilities(eta), codes, problem.sample_weight)
+def _mean(values, weight):
+    """Weighted mean of the values that are not NaN."""
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weight[known]))

@@ -14,17 +14,17 @@ def _own_loss(objective, eta):
     return loss
 
 
-def loo_loss(problem, loo, validation):
+def loo_loss(problem, loo, validation, method):
     """Loss of each row under the model without it."""
     return _own_loss(problem.objective, loo.eta)
 
 
-def train_loss(problem, loo, validation):
+def train_loss(problem, loo, validation, method):
     """Loss of each row under the model of all rows."""
     return _own_loss(problem.objective, problem.objective.eta)
 
 
-def self_influence(problem, loo, validation):
+def self_influence(problem, loo, validation, method):
     """Change of each row's loss on its removal, to first order (Koh & Liang)."""
     deletion = problem.deletion("first_order", own=True)
     return attribution.self_influence(
@@ -32,20 +32,20 @@ def self_influence(problem, loo, validation):
     )
 
 
-def probability_weighted(problem, loo, validation):
+def probability_weighted(problem, loo, validation, method):
     """Self-influence times the leave-one-out probability that the given label is wrong."""
     eta = problem.objective.native(loo.eta)
     given = np.exp(problem.link.log_probability(problem.objective.y, eta))
-    return (1.0 - given) * self_influence(problem, loo, validation)
+    return (1.0 - given) * self_influence(problem, loo, validation, method)
 
 
-def influence_on_validation(problem, loo, validation):
+def influence_on_validation(problem, loo, validation, method):
     """Minus the change of the mean validation loss without each row: harmful rows first."""
-    query, deletion = problem.ask(*validation, "loss", "newton", None, "auto", 0.0, None)
+    query, deletion = problem.ask(*validation, "loss", method, None, "auto", 0.0, None)
     return -attribution.influence(deletion, query, "mean", linearised=False)
 
 
-def margin(problem, loo, validation):
+def margin(problem, loo, validation, method):
     """Minus the leave-one-out margin of the given label."""
     target = problem.target("margin")
     eta = problem.objective.native(loo.eta)

@@ -1,0 +1,222 @@
+"""`python -m benchmarks.labels [--problem NAME] [--rate .1] [--table]`: wrong labels found.
+
+Labels are flipped at random to another class, at 5, 10 and 20 % of the rows; five seeds that were
+never used while the audit was built. `LabelAudit` against shuffled stratified five-fold
+probabilities ranked by cleanlab, at the given C and at the C with the least five-fold log loss.
+Results are kept in a file beside the script (labels.json) as they come, and each line runs once.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.preprocessing import scale
+
+from skinfluence.labels import LabelAudit
+
+SEEDS = (101, 102, 103, 104, 105)
+RATES = (0.1, 0.05, 0.2)
+DECADES = 10.0 ** np.arange(-4, 2)
+RESULTS = Path(__file__).with_name("labels.json")
+
+
+def _folder():
+    folder = os.environ.get("SKINFLUENCE_DATA")
+    if not folder:
+        raise FileNotFoundError("SKINFLUENCE_DATA names no folder of data sets")
+    return Path(folder)
+
+
+def breast_cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X), y, 1.0
+
+
+def digits_3_8():
+    X, y = load_digits(return_X_y=True)
+    keep = np.isin(y, (3, 8))
+    return X[keep] / 16.0, y[keep] // 8, 1.0
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X / 16.0, y, 1.0
+
+
+def spambase():
+    with gzip.open(_folder() / "small_tabular" / "spambase.csv.gz", "rt") as file:
+        lines = [line for line in csv.reader(file) if line][1:]
+    table = np.array(lines, dtype=float)
+    return scale(table[:, :-1]), table[:, -1].astype(int), 1.0
+
+
+def enron1():
+    stored = np.load(_folder() / "enron1_spam" / "enron1_bow.npz")
+    parts = (stored["data"].astype(float), stored["indices"], stored["indptr"])
+    X = sp.csr_array(parts, shape=tuple(stored["shape"]))
+    n = 4137
+    return X[:n], stored["y"][:n].astype(int), 1.0 / (n * 1e-4)
+
+
+PROBLEMS = {
+    "breast cancer": breast_cancer,
+    "digits 3 v 8": digits_3_8,
+    "digits": digits,
+    "spambase": spambase,
+    "enron1": enron1,
+}
+
+
+def flipped(y, rate, seed):
+    """Labels of which a share is another one at random, and which these are."""
+    rng, K = np.random.default_rng(seed), len(np.unique(y))
+    rows = rng.choice(len(y), round(rate * len(y)), replace=False)
+    given = y.copy()
+    given[rows] = (y[rows] + rng.integers(1, K, len(rows))) % K
+    return given, given != y
+
+
+def measures(scores, wrong):
+    """Share found in the first 10 and 20 %, and average precision."""
+    order, n = np.argsort(-scores, kind="stable"), len(wrong)
+    hits = np.cumsum(wrong[order]) / wrong.sum()
+    found = [float(hits[round(share * n) - 1]) for share in (0.1, 0.2)]
+    return [*found, float(average_precision_score(wrong, scores))]
+
+
+def logistic(C):
+    return LogisticRegression(C=C, max_iter=1000)
+
+
+def out_of_fold(X, y, C, seed):
+    """Probabilities of shuffled stratified five-fold cross-validation, and seconds."""
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    start = time.perf_counter()
+    P = cross_val_predict(logistic(C), X, y, cv=folds, method="predict_proba")
+    return P, time.perf_counter() - start
+
+
+def audited(X, y, C, **options):
+    """A fitted audit, and seconds."""
+    start = time.perf_counter()
+    audit = LabelAudit(logistic(C), **options).fit(X, y)
+    return audit, time.perf_counter() - start
+
+
+def cleanlab_scores(y, P):
+    """Suspicion by cleanlab's default ranking."""
+    from cleanlab.rank import get_label_quality_scores
+
+    return -get_label_quality_scores(y, P)
+
+
+def line(problem, rate, seed):
+    """Everything that is measured on one draw."""
+    X, y, C = PROBLEMS[problem]()
+    given, wrong = flipped(y, rate, seed)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    audit, seconds = audited(X, given, C)
+    P, fold_seconds = out_of_fold(X, given, C, seed)
+    if fold_seconds < 5:  # the better of two, by turns
+        seconds = min(seconds, audited(X, given, C)[1])
+        fold_seconds = min(fold_seconds, out_of_fold(X, given, C, seed)[1])
+    found = {"noise model, C chosen": measures(audit.scores_, wrong)}
+    found["leave-one-out loss, C chosen"] = measures(audit.loo_estimate_.loss, wrong)
+    own, _ = audited(X, given, C, regularization=None)
+    found["noise model"] = measures(own.scores_, wrong)
+    found["leave-one-out loss"] = measures(own.loo_estimate_.loss, wrong)
+    for score in ("train_loss", "self_influence"):
+        one, _ = audited(X, given, C, regularization=None, score=score)
+        found[score.replace("_", " ")] = measures(one.scores_, wrong)
+    folds = {C * ten: out_of_fold(X, given, C * ten, seed)[0] for ten in DECADES if ten != 1.0}
+    folds[C] = P
+    best = min(folds, key=lambda value: log_loss(given, folds[value]))
+    found["cleanlab"] = measures(cleanlab_scores(given, P), wrong)
+    found["cleanlab, C chosen"] = measures(cleanlab_scores(given, folds[best]), wrong)
+    low, high = audit.expected_errors_interval_
+    return {
+        "found": found,
+        "expected": audit.expected_errors_ / wrong.sum(),
+        "covered": bool(low <= wrong.sum() <= high),
+        "chosen": audit.regularization_ / C,
+        "seconds": seconds,
+        "fold_seconds": fold_seconds,
+        "ratio": seconds / fold_seconds,
+    }
+
+
+def read():
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def run(problems, rates, seeds):
+    """Measure what is not there yet."""
+    for rate in rates:
+        for problem in problems:
+            for seed in seeds:
+                key = f"{problem}|{rate}|{seed}"
+                if key not in read():
+                    found = line(problem, rate, seed)
+                    RESULTS.write_text(json.dumps({**read(), key: found}, indent=1) + "\n")
+                    print(key, found["found"]["noise model, C chosen"], f"{found['ratio']:.1f} x")
+
+
+def table():
+    """Markdown: means over the seeds."""
+    results = read()
+    lines = [
+        "| problem | flips | who | found in 10 % | in 20 % | average precision |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes = [
+        "| problem | flips | seeds | expected / true errors | interval covers | C chosen / given "
+        "| seconds / 5 folds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for problem in PROBLEMS:
+        for rate in sorted(RATES):
+            some = [results[f"{problem}|{rate}|{seed}"] for seed in SEEDS
+                    if f"{problem}|{rate}|{seed}" in results]  # fmt: skip
+            if not some:
+                continue
+            for who in some[0]["found"]:
+                mean = np.mean([one["found"][who] for one in some], axis=0)
+                cells = " | ".join(f"{value:.3f}" for value in mean)
+                lines.append(f"| {problem} | {rate:.0%} | {who} | {cells} |")
+            chosen = sorted({f"{one['chosen']:g}" for one in some})
+            expected = [one["expected"] for one in some]
+            notes.append(
+                f"| {problem} | {rate:.0%} | {len(some)} | {np.mean(expected):.2f} "
+                f"({min(expected):.2f} to {max(expected):.2f}) | "
+                f"{sum(one['covered'] for one in some)} of {len(some)} | {', '.join(chosen)} | "
+                f"{np.median([one['ratio'] for one in some]):.1f} |"
+            )
+    return "\n".join([*lines, "", *notes])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--problem", choices=list(PROBLEMS), action="append")
+    parser.add_argument("--rate", type=float, action="append")
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--table", action="store_true", help="print what was measured")
+    options = parser.parse_args()
+    if not options.table:
+        run(options.problem or list(PROBLEMS), options.rate or RATES, options.seed or SEEDS)
+    print(table())
+
+
+if __name__ == "__main__":
+    main()
