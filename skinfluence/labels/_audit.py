@@ -78,12 +78,13 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         "margin"; a FrozenEstimator has all but "noise_model".
     regularization : {"loo", None}, default="loo"
         Whether the strength of the penalty (`C` or `alpha`) is first chosen by leave-one-out, in
-        decades from 1e-4 to 10 times the estimator's own C. Much of the gain on text; on few
+        decades from 1e-3 to 10 times the estimator's own C. Much of the gain on text; on few
         columns it can lose a little. None keeps the estimator's own.
     method : {"auto", "exact", "newton"}, default="auto"
         How rows are left out. "exact" refits without each row, "newton" takes one step; "auto" is
         exact where that costs no more than a few fits, else Newton's step with the rows of large
-        estimated error refitted. With `groups`, "auto" is exact.
+        estimated error refitted, and Newton's step for the refits of the noise model. With
+        `groups`, "auto" is exact.
 
     Attributes
     ----------

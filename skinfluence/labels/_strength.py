@@ -11,7 +11,9 @@ from skinfluence.model_selection import LeaveOneOutSearchCV, strength_parameter
 from skinfluence.problem import fitted_problem
 
 # Strengths of the penalty that are compared, in powers of ten of the estimator's own weakness.
-DECADES = np.arange(-4, 2)
+DECADES = np.arange(-3, 2)
+# What is minimised where there are no probabilities.
+HINGE = make_scorer(hinge_loss, greater_is_better=False, response_method="decision_function")
 
 
 def fitted_audited(audit, X, y, sample_weight):
@@ -29,12 +31,11 @@ def fitted_audited(audit, X, y, sample_weight):
         return view, chosen
     if audit.regularization is not None:
         name, grid = candidates(estimator)
-        start = fitted_view(clone(estimator).set_params(**{name: grid[0]}), X, y, sample_weight)
-        smooth = check_score(audit, start)
+        smooth = has_probabilities(estimator)
         search = LeaveOneOutSearchCV(
             estimator,
             {name: grid},
-            scoring=scoring(start),
+            scoring="neg_log_loss" if smooth else HINGE,
             method="newton" if smooth else "auto",
             refit=False,
         ).fit(X, y, sample_weight)
@@ -46,7 +47,7 @@ def fitted_audited(audit, X, y, sample_weight):
 
 
 def candidates(estimator):
-    """Full name of the penalty's strength, and the values to compare (6,)."""
+    """Full name of the penalty's strength, and the values to compare (5,)."""
     found = strength_parameter(estimator)
     if found is None:
         raise ValueError(
@@ -59,8 +60,17 @@ def candidates(estimator):
     return name, centre * 10.0 ** (sign * DECADES)
 
 
+def has_probabilities(estimator):
+    """Whether the last step's predictors say how probable the classes are.
+
+    Those that SVC has fitted to its decision values (Platt) are of another model.
+    """
+    final = unwrap(estimator)[-1]
+    return hasattr(final, "predict_proba") and not getattr(final, "probability", False)
+
+
 def check_score(audit, view):
-    """Whether the loss is smooth; raise where the classifier does not have the score."""
+    """Raise where the classifier does not have the score."""
     problem = fitted_problem(view)
     has = problem.link.has_probabilities or callable(audit.score)
     if not has and audit.score not in WITHOUT_PROBABILITIES:
@@ -70,11 +80,3 @@ def check_score(audit, view):
             f"score={audit.score!r}{default} needs class probabilities, and "
             f"{type(problem.model).__name__} has none: its scores are {names}."
         )
-    return problem.objective.is_at_its_own_optimum
-
-
-def scoring(view):
-    """Scorer of the leave-one-out predictions: log loss where there are probabilities, or hinge."""
-    if fitted_problem(view).link.has_probabilities:
-        return "neg_log_loss"
-    return make_scorer(hinge_loss, greater_is_better=False, response_method="decision_function")
