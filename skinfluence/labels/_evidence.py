@@ -28,10 +28,12 @@ class Evidence:
         Their weights, positive.
     given_total, suggested_total : float
         Sums of the weights of all rows on each side.
-    row_names : ndarray of shape (n,)
-        Names of the training rows, for the frame.
-    labels : ndarray of shape (n,)
-        Given labels of the training rows, for the frame.
+    row_name : object
+        Name of the row asked about: its label in the index that fit has seen, else its position.
+    given_names, suggested_names : ndarray of shape (k,)
+        Names of the rows that support each.
+    given_witness_labels, suggested_witness_labels : ndarray of shape (k,)
+        Labels that they have themselves.
     """
 
     row: int
@@ -43,8 +45,11 @@ class Evidence:
     suggested_weights: np.ndarray
     given_total: float
     suggested_total: float
-    row_names: np.ndarray
-    labels: np.ndarray
+    row_name: object
+    given_names: np.ndarray
+    suggested_names: np.ndarray
+    given_witness_labels: np.ndarray
+    suggested_witness_labels: np.ndarray
 
     def to_frame(self) -> DataFrame:
         """Return one line for each row of evidence, as a pandas DataFrame.
@@ -55,33 +60,24 @@ class Evidence:
             Index: names of the rows; columns supports (a label), weight and label (that of the
             row).
         """
-        rows = np.r_[self.given_indices, self.suggested_indices]
         supports = [self.given_label] * len(self.given_indices)
         supports += [self.suggested_label] * len(self.suggested_indices)
         weight = np.r_[self.given_weights, self.suggested_weights]
-        frame = data_frame({"supports": supports, "weight": weight, "label": self.labels[rows]})
-        frame.index = self.row_names[rows]
+        labels = np.concatenate([self.given_witness_labels, self.suggested_witness_labels])
+        frame = data_frame({"supports": supports, "weight": weight, "label": labels})
+        frame.index = np.concatenate([self.given_names, self.suggested_names])
         return frame
 
     def __repr__(self):
         """Return the two lists as text."""
-        lines = [f"Evidence for row {self.row_names[self.row]}"]
-        sides = (
-            ("given", self.given_label, self.given_indices, self.given_weights, self.given_total),
-            (
-                "suggested",
-                self.suggested_label,
-                self.suggested_indices,
-                self.suggested_weights,
-                self.suggested_total,
-            ),
-        )
-        for word, label, rows, weights, total in sides:
-            named = ", ".join(
-                f"{self.row_names[row]} ({weight:.3g})"
-                for row, weight in zip(rows, weights, strict=True)
+        lines = [f"Evidence for row {self.row_name}"]
+        for side in ("given", "suggested"):
+            label, total = getattr(self, f"{side}_label"), getattr(self, f"{side}_total")
+            pairs = zip(
+                getattr(self, f"{side}_names"), getattr(self, f"{side}_weights"), strict=True
             )
-            lines.append(f"  {word + ' ' + str(label):22s} {total:8.3g} in all: {named}")
+            named = ", ".join(f"{name} ({weight:.3g})" for name, weight in pairs)
+            lines.append(f"  {side + ' ' + str(label):20s} {total:.3g} in all: {named}")
         return "\n".join(lines)
 
 
@@ -109,18 +105,22 @@ def find_evidence(problem, row, given, suggested, k, method):
     weight[row] = 0.0
     weight = np.nan_to_num(weight, nan=0.0)
     order = np.argsort(-weight, kind="stable")
-    for_given = [i for i in order[:k] if weight[i] > 0]
-    for_suggested = [i for i in order[::-1][:k] if weight[i] < 0]
+    for_given = np.array([i for i in order[:k] if weight[i] > 0], dtype=np.intp)
+    for_suggested = np.array([i for i in order[::-1][:k] if weight[i] < 0], dtype=np.intp)
+    names, labels = problem.row_names, problem.labels
     return Evidence(
         row=int(row),
         given_label=problem.classes[given],
         suggested_label=problem.classes[suggested],
-        given_indices=np.array(for_given, dtype=np.intp),
+        given_indices=for_given,
         given_weights=weight[for_given],
-        suggested_indices=np.array(for_suggested, dtype=np.intp),
+        suggested_indices=for_suggested,
         suggested_weights=-weight[for_suggested],
         given_total=float(weight[weight > 0].sum()),
         suggested_total=float(-weight[weight < 0].sum()),
-        row_names=problem.row_names,
-        labels=problem.labels,
+        row_name=names[row],
+        given_names=names[for_given],
+        suggested_names=names[for_suggested],
+        given_witness_labels=labels[for_given],
+        suggested_witness_labels=labels[for_suggested],
     )

@@ -34,9 +34,10 @@ def self_influence(problem, loo, validation, method):
 
 def probability_weighted(problem, loo, validation, method):
     """Self-influence times the leave-one-out probability that the given label is wrong."""
-    eta = problem.objective.native(loo.eta)
-    given = np.exp(problem.link.log_probability(problem.objective.y, eta))
-    return (1.0 - given) * self_influence(problem, loo, validation, method)
+    log_given = problem.link.log_probability(
+        problem.objective.y, problem.objective.native(loo.eta)
+    )
+    return -np.expm1(log_given) * self_influence(problem, loo, validation, method)
 
 
 def influence_on_validation(problem, loo, validation, method):
