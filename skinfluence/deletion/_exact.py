@@ -52,7 +52,10 @@ class Exact(StoredSteps):
         self.leverage, self.routes = start.leverage, refits.routes
         self.bound = refits.bound
         self._own_row_norm = start.metric.own_row_norm
-        self._rounding = rounding_floor(self, curvature, refitted=True)
+        # In the columns of the working objective, which are fewer.
+        self._working = StoredSteps(working, rows, start.undefined, refits.steps)
+        self._working.leverage = start.leverage
+        self._rounding = rounding_floor(self._working, curvature, refitted=True)
         self.own_error = np.fmax(refits.own_error, self._rounding)
 
     @property
@@ -62,6 +65,9 @@ class Exact(StoredSteps):
 
     def steps(self, part):
         return self._lift(self._steps[part])
+
+    def own_change(self):
+        return self._working.own_change()
 
 
 class _Refits:

@@ -65,6 +65,10 @@ DIFFERENCES = (
             "test_glm.test_warm_start": ALL,
             "test_coordinate_descent.test_enet_coordinate_descent": ("Lasso", "<1.8"),
             "test_coordinate_descent.test_sparse_input_convergence_warning": (ALL, "<1.8"),
+            "test_coordinate_descent.test_enet_coordinate_descent_raises_convergence": (
+                ALL,
+                ">=1.8",
+            ),
             "test_sparse_coordinate_descent.test_sparse_enet_coordinate_descent": (ALL, "<1.8"),
         },
     ),
@@ -90,7 +94,7 @@ DIFFERENCES = (
         "float32 data stay float32 where they are stored; `coef_` and `intercept_` are the optimum "
         "of these rows in float64.",
         {
-            "test_ridge.test_dtype_match": ALL,
+            "test_ridge.test_dtype_match": "svd|sparse_cg|cholesky|lsqr|sag",
             "test_ridge.test_dtype_match_cholesky": ALL,
             "test_logistic.test_dtype_match": "lbfgs|newton|sag",
             "test_coordinate_descent.test_enet_float_precision": ALL,
