@@ -155,7 +155,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
     >>> pipe = make_pipeline(StandardScaler(), LogisticRegression())
     >>> audit = LabelAudit(pipe).fit(X, y_given)
     >>> int(np.isin(audit.issues(budget=57), wrong).sum())
-    51
+    50
     """
 
     def __init__(
@@ -214,19 +214,19 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
             If the Hessian is singular, or the data are separable and nothing is penalised.
         """
         check_audit(self)
-        y = check_labels(y)
+        labels = check_labels(y)
         if sample_weight is not None:
-            sample_weight = check_sample_weight(sample_weight, len(y))
-        check_validation(self, X_val, y_val, y)
+            sample_weight = check_sample_weight(sample_weight, len(labels))
+        check_validation(self, X_val, y_val, labels)
         self.estimator_, self.regularization_ = fitted_audited(self, X, y, sample_weight)
         problem = fitted_problem(self.estimator_)
-        self._data, self._validation = (X, y, sample_weight), (X_val, y_val)
+        self._data, self._validation = (X, labels, sample_weight), (X_val, y_val)
         self.classes_ = problem.classes
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
-        self._codes = encode_labels(y, self.classes_, "y")
+        self._codes = encode_labels(labels, self.classes_, "y")
         self._score(problem, groups)
         return self
 
@@ -449,7 +449,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
             when the rows are put in another order.
         """
         check_is_fitted(self)
-        return row_ids(self._data[0], self._data[1])
+        return row_ids(*self._data[:2], fitted_problem(self.estimator_).row_names)
 
     def apply(
         self, decisions: Mapping | Iterable[tuple[object, object]]

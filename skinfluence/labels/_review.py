@@ -94,6 +94,7 @@ def refit_and_score(estimator, data, y_true, X_test, y_test):
     X, y, sample_weight = data
 
     def fit_and_score(rows):
+        """Return the accuracy of the model fitted with corrected rows."""
         corrected = np.array(y, copy=True)
         corrected[rows] = y_true[rows]
         model = fit_with_weights(clone(estimator), X, corrected, sample_weight)

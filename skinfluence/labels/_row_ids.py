@@ -13,14 +13,14 @@ from skinfluence.design import make_design
 DIGEST_BYTES = 8
 
 
-def row_ids(X, y):
+def row_ids(X, y, names):
     """Return an id for each row (n,), the same for the same rows in another order.
 
-    The index of X or y where it has no value twice; else a hash of the row's values and label, and
+    The names that fit has seen in an index, where none is there twice; else a hash of the row's values and label, and
     a running number among equal rows.
     """
-    names = row_names(X, y)
-    if names is not None and len(set(names.tolist())) == len(names):
+    has_index = row_names(X) is not None or not np.array_equal(names, np.arange(len(names)))
+    if has_index and len(set(names.tolist())) == len(names):
         return names
     seen, ids = Counter(), []
     for digest, label in zip(_digests(X), np.asarray(y).ravel().tolist(), strict=True):

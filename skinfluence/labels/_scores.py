@@ -34,9 +34,7 @@ def self_influence(problem, loo, validation, method):
 
 def probability_weighted(problem, loo, validation, method):
     """Self-influence times the leave-one-out probability that the given label is wrong."""
-    log_given = problem.link.log_probability(
-        problem.objective.y, problem.objective.native(loo.eta)
-    )
+    log_given = problem.link.log_probability(problem.objective.y, problem.objective.native(loo.eta))
     return -np.expm1(log_given) * self_influence(problem, loo, validation, method)
 
 
