@@ -51,36 +51,26 @@ def exact_flops(objective):
     return objective.n_rows * refit_flops(objective)
 
 
-def resolve_auto(objective, method, budget=EXACT_FLOPS):
-    """Return "exact" for an "auto" whose refits cost at most `budget` flops, else the method."""
-    cheap = method == "auto" and exact_flops(objective) <= budget
+def resolve_auto(objective, method):
+    """Return "exact" for an "auto" whose refits are cheap, else the method as it is."""
+    cheap = method == "auto" and exact_flops(objective) <= EXACT_FLOPS
     return "exact" if cheap else method
 
 
-def leave_one_out(
-    objective,
-    curvature,
-    method,
-    *,
-    tolerance,
-    progress=None,
-    errors=True,
-    budget=EXACT_FLOPS,
-):
+def leave_one_out(objective, curvature, method, *, tolerance, progress=None, errors=True):
     """Return the LooPredictions of every row by "auto", "exact", "newton" or "first_order".
 
     Without `errors` those of "newton" and "first_order" are not estimated: NaN, and bounds inf.
-    `budget` are the flops that "auto" may spend on refits.
     """
-    loo = _predictions(objective, curvature, method, tolerance, progress, errors, budget)
+    loo = _predictions(objective, curvature, method, tolerance, progress, errors)
     if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
         loo = replace(loo, error_bound=np.full(len(loo.error_bound), np.inf))
     return loo
 
 
-def _predictions(objective, curvature, method, tolerance, progress, errors, budget):
+def _predictions(objective, curvature, method, tolerance, progress, errors):
     """LooPredictions by any method, as if the objective were at its optimum."""
-    method = resolve_auto(objective, method, budget)
+    method = resolve_auto(objective, method)
     if method == "exact":
         return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
     if not errors and method != "auto":
@@ -91,9 +81,7 @@ def _predictions(objective, curvature, method, tolerance, progress, errors, budg
     estimate, bound, changes = one_step_errors(step, route)
     loo = _assembled(step, step.own_change(), route, estimate, bound)
     loo = replace(loo, set_changes=changes)
-    if method != "auto":
-        return loo
-    return _refined(objective, curvature, loo, tolerance, progress, budget)
+    return _refined(objective, curvature, loo, tolerance, progress) if method == "auto" else loo
 
 
 def _without_errors(objective, curvature, method):
@@ -147,7 +135,7 @@ def _exact(objective, curvature, rows, tolerance, progress):
     return replace(loo, route=deletion.routes, set_changes=changes)
 
 
-def _refined(objective, curvature, newton, tolerance, progress, budget):
+def _refined(objective, curvature, newton, tolerance, progress):
     """LooPredictions by Newton steps, with the rows of the largest estimated errors refitted.
 
     Down to the tolerance, as far as the flops allow. Rows whose active set changes, or whose
@@ -155,7 +143,7 @@ def _refined(objective, curvature, newton, tolerance, progress, budget):
     """
     eta, route = newton.eta.copy(), newton.route.copy()
     estimate, bound = newton.error_estimate.copy(), newton.error_bound.copy()
-    most = int(budget / max(1.0, exact_flops(objective) / objective.n_rows))
+    budget = EXACT_FLOPS / max(1.0, exact_flops(objective) / objective.n_rows)
     limit = np.minimum(estimate, bound)
     if newton.set_changes is not None:
         limit[newton.set_changes] = np.inf
@@ -164,7 +152,7 @@ def _refined(objective, curvature, newton, tolerance, progress, budget):
     limit[dominant_rows(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
-    wanted = order[limit > PREDICTOR_TOLERANCE * objective.predictor_unit][: max(1, most)]
+    wanted = order[limit > PREDICTOR_TOLERANCE * objective.predictor_unit][: max(1, int(budget))]
     if len(wanted):
         wanted = np.sort(wanted)
         exact = _exact(objective, curvature, wanted, tolerance, progress)

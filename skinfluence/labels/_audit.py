@@ -29,11 +29,9 @@ from skinfluence.labels._confident_joint import (
 from skinfluence.labels._evidence import Evidence, find_evidence
 from skinfluence.labels._fixing import relabelling_effects
 from skinfluence.labels._noise_model import (
-    AUDIT_FLOPS,
     error_probability,
     given_probability,
     noise_model,
-    resolved,
 )
 from skinfluence.labels._review import (
     ReviewCurve,
@@ -81,10 +79,9 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         decades from 1e-3 to 10 times the estimator's own C. Much of the gain on text; on few
         columns it can lose a little. None keeps the estimator's own.
     method : {"auto", "exact", "newton"}, default="auto"
-        How rows are left out. "exact" refits without each row, "newton" takes one step; "auto" is
-        exact where that costs no more than a few fits, else Newton's step with the rows of large
-        estimated error refitted, and Newton's step for the refits of the noise model. With
-        `groups`, "auto" is exact.
+        How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`; "auto" takes Newton's
+        step without each row from the weighted refits of the noise model. With `groups`, "auto" is
+        exact.
 
     Attributes
     ----------
@@ -233,11 +230,10 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
     def _score(self, problem, groups):
         """Set everything that is known of the labels."""
         method, codes = self.method, self._codes
-        how = resolved(problem.objective, method, groups)
         if groups is None:
-            loo = problem.leave_one_out(how, budget=AUDIT_FLOPS)
+            loo = problem.leave_one_out(method)
         else:
-            loo = problem.leave_group_out(groups, how)
+            loo = problem.leave_group_out(groups, "exact" if method == "auto" else method)
             groups = as_partition(groups, len(codes))
         self.loo_estimate_ = problem.estimate(loo)
         link = problem.link

@@ -5,21 +5,16 @@ import numpy as np
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
-from skinfluence.leave_one_out import exact_flops, leave_group_out, leave_one_out, resolve_auto
+from skinfluence.leave_one_out import leave_group_out, leave_one_out
 from skinfluence.optimum import polish
 
 # Refits with the posteriors as weights.
 UPDATES = 3
 # Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
-# Flops that "auto" spends on exact refits of single rows; the rest are Newton steps. About what a
-# few fits take: an audit should cost no more than the cross-validation that it replaces.
-AUDIT_FLOPS = 2e9
 # Tolerance of `Objective.stationarity` at the refits that Newton steps are taken from: these steps
 # are off by far more. Exact ones start at a full optimum.
 STATIONARITY = 1e-6
-# Where so few of the rows could be refitted, none is: the set-up would cost more than they do.
-LEAST_SHARE = 0.01
 
 
 def error_probability(probability, n_classes, rho):
@@ -34,15 +29,6 @@ def error_probability(probability, n_classes, rho):
 def given_probability(log_probabilities, codes):
     """Probability (n,) of each given label, from those of all classes (n, K)."""
     return np.exp(log_probabilities[np.arange(len(codes)), codes])
-
-
-def resolved(objective, method, groups):
-    """Return the method that "auto" stands for: "exact", "newton", or "auto" for some refits."""
-    if groups is not None:
-        return "exact" if method == "auto" else method
-    method = resolve_auto(objective, method, AUDIT_FLOPS)
-    few = LEAST_SHARE * exact_flops(objective) > AUDIT_FLOPS
-    return "newton" if method == "auto" and few else method
 
 
 def left_out(objective, method, groups):

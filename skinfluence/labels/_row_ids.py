@@ -16,8 +16,8 @@ DIGEST_BYTES = 8
 def row_ids(X, y, names):
     """Return an id for each row (n,), the same for the same rows in another order.
 
-    The names that fit has seen in an index, where none is there twice; else a hash of the row's values and label, and
-    a running number among equal rows.
+    The names that fit has seen in an index, where none is there twice; else a hash of the row's
+    values and label, and a running number among equal rows.
     """
     has_index = row_names(X) is not None or not np.array_equal(names, np.arange(len(names)))
     if has_index and len(set(names.tolist())) == len(names):

@@ -29,12 +29,7 @@ from skinfluence.deletion import (
     warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
-from skinfluence.leave_one_out import (
-    EXACT_FLOPS,
-    leave_group_out,
-    leave_one_out,
-    resolve_auto,
-)
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._record import OptimumRecord
@@ -453,18 +448,13 @@ class FittedProblem:
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
-    def leave_one_out(self, method, *, tolerance=1e-8, progress=None, budget=EXACT_FLOPS):
-        """Return the LooPredictions of every row; warn of undefined ones.
-
-        `budget` are the flops that "auto" may spend on refits.
-        """
+    def leave_one_out(self, method, *, tolerance=1e-8, progress=None):
+        """Return the LooPredictions of every row; warn of undefined ones."""
         objective = self.objective
         self.check_data()
-        method = resolve_auto(objective, method, budget)
+        method = resolve_auto(objective, method)
         curvature = self.deletion_curvature(method)
-        loo = leave_one_out(
-            objective, curvature, method, tolerance=tolerance, progress=progress, budget=budget
-        )
+        loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
         warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton":
             warn_dominant(dominant_rows(objective, np.arange(objective.n_rows), loo.leverage))
