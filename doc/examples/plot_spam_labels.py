@@ -11,7 +11,7 @@ without itself, and a noise model that no longer lets wrong labels vouch for eac
 # %%
 # Data
 # ----
-# Word counts of 1,000 mails of Enron 1 (Metsis, Androutsopoulos & Paliouras 2006), if they are in
+# Word counts of 600 mails of Enron 1 (Metsis, Androutsopoulos & Paliouras 2006), if they are in
 # the folder named by the environment variable ``SKINFLUENCE_DATA``, in it
 # ``enron1_spam/enron1_bow.npz``. Without it the page runs on scikit-learn's own digits, threes
 # against eights, and all it shows is smaller. One label in ten is turned round.
@@ -34,7 +34,7 @@ if path.is_file():
     with np.load(path) as stored:
         parts = stored["data"].astype(float), stored["indices"], stored["indptr"]
         X, y = sp.csr_array(parts, shape=tuple(stored["shape"])), stored["y"].astype(int)
-    name, n, C = "Enron 1", 1000, 1.0 / (1000 * 1e-4)
+    name, n, C = "Enron 1", 600, 1.0 / (600 * 1e-4)
 else:
     X, y = load_digits(return_X_y=True)
     keep = np.isin(y, (3, 8))
@@ -72,7 +72,8 @@ print(f"more likely wrong than right: {len(issues)} rows, of which {wrong[issues
 # their share in the log odds; and what correcting it would do to the mean loss of the others.
 
 print(audit.evidence(audit.ranking_[0], k=3))
-audit.to_frame().iloc[audit.ranking_[:5]].round(3)
+first = audit.ranking_[:5]
+audit.to_frame(effect_rows=first).iloc[first].round(3)
 
 # %%
 # The review
