@@ -103,6 +103,6 @@ __all__ = [
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "model_selection"):
+    if name in ("attacks", "debugging", "labels", "model_selection"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
