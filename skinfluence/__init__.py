@@ -27,6 +27,7 @@ from skinfluence.functions import (
     parameter_influence,
     prediction_interval,
     relabel_influence,
+    reweight_influence,
     score_influence,
     self_influence,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "group_influence",
     "influence",
     "kernel_models",
+    "labels",
     "local_influence",
     "loo_estimate",
     "make_target",
@@ -94,6 +96,7 @@ __all__ = [
     "parameter_influence",
     "prediction_interval",
     "relabel_influence",
+    "reweight_influence",
     "score_influence",
     "self_influence",
     "supported_estimators",

@@ -353,10 +353,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         problem = fitted_problem(self.estimator_)
         X_val, y_val = self._validation
         query = None if X_val is None else problem.query(X_val, y_val)
-        suggested = self._suggested[rows]
-        return relabelling_effects(
-            problem, rows, self.classes_[suggested], self._codes, suggested, query
-        )
+        return relabelling_effects(problem, rows, self.classes_[self._suggested[rows]], query)
 
     def evidence(self, row: int, k: int = 5) -> Evidence:
         """Return the rows that vouch for a given label, and those that speak for the suggested one.
