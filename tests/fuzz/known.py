@@ -26,11 +26,6 @@ def _is_shared(problem, finding):
     return finding.kind == "wrong" and problem.model in models and unequal
 
 
-def _is_saturated(problem, finding):
-    """Without rows where residuals vanish, rounding decides whether there is a model."""
-    return finding.kind == "undefined"
-
-
 def _is_far_polynomial(problem, finding):
     """A polynomial kernel of rows far from zero: the rounding of its entries is all there is."""
     settings = problem.settings
@@ -59,24 +54,6 @@ KNOWN = (
         _is_shared,
         Problem("gamma", seed=1143963671, n=13, m=1, strength=0.00751, weights="uniform"),
         ("influence",),
-    ),
-    Known(
-        "numbers for a row without which there is no model, where a cell is saturated",
-        _is_saturated,
-        Problem(
-            "logistic",
-            seed=2060910049,
-            n=18,
-            m=4,
-            outputs=2,
-            strength=float("inf"),
-            data="binary",
-            labels="str",
-            storage="F",
-            through="pipeline",
-            curvature="dual",
-        ),
-        (),
     ),
     Known(
         "polynomial kernels of rows far from zero: nothing says that their entries are rounded",
