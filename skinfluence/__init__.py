@@ -27,6 +27,7 @@ from skinfluence.functions import (
     parameter_influence,
     prediction_interval,
     relabel_influence,
+    reweight_influence,
     score_influence,
     self_influence,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "group_influence",
     "influence",
     "kernel_models",
+    "labels",
     "local_influence",
     "loo_estimate",
     "make_target",
@@ -94,6 +96,7 @@ __all__ = [
     "parameter_influence",
     "prediction_interval",
     "relabel_influence",
+    "reweight_influence",
     "score_influence",
     "self_influence",
     "supported_estimators",
@@ -103,6 +106,6 @@ __all__ = [
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "model_selection"):
+    if name in ("attacks", "debugging", "labels", "model_selection"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")

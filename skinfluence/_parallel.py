@@ -30,15 +30,20 @@ def cache_blocks(n_rows, elements_per_row):
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def tracked(blocks, progress, total=None):
-    """Iterate over blocks, through the user's `progress` callable if there is one."""
-    if progress is None:
-        return blocks
-    if not callable(progress):
+def check_progress(progress):
+    """Raise unless `progress` is None or a callable."""
+    if progress is not None and not callable(progress):
         raise TypeError(
             "progress should be None or a callable that wraps an iterable, such as "
             f"tqdm.auto.tqdm; got {progress!r} instead."
         )
+
+
+def tracked(blocks, progress, total=None):
+    """Iterate over blocks, through the user's `progress` callable if there is one."""
+    check_progress(progress)
+    if progress is None:
+        return blocks
     return progress(blocks, total=len(blocks) if total is None else total)
 
 

@@ -1,5 +1,6 @@
 """Checks of arguments; an error names the argument, the value that was given, and what to do."""
 
+import numbers
 from functools import partial
 
 import numpy as np
@@ -17,13 +18,18 @@ def check_choice(name, value, choices):
     raise ValueError(f"{name} should be one of {listed}; got {value!r} instead.")
 
 
+def check_at_least_zero(name, value):
+    """Return `value` as a float; raise unless it is a finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} should be a number of at least 0; got {value!r} instead.")
+    if not 0 <= value < np.inf:
+        raise ValueError(f"{name} should be a finite number of at least 0; got {value!r}.")
+    return float(value)
+
+
 def check_damping(damping):
     """Return `damping` as a float; raise unless it is a finite number of at least 0."""
-    if isinstance(damping, bool) or not isinstance(damping, int | float | np.number):
-        raise TypeError(f"damping should be a number of at least 0; got {damping!r} instead.")
-    if not 0 <= damping < np.inf:
-        raise ValueError(f"damping should be a finite number of at least 0; got {damping!r}.")
-    return float(damping)
+    return check_at_least_zero("damping", damping)
 
 
 def check_positive(name, value):
@@ -32,6 +38,29 @@ def check_positive(name, value):
         raise TypeError(f"{name} should be a positive number; got {value!r} instead.")
     if not 0 < value < np.inf:
         raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
+
+
+def check_count(name, value):
+    """Raise unless `value` is an integer of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} should be a positive integer; got {value!r}.")
+
+
+def check_flag(name, value):
+    """Raise unless `value` is True or False, or as good as one."""
+    if not isinstance(value, bool | np.bool_ | int):
+        raise TypeError(f"{name} should be True or False; got {value!r} instead.")
+
+
+def as_numbers(name, values):
+    """Return values as a float64 array; raise on strings, objects and complex numbers."""
+    values = np.asarray(values)
+    try:
+        if values.dtype.kind not in "biufO":
+            raise TypeError
+        return values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} should hold numbers; got dtype {values.dtype}.") from error
 
 
 def check_resolution(y, temperature):
@@ -60,7 +89,7 @@ def check_sample_weight(sample_weight, n_samples):
             "Sample weights must be 1D array or scalar; got sample_weight of shape "
             f"{weight.shape}. Pass one weight a row."
         )
-    weight = weight.astype(np.float64)
+    weight = as_numbers("sample_weight", weight)
     if weight.shape != (n_samples,):
         raise ValueError(
             f"sample_weight should have shape ({n_samples},); got {weight.shape} instead."
@@ -230,13 +259,7 @@ def as_groups(groups, n_train):
 
 def as_responses(y, name, n_outputs=None):
     """Return responses as finite float64 of shape (n,) or (n, K); raise on anything else."""
-    y = np.asarray(y)
-    if y.dtype.kind not in "biuf":
-        try:
-            y = y.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} should hold numbers; got dtype {y.dtype}.") from error
-    y = y.astype(np.float64)
+    y = as_numbers(name, y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim not in (1, 2):

@@ -158,11 +158,13 @@ def _is_level(objective, kept, clear, direction):
 
 
 def last_rows_of_a_class(objective):
-    """Mask of the rows that are the last of positive weight in a required class."""
+    """Mask of the rows that are the last of positive weight in a required class, or of all."""
+    live = objective.sample_weight > 0
+    last = live & (np.count_nonzero(live) == 1)
     kind = _required_class(objective)
-    positive = (objective.sample_weight > 0) & (kind >= 0)
+    positive = live & (kind >= 0)
     counts = np.bincount(kind[positive], minlength=kind.max(initial=0) + 1)
-    return positive & (counts[kind] == 1)
+    return last | (positive & (counts[kind] == 1))
 
 
 def lost_a_class(objective, before=None):

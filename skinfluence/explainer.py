@@ -109,6 +109,19 @@ def explainer_of(model):
     return explainer
 
 
+def fit_with_weights(estimator, X, y, sample_weight):
+    """Fit an estimator or a Pipeline; weights go to the last step."""
+    weights = {} if sample_weight is None else {weight_name(estimator): sample_weight}
+    return estimator.fit(X, y, **weights)
+
+
+def fitted_view(estimator, X, y, sample_weight):
+    """Fit an unfitted estimator, and return the object with its influence methods."""
+    if isinstance(unwrap(estimator)[-1], InfluenceMixin):
+        return explainer_of(fit_with_weights(estimator, X, y, sample_weight))
+    return InfluenceExplainer(estimator).fit(X, y, sample_weight)
+
+
 class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     """Influence methods for an estimator that has none of its own: alone, in a Pipeline, or fitted.
 
@@ -202,7 +215,10 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             self.estimator_ = self.estimator.estimator
             check_is_fitted(self.estimator_)
         else:
-            weights = {} if sample_weight is None else {weight_name(self.estimator): sample_weight}
+            weights = {}
+            if sample_weight is not None:
+                check_sample_weight(sample_weight, len(np.atleast_1d(np.asarray(y))))
+                weights = {weight_name(self.estimator): sample_weight}
             self.estimator_ = clone(self.estimator).fit(X, y, **weights)
         self._bind()
         names = row_names(X, y)

@@ -311,6 +311,44 @@ def addition_influence(
     return explain(model).addition_influence(X_new, y_new, X_test, y_test, **options)
 
 
+def reweight_influence(
+    model: BaseEstimator,
+    sample_weight: ArrayLike,
+    X_test: MatrixLike,
+    y_test: ArrayLike | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Change of a target at each test row if the training rows had other weights, jointly.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    sample_weight : array-like of shape (n_train,) or (m, n_train)
+        Weights in the place of those of fit.
+    X_test, y_test : array-like
+        Test rows and labels.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.reweight_influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test,) or (n_test, m)
+        See :meth:`InfluenceExplainer.reweight_influence`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> skinfluence.reweight_influence(model, np.where(y == 0, 2.0, 1.0), X[:3], y[:3]).shape
+    (3,)
+    """
+    return explain(model).reweight_influence(sample_weight, X_test, y_test, **options)
+
+
 def feature_influence(
     model: BaseEstimator, X_test: MatrixLike, y_test: ArrayLike | None = None, **options: Any
 ) -> np.ndarray:

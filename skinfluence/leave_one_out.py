@@ -132,14 +132,14 @@ def leave_group_out(objective, curvature, method, groups, *, progress=None):
 
 
 def _assembled(deletion, change, route, estimate, bound):
-    """LooPredictions of a deletion's rows; rows of weight 0 are exact, undefined ones NaN."""
+    """LooPredictions of a deletion's rows; of rows of weight 0 the fit's, undefined ones NaN."""
     objective, rows = deletion.objective, deletion.rows
     eta = objective.eta[rows] + change
     routes = np.full(len(rows), route, dtype="<U11")
-    routes[objective.sample_weight[rows] == 0] = "exact"
+    idle = objective.sample_weight[rows] == 0
+    routes[idle] = "exact"
     estimate, bound = estimate.copy(), bound.copy()
-    estimate[objective.sample_weight[rows] == 0] = 0.0
-    bound[objective.sample_weight[rows] == 0] = 0.0
+    estimate[idle] = np.nan_to_num(estimate[idle])  # of the fit itself, where it is known
     for array in (eta, estimate):
         array[deletion.undefined] = np.nan
     bound[deletion.undefined] = np.inf

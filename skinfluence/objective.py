@@ -322,27 +322,33 @@ class Objective:
     def coefficient_unit(self):
         """Natural unit of the coefficients, to which tolerances are relative.
 
-        For dimensionless predictors, 1 or the largest coefficient. Otherwise the unit of the
-        predictors over the largest weighted mean of |z_ij|: a change of a coefficient by this unit
-        changes the predictors by about their own. It is at least a millionth of the largest
-        coefficient, so that a relative tolerance of 1e-10 is not below the rounding of that.
+        The unit of the predictors over the largest weighted mean of |z_ij|: a change of a
+        coefficient by this unit changes the predictors by about their own, which for dimensionless
+        ones is 1 or the largest coefficient. It is at least a millionth of the largest coefficient,
+        so that a relative tolerance of 1e-10 is not below the rounding of that.
         """
         largest = float(np.abs(self.theta).max(initial=0.0))
-        if self.loss.unit(*self._counted) is None:
-            return max(1.0, largest)
+        unit = self.loss.unit(*self._counted)
+        unit = max(1.0, largest) if unit is None else unit
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max() / weight.sum())
-        return max(self.predictor_unit / max(1.0, widest), 1e-6 * largest)
+        return max(unit / max(1.0, widest), 1e-6 * largest)
 
     @property
     def predictor_terms(self):
         """Mean over the rows of sum_j |theta_kj z_ij|, the largest of the outputs'.
 
-        The rounding of a predictor is relative to this, not to the predictor itself.
+        The rounding of a predictor is relative to this, not to the predictor itself. That of the
+        features of a kernel is that of sums of its entries times dual coefficients.
         """
         weight = self.sample_weight[:, None]
         mean = self.design.absolute_sum(weight) / weight.sum()
-        return float((np.abs(self.theta) * mean).sum(axis=1).max())
+        terms = float((np.abs(self.theta) * mean).sum(axis=1).max())
+        largest = self.design.largest_kernel
+        if largest:
+            strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features])
+            terms += largest * float(np.abs(self.residuals).sum(axis=0).max()) / strength
+        return terms
 
     # -- sums --------------------------------------------------------------------------------------
 
@@ -400,7 +406,7 @@ class Objective:
         """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
         K, q = self.n_outputs, self.design.shape[1]
         product = np.empty_like(V)
-        moved = np.stack([self.design @ block for block in V.reshape(K, q, -1)], axis=1)
+        moved = np.stack([self.design @ block for block in V.reshape(K, q, V.shape[1])], axis=1)
         moved = self.weights_matmul(moved)
         for k in range(K):
             product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])

@@ -50,7 +50,8 @@ LAYERS = [
     ["svm"],  # one of the kernel models, with a loss of its own
     ["explainer", "extending"],
     ["functions"],
-    ["model_selection", "labels", "debugging", "attacks", "evaluation"],
+    ["model_selection", "evaluation"],
+    ["labels", "debugging", "attacks"],  # tools that choose C by model_selection
     ["display", "report", "torch"],
     ["__init__"],
 ]

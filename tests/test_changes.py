@@ -425,6 +425,92 @@ def test_no_bound_is_exceeded(n_classes, method):
     assert (own[certified] <= info.error_bound[certified] + 1e-12).all()
 
 
+# -- other weights of all rows -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_reweighted_rows_of_every_classifier(name):
+    case = FrozenClassifier(name)
+    many, n = len(case.clf.classes_) > 2, len(case.user)
+    rng = np.random.default_rng(1)
+    few, copies = case.user.copy(), case.user.copy()
+    few[[1, 4, 9]] = [0.0, 2.0, 0.7]
+    copies[rng.permutation(n)[: n // 10]] *= 2.0
+    weights = np.stack([few, copies, case.user * rng.uniform(0.5, 1.5, size=n), case.user])
+    before = case.decisions(case.X, case.y, case.user)
+    actual = np.stack([case.decisions(case.X, case.y, w) - before for w in weights], axis=1)
+    for method in ("exact", "auto", "newton", "first_order"):
+        found = case.clf.reweight_influence(
+            weights, case.T, target="decision_function", method=method
+        )
+        found = gauged(found, many)
+        assert (found[:, 3] == 0.0).all()
+        figures = agreement(found[:, :3], actual[:, :3])
+        if method in ("exact", "auto"):
+            np.testing.assert_allclose(found, actual, atol=2e-7 * max(1.0, np.abs(before).max()))
+        elif case.clf.C < 1e3:
+            assert figures.relative_rmse < (0.4 if method == "newton" else 0.9), (method, figures)
+    one = case.clf.reweight_influence(few, case.T, target="decision_function", method="exact")
+    np.testing.assert_allclose(gauged(one, many), actual[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_reweighted_rows_of_every_regressor(name):
+    case = ChangedRegressor(name, "weights")
+    weights = np.stack([case.user, case.user])
+    weights[0, [2, 7]] = [0.0, 3.0]
+    weights[1] *= np.random.default_rng(1).uniform(0.6, 1.5, size=len(case.y))
+    changed = [case.predictions(case.X, case.y, w) - case.before for w in weights]
+    actual = np.stack(changed, axis=1)
+    for method, limit in {"exact": 1e-5, "auto": 1e-5, "newton": 0.5}.items():
+        found = quietly(
+            lambda method=method: case.model.reweight_influence(
+                weights, case.T, target="prediction", method=method
+            )
+        )
+        figures = agreement(found, actual)
+        small = np.abs(found - actual).max() < 2e-6 * max(1.0, np.abs(case.before).max())
+        assert figures.relative_rmse < limit or small or (method == "newton" and name in KINKED), (
+            method,
+            figures,
+        )
+
+
+def test_weights_that_are_groups_or_copies():
+    X, y = problem(seed=1, n=60)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    groups = [[3, 4, 5], [20, 21]]
+    weights = np.ones((2, 60))
+    for position, group in enumerate(groups):
+        weights[position, group] = 0.0
+    for method in ("first_order", "newton", "exact", "auto"):
+        found, info = clf.reweight_influence(weights, X[:4], y[:4], method=method, return_info=True)
+        expected = clf.group_influence(groups, X[:4], y[:4], method=method)
+        np.testing.assert_array_equal(found, expected)
+        assert len(info.method) == 2
+    copies = np.where(np.arange(60) == 7, 2.0, 1.0)
+    found = clf.reweight_influence(copies, X[:4], y[:4], method="exact")
+    added = clf.addition_influence(X[[7]], y[[7]], X[:4], y[:4], method="exact")
+    np.testing.assert_allclose(found, added[:, 0], atol=1e-9)
+
+
+def test_weights_without_a_model():
+    X, y = problem(seed=1, n=60)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    weights = np.stack([np.where(y == 1, 1.0, 0.0), np.zeros(60), np.full(60, 2.0)])
+    for method in ("first_order", "newton", "exact", "auto"):
+        with pytest.warns(RuntimeWarning, match="after reweighting 0, 1"):
+            found = clf.reweight_influence(weights, X[:4], y[:4], method=method)
+        assert np.isnan(found[:, :2]).all()
+        assert np.isfinite(found[:, 2]).all()
+    with pytest.raises(ValueError, match="one number for each of the 60"):
+        clf.reweight_influence(np.ones(59), X, y)
+    with pytest.raises(ValueError, match="at least 0; got -1 at row 3"):
+        clf.reweight_influence(np.where(np.arange(60) == 3, -1.0, 1.0), X, y)
+    with pytest.raises(ValueError, match="NaN"):
+        clf.reweight_influence(np.full(60, np.nan), X, y)
+
+
 # -- what has no model ---------------------------------------------------------------------------
 
 

@@ -229,7 +229,7 @@ def test_what_does_not_converge_is_nan_and_said(monkeypatch):
     monkeypatch.setattr("skinfluence.deletion._chord.MAX_PASSES", 0)
     monkeypatch.setattr(_newton_cg, "MAX_STEPS", 0)
     monkeypatch.setattr(
-        _continuation, "polish", lambda objective, max_steps: polish(objective, max_steps=0)
+        _continuation, "polish", lambda objective, **_: polish(objective, max_steps=0)
     )
     with pytest.warns(RuntimeWarning, match=r"left undefined .*row 0, 1, 2.* did not converge"):
         after = clf.parameter_influence(method="exact")

@@ -74,7 +74,7 @@ def test_estimate_is_what_it_says():
         loo.train_loss, np.average(-np.log(clf.predict_proba(X)[np.arange(len(y)), y]), weights=w)
     )
     assert loo.standard_error > 0
-    assert (loo.error_bound[w == 0] == 0).all()
+    assert (loo.error_bound[w == 0] < 1e-12).all()  # the rounding of the fit
     objective = clf.__fitted_problem__().objective
     assert 0 < loo.leverage.sum() < objective.n_parameters
     restored = pickle.loads(pickle.dumps(loo))

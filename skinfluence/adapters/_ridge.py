@@ -11,7 +11,6 @@ from sklearn.linear_model import (
     RidgeClassifierCV,
     RidgeCV,
 )
-from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skinfluence._validation import (
@@ -21,7 +20,7 @@ from skinfluence._validation import (
     label_encoder,
 )
 from skinfluence.adapters._registry import Adapted, register
-from skinfluence.design import KernelSpace
+from skinfluence.design import KernelSpace, named_kernel
 from skinfluence.losses import OneVsRestLoss, SquaredLabelLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
@@ -123,7 +122,7 @@ def flat_coefficients(objective, rows, steps):
 
 
 def kernel_ridge_space(estimator, X):
-    """Return the space of a KernelRidge's kernel, as scikit-learn computes it; None if linear."""
+    """Return the space of a KernelRidge's kernel; None if linear."""
     if estimator.kernel in ("linear", "precomputed"):
         return None if estimator.kernel == "linear" else KernelSpace(X, "precomputed")
     if callable(estimator.kernel):
@@ -131,7 +130,7 @@ def kernel_ridge_space(estimator, X):
     else:
         names = ("gamma", "degree", "coef0")
         options = {name: getattr(estimator, name) for name in names}
-    kernel = partial(pairwise_kernels, metric=estimator.kernel, filter_params=True, **options)
+    kernel = partial(named_kernel, metric=estimator.kernel, **options)
     return KernelSpace(X, kernel)
 
 
@@ -173,5 +172,6 @@ def _dual_change(objective, rows, steps, *, alpha, flat):
     change = -(objective.sample_weight * moved).transpose(0, 2, 1) / alpha
     at = np.arange(len(rows)), rows
     change[at] = objective.residuals[rows] / alpha
+    change[~np.isfinite(moved).all(axis=(1, 2))] = np.nan
     intercept = objective.design.unpack(steps)[1]
     return (change[:, :, 0], intercept[:, 0]) if flat else (change, intercept)

@@ -210,8 +210,11 @@ def change_in_span(objective, rows, steps, *, features):
         function.
     """
     coef, intercept = objective.design.unpack(steps)
-    change = np.zeros((*coef.shape[:2], objective.n_rows))
-    change[..., features.pivots] = features.span(coef.reshape(-1, coef.shape[-1])).reshape(
-        coef.shape
-    )
+    change = np.full((*coef.shape[:2], objective.n_rows), np.nan)
+    defined = np.isfinite(coef).all(axis=(1, 2))  # undefined deletions have no coefficients
+    kept = coef[defined]
+    change[defined] = 0.0
+    change[np.ix_(defined, np.arange(coef.shape[1]), features.pivots)] = features.span(
+        kept.reshape(-1, kept.shape[-1])
+    ).reshape(kept.shape)
     return change, intercept

@@ -1,5 +1,6 @@
 """Any scikit-learn metric of every deleted model's predictions."""
 
+import numbers
 import warnings
 
 import numpy as np
@@ -106,11 +107,7 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, X=None,
     def by_scorer(predictor):
         return scorer(link.predictions(predictor), X, labels)
 
-    before = by_scorer(objective.native(eta))
-    if np.ndim(before) != 0:
-        raise ValueError(
-            f"scoring should give one number; {scoring!r} gave {type(before).__name__}."
-        )
+    before = _one_number(by_scorer(objective.native(eta)), scoring)
     y = encoded if link.n_classes else labels
     fast = _fast_path(scoring, link)
     if fast is not None:  # the score it gives where nothing moves, so that nothing moved gives 0
@@ -134,6 +131,15 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, X=None,
                 result[part.start + j] = by_scorer(column) - before
         result[part][skip] = np.nan
     return result
+
+
+def _one_number(score, scoring):
+    """Return what a scorer gave; raise where that is not one number."""
+    if np.ndim(score) != 0 or not isinstance(score, numbers.Real):
+        raise ValueError(
+            f"scoring should give one number; {scoring!r} gave {type(score).__name__}."
+        )
+    return score
 
 
 def score_of(link, eta, labels, scoring, *, X=None, weight=None):
@@ -171,7 +177,8 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None):
         with warnings.catch_warnings():
             if missing:  # said below, once and with the class
                 warnings.simplefilter("ignore", UndefinedMetricWarning)
-            score = float(_weighted(get_scorer(scoring), predictions, X, labels, weight))
+            found = _weighted(get_scorer(scoring), predictions, X, labels, weight)
+            score = float(_one_number(found, scoring))
     except ValueError as error:
         if not missing:
             raise

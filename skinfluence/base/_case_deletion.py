@@ -83,7 +83,8 @@ class CaseDeletionMixin(QueryMixin):
         curvature = problem.curvature(without_share=True)
         if not covered:
             return leverage_blocks(curvature)
-        diagnostics = diagnose(objective, curvature, problem.column_names)
+        full = problem.curvature() if objective.mean_penalty_share else curvature
+        diagnostics = diagnose(objective, full, curvature, problem.column_names)
         if problem.dependence is not None:
             dfbeta, error = diagnostics.dfbeta, diagnostics.unscaled_error
             diagnostics = replace(

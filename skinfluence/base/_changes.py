@@ -126,6 +126,88 @@ class ChangesMixin(QueryMixin):
             return found
         return found, infos[0] if labels is not None else _row_by_row(infos, problem.classes)
 
+    def reweight_influence(
+        self,
+        sample_weight,
+        X_test,
+        y_test=None,
+        *,
+        target="loss",
+        method="auto",
+        aggregate=None,
+        curvature="auto",
+        damping=0.0,
+        progress=None,
+        as_frame=False,
+        return_info=False,
+    ):
+        """Change of a target at each test row if the training rows had other weights, jointly.
+
+        Weight 0 is a removal, weight 2 one more copy of the row. "first_order" adds the influences
+        of the rows; "newton" is the joint step, with ``delta`` the changes of the weights
+        ``-(H + sum_i delta_i l''_i z_i z_i')^-1 sum_i delta_i l'_i z_i``; "exact" refits; "auto"
+        refits while its budget of some seconds lasts, the longest joint steps first.
+
+        Parameters
+        ----------
+        sample_weight : array-like of shape (n_train,) or (m, n_train)
+            Non-negative weights in the place of those of fit; class weights multiply them as there.
+        X_test, y_test, target, method, aggregate, curvature, damping, progress
+            As in :meth:`influence`.
+        as_frame, return_info
+            As in :meth:`influence`, for each of the m sets of weights.
+
+        Returns
+        -------
+        ndarray of shape (n_test,) or (n_test, m)
+            After the change minus before; a class axis last where the target has one; without the
+            first axis for an `aggregate`. Weights that leave a class empty or no finite optimum:
+            NaN, with one warning.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`influence`; also for weights of another shape, negative or not finite ones.
+        numpy.linalg.LinAlgError, RuntimeError
+            As :meth:`influence`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from skinfluence import InfluenceLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = InfluenceLogisticRegression().fit(X, y)
+        >>> doubled = np.where(y == 0, 2.0, 1.0)
+        >>> clf.reweight_influence(doubled, X[:5], y[:5]).shape
+        (5,)
+        """
+        check_choice("aggregate", aggregate, AGGREGATES)
+        problem = self.__fitted_problem__()
+        weights, is_single = _checked_weights(sample_weight, problem.objective.n_rows)
+        query = problem.query(X_test, y_test, target, method)
+        deletion = what_if.joint_changes(
+            problem,
+            *what_if.reweighting(problem, weights),
+            method,
+            curvature=curvature,
+            damping=damping,
+            progress=progress,
+        )
+        values = _read(deletion, query, aggregate, method, None)
+        if is_single and not as_frame:
+            values = values[0] if aggregate is not None else values[:, 0]
+        return Answer(problem, as_frame, return_info).of(
+            values,
+            deletion,
+            method,
+            test=X_test,
+            aggregate=aggregate,
+            n_outputs=query.target.n_outputs,
+            name="reweight_influence",
+            names=deletion.rows,
+        )
+
     def addition_influence(
         self,
         X_new,
@@ -309,6 +391,25 @@ class ChangesMixin(QueryMixin):
             info=_some(info, best),
             row_names=None if kind == "addition" else problem.row_names,
         )
+
+
+def _checked_weights(sample_weight, n):
+    """Weights (m, n), and whether one set of them was given; raise for what are none."""
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "iufb" or weights.shape[-1:] != (n,) or weights.ndim > 2:
+        raise ValueError(
+            f"sample_weight should hold one number for each of the {n} training rows, in one row "
+            f"or several; got shape {weights.shape} and dtype {weights.dtype}."
+        )
+    weights = weights.astype(np.float64)
+    if not np.isfinite(weights).all():
+        raise ValueError("sample_weight should be finite; it contains NaN or infinity.")
+    if (weights < 0).any():
+        at = tuple(np.argwhere(weights < 0)[0])
+        raise ValueError(
+            f"sample_weight should be at least 0; got {weights[at]:g} at row {at[-1]}."
+        )
+    return np.atleast_2d(weights), weights.ndim == 1
 
 
 def _labels_asked(problem, labels, rows):

@@ -1,6 +1,7 @@
 """Leave-one-out estimates and the influence of groups."""
 
 from skinfluence import attribution
+from skinfluence._parallel import check_progress
 from skinfluence._validation import AGGREGATES, METHODS, check_choice, check_tolerance
 from skinfluence.base._query import Answer, QueryMixin
 
@@ -61,6 +62,7 @@ class LeaveOneOutMixin(QueryMixin):
         """
         check_choice("method", method, METHODS)
         check_tolerance(tol)
+        check_progress(progress)
         problem = self.__fitted_problem__()
         if groups is None:
             loo = problem.leave_one_out(method, tolerance=tol, progress=progress)

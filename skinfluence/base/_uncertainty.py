@@ -264,8 +264,8 @@ class UncertaintyMixin(QueryMixin):
         (442,)
         """
         check_choice("perturbation", perturbation, PERTURBATIONS)
-        if not isinstance(scale, numbers.Real) or isinstance(scale, bool) or not scale > 0:
-            raise ValueError(f"scale should be a positive number; got {scale!r}.")
+        if not isinstance(scale, numbers.Real) or isinstance(scale, bool) or not 0 < scale < np.inf:
+            raise ValueError(f"scale should be a finite positive number; got {scale!r}.")
         problem = self.__fitted_problem__()
         problem.check_coefficients("local_influence()")
         objective = problem.objective

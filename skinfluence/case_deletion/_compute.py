@@ -24,16 +24,20 @@ def is_covered(objective):
     return objective.n_outputs == 1 and known and not shared
 
 
-def diagnose(objective, curvature, names):
+def diagnose(objective, full, curvature, names):
     """Return the CaseDeletionDiagnostics of an objective at its optimum; `names` of its columns.
 
     With u_i = H^-1 z_i and the multiplier v_i = g_i / (1 - h_i) of a deletion, the coefficients
     before minus after it are -v_i u_i. The rest follows from leverages and residuals.
+
+    `full` is the curvature H of the objective itself, of which leverages and standard errors are;
+    `curvature` the one that steps without a row go through. They differ by a row's share of a
+    common penalty.
     """
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     order = objective.design.intercept_first
     solved = _solved_rows(objective, curvature, order)
-    rows = _Rows(objective, step)
+    rows = _Rows(objective, step, step.leverage if full is curvature else full.leverage())
     if objective.loss.has_known_dispersion:
         sigma, sigma_without = 1.0, np.ones(objective.n_rows)
     else:
@@ -50,7 +54,7 @@ def diagnose(objective, curvature, names):
         n_used=rows.n_used,
         n_effective_parameters=rows.n_effective,
         sigma=sigma,
-        unscaled_error=np.sqrt(_inverse_diagonal(objective.design, curvature))[order],
+        unscaled_error=np.sqrt(_inverse_diagonal(objective.design, full))[order],
         weight=objective.sample_weight,
         undefined=step.undefined,
         leverage=rows.leverage,
@@ -87,14 +91,14 @@ def _inverse_diagonal(design, curvature):
 class _Rows:
     """Quantities of each row without the dispersion: residuals, leverage, multiplier."""
 
-    def __init__(self, objective, step):
+    def __init__(self, objective, step, leverage):
         self.is_linear = objective.loss.family == "least squares"
         self.weight = objective.sample_weight
         self.used = self.weight > 0
         self.n_used = int(self.used.sum())
         self.eta, self.y = objective.eta[:, 0], objective.y
-        self.quadratic = step.leverage.quadratic[:, 0, 0]
-        self.one_minus_leverage = step.leverage.one_minus[:, 0, 0]
+        self.quadratic = leverage.quadratic[:, 0, 0]
+        self.one_minus_leverage = leverage.one_minus[:, 0, 0]
         lost = RANK_LOST if is_unpenalised(objective) else 0.0
         self.alone = self.used & (self.one_minus_leverage <= lost)  # fitted by the row alone
         self.one_minus_leverage = np.where(self.alone, 0.0, self.one_minus_leverage)
@@ -111,9 +115,7 @@ class _Rows:
         self.pearson = root * loss.pearson_residual(self.y, self.eta)
         sign = np.sign(self.residual)
         self.deviance = root * sign * np.sqrt(2.0 * objective.row_losses)
-        self.moved = self.eta + self.quadratic * self.multiplier
-        if step.penalty_step is not None:
-            self.moved += step.share * step.penalty_step_at_rows[:, 0]
+        self.moved = self.eta + step.own_change()[:, 0]
 
 
 def _scales(objective, rows, solved, order):

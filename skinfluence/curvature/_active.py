@@ -27,6 +27,9 @@ class ActiveCurvature(Curvature):
         q = objective.design.shape[1]
         self.positions = np.concatenate([k * q + self.columns for k in range(objective.n_outputs)])
 
+    def warn_of_lost_digits(self):
+        self.inner.warn_of_lost_digits()
+
     def amplification(self, one_minus):
         return self.inner.amplification(one_minus)
 

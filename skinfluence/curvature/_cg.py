@@ -87,7 +87,8 @@ class CGCurvature(Curvature):
         D = self._precondition(R)
         rho = np.einsum("ij,ij->j", R, D)
         for _ in range(MAX_ITERATIONS):
-            if (np.linalg.norm(R, axis=0) <= TOLERANCE * size).all():
+            # The column of an undefined deletion is NaN from the start, and stays so.
+            if not (np.linalg.norm(R, axis=0) > TOLERANCE * size).any():
                 break
             HD = self._scaled_matmul(D)
             along = np.einsum("ij,ij->j", D, HD)

@@ -19,6 +19,9 @@ WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
 MEMORY_BOUND = 8.0
+# Condition of the dual from which the dense one is taken, where that is a matter of milliseconds.
+DOUBTFUL = 1e6
+CHEAP = 1e8
 WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
 
 
@@ -101,7 +104,7 @@ def _slowness(n_solves):
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     """Return the curvature of an objective; by default chosen for the leverages of all rows."""
-    objective = objective.with_fixed_penalty()
+    objective, doubtful = objective.with_fixed_penalty(), False
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
             f"curvature={kind!r} is not available for a model with coefficients fixed at zero; use "
@@ -110,7 +113,9 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
-        kind = _that_fits(choose(objective, n_solves), objective)
+        choice = choose(objective, n_solves)
+        kind = _that_fits(choice, objective)
+        doubtful = kind == "dual" and choice.flops["dense"] <= max(CHEAP, 4 * choice.flops["dual"])
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
@@ -119,15 +124,28 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         )
     if objective.loss.is_separable:
         outputs = range(objective.n_outputs)
-        parts = [make_curvature(objective.output(k), kind, damping) for k in outputs]
+        each = "auto" if doubtful else kind
+        parts = [make_curvature(objective.output(k), each, damping) for k in outputs]
         return SeparateCurvature(objective, parts, damping)
     if objective.penalty.is_kinked:
-        inner = make_curvature(objective.on_active_set(), kind, damping, n_solves)
+        each = "auto" if doubtful else kind
+        inner = make_curvature(objective.on_active_set(), each, damping, n_solves)
         return ActiveCurvature(objective, inner)
     size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
     advice = "pass curvature='cg', which needs only products, or free memory"
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
-    return KINDS[kind](objective, damping)
+    made = KINDS[kind](objective, damping)
+    return _without_loss(made, objective, damping) if doubtful else made
+
+
+def _without_loss(dual, objective, damping):
+    """The dual curvature, or the dense one where the dual has lost many digits."""
+    if dual.largest < DOUBTFUL or not fits(_memory_of(objective)["dense"]):
+        return dual
+    try:
+        return DenseCurvature(objective, damping)
+    except np.linalg.LinAlgError:
+        return dual
 
 
 def _that_fits(choice, objective):

@@ -143,7 +143,8 @@ class DenseCurvature(Curvature):
     def _from_the_rest(self, row, quadratic):
         """(A_i, I - L'A_i L) of one row by the curvature without it, where 1 - W a cancels.
 
-        With a = z'H_-i^-1 z the second is (I + L'a L)^-1 and the first a - a L (I + L'a L)^-1 L'a.
+        With a = z'H_-i^-1 z = C C' the second is (I + L'a L)^-1, the first C (I + C'W C)^-1 C'. The
+        difference a - a L (I + L'a L)^-1 L'a would cancel where the row is nearly alone.
         """
         objective = self.objective
         try:
@@ -153,8 +154,11 @@ class DenseCurvature(Curvature):
         a = rest.row_quadratic(objective.design.take(np.array([row])))[0]
         L = objective.weight_roots_of([row])[0]
         one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
-        aL = a @ L
-        return a - aL @ one_minus @ aL.T, one_minus
+        values, vectors = np.linalg.eigh(a)
+        C = vectors * np.sqrt(np.maximum(values, 0.0))
+        seen, axes = np.linalg.eigh((C.T @ L) @ (C.T @ L).T)
+        half = (C @ axes) / np.sqrt(1.0 + np.maximum(seen, 0.0))
+        return half @ half.T, one_minus
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; all rows, a slice, are not copied."""

@@ -1,5 +1,7 @@
 """H by the n x n kernel matrix of its rows, for more columns than rows."""
 
+import warnings
+
 import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
@@ -9,6 +11,9 @@ from skinfluence.curvature._base import Curvature, Leverage
 # Columns penalised less than this share of the most penalised column are bordered, not put in the
 # kernel K = X D^-1 X': divided by a tiny penalty, they would make all others rounding errors of K.
 WEAK = 1e-3
+# A quadratic form below this share of the kernel has lost as many digits in K - K M K.
+CANCELLED = 1e-6
+LOST = 1e8  # of B's condition, at which half of the digits are left
 
 
 class DualCurvature(Curvature):
@@ -55,6 +60,8 @@ class DualCurvature(Curvature):
         else:
             B.reshape(n, K, n, K)[...] *= self.kernel[:, None, :, None]
         B[np.diag_indices_from(B)] += 1.0
+        # B is at least 1: its condition is that of its largest entries.
+        self.largest = float(np.diag(B).max(initial=1.0))
         self.factor = cholesky(B)
         if self.factor is None:
             raise np.linalg.LinAlgError(
@@ -97,6 +104,16 @@ class DualCurvature(Curvature):
                 + ": they are linearly dependent. Remove dependent columns, or pass damping > 0."
             )
         return factor
+
+    def warn_of_lost_digits(self):
+        if self.largest > LOST:
+            warnings.warn(
+                "the dual curvature is ill-conditioned: the data count for "
+                f"{self.largest:.0e} times the penalty, and as many digits are lost. Scale the "
+                "columns of X, raise the penalty, or pass curvature='dense'.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
     def amplification(self, one_minus):
         # One minus the leverage is not a difference here: no digit is lost as it nears 0.
@@ -162,9 +179,29 @@ class DualCurvature(Curvature):
             quadratic += self._border_quadratic(index, self._residual_border(index))
         one_minus = self._one_minus(index, inverse)
         if K == 1:  # a = h / W, without the cancellation of K - K M K, where h is not small
-            large = np.flatnonzero(one_minus[:, 0, 0] < 0.5)
-            quadratic[large] = (1.0 - one_minus[large]) / self.inner.weights_of(index[large])
+            large = one_minus[:, 0, 0] < 0.5
+            at = np.flatnonzero(large)
+            quadratic[at] = (1.0 - one_minus[at]) / self.inner.weights_of(index[at])
+            lost = quadratic[:, 0, 0] < CANCELLED * self.kernel[index, index]
+            at = np.flatnonzero(lost & ~large)
+            quadratic[at, 0, 0] = self._by_squares(index[at], inverse)
         return Leverage(quadratic, one_minus)
+
+    def _by_squares(self, index, inverse):
+        """Quadratic forms of rows that others pin down, (b,), for one output.
+
+        |D^-1/2 (x - X'L t)|^2 + t't with t = B^-1 L'K e is K - K M K without its cancellation.
+        """
+        design, L = self.inner.design, self.inner.weight_roots[:, 0, 0]
+        t = inverse @ (inverse.T @ (L[:, None] * self.kernel[:, index]))
+        unit = np.zeros((design.shape[0], len(index)))
+        unit[index, np.arange(len(index))] = 1.0
+        left = design.transpose_matmul(unit - L[:, None] * t)
+        quadratic = self.inverse_penalty @ left**2 + (t**2).sum(axis=0)
+        if len(self.border):
+            U = self._residual_border(index)
+            quadratic += self._border_quadratic(index, U)[:, 0, 0]
+        return quadratic
 
     def one_minus_leverage(self, rows):
         """One minus the leverage of rows with curvature, (b,), for one output, without using K."""

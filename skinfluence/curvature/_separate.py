@@ -22,6 +22,10 @@ class SeparateCurvature(Curvature):
         known = [part.rcond for part in parts if part.rcond is not None]
         self.rcond = min(known) if len(known) == len(parts) else None
 
+    def warn_of_lost_digits(self):
+        for part in self.parts:
+            part.warn_of_lost_digits()
+
     def amplification(self, one_minus):
         return np.max([part.amplification(one_minus) for part in self.parts], axis=0)
 

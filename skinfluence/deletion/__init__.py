@@ -19,7 +19,7 @@ from skinfluence.deletion._delete import (
 )
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
-from skinfluence.deletion._groups import GroupDeletion, without_group
+from skinfluence.deletion._groups import GroupDeletion, JointChange, without_group
 from skinfluence.deletion._hinge import HingeExact
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
@@ -39,6 +39,7 @@ __all__ = [
     "Exact",
     "GroupDeletion",
     "HingeExact",
+    "JointChange",
     "MixedDeletion",
     "NewtonError",
     "OneStep",

@@ -145,9 +145,9 @@ def warn_undefined(rows, what="row", after="without"):
     each = "s" if len(rows) > 1 and after == "without" else ""
     warnings.warn(
         f"{len(rows)} {what}{each} left undefined (NaN): {after} {what} "
-        f"{listed(rows)} a class is empty, the columns lose their rank, the fit has no finite "
-        "optimum, or it did not converge. To define them, fit with a penalty, scale the columns of "
-        "X, or give the class more rows.",
+        f"{listed(rows)} no row is left, a class is empty, the columns lose their rank, the fit "
+        "has no finite optimum, or it did not converge. To define them, fit with a penalty, scale "
+        "the columns of X, or give the class more rows.",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -1,4 +1,4 @@
-"""Deletion of groups of rows."""
+"""Joint changes of the weights of several rows; the deletion of a group is one of them."""
 
 import numpy as np
 
@@ -6,36 +6,50 @@ from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
-from skinfluence.deletion._one_step import shifted_residuals
+from skinfluence.deletion._one_step import shift_of_predictors
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
+from skinfluence.hinge_dual import exact_optimum
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Flops that "auto" spends on refits of groups, some seconds.
 AUTO_FLOPS = 2e10
 # Newton steps that a refit takes from the joint one.
 REFIT_STEPS = 4.0
+# The digits that a difference from the identity may cost before a new factor is worth it.
+LOST = 1e4
 
 
-class GroupDeletion(StoredSteps):
-    """theta_-S - theta for several sets S of rows, each deleted together.
+class JointChange(StoredSteps):
+    """theta' - theta when several rows S change their weights by delta at once, for several S.
 
-    First order: H^-1 sum_S g_i z_i, the sum of the steps of the rows. Newton: the joint step
-    (H - sum_S W_i z_i z_i')^-1 sum_S g_i z_i, for a small group by a k x k system with the factor
-    of H, for a large group by a factor of its own. Exact: the refit, by Newton's method.
+    First order: -H^-1 sum_S delta_i l'_i z_i, the sum of the steps of the rows. Newton: the joint
+    step -(H + sum_S delta_i l''_i z_i z_i')^-1 sum_S delta_i l'_i z_i, for few rows by a k x k
+    system with the factor of H, for many by a factor of its own. Exact: the refit, by Newton's
+    method.
 
-    Auto: the joint Newton step, and refits of the groups with the longest steps within a budget.
+    Auto: the joint Newton step, and refits of the changes with the longest steps within a budget.
+
+    Parameters
+    ----------
+    objective, curvature : Objective, Curvature
+    method : {"auto", "first_order", "newton", "exact"}
+    groups : list of ndarray of int
+        The rows of each change.
+    deltas : list of ndarray
+        What is added to their weights.
+    progress : callable, optional
 
     Attributes
     ----------
-    groups : list of ndarray of int
     routes : ndarray of str, shape (r,)
-        Method of each group; "refined" for the refits of auto, "undefined".
+        Method of each change; "refined" for the refits of auto, "undefined".
     """
 
-    def __init__(self, objective, curvature, method, groups, *, progress=None):
-        self.groups = groups
-        undefined = np.array([_is_undefined(objective, group) for group in groups], dtype=bool)
-        idle = np.array([not objective.sample_weight[group].any() for group in groups], dtype=bool)
+    def __init__(self, objective, curvature, method, groups, deltas, *, progress=None):
+        self.groups, self.deltas = groups, deltas
+        pairs = list(zip(groups, deltas, strict=True))
+        undefined = np.array([_is_undefined(objective, *pair) for pair in pairs], dtype=bool)
+        idle = np.array([not delta.any() for delta in deltas], dtype=bool)
         steps = steps_to_fill(objective, len(groups), 0.0)
         steps[undefined] = np.nan
         wanted = np.flatnonzero(~undefined & ~idle)
@@ -45,20 +59,24 @@ class GroupDeletion(StoredSteps):
             self.refits = HingeRefits(objective)
             self.routes[:] = "exact"
             for position in tracked(wanted, progress):
-                steps[position] = self.refits.steps([groups[position]])[0][0]
+                steps[position] = _hinge_step(objective, self.refits, *pairs[position])
         else:
-            _one_steps(objective, curvature, groups, wanted, steps, method != "first_order")
+            _one_steps(objective, curvature, pairs, wanted, steps, method != "first_order")
             if method == "auto":
                 wanted = _longest(objective, groups, wanted, steps)
                 self.routes[wanted] = "refined"
             if method in ("auto", "exact"):
                 for position in tracked(wanted, progress):
-                    steps[position] = _refit(objective, groups[position], steps[position])
+                    steps[position] = _refit(objective, *pairs[position], steps[position])
         undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         if method != "first_order":
             undefined |= [_collapses(objective, step) for step in steps]
         self.routes[idle], self.routes[undefined] = "exact", "undefined"
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
+
+    def changed(self, position):
+        """Return the objective after one of the changes, at the parameter before."""
+        return _changed(self.objective, self.groups[position], self.deltas[position])
 
     @property
     def row_leverages(self):
@@ -69,27 +87,61 @@ class GroupDeletion(StoredSteps):
         return self.objective.weighted_traces(leverage.quadratic, None)
 
     def own_change(self):
-        """Change of each row's predictor when its own group is deleted, (n, K); NaN without one."""
+        """Change of each row's predictor when its own group changes, (n, K); NaN without one."""
         change = np.full((self.objective.n_rows, self.objective.n_outputs), np.nan)
         for position, group in enumerate(self.groups):
             change[group] = self.objective.design.dense(group) @ self._steps[position].T
         return change
 
 
-def _one_steps(objective, curvature, groups, wanted, steps, corrected):
-    """Write the first-order or joint Newton steps of some groups into `steps`."""
-    residuals = shifted_residuals(objective, curvature)
+class GroupDeletion(JointChange):
+    """The joint changes that take all their weight from the rows of each group.
+
+    Parameters
+    ----------
+    objective, curvature, method, groups, progress
+        As of :class:`JointChange`.
+    """
+
+    def __init__(self, objective, curvature, method, groups, *, progress=None):
+        deltas = [-objective.sample_weight[group] for group in groups]
+        super().__init__(objective, curvature, method, groups, deltas, progress=progress)
+
+
+def _changed(objective, rows, delta):
+    """Return the objective with `delta` added to the weights of some rows."""
+    added = np.zeros(objective.n_rows)
+    added[rows] = delta
+    return objective.reweighted(added)
+
+
+def without_group(objective, group):
+    """Return the objective without a group of rows, at the same parameter."""
+    return _changed(objective, group, -objective.sample_weight[group])
+
+
+def _hinge_step(objective, refits, rows, delta):
+    """Step to the optimum of a hinge: a deletion along the path, else from the start anew."""
+    if (delta == -objective.sample_weight[rows]).all():
+        return refits.steps([rows])[0][0]
+    found, converged = exact_optimum(_changed(objective, rows, delta))
+    return found.theta - objective.theta if converged else np.full(objective.theta.shape, np.nan)
+
+
+def _one_steps(objective, curvature, pairs, wanted, steps, corrected):
+    """Write the first-order or joint Newton steps of some changes into `steps`."""
+    shift = shift_of_predictors(objective, curvature)
     for position in wanted:
         try:
             steps[position] = _one_step(
-                objective, curvature, groups[position], residuals, corrected=corrected
+                objective, curvature, *pairs[position], shift, corrected=corrected
             )
-        except np.linalg.LinAlgError:  # of this group alone: the rest has no curvature here
+        except np.linalg.LinAlgError:  # of this change alone: the rest has no curvature here
             steps[position] = np.nan
 
 
 def _longest(objective, groups, wanted, steps):
-    """Groups whose steps change their own predictors most, as many as the budget has refits."""
+    """Changes whose steps change their own predictors most, as many as the budget has refits."""
     n, P = objective.n_rows, objective.n_parameters
     flops = REFIT_STEPS * (n * P**2 + P**3 / 3.0)
     change = [np.abs(objective.design.dense(groups[i]) @ steps[i].T).sum() for i in wanted]
@@ -98,31 +150,36 @@ def _longest(objective, groups, wanted, steps):
     return np.sort(wanted[order[: int(AUTO_FLOPS / flops)]])
 
 
-def without_group(objective, group):
-    """Return the objective without a group of rows, at the same parameter."""
-    delta = np.zeros(objective.n_rows)
-    delta[group] = -objective.sample_weight[group]
-    return objective.reweighted(delta)
-
-
 def _collapses(objective, step):
     """Whether a step leaves no positive scale, for a loss that has one: its last intercept."""
     return objective.loss.has_scale and not (objective.theta + step)[-1, -1] > 0
 
 
-def _is_undefined(objective, group):
-    """Whether the fit without the group lacks a required class, or unpenalised an optimum."""
-    rest = without_group(objective, group)
+def _is_undefined(objective, rows, delta):
+    """Whether the changed fit lacks a required class, or unpenalised an optimum."""
+    left = objective.sample_weight[rows] + delta
+    if (left > 0).all():  # whatever bounds the parameters now still does
+        return False
+    rest = _changed(objective, rows, delta)
     if lost_a_class(rest):
         return True
     return is_unpenalised(objective) and not has_optimum(rest)
 
 
-def _one_step(objective, curvature, group, residuals, *, corrected):
-    """First-order or joint Newton step of one group, (K, q)."""
-    design, K = objective.design, objective.n_outputs
-    total = design.take(group).transpose_matmul(residuals[group]).T.reshape(-1, 1)
-    shared = objective.shares[group].sum()
+def _one_step(objective, curvature, rows, delta, shift, *, corrected):
+    """First-order or joint Newton step of one change, (K, q).
+
+    The rows that change are an objective of their own, with the weights |delta|: what a deletion
+    takes away has the sign 1, what is added -1.
+    """
+    K, k, sign = objective.n_outputs, len(rows), -np.sign(delta)
+    some = objective.take(rows)
+    some = some.reweighted(np.abs(delta) - some.sample_weight)
+    residuals = some.residuals
+    if shift is not None:
+        residuals = residuals + some.weights_matmul(shift[rows][:, :, None])[:, :, 0]
+    total = some.design.transpose_matmul(sign[:, None] * residuals).T.reshape(-1, 1)
+    shared = float(sign @ some.shares)
     if shared:
         common = objective.freed(objective.row_penalty.gradient(objective.theta))
         total += shared * common.reshape(-1, 1)
@@ -130,24 +187,28 @@ def _one_step(objective, curvature, group, residuals, *, corrected):
         return curvature.solve(total).reshape(objective.theta.shape)
     # The k x k system needs solves with k K columns, 2 P^2 flops each: for k K > P / 2 more than
     # P^3, while a new factor costs P^3 / 3 and a Gram matrix.
-    large = len(group) * K > objective.n_parameters // 2 and curvature.kind == "dense"
+    large = k * K > objective.n_parameters // 2 and curvature.kind == "dense"
     if large or shared:  # removing a share of the penalty changes H by a matrix of full rank
-        rest = make_curvature(without_group(objective, group), curvature.kind, curvature.damping)
+        rest = make_curvature(_changed(objective, rows, delta), curvature.kind, curvature.damping)
         return rest.solve(total).reshape(objective.theta.shape)
     # (H - Z_S'W Z_S)^-1 b = H^-1 b + H^-1 Z_S' L (I - S A L)^-1 S Z_S H^-1 b with W = L S.
-    k = len(group)
-    L, S = objective.weight_factors_of(group)
-    left = np.concatenate([design.outer(L[:, :, m], group) for m in range(K)])  # (K k, P)
-    right = np.concatenate([design.outer(S[:, m], group) for m in range(K)])
+    L, S = some.weight_factors_of(slice(None))
+    S = sign[:, None, None] * S
+    everything = slice(None)
+    left = np.concatenate([some.design.outer(L[:, :, m], everything) for m in range(K)])
+    right = np.concatenate([some.design.outer(S[:, m], everything) for m in range(K)])
     solved = curvature.solve(np.hstack([left.T, total]))
     inner = np.eye(K * k) - right @ solved[:, :-1]
+    if np.linalg.norm(np.linalg.inv(inner)) > LOST * np.linalg.norm(inner):
+        rest = make_curvature(_changed(objective, rows, delta), curvature.kind, curvature.damping)
+        return rest.solve(total).reshape(objective.theta.shape)
     weight = np.linalg.solve(inner, right @ solved[:, -1])
     return (solved[:, -1] + solved[:, :-1] @ weight).reshape(objective.theta.shape)
 
 
-def _refit(objective, group, step):
-    """Change of theta to the optimum without the group; NaN if Newton's method fails."""
-    optimum = refit(without_group(objective, group), step)
+def _refit(objective, rows, delta, step):
+    """Change of theta to the optimum after a change; NaN if Newton's method fails."""
+    optimum = refit(_changed(objective, rows, delta), step)
     if not is_acceptable_refit(optimum):
         return np.full(step.shape, np.nan)
     return optimum.objective.theta - objective.theta

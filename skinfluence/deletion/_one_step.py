@@ -282,14 +282,21 @@ class OneStep(Deletion):
 
 
 def shifted_residuals(objective, curvature):
-    """Residuals g (n, K); away from the optimum of the loss g + W z'd with d = -H^-1 grad F.
+    """Residuals g (n, K); away from the optimum of the loss g + W z'd with d = -H^-1 grad F."""
+    shift = shift_of_predictors(objective, curvature)
+    if shift is None:
+        return objective.residuals
+    return objective.residuals + objective.weights_matmul(shift[:, :, None])[:, :, 0]
+
+
+def shift_of_predictors(objective, curvature):
+    """Changes z'd (n, K) of the predictors by Newton's step without any change; None at an optimum.
 
     If theta is the optimum of another loss (`trained_loss`), grad F is not 0, and Newton's method
-    takes the step d without any deletion. It is not an effect of a row: the step with the deletion
-    minus d is (H - W z z')^-1 (g + W z'd) z.
+    takes the step d = -H^-1 grad F without any deletion. It is not an effect of a row: the step
+    with the deletion minus d is (H - W z z')^-1 (g + W z'd) z.
     """
     if objective.is_at_its_own_optimum:
-        return objective.residuals
+        return None
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
-    change = objective.design @ step.reshape(objective.theta.shape).T
-    return objective.residuals + objective.weights_matmul(change[:, :, None])[:, :, 0]
+    return objective.design @ step.reshape(objective.theta.shape).T

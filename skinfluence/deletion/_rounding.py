@@ -23,16 +23,28 @@ def rounding_floor(deletion, curvature, *, refitted=False):
     refitted : bool
         Whether the parameters without each row are optima of their own, whatever the full fit's is.
     """
-    objective, rows = deletion.objective, deletion.rows
+    objective = deletion.objective
     size = objective.loss.predictor_norm
     one_minus = np.maximum(np.linalg.eigvalsh(deletion.leverage.one_minus)[:, 0], 0.0)
-    eta = np.abs(objective.eta[rows]).max(axis=1, initial=0.0)
-    floor = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond or 1.0)
+    rounding, left = _of_the_fit(objective, curvature, deletion.rows)
     with np.errstate(divide="ignore", invalid="ignore"):
-        floor += ROUNDING * objective.predictor_terms / (1.0 if refitted else one_minus)
+        floor = rounding + ROUNDING * objective.predictor_terms / (1.0 if refitted else one_minus)
         floor += ROUNDING * curvature.amplification(one_minus) * size(deletion.own_change())
-        if objective.is_at_its_own_optimum and not refitted:
-            left = curvature.solve(objective.gradient.reshape(-1, 1))
-            left = objective.design.take(rows) @ left.reshape(objective.theta.shape).T
-            floor += size(left) / one_minus
+        if not refitted:
+            floor += left / one_minus
+        # A row that counts for nothing is fitted as it was.
+        idle = objective.sample_weight[deletion.rows] == 0
+        fit = rounding + ROUNDING * objective.predictor_terms + left
+    floor = np.where(idle, fit, floor)
     return np.where(np.isfinite(floor), floor, np.inf)
+
+
+def _of_the_fit(objective, curvature, rows):
+    """(Rounding of the predictors of some rows, what the gradient that is left is worth), (r,)."""
+    eta = np.abs(objective.eta[rows]).max(axis=1, initial=0.0)
+    rounding = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond or 1.0)
+    if not objective.is_at_its_own_optimum:
+        return rounding, np.zeros(len(rows))
+    left = curvature.solve(objective.gradient.reshape(-1, 1))
+    left = objective.design.take(rows) @ left.reshape(objective.theta.shape).T
+    return rounding, objective.loss.predictor_norm(left)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skinfluence.deletion._active_set import set_changes
-from skinfluence.deletion._groups import GroupDeletion, without_group
+from skinfluence.deletion._groups import JointChange, without_group
 from skinfluence.deletion._newton_error import NewtonError
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.optimum import CERTIFIABLE, newton_step
@@ -16,7 +16,7 @@ def step_errors(deletion, method, *, quick=False):
     what costs more than the step is left out: NaN, and bounds inf.
     """
     objective = deletion.objective
-    if isinstance(deletion, GroupDeletion):
+    if isinstance(deletion, JointChange):
         return _group_errors(deletion, quick=quick)
     if hasattr(deletion, "routes"):
         routes, error, bound = deletion.routes, deletion.own_error, deletion.own_bound
@@ -68,25 +68,23 @@ def one_step_errors(deletion, method):
 
 def _group_errors(deletion, *, quick):
     """Errors of group steps: what the next Newton step would change at the group's rows."""
-    objective = deletion.objective
     error = np.where(deletion.idle, 0.0, np.nan)
     bound = np.where(deletion.idle, 0.0, np.inf)
     for position, group in enumerate(deletion.groups):
         if quick or deletion.undefined[position] or deletion.idle[position]:
             continue
         step = deletion.steps(slice(position, position + 1))[0]
-        error[position] = next_group_change(objective, group, step).max(initial=0.0)
+        change = _next_change(deletion.changed(position), group, step)
+        error[position] = change.max(initial=0.0)
     return deletion.routes, error, bound
 
 
 def next_group_change(objective, group, step):
-    """Size (k,) of what the next Newton step without a group changes at its rows' predictors.
+    """Size (k,) of what the next Newton step without a group changes at its rows' predictors."""
+    return _next_change(without_group(objective, group), group, step)
 
-    NaN where it has none: where the step has gone so far that the curvature is singular.
-    """
-    moved = without_group(objective, group).at(objective.theta + step)
-    try:
-        change = objective.design.dense(group) @ newton_step(moved).T
-    except np.linalg.LinAlgError:
-        return np.full(len(group), np.nan)
+
+def _next_change(objective, rows, step):
+    """Size (k,) of what Newton's step from theta + `step` changes at some rows' predictors."""
+    change = objective.design.dense(rows) @ newton_step(objective.at(objective.theta + step)).T
     return objective.loss.predictor_norm(change)

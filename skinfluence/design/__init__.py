@@ -7,7 +7,7 @@ from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
 from skinfluence.design._dependence import Dependence, column_dependence
-from skinfluence.design._kernel import KERNELS, KernelSpace, resolved_gamma
+from skinfluence.design._kernel import KERNELS, KernelSpace, named_kernel, resolved_gamma
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._kernel_gradients import KernelGradients
 from skinfluence.design._origin import far_origin
@@ -26,6 +26,7 @@ __all__ = [
     "far_origin",
     "make_design",
     "moved_rows",
+    "named_kernel",
     "resolved_gamma",
 ]
 

@@ -246,6 +246,11 @@ class Design(ABC):
         origin = None if self.origin is None else self.origin[features]
         return type(self)(self.X[:, features], fit_intercept, origin)
 
+    @property
+    def largest_kernel(self):
+        """Largest entry of the kernel matrix that the columns are features of; 0 for others."""
+        return 0.0
+
     # -- the intercept and the origin --------------------------------------------------------------
 
     def of_dense(self, Y):

@@ -6,6 +6,7 @@ import scipy.sparse
 from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._dense import BLOCK_ROWS, DenseDesign
+from skinfluence.design._origin import centred
 
 # Above this many pairs of stored entries for each row and column, syrk on dense blocks is faster
 # than the loop over pairs: measured with 20,000 rows, from 140 entries a row for 2,000 columns,
@@ -21,7 +22,7 @@ class CSRDesign(Design):
         # sparse matrices. The arrays of entries are shared, not copied.
         X = scipy.sparse.csr_array(X)
         if eps is None and origin is not None:
-            eps, X = np.finfo(X.dtype).eps, _centred(X, origin)
+            eps, X = np.finfo(X.dtype).eps, centred(X, origin)
         # X with its `eps` is a part of a design, and centred already.
         super().__init__(X, fit_intercept, origin, eps)
 
@@ -157,19 +158,3 @@ class CSRDesign(Design):
     def _columns(self, features, fit_intercept):
         origin = None if self.origin is None else self.origin[features]
         return CSRDesign(self.X[:, features], fit_intercept, origin, self.eps)
-
-
-def _centred(X, origin):
-    """Return X - origin, float64: the columns with one are stored in full.
-
-    Nearly all of their entries are stored anyway, since a column with many implicit zeros is not
-    far from zero: a rank-one term for the others would save nothing.
-    """
-    kind, kept = X.indices.dtype, origin[X.indices] == 0
-    far, every = np.flatnonzero(origin).astype(kind), np.arange(X.shape[0], dtype=kind)
-    block = X[:, far].toarray() - origin[far]
-    rows = np.repeat(every, np.diff(X.indptr))[kept]
-    rows = np.concatenate([rows, np.repeat(every, len(far))])
-    columns = np.concatenate([X.indices[kept], np.tile(far, X.shape[0])])
-    values = np.concatenate([X.data[kept], block.ravel()])
-    return scipy.sparse.csr_array((values, (rows, columns)), shape=X.shape)

@@ -9,8 +9,10 @@ from sklearn.metrics.pairwise import pairwise_kernels
 
 from skinfluence._memory import check_memory
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
+from skinfluence.design._origin import centred, far_origin
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
+OF_DISTANCES = ("rbf", "laplacian")
 
 
 def resolved_gamma(gamma, X, weight):
@@ -38,8 +40,20 @@ def kernel_matrix(kernel, X, Y, *, gamma, degree, coef0):
                 f"kernel(X, Y) should return shape {(X.shape[0], Y.shape[0])}; got {K.shape}."
             )
         return K
-    options = {"gamma": gamma, "degree": degree, "coef0": coef0}
-    return pairwise_kernels(_float64(X), _float64(Y), metric=kernel, filter_params=True, **options)
+    return named_kernel(X, Y, kernel, gamma=gamma, degree=degree, coef0=coef0)
+
+
+def named_kernel(X, Y, metric, **options):
+    """Kernel by a name of `pairwise_kernels` between the rows of X and of Y, float64.
+
+    One of distances is the same about any origin, and exact about one among the rows: squared
+    distances are computed as |x|^2 + |y|^2 - 2 x'y, which cancels where columns are far from zero.
+    """
+    X, Y = _float64(X), _float64(Y)
+    origin = far_origin(Y, None) if metric in OF_DISTANCES else None
+    if origin is not None:
+        X, Y = centred(X, origin), centred(Y, origin)
+    return pairwise_kernels(X, Y, metric=metric, filter_params=True, **options)
 
 
 class KernelSpace:

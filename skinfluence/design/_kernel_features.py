@@ -179,6 +179,10 @@ class FeatureDesign(DenseDesign):
             K += scale[-1]
         return K
 
+    @property
+    def largest_kernel(self):
+        return 0.0 if self.gram is None else float(np.abs(self.gram.diagonal()).max(initial=0.0))
+
     def row_space(self, scale):
         """The features themselves, of which there are at most as many as rows."""
         root = np.sqrt(scale)[:, None]

@@ -6,7 +6,7 @@ exact in float64. A Gram matrix that is corrected after it was formed has lost i
 """
 
 import numpy as np
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 
 # Rows that are looked at, drawn in proportion to their weights.
 SAMPLE = 100
@@ -50,6 +50,24 @@ def far_origin(X, weight):
     origin = np.zeros(X.shape[1])
     origin[columns[far]] = middle[far]
     return origin
+
+
+def centred(X, origin):
+    """Return X - origin, float64; of a CSR matrix the columns with one are stored in full.
+
+    Nearly all of their entries are stored anyway, since a column with many implicit zeros is not
+    far from zero: a rank-one term for the others would save nothing.
+    """
+    if not issparse(X):
+        return X - origin
+    kind, kept = X.indices.dtype, origin[X.indices] == 0
+    far, every = np.flatnonzero(origin).astype(kind), np.arange(X.shape[0], dtype=kind)
+    block = X[:, far].toarray() - origin[far]
+    rows = np.repeat(every, np.diff(X.indptr))[kept]
+    rows = np.concatenate([rows, np.repeat(every, len(far))])
+    columns = np.concatenate([X.indices[kept], np.tile(far, X.shape[0])])
+    values = np.concatenate([X.data[kept], block.ravel()])
+    return csr_array((values, (rows, columns)), shape=X.shape)
 
 
 def _sampled_rows(n, weight):

@@ -18,13 +18,13 @@ def _blocks(design):
     """Yield (rows, products (q (q + 1) / 2, b)) of a design, pairs in the order of triu_indices."""
     q = design.shape[1]
     size = q * (q + 1) // 2
-    at_most = int(np.clip(BLOCK_BYTES // (8 * size), 32, 512))
+    at_most = int(np.clip(BLOCK_BYTES // (8 * max(1, size)), 32, 512))
     parts = row_blocks(design.shape[0], 8 * size, at_most=at_most)
     # One buffer for all blocks: the system zeroes new memory page by page before it is used.
     buffer = np.empty(size * min(at_most, design.shape[0]))
     for rows in parts:
         columns = np.ascontiguousarray(design.dense(rows).T)
-        products, start = buffer[: size * columns.shape[1]].reshape(size, -1), 0
+        products, start = buffer[: size * columns.shape[1]].reshape(size, columns.shape[1]), 0
         for j in range(q):
             stop = start + q - j
             np.multiply(columns[j], columns[j:], out=products[start:stop])

@@ -5,6 +5,7 @@ from skinfluence.display._agreement import LeaveOneOutAgreementDisplay
 from skinfluence.display._cooks_distance import CooksDistanceDisplay
 from skinfluence.display._dfbetas import DfbetasDisplay
 from skinfluence.display._influence_plot import InfluencePlotDisplay
+from skinfluence.display._label_review import LabelReviewDisplay
 from skinfluence.display._leave_one_out import LeaveOneOutDisplay
 from skinfluence.display._qq_residual import QQResidualDisplay
 from skinfluence.display._regularization_curve import RegularizationCurveDisplay
@@ -14,6 +15,7 @@ __all__ = [
     "CooksDistanceDisplay",
     "DfbetasDisplay",
     "InfluencePlotDisplay",
+    "LabelReviewDisplay",
     "LeaveOneOutAgreementDisplay",
     "LeaveOneOutDisplay",
     "QQResidualDisplay",

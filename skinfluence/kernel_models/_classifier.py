@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
+    as_numbers,
     check_classes_have_weight,
     check_sample_weight,
     encode_labels,
@@ -91,7 +92,14 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
             # From sample weights, as in scikit-learn from 1.7; version 1.6 counts rows.
             mass = np.bincount(codes, weights=weight)
             return mass.sum() / (len(mass) * mass)
-        return compute_class_weight(self.class_weight, **options)
+        if isinstance(self.class_weight, dict):
+            as_numbers("class_weight", list(self.class_weight.values()))
+        found = compute_class_weight(self.class_weight, **options)
+        if not ((found >= 0) & np.isfinite(found)).all():
+            raise ValueError(
+                f"class_weight should hold finite numbers of at least 0; got {self.class_weight!r}."
+            )
+        return found
 
     # -- predictions -------------------------------------------------------------------------------
 
@@ -162,8 +170,10 @@ def dual_change(objective, rows, steps, *, C):
 
     g are the weighted residuals after the step; that of the deleted row is 0.
     """
-    change = np.empty((len(rows), objective.n_outputs, objective.n_rows))
+    change = np.full((len(rows), objective.n_outputs, objective.n_rows), np.nan)
     for position, row in enumerate(rows):
+        if not np.isfinite(steps[position]).all():  # undefined
+            continue
         moved = objective.at(objective.theta + steps[position])
         residuals = moved.residuals.T.copy()
         residuals[:, row] = 0.0

@@ -1,6 +1,5 @@
 """Base classes of classifiers and regressors with a kernel."""
 
-import numbers
 import warnings
 from abc import ABC, abstractmethod
 
@@ -8,7 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_choice, check_positive
+from skinfluence._validation import check_choice, check_count, check_flag, check_positive
 from skinfluence.base import InfluenceMixin
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.optimum import SETTLED
@@ -64,8 +63,8 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
         """Raise for parameters that are not in their range."""
         for name in self._positive_parameters():
             check_positive(name, getattr(self, name))
-        if not isinstance(self.max_iter, numbers.Integral) or self.max_iter < 1:
-            raise ValueError(f"max_iter should be a positive integer; got {self.max_iter!r}.")
+        check_count("max_iter", self.max_iter)
+        check_flag("fit_intercept", self.fit_intercept)
         if not callable(self.kernel):
             check_choice("kernel", self.kernel, KERNELS)
 

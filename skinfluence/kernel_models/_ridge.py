@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_at_least_zero, check_flag, check_sample_weight
 from skinfluence.adapters import (
     TrainingData,
     adapted_dual,
@@ -132,6 +132,9 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             For a bad alpha or weights; with an intercept also for an alpha of 0 or an indefinite
             kernel matrix.
         """
+        check_flag("fit_intercept", self.fit_intercept)
+        if self.gamma is not None:
+            check_at_least_zero("gamma", self.gamma)
         self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **self._accepted())

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.linear_model import HuberRegressor
 
 from skinfluence._typing import MatrixLike
+from skinfluence._validation import as_responses
 from skinfluence.adapters import adapt_huber, register
 from skinfluence.linear_model._polished import RefinedFitMixin
 
@@ -99,6 +100,8 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
 
         def fit(X, y, sample_weight):
             """Fit by scikit-learn's solver; keep the error where it gives up."""
+            if y is not None and np.asarray(y).dtype.kind not in "biuf":
+                y = as_responses(y, "y")
             try:
                 super(InfluenceHuberRegressor, self).fit(X, y, sample_weight)
             except ValueError as error:

@@ -12,7 +12,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_positive, check_resolution, check_sample_weight
+from skinfluence._validation import (
+    as_responses,
+    check_count,
+    check_flag,
+    check_positive,
+    check_resolution,
+    check_sample_weight,
+)
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
 from skinfluence.optimum import continuation, response_spread
@@ -156,7 +163,8 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         names = row_names(X, y)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=dtype, y_numeric=True)
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
-        if self.temperature != "scale":
+        y = as_responses(y, "y")
+        if not self._scaled:
             check_resolution(y, self.temperature)
         self._training_data = TrainingData(X, y, weight, row_names=names)
         found = self._minimise()
@@ -183,17 +191,24 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         weight = check_sample_weight(self._training_data.sample_weight, len(y))
         spread = response_spread(y, weight)
         scale = SHARE * spread if spread > 0 else 1.0  # of one row, or of equal ones: any will do
-        self.temperature_ = scale if self.temperature == "scale" else float(self.temperature)
+        self.temperature_ = scale if self._scaled else float(self.temperature)
         start = np.quantile(y[weight > 0], self.quantile) if self.fit_intercept else 0.0
         zeros = np.zeros(self.n_features_in_)
         objective = smooth_quantile(self._training_data, self, (zeros, start))
         return continuation(objective, spread, tolerance=self.tol, max_steps=self.max_iter)
 
+    @property
+    def _scaled(self):
+        """Whether the temperature is in units of the responses' spread."""
+        return isinstance(self.temperature, str) and self.temperature == "scale"
+
     def _check_parameters(self):
         """Raise for parameters that are not in their range."""
-        if self.temperature != "scale":
+        if not self._scaled:
             check_positive("temperature", self.temperature)
         check_positive("tol", self.tol)
+        check_count("max_iter", self.max_iter)
+        check_flag("fit_intercept", self.fit_intercept)
         for name, low, high in (("quantile", 0.0, 1.0), ("alpha", -np.finfo(float).tiny, np.inf)):
             value = getattr(self, name)
             if not isinstance(value, numbers.Real) or isinstance(value, bool):

@@ -10,13 +10,13 @@ from skinfluence._parallel import blas_for
 from skinfluence.attribution import rows_to_score
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
+from skinfluence.explainer import fitted_view
 from skinfluence.leave_one_out import leave_one_out, resolve_auto
 from skinfluence.model_selection._pooled_score import pooled_score
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
     STRENGTHS,
     final_parameter,
-    fitted_view,
     is_strength,
     neighbour,
 )

@@ -12,8 +12,8 @@ from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_group_labels
 from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
+from skinfluence.explainer import fitted_view
 from skinfluence.model_selection._means import weighted_mean
-from skinfluence.model_selection._views import fitted_view
 from skinfluence.problem import fitted_problem
 
 

@@ -15,8 +15,9 @@ from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space, warn_undefined
 from skinfluence.existence import last_rows_of_a_class
+from skinfluence.explainer import fit_with_weights, fitted_view
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
-from skinfluence.model_selection._views import final_parameter, fit_with_weights, fitted_view
+from skinfluence.model_selection._views import final_parameter
 from skinfluence.problem import fitted_problem
 
 # Power of a parameter in the strength of the penalty.

@@ -23,10 +23,9 @@ from skinfluence._validation import METHODS, check_choice
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
 from skinfluence.deletion import warn_undefined
-from skinfluence.explainer import unwrap
+from skinfluence.explainer import fit_with_weights, unwrap
 from skinfluence.model_selection._candidates import Path, paths
 from skinfluence.model_selection._results_table import results_table, simplest
-from skinfluence.model_selection._views import fit_with_weights
 
 ONE_STANDARD_ERROR = "one_standard_error"
 

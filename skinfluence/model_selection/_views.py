@@ -6,27 +6,11 @@ import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 
 from skinfluence.adapters import adapt
-from skinfluence.base import InfluenceMixin
-from skinfluence.explainer import InfluenceExplainer, unwrap, weight_name
-from skinfluence.functions import explain
 from skinfluence.optimum import polish
 from skinfluence.problem import fitted_problem
 
 # Parameters of a final step that are the strength of its penalty.
 STRENGTHS = ("C", "alpha")
-
-
-def fit_with_weights(estimator, X, y, sample_weight):
-    """Fit an estimator or a Pipeline; weights go to the last step."""
-    weights = {} if sample_weight is None else {weight_name(estimator): sample_weight}
-    return estimator.fit(X, y, **weights)
-
-
-def fitted_view(estimator, X, y, sample_weight):
-    """Fit an unfitted estimator, and return the object with its influence methods."""
-    if isinstance(unwrap(estimator)[-1], InfluenceMixin):
-        return explain(fit_with_weights(estimator, X, y, sample_weight))
-    return InfluenceExplainer(estimator).fit(X, y, sample_weight)
 
 
 def final_parameter(estimator, name):
@@ -43,6 +27,15 @@ def final_parameter(estimator, name):
             break
         prefix += f"{own}__"
     return prefix + name if prefix + name in estimator.get_params(deep=True) else None
+
+
+def strength_parameter(estimator):
+    """Full name and value of the strength of the final step's penalty; None if it has none."""
+    for short in STRENGTHS:
+        name = final_parameter(estimator, short)
+        if name is not None:
+            return name, estimator.get_params(deep=True)[name]
+    return None
 
 
 def neighbour(view, curvature, name, value):

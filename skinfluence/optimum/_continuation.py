@@ -22,6 +22,9 @@ ACCEPTED = 1e-8
 # Newton steps of a refit. Rows that all but separate under next to no penalty take one for each
 # factor e of their residuals; where there is a temperature, continuation is the better way.
 REFIT_STEPS, WARM_REFIT_STEPS = 300, 100
+# What a refit goes on to. Where the curvature is nearly flat, as between the classes of a hinge, a
+# relative gradient of 1e-10 may still be far from the optimum.
+REFIT_TOLERANCE = 1e-15
 # Temperatures, relative to its own, from which a refit starts anew where Newton's method failed,
 # and the steps that it may take.
 RESTART_FACTORS = (25.0, 1e3, 1e5)
@@ -108,7 +111,7 @@ def refit(objective, step):
         if np.isfinite(moved.eta).all() and moved.value <= objective.value:
             start = moved
     max_steps = WARM_REFIT_STEPS if objective.loss.temperature else REFIT_STEPS
-    found = polish(start, max_steps=max_steps)
+    found = polish(start, max_steps=max_steps, tolerance=REFIT_TOLERANCE)
     for factor in RESTART_FACTORS if objective.loss.temperature else ():
         if is_acceptable_refit(found):
             break

@@ -38,9 +38,10 @@ class CurvatureCache:
                 without_share = False
             if kind == "auto":
                 key = (n_solves, without_share)
-                kind = self._remember(
+                chosen = self._remember(
                     self._choices, key, lambda: choose(objective, n_solves).kind, kept=32
                 )
+                kind = "auto" if chosen == "dual" else chosen  # which may turn out ill-conditioned
             many = kind != "cg" or n_solves >= MANY_SOLVES
             key = (kind, damping, without_share, many)
             return self._remember(

@@ -369,9 +369,11 @@ class FittedProblem(NamedFit):
             n_solves = objective.n_rows * objective.n_outputs
         try:
             objective.check_intercept()
-            return self.curvatures.get(
+            made = self.curvatures.get(
                 objective, kind, float(damping), n_solves, without_share=without_share
             )
+            made.warn_of_lost_digits()
+            return made
         except np.linalg.LinAlgError as error:
             advice = objective.loss.advice_if_flat
             if advice is None:

@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from skinfluence._validation import as_index
-from skinfluence.deletion import Entering, change_rows, same_labels, warn_undefined
+from skinfluence.deletion import (
+    Entering,
+    JointChange,
+    change_rows,
+    needs_curvature,
+    same_labels,
+    warn_undefined,
+)
 from skinfluence.problem._curvatures import CurvatureCache
 
 
@@ -90,6 +97,42 @@ def features_of(problem, rows):
             "name, or a callable."
         )
     return data.space.rows[rows]
+
+
+def reweighting(problem, sample_weight):
+    """Return (rows, deltas) of joint changes to other weights (m, n), times class weights."""
+    objective, fitted = problem.objective, problem.sample_weight
+    groups, deltas = [], []
+    for weight in sample_weight:
+        wanted = objective.weights_as_fitted(objective.y, weight, fitted)
+        # Of a weight that stays the number is the same, to the last digit.
+        change = np.where(weight == fitted, 0.0, wanted - objective.sample_weight)
+        groups.append(np.flatnonzero(change))
+        deltas.append(change[groups[-1]])
+    return groups, deltas
+
+
+def joint_changes(problem, groups, deltas, method, *, curvature="auto", damping=0.0, progress=None):
+    """Return the JointChange of sets of rows by changes of their weights; warn of undefined ones.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    groups, deltas : lists of ndarray
+        As of :func:`reweighting`.
+    method, curvature, damping, progress
+        As in the influence methods.
+    """
+    objective, damping = problem.objective, problem.check_method(method, damping)
+    if method == "auto" and damping > 0:
+        method = "newton"  # a refit has no damping
+    problem.check_data()
+    made = None
+    if needs_curvature(objective, method):
+        made = problem.curvature(curvature, damping, sum(map(len, groups)) * objective.n_outputs)
+    found = JointChange(objective, made, method, groups, deltas, progress=progress)
+    warn_undefined(np.flatnonzero(found.undefined), "reweighting", "after")
+    return found
 
 
 def row_changes(

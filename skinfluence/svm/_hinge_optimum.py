@@ -24,6 +24,18 @@ BISECTIONS = 100
 ZERO = 1e-13
 # Share of the penalty that stands in for the curvature of an intercept without any.
 FLAT = 1e-6
+# Steps of libsvm, at most, and a row: where entries of the kernel differ by many orders of
+# magnitude it never ends by itself.
+MAX_LIBSVM_STEPS = 100_000
+LIBSVM_STEPS_PER_ROW = 100
+
+
+def started_by_libsvm(machine, K, y, weight):
+    """Return a machine of libsvm's fitted as a start: it need not converge, but it has to end."""
+    machine.set_params(max_iter=max(MAX_LIBSVM_STEPS, LIBSVM_STEPS_PER_ROW * len(y)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return machine.fit(K, y, weight)
 
 
 def smooth_hinge(temperature, n_classes):
@@ -45,7 +57,7 @@ def hinge_optimum(objective, K, C):
     K, weight = K[np.ix_(live, live)], objective.sample_weight[live]
     for k in range(len(theta)):
         y = objective.output(k).y if objective.loss.is_separable else objective.y
-        machine = SVC(kernel="precomputed", C=C).fit(K, y[live], weight)
+        machine = started_by_libsvm(SVC(kernel="precomputed", C=C), K, y[live], weight)
         coef = machine.dual_coef_[0] @ features[live[machine.support_]]
         theta[k] = objective.design.pack(coef, machine.intercept_)[0]
     return objective.at(theta)
@@ -85,7 +97,7 @@ def _hinge_guess(objective, K, settings):
     live = np.flatnonzero(weight > 0)
     machine = SVC(kernel="linear" if K is None else "precomputed", C=settings.C, tol=1e-4)
     rows = design.features(live) if K is None else K[np.ix_(live, live)]
-    machine.fit(rows, y[live], weight[live])
+    started_by_libsvm(machine, rows, y[live], weight[live])
     # One row, sparse where X is: the sum over it is a dense array either way.
     alpha = np.zeros(objective.n_rows)
     alpha[live[machine.support_]] = np.ravel(abs(machine.dual_coef_).sum(axis=0)) / settings.C

@@ -20,6 +20,7 @@ from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import continuation, response_spread
 from skinfluence.penalties import L2
+from skinfluence.svm._hinge_optimum import started_by_libsvm
 
 # First temperature, relative to the standard deviation of y, of the continuation that starts at the
 # optimum of the loss that is not smooth.
@@ -176,6 +177,7 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         self._begin_fit(X, y, sample_weight)
         names = row_names(X, y)
         X, y = validate_data(self, X, y, y_numeric=True, **self._accepted())
+        y = as_responses(y, "y")
         weight = None if sample_weight is None else check_sample_weight(sample_weight, X.shape[0])
         check_resolution(y, self.temperature)
         self._space = self._coordinates(X, weight)
@@ -240,9 +242,8 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         """
         live = np.flatnonzero(objective.sample_weight > 0)
         machine = SVR(kernel="precomputed", C=self.C, epsilon=self.epsilon)
-        machine.fit(
-            self._space.matrix[np.ix_(live, live)], objective.y[live], objective.sample_weight[live]
-        )
+        K = self._space.matrix[np.ix_(live, live)]
+        started_by_libsvm(machine, K, objective.y[live], objective.sample_weight[live])
         coef = machine.dual_coef_[0] @ self._space.features.features[live[machine.support_]]
         return objective.at(objective.design.pack(coef, machine.intercept_[0]))
 

@@ -159,11 +159,16 @@ def _sandwich(objective, curvatures, kind):
         )
     found = _sum_of_squares(objective, step)
     if kind == "HC1":
-        n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters
+        n, P = np.count_nonzero(objective.sample_weight), _n_free(objective)
         if n <= P:
             raise ValueError(f"kind='HC1' needs more rows than parameters; got {n} and {P}.")
         found *= n / (n - P)
     return found
+
+
+def _n_free(objective):
+    """Number of parameters that are not fixed at 0: of Huber's scale only the intercept is free."""
+    return objective.n_parameters - len(objective.fixed_at_zero)
 
 
 def _check_leverages(step):
@@ -240,7 +245,7 @@ def _clustered(objective, curvatures, kind, groups, small_sample):
     total = steps.T @ steps
     if not small_sample:
         return total
-    n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters
+    n, P = np.count_nonzero(objective.sample_weight), _n_free(objective)
     return total * ((G - 1) / G if kind == "CR3" else G / (G - 1) * (n - 1) / (n - P))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skinfluence._validation import as_numbers
 from skinfluence.deletion.targets._base import Target
 
 
@@ -17,8 +18,9 @@ def make_target(
     function : callable
         `function(y_true, decision) -> (n_test,)`, with the labels as passed to the influence method
         and `decision` what `decision_function` returns: (n_test,) for two classes, else
-        (n_test, n_classes). It is called once for each deleted training row, and must treat test
-        rows independently: it may be given a part of them.
+        (n_test, n_classes), or a column for each pair of classes where that is its shape. It is
+        called once for each deleted training row, and must treat test rows independently: it may be
+        given a part of them.
     gradient : callable, optional
         `gradient(y_true, decision)`, the derivative in `decision`, of its shape. Without it
         `method="first_order"` uses central differences.
@@ -63,7 +65,7 @@ class CustomTarget(Target):
 
     def _call(self, y, decision):
         """Call the function on one set of decisions, and check what it gives back."""
-        value = np.asarray(self.function(y, decision), dtype=float)
+        value = as_numbers(f"what the target {self.name!r} returns", self.function(y, decision))
         if value.shape != decision.shape[:1]:
             raise ValueError(
                 f"the target {self.name!r} should return an array of shape {decision.shape[:1]}, "
@@ -73,38 +75,44 @@ class CustomTarget(Target):
 
     def value(self, y, eta):
         """Call once for each deleted row: along the axis after the test rows."""
-        y, scores = np.asarray(y), self.link.scores(eta)
+        y, decisions = np.asarray(y), self.link.decision(eta)
         if y.ndim < 2:
-            return self._call(y, scores)
-        columns = [self._call(y[:, 0], scores[:, j]) for j in range(scores.shape[1])]
+            return self._call(y, decisions)
+        columns = [self._call(y[:, 0], decisions[:, j]) for j in range(decisions.shape[1])]
         return np.stack(columns, axis=1)
 
     def gradient(self, y, eta):
-        """The caller's, or central differences, through the scores."""
-        scores = self.link.scores(eta)
-        slope = self._differences(y, scores) if self.derivative is None else self._given(y, scores)
-        return self.link.scores_vjp(slope, eta)
+        """The caller's, or central differences, through the decision values."""
+        decisions = self.link.decision(eta)
+        slope = (
+            self._differences(y, decisions)
+            if self.derivative is None
+            else self._given(y, decisions)
+        )
+        return self.link.decision_vjp(slope, eta)
 
-    def _given(self, y, scores):
+    def _given(self, y, decisions):
         """The caller's derivative, checked."""
-        slope = np.asarray(self.derivative(y, scores), dtype=float)
-        if slope.shape != scores.shape:
+        slope = as_numbers(
+            f"what the gradient of target {self.name!r} returns", self.derivative(y, decisions)
+        )
+        if slope.shape != decisions.shape:
             raise ValueError(
                 f"the gradient of target {self.name!r} should return an array of shape "
-                f"{scores.shape}; got {slope.shape}."
+                f"{decisions.shape}; got {slope.shape}."
             )
         return slope
 
-    def _differences(self, y, scores):
-        """Central differences in each score."""
-        columns = scores if scores.ndim == 2 else scores[:, None]
+    def _differences(self, y, decisions):
+        """Central differences in each decision value."""
+        columns = decisions if decisions.ndim == 2 else decisions[:, None]
         slope = np.empty(columns.shape)
         step = np.finfo(float).eps ** (1 / 3) * np.maximum(1.0, np.abs(columns))
         for k in range(columns.shape[1]):
             up, down = columns.copy(), columns.copy()
             up[:, k] += step[:, k]
             down[:, k] -= step[:, k]
-            rise = self._call(y, up.reshape(scores.shape))
-            rise = rise - self._call(y, down.reshape(scores.shape))
+            rise = self._call(y, up.reshape(decisions.shape))
+            rise = rise - self._call(y, down.reshape(decisions.shape))
             slope[:, k] = rise / (up - down)[:, k]
-        return slope.reshape(scores.shape)
+        return slope.reshape(decisions.shape)

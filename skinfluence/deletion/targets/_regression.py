@@ -1,7 +1,7 @@
 """Targets of regressors: y real, the prediction what the link makes of eta."""
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import xlog1py
 
 from skinfluence.deletion.targets._base import Target
 
@@ -116,7 +116,7 @@ class PoissonDeviance(_OfMean):
 
     def _error(self, y, mean):
         with np.errstate(divide="ignore", invalid="ignore"):
-            deviance = 2.0 * (xlogy(y, y) - xlogy(y, mean) - y + mean)
+            deviance = 2.0 * (xlog1py(y, (y - mean) / mean) - (y - mean))
         return np.where(mean > 0, deviance, np.inf)
 
     def _slope(self, y, mean):

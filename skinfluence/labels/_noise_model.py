@@ -1,0 +1,105 @@
+"""The noise model: a posterior that each given label is right, and refits weighted by it."""
+
+import numpy as np
+
+from skinfluence._parallel import blas_for
+from skinfluence.curvature import make_curvature
+from skinfluence.deletion import needs_curvature
+from skinfluence.leave_one_out import leave_group_out, leave_one_out
+from skinfluence.optimum import polish
+
+# Refits with the posteriors as weights.
+UPDATES = 3
+# Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
+TOLERANCE = 1e-8
+# Tolerance of `Objective.stationarity` at the refits that Newton steps are taken from: these steps
+# are off by far more. Exact ones start at a full optimum.
+STATIONARITY = 1e-6
+
+
+def error_probability(probability, n_classes, rho):
+    """Posterior that each given label is wrong, at a share rho of wrong labels: (n,)."""
+    wrong = rho * (1.0 - probability) / (n_classes - 1)
+    right = (1.0 - rho) * probability
+    total = wrong + right
+    # 0 / 0 where P_iy and rho are 0: no label is wrong.
+    return np.divide(wrong, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
+
+
+def given_probability(log_probabilities, codes):
+    """Probability (n,) of each given label, from those of all classes (n, K)."""
+    return np.exp(log_probabilities[np.arange(len(codes)), codes])
+
+
+def left_out(objective, method, groups):
+    """LooPredictions of an objective, without each row or its whole group: "exact" or "newton"."""
+    made, needed = None, needs_curvature(objective, method)
+    if groups is not None:
+        made = make_curvature(objective) if needed else None
+        return leave_group_out(objective, made, method, groups)
+    if needed:
+        made = make_curvature(objective.without_mean_penalty_share())
+    return leave_one_out(objective, made, method, tolerance=TOLERANCE, errors=False)
+
+
+def refitted(objective, weight, **tolerance):
+    """Objective with other sample weights, at its optimum."""
+    optimum = polish(objective.reweighted(weight - objective.sample_weight), **tolerance)
+    if not optimum.is_settled:
+        raise np.linalg.LinAlgError(
+            "the refit weighted by the noise model has no optimum that Newton's method finds"
+            f"{': ' + optimum.failure if optimum.failure else ''}. Use a stronger penalty "
+            "(a smaller C), or score='loo_loss'."
+        )
+    return optimum.objective
+
+
+def noise_model(problem, loo, codes, method, groups):
+    """Alternate between posteriors that labels are wrong and a refit weighted by them.
+
+    The EM algorithm of a mixture: with probability rho a label was replaced by another one at
+    random. It starts at rho = mean(1 - P_iy), which counts every doubt as an error, and takes
+    UPDATES steps. Fitting rho to the first probabilities instead, by maximum likelihood, starts too
+    low, because the wrong labels were among those that P was fitted to.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    loo : LooPredictions
+        Of the fit with equal trust in all labels.
+    codes : ndarray of int, shape (n,)
+    method : {"auto", "exact", "newton"}
+        How rows are left out. "auto" takes Newton steps, of groups refits.
+    groups : list of ndarray, or None
+
+    Returns
+    -------
+    (LooPredictions, ndarray of shape (n,))
+        Of the last refit, and the posterior that each given label is wrong.
+    """
+    first, weight = problem.objective, problem.sample_weight
+    n_classes = problem.link.n_classes
+
+    def given(loo):
+        return given_probability(problem.link.log_probabilities(first.native(loo.eta)), codes)
+
+    if method == "auto":
+        method = "newton" if groups is None else "exact"
+    tolerance = {"tolerance": STATIONARITY} if method == "newton" else {}
+    probability, objective = given(loo), first
+    rho = _mean(1.0 - probability, weight)
+    with blas_for(float(first.n_rows) * first.n_parameters**2):
+        for _ in range(UPDATES):
+            wrong = error_probability(probability, n_classes, rho)
+            rho = _mean(wrong, weight)
+            trust = 1.0 - np.nan_to_num(wrong, nan=0.0)  # rows without a model stay as they are
+            objective = refitted(first.at(objective.theta), first.weigh(trust), **tolerance)
+            loo = left_out(objective, method, groups)
+            probability = given(loo)
+    return loo, error_probability(probability, n_classes, rho)
+
+
+def _mean(values, weight):
+    """Weighted mean of the values that are not NaN."""
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weight[known]))

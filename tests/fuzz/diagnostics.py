@@ -1,0 +1,279 @@
+"""The textbook's quantities in long double: by refits for least squares, by one step else."""
+
+import numpy as np
+
+from tests.fuzz import losses
+from tests.fuzz.existence import is_penalised
+from tests.fuzz.losses import LD, sigmoid
+from tests.fuzz.oracle import inverse_of
+
+OF_DELETION = (
+    "covratio",
+    "deleted_residual",
+    "cooks_distance",
+    "dffits",
+    "sigma_without",
+    "studentized_residual",
+    "dfbeta",
+)
+RANK_LOST = 1e-10
+
+
+def leverages(oracle):
+    """h_i = W_i z_i'H^-1 z_i and z_i'H^-1 z_i of one predictor, (n,)."""
+    Z = oracle.objective.Z
+    inverse = inverse_of(oracle.hessian())
+    quadratic = np.einsum("ij,jk,ik->i", Z, inverse, Z)
+    W = oracle.smooth._weighted(
+        oracle.w[None], oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
+    )[0, :, 0, 0]
+    return W * quadratic, quadratic, inverse
+
+
+def leverage_blocks(oracle):
+    """Trace of W_i A_i, (n,)."""
+    objective = oracle.smooth
+    K, q = objective.shape
+    at = np.flatnonzero((objective.free & oracle.active).ravel())
+    inverse = np.zeros((K * q, K * q), dtype=LD)
+    inverse[np.ix_(at, at)] = inverse_of(oracle.hessian()[np.ix_(at, at)])
+    blocks = inverse.reshape(K, q, K, q)
+    A = np.einsum("ij,kjlm,im->ikl", objective.Z, blocks, objective.Z)
+    W = objective._weighted(
+        oracle.w[None], objective.loss.curvature(objective.y, oracle.eta[None])
+    )[0]
+    return np.einsum("ikl,ilk->i", W, A)
+
+
+def is_alone(oracle):
+    """Rows of leverage 1: no other helps to fit them."""
+    h, _, _ = leverages(oracle)
+    return (1 - h <= (0 if is_penalised(oracle.objective) else RANK_LOST)) & (oracle.w > 0)
+
+
+def is_least_squares(spec):
+    return isinstance(spec.loss, losses.Squared | losses.SquaredLabel)
+
+
+def _residuals(spec, labels, eta):
+    """Response residuals of one predictor, in the units in which the model was fitted."""
+    if type(spec.loss).__name__ == "LogBinary":
+        return np.where(labels == 1, sigmoid(-eta), -sigmoid(eta))
+    y = spec.loss.encode(labels)[:, 0]
+    return y - (eta if is_least_squares(spec) else spec.loss.mean(eta))
+
+
+def of_rows(oracle, problem):
+    """Every field that is compared."""
+    spec, objective, w = oracle.spec, oracle.objective, oracle.w
+    Z = objective.Z
+    h, _, _ = leverages(oracle)
+    eta = oracle.eta[:, 0]
+    labels = spec.labels
+    residual = _residuals(spec, labels, eta)
+    used = w > 0
+    n, q = int(used.sum()), Z.shape[1]
+    name = type(spec.loss).__name__
+    if name == "LogBinary":
+        variance = sigmoid(eta) * sigmoid(-eta)
+    elif name == "Tweedie":
+        variance = spec.loss.mean(eta) ** spec.loss.p
+    else:
+        variance = np.ones(len(w), dtype=LD)
+    pearson = np.sqrt(w) * residual / np.sqrt(variance)
+    trace = LD(q) if not is_penalised(objective) else h.sum()
+    known = name == "LogBinary" or (name == "Tweedie" and spec.loss.p == 1)
+    change, _, _ = oracle.change("newton", [[i] for i in range(len(w))])
+    freedom = n - trace
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sigma = LD(1) if known else np.sqrt((pearson**2).sum() / freedom)
+        if not freedom > 1e-9 and not known:
+            sigma = LD(np.nan)
+        without = np.ones(len(w), dtype=LD) if known else _sigma_without(oracle, change, pearson, h)
+        moved = (Z * change[:, 0]).sum(axis=1)
+        unit = pearson / np.sqrt(1 - h)
+        row_loss = spec.loss.value(objective.y, oracle.eta)
+        deviance = np.sqrt(2 * w * row_loss) * np.sign(residual)
+        if is_least_squares(spec):
+            studentized = unit / without
+        else:
+            studentized = np.sign(pearson) * np.sqrt(deviance**2 + h * unit**2) / without
+        deleted = _residuals(spec, labels, eta + moved)
+        covratio = (without / sigma) ** (2 * q) / (1 - h)
+        found = {
+            "leverage": np.where(used, h, 0),
+            "residual": residual,
+            "pearson_residual": pearson,
+            "deviance_residual": deviance,
+            "sigma": np.asarray(sigma),
+            "standardized_residual": np.where(used, unit / sigma, np.nan),
+            "studentized_residual": np.where(used, studentized, np.nan),
+            "sigma_without": np.where(used, without, sigma),
+            "deleted_residual": deleted,
+            "cooks_distance": (unit / sigma) ** 2 * h / (1 - h) / trace,
+            "dffits": unit * np.sqrt(h / (1 - h)) / without,
+            "covratio": np.where(used, covratio, 1),
+        }
+    coef, intercept = oracle.basis.original(-change[:, 0])
+    found["dfbeta"] = np.column_stack([intercept, coef]) if spec.intercept else coef
+    # Where the residuals that a scale is made of are rounding, so is the scale.
+    size = np.abs(np.asarray(spec.labels, dtype=LD)).max() if name != "LogBinary" else LD(1)
+    if not known and not sigma > 1e-12 * size:
+        keep = ("leverage", "residual", "pearson_residual", "dfbeta", "deleted_residual")
+        found = {name: found[name] for name in keep}
+    elif not known:
+        exact = without <= 1e-6 * sigma
+        for name in ("studentized_residual", "sigma_without", "dffits", "covratio"):
+            found[name] = np.where(exact, np.nan, found[name])
+    return found
+
+
+def _sigma_without(oracle, change, pearson, h):
+    """Scale of the refit without each row (least squares), or of one step."""
+    spec, w, Z = oracle.spec, oracle.w, oracle.objective.Z
+    n = int((w > 0).sum())
+    penalised = is_penalised(oracle.objective)
+    without = np.full(len(w), np.nan, dtype=LD)
+    for i in np.flatnonzero(w > 0):
+        rest = w.copy()
+        rest[i] = 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if is_least_squares(spec):
+                eta = Z @ (oracle.theta[0] + change[i, 0])
+                squares = (rest * _residuals(spec, spec.labels, eta) ** 2).sum()
+            else:
+                squares = (pearson**2).sum() - pearson[i] ** 2 / (1 - h[i])
+            if penalised and is_least_squares(spec):
+                inverse = inverse_of(oracle.hessian(rest))
+                trace = (rest * np.einsum("ij,jk,ik->i", Z, inverse, Z)).sum()
+            else:
+                trace = h.sum() if penalised else LD(Z.shape[1])
+            freedom = n - 1 - trace
+            if freedom > 1e-9 and squares > 0:
+                without[i] = np.sqrt(squares / freedom)
+    return without
+
+
+def floor(name, oracle):
+    """Rounding of what a field is made of."""
+    eps = 256 * LD(np.finfo(float).eps)
+    size = np.abs(oracle.eta).max()
+    if not oracle.spec.loss.n_classes:
+        size = max(size, np.abs(oracle.objective.y).max())
+    if name in ("residual", "deleted_residual"):
+        return eps * size
+    if name in ("pearson_residual", "deviance_residual"):
+        return eps * size * np.sqrt(oracle.w.max())
+    if name in ("sigma", "sigma_without"):
+        return eps * size * np.sqrt(oracle.w.max())
+    if name == "dfbeta":
+        coef, intercept = oracle.basis.original(oracle.theta)
+        return eps * max(np.abs(coef).max(initial=0), np.abs(intercept).max(initial=0))
+    return LD(0)
+
+
+def covariance(oracle, kind, groups):
+    """(matrix in the order of parameter_covariance, whether every refit is known)."""
+    w = oracle.w
+    live = np.flatnonzero(w > 0)
+    rows = [[i] for i in live]
+    n, P = len(live), oracle.objective.free.sum()
+    if kind in ("HC0", "HC1", "CR0"):
+        change, undefined, rounding = oracle.change("first_order", rows)
+    elif kind == "HC3":
+        change, undefined, rounding = oracle.change("newton", rows)
+    elif kind == "CR3":
+        rows = [live[groups[live] == g] for g in np.unique(groups[live])]
+        change, undefined, rounding = oracle.change("exact", rows)
+    else:
+        change, undefined, rounding = oracle.change("exact", rows)
+    steps = _flat(oracle, change)
+    if kind == "CR0":
+        label = groups[live]
+        steps = np.array([steps[label == g].sum(axis=0) for g in np.unique(label)])
+    factor = LD(1)
+    if kind == "HC1":
+        factor = LD(n) / LD(n - P) if n > P else LD(np.nan)
+    if kind == "jackknife":
+        steps = steps - steps.mean(axis=0)
+        factor = LD(n - 1) / LD(n)
+    return factor * steps.T @ steps, bool(np.isfinite(rounding).all() and not undefined.any())
+
+
+def without_gauge(oracle, matrix):
+    """A covariance without the directions of which nothing is known."""
+    gauge = oracle.objective.gauge
+    K, q = gauge.shape
+    if not gauge.any():
+        return matrix
+    order = np.roll(gauge[0], 1) if oracle.spec.intercept else gauge[0]
+    centre = np.eye(K) - np.full((K, K), 1 / K)
+    projection = np.zeros((K, q, K, q), dtype=LD)
+    for j in range(q):
+        projection[:, j, :, j] = centre if order[j] else np.eye(K)
+    projection = projection.reshape(K * q, K * q)
+    return projection @ matrix @ projection.T
+
+
+def _flat(oracle, change):
+    """Changes as the covariance orders them: output by output, the intercept first."""
+    coef, intercept = oracle.basis.original(change)
+    if type(oracle.spec.loss).__name__ == "Huber":
+        return np.concatenate([intercept[:, :1], coef[:, 0], change[:, 1, -1:]], axis=1)
+    if oracle.spec.intercept:
+        coef = np.concatenate([intercept[:, :, None], coef], axis=2)
+    return coef.reshape(len(change), -1)
+
+
+def interval(oracle, change, live, alpha, method):
+    """(m, 2, outputs) ends."""
+    spec, loss = oracle.spec, oracle.spec.loss
+    Z = oracle.objective.Z[live]
+    eta = oracle.eta[live] + np.einsum("nj,nkj->nk", Z, change)
+    labels = np.asarray(spec.labels, dtype=LD).reshape(len(oracle.w), -1)[live]
+    residual = np.abs(labels - loss.mean(eta))
+    n = len(residual)
+    moved = loss.mean(oracle.eta_test[:, None] + np.einsum("mj,bkj->mbk", oracle.Z_test, change))
+    position = int(np.ceil(LD(1 - alpha) * (n + 1) * (1 - 1e-12)))
+
+    def quantile(values, axis):
+        if position > n:
+            shape = np.delete(values.shape, axis)
+            return np.full(shape, np.inf)
+        return np.take(np.sort(values, axis=axis), position - 1, axis=axis)
+
+    width = quantile(residual, 0)
+    if method == "jackknife":
+        middle = loss.mean(oracle.eta_test)
+        return np.stack([middle - width, middle + width], axis=1)
+    if method == "jackknife+":
+        low, high = -quantile(residual - moved, 1), quantile(moved + residual, 1)
+    else:
+        low, high = moved.min(axis=1) - width, moved.max(axis=1) + width
+    return np.stack([low, high], axis=1)
+
+
+def local_weights(oracle):
+    """Normal curvature of perturbing each row's weight alone, in units of the dispersion."""
+    objective, w, spec = oracle.objective, oracle.w, oracle.spec
+    name = type(spec.loss).__name__
+    h, _, inverse = leverages(oracle)
+    g = w * spec.loss.slope(objective.y, oracle.eta)[:, 0]
+    common = (objective.shared * oracle.theta)[0]
+    delta = g[:, None] * objective.Z + w[:, None] * common
+    found = 2 * np.einsum("ij,jk,ik->i", delta, inverse, delta)
+    if name in ("LogBinary", "Pinball", "EpsilonInsensitive", "SmoothHinge", "SquaredHinge"):
+        return found
+    if name == "Tweedie" and spec.loss.p == 1:
+        return found
+    if name == "Tweedie":
+        residual = _residuals(spec, spec.labels, oracle.eta[:, 0])
+        variance = spec.loss.mean(oracle.eta[:, 0]) ** spec.loss.p
+        squares = (w * residual**2 / variance).sum()
+    else:
+        squares = (w * _residuals(spec, spec.labels, oracle.eta[:, 0]) ** 2).sum()
+    freedom = (w > 0).sum() - h.sum()
+    size = np.abs(np.asarray(spec.labels, dtype=LD)).max() ** 2 if not spec.loss.n_classes else 1
+    if freedom <= 1e-9 or squares <= 1e-24 * size:
+        return None
+    return found / (squares / freedom)

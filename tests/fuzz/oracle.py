@@ -1,0 +1,356 @@
+"""What a model is without some of its rows: refits and formulas of one step, in long double."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tests.fuzz.existence import exists
+from tests.fuzz.hinge import hinge_optimum
+from tests.fuzz.losses import LD
+from tests.fuzz.optimum import Basis, Objective, minimise, solve
+
+# Predictors that still moved by more than this share are no oracle.
+UNSURE = 1e-11
+# Steps through a curvature of centred, scaled columns that is worse than this are beyond float64.
+WORST_CONDITION = 1e12
+# Of a product, in units of float64.
+ROUNDING = 128 * float(np.finfo(float).eps)
+
+
+def condition(H):
+    """Condition numbers (B,) of matrices scaled to a unit diagonal; inf where not finite."""
+    size = np.sqrt(np.abs(np.einsum("bii->bi", H)))
+    size = np.where(size > 0, size, 1)
+    scaled = np.asarray(H / (size[:, :, None] * size[:, None, :]), dtype=float)
+    found = np.full(len(H), np.inf)
+    finite = np.isfinite(scaled).all(axis=(1, 2))
+    if finite.any() and H.shape[1]:
+        found[finite] = np.linalg.cond(scaled[finite])
+    return found if H.shape[1] else np.ones(len(H))
+
+
+def inverse_of(H):
+    return solve(H[None], np.eye(len(H), dtype=LD)[None])[0]
+
+
+def amplified(found):
+    """Relative rounding of a float64 solution at condition numbers; inf where none is left."""
+    return np.where(found < WORST_CONDITION, ROUNDING * found, np.inf)
+
+
+@dataclass
+class Spec:
+    """A model as the oracle knows it.
+
+    `X`, `X_test` are the rows the last step sees (features of a kernel), `labels` the classes'
+    positions or the responses (n,) or (n, outputs), `loss` the one that is minimised and `lent` the
+    one whose derivatives stand for it, where it has none.
+    """
+
+    loss: object
+    X: np.ndarray
+    X_test: np.ndarray
+    labels: np.ndarray
+    w: np.ndarray
+    intercept: bool
+    l2: object = 0.0
+    intercept_l2: float = 0.0
+    shared_l2: float = 0.0
+    l1: float = 0.0
+    intercept_l1: float = 0.0
+    shared_l1: float = 0.0
+    lent: object = None
+    has_probabilities: bool = False
+    decision_shape: str = "ovr"
+    break_ties: bool = False
+    unit: object = LD(1)
+    dual: object = None  # (strength of the dual coefficients, kernel of test and training rows)
+    damping: float = 0.0
+    origin: object = None  # of columns far from zero, about which intercepts are free or damped
+
+
+class Oracle:
+    """Optimum, refits and steps of a Spec."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.w = np.asarray(spec.w, dtype=LD)
+        self.n = len(self.w)
+        is_huber = type(spec.loss).__name__ == "Huber"
+        with_ones = spec.intercept or is_huber
+        free_intercept = spec.intercept and spec.intercept_l2 == 0 and spec.intercept_l1 == 0
+        self.basis = Basis.of(spec.X, self.w, intercept=with_ones, centred=free_intercept)
+        Z = self.basis.rows(spec.X)
+        self.Z_test = self.basis.rows(spec.X_test)
+        K, q = spec.loss.K, Z.shape[1]
+        p = q - with_ones
+
+        def penalty(features, intercept, power):
+            found = np.zeros((K, q), dtype=LD)
+            found[:, :p] = np.asarray(features, dtype=LD).reshape(-1, 1)
+            if with_ones:
+                found[:, p] = intercept
+            return self.basis.scaled(found, power)
+
+        free = np.ones((K, q), dtype=bool)
+        if is_huber:
+            free[1, :p] = False
+            free[0, p] = spec.intercept
+        self.objective = Objective(
+            spec.loss,
+            Z,
+            spec.loss.encode(spec.labels),
+            self.w,
+            penalty(spec.l2, spec.intercept_l2, 2),
+            penalty(spec.shared_l2, 0.0, 2),
+            penalty(spec.l1, spec.intercept_l1, 1),
+            penalty(spec.shared_l1, 0.0, 1),
+            free,
+        )
+        if is_huber:  # the scale is not penalised
+            for name in ("fixed", "shared", "fixed_l1", "shared_l1"):
+                getattr(self.objective, name)[1] = 0
+        self.smooth = self.objective
+        if spec.lent is not None:
+            self.smooth = self.objective.take(loss=spec.lent)
+        self.codes = spec.labels if spec.loss.n_classes else None
+
+    # -- optima ------------------------------------------------------------------------------------
+
+    @cached_property
+    def exists(self):
+        return exists(self.objective, self.w, self.codes)
+
+    @cached_property
+    def _full(self):
+        return self._optima(self.w[None], self._start()[None])
+
+    @property
+    def theta(self):
+        return self._full[0][0]
+
+    @cached_property
+    def is_sure(self):
+        """Whether the full optimum was found."""
+        return bool(self.exists and self._full[1][0] <= UNSURE)
+
+    def _start(self):
+        """Zero, but for what a mean or a scale has to start from."""
+        objective, spec = self.objective, self.spec
+        theta = np.zeros(objective.shape, dtype=LD)
+        live = self.w > 0
+        if spec.loss.n_classes or not self.basis.intercept:
+            return theta
+        y = objective.y[live]
+        kind = type(spec.loss).__name__
+        if kind == "Tweedie":
+            mean = (self.w[live][:, None] * y).sum() / self.w[live].sum()
+            theta[0, -1] = np.log(mean) if spec.loss.link == "log" and mean > 0 else mean
+        elif kind == "Huber":
+            theta[0, -1] = y.mean() if spec.intercept else 0
+            residual = np.abs(y[:, 0] - theta[0, -1]).max()
+            theta[1, -1] = LD(1.01) * (residual if residual > 0 else 1) / spec.loss.epsilon
+        elif kind in ("Pinball", "EpsilonInsensitive"):
+            theta[0, -1] = np.median(y)
+        return theta
+
+    def _optima(self, w, start):
+        """(theta (B, K, q), how far predictors were still moving (B,))."""
+        if type(self.spec.loss).__name__ == "Hinge":
+            return hinge_optimum(self.objective, w)
+        found = minimise(self.objective, w, start)
+        moving = found.moving
+        if type(self.spec.loss).__name__ == "Huber":
+            live = self.objective.y[self.w > 0]
+            size = np.abs(live).max() if len(live) else 1
+            with np.errstate(invalid="ignore"):
+                moving = np.where(found.theta[:, 1, -1] > 1e-6 * size, moving, np.inf)
+        return found.theta, moving
+
+    # -- without some rows -------------------------------------------------------------------------
+
+    def weights_without(self, groups):
+        """(B, n)."""
+        w = np.repeat(self.w[None], len(groups), axis=0)
+        for b, group in enumerate(groups):
+            w[b, group] = 0
+        return w
+
+    def undefined(self, groups):
+        """Mask of the groups without which there is no model; none where nothing goes."""
+        return np.array(
+            [
+                bool((self.w[group] > 0).any()) and not exists(self.objective, w, self.codes)
+                for group, w in zip(groups, self.weights_without(groups), strict=True)
+            ],
+            dtype=bool,
+        )
+
+    def change(self, method, groups):
+        """(change of theta (B, K, q), undefined (B,), rounding (B,)) by a method.
+
+        The last is what float64 may lose, relative to the largest change; inf where this loses more
+        than it should.
+        """
+        undefined = self.undefined(groups)
+        idle = np.array([not (self.w[group] > 0).any() for group in groups], dtype=bool)
+        change = np.full((len(groups), *self.objective.shape), np.nan, dtype=LD)
+        rounding = np.zeros(len(groups))
+        wanted = np.flatnonzero(~undefined & ~idle)
+        if len(wanted):
+            some = [np.asarray(groups[b]) for b in wanted]
+            if method == "exact":
+                start = np.repeat(self.theta[None], len(some), axis=0)
+                rest = self.weights_without(some)
+                theta, moving = self._optima(rest, start)
+                change[wanted] = theta - self.theta
+                rounding[wanted] = np.where(moving <= UNSURE, self._rounding(theta, rest), np.inf)
+            else:
+                change[wanted], rounding[wanted] = self._step(method, some)
+        change[idle] = 0
+        return self._in_gauge(change), undefined, rounding
+
+    def _in_gauge(self, change):
+        """Of softmax: with changes of the intercepts, about the origin, that add up to 0."""
+        if not self.objective.gauge[0, -1]:
+            return change
+        coef, intercept = self.basis.original(change)
+        if self.spec.origin is not None:
+            intercept = intercept + coef @ np.asarray(self.spec.origin, dtype=LD)
+        change[..., -1] -= intercept.mean(axis=1, keepdims=True)
+        return change
+
+    def blurs(self, method, groups):
+        """Changes of theta if the margins of a trained hinge are where its solver may leave them.
+
+        They are right to 1e-9 or to rounding; the smooth hinge that lends its curvature magnifies
+        that by the inverse of its temperature. Empty for other losses.
+        """
+        if self.spec.lent is None or method == "exact":
+            return []
+        rng = np.random.default_rng(0)
+        coef, intercept = self.basis.original(self.theta)
+        X = np.abs(np.asarray(self.spec.X, dtype=LD))
+        terms = X @ np.abs(coef).T + np.abs(intercept)
+        allowed = np.maximum(LD(2e-9), LD(1e-15) * terms.max(axis=0, initial=0))
+        found = []
+        undefined = self.undefined(groups)
+        for _ in range(3):
+            direction = rng.normal(size=self.theta.shape).astype(LD)
+            size = np.abs(self.objective.Z @ direction.T).max(axis=0)
+            direction *= (allowed / np.where(size > 0, size, 1))[:, None]
+            change = np.full((len(groups), *self.theta.shape), np.nan, dtype=LD)
+            wanted = np.flatnonzero(~undefined)
+            if len(wanted):
+                some = [np.asarray(groups[b]) for b in wanted]
+                change[wanted] = self._step(method, some, self.theta + direction)[0]
+            found.append(change)
+        return found
+
+    def _step(self, method, groups, theta=None):
+        """(first-order or Newton step of each group, (B, K, q), rounding (B,))."""
+        objective = self.smooth
+        theta, w = self.theta if theta is None else theta, self.w
+        at = np.flatnonzero((objective.free & self.active).ravel())
+        B = len(groups)
+        right = np.zeros((B, *objective.shape), dtype=LD)
+        eta = objective.eta(theta)[None]
+        g = objective._weighted(w[None], objective.loss.gradient(objective.y, eta))[0]
+        common = objective.shared * theta + objective.shared_l1 * np.sign(theta)
+        for b, group in enumerate(groups):
+            right[b] = g[group].T @ objective.Z[group] + w[group].sum() * common
+        fixed = not self.spec.damping  # which leaves no direction free
+        H = self._metric(objective.hessian(theta[None], w[None], fixed))
+        gone = 0
+        if self.spec.lent is not None:  # theta is not the optimum of this loss
+            gradient = objective.gradient(theta[None], w[None])
+            gone = self._solve(H, gradient, at)  # minus the step without a deletion
+            if method == "first_order":
+                W = objective._weighted(w[None], objective.loss.curvature(objective.y, eta))[0]
+                moved = -objective.eta(gone[0])
+                for b, group in enumerate(groups):
+                    extra = np.einsum("ikl,il->ik", W[group], moved[group])
+                    right[b] += extra.T @ objective.Z[group]
+                gone = 0
+            else:
+                right = right - gradient
+        if method == "newton":
+            rest = self.weights_without(groups)
+            H = self._metric(objective.hessian(np.repeat(theta[None], B, axis=0), rest, fixed))
+        else:
+            H = np.repeat(H, B, axis=0)
+        step = self._solve(H, right, at) + gone
+        rounding = amplified(condition(H[:, at[:, None], at]))
+        return step, np.where(np.isfinite(step).all(axis=(1, 2)), rounding, np.inf)
+
+    def _rounding(self, theta, w):
+        """What float64 may lose of optima (B, K, q) under weights (B, n).
+
+        By the condition of the curvature, and by what cancels in the gradient: where rows have
+        hardly any curvature that moves the predictors far.
+        """
+        found = np.zeros(len(theta))
+        if self.spec.lent is not None:  # of the trained hinge, which has no curvature
+            return found
+        objective, Z = self.objective, np.abs(self.objective.Z)
+        H = objective.hessian(theta, w)
+        g = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
+        terms = np.matmul(np.swapaxes(np.abs(g), 1, 2), Z)
+        terms += objective.strength(w) * np.abs(theta) + objective.strength_l1(w)
+        l1 = objective.fixed_l1 + objective.shared_l1
+        moves = (objective.free & ((theta != 0) | (l1 == 0))).reshape(len(theta), -1)
+        moved = np.abs(objective.eta(theta - self.theta)).max(axis=(1, 2))
+        for b, free in enumerate(moves):
+            at = np.flatnonzero(free)
+            part = H[b][at[:, None], at]
+            left = np.zeros(free.size, dtype=LD)
+            left[at] = np.abs(inverse_of(part)) @ terms[b].ravel()[at]
+            far = (Z @ left.reshape(theta.shape[1:]).T).max(initial=0) / max(moved[b], 1e-300)
+            found[b] = max(amplified(condition(part[None]))[0], ROUNDING * float(far) / 4)
+        return found
+
+    @cached_property
+    def rounding(self):
+        """What float64 may lose of a step through the curvature of the full fit."""
+        at = np.flatnonzero((self.smooth.free & self.active).ravel())
+        return float(amplified(condition(self.hessian()[at[:, None], at][None]))[0])
+
+    @cached_property
+    def active(self):
+        """Coordinates that move with the data."""
+        l1 = self.objective.fixed_l1 + self.objective.shared_l1
+        return (self.theta != 0) | (l1 == 0)
+
+    def _metric(self, H):
+        """H and what damping adds to it, in the coefficients about the origin of the columns."""
+        if self.spec.damping:
+            T = self.basis.T.copy()
+            if self.basis.intercept and self.spec.origin is not None:
+                p = len(self.spec.origin)
+                T[p] += np.asarray(self.spec.origin, dtype=LD) @ T[:p]
+            added = self.spec.damping * T.T @ T
+            K = self.objective.shape[0]
+            H = H + np.kron(np.eye(K), added.astype(LD))[None]
+        return H
+
+    def _solve(self, H, right, at):
+        flat = right.reshape(len(right), -1)
+        found = np.zeros_like(flat)
+        found[:, at] = solve(H[:, at[:, None], at], flat[:, at, None])[:, :, 0]
+        return found.reshape(right.shape)
+
+    # -- predictors --------------------------------------------------------------------------------
+
+    @property
+    def eta(self):
+        return self.objective.eta(self.theta)
+
+    @property
+    def eta_test(self):
+        return self.Z_test @ self.theta.T
+
+    def hessian(self, w=None):
+        """At theta, (P, P) on the free coordinates, damping left out."""
+        w = self.w if w is None else w
+        return self.smooth.hessian(self.theta[None], np.asarray(w, dtype=LD)[None])[0]

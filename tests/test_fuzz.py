@@ -1,0 +1,49 @@
+"""Part of the fuzzer, of this release's seed: problems against the oracle, and hostile inputs."""
+
+import numpy as np
+import pytest
+
+from tests.fuzz.campaign import Table, campaign
+from tests.fuzz.draw import ATTACKS, NAMES, SEED, draw
+from tests.fuzz.hostile import cases, complaint
+from tests.fuzz.known import KNOWN, which
+from tests.fuzz.run import run, warm_up
+
+N_PROBLEMS, PART, N_HOSTILE = 300, 25, 500
+
+
+@pytest.mark.parametrize("start", range(0, N_PROBLEMS, PART))
+def test_problems(start):
+    table = Table()
+    for record in campaign(SEED, range(start, start + PART), n_questions=2):
+        table.add(record)
+    assert table.counts["right"] > 5 * PART
+    lines = [
+        f"{finding.kind}: {finding.question}: {finding.detail}\n    {record.problem!r}"
+        for record, finding in table.unknown
+    ]
+    assert not lines, "\n".join(lines)
+
+
+def test_the_quotas_of_these_problems():
+    drawn = [draw(SEED, index) for index in range(N_PROBLEMS)]
+    models = [problem.model for problem, _ in drawn]
+    kinds = [kind for _, some in drawn for kind in some]
+    assert min(map(models.count, NAMES)) >= N_PROBLEMS // len(NAMES)
+    assert min(map(kinds.count, ATTACKS)) >= N_PROBLEMS // 60
+
+
+@pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry.name)
+def test_what_is_known_still_shows(entry):
+    warm_up()
+    problem = entry.example
+    findings = run(problem, entry.questions).findings
+    assert any(which(problem, finding) is entry for finding in findings), "remove the entry"
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_hostile_inputs_end_in_a_clear_error_at_once(part):
+    everything = cases()
+    picked = np.random.default_rng(SEED).permutation(len(everything))[part:N_HOSTILE:5]
+    ends = {str(everything[k]): complaint(everything[k]) for k in picked}
+    assert not {case: end for case, end in ends.items() if end is not None}

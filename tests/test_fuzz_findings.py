@@ -1,0 +1,185 @@
+"""Smallest cases of what the fuzzer has found, each kind once."""
+
+import numpy as np
+import pytest
+from sklearn.svm import SVC, LinearSVC
+
+from skinfluence import (
+    InfluenceExplainer,
+    InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
+    InfluenceRidge,
+    SmoothQuantileRegressor,
+    make_target,
+)
+from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
+from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
+from tests.cases import problem
+
+
+def numbers(n=20, p=2):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, p))
+    return X, X @ np.ones(p) + rng.normal(size=n)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SmoothEpsilonSVR(kernel="rbf", gamma=0.5, temperature=0.2),
+        lambda: InfluenceKernelRidge(kernel="rbf", gamma=0.5),
+        lambda: InfluenceKernelRidge(kernel="laplacian", gamma=0.5),
+    ],
+)
+def test_kernels_of_distances_do_not_depend_on_the_origin(make):
+    X, y = numbers()
+    shift = np.array([1e6, -1e7])
+    near, far = make().fit(X, y), make().fit(X + shift, y)
+    np.testing.assert_allclose(far.predict(X + shift), near.predict(X), atol=1e-7)
+    effect = near.influence(X[:3], y[:3], method="exact")
+    found = far.influence(X[:3] + shift, y[:3], method="exact")
+    np.testing.assert_allclose(found, effect, atol=1e-6 * np.abs(effect).max())
+
+
+def test_the_quadratic_form_of_a_row_that_is_nearly_alone():
+    # Row 3 and its copy: at the low temperature one of the two has all the curvature.
+    X = np.array([[0.54299857], [0.54299857], [0.30375698], [0.30375698]])
+    y = np.array([2.49404461, 1.70626699, 2.78272526, 2.29708004])
+    model = SmoothQuantileRegressor(quantile=0.23, alpha=0.00605, temperature=0.0131).fit(X, y)
+    own = model.self_influence(target="prediction", method="first_order")
+    change = model.parameter_influence(method="first_order")
+    np.testing.assert_allclose(own, change.coef[:, 0] * X[:, 0] + change.intercept, rtol=1e-9)
+
+
+def test_a_dual_that_has_lost_its_digits_gives_way_or_says_so():
+    X, y = numbers(6, 5)
+    X, y = X + 1e5, (y > 0).astype(int)
+    model = InfluenceExplainer(LinearSVC(C=50.0, max_iter=100_000)).fit(X, y)
+    problem = model.__fitted_problem__()
+    assert problem.curvature_choice().kind == "dual"
+    assert problem.curvature().kind == "dense"
+    with pytest.warns(RuntimeWarning, match="dual curvature is ill-conditioned"):
+        problem.curvature("dual")
+
+
+def test_quadratic_forms_of_the_dual_where_other_rows_pin_a_row_down():
+    X, y = numbers(12, 30)
+    X[1] = X[0]
+    weight = np.r_[1e-3, 1e5, np.ones(10)]
+    model = InfluenceRidge(alpha=1e-2).fit(X, y, sample_weight=weight)
+    problem = model.__fitted_problem__()
+    dual, dense = problem.curvature("dual"), problem.curvature("dense")
+    found, expected = (each.leverage().quadratic[:2, 0, 0] for each in (dual, dense))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_a_refit_goes_on_where_the_curvature_is_nearly_flat():
+    # Without the last row the classes at 0 are two and two: the optimum there is 0 by symmetry.
+    X = np.array([1.0, 1, 0, 1, 1, 0, 0, 0, 1, 1, 0])[:, None]
+    y = np.array([1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 1])
+    model = SmoothHingeSVC(C=3.04, temperature=0.0346).fit(X, y)
+    exact = model.loo_estimate(method="exact").decision_function[-1]
+    grouped = model.loo_estimate(method="exact", groups=np.arange(11)).decision_function[-1]
+    np.testing.assert_allclose([exact, grouped], 0.0, atol=1e-3)
+
+
+def test_exact_is_relative_to_what_a_coefficient_is_worth():
+    # The intercept is penalised: nothing is centred, and a coefficient of 1e-6 decides.
+    X, y = numbers(10, 1)
+    X, y = X + 1e6, (y > 0).astype(int)
+    model = InfluenceLogisticRegression(C=0.01, solver="liblinear").fit(X, y)
+    w = np.ones(10)
+    w[0] = 0.0
+    refit = InfluenceLogisticRegression(C=0.01, solver="liblinear").fit(X, y, sample_weight=w)
+    change = model.parameter_influence(method="exact", train_indices=[0]).coef[0]
+    np.testing.assert_allclose(change, refit.coef_ - model.coef_, rtol=1e-7)
+
+
+def test_bounds_of_rows_without_weight_have_room_for_rounding():
+    X, y = problem(n=20, p=2)
+    weight = np.ones(20)
+    weight[[3, 4]] = 0.0
+    loo = InfluenceLogisticRegression().fit(X, y, sample_weight=weight).loo_estimate()
+    assert (loo.error_bound[[3, 4]] > 0).all()
+    assert (loo.error_bound[[3, 4]] < 1e-9).all()
+
+
+@pytest.mark.filterwarnings("ignore:1 row left undefined:RuntimeWarning")
+def test_undefined_deletions_leave_the_others_to_conjugate_gradients():
+    X, y = numbers(8)[0], np.arange(8) == 2
+    model = InfluenceLogisticRegression().fit(X, y)
+    found, expected = (
+        model.influence(X[:2], y[:2], method="newton", curvature=curvature)
+        for curvature in ("cg", "dense")
+    )
+    assert np.isnan(found[:, 2]).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_diagnostics_of_a_penalty_per_row_have_leverages_of_the_whole_objective():
+    X, y = numbers(15)
+    y = np.exp(y / 2)
+    model = InfluencePoissonRegressor(alpha=0.3).fit(X, y)
+    Z = np.column_stack([X, np.ones(15)])
+    mu = model.predict(X)
+    H = Z.T @ (mu[:, None] * Z) + 15 * 0.3 * np.diag([1.0, 1.0, 0.0])
+    leverage = mu * np.einsum("ij,jk,ik->i", Z, np.linalg.inv(H), Z)
+    np.testing.assert_allclose(model.case_deletion_diagnostics().leverage, leverage, rtol=1e-8)
+
+
+def test_a_custom_target_sees_the_decisions_of_pairs():
+    X, y = problem(n=30, p=2, n_classes=3)
+    model = InfluenceExplainer(SVC(kernel="linear", decision_function_shape="ovo")).fit(X, y)
+    seen = []
+
+    def first_pair(labels, decision):
+        seen.append(decision.shape[1:])
+        return decision[:, 0]
+
+    found = model.influence(X[:4], y[:4], target=make_target(first_pair), method="newton")
+    own = model.influence(X[:4], target="decision_function", method="newton")
+    np.testing.assert_allclose(found, own[..., 0], rtol=1e-9, atol=1e-12)
+    assert set(seen) == {(3,)}
+
+
+def test_nothing_active_and_no_intercept():
+    X, y = problem(n=20, p=3)
+    options = {"l1_ratio": 1.0, "solver": "saga", "fit_intercept": False}
+    model = InfluenceLogisticRegression(C=1e-3, **options).fit(X, y)
+    for curvature in ("auto", "cg", "dense"):
+        found = model.self_influence(curvature=curvature, damping=0.1)
+        np.testing.assert_array_equal(found, 0.0)
+
+
+def test_a_joint_step_of_rows_that_are_nearly_alone():
+    X, y = numbers(14)
+    weight = np.r_[np.full(3, 1e6), np.ones(11)]
+    model = InfluenceKernelRidge(0.1, kernel="rbf", gamma=0.5).fit(X, y, sample_weight=weight)
+    found = model.group_influence([[0, 1, 2]], X[3:6], y[3:6], method="newton")
+    expected = model.group_influence([[0, 1, 2]], X[3:6], y[3:6], method="exact")
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda m, X, y: m.fit(X, y, sample_weight=["a"] * 20), "sample_weight should hold"),
+        (lambda m, X, y: m.fit(X, y, sample_weight=np.ones(20) * 1j), "sample_weight should hold"),
+        (lambda m, X, y: m.local_influence(scale=np.inf), "scale should be a finite"),
+        (lambda m, X, y: m.loo_estimate(scoring=lambda *a: "good"), "scoring should give one"),
+        (lambda m, X, y: m.loo_estimate(progress=3), "progress should be None"),
+        (lambda m, X, y: m.influence(X[:2], y[:2] * 1j), "y_test should hold"),
+        (lambda m, X, y: m.influence(X[:2], y[:2], target=lambda y, f: ["a", "b"]), "target"),
+        (lambda m, X, y: KernelLogisticRegression(fit_intercept="yes").fit(X, y > 0), "fit_inter"),
+        (
+            lambda m, X, y: KernelLogisticRegression(class_weight={0: -1.0}).fit(X, y > 0),
+            "class_weight should hold",
+        ),
+        (lambda m, X, y: SmoothQuantileRegressor(max_iter=0.5).fit(X, y), "max_iter should be"),
+        (lambda m, X, y: SmoothQuantileRegressor().fit(X, ["a"] * 20), "y should hold"),
+    ],
+)
+def test_hostile_arguments(call, sentence):
+    X, y = numbers()
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        call(InfluenceRidge().fit(X, y), X, y)
