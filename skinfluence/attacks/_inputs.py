@@ -51,7 +51,7 @@ class AdversarialPerturbation:
     norm: object
 
     @property
-    def flipped(self):
+    def flipped(self) -> np.ndarray:
         """Whether the prediction is another one after the change, (m,)."""
         return self.before != self.after
 
@@ -410,12 +410,12 @@ class InputCurvature:
     direction: np.ndarray
 
     @property
-    def largest(self):
+    def largest(self) -> np.ndarray:
         """Largest eigenvalue of each row, (m,)."""
         return self.eigenvalues[:, 0]
 
     @property
-    def trace(self):
+    def trace(self) -> np.ndarray:
         """Sum of the eigenvalues of each row, (m,)."""
         return self.eigenvalues.sum(axis=1)
 

@@ -55,12 +55,12 @@ class Poisoning:
     estimator: BaseEstimator
 
     @property
-    def flipped(self):
+    def flipped(self) -> np.ndarray:
         """Whether the prediction of each target is another one, (t,)."""
         return self.before != self.after
 
     @property
-    def success(self):
+    def success(self) -> bool:
         """Whether all targets are flipped."""
         return bool(self.flipped.all())
 

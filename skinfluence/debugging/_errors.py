@@ -67,7 +67,7 @@ class ErrorExplanation:
     error_names: np.ndarray
 
     @property
-    def k(self):
+    def k(self) -> int:
         """Number of harmful rows, and of helpful ones, that are looked at."""
         return len(self.indices) // 2
 
