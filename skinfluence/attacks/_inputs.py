@@ -52,7 +52,13 @@ class AdversarialPerturbation:
 
     @property
     def flipped(self) -> np.ndarray:
-        """Whether the prediction is another one after the change, (m,)."""
+        """Whether the prediction is another one after the change.
+
+        Returns
+        -------
+        ndarray of bool, shape (m,)
+            One entry for each row.
+        """
         return self.before != self.after
 
     def to_frame(self) -> DataFrame:
@@ -411,12 +417,24 @@ class InputCurvature:
 
     @property
     def largest(self) -> np.ndarray:
-        """Largest eigenvalue of each row, (m,)."""
+        """Largest eigenvalue of each row.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            The first column of `eigenvalues`.
+        """
         return self.eigenvalues[:, 0]
 
     @property
     def trace(self) -> np.ndarray:
-        """Sum of the eigenvalues of each row, (m,)."""
+        """Sum of the eigenvalues of each row.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            Trace of the second derivative.
+        """
         return self.eigenvalues.sum(axis=1)
 
     def to_frame(self) -> DataFrame:

@@ -56,12 +56,24 @@ class Poisoning:
 
     @property
     def flipped(self) -> np.ndarray:
-        """Whether the prediction of each target is another one, (t,)."""
+        """Whether the prediction of each target is another one.
+
+        Returns
+        -------
+        ndarray of bool, shape (t,)
+            One entry for each target.
+        """
         return self.before != self.after
 
     @property
     def success(self) -> bool:
-        """Whether all targets are flipped."""
+        """Whether all targets are flipped.
+
+        Returns
+        -------
+        bool
+            As the refit predicts.
+        """
         return bool(self.flipped.all())
 
     def to_frame(self) -> DataFrame:

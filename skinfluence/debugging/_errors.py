@@ -68,7 +68,13 @@ class ErrorExplanation:
 
     @property
     def k(self) -> int:
-        """Number of harmful rows, and of helpful ones, that are looked at."""
+        """Number of harmful rows, and of helpful ones, that are looked at.
+
+        Returns
+        -------
+        int
+            Half of the length of `indices`.
+        """
         return len(self.indices) // 2
 
     def top_features(self, row: int, k: int = 3) -> list:
