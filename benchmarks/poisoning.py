@@ -9,10 +9,11 @@ first: 1 is at the top, .5 is chance.
 import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skinfluence import InfluenceLogisticRegression
@@ -21,7 +22,7 @@ from skinfluence.svm import SmoothHingeSVC
 
 BUDGETS = (0.05, 0.1, 0.25, 0.5, 1.0)
 MODELS = {
-    "logistic": InfluenceLogisticRegression(C=1.0),
+    "logistic": InfluenceLogisticRegression(C=1.0, solver="newton-cholesky"),
     "smooth hinge": SmoothHingeSVC(C=1.0, temperature=0.1),
 }
 
@@ -48,11 +49,29 @@ def _halves(X, y, n_train, seed):
     return X[train], y[train], X[test], y[test]
 
 
+@cache
+def split(name, seed):
+    """One of the random splits of some data."""
+    return {"digits": digits, "mnist": mnist}[name](seed)
+
+
+def right_rows(data, model, count):
+    """(seed, test row) of rows that the model classifies correctly, of one split after another."""
+    found, seed = [], 0
+    while len(found) < count:
+        X, y, X_test, y_test = split(data, seed)
+        right = np.flatnonzero(clone(model).fit(X, y).predict(X_test) == y_test)
+        found += [(seed, row) for row in right]
+        seed += 1
+    return found[:count]
+
+
 def attacked(target, *, data, model, epsilon, n_rows, n_iter):
     """(whether the target was flipped, places of the poisoned rows by what would see them)."""
-    X, y, X_test, y_test = data
+    seed, row = target
+    X, y, X_test, y_test = split(data, seed)
     attack = PoisoningAttack(
-        model, n_rows=n_rows, epsilon=epsilon, n_iter=n_iter, target_rows=[target]
+        model, n_rows=n_rows, epsilon=epsilon, n_iter=n_iter, target_rows=[row]
     )
     found = attack.run(X, y, X_test, y_test)
     poisoned = X.copy()
@@ -96,20 +115,17 @@ def main():
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS))
     parser.add_argument("--iterations", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
-    data = {"digits": digits, "mnist": mnist}[asked.data](asked.seed)
-    X, y, X_test, y_test = data
+    X, y = split(asked.data, 0)[:2]
     print(f"{asked.data}: {len(y)} training rows of {X.shape[1]} features")
     with ProcessPoolExecutor(asked.processes) as pool:
         for name in asked.models:
-            right = np.flatnonzero(MODELS[name].fit(X, y).predict(X_test) == y_test)
-            targets = right[: asked.targets]
+            targets = right_rows(asked.data, MODELS[name], asked.targets)
             for n_rows in asked.rows:
                 for epsilon in asked.budgets:
                     share, places = success(
-                        data, MODELS[name], epsilon, n_rows, targets, asked.iterations, pool
+                        asked.data, MODELS[name], epsilon, n_rows, targets, asked.iterations, pool
                     )
                     seen = "  ".join(f"{what} {place:.2f}" for what, place in places.items())
                     print(

@@ -314,3 +314,14 @@ def test_bad_attacks():
     wrong = 1 - clf.fit(X_train, y_train).predict(X_test[:3])
     with pytest.raises(ValueError, match="all misclassified without any attack"):
         PoisoningAttack(clf, epsilon=1.0).run(X_train, y_train, X_test[:3], wrong)
+
+
+def test_frames_keep_their_names(recwarn):
+    pd = pytest.importorskip("pandas")
+    frame, test = pd.DataFrame(X_train, columns=list("abcd")), pd.DataFrame(X_test)
+    test.columns = list("abcd")
+    pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(frame, y_train)
+    found = adversarial_perturbation(pipe, test)
+    assert found.flipped.all()
+    assert input_curvature(pipe, test).largest.shape == (40,)
+    assert not [w for w in recwarn if "feature names" in str(w.message)]

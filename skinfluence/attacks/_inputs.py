@@ -51,8 +51,14 @@ class AdversarialPerturbation:
     norm: object
 
     @property
-    def flipped(self):
-        """Whether the prediction is another one after the change, (m,)."""
+    def flipped(self) -> np.ndarray:
+        """Whether the prediction is another one after the change.
+
+        Returns
+        -------
+        ndarray of bool, shape (m,)
+            One entry for each row.
+        """
         return self.before != self.after
 
     def to_frame(self) -> DataFrame:
@@ -139,7 +145,7 @@ def adversarial_perturbation(
     norm = 2 if norm == 2 else "inf"
     if epsilon is not None and not 0 < epsilon < np.inf:
         raise ValueError(f"epsilon should be a finite positive number; got {epsilon!r}.")
-    model = _Input(estimator)
+    model = _Input(estimator, X)
     X = np.asarray(X, dtype=np.float64)
     before = np.asarray(model.predict(X))
     codes = model.codes(before if y is None else y)
@@ -153,9 +159,18 @@ def adversarial_perturbation(
 
 
 class _Input:
-    """A classifier's decision values as functions of X."""
+    """A classifier's decision values as functions of arrays X.
 
-    def __init__(self, estimator):
+    Parameters
+    ----------
+    estimator : estimator
+    given : array-like of shape (m, p)
+        Rows as the caller has them: where they have names, the model is asked by these.
+    """
+
+    def __init__(self, estimator, given):
+        self.frame = type(given) if hasattr(given, "iloc") else None
+        self.columns = getattr(given, "columns", None)
         self.model = estimator if hasattr(estimator, "__fitted_problem__") else explain(estimator)
         problem = self.problem = fitted_problem(self.model)
         if problem.classes is None:
@@ -193,20 +208,26 @@ class _Input:
 
     def predict(self, X):
         """Labels of rows."""
-        return self.model.predict(X)
+        return self.model.predict(self._named(X))
+
+    def _named(self, X):
+        """Rows with the names of the caller's columns."""
+        return X if self.frame is None else self.frame(X, columns=self.columns)
 
     def decisions(self, X):
         """Decision values (m, n_classes), for two classes (0, f)."""
-        design = self.problem.test_rows(X)[0]
+        design = self.problem.test_rows(self._named(X))[0]
         eta = design @ self.problem.objective.theta.T
         return np.c_[np.zeros(len(eta)), eta] if eta.shape[1] == 1 else eta
 
     def gradients(self, X):
         """Gradients (n_classes, m, p) of the decision values."""
-        inner = self.problem.transform(X)
+        inner = self.problem.transform(self._named(X))
         found = self.derivatives.gradients(inner)
         if self.steps:
-            found = InputGradients(self.steps, self.n_features, X)(np.ascontiguousarray(found))
+            found = InputGradients(self.steps, self.n_features, self._named(X))(
+                np.ascontiguousarray(found)
+            )
         return np.concatenate([np.zeros_like(found), found]) if len(found) == 1 else found
 
 
@@ -395,13 +416,25 @@ class InputCurvature:
     direction: np.ndarray
 
     @property
-    def largest(self):
-        """Largest eigenvalue of each row, (m,)."""
+    def largest(self) -> np.ndarray:
+        """Largest eigenvalue of each row.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            The first column of `eigenvalues`.
+        """
         return self.eigenvalues[:, 0]
 
     @property
-    def trace(self):
-        """Sum of the eigenvalues of each row, (m,)."""
+    def trace(self) -> np.ndarray:
+        """Sum of the eigenvalues of each row.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            Trace of the second derivative.
+        """
         return self.eigenvalues.sum(axis=1)
 
     def to_frame(self) -> DataFrame:

@@ -55,13 +55,25 @@ class Poisoning:
     estimator: BaseEstimator
 
     @property
-    def flipped(self):
-        """Whether the prediction of each target is another one, (t,)."""
+    def flipped(self) -> np.ndarray:
+        """Whether the prediction of each target is another one.
+
+        Returns
+        -------
+        ndarray of bool, shape (t,)
+            One entry for each target.
+        """
         return self.before != self.after
 
     @property
-    def success(self):
-        """Whether all targets are flipped."""
+    def success(self) -> bool:
+        """Whether all targets are flipped.
+
+        Returns
+        -------
+        bool
+            As the refit predicts.
+        """
         return bool(self.flipped.all())
 
     def to_frame(self) -> DataFrame:

@@ -67,8 +67,14 @@ class ErrorExplanation:
     error_names: np.ndarray
 
     @property
-    def k(self):
-        """Number of harmful rows, and of helpful ones, that are looked at."""
+    def k(self) -> int:
+        """Number of harmful rows, and of helpful ones, that are looked at.
+
+        Returns
+        -------
+        int
+            Half of the length of `indices`.
+        """
         return len(self.indices) // 2
 
     def top_features(self, row: int, k: int = 3) -> list:
@@ -115,7 +121,7 @@ class ErrorExplanation:
             Columns kind, train, influence, and feature 1, contribution 1, ... of the features that
             carry most of it.
         """
-        columns = {
+        columns: dict[str, Any] = {
             "kind": np.repeat(["harmful", "helpful"], self.k),
             "train": self.row_names[self.indices],
             "influence": self.influence[self.indices],
@@ -234,7 +240,7 @@ def explain_errors(
         gradients,
         contributions,
         feature_names,
-        None if column is None else group_shares(*column, influence, bins),
+        None if column is None else group_shares(column[0], column[1], influence, bins),
         problem.row_names,
         errors if names is None else names[errors],
     )
