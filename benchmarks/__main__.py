@@ -17,7 +17,7 @@ from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
-MICRO = "kernels", "import", "search", "svm", "diagnostics", "intervals"
+MICRO = "kernels", "fingerprint", "import", "search", "svm", "diagnostics", "intervals"
 
 
 def _arguments():
@@ -105,6 +105,11 @@ def _micro_rows(names, quick, clock):
         for title, ours, theirs in micro.kernels(quick, clock):
             line = {"problem": "kernels", "who": title, "seconds": ours, "floor_seconds": theirs}
             yield {**line, "ratio": ours / theirs, "bar": 1.0}
+    if "fingerprint" in names:
+        for title, ours, theirs in micro.fingerprints(quick, clock):
+            line = {"problem": "fingerprint", "who": title, "seconds": ours}
+            bar = 0.05 if title.endswith("fit") else None
+            yield {**line, "floor_seconds": theirs, "ratio": ours / theirs, "bar": bar}
     if "import" in names:
         base, ours = micro.import_seconds(2 if quick else 7)
         line = {"problem": "import", "who": "import skinfluence, after sklearn.linear_model"}

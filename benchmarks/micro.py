@@ -1,9 +1,11 @@
 """Figures that are not a question to a model: compiled kernels against SciPy, the import."""
 
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
+import zlib
 
 import numpy as np
 from scipy.linalg.blas import dsyrk
@@ -66,6 +68,26 @@ def kernels(quick, clock):
         yield f"row quadratic forms, {size}, against sparse products", best[0], best[1]
         yield f"weighted Gram, {size}, against a sparse product", best[2], best[3]
         yield f"weighted Gram, {size}, against dense blocks and dsyrk", best[2], best[4]
+
+
+def fingerprints(quick, clock):
+    """Yield (title, seconds of the hash of all rows, those of something else) of dense rows."""
+    from skinfluence import InfluenceLogisticRegression
+    from skinfluence.adapters import TrainingData
+    from skinfluence.problem import Fingerprint
+
+    n, p = (20_000, 50) if quick else (200_000, 50)
+    rng = np.random.default_rng(0)
+    X, v = rng.standard_normal((n, p)), rng.standard_normal(p)
+    y = (X @ v + rng.logistic(size=n) > 0).astype(int)
+    data = TrainingData(X, y, None)
+    ways = [lambda: Fingerprint.of(data), lambda: X @ v]
+    ways += [lambda: zlib.crc32(X), lambda: hashlib.blake2b(X).digest()]
+    ways += [lambda: InfluenceLogisticRegression().fit(X, y)]
+    names = ("a product with a vector", "zlib.crc32", "hashlib.blake2b", "the whole fit")
+    best = by_turns(ways, 5, 60, clock)
+    for name, other in zip(names, best[1:], strict=True):
+        yield f"fingerprint of {n:,} x {p}, against {name}", best[0], other
 
 
 IMPORT = """
