@@ -483,7 +483,8 @@ class Objective:
         """Return the least-squares objective of the same rows and columns, with one output."""
         penalty = self.penalty.output(0)
         theta = self.theta[:1]
-        return Objective(SquaredLoss(), self.design, self.y, self.sample_weight, penalty, theta)
+        y = self.y if self.y.ndim == 1 else self.y[:, 0]
+        return Objective(SquaredLoss(), self.design, y, self.sample_weight, penalty, theta)
 
     def take(self, rows):
         """Return the objective of the given rows only, at the same parameter."""

@@ -232,6 +232,11 @@ def interval(oracle, change, live, alpha, method):
     eta = oracle.eta[live] + np.einsum("nj,nkj->nk", Z, change)
     labels = np.asarray(spec.labels, dtype=LD).reshape(len(oracle.w), -1)[live]
     residual = np.abs(labels - loss.mean(eta))
+    # A response of weight w, its exposure, has 1 / w times the variance; test rows have weight 1.
+    is_glm = type(loss).__name__ == "Tweedie" and loss.p >= 1
+    if is_glm:
+        residual = residual * np.sqrt(oracle.w[live])[:, None]
+    least = LD(0) if is_glm else LD(-np.inf)
     n = len(residual)
     moved = loss.mean(oracle.eta_test[:, None] + np.einsum("mj,bkj->mbk", oracle.Z_test, change))
     position = int(np.ceil(LD(1 - alpha) * (n + 1) * (1 - 1e-12)))
@@ -245,12 +250,12 @@ def interval(oracle, change, live, alpha, method):
     width = quantile(residual, 0)
     if method == "jackknife":
         middle = loss.mean(oracle.eta_test)
-        return np.stack([middle - width, middle + width], axis=1)
+        return np.maximum(np.stack([middle - width, middle + width], axis=1), least)
     if method == "jackknife+":
         low, high = -quantile(residual - moved, 1), quantile(moved + residual, 1)
     else:
         low, high = moved.min(axis=1) - width, moved.max(axis=1) + width
-    return np.stack([low, high], axis=1)
+    return np.maximum(np.stack([low, high], axis=1), least)
 
 
 def local_weights(oracle):

@@ -408,6 +408,9 @@ class Questions:
         if answer.is_announced:
             return
         matrix, top = np.asarray(matrix.value), answer.value
+        if method == "auto":
+            self._candidates(question, name, labels, top)
+            return
         up = name in targets.UP
         for kind, rising in (("helpful", not up), ("harmful", up)):
             indices = getattr(top, f"{kind}_indices")
@@ -421,6 +424,24 @@ class Questions:
             read = np.take_along_axis(matrix, np.maximum(indices, 0), axis=1)
             read = np.where(indices < 0, np.nan, read)
             self._same(f"{question} {kind} indices", values, read, size)
+
+    def _candidates(self, question, name, labels, top):
+        """Of "auto" every value is that of a Newton step or of a refit: which depends on the k."""
+        found = []
+        for method in ("newton", "exact"):
+            options = {"target": self._target(name), **self._options(method)}
+            answer = ask(lambda o=options: self.view.influence(self.data.X_test, labels, **o))
+            if answer.error is not None or answer.is_announced:
+                return
+            found.append(np.asarray(answer.value))
+        size = np.abs(np.nan_to_num(found[1])).max(initial=0.0)
+        for kind in ("helpful", "harmful"):
+            indices, values = getattr(top, f"{kind}_indices"), getattr(top, f"{kind}_values")
+            at = np.maximum(indices, 0)
+            newton, exact = (np.take_along_axis(matrix, at, axis=1) for matrix in found)
+            nearest = np.where(np.abs(values - newton) < np.abs(values - exact), newton, exact)
+            nearest = np.where(indices < 0, np.nan, nearest)
+            self._same(f"{question} {kind} candidates", values, nearest, size)
 
     def parameter_influence(self):
         oracle = self.oracle
