@@ -148,8 +148,10 @@ def compare_models(
         _correlation(*ranks),
         overlap,
         int(k),
-        *top,
-        *(np.take_along_axis(v, t, axis=1) for v, t in zip(found, top, strict=True)),
+        top[0],
+        top[1],
+        np.take_along_axis(found[0], top[0], axis=1),
+        np.take_along_axis(found[1], top[1], axis=1),
         problems[0].row_names,
         np.arange(len(overlap)) if names is None else names,
     )
