@@ -264,8 +264,10 @@ def kernel_space(estimator, X):
     KernelSpace or None
         The space of its kernel; None if the model is linear in X itself.
     """
-    space = _SPACES.get(type(estimator))
-    return None if space is None else space(estimator, X)
+    for cls in type(estimator).__mro__:
+        if cls in _SPACES and (cls is type(estimator) or cls in _OURS):
+            return _SPACES[cls](estimator, X)
+    return None
 
 
 def is_supported(estimator):

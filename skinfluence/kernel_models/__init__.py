@@ -6,7 +6,7 @@ from skinfluence.kernel_models._classifier import (
     dual_change,
 )
 from skinfluence.kernel_models._logistic import KernelLogisticRegression
-from skinfluence.kernel_models._machine import NewtonFittedMixin
+from skinfluence.kernel_models._machine import NewtonFittedMixin, fitted_space
 from skinfluence.kernel_models._ridge import InfluenceKernelRidge
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "NewtonFittedMixin",
     "adapt_kernel_classifier",
     "dual_change",
+    "fitted_space",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 from skinfluence._typing import MatrixLike
 from skinfluence.adapters import register
 from skinfluence.kernel_models._classifier import KernelClassifier, adapt_kernel_classifier
+from skinfluence.kernel_models._machine import fitted_space
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
 from skinfluence.optimum import polish
 
@@ -157,4 +158,4 @@ class KernelLogisticRegression(KernelClassifier):
         return self._predictions(X).predict_log_proba(None)
 
 
-register(KernelLogisticRegression, inherited=True)(adapt_kernel_classifier)
+register(KernelLogisticRegression, inherited=True, space=fitted_space)(adapt_kernel_classifier)

@@ -40,6 +40,11 @@ class KernelMachineMixin(InfluenceMixin):
         return tags
 
 
+def fitted_space(estimator, X):
+    """Return the space that a fitted machine of this library has; None if it is linear in X."""
+    return estimator._space
+
+
 class NewtonFittedMixin(KernelMachineMixin, ABC):
     """A model that minimises sum_i w_i l(y_i, f(x_i)) + |f|^2 / (2 C) in the space of its kernel.
 

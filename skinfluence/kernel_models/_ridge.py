@@ -20,7 +20,7 @@ from skinfluence.adapters import (
     least_squares,
     register,
 )
-from skinfluence.kernel_models._machine import KernelMachineMixin
+from skinfluence.kernel_models._machine import KernelMachineMixin, fitted_space
 from skinfluence.optimum import polish
 from skinfluence.problem import OptimumRecord
 
@@ -216,7 +216,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         return self._space.with_training_rows(X) @ self.dual_coef_ + self.intercept_
 
 
-@register(InfluenceKernelRidge, inherited=True)
+@register(InfluenceKernelRidge, inherited=True, space=fitted_space)
 def adapt_influence_kernel_ridge(estimator, data):
     """Return the objective of an InfluenceKernelRidge."""
     theta = data.theta

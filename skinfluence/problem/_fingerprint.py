@@ -21,8 +21,8 @@ class Fingerprint:
 
     A hash a row instead of one number for all: a change names its rows, and a question about few
     rows checks few. The hash is a sum of the values' bit patterns times odd multipliers, modulo
-    2^64: one multiplication for each value, between one and two times a matrix-vector product, where
-    a checksum of the bytes takes two times as long (zlib.crc32) to ten (hashlib.blake2b):
+    2^64: one multiplication for each value, between one and two times a matrix-vector product. A
+    checksum of the bytes takes two times as long (zlib.crc32) to ten (hashlib.blake2b), see
     ``python -m benchmarks --problem fingerprint``.
 
     Parameters

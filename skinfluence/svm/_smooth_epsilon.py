@@ -15,7 +15,7 @@ from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_responses, check_resolution, check_sample_weight
 from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
-from skinfluence.kernel_models import NewtonFittedMixin, dual_change
+from skinfluence.kernel_models import NewtonFittedMixin, dual_change, fitted_space
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import continuation, response_spread
@@ -277,4 +277,4 @@ def parameters_of(estimator):
     return parameters
 
 
-register(SmoothEpsilonSVR, inherited=True)(adapt_smooth_epsilon)
+register(SmoothEpsilonSVR, inherited=True, space=fitted_space)(adapt_smooth_epsilon)

@@ -7,7 +7,7 @@ import numpy as np
 
 from skinfluence._validation import check_choice
 from skinfluence.adapters import register
-from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier
+from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier, fitted_space
 from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
 
 
@@ -199,4 +199,4 @@ class SmoothHingeSVC(KernelClassifier):
         return objective
 
 
-register(SmoothHingeSVC, inherited=True)(adapt_kernel_classifier)
+register(SmoothHingeSVC, inherited=True, space=fitted_space)(adapt_kernel_classifier)

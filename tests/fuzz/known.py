@@ -38,16 +38,6 @@ def _is_flat(problem, finding):
     return finding.kind == "bound" and "temperature" in problem.settings
 
 
-def _is_group_of_glm(problem, finding):
-    """Joint Newton steps of a GLM on the rows' kernel are right to 1e-5 only."""
-    return problem.curvature == "dual" and finding.question.startswith("group_influence newton")
-
-
-def _is_alone(problem, finding):
-    """Conjugate gradients do not see that a leverage is 1."""
-    return problem.curvature == "cg" and problem.n <= 3
-
-
 KNOWN = (
     Known(
         "GLMs, elastic nets: newton takes the mean row's share of the penalty",
@@ -84,28 +74,6 @@ KNOWN = (
             weights="equal",
         ),
         ("loo_estimate",),
-    ),
-    Known(
-        "GLMs: joint Newton steps of groups by curvature='dual' lose digits",
-        _is_group_of_glm,
-        Problem(
-            "gamma",
-            seed=683326922,
-            n=10,
-            p=1,
-            strength=0.00472,
-            data="integers",
-            weights="equal",
-            labels="str",
-            curvature="dual",
-        ),
-        ("group_influence",),
-    ),
-    Known(
-        "curvature='cg' does not see that a leverage is 1",
-        _is_alone,
-        Problem("lasso", seed=1941377695, n=2, p=1, m=1, strength=0.0252, curvature="cg"),
-        ("influence",),
     ),
 )
 
