@@ -60,7 +60,8 @@ def as_numbers(name, values):
             raise TypeError
         return values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} should hold numbers; got dtype {values.dtype}.") from error
+        what = "Complex data not supported: " if values.dtype.kind == "c" else ""
+        raise ValueError(f"{what}{name} should hold numbers; got dtype {values.dtype}.") from error
 
 
 def check_resolution(y, temperature):

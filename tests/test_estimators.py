@@ -651,7 +651,7 @@ def test_negative_class_weights_and_groups_that_do_not_sort_are_named():
         clf.self_influence()
     clf = InfluenceLogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="groups should hold labels that sort"):
-        clf.group_influence([None, "a"] * 30, X, y)
+        clf.group_influence(np.array([1, "a"] * 30, dtype=object), X, y)
     with pytest.raises(ValueError, match=r"groups\[1\] should lie in"):
         clf.group_influence([[0], [99]], X, y)
 

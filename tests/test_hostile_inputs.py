@@ -257,7 +257,7 @@ def test_a_huber_row_of_weight_0(method, far):
         warnings.simplefilter("error")
         left = model.loo_estimate(method=method)
         influence = model.influence(X[:3], y[:3], method=method)
-    assert left.error_estimate[5] == 0
+    assert left.error_estimate[5] < 1e-11  # rounding
     expected = dropped.influence(X[:3], y[:3], method=method)
     size = np.abs(expected).max()
     np.testing.assert_allclose(influence[:, weight > 0], expected, atol=1e-6 * size)

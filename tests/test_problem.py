@@ -277,8 +277,10 @@ def test_info_tells_method_and_error_of_each_row(method):
     assert info.method[3] == "exact"
     assert info.error_estimate[3] == 0.0
     loo = model.loo_estimate(method=method)
-    np.testing.assert_allclose(info.error_estimate, loo.error_estimate)
-    np.testing.assert_allclose(info.error_bound, loo.error_bound)
+    others = np.arange(60) != 3  # whose effect is 0, and whose prediction has its rounding
+    np.testing.assert_allclose(info.error_estimate[others], loo.error_estimate[others])
+    np.testing.assert_allclose(info.error_bound[others], loo.error_bound[others])
+    assert loo.error_bound[3] < 1e-12
     _, part = model.self_influence(method=method, train_indices=[8, 5], return_info=True)
     if method != "exact":  # of few rows it is the next step itself, of many their norms' ratio
         assert (part.error_estimate <= info.error_estimate[[8, 5]] * (1 + 1e-9)).all()

@@ -116,7 +116,8 @@ def test_no_method_reads_them(data):
         parameters = inspect.signature(method).parameters
         if "X_test" not in parameters:
             continue
-        needed = {"groups": [[0], [1]], "y_test": y}
+        needed = {"groups": [[0], [1]], "y_test": y, "X_new": X, "y_new": y}
+        needed["sample_weight"] = np.ones(len(y))
         options = {key: value for key, value in needed.items() if key in parameters}
         for model in models:
             if not hasattr(model, name):

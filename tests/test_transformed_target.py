@@ -127,7 +127,7 @@ def test_every_target_against_refits(name, weighted):
             found -= np.abs(y - np.exp(full.predict(rows)))
             own = explainer.influence(X, y, target=error, method="exact", train_indices=[row])
             np.testing.assert_allclose(own[:, 0], found, atol=1e-7)
-    expected = r2_score(y, left.prediction, sample_weight=None)
+    expected = r2_score(y, left.prediction, sample_weight=w)
     assert left.score == pytest.approx(expected, abs=1e-10)
 
 

@@ -20,6 +20,7 @@ TIER_FLOPS = 2e10
 # those of the largest norms, the others are spread over all.
 CALIBRATION_ROWS = 16
 FREE_FLOPS = 1e8
+BLOCK_BYTES = 2**22  # of one array of their parameters
 NEWTON_SHARE = 0.1
 # The estimate of a row is this quantile of the rows with the nearest norms, of so many of them, and
 # a margin: chosen by `python -m benchmarks.error_estimates`.
@@ -165,7 +166,8 @@ class NewtonError:
         sample = _spread_over(order, self._calibration_rows())
         chord, n = ChordNewton(self.one_step, 0.0), self.objective.n_rows
         size = np.empty(len(sample))
-        for part in row_blocks(len(sample), 48 * n * self.objective.n_outputs, at_most=256):
+        at_most = min(256, max(1, BLOCK_BYTES // (8 * self.objective.n_parameters)))
+        for part in row_blocks(len(sample), 48 * n * self.objective.n_outputs, at_most=at_most):
             size[part] = chord.remaining_change(sample[part])
         # Steps that are rounding say nothing of how the norms and the steps relate.
         telling = np.isfinite(size) & (size > 1e3 * self.rounding[sample])
@@ -178,7 +180,8 @@ class NewtonError:
         objective = self.objective
         n, P = objective.n_rows, objective.n_parameters
         each = 2.0 * (4.0 * n * P + RESIDUAL_FLOPS * n * objective.n_outputs)
-        newton = P**3 / 3.0 + 2.0 * len(self.one_step) * P * P
+        width = min(P, n * objective.n_outputs)  # of the factor: the dual's where it is smaller
+        newton = width**3 / 3.0 + 2.0 * len(self.one_step) * width**2
         return max(CALIBRATION_ROWS, int((FREE_FLOPS + NEWTON_SHARE * newton) / each))
 
     def _estimate_of_crossings(self):

@@ -85,6 +85,12 @@ def next_group_change(objective, group, step):
 
 
 def _next_change(objective, rows, step):
-    """Size (k,) of what Newton's step from theta + `step` changes at some rows' predictors."""
-    change = objective.design.dense(rows) @ newton_step(objective.at(objective.theta + step)).T
-    return objective.loss.predictor_norm(change)
+    """Size (k,) of what Newton's step from theta + `step` changes at some rows' predictors.
+
+    NaN where it has none: where the step has gone so far that the curvature is singular.
+    """
+    try:
+        after = newton_step(objective.at(objective.theta + step))
+    except np.linalg.LinAlgError:
+        return np.full(len(rows), np.nan)
+    return objective.loss.predictor_norm(objective.design.dense(rows) @ after.T)
