@@ -68,6 +68,7 @@ class TrainingData:
         Returns
         -------
         bool
+            True where there are no labels, and no rows with them.
         """
         return self.y is None
 

@@ -210,7 +210,7 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
             return self._original.predict(X)
         if self._space is None:
             # X'a is this too, but where the columns are far from zero its sum cancels.
-            coef = self._optimum.theta[:, : self.n_features_in_].T
+            coef = self.__optimum_record__().theta[:, : self.n_features_in_].T
             coef = coef[:, 0] if np.ndim(self.dual_coef_) == 1 else coef
             return np.asarray(X @ coef, dtype=np.float64) + self.intercept_
         return self._space.with_training_rows(X) @ self.dual_coef_ + self.intercept_
