@@ -107,12 +107,12 @@ curves = {
     "by the expected effect, labels unknown": bought(by_expectation),
     "at random, mean of five": random,
 }
-fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
 for name, losses in curves.items():
     ax.plot(losses, label=name)
     print(f"{name}: {losses[0]:.4f} to {losses[-1]:.4f}")
 ax.set(xlabel="rows bought", ylabel="test loss")
-ax.legend()
+fig.legend(loc="outside lower center")
 plt.show()
 
 # %%
