@@ -49,7 +49,7 @@ class ChangesMixin(QueryMixin):
         longest steps are refits, the others implicit steps, and one warning says how many.
 
         - "first_order": both labels' influence functions;
-        - "newton": the *implicit* step, with H_- the curvature without the row and z its features,
+        - "newton": the *implicit* step, with ``H_-`` the curvature without the row, z its features,
           ``d = H_-^-1 (g - r) z`` and ``r = w l'(y', (theta + d) z)``: the new label's loss is kept
           whole, the others' are taken to second order;
         - "exact": the refit itself.

@@ -122,9 +122,9 @@ DIFFERENCES = (
         errors=(ValueError,),
     ),
     Difference(
-        "n_iter_ of a direct solver is 1",
-        "`Ridge` and `RidgeClassifier` have None there. scikit-learn's own check of estimators "
-        "asks for at least 1, and excepts these two by their names, which ours are not.",
+        "A direct solver counts one iteration",
+        "`n_iter_` is 1, where it is None in `Ridge` and `RidgeClassifier`. scikit-learn's own "
+        "check of estimators asks for at least 1, and excepts these two by their names, not ours.",
         {"test_ridge.test_n_iter": ALL},
     ),
     Difference(
