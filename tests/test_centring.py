@@ -639,13 +639,13 @@ def test_columns_that_depend_on_each_other_are_found_far_from_zero():
     X, y, _ = data("real")
     X = X + np.array([1e4, 0.0, 0.0])
     dependent = np.column_stack([X, X[:, 0] + 273.15])
-    model = InfluenceLinearRegression().fit(dependent, y)
+    model = fit(InfluenceLinearRegression(), dependent, y)
     expected = InfluenceLinearRegression().fit(X, y).influence(X[:3], y[:3])
     close(model.influence(dependent[:3], y[:3]), expected)
     with pytest.raises(np.linalg.LinAlgError, match=r"the columns x0, x3.* are linearly dependent"):
         model.parameter_influence()
     dummies = np.column_stack([X, np.eye(3)[np.arange(70) % 3]])
-    model = InfluenceLinearRegression().fit(dummies, y)
+    model = fit(InfluenceLinearRegression(), dummies, y)
     expected = InfluenceLinearRegression().fit(dummies[:, :-1], y)
     close(model.influence(dummies[:3], y[:3]), expected.influence(dummies[:3, :-1], y[:3]))
 

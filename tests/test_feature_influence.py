@@ -105,14 +105,12 @@ def with_frozen_gamma(model):
     if getattr(model, "gamma", None) == "scale" and model.kernel != "linear":
         frozen.set_params(gamma=model.gamma_)
     if getattr(model, "class_weight", None) == "balanced":
-        y = model.__fitted_problem__().labels
-        weight = model.__fitted_problem__().sample_weight
-        mass = np.array([weight[y == label].sum() for label in model.classes_])
-        frozen.set_params(
-            class_weight=dict(
-                zip(model.classes_.tolist(), mass.sum() / (len(mass) * mass), strict=True)
-            )
-        )
+        # As numbers: scikit-learn 1.6 computes them from counts of rows, later ones from weights.
+        problem = model.__fitted_problem__()
+        ratio = problem.objective.sample_weight / problem.sample_weight
+        used = problem.sample_weight > 0
+        of_class = {c: ratio[used & (problem.labels == c)][0] for c in model.classes_.tolist()}
+        frozen.set_params(class_weight=of_class)
     return frozen
 
 

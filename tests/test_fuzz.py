@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn
 
 from tests.fuzz.campaign import Table, campaign
 from tests.fuzz.draw import ATTACKS, NAMES, SEED, draw
@@ -12,6 +13,9 @@ from tests.fuzz.run import run, warm_up
 N_PROBLEMS, PART, N_HOSTILE = 300, 25, 500
 
 
+@pytest.mark.skipif(
+    sklearn.__version__ < "1.7", reason="fits of the oldest scikit-learn overflow on their own"
+)
 @pytest.mark.parametrize("start", range(0, N_PROBLEMS, PART))
 def test_problems(start):
     table = Table()

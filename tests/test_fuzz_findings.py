@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.svm import SVC, LinearSVC
 
 from skinfluence import (
@@ -144,7 +145,8 @@ def test_a_custom_target_sees_the_decisions_of_pairs():
 
 def test_nothing_active_and_no_intercept():
     X, y = problem(n=20, p=3)
-    options = {"l1_ratio": 1.0, "solver": "saga", "fit_intercept": False}
+    options = {"penalty": "l1"} if sklearn.__version__ < "1.8" else {"l1_ratio": 1.0}
+    options |= {"solver": "saga", "fit_intercept": False}
     model = InfluenceLogisticRegression(C=1e-3, **options).fit(X, y)
     for curvature in ("auto", "cg", "dense"):
         found = model.self_influence(curvature=curvature, damping=0.1)

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 
 from skinfluence._parallel import tracked
-from skinfluence.deletion._auto import longest_steps, question_flops, refit_flops
+from skinfluence.deletion._auto import question_flops, refit_flops
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._closed_form import ClosedForm
 from skinfluence.deletion._exact import Exact
@@ -55,14 +55,16 @@ def change_rows(
         if is_rough:
             wanted = _longest(found, wanted, ROUGH_FLOPS / flops)
         else:
+            # The longest first, as far as the budget goes: a row that enters far from all others
+            # may be moved little itself, and the others much.
             budget = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
-            wanted = np.union1d(wanted, longest_steps(found, step.undefined, budget / flops))
+            wanted = _longest(found, wanted, budget / flops, tells=False)
     if method == "newton" and not len(wanted):
         return step
     return MixedDeletion(step, exactly(wanted), wanted, error=error)
 
 
-def _longest(found, wanted, budget):
+def _longest(found, wanted, budget, *, tells=True):
     """Positions of the longest steps, as many as the budget has refits; warn of the others."""
     step = found.one_step
     open_ones = ~step.undefined & ~step.idle
@@ -70,7 +72,7 @@ def _longest(found, wanted, budget):
     order = np.argsort(-length, kind="stable")[: int(np.count_nonzero(open_ones))]
     chosen = order[: int(budget)]
     left = len(order) - len(chosen)
-    if left:
+    if left and tells:
         warnings.warn(
             f"{left} of {len(order)} changes are one implicit step, not a refit, which would take "
             "too long; the largest are refits. Pass method='exact' for refits of all, or ask about "

@@ -301,29 +301,26 @@ class ChordNewton:
     def solve(self, V, deletions, inverse_rows, D=None):
         """Inverse of the curvature after each deletion, times that deletion's V (a, P).
 
-        (H - Z_i'W_i Z_i)^-1 = H^-1 + H^-1 Z_i' L (I - S A_i L)^-1 S Z_i H^-1 with W_i = L S, by
-        `inverse_rows` = Z_i H^-1. Of a row that enters the curvature is that at theta + `D` (a, P).
+        Of a row that enters the curvature is that at theta + `D` (a, P).
         """
-        K, leverage = self.objective.n_outputs, self.one_step.leverage
-        L, S = self.objective.weight_factors_of(self.one_step.rows[deletions])
-        leaving = inverse_rows[:, :K]
-
-        def without(solved, at_row):
-            inner = solve_blocks(leverage.one_minus[deletions], apply_blocks(S, at_row))
-            return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
-
-        solved = without(self._apply_inverse(V), np.matmul(leaving, V[:, :, None])[:, :, 0])
+        solved = self.solve_without(V, deletions, inverse_rows)
         if self.one_step.entering is None:
             return solved
         # H_+^-1 V = y - E' (I + W A)^-1 W Z_e y with y = H_-^-1 V, E = Z_e H_-^-1, A = E Z_e'.
+        K, objective = self.objective.n_outputs, self.objective
         entering = self.one_step.entering.take(deletions)
-        W = entering.curvatures(self.objective, self.entering_eta(D, entering))
-        own = self.objective.design.dense(self.one_step.rows[deletions])
-        Z = self.objective.design.dense(entering.rows)
+        W = entering.curvatures(objective, self.entering_eta(D, entering))
+        own = objective.design.dense(self.one_step.rows[deletions])
+        Z = objective.design.dense(entering.rows)
         rows = inverse_rows[:, -K:].reshape(len(V), K, K, -1)
         E = np.stack(
             [
-                without(rows[:, k].reshape(len(V), -1), np.einsum("imj,ij->im", rows[:, k], own))
+                self._without(
+                    rows[:, k].reshape(len(V), -1),
+                    np.einsum("imj,ij->im", rows[:, k], own),
+                    deletions,
+                    inverse_rows,
+                )
                 for k in range(K)
             ],
             axis=1,
@@ -334,6 +331,35 @@ class ChordNewton:
         weight = np.linalg.solve(system, apply_blocks(W, y)[:, :, None])
         return solved - np.matmul(weight.transpose(0, 2, 1), E)[:, 0]
 
+    def solve_without(self, V, deletions, inverse_rows):
+        """Inverse of the curvature without each row, before another enters, times V (a, P).
+
+        (H - Z_i'W_i Z_i)^-1 = H^-1 + H^-1 Z_i' L (I - S A_i L)^-1 S Z_i H^-1 with W_i = L S, by
+        `inverse_rows` = Z_i H^-1. It is the metric of the certificate, which counts on the rows
+        that stay: the curvature of one that enters says nothing of elsewhere.
+        """
+        leaving = inverse_rows[:, : self.objective.n_outputs]
+        at_row = np.matmul(leaving, V[:, :, None])[:, :, 0]
+        return self._without(self._apply_inverse(V), at_row, deletions, inverse_rows)
+
+    def _without(self, solved, at_row, deletions, inverse_rows):
+        """H_-^-1 V from H^-1 V = `solved` (a, P) and Z_i H^-1 V = `at_row` (a, K)."""
+        L, S = self.objective.weight_factors_of(self.one_step.rows[deletions])
+        one_minus = self.one_step.leverage.one_minus[deletions]
+        inner = solve_blocks(one_minus, apply_blocks(S, at_row))
+        leaving = inverse_rows[:, : self.objective.n_outputs]
+        return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
+
+    def certified_size(self, gradient, size, deletions, inverse_rows):
+        """Norm of the gradients in the inverse of the curvature of the rows that stay, (a,).
+
+        `size` is that with what has entered: the same where nothing has.
+        """
+        if self.one_step.entering is None:
+            return size
+        solved = self.solve_without(gradient, deletions, inverse_rows)
+        return np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
+
     def advance(self, state, gradient, moved):
         """Take the next step of every active row; retire those that have converged or diverge."""
         active = state.active
@@ -341,7 +367,8 @@ class ChordNewton:
         step = -self.solve(gradient, deletions, state.inverse_rows[active], state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
-        bound = self.bound_after(size, moved, deletions)
+        held = self.certified_size(gradient, size, deletions, state.inverse_rows[active])
+        bound = self.bound_after(held, moved, deletions)
         certified = self.metric.coefficient_change(bound, deletions) <= self.tolerance
 
         has_last = np.isfinite(state.last_size[active])

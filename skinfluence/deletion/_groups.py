@@ -70,7 +70,7 @@ class JointChange(StoredSteps):
                     steps[position] = _refit(objective, *pairs[position], steps[position])
         undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         if method != "first_order":
-            undefined |= [_collapses(objective, step) for step in steps]
+            undefined |= np.array([_collapses(objective, step) for step in steps], dtype=bool)
         self.routes[idle], self.routes[undefined] = "exact", "undefined"
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
 

@@ -10,10 +10,13 @@ from skinfluence._parallel import row_blocks
 from skinfluence.deletion._one_step import OneStep, shifted_residuals
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 
-# Newton steps, and halvings of each, of the equation for an entering row's own predictor.
-MAX_STEPS, MAX_HALVINGS = 60, 40
+# Newton steps, and halvings of each, of the equation for an entering row's own predictor. Where the
+# loss rises like exp(eta) each step lowers eta by 1, from as far as a row may be.
+MAX_STEPS, MAX_HALVINGS = 800, 40
 # Change of a multiplier, relative to its size, at which that has converged.
 SETTLED = 1e-14
+# What an equation may leave, relative to its terms.
+UNSOLVED = 1e-6
 # One minus a leverage without any digit: the row that leaves held a direction alone.
 SINGULAR = 1e-12
 
@@ -340,4 +343,10 @@ def entering_slopes(objective, entering, eta, quadratic):
             done[open_rows] = True
             r[live[~np.isfinite(size)]] = np.nan
             live = live[~done]
+        r[live] = np.nan
+        # Where float64 has no more room for the step's own equation, there is no step.
+        at = eta - apply_blocks(quadratic, r)
+        left = np.abs(entering.slopes(objective, at) - r).max(axis=1)
+        scale = np.abs(r).max(axis=1) + np.abs(entering.weight)
+        r[~(left <= UNSOLVED * scale)] = np.nan
     return r

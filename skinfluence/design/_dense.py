@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse import issparse
 
 from skinfluence._backend import add_gram
 from skinfluence._parallel import one_thread, row_blocks
@@ -38,6 +39,9 @@ class DenseDesign(Design):
         buffer = np.empty((parts[0].stop if parts else 0, self.n_features))
         for rows in parts:
             yield rows, np.subtract(self.X[rows], self.origin, out=buffer[: rows.stop - rows.start])
+
+    def like(self, X):
+        return super().like(X.toarray() if issparse(X) else X)
 
     def features(self, rows):
         return self.X[rows] if self.origin is None else self.X[rows] - self.origin

@@ -4,7 +4,7 @@ import numbers
 from copy import copy
 
 import numpy as np
-from scipy.sparse import issparse, vstack
+from scipy.sparse import csr_matrix, issparse, vstack
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from skinfluence._memory import check_memory
@@ -152,6 +152,8 @@ class KernelSpace:
                 "rows cannot be added or moved under kernel='precomputed': their kernel with each "
                 "other is not known. Fit with a kernel by name, or a callable."
             )
+        if issparse(X) != issparse(self.rows):
+            X = X.toarray() if issparse(X) else csr_matrix(X)
         pivots = self.rows[self._pivots]
         cross = kernel_matrix(self.kernel, X, pivots, **self.options)
         own = kernel_matrix(self.kernel, X, X, **self.options)
