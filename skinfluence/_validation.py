@@ -184,6 +184,14 @@ def check_tolerance(tol):
     return float(tol)
 
 
+def missing_rows(values):
+    """Positions of the rows of labels in which one is missing (None, NaN, NaT, pandas.NA)."""
+    # Among strings NaN becomes the string "nan": lists are looked at before they are converted.
+    given = np.asarray(values) if hasattr(values, "dtype") else np.asarray(values, dtype=object)
+    missing = _are_missing(given)
+    return np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
+
+
 def check_group_labels(groups, name="groups"):
     """Return labels of groups as an array; raise where a label is missing (None, NaN, pandas.NA).
 

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -635,6 +636,9 @@ def test_a_factor_of_the_rows_is_that_of_the_curvature(n_classes, monkeypatch):
             np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
+@pytest.mark.skipif(
+    sklearn.__version__ < "1.7", reason="its own fit of these columns is 1e-5 off, and refused"
+)
 def test_columns_that_depend_on_each_other_are_found_far_from_zero():
     X, y, _ = data("real")
     X = X + np.array([1e4, 0.0, 0.0])

@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 
 from skinfluence import (
     InfluenceExplainer,
+    InfluenceHuberRegressor,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
@@ -748,3 +749,69 @@ def test_a_refit_that_fails_is_not_a_number(monkeypatch):
     with pytest.warns(RuntimeWarning, match="did not converge"):
         found = hinge.relabel_influence(problem(n=30)[0][:2], target="decision_function")
     assert np.isnan(found[:, :, :].sum(axis=2)).all()
+
+
+@pytest.mark.parametrize("far", [30.0, 300.0, 1000.0])
+def test_a_row_that_enters_where_its_loss_is_astronomic(far):
+    # The curvature of such a row says nothing of where it ends: the certificate must not count it.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(50, 2))
+    y = rng.poisson(np.exp(0.3 * X[:, 0])) + 0.0
+    model = InfluencePoissonRegressor(alpha=0.1).fit(X, y)
+    wider, new = np.vstack([X, [[far, 0.0]]]), [[far, 0.0]]
+    refit = clone(model).fit(wider, np.append(y, 0.0))
+    actual = refit.predict(X[:2]) - model.predict(X[:2])
+    for method in ("exact", "auto"):
+        found, info = model.addition_influence(
+            new, [0.0], X[:2], target="prediction", method=method, return_info=True
+        )
+        np.testing.assert_allclose(found[:, 0], actual, atol=1e-6)
+        assert info.error_estimate[0] < 1e-5
+    moved = X + np.outer(np.arange(50) == 0, [far, 0.0])
+    actual = clone(model).fit(moved, y).predict(X[:2]) - model.predict(X[:2])
+    found = model.feature_influence(
+        X[:2], displacement=[far, 0.0], train_indices=[0], target="prediction", method="exact"
+    )
+    np.testing.assert_allclose(found[:, 0], actual, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["newton", "exact"])
+def test_bounds_of_rows_that_enter_far_away(method):
+    X, y = problem(seed=1, n=60)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    new = np.array([[8.0, 0.0, 0.0, 0.0], [0.0, -20.0, 0.0, 0.0], [0.3, 0.1, 0.0, 0.2]])
+    ask = {"target": "decision_function", "return_info": True}
+    found, info = clf.addition_influence(new, y[:3], new, method=method, **ask)
+    exact, _ = clf.addition_influence(new, y[:3], new, method="exact", **ask)
+    error = np.abs(np.diag(found) - np.diag(exact))
+    assert (error <= info.error_bound + 1e-9).all()
+
+
+def test_auto_refits_the_additions_that_it_can_afford():
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(50, 2))
+    y = X[:, 0] + 0.3 * rng.normal(size=50)
+    model = InfluenceHuberRegressor().fit(X, y)
+    new = [[far, 0.0] for far in (3.0, 10.0, 30.0, 100.0, 300.0)]
+    ask = {"X_new": new, "y_new": np.full(5, -5.0), "X_test": X[:3], "target": "prediction"}
+    found, exact = (
+        quietly(lambda method=method: model.addition_influence(**ask, method=method))
+        for method in ("auto", "exact")
+    )
+    assert np.isfinite(exact).all(axis=0).sum() >= 3  # Newton's method does not reach them all
+    np.testing.assert_allclose(found, exact, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "model", [InfluenceLogisticRegression(), KernelLogisticRegression(kernel="rbf", gamma=0.3)]
+)
+def test_sparse_rows_beside_dense_ones(model):
+    X, y = problem(seed=1, n=60)
+    for fitted, new in ((X, sp.csr_matrix(X[:4])), (sp.csr_matrix(X), X[:4])):
+        view = clone(model).fit(fitted, y)
+        found = view.addition_influence(new, y[:4], X[:5], y[:5], method="newton")
+        expected = (
+            clone(model).fit(X, y).addition_influence(X[:4], y[:4], X[:5], y[:5], method="newton")
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
+    assert clone(model).fit(X, y).reweight_influence(np.empty((0, 60)), X, y).shape == (60, 0)

@@ -753,3 +753,17 @@ def test_an_audit_that_was_not_fitted_says_so():
     for name in ("issues", "to_frame", "row_ids", "effect_of_fixing"):
         with pytest.raises(NotFittedError):
             getattr(audit, name)()
+
+
+def test_missing_labels_and_pairs_of_classes_are_named():
+    X, y = data(3, n=60)
+    logistic = LogisticRegression()
+    for missing in (["a", "b", np.nan] * 20, ["a", "b", None] * 20):
+        with pytest.raises(ValueError, match=r"y has no label .* in rows 2, 5, 8"):
+            LabelAudit(logistic).fit(X, missing)
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match=r"y has no label .* in rows 2, 5, 8"):
+        LabelAudit(logistic).fit(X, pd.Series(["a", "b", None] * 20, dtype="string"))
+    pairs = SVC(decision_function_shape="ovo")
+    with pytest.raises(ValueError, match="a decision for each pair of classes"):
+        LabelAudit(pairs, score="margin", regularization=None).fit(X, y)

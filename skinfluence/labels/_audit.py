@@ -16,6 +16,7 @@ from skinfluence.labels._checks import (
     check_audit,
     check_budget,
     check_labels,
+    check_one_decision_a_class,
     check_validation,
     checked_scores,
     row_position,
@@ -223,6 +224,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
             self.__dict__.pop(name, None)
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
+        check_one_decision_a_class(problem)
         self._codes = encode_labels(labels, self.classes_, "y")
         self._score(problem, groups)
         return self

@@ -5,7 +5,7 @@ from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import column_or_1d
 
-from skinfluence._validation import check_choice, encode_labels, listed
+from skinfluence._validation import check_choice, encode_labels, listed, missing_rows
 from skinfluence.labels._scores import NOISE_MODEL, SCORES
 
 METHODS = ("auto", "exact", "newton")
@@ -37,20 +37,22 @@ def check_audit(audit):
 
 def check_labels(y, name="y"):
     """Return labels as a 1-D array; raise where some are missing."""
-    y = column_or_1d(np.asarray(y), warn=False)
-    if y.dtype.kind == "f":
-        missing = np.isnan(y)
-    elif y.dtype.kind == "O":
-        missing = np.array([label is None or label != label for label in y], dtype=bool)
-    else:
-        return y
-    if missing.any():
-        rows = np.flatnonzero(missing)
+    rows = missing_rows(y) if np.ndim(y) else np.zeros(0, dtype=int)
+    if len(rows):
         raise ValueError(
             f"{name} has no label (NaN) in row{'s' if len(rows) > 1 else ''} {listed(rows)}. Drop "
             "these rows before the audit, and predict their labels after it."
         )
-    return y
+    return column_or_1d(np.asarray(y), warn=False)
+
+
+def check_one_decision_a_class(problem):
+    """Raise where there is a decision for each pair of classes, which are no scores of classes."""
+    if getattr(problem.link, "shape", None) == "ovo" and len(problem.classes) > 2:
+        raise ValueError(
+            "decision_function_shape='ovo' gives a decision for each pair of classes, and none for "
+            "a class: pass an SVC with decision_function_shape='ovr', whose fit is the same."
+        )
 
 
 def check_validation(audit, X_val, y_val, y):

@@ -102,4 +102,9 @@ def noise_model(problem, loo, codes, method, groups):
 def _mean(values, weight):
     """Weighted mean of the values that are not NaN."""
     known = ~np.isnan(values)
+    if not weight[known].any():
+        raise ValueError(
+            "no row has a model without it, or without its group: nothing says which labels are "
+            "wrong. Pass groups of which none is all of a class, or none."
+        )
     return float(np.average(values[known], weights=weight[known]))
