@@ -239,7 +239,7 @@ class ChangesMixin(QueryMixin):
             Their labels or responses; None for a classifier with probabilities.
         X_test, y_test, target, method, aggregate, curvature, damping, progress, as_frame
             As in :meth:`influence`. "newton" is the implicit step of :meth:`relabel_influence`;
-            "auto" refits where that step is long, within the budget that it has for removals.
+            "auto" refits the longest steps, within the budget that it has for removals.
         sample_weight_new : array-like of shape (n_new,), optional
             Non-negative weights; 1 by default.
         return_info : bool, default=False
