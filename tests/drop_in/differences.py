@@ -69,7 +69,7 @@ DIFFERENCES = (
                 ALL,
                 ">=1.8",
             ),
-            "test_sparse_coordinate_descent.test_sparse_enet_coordinate_descent": (ALL, "<1.8"),
+            "test_sparse_coordinate_descent.test_sparse_enet_coordinate_descent": ALL,
         },
     ),
     Difference(
@@ -78,6 +78,7 @@ DIFFERENCES = (
         "duality gap of 1e-16 with another sum of the same terms.",
         {
             "test_ridge.test_dense_sparse": "_test_tolerance",
+            "test_ridge.test_regularization_limits_ridge": "wide-.*-sparse_cg-zero_alpha",
             "test_coordinate_descent.test_lasso_dual_gap": ALL,
         },
         by_rounding=True,
