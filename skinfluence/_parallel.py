@@ -121,7 +121,7 @@ def _limited(libraries):
 
 
 def _restore(limit):
-    """Undo `_limited`."""
+    """Give BLAS back the threads that `_limited` took."""
     if limit is not None:
         with limit:
             return

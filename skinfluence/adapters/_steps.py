@@ -227,7 +227,7 @@ class InputGradients:
 
 
 class _Linear:
-    """A matrix."""
+    """A linear step of a Pipeline, by its matrix."""
 
     def __init__(self, matrix):
         self.matrix = matrix

@@ -201,7 +201,7 @@ class _Input:
 
     @property
     def n_features(self):
-        """Features of X."""
+        """Number of features of X, None where the model does not say."""
         return getattr(self.model, "n_features_in_", None)
 
     def training_rows(self):
@@ -216,7 +216,7 @@ class _Input:
         return self.problem.adapted.encode(y, "y").astype(np.intp)
 
     def predict(self, X):
-        """Labels of rows."""
+        """Labels that the given model predicts for rows."""
         return self.model.predict(self._named(X))
 
     def _named(self, X):
