@@ -434,22 +434,22 @@ class Objective:
         total = self.weight_diagonals.sum(axis=0) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
 
-    def may_lose_intercepts(self, rows, moved):
+    def may_lose_intercepts(self, rows, change):
         """Whether an unpenalised intercept may lose its curvature with each of some rows, (r,).
 
         Parameters
         ----------
         rows : ndarray of int, shape (r,)
             Rows that go.
-        moved : ndarray of shape (r,)
+        change : ndarray of shape (r,)
             Largest change of a predictor on the way to the optimum without them. With M the
-            constant of self-concordance, exp(-M moved) of a row's curvature is left at least.
+            constant of self-concordance, exp(-M change) of a row's curvature is left at least.
         """
         loss, free = self.loss, np.broadcast_to(self.free_intercepts, self.n_outputs)
         if loss.temperature == 0 or not free.any():
             return np.zeros(len(rows), dtype=bool)
         left = self.weight_diagonals.sum(axis=0) - self.weight_diagonals[rows]
-        least = left * np.exp(-loss.self_concordance * moved)[:, None] * loss.temperature
+        least = left * np.exp(-loss.self_concordance * change)[:, None] * loss.temperature
         return (least[:, free] <= CLEARLY_THERE * self.sample_weight.sum()).any(axis=1)
 
     def check_optimum(self):
