@@ -1,6 +1,8 @@
 """Checks of arguments; an error names the argument, the value that was given, and what to do."""
 
 import numbers
+import sys
+import warnings
 from functools import partial
 
 import numpy as np
@@ -8,6 +10,21 @@ from sklearn.utils.validation import column_or_1d
 
 METHODS = ("auto", "first_order", "newton", "exact")
 AGGREGATES = (None, "mean", "sum")
+PACKAGE = __name__.partition(".")[0]
+
+
+def warn(message, category):
+    """Warn at the line outside of this package that led here, the caller's own.
+
+    Parameters
+    ----------
+    message : str
+    category : type
+    """
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_choice(name, value, choices):
@@ -268,7 +285,11 @@ def as_partition(groups, n_train):
 
 
 def as_groups(groups, n_train):
-    """Return index arrays of groups given as labels, index arrays or a boolean matrix."""
+    """Return index arrays of groups given as labels, index arrays, a dict or a boolean matrix."""
+    if isinstance(groups, dict):
+        if not groups:
+            raise ValueError("groups is an empty dict: name at least one group of rows.")
+        groups = list(groups.values())
     if isinstance(groups, list | tuple) and len(groups) and np.ndim(groups[0]) == 1:
         array = None
     else:
@@ -287,6 +308,19 @@ def as_groups(groups, n_train):
             raise ValueError(f"groups[{position}] names a row twice.")
         found.append(index)
     return found
+
+
+def group_names(groups):
+    """Names of groups (g,): the keys of a dict, the sorted labels of the rows, else positions."""
+    if isinstance(groups, dict):
+        names = np.empty(len(groups), dtype=object)
+        for position, key in enumerate(groups):
+            names[position] = key
+        return names
+    if isinstance(groups, list | tuple) and len(groups) and np.ndim(groups[0]) == 1:
+        return np.arange(len(groups))
+    array = np.asarray(groups)
+    return np.unique(array) if array.ndim == 1 else np.arange(len(array))
 
 
 def as_responses(y, name, n_outputs=None):

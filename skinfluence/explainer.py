@@ -1,6 +1,5 @@
 """InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
 
-import warnings
 from dataclasses import replace
 from typing import Self
 
@@ -18,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names, without_columns
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import (
     ResponseScale,
     TrainingData,
@@ -278,13 +277,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         if np.abs(moved).max(initial=0.0) > FAR:
             own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
             told = f"relative gradient {adapted.objective.stationarity:.1e}, and " if own else ""
-            warnings.warn(
+            warn(
                 f"the given {type(self._final).__name__} is far from the optimum of its objective "
                 f"on these data: {told}polishing moves a predictor by {np.abs(moved).max():.2g}. "
                 "Influence refers to the polished copy. Fit with a smaller tol, and pass the rows "
                 "and weights it was fitted on.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _view(self, model, transformers, final):

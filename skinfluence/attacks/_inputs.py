@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_positive, check_same_length
 from skinfluence.adapters import InputGradients
@@ -29,7 +29,7 @@ REFINEMENTS, SMALLEST_SHARE = 60, 1e-3
 
 
 @dataclass(frozen=True)
-class AdversarialPerturbation:
+class AdversarialPerturbation(Result):
     """Changes of inputs that turn the model's predictions.
 
     Attributes
@@ -411,7 +411,7 @@ def _descended(model, X, codes, norm, epsilon, start, length):
 
 
 @dataclass(frozen=True)
-class InputCurvature:
+class InputCurvature(Result):
     """Spectrum of the loss in the input of each row.
 
     Attributes

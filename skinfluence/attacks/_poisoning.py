@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import column_or_1d
 
-from skinfluence._frames import DataFrame, data_frame, take_rows
+from skinfluence._frames import DataFrame, Result, data_frame, take_rows
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_index, check_choice, check_positive, check_same_length
 from skinfluence.explainer import InfluenceExplainer, unwrap
@@ -24,7 +24,7 @@ SHORTEST = 1 / 64
 
 
 @dataclass(frozen=True)
-class Poisoning:
+class Poisoning(Result):
     """Poisoned training rows, and what a refit on them predicts.
 
     Attributes

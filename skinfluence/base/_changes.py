@@ -281,7 +281,7 @@ class ChangesMixin(QueryMixin):
             )
         options = {"curvature": curvature, "damping": damping, "progress": progress}
         options |= {"is_rough": False, "what": "addition of new row"}
-        options["first_row"] = problem.objective.n_rows
+        options["first_row"], options["names"] = problem.objective.n_rows, row_names(X_new)
         total = 0.0
         for label, share in _labels_of_new_rows(problem, X_new, y_new):
             wide, rows, entering = _added(problem, X_new, label, sample_weight_new)

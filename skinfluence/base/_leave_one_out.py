@@ -2,7 +2,13 @@
 
 from skinfluence import attribution
 from skinfluence._parallel import check_progress
-from skinfluence._validation import AGGREGATES, METHODS, check_choice, check_tolerance
+from skinfluence._validation import (
+    AGGREGATES,
+    METHODS,
+    check_choice,
+    check_tolerance,
+    group_names,
+)
 from skinfluence.base._query import Answer, QueryMixin
 
 
@@ -97,7 +103,8 @@ class LeaveOneOutMixin(QueryMixin):
         ----------
         groups : array-like
             Labels of shape (n_train,), one group a value in sorted order; or a list of index
-            arrays; or a boolean matrix (n_groups, n_train).
+            arrays; or a dict of them, such as ``frame.groupby("city").indices``, in its own order;
+            or a boolean matrix (n_groups, n_train). Labels and keys are the names of frames.
         X_test, y_test, target, method, aggregate, curvature, damping, progress, as_frame
             As in :meth:`influence`.
         return_info : bool, default=False
@@ -140,5 +147,5 @@ class LeaveOneOutMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="group_influence",
-            names=deletion.rows,
+            names=group_names(groups),
         )

@@ -1,6 +1,7 @@
 """Uncertainty of parameters and predictions, and local influence."""
 
 import numbers
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import is_regressor
@@ -8,7 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skinfluence._validation import as_partition, check_choice, check_sample_weight, listed
 from skinfluence.base._query import QueryMixin
-from skinfluence.deletion import delete, warn_undefined
+from skinfluence.deletion import delete
 from skinfluence.leave_one_out import resolve_auto
 from skinfluence.perturbation import PERTURBATIONS, local_influence
 from skinfluence.uncertainty import (
@@ -16,6 +17,7 @@ from skinfluence.uncertainty import (
     KINDS,
     ParameterCovariance,
     covariance,
+    degrees_of_freedom,
     dispersion_of,
     jackknife_interval,
 )
@@ -66,7 +68,7 @@ class UncertaintyMixin(QueryMixin):
         Returns
         -------
         ParameterCovariance
-            Matrix, names, standard errors.
+            Matrix, names, standard errors; `summary()` has tests and intervals.
 
         Raises
         ------
@@ -118,7 +120,9 @@ class UncertaintyMixin(QueryMixin):
         matrix = covariance(objective, problem.deletion_curvature, kind, **options)
         names, order = problem.parameter_names()
         estimate = objective.design.about_zero(objective.theta).ravel()[order]
-        return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate)
+        clusters = None if groups is None else _live_clusters(objective, groups)
+        df = degrees_of_freedom(objective, problem.curvature, kind, clusters)
+        return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate, df)
 
     @available_if(_predicts_numbers)
     def prediction_interval(
@@ -205,7 +209,7 @@ class UncertaintyMixin(QueryMixin):
         n_solves = (len(rows) + design.shape[0]) * objective.n_outputs
         curvature = problem.deletion_curvature(how, n_solves=n_solves)
         deletion = delete(objective, curvature, how, rows)
-        warn_undefined(rows[deletion.undefined])
+        problem.warn_undefined(rows[deletion.undefined])
         scale = _response_scale(objective, rows, design.shape[0], test_sample_weight)
         # The range of responses that were transformed is not known.
         known = problem.adapted.response is None and np.isfinite(objective.loss.response_range)
@@ -281,9 +285,15 @@ class UncertaintyMixin(QueryMixin):
         dispersion = 1.0
         if objective.loss.family is not None and objective.n_outputs == 1:
             dispersion = dispersion_of(objective, curvature)[0, 0]
-        return local_influence(
+        found = local_influence(
             objective, curvature, perturbation, column=column, scale=scale, dispersion=dispersion
         )
+        return replace(found, row_names=problem.row_names)
+
+
+def _live_clusters(objective, groups):
+    """Number of clusters with a row of positive weight."""
+    return sum(bool((objective.sample_weight[group] > 0).any()) for group in groups)
 
 
 def _response_scale(objective, rows, n_test, test_weight):

@@ -7,14 +7,14 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame, row_names
+from skinfluence._frames import DataFrame, Result, data_frame, row_names
 from skinfluence._typing import MatrixLike
 from skinfluence.functions import explain
 from skinfluence.problem import changes, fitted_problem
 
 
 @dataclass(frozen=True)
-class ModelComparison:
+class ModelComparison(Result):
     """How far two models rely on the same training rows, for each of some test rows.
 
     Attributes

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame, row_names, take_rows
+from skinfluence._frames import DataFrame, Result, data_frame, row_names, take_rows
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_same_length
 from skinfluence.debugging._groups import GroupShares, group_shares
@@ -21,7 +21,7 @@ LARGEST = 0.1
 
 
 @dataclass(frozen=True)
-class ErrorExplanation:
+class ErrorExplanation(Result):
     """The training rows behind a model's errors on some test rows, and their features.
 
     Attributes

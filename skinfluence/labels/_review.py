@@ -7,15 +7,15 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._validation import listed
 from skinfluence.explainer import fit_with_weights
 
 DECISIONS = ("keep", "drop", "relabel")
 
 
-@dataclass(frozen=True)
-class ReviewCurve:
+@dataclass(frozen=True, repr=False)
+class ReviewCurve(Result):
     """Errors found and test accuracy against the number of rows checked in order of suspicion.
 
     Attributes
@@ -40,6 +40,14 @@ class ReviewCurve:
     random_accuracy: np.ndarray | None
     n_rows: int
     n_errors: int
+
+    def __repr__(self):
+        """How many errors the first tenth and fifth of the rows have."""
+        shares = [np.interp(part * self.n_rows, self.checked, self.found) for part in (0.1, 0.2)]
+        return (
+            f"ReviewCurve of {self.n_errors} errors in {self.n_rows} rows: {shares[0]:.0%} found "
+            f"in the first 10 %, {shares[1]:.0%} in the first 20 %"
+        )
 
     def to_frame(self) -> DataFrame:
         """Return one line for each number of rows checked, as a pandas DataFrame.

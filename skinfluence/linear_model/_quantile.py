@@ -1,7 +1,6 @@
 """Quantile regression with the smooth pinball loss."""
 
 import numbers
-import warnings
 from typing import Self
 
 import numpy as np
@@ -19,6 +18,7 @@ from skinfluence._validation import (
     check_positive,
     check_resolution,
     check_sample_weight,
+    warn,
 )
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
@@ -177,11 +177,10 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self.n_iter_, self.stationarity_ = max(1, found.n_steps), objective.stationarity
         if not found.is_settled:
             advice = "raise the temperature, or max_iter."
-            warnings.warn(
+            warn(
                 f"no optimum was found in {found.n_steps} Newton steps (relative gradient "
                 f"{objective.stationarity:.1e}): {found.failure or advice}",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
 

@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from sklearn.base import BaseEstimator, clone
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._parallel import blas_for, tracked
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion import in_row_space, warn_undefined
+from skinfluence.deletion import in_row_space
 from skinfluence.existence import last_rows_of_a_class
 from skinfluence.explainer import fit_with_weights, fitted_view
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
@@ -26,8 +26,8 @@ EXPONENTS = {"C": -1.0}
 POINTS_A_DECADE, MAX_HALVINGS = 1, 30
 
 
-@dataclass(frozen=True)
-class OptimizedRegularization:
+@dataclass(frozen=True, repr=False)
+class OptimizedRegularization(Result):
     """The model whose penalty minimises its leave-one-out loss, and the points of the loss curve.
 
     Attributes
@@ -66,6 +66,15 @@ class OptimizedRegularization:
     standard_errors: np.ndarray
     derivatives: np.ndarray
     method: str
+
+    def __repr__(self):
+        """The best value and its loss, and whether the search has ended there."""
+        state = "at a bound" if self.at_bound else "" if self.converged else "not converged"
+        return (
+            f"OptimizedRegularization: {self.param}={self.best_value:.6g} with the leave-one-out "
+            f"loss {self.best_loss:.6g} +- {self.standard_error:.2g}, {len(self.values)} values "
+            f"tried{', ' if state else ''}{state}"
+        )
 
     def to_frame(self) -> DataFrame:
         """Return one line for each value of the parameter, as a pandas DataFrame.
@@ -194,7 +203,7 @@ def optimize_regularization(
             "there is no leave-one-out loss, because without any row a class is empty. At least "
             "one class needs two rows of positive weight."
         )
-    warn_undefined(np.flatnonzero(emptied))
+    problem.warn_undefined(np.flatnonzero(emptied))
     curve = _Curve(
         LeaveOneOutPath(_compact(objective), problem.sample_weight, method), start, power
     )

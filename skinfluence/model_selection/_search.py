@@ -1,7 +1,6 @@
 """A grid search by leave-one-out predictions, with one fit for each candidate."""
 
 import time
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Self
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinfluence._parallel import tracked
 from skinfluence._sources import check_in_memory
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import METHODS, check_choice
+from skinfluence._validation import METHODS, check_choice, warn
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
 from skinfluence.deletion import warn_undefined
@@ -252,24 +251,23 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         """Warn once each of undefined rows, and of candidates without an optimum or a score."""
         undefined = [found.undefined for found in scored if len(found.undefined)]
         if undefined:
-            warn_undefined(np.unique(np.concatenate(undefined)))
+            rows = np.unique(np.concatenate(undefined))
+            warn_undefined(rows, [])
         failed = [i for i, found in enumerate(scored) if found.failure]
         if len(failed) == len(scored):
             raise ValueError(f"no candidate has a leave-one-out score: {scored[0].failure}")
         if failed:
-            warnings.warn(
+            warn(
                 f"no optimum was found for {len(failed)} of {len(scored)} candidates; their score "
                 "is NaN. " + "; ".join(f"{candidates[i]}: {scored[i].failure}" for i in failed[:5]),
                 FitFailedWarning,
-                stacklevel=4,
             )
         unscored = [i for i, found in enumerate(scored) if found.score_failure]
         if unscored:
-            warnings.warn(
+            warn(
                 f"{len(unscored)} of {len(scored)} candidates have no score, or no standard error "
                 f"(NaN): {scored[unscored[0]].score_failure}.",
                 UndefinedMetricWarning,
-                stacklevel=4,
             )
 
     def _select(self, candidates):
