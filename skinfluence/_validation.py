@@ -118,7 +118,17 @@ def check_resolution(y, temperature):
         )
 
 
-def check_sample_weight(sample_weight, n_samples):
+def check_aggregate(aggregate, test_sample_weight=None):
+    """Raise for an unknown aggregate, and for weights of test rows that nothing sums up."""
+    check_choice("aggregate", aggregate, AGGREGATES)
+    if aggregate is None and test_sample_weight is not None:
+        raise ValueError(
+            "test_sample_weight are weights of the test rows in their sum or mean, and there is "
+            "none: pass aggregate='mean' or 'sum', or leave it out."
+        )
+
+
+def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
     """Return float64 weights (n_samples,); raise on negative, non-finite or all-zero ones."""
     if sample_weight is None:
         return np.ones(n_samples)
@@ -127,24 +137,22 @@ def check_sample_weight(sample_weight, n_samples):
         weight = np.full(n_samples, weight)
     if weight.ndim > 1:
         raise ValueError(
-            "Sample weights must be 1D array or scalar; got sample_weight of shape "
+            f"Sample weights must be 1D array or scalar; got {name} of shape "
             f"{weight.shape}. Pass one weight a row."
         )
-    weight = as_numbers("sample_weight", weight)
+    weight = as_numbers(name, weight)
     if weight.shape != (n_samples,):
-        raise ValueError(
-            f"sample_weight should have shape ({n_samples},); got {weight.shape} instead."
-        )
+        raise ValueError(f"{name} should have shape ({n_samples},); got {weight.shape} instead.")
     if not np.isfinite(weight).all():
-        raise ValueError("sample_weight should be finite; it contains NaN or infinity.")
+        raise ValueError(f"{name} should be finite; it contains NaN or infinity.")
     if (weight < 0).any():
         row = int(np.argmin(weight))
         raise ValueError(
-            "Negative values in sample_weight: rows should have weights of at least 0; "
+            f"Negative values in {name}: rows should have weights of at least 0; "
             f"got {weight[row]:g} at row {row}."
         )
     if not (weight > 0).any():
-        raise ValueError("sample_weight should have a positive entry; all are zero.")
+        raise ValueError(f"{name} should have a positive entry; all are zero.")
     return weight
 
 

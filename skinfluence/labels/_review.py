@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score
 
 from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._validation import listed
-from skinfluence.explainer import fit_with_weights
+from skinfluence.explainer import weight_params
 
 DECISIONS = ("keep", "drop", "relabel")
 
@@ -105,7 +105,7 @@ def refit_and_score(estimator, data, y_true, X_test, y_test):
         """Return the accuracy of the model fitted with corrected rows."""
         corrected = np.array(y, copy=True)
         corrected[rows] = y_true[rows]
-        model = fit_with_weights(clone(estimator), X, corrected, sample_weight)
+        model = clone(estimator).fit(X, corrected, **weight_params(estimator, sample_weight))
         return float(accuracy_score(y_test, model.predict(X_test)))
 
     return fit_and_score

@@ -12,7 +12,7 @@ from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_group_labels
 from skinfluence.deletion import GroupDeletion, next_group_change
-from skinfluence.explainer import fitted_view
+from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.problem import fitted_problem
 
@@ -180,7 +180,7 @@ def approximate_cross_val_predict(
     check_choice("method", method, ("newton", "first_order", "exact"))
     if groups is not None:
         check_group_labels(groups)
-    view = fitted_view(clone(estimator), X, y, sample_weight)
+    view = fitted_view(clone(estimator), X, y, weight_params(estimator, sample_weight))
     problem = fitted_problem(view)
     labels = problem.record.data.y
     splits = list(

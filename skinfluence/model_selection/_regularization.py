@@ -15,7 +15,7 @@ from skinfluence._validation import check_choice, check_tolerance
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space
 from skinfluence.existence import last_rows_of_a_class
-from skinfluence.explainer import fit_with_weights, fitted_view
+from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter
 from skinfluence.problem import fitted_problem
@@ -183,7 +183,8 @@ def optimize_regularization(
     name = _parameter(estimator, param)
     power = EXPONENTS[name.rpartition("__")[2]]
     start = float(np.exp(np.mean(np.log(bounds))))
-    view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
+    params = weight_params(estimator, sample_weight)
+    view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, params)
     problem = fitted_problem(view)
     objective = problem.objective
     if not objective.is_at_its_own_optimum:
@@ -305,7 +306,9 @@ def _result(curve, estimator, name, bounds, tol, data):
     values = np.exp(order)
     values[[0, -1]] = bounds  # exp(log(bound)) may differ from the bound by rounding
     value = float(values[order.index(best)])
-    fitted = fit_with_weights(clone(estimator).set_params(**{name: value}), *data)
+    X, y, sample_weight = data
+    chosen = clone(estimator).set_params(**{name: value})
+    fitted = chosen.fit(X, y, **weight_params(chosen, sample_weight))
     columns = np.array([curve.points[x] for x in order])
     return OptimizedRegularization(
         estimator=fitted,

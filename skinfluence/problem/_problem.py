@@ -15,6 +15,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_sample_weight,
     group_names,
     listed,
     warn,
@@ -341,13 +342,21 @@ class FittedProblem(NamedFit):
             )
         return design.restricted(self.dependence.kept)
 
-    def query(self, X_test, y_test=None, target="loss", method="newton"):
-        """Return the Query of a target at test rows."""
+    def query(self, X_test, y_test=None, target="loss", method="newton", test_sample_weight=None):
+        """Return the Query of a target at test rows, with their weights in sums over them."""
         target = self.target(target, method)
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        return Query(design, y, design @ self.objective.theta.T, target)
+        weight = self.test_weight(test_sample_weight, design.shape[0])
+        return Query(design, y, design @ self.objective.theta.T, target, weight)
+
+    @staticmethod
+    def test_weight(test_sample_weight, n_test):
+        """Return the weights of test rows (n_test,); None for None."""
+        if test_sample_weight is None:
+            return None
+        return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""
@@ -356,10 +365,10 @@ class FittedProblem(NamedFit):
         query = Query(objective.design, y, objective.eta, target)
         return query if rows is None else query.take(as_index(rows, objective.n_rows))
 
-    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress):
+    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress, weight=None):
         """Return the Query at test rows and the Deletion of training rows to read at it."""
         self.check_method(method, damping)
-        query = self.query(X_test, y_test, target, method)
+        query = self.query(X_test, y_test, target, method, weight)
         deletion = self.deletion(
             method,
             rows,
