@@ -11,6 +11,8 @@ from functools import cache
 from sklearn import get_config
 from sklearn.utils.parallel import Parallel, delayed
 
+from skinfluence._validation import shown
+
 # A block of this many float64 and its temporaries stay in a core's cache during elementwise work.
 CACHE_ELEMENTS = 32_768
 # Flops of a product below which waking a second thread takes longer than the thread saves.
@@ -159,7 +161,7 @@ def n_workers(n_jobs):
     if n_jobs is not None and (
         isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral)
     ):
-        raise TypeError(f"n_jobs should be an integer or None; got {n_jobs!r}.")
+        raise TypeError(f"n_jobs should be an integer or None; got {shown(n_jobs)}.")
     if n_jobs == 0:
         raise ValueError("n_jobs should be positive, or negative to count from all cores; got 0.")
     return joblib.effective_n_jobs(n_jobs)

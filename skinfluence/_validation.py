@@ -10,6 +10,8 @@ from sklearn.utils.validation import column_or_1d
 
 METHODS = ("auto", "first_order", "newton", "exact")
 AGGREGATES = (None, "mean", "sum")
+# Characters of a value in a message.
+LONGEST = 120
 PACKAGE = __name__.partition(".")[0]
 
 
@@ -27,20 +29,27 @@ def warn(message, category):
     warnings.warn(message, category, stacklevel=level)
 
 
+def shown(value):
+    """Text of a value for a message: numbers of NumPy as numbers, long ones cut off."""
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def check_choice(name, value, choices):
     """Raise unless `value` is one of `choices`."""
     if isinstance(value, str | None) and value in choices:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
-    raise ValueError(f"{name} should be one of {listed}; got {value!r} instead.")
+    raise ValueError(f"{name} should be one of {listed}; got {shown(value)} instead.")
 
 
 def check_at_least_zero(name, value):
     """Return `value` as a float; raise unless it is a finite number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} should be a number of at least 0; got {value!r} instead.")
+        raise TypeError(f"{name} should be a number of at least 0; got {shown(value)} instead.")
     if not 0 <= value < np.inf:
-        raise ValueError(f"{name} should be a finite number of at least 0; got {value!r}.")
+        raise ValueError(f"{name} should be a finite number of at least 0; got {shown(value)}.")
     return float(value)
 
 
@@ -52,15 +61,15 @@ def check_damping(damping):
 def check_positive(name, value):
     """Raise unless `value` is a finite positive number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} should be a positive number; got {value!r} instead.")
+        raise TypeError(f"{name} should be a positive number; got {shown(value)} instead.")
     if not 0 < value < np.inf:
-        raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
+        raise ValueError(f"{name} should be a finite positive number; got {shown(value)}.")
 
 
 def check_count(name, value):
     """Raise unless `value` is an integer of at least 1."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} should be a positive integer; got {value!r}.")
+        raise ValueError(f"{name} should be a positive integer; got {shown(value)}.")
 
 
 def check_same_length(**given):
@@ -79,14 +88,14 @@ def _n_rows(name, values):
     """Number of rows of an argument; raise where it has none."""
     shape = values.shape if hasattr(values, "shape") else np.shape(values)
     if not len(shape):
-        raise ValueError(f"{name} should hold one entry for each row; got {values!r}.")
+        raise ValueError(f"{name} should hold one entry for each row; got {shown(values)}.")
     return shape[0]
 
 
 def check_flag(name, value):
     """Raise unless `value` is True or False, or as good as one."""
     if not isinstance(value, bool | np.bool_ | int):
-        raise TypeError(f"{name} should be True or False; got {value!r} instead.")
+        raise TypeError(f"{name} should be True or False; got {shown(value)} instead.")
 
 
 def as_numbers(name, values):
@@ -190,7 +199,7 @@ def encode_labels(y, classes, name):
     except TypeError:  # labels that do not compare with the classes
         seen = position = np.zeros(len(y), dtype=np.intp)
     if not np.all(seen):
-        unseen = sorted({repr(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
+        unseen = sorted({shown(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
         raise ValueError(
             f"{name} contains previously unseen labels: {', '.join(unseen[:10])}. "
             f"The model was fitted on {classes.tolist()}."
@@ -226,9 +235,9 @@ def listed(values, most=10):
 def check_tolerance(tol):
     """Return `tol` as a float; raise unless it is positive and finite."""
     if isinstance(tol, bool) or not isinstance(tol, int | float | np.number):
-        raise TypeError(f"tol should be a positive number; got {tol!r} instead.")
+        raise TypeError(f"tol should be a positive number; got {shown(tol)} instead.")
     if not 0 < tol < np.inf:
-        raise ValueError(f"tol should be a positive finite number; got {tol!r}.")
+        raise ValueError(f"tol should be a positive finite number; got {shown(tol)}.")
     return float(tol)
 
 
@@ -251,7 +260,7 @@ def check_group_labels(groups, name="groups"):
     missing = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else _are_missing(given)
     if labels.ndim == 1 and missing.any():
         rows = np.flatnonzero(missing)
-        seen = "a masked value" if np.ma.isMaskedArray(groups) else repr(given[rows[0]])
+        seen = "a masked value" if np.ma.isMaskedArray(groups) else shown(given[rows[0]])
         raise ValueError(
             f"{name} has {len(rows)} missing label{'s' if len(rows) > 1 else ''} ({seen}) at row "
             f"{listed(rows)}. Give every row the label of a group."

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
@@ -384,10 +384,25 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
     def __optimum_record__(self):
-        check_is_fitted(self)
+        self._check_fitted()
         if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
         return self._optimum
+
+    def _check_fitted(self):
+        """Raise where the explainer is not fitted; where its estimator is, say how to keep it."""
+        if self.__sklearn_is_fitted__():
+            return
+        try:
+            check_is_fitted(self.estimator)
+        except (NotFittedError, TypeError):
+            check_is_fitted(self)
+        raise NotFittedError(
+            "this InfluenceExplainer is not fitted yet; the "
+            f"{type(self.estimator).__name__} inside is. Call fit(X, y) with the rows that it was "
+            "fitted on; to keep it as it is, and not fit a clone, put it into a FrozenEstimator: "
+            "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
+        )
 
     def __adapted_model__(self):
         return self._final
@@ -409,7 +424,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return names
 
     def __design_rows__(self, X):
-        check_is_fitted(self)
+        self._check_fitted()
         return self._features(X)
 
     def __input_steps__(self):

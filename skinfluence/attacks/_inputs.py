@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_positive, check_same_length
+from skinfluence._validation import check_positive, check_same_length, shown
 from skinfluence.adapters import InputGradients
 from skinfluence.functions import explain
 from skinfluence.perturbation import InputDerivatives, MovableRows
@@ -146,7 +146,7 @@ def adversarial_perturbation(
     AdversarialPerturbation: 15 of 15 predictions turned, median size 0.601 (norm inf, exact)
     """
     if not isinstance(norm, str | int | float) or norm not in (2, "inf", np.inf):
-        raise ValueError(f"norm should be 2 or 'inf'; got {norm!r}.")
+        raise ValueError(f"norm should be 2 or 'inf'; got {shown(norm)}.")
     norm = 2 if norm == 2 else "inf"
     if epsilon is not None:
         check_positive("epsilon", epsilon)

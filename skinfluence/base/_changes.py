@@ -13,6 +13,7 @@ from skinfluence._validation import (
     check_aggregate,
     check_choice,
     listed,
+    shown,
 )
 from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.deletion import Entering
@@ -472,7 +473,7 @@ def _best(values, k, greater_is_better):
     is_integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
     if not is_integer or not 1 <= k <= len(order):
         raise ValueError(
-            f"k should be an integer from 1 to the {len(order)} changes there are; got {k!r}."
+            f"k should be an integer from 1 to the {len(order)} changes there are; got {shown(k)}."
         )
     return order[:k]
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import is_regressor
 from sklearn.utils.metaestimators import available_if
 
-from skinfluence._validation import as_partition, check_choice, check_sample_weight, listed
+from skinfluence._validation import as_partition, check_choice, check_sample_weight, listed, shown
 from skinfluence.base._query import QueryMixin
 from skinfluence.deletion import delete
 from skinfluence.leave_one_out import resolve_auto
@@ -198,7 +198,7 @@ class UncertaintyMixin(QueryMixin):
         """
         check_choice("method", method, INTERVALS)
         if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:
-            raise ValueError(f"alpha should be a number between 0 and 1; got {alpha!r}.")
+            raise ValueError(f"alpha should be a number between 0 and 1; got {shown(alpha)}.")
         problem = self.__fitted_problem__()
         objective = problem.objective
         design, _, _ = problem.test_rows(X_test)
@@ -269,7 +269,7 @@ class UncertaintyMixin(QueryMixin):
         """
         check_choice("perturbation", perturbation, PERTURBATIONS)
         if not isinstance(scale, numbers.Real) or isinstance(scale, bool) or not 0 < scale < np.inf:
-            raise ValueError(f"scale should be a finite positive number; got {scale!r}.")
+            raise ValueError(f"scale should be a finite positive number; got {shown(scale)}.")
         problem = self.__fitted_problem__()
         problem.check_coefficients("local_influence()")
         objective = problem.objective
@@ -321,7 +321,7 @@ def _feature_position(problem, feature, perturbation):
     """Column of a feature by its name or position; None where no feature is perturbed."""
     if (feature is not None) != (perturbation == "feature"):
         raise ValueError(
-            f"feature goes with perturbation='feature'; got feature={feature!r} and "
+            f"feature goes with perturbation='feature'; got feature={shown(feature)} and "
             f"perturbation={perturbation!r}."
         )
     if feature is None:
@@ -333,6 +333,6 @@ def _feature_position(problem, feature, perturbation):
     if not position or not -len(names) <= feature < len(names):
         raise ValueError(
             f"feature should be one of {names[:10]} or a position below {len(names)}; "
-            f"got {feature!r}."
+            f"got {shown(feature)}."
         )
     return int(feature) % len(names)

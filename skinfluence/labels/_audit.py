@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, as_partition, check_sample_weight, encode_labels
+from skinfluence._validation import (
+    as_index,
+    as_partition,
+    check_sample_weight,
+    encode_labels,
+    shown,
+)
 from skinfluence.explainer import estimator_router
 from skinfluence.labels._checks import (
     check_audit,
@@ -398,7 +404,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         row = row_position(row, n)
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= n - 1:
             raise ValueError(
-                f"k should be an integer from 1 to the {n - 1} other training rows; got {k!r}."
+                f"k should be an integer from 1 to the {n - 1} other training rows; got {shown(k)}."
             )
         problem = fitted_problem(self.estimator_)
         return find_evidence(
@@ -550,7 +556,9 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         if X_test is not None:
             for name, value, least in (("n_points", n_points, 2), ("n_random", n_random, 1)):
                 if not isinstance(value, int | np.integer) or value < least:
-                    raise ValueError(f"{name} should be an integer from {least}; got {value!r}.")
+                    raise ValueError(
+                        f"{name} should be an integer from {least}; got {shown(value)}."
+                    )
             random = check_random_state(random_state)
             orders = [random.permutation(n) for _ in range(n_random)]
             checked = np.unique(np.linspace(0, n, n_points).round().astype(int))

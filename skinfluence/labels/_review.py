@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
 from skinfluence._frames import DataFrame, Result, data_frame
-from skinfluence._validation import listed
+from skinfluence._validation import listed, shown
 from skinfluence.explainer import weight_params
 
 DECISIONS = ("keep", "drop", "relabel")
@@ -127,9 +127,9 @@ def checked_decisions(decisions, ids, classes):
     seen, twice, unknown = set(), [], []
     for row_id in given:
         if row_id not in position:
-            unknown.append(repr(row_id))
+            unknown.append(shown(row_id))
         elif row_id in seen:
-            twice.append(repr(row_id))
+            twice.append(shown(row_id))
         seen.add(row_id)
     if unknown:
         raise ValueError(
@@ -167,11 +167,11 @@ def _decision(row_id, decision, classes):
         label = decision[1]
         if not any(label == known for known in classes.tolist()):
             raise ValueError(
-                f"the decision about row {row_id!r} gives it the label {label!r}, which is not "
-                f"among the classes {classes.tolist()}."
+                f"the decision about row {shown(row_id)} gives it the label {shown(label)}, which "
+                f"is not among the classes {classes.tolist()}."
             )
         return "relabel", label
     raise ValueError(
-        f"the decision about row {row_id!r} should be 'keep', 'drop', 'relabel' (to the suggested "
-        f"label) or ('relabel', label); got {decision!r}."
+        f"the decision about row {shown(row_id)} should be 'keep', 'drop', 'relabel' (to the "
+        f"suggested label) or ('relabel', label); got {shown(decision)}."
     )

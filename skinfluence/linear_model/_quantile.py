@@ -18,6 +18,7 @@ from skinfluence._validation import (
     check_positive,
     check_resolution,
     check_sample_weight,
+    shown,
     warn,
 )
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
@@ -211,10 +212,10 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         for name, low, high in (("quantile", 0.0, 1.0), ("alpha", -np.finfo(float).tiny, np.inf)):
             value = getattr(self, name)
             if not isinstance(value, numbers.Real) or isinstance(value, bool):
-                raise TypeError(f"{name} should be a number; got {value!r} instead.")
+                raise TypeError(f"{name} should be a number; got {shown(value)} instead.")
             if not low < value < high:
                 allowed = "between 0 and 1" if name == "quantile" else "finite and at least 0"
-                raise ValueError(f"{name} should be {allowed}; got {value!r}.")
+                raise ValueError(f"{name} should be {allowed}; got {shown(value)}.")
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the quantile.

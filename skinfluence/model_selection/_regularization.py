@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._parallel import blas_for, tracked
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice, check_tolerance
+from skinfluence._validation import check_choice, check_tolerance, shown
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import in_row_space
 from skinfluence.existence import last_rows_of_a_class
@@ -221,7 +221,7 @@ def _check_bounds(bounds):
     except (TypeError, ValueError):
         low = high = np.nan
     if not 0 < low < high < np.inf:
-        raise ValueError(f"bounds should be two numbers with 0 < low < high; got {bounds!r}.")
+        raise ValueError(f"bounds should be two numbers with 0 < low < high; got {shown(bounds)}.")
     return low, high
 
 

@@ -18,6 +18,7 @@ from skinfluence._validation import (
     check_sample_weight,
     group_names,
     listed,
+    shown,
     warn,
 )
 from skinfluence.adapters import Adapted, adapt
@@ -245,7 +246,7 @@ class FittedProblem(NamedFit):
         if damping > 0 and method == "exact":
             raise ValueError(
                 "damping has no meaning with method='exact', which refits the model itself; "
-                f"got damping={damping!r}. Leave it at 0, or use method='newton'."
+                f"got damping={shown(damping)}. Leave it at 0, or use method='newton'."
             )
         return damping
 
@@ -474,7 +475,7 @@ class FittedProblem(NamedFit):
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
             raise ValueError(
                 f"k should be an integer from 1 to the {len(index)} training rows asked about; "
-                f"got {k!r} instead."
+                f"got {shown(k)} instead."
             )
         refits = None
         if method in ("auto", "exact") and damping == 0:

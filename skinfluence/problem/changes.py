@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skinfluence._validation import as_index
+from skinfluence._validation import as_index, shown
 from skinfluence.deletion import (
     Entering,
     JointChange,
@@ -37,7 +37,8 @@ def relabelling(problem, labels, rows, name="labels"):
     if not np.ndim(labels):
         raise ValueError(
             f"{name} should hold one label for each of the {len(rows)} training rows asked about; "
-            f"got {labels!r}. For one label for all, pass np.full({len(rows)}, {labels!r})."
+            f"got {shown(labels)}. For one label for all pass np.full({len(rows)}, "
+            f"{shown(labels)})."
         )
     y = problem.adapted.encode(labels, name)
     if len(y) != len(rows):

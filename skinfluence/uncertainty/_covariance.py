@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from skinfluence._frames import HTML_ROWS, DataFrame, Result, data_frame
 from skinfluence._parallel import row_blocks
+from skinfluence._validation import shown
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
 from skinfluence.losses import SquaredLoss
 
@@ -105,7 +106,7 @@ class ParameterCovariance(Result):
         age      -10.010 -0.172  0.864
         """
         if not isinstance(level, numbers.Real) or not 0 < level < 1:
-            raise ValueError(f"level should be between 0 and 1; got {level!r}.")
+            raise ValueError(f"level should be between 0 and 1; got {shown(level)}.")
         error, df = self.standard_error, self.df
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = self.estimate / error
