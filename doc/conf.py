@@ -46,6 +46,7 @@ autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False
 autodoc_typehints = "none"  # numpydoc's types say more: shapes and defaults
 add_module_names = False
+toc_object_entries_show_parents = "hide"  # methods by their own names: the class is the page
 
 
 def skip_member(app, what, name, obj, skip, options):

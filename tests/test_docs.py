@@ -32,7 +32,7 @@ def test_what_comes_from_a_network_fails_the_build(extension, tmp_path):
     )
     assert offline.problems_of(tmp_path) == []
     (tmp_path / "bad.html").write_text(
-        '<script src="https://cdn.example.org/a.js"></script><img src="//example.org/b.png" alt="b">'
+        '<script src="https://cdn.example.org/a.js"></script><img src="//x.org/b.png" alt="b">'
         '<link rel="stylesheet" href="http://example.org/c.css"><img src="a.png" alt=" ">'
     )
     (tmp_path / "bad.css").write_text("@import url(https://fonts.example.org/d.css);")
