@@ -382,8 +382,8 @@ class ChangesMixin(QueryMixin):
                 "change. Use a target with one value, such as 'loss'."
             )
         options = {"target": target, "method": method, "aggregate": aggregate}
-        options["test_sample_weight"] = test_sample_weight
-        options |= {"curvature": curvature, "damping": damping, "progress": progress}
+        options |= {"curvature": curvature, "damping": damping}
+        options |= {"test_sample_weight": test_sample_weight, "progress": progress}
         if kind == "addition":
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:

@@ -15,7 +15,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
-    check_sample_weight,
+    checked_test_weight,
     group_names,
     listed,
     shown,
@@ -31,16 +31,13 @@ from skinfluence.attribution import (
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
-    LOOKED_AT,
     GroupDeletion,
-    causes,
     delete,
     dominant_rows,
     needs_curvature,
     refits_on_demand,
     step_errors,
     warn_dominant,
-    warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
 from skinfluence.design import Dependence, column_dependence
@@ -51,6 +48,7 @@ from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
+from skinfluence.problem._undefined import UndefinedRows
 from skinfluence.results import LeaveOneOutEstimate, StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
@@ -94,7 +92,7 @@ def fitted_problem(model):
 
 
 @dataclass(frozen=True)
-class FittedProblem(NamedFit):
+class FittedProblem(NamedFit, UndefinedRows):
     """A fitted model as an objective at its optimum, with its labels, names and checks.
 
     Frozen but for its cache of curvatures. A question is a method of this class: it checks the
@@ -285,17 +283,6 @@ class FittedProblem(NamedFit):
             )
         return found
 
-    def warn_undefined(self, rows):
-        """Warn once of rows without a model after their removal, by name, and say why."""
-        found = causes(self.objective, (self.objective.without(row) for row in rows))
-        warn_undefined(self.row_names[rows], found)
-
-    def warn_undefined_groups(self, deletion, names, what="group"):
-        """Warn once of groups without a model after their removal, by name, and say why."""
-        undefined = np.flatnonzero(deletion.undefined)
-        after = (self.objective.without(deletion.groups[group]) for group in undefined)
-        warn_undefined(names[undefined], causes(self.objective, after), what)
-
     # -- questions ---------------------------------------------------------------------------------
 
     def test_rows(self, X_test, y_test=None, required=None):
@@ -349,15 +336,8 @@ class FittedProblem(NamedFit):
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        weight = self.test_weight(test_sample_weight, design.shape[0])
+        weight = checked_test_weight(test_sample_weight, design.shape[0])
         return Query(design, y, design @ self.objective.theta.T, target, weight)
-
-    @staticmethod
-    def test_weight(test_sample_weight, n_test):
-        """Return the weights of test rows (n_test,); None for None."""
-        if test_sample_weight is None:
-            return None
-        return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""
@@ -555,10 +535,7 @@ class FittedProblem(NamedFit):
         if needs_curvature(self.objective, method):
             curvature = self.curvature()
         loo = leave_group_out(self.objective, curvature, method, groups, progress=progress)
-        undefined = np.flatnonzero(loo.route == "undefined")
-        own = [next(group for group in groups if row in group) for row in undefined[:LOOKED_AT]]
-        found = causes(self.objective, (self.objective.without(group) for group in own))
-        warn_undefined(self.row_names[undefined], found)
+        self.warn_undefined_members(np.flatnonzero(loo.route == "undefined"), groups)
         return loo
 
     def estimate(self, loo, scoring=None, X=None):
