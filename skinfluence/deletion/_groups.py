@@ -6,6 +6,7 @@ from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
+from skinfluence.deletion._joint_refits import JointRefits, can_refit_jointly
 from skinfluence.deletion._one_step import shift_of_predictors
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
@@ -25,7 +26,7 @@ class JointChange(StoredSteps):
     First order: -H^-1 sum_S delta_i l'_i z_i, the sum of the steps of the rows. Newton: the joint
     step -(H + sum_S delta_i l''_i z_i z_i')^-1 sum_S delta_i l'_i z_i, for few rows by a k x k
     system with the factor of H, for many by a factor of its own. Exact: the refit, by Newton's
-    method.
+    method, of all changes together where there are several.
 
     Auto: the joint Newton step, and refits of the changes with the longest steps within a budget.
 
@@ -61,6 +62,8 @@ class JointChange(StoredSteps):
             for position in tracked(wanted, progress):
                 steps[position] = _hinge_step(objective, self.refits, *pairs[position])
         else:
+            if method == "exact":
+                wanted = _refit_together(objective, curvature, pairs, wanted, steps, progress)
             _one_steps(objective, curvature, pairs, wanted, steps, method != "first_order")
             if method == "auto":
                 wanted = _longest(objective, groups, wanted, steps)
@@ -126,6 +129,19 @@ def _hinge_step(objective, refits, rows, delta):
         return refits.steps([rows])[0][0]
     found, converged = exact_optimum(_changed(objective, rows, delta))
     return found.theta - objective.theta if converged else np.full(objective.theta.shape, np.nan)
+
+
+def _refit_together(objective, curvature, pairs, wanted, steps, progress):
+    """Write the refits of some changes into `steps`; return those that are left to do."""
+    if not can_refit_jointly(objective, len(wanted)):
+        return wanted
+    groups, deltas = zip(*(pairs[position] for position in wanted), strict=True)
+    refits = JointRefits(objective, curvature.kind, groups, deltas)
+    if not refits.is_available:
+        return wanted
+    found, converged = refits.run(progress)
+    steps[wanted[converged]] = found[converged]
+    return wanted[~converged]
 
 
 def _one_steps(objective, curvature, pairs, wanted, steps, corrected):
