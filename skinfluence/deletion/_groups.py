@@ -6,10 +6,10 @@ from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
+from skinfluence.deletion._joint_chord import JointFactor, joint_refit
 from skinfluence.deletion._one_step import shift_of_predictors
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
-from skinfluence.optimum import is_acceptable_refit, refit
 
 # Flops that "auto" spends on refits of groups, some seconds.
 AUTO_FLOPS = 2e10
@@ -61,13 +61,15 @@ class JointChange(StoredSteps):
             for position in tracked(wanted, progress):
                 steps[position] = _hinge_step(objective, self.refits, *pairs[position])
         else:
-            _one_steps(objective, curvature, pairs, wanted, steps, method != "first_order")
+            if method != "exact":
+                _one_steps(objective, curvature, pairs, wanted, steps, method != "first_order")
             if method == "auto":
                 wanted = _longest(objective, groups, wanted, steps)
                 self.routes[wanted] = "refined"
             if method in ("auto", "exact"):
+                refit = Refits(objective, curvature)
                 for position in tracked(wanted, progress):
-                    steps[position] = _refit(objective, *pairs[position], steps[position])
+                    steps[position] = refit(*pairs[position])
         undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         if method != "first_order":
             undefined |= np.array([_collapses(objective, step) for step in steps], dtype=bool)
@@ -206,9 +208,33 @@ def _one_step(objective, curvature, rows, delta, shift, *, corrected):
     return (solved[:, -1] + solved[:, :-1] @ weight).reshape(objective.theta.shape)
 
 
-def _refit(objective, rows, delta, step):
-    """Change of theta to the optimum after a change; NaN if Newton's method fails."""
-    optimum = refit(_changed(objective, rows, delta), step)
-    if not is_acceptable_refit(optimum):
-        return np.full(step.shape, np.nan)
-    return optimum.objective.theta - objective.theta
+class Refits:
+    """Refits after joint changes, each by a chord from the factor of the fit.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum.
+    curvature : Curvature
+    """
+
+    def __init__(self, objective, curvature):
+        self.objective, self.factor = objective, first_factor(objective, curvature)
+
+    def __call__(self, rows, delta):
+        """Change of theta to the optimum after a change; NaN where none is found."""
+        found = joint_refit(self.objective, self.factor, rows, delta)
+        if found is None:
+            return np.full(self.objective.theta.shape, np.nan)
+        return found.objective.theta - self.objective.theta
+
+
+def first_factor(objective, curvature):
+    """Return the JointFactor of a fit from its curvature; None where chords do not apply."""
+    if not objective.is_at_its_own_optimum or curvature is None or curvature.damping:
+        return None
+    if not objective.penalty.is_kinked:
+        return JointFactor(objective, curvature)
+    if objective.loss.is_separable:
+        return None
+    return JointFactor(objective.on_active_set(), curvature.inner)
