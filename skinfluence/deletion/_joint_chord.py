@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._backend import cholesky, cholesky_solve
+from skinfluence._backend import cholesky, cholesky_solve, corner_inverses
 from skinfluence.curvature import make_curvature
 from skinfluence.optimum import is_acceptable_refit, refit
 
@@ -22,11 +22,12 @@ LOST = 1e4
 # A correction of this share of the parameters costs as much as a factor anew, and one that has
 # grown to the other makes every further solve as dear as two.
 NEW_SHARE, TOTAL_SHARE = 0.25, 0.5
-# Step, relative to the coefficients' unit, that ends a refit; and one that rounding may be.
+# Error that the last step may leave, relative to the coefficients' unit: its length times the ratio
+# of two steps. A share of it is rounding.
 TOLERANCE = 1e-11
 ROUNDING = 1e-9
 # Subgradient, relative to its terms, that the columns outside the active set may have.
-IDLE = 1e-10
+IDLE = 1e-8
 
 
 class FactoredHessian:
@@ -48,10 +49,11 @@ class FactoredHessian:
         self.hessian, self.factor = hessian, cholesky(hessian)
         if self.factor is None:
             raise np.linalg.LinAlgError("the curvature without the rows is not positive definite")
+        self._corners = corner_inverses(self.factor)
 
     def solve(self, V):
         """H^-1 V."""
-        return cholesky_solve(self.factor, V)
+        return cholesky_solve(self.factor, V, self._corners)
 
 
 class JointFactor:
@@ -68,10 +70,14 @@ class JointFactor:
     signs : ndarray of shape (m,), optional
     solved : ndarray of shape (P, m), optional
         H_base^-1 of the rows.
+    unit : float, optional
+        `Objective.coefficient_unit`, which costs a pass over the rows; that of the first rows does
+        for all.
     """
 
-    def __init__(self, objective, base, rows=None, signs=None, solved=None):
+    def __init__(self, objective, base, rows=None, signs=None, solved=None, unit=None):
         self.objective, self.base = objective, base
+        self.unit = objective.coefficient_unit if unit is None else unit
         P = objective.n_parameters
         self.rows = np.zeros((0, P)) if rows is None else rows
         self.signs = np.zeros(0) if signs is None else signs
@@ -83,9 +89,14 @@ class JointFactor:
                 raise np.linalg.LinAlgError("the correction of the inverse has lost its digits")
 
     @classmethod
-    def at(cls, objective, kind="auto"):
+    def at(cls, objective, unit=None):
         """Return the factor of an objective at its parameter, computed anew."""
-        return cls(objective, make_curvature(objective, kind))
+        return cls(objective, make_curvature(objective), unit=unit)
+
+    @property
+    def _has_factor(self):
+        """Whether H can be had from a triangle at hand, without loss of digits."""
+        return hasattr(self.base, "factor") and self.base.kind == "dense" and not self.base.by_rows
 
     @cached_property
     def hessian(self):
@@ -112,18 +123,19 @@ class JointFactor:
         added = np.zeros(self.objective.n_rows)
         added[rows] = delta
         changed = self.objective.reweighted(added)
-        base, P = self.base, changed.n_parameters
+        P = changed.n_parameters
         shared = bool(self.objective.shares.any())
         k = len(rows) * changed.n_outputs
         wide = k > NEW_SHARE * P or len(self.signs) + k > TOTAL_SHARE * P
-        if base.kind == "dense" and not base.by_rows and (wide or shared):
-            return JointFactor(changed, FactoredHessian(self._changed_hessian(rows, delta)))
+        if self._has_factor and (wide or shared):
+            changed_hessian = FactoredHessian(self._changed_hessian(rows, delta))
+            return JointFactor(changed, changed_hessian, unit=self.unit)
         if not wide and not shared:
             try:
                 return self._corrected(changed, rows, delta)
             except np.linalg.LinAlgError:  # next to singular: by a factor of the rows that stay
-                return JointFactor.at(changed, base.kind)
-        return JointFactor.at(changed, base.kind)
+                return JointFactor.at(changed, unit=self.unit)
+        return JointFactor.at(changed, unit=self.unit)
 
     def _changed_hessian(self, rows, delta):
         """H after a change of weights, from the products of the rows that change alone."""
@@ -163,7 +175,24 @@ class JointFactor:
             np.vstack([self.rows, more]),
             np.concatenate([self.signs, signs]),
             np.hstack([self.solved, self.base.solve(more.T)]),
+            self.unit,
         )
+
+    def extended(self, objective, rows, y):
+        """Return the factor with further rows of weight 0; None where they have further columns.
+
+        Parameters
+        ----------
+        objective : Objective
+            With the rows.
+        rows : Design of shape (m, q)
+        y : ndarray of shape (m,)
+            Encoded labels.
+        """
+        if objective.n_parameters != self.objective.n_parameters:
+            return None
+        at = self.objective.with_rows(rows, y)
+        return JointFactor(at, self.base, self.rows, self.signs, self.solved, self.unit)
 
     def variances(self):
         """Bounds of the diagonal of H^-1 (P,) and of its largest eigenvalue.
@@ -200,10 +229,10 @@ class JointRefit:
         Of the same rows, for the next change; None where Newton's method took over.
     n_passes, n_factors : int
         Evaluations of the gradient, and new factors.
+    last : Objective or None
+        Where the gradient was evaluated last: one chord step before the end. None where it was not.
     gradient_norm : float
-        Norm of the gradient at the end in the inverse of the factor's H.
-    moved : float
-        Largest change of a remaining row's predictor since the factor's parameter.
+        Norm of that gradient in the inverse of the factor's H.
     by : str
         "chord" or "newton".
     """
@@ -212,9 +241,20 @@ class JointRefit:
     factor: JointFactor | None
     n_passes: int
     n_factors: int
-    gradient_norm: float
-    moved: float
-    by: str
+    last: object = None
+    gradient_norm: float = np.nan
+    by: str = "chord"
+
+    @property
+    def moved(self):
+        """Largest change of a remaining predictor from the factor's parameter to `last`."""
+        return largest_change(self.last, self.factor.objective)
+
+
+def largest_change(one, other):
+    """Largest change of a predictor between two objectives, in rows of positive weight."""
+    change = (one.eta - other.eta)[one.sample_weight > 0]
+    return float(one.loss.predictor_norm(change).max(initial=0.0))
 
 
 def joint_gradient(objective, rows, delta):
@@ -246,35 +286,63 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
     -------
     JointRefit or None
     """
-    limit = tolerance * factor.objective.at(theta).coefficient_unit
+    limit = tolerance * factor.unit
     n_passes = n_factors = 0
-    step = -factor.solve(gradient.reshape(-1, 1))
+    pairs = SecantPairs()
+    step = pairs.step(gradient, factor)
     last = _length(gradient, step)
     while n_passes < MAX_PASSES and np.isfinite(step).all():
-        theta = theta + step.reshape(theta.shape)
+        theta = theta + step
         at = factor.objective.at(theta)
         n_passes += 1
+        pairs.add(step, at.gradient - gradient)
         gradient = at.gradient
-        step = -factor.solve(gradient.reshape(-1, 1))
-        size = _length(gradient, step)
-        longest = float(np.abs(step).max(initial=0.0))
+        step = pairs.step(gradient, factor)
+        size, longest = _length(gradient, step), float(np.abs(step).max(initial=0.0))
         halves = size <= 0.5 * last
-        if longest <= limit and (halves or longest <= ROUNDING * limit):
-            return _found(at, factor, n_passes, n_factors, size)
+        left = longest * min(1.0, size / last) if last > 0 else 0.0
+        ended = (left <= limit and halves) or longest <= ROUNDING * limit
+        if ended or (not halves and _is_rounding(at, longest, limit)):
+            return _found(at, factor, n_passes, n_factors)
         if not halves:
-            if _is_rounding(at, longest, limit):
-                return _found(at, factor, n_passes, n_factors, size)
-            if n_factors == MAX_FACTORS or not np.isfinite(size) or size > last:
+            if n_factors == MAX_FACTORS or not size <= last:
                 break
             try:
-                factor = JointFactor.at(at, factor.base.kind)
+                factor = JointFactor.at(at, unit=factor.unit)
             except np.linalg.LinAlgError:
                 break
-            n_factors += 1
-            step = -factor.solve(gradient.reshape(-1, 1))
-            size = np.inf
+            n_factors, pairs = n_factors + 1, SecantPairs()
+            step, size = pairs.step(gradient, factor), np.inf
         last = size
     return None
+
+
+class SecantPairs:
+    """Steps and the changes of the gradient along them, by which H^-1 is brought up to date.
+
+    The two-loop recursion of limited-memory BFGS around the inverse at hand: a curvature that was
+    computed elsewhere is wrong in few directions at a time, and these are the steps.
+    """
+
+    def __init__(self):
+        self.pairs = []
+
+    def add(self, step, change):
+        """Keep a pair (K, q) each, unless the curvature along it is not positive."""
+        along = float(np.sum(step * change))
+        if along > 0:
+            self.pairs.append((step.ravel(), change.ravel(), along))
+
+    def step(self, gradient, factor):
+        """Return minus the inverse times a gradient (K, q)."""
+        q, shares = -gradient.ravel(), []
+        for step, change, along in reversed(self.pairs):
+            shares.append(float(step @ q) / along)
+            q = q - shares[-1] * change
+        found = factor.solve(q[:, None])[:, 0]
+        for (step, change, along), share in zip(self.pairs, reversed(shares), strict=True):
+            found = found + (share - float(change @ found) / along) * step
+        return found.reshape(gradient.shape)
 
 
 def _length(gradient, step):
@@ -287,16 +355,15 @@ def _is_rounding(at, longest, limit):
     return longest <= limit / ROUNDING * 1e-6 and at.stationarity <= 1e-13
 
 
-def _found(at, factor, n_passes, n_factors, size):
-    """Return the JointRefit at an objective where the steps have ended; None at a kink."""
+def _found(at, factor, n_passes, n_factors):
+    """Return the JointRefit one chord step after an objective; None at a kink."""
     try:
         at.check_optimum()
     except (NotImplementedError, np.linalg.LinAlgError):
         return None
-    live = at.sample_weight > 0
-    change = at.eta[live] - factor.objective.eta[live]
-    moved = float(at.loss.predictor_norm(change).max(initial=0.0))
-    return JointRefit(at, factor, n_passes, n_factors, size, moved, "chord")
+    step = -factor.solve(at.gradient.reshape(-1, 1)).reshape(at.theta.shape)
+    end = factor.objective.at(at.theta + step)
+    return JointRefit(end, factor, n_passes, n_factors, at, _length(at.gradient, step))
 
 
 def joint_refit(objective, factor, rows, delta, *, step=None):
@@ -338,9 +405,8 @@ def by_newton(changed, step):
     optimum = refit(changed, step)
     if not is_acceptable_refit(optimum):
         return None
-    return JointRefit(
-        optimum.objective, None, optimum.n_steps, optimum.n_steps, np.nan, 0.0, "newton"
-    )
+    n_steps = optimum.n_steps
+    return JointRefit(optimum.objective, None, n_steps, n_steps, by="newton")
 
 
 def _with_idle_columns(found, objective, changed):
