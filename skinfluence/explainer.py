@@ -1,5 +1,6 @@
 """InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
 
+import copy
 import warnings
 from dataclasses import replace
 from typing import Self
@@ -27,7 +28,7 @@ from skinfluence.adapters import (
     kernel_space,
     unsupported,
 )
-from skinfluence.base import InfluenceMixin
+from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.problem import OptimumRecord, prediction_difference
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
@@ -67,6 +68,34 @@ def _inner_regressor(model):
     return LinearRegression() if model.regressor is None else model.regressor
 
 
+def with_final(model, final):
+    """Return a copy of a fitted model around another final estimator; its other parts are shared.
+
+    Parameters
+    ----------
+    model : estimator
+        As for `unwrap`.
+    final : estimator
+        Fitted, in the place of the final one.
+    """
+    if isinstance(model, FrozenEstimator):
+        return FrozenEstimator(with_final(model.estimator, final))
+    if isinstance(model, Pipeline):
+        new, (name, last) = copy.copy(model), model.steps[-1]
+        new.steps = [*model.steps[:-1], (name, with_final(last, final))]
+        return new
+    name = None
+    if isinstance(model, TransformedTargetRegressor):
+        name = "regressor_"
+    elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
+        name = "best_estimator_"
+    if name is None:
+        return final
+    new = copy.copy(model)
+    setattr(new, name, with_final(getattr(model, name), final))
+    return new
+
+
 def weight_name(model):
     """Name under which `fit` of a model takes the weights of its last step."""
     if isinstance(model, Pipeline):
@@ -84,6 +113,21 @@ def _final_has(method):
         return True
 
     return check
+
+
+def _moved_coefficients(final, data, objective):
+    """Return a copy of scikit-learn's estimator with other coefficients; None where it has none."""
+    if data.space is not None or not hasattr(final, "coef_") or objective.loss.has_scale:
+        return None
+    if hasattr(final, "dual_coef_"):
+        return None
+    new = copy.copy(final)
+    coef, intercept = objective.design.unpack(objective.theta)
+    new.coef_ = np.reshape(coef, np.shape(final.coef_))
+    if np.ndim(final.intercept_) or final.fit_intercept:
+        shape = np.shape(final.intercept_)
+        new.intercept_ = np.reshape(intercept, shape) if shape else np.float64(intercept[0])
+    return new
 
 
 def explainer_of(model):
@@ -326,6 +370,32 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     def __design_rows__(self, X):
         check_is_fitted(self)
         return self._features(X)
+
+    def __moved__(self, data, record, objective, n_steps):
+        """Return the explainer of the final estimator moved; None where it has no coefficients."""
+        if isinstance(self._final, InfluenceMixin):
+            final = self._final.__moved__(data, record, objective, n_steps)
+        else:
+            final = _moved_coefficients(self._final, data, objective)
+        return None if final is None else self._around(final, record)
+
+    def __fitted_on__(self, X, y, sample_weight, settings):
+        if isinstance(self._final, InfluenceMixin):
+            final = self._final.__fitted_on__(X, y, sample_weight, settings)
+            return self._around(final, final.__optimum_record__())
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        final = clone(self._final).set_params(**settings).fit(X, y, **weights)
+        space = kernel_space(final, X)
+        rows = X if space is None else None
+        data = TrainingData(rows, y, sample_weight, space, self._response)
+        return self._around(final, OptimumRecord.of(adapt(final, data), data))
+
+    def _around(self, final, record):
+        """Return a copy of the explainer around another final estimator."""
+        new = copied_without_cache(self)
+        new.estimator_ = with_final(self.estimator_, final)
+        new._final, new._optimum, new._refused = final, record, None
+        return new
 
     def __input_steps__(self):
         own = self._final.__input_steps__() if isinstance(self._final, InfluenceMixin) else []

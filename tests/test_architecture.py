@@ -43,7 +43,7 @@ LAYERS = [
     ["deletion"],
     ["attribution"],
     ["results"],
-    ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
+    ["leave_one_out", "case_deletion", "uncertainty", "perturbation", "robustness"],
     ["adapters"],
     ["problem"],
     ["base"],

@@ -2,5 +2,6 @@
 
 from skinfluence.base._mixin import InfluenceMixin
 from skinfluence.base._query import QueryMixin
+from skinfluence.base._removal import copied_without_cache
 
-__all__ = ["InfluenceMixin", "QueryMixin"]
+__all__ = ["InfluenceMixin", "QueryMixin", "copied_without_cache"]

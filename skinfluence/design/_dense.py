@@ -169,6 +169,12 @@ class DenseDesign(Design):
                 norms[rows] += np.einsum("ij,ij->i", product, product)
         return norms
 
+    def row_squares(self):
+        squares = np.empty(self.shape[0])
+        for rows, block in self._blocks():
+            np.einsum("ij,ij->i", block, block, out=squares[rows])
+        return squares + 1.0 if self.fit_intercept else squares
+
     def kernel(self, scale):
         """Z diag(scale) Z' by blocks of rows."""
         K = np.empty((self.shape[0], self.shape[0]))

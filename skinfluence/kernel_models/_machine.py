@@ -8,7 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._validation import check_choice, check_count, check_flag, check_positive
-from skinfluence.base import InfluenceMixin
+from skinfluence.adapters import adapt
+from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
 from skinfluence.optimum import SETTLED
 from skinfluence.problem import OptimumRecord
@@ -31,6 +32,22 @@ class KernelMachineMixin(InfluenceMixin):
 
     def __design_rows__(self, X):
         return validate_data(self, X, reset=False, **self._accepted())
+
+    def __moved__(self, data, record, objective, n_steps):
+        new = copied_without_cache(self)
+        new._training_data, new._optimum = data, record
+        if data.space is not None or hasattr(self, "dual_coef_"):
+            new._space = data.space
+            objective = adapt(new, data).objective.at(data.theta)
+            new._optimum = OptimumRecord.at(objective, data, n_steps=n_steps)
+            if self.kernel == "precomputed":
+                new.n_features_in_ = data.n_rows
+        new._take(objective, n_steps)
+        return new
+
+    def _take(self, objective, n_steps):
+        """Set the fitted attributes at an objective's parameter."""
+        raise NotImplementedError
 
     def __sklearn_tags__(self):
         """Tags: sparse X unless the kernel is precomputed, and then pairwise."""
@@ -96,13 +113,7 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )
-        self.n_iter_ = max(1, optimum.n_steps)
-        self.stationarity_ = objective.stationarity
-        coef, self.intercept_ = objective.design.unpack(objective.theta)
-        if self._space is None:
-            self.coef_ = coef
-        else:
-            self.dual_coef_ = self._dual_coef(objective)
+        self._take(objective, optimum.n_steps)
         if not reached:
             warnings.warn(
                 f"no optimum was found in {optimum.n_steps} Newton steps: relative gradient "
@@ -112,6 +123,15 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
                 stacklevel=3,
             )
         return objective
+
+    def _take(self, objective, n_steps):
+        self.n_iter_ = max(1, n_steps)
+        self.stationarity_ = objective.stationarity
+        coef, self.intercept_ = objective.design.unpack(objective.theta)
+        if self._space is None:
+            self.coef_ = coef
+        else:
+            self.dual_coef_ = self._dual_coef(objective)
 
     def _dual_coef(self, objective):
         """Dual coefficients -C g_i, (K, n): at the optimum w = -C sum_i g_i phi(x_i)."""

@@ -31,6 +31,7 @@ from skinfluence.deletion import (
     GroupDeletion,
     delete,
     dominant_rows,
+    first_factor,
     needs_curvature,
     refits_on_demand,
     step_errors,
@@ -201,7 +202,7 @@ class FittedProblem(NamedFit):
                 f"(the gradient has moved by {ratio:.1e} of its terms). Fit again."
             )
 
-    def check_data(self, rows=None):
+    def check_data(self, rows=None, live=None):
         """Raise where the training data are not those of the fit.
 
         Parameters
@@ -209,6 +210,8 @@ class FittedProblem(NamedFit):
         rows : ndarray of int, optional
             Rows that the question reads, checked with a random sample of the others; all by
             default.
+        live : ndarray of int, optional
+            Rows that are still in the model; all by default. Others may have changed.
 
         Raises
         ------
@@ -216,6 +219,8 @@ class FittedProblem(NamedFit):
             Naming the rows that have changed.
         """
         changed = self.record.fingerprint.changed_rows(self.record.data, rows)
+        if live is not None and changed is not None and len(changed):
+            changed = np.intersect1d(changed, live)
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
@@ -379,6 +384,14 @@ class FittedProblem(NamedFit):
             if advice is None:
                 raise
             raise np.linalg.LinAlgError(f"{error}. {advice}") from error
+
+    def joint_factor(self):
+        """Return the JointFactor of joint changes of the rows; None where there is none."""
+        try:
+            made = self.curvature()
+        except np.linalg.LinAlgError:
+            return None
+        return self.curvatures.joint(lambda: first_factor(self.objective, made))
 
     def curvature_choice(self):
         """Return the Choice of a curvature for all rows' leverages."""
