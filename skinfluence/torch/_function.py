@@ -12,6 +12,11 @@ from skinfluence.torch._module import trained_module
 # Bytes that the gradients of one chunk of rows may take, by default.
 CHUNK_BYTES = 2**27
 
+nn = torch.nn
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+DROPOUTS += (nn.AlphaDropout, nn.FeatureAlphaDropout)
+
 
 class NetworkFunction:
     """The outputs of a trained module as a function of its parameters, in one flat vector.
@@ -182,8 +187,8 @@ def check_repeatable(module):
     for name, part in module.named_modules():
         if not part.training:
             continue
-        batch = isinstance(part, torch.nn.modules.batchnorm._BatchNorm)
-        rate = part.p if isinstance(part, torch.nn.modules.dropout._DropoutNd) else 0
+        batch = isinstance(part, BATCH_NORMS)
+        rate = part.p if isinstance(part, DROPOUTS) else 0
         if isinstance(part, nn.RNNBase | nn.MultiheadAttention):
             rate = part.dropout
         if batch or rate:
