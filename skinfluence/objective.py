@@ -35,7 +35,7 @@ def _weighted(values, weight):
 
 
 class Objective:
-    """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
+    """F(theta) = sum_i w_i l(y_i, theta z_i + o_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
 
     It has all quantities of a model that the formulas of influence need. F is a sum, not a mean;
     the weights stand outside the loss and nowhere else in the library. For models that minimise the
@@ -65,6 +65,8 @@ class Objective:
         Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
     negligible : float
         Rows whose curvature is below this share of the largest are left out of the Hessian.
+    offset : ndarray of shape (n,) or (n, K), optional
+        Fixed part of the predictors, added to Z theta; none by default. (n,) for one predictor.
     known : dict, optional
         Values of cached properties that are already computed, by name.
 
@@ -89,6 +91,7 @@ class Objective:
         *,
         penalty_weight_removed=0.0,
         negligible=NEGLIGIBLE,
+        offset=None,
         known=None,
     ):
         self.loss = loss
@@ -102,6 +105,7 @@ class Objective:
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
         self.penalty_weight_removed, self.negligible = penalty_weight_removed, negligible
+        self.offset = None if offset is None else offset.reshape(len(offset), loss.n_outputs)
         vars(self).update(known or {})
 
     def _with(self, **changes):
@@ -117,6 +121,7 @@ class Objective:
             "row_penalty": self.row_penalty,
             "penalty_weight_removed": self.penalty_weight_removed,
             "negligible": self.negligible,
+            "offset": self.offset,
         }
         return Objective(**{**now, **changes})
 
@@ -163,7 +168,23 @@ class Objective:
     @cached_property
     def eta(self):
         """Predictors of the rows, (n, K)."""
-        return self.design @ self.theta.T
+        return self.predictors(self.design, self.offset)
+
+    def predictors(self, design, offset=None):
+        """Predictors (m, K) of the rows of any design: Z theta, plus the offset of those rows.
+
+        Parameters
+        ----------
+        design : Design of shape (m, q)
+        offset : ndarray of shape (m, K), optional
+            Of those rows; required if the training rows have one.
+        """
+        if offset is None and self.offset is not None:
+            raise ValueError(
+                "the rows of this objective have an offset: pass that of the other rows too."
+            )
+        eta = design @ self.theta.T
+        return eta if offset is None else eta + offset
 
     @cached_property
     def row_losses(self):
@@ -346,6 +367,8 @@ class Objective:
         weight = self.sample_weight[:, None]
         mean = self.design.absolute_sum(weight) / weight.sum()
         terms = float((np.abs(self.theta) * mean).sum(axis=1).max())
+        if self.offset is not None:
+            terms += float(np.abs(self.weigh(self.offset)).sum(axis=0).max() / weight.sum())
         largest = self.design.largest_kernel
         if largest:
             strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features])
@@ -454,6 +477,7 @@ class Objective:
         trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
         weight = self.sample_weight if share is None else self.sample_weight * share
         row_penalty = None if self.row_penalty is None else self.row_penalty.output(k)
+        offset = None if self.offset is None else self.offset[:, [k]]
         return self._with(
             loss=loss,
             y=y,
@@ -462,6 +486,7 @@ class Objective:
             theta=self.theta[[k]],
             trained_loss=trained,
             row_penalty=row_penalty,
+            offset=offset,
         )
 
     @property
@@ -486,12 +511,17 @@ class Objective:
         penalty = self.penalty.output(0)
         theta = self.theta[:1]
         y = self.y if self.y.ndim == 1 else self.y[:, 0]
-        return Objective(SquaredLoss(), self.design, y, self.sample_weight, penalty, theta)
+        offset = None if self.offset is None else self.offset[:, :1]
+        weight = self.sample_weight
+        return Objective(SquaredLoss(), self.design, y, weight, penalty, theta, offset=offset)
 
     def take(self, rows):
         """Return the objective of the given rows only, at the same parameter."""
         weight = self.sample_weight[rows]
-        return self._with(design=self.design.take(rows), y=self.y[rows], sample_weight=weight)
+        offset = None if self.offset is None else self.offset[rows]
+        return self._with(
+            design=self.design.take(rows), y=self.y[rows], sample_weight=weight, offset=offset
+        )
 
     def penalised_at_least(self, strength):
         """Return the objective with every penalty raised to `strength`, at the same parameter."""
@@ -590,7 +620,7 @@ class Objective:
         known = {name: vars(self)[name] for name in vars(self).keys() & UNWEIGHTED}
         return self._with(sample_weight=self.sample_weight + delta, known=known)
 
-    def with_rows(self, rows, y):
+    def with_rows(self, rows, y, offset=None):
         """Return the objective with further rows of weight 0, which may enter, below its own.
 
         Parameters
@@ -599,7 +629,16 @@ class Objective:
             In the columns of the design; of a kernel they may have further features after those.
         y : ndarray of shape (m,)
             Encoded labels.
+        offset : ndarray of shape (m, K), optional
+            Required if the rows of the objective have one; 0 for those of one without.
         """
+        if offset is not None or self.offset is not None:
+            if offset is None:
+                raise ValueError(
+                    "the rows of this objective have an offset: pass that of the rows."
+                )
+            own = np.zeros((self.n_rows, self.n_outputs)) if self.offset is None else self.offset
+            offset = np.concatenate([own, offset.reshape(len(y), self.n_outputs)])
         design = self.design.extended(rows)
         n_added = design.n_features - self.design.n_features
 
@@ -614,6 +653,7 @@ class Objective:
             penalty=self.fixed_penalty.widened(widened),
             row_penalty=None if row_penalty is None else row_penalty.widened(widened),
             theta=self.design.widened(self.theta, n_added, value=0.0),
+            offset=offset,
         )
 
     def weights_as_fitted(self, y, given, fitted):

@@ -494,7 +494,7 @@ def _labels_of_new_rows(problem, X_new, y_new):
             "over: pass y_new."
         )
     design, _, _ = problem.test_rows(X_new)
-    eta = problem.objective.native(design @ problem.objective.theta.T)
+    eta = problem.objective.native(problem.objective.predictors(design))
     probability = problem.link.probabilities(eta)
     labels = [np.full(design.shape[0], label) for label in problem.classes]
     return list(zip(labels, probability.T, strict=True))

@@ -329,7 +329,7 @@ class FittedProblem(NamedFit):
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        return Query(design, y, design @ self.objective.theta.T, target)
+        return Query(design, y, self.objective.predictors(design), target)
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""

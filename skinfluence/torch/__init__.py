@@ -10,4 +10,7 @@ except ImportError as error:
         "skinfluence.torch needs PyTorch, which is not installed: pip install skinfluence[torch]"
     ) from error
 
-__all__: list[str] = []
+from skinfluence.torch._tangent import TangentFeatures
+from skinfluence.torch._trak import TRAK
+
+__all__ = ["TRAK", "TangentFeatures"]
