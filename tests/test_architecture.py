@@ -32,7 +32,8 @@ LAYERS = [
         "_typing",
         "_version",
     ],
-    ["_backend", "link"],  # factorisations say how many threads they take; losses name their links
+    # Factorisations say how many threads they take, stores by which version; losses name links.
+    ["_backend", "_store", "link"],
     ["losses", "penalties"],
     ["design"],
     ["objective"],
