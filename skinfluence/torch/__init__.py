@@ -10,4 +10,6 @@ except ImportError as error:
         "skinfluence.torch needs PyTorch, which is not installed: pip install skinfluence[torch]"
     ) from error
 
-__all__: list[str] = []
+from skinfluence.torch._features import NeuralFeatures
+
+__all__ = ["NeuralFeatures"]
