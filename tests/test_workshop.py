@@ -376,6 +376,11 @@ def test_every_public_name_is_on_the_api_page():
         assert {f"{room}.{member}" for member in members} <= set(listed)
 
 
+def test_every_public_name_of_networks_is_on_the_api_page():
+    members = named("torch.__all__")
+    assert {f"torch.{member}" for member in members} <= set(public_names())
+
+
 def test_the_switcher_offers_main_and_every_release():
     base = PROJECT["urls"]["Documentation"]
     entries = json.loads((TREE / "doc" / "_static" / "switcher.json").read_text())

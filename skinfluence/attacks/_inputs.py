@@ -196,7 +196,7 @@ class _Input:
         self.derivatives = InputDerivatives(problem.objective, problem.record.data.space)
         self.steps = self.model.__input_steps__()
         self.is_linear = self.derivatives.is_linear and (
-            not self.steps or InputGradients(self.steps, self.n_features).is_linear
+            not self.steps or InputGradients(self.steps, self.n_features, given).is_linear
         )
 
     @property
