@@ -63,6 +63,11 @@ def named_frame(values, rows, columns=None, classes=None, name="value", levels=(
     return pd.DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
 
 
+def without_columns(names):
+    """Return a frame (n, 0) of rows with these names; None for None."""
+    return None if names is None else named_frame(np.empty((len(names), 0)), names, [])
+
+
 def pandas():
     """Return the module pandas; ImportError says how to install it."""
     try:

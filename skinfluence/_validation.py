@@ -46,6 +46,26 @@ def check_count(name, value):
         raise ValueError(f"{name} should be a positive integer; got {value!r}.")
 
 
+def check_same_length(**given):
+    """Raise unless all given arguments that are not None have as many rows as the first."""
+    sizes = {name: _n_rows(name, values) for name, values in given.items() if values is not None}
+    if len(set(sizes.values())) > 1:
+        (first, n), *others = sizes.items()
+        listed_sizes = ", ".join(f"{name} {size}" for name, size in others)
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"{first} has {n} rows, {listed_sizes}."
+        )
+
+
+def _n_rows(name, values):
+    """Number of rows of an argument; raise where it has none."""
+    shape = values.shape if hasattr(values, "shape") else np.shape(values)
+    if not len(shape):
+        raise ValueError(f"{name} should hold one entry for each row; got {values!r}.")
+    return shape[0]
+
+
 def check_flag(name, value):
     """Raise unless `value` is True or False, or as good as one."""
     if not isinstance(value, bool | np.bool_ | int):
@@ -54,7 +74,10 @@ def check_flag(name, value):
 
 def as_numbers(name, values):
     """Return values as a float64 array; raise on strings, objects and complex numbers."""
-    values = np.asarray(values)
+    try:
+        values = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} should hold numbers in one shape: {error}") from error
     try:
         if values.dtype.kind not in "biufO":
             raise TypeError

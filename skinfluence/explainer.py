@@ -17,7 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._frames import row_names
+from skinfluence._frames import row_names, without_columns
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import (
@@ -365,7 +365,20 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return self._final
 
     def __scored_rows__(self):
-        return None if self._transformers else super().__scored_rows__()
+        if not self._transformers:
+            return super().__scored_rows__()
+        # The caller's columns are not kept, and those of the last step may have their names: a
+        # scorer gets the index, by which it finds the rows in a table of its own.
+        return without_columns(self.__optimum_record__().data.row_names)
+
+    def __design_names__(self):
+        names = getattr(self, "feature_names_in_", None)
+        for step in self.__input_steps__():
+            try:
+                names = step.get_feature_names_out(names)
+            except (AttributeError, ValueError):  # a step that knows none: those after it may
+                names = None
+        return names
 
     def __design_rows__(self, X):
         check_is_fitted(self)

@@ -13,6 +13,8 @@ from skinfluence.penalties import L2
 NEGLIGIBLE = 1e-20
 # An intercept is not identified if its curvature is below this share of that of all rows at a kink.
 VANISHED = 1e-12
+# Above this share it is, whatever rounding and one more row of some weight make of it.
+CLEARLY_THERE = 1e-6
 
 # Cached properties that depend on the rows and the predictors alone, not on the penalty: an
 # objective of the same predictors takes them over.
@@ -456,6 +458,24 @@ class Objective:
             return np.zeros(K, dtype=bool)
         total = self.weight_diagonals.sum(axis=0) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
+
+    def may_lose_intercepts(self, rows, change):
+        """Whether an unpenalised intercept may lose its curvature with each of some rows, (r,).
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (r,)
+            Rows that go.
+        change : ndarray of shape (r,)
+            Largest change of a predictor on the way to the optimum without them. With M the
+            constant of self-concordance, exp(-M change) of a row's curvature is left at least.
+        """
+        loss, free = self.loss, np.broadcast_to(self.free_intercepts, self.n_outputs)
+        if loss.temperature == 0 or not free.any():
+            return np.zeros(len(rows), dtype=bool)
+        left = self.weight_diagonals.sum(axis=0) - self.weight_diagonals[rows]
+        least = left * np.exp(-loss.self_concordance * change)[:, None] * loss.temperature
+        return (least[:, free] <= CLEARLY_THERE * self.sample_weight.sum()).any(axis=1)
 
     def check_optimum(self):
         """Raise where the loss has no derivatives at theta, in rows of positive weight."""

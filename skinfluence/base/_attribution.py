@@ -63,7 +63,9 @@ class AttributionMixin(QueryMixin):
         curvature : {"auto", "dense", "dual", "cg"}, default="auto"
             Representation of the Hessian; see :meth:`curvature`.
         damping : float, default=0.0
-            Added to the diagonal of the Hessian. Not for method="exact", which has none.
+            Added to the diagonal of the Hessian. Not for method="exact", which has none. Of least
+            squares with dependent columns it is added in the columns that determine the others, the
+            first ones, and effects then depend on which these are.
         progress : callable, optional
             Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
         as_frame : bool, default=False
@@ -147,7 +149,10 @@ class AttributionMixin(QueryMixin):
         Targets that need no labels count up as better. The influence matrix is never held. "auto"
         and "exact" refit only the rows that may be among these: those of the largest influence by
         Newton steps, and those whose step is unreliable. "exact" goes on until every row that it
-        returns is a refit; `info` says which rows were refitted.
+        returns is a refit; `info` says which rows were refitted. These are not the rows that
+        :meth:`influence` refits, which knows of no test row that matters more: there "auto" spends
+        its budget on the longest steps. Where both refit a row, or neither does, the values are
+        equal.
 
         Parameters
         ----------

@@ -9,6 +9,7 @@ from skinfluence._frames import row_names
 from skinfluence._validation import (
     AGGREGATES,
     as_index,
+    as_numbers,
     check_choice,
     listed,
 )
@@ -363,6 +364,7 @@ class ChangesMixin(QueryMixin):
         check_choice("kind", kind, KINDS)
         check_choice("aggregate", aggregate, AGGREGATES[1:])
         problem = self.__fitted_problem__()
+        _check_kind(problem, kind, X_new, y_new, train_indices)
         found = problem.target(target, method)
         if found.n_outputs > 1:
             raise ValueError(
@@ -393,15 +395,34 @@ class ChangesMixin(QueryMixin):
         )
 
 
+def _check_kind(problem, kind, X_new, y_new, train_indices):
+    """Raise for arguments that a kind of change has no use for."""
+    if kind == "relabel" and problem.classes is None:
+        raise ValueError(
+            "kind='relabel' needs a classifier: a regressor has no other classes. Pass "
+            "kind='removal' or 'addition', or ask relabel_influence(labels=...) for responses of "
+            "your own."
+        )
+    if kind != "addition" and (X_new is not None or y_new is not None):
+        given = "X_new" if X_new is not None else "y_new"
+        raise ValueError(
+            f"{given} is for kind='addition'; kind={kind!r} is about the training rows. Leave it "
+            "out, or pass kind='addition'."
+        )
+    if kind == "addition" and train_indices is not None:
+        raise ValueError(
+            "train_indices has no meaning with kind='addition', whose rows are those of X_new."
+        )
+
+
 def _checked_weights(sample_weight, n):
     """Weights (m, n), and whether one set of them was given; raise for what are none."""
-    weights = np.asarray(sample_weight)
-    if weights.dtype.kind not in "iufb" or weights.shape[-1:] != (n,) or weights.ndim > 2:
+    weights = as_numbers("sample_weight", sample_weight)
+    if weights.shape[-1:] != (n,) or weights.ndim > 2:
         raise ValueError(
             f"sample_weight should hold one number for each of the {n} training rows, in one row "
-            f"or several; got shape {weights.shape} and dtype {weights.dtype}."
+            f"or several; got shape {weights.shape}."
         )
-    weights = weights.astype(np.float64)
     if not np.isfinite(weights).all():
         raise ValueError("sample_weight should be finite; it contains NaN or infinity.")
     if (weights < 0).any():

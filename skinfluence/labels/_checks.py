@@ -5,7 +5,13 @@ from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import column_or_1d
 
-from skinfluence._validation import check_choice, encode_labels, listed, missing_rows
+from skinfluence._validation import (
+    check_choice,
+    check_same_length,
+    encode_labels,
+    listed,
+    missing_rows,
+)
 from skinfluence.labels._scores import NOISE_MODEL, SCORES
 
 METHODS = ("auto", "exact", "newton")
@@ -65,6 +71,7 @@ def check_validation(audit, X_val, y_val, y):
             raise ValueError("score='influence_on_validation' needs X_val and y_val in fit.")
         return
     encode_labels(check_labels(y_val, "y_val"), np.unique(y), "y_val")
+    check_same_length(X_val=X_val, y_val=y_val)
 
 
 def check_budget(budget, n):

@@ -110,8 +110,9 @@ class FittedProblem(NamedFit):
     settings : dict
         Its parameters, by which a change of them is noticed.
     curvatures : CurvatureCache
-    transform : callable or None
-        From a caller's X to the columns of the design; set by the estimator that is asked.
+    transform, design_names : callable or None
+        From a caller's X to the columns of the design, and the names that earlier steps give to
+        these; set by the estimator that is asked.
     dependence : Dependence or None
         Of the columns of least squares without a penalty whose columns are dependent: the objective
         then has as many of them as determine the predictors, which are unique.
@@ -124,6 +125,7 @@ class FittedProblem(NamedFit):
     settings: dict
     curvatures: CurvatureCache = field(default_factory=CurvatureCache)
     transform: object = None
+    design_names: object = None
     dependence: Dependence | None = None
 
     @classmethod
@@ -183,9 +185,16 @@ class FittedProblem(NamedFit):
             and same_settings(self.settings, model_settings(model))
         )
 
-    def asked_by(self, transform):
-        """Return the same problem for questions whose rows `transform` brings to the design."""
-        return replace(self, transform=transform)
+    def asked_by(self, transform, names):
+        """Return the same problem for questions whose rows `transform` brings to the design.
+
+        Parameters
+        ----------
+        transform : callable
+        names : callable
+            Returns the names of the features of the model where these are not its own, or None.
+        """
+        return replace(self, transform=transform, design_names=names)
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -261,7 +270,7 @@ class FittedProblem(NamedFit):
 
     def _dependent(self):
         """Say which columns are dependent."""
-        names = self.adapted.objective.design.column_names(self._all_feature_names)
+        names = self.adapted.objective.design.column_names(self.all_feature_names)
         names = ["the intercept" if name == "const" else name for name in names]
         involved = [names[j] for j in self.dependence.involved]
         return f"the columns {listed(involved)} are linearly dependent"

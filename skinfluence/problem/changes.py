@@ -33,6 +33,11 @@ def relabelling(problem, labels, rows, name="labels"):
     name : str
         What an error calls them.
     """
+    if not np.ndim(labels):
+        raise ValueError(
+            f"{name} should hold one label for each of the {len(rows)} training rows asked about; "
+            f"got {labels!r}. For one label for all, pass np.full({len(rows)}, {labels!r})."
+        )
     y = problem.adapted.encode(labels, name)
     if len(y) != len(rows):
         raise ValueError(
