@@ -300,7 +300,9 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
         step = pairs.step(gradient, factor)
         size, longest = _length(gradient, step), float(np.abs(step).max(initial=0.0))
         halves = size <= 0.5 * last
-        left = longest * min(1.0, size / last) if last > 0 else 0.0
+        # After a new factor nothing is known yet of how fast its steps shrink.
+        ratio = size / last if 0 < last < np.inf else 1.0
+        left = longest * min(1.0, ratio) if last > 0 else 0.0
         ended = (left <= limit and halves) or longest <= ROUNDING * limit
         if ended or (not halves and _is_rounding(at, longest, limit)):
             return _found(at, factor, n_passes, n_factors)
