@@ -178,10 +178,13 @@ class RemovalMixin(QueryMixin):
             why = "the parameters of the estimator are not those of its objective"
             return self._fitted_again(fit, why, removed, added)
         new.__adapted_model__().set_params(**settings)
-        # In a kernel's space the rows that remain have coordinates of their own.
-        at = fit.objective if data.space is None else new.__fitted_problem__().objective
+        if data.space is not None:
+            # In a kernel's space the rows that remain have coordinates of their own.
+            fit = LiveFit.of(new.__fitted_problem__(), fit.remaining)
+            removal, data = fit.proven_again(removal), fit.problem.record.data
         new.__dict__["_changed_fit"] = fit.owned_by(new.__adapted_model__())
-        return self._certified(new, fit, removal, settings, removed, added, fit.recipe(at, data))
+        recipe = fit.recipe(fit.objective, data)
+        return self._certified(new, fit, removal, settings, removed, added, recipe)
 
     def _fitted_again(self, fit, reason, removed, added):
         """Return the estimator fitted anew to the rows of a LiveFit, where no step leads there."""

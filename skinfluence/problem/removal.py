@@ -118,6 +118,12 @@ class LiveFit:
         """Return the Removal of a model that was fitted again, for its certificate."""
         return refit_removal(self.objective, self.factor, reason, self.problem.record.n_steps)
 
+    def proven_again(self, removal):
+        """Return a Removal with the bound of this fit's own parameters."""
+        found = self.refitted(removal.reason)
+        steps = {"n_passes": removal.n_passes, "n_factors": removal.n_factors}
+        return replace(found, method=removal.method, **steps)
+
     @property
     def remaining(self):
         """Names of the rows in the model, in order."""
