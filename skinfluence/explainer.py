@@ -17,7 +17,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._frames import row_names, without_columns
+from skinfluence._frames import row_names, take_rows, without_columns
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import (
@@ -28,7 +28,13 @@ from skinfluence.adapters import (
     kernel_space,
     unsupported,
 )
-from skinfluence.base import InfluenceMixin, copied_without_cache
+from skinfluence.base import (
+    InfluenceMixin,
+    certify_refit,
+    copied_without_cache,
+    frozen_settings,
+    rows_asked,
+)
 from skinfluence.problem import OptimumRecord, prediction_difference
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
@@ -124,9 +130,8 @@ def _moved_coefficients(final, data, objective):
     new = copy.copy(final)
     coef, intercept = objective.design.unpack(objective.theta)
     new.coef_ = np.reshape(coef, np.shape(final.coef_))
-    if np.ndim(final.intercept_) or final.fit_intercept:
-        shape = np.shape(final.intercept_)
-        new.intercept_ = np.reshape(intercept, shape) if shape else np.float64(intercept[0])
+    shape = np.shape(final.intercept_)
+    new.intercept_ = np.reshape(intercept, shape) if shape else np.float64(intercept[0])
     return new
 
 
@@ -151,6 +156,61 @@ def explainer_of(model):
     explainer = InfluenceExplainer(FrozenEstimator(model))
     explainer._view(model, transformers, final)
     return explainer
+
+
+def model_without(model, rows, asked, data=None):
+    """Return a fitted model without some rows: its last step moved, or all steps fitted again.
+
+    Parameters
+    ----------
+    model : estimator
+    rows, asked
+        Arguments of `without`.
+    data : (X, y, sample_weight), optional
+        All rows as they were given to fit: the steps are fitted again on the rest.
+    """
+    if isinstance(model, InfluenceMixin) and data is None:
+        return model.without(rows, **asked)
+    explainer_of(model)  # raises where there is nothing to move
+    transformers, _, final = unwrap(model)
+    if data is None or not transformers:
+        return with_final(model, final.without(rows, **asked))
+    X, y, weight = data
+    if X is None or y is None:
+        raise ValueError(
+            "refit_steps=True fits the earlier steps again, whose rows a Pipeline does not keep: "
+            "pass all rows and labels as X and y."
+        )
+    gone, n_before = rows_asked(final, rows, **asked)
+    if np.shape(X)[0] != n_before or len(np.asarray(y)) != n_before:
+        raise ValueError(
+            f"X and y should be the {n_before} rows that the model was fitted on; got "
+            f"{np.shape(X)[0]} and {len(np.asarray(y))}."
+        )
+    kept = np.delete(np.arange(n_before), gone)
+    fresh = clone(getattr(model, "best_estimator_", model))
+    weight = None if weight is None else np.asarray(weight)[kept]
+    unwrap(fresh)[-1].set_params(**frozen_settings(final))
+    fresh = fit_with_weights(fresh, take_rows(X, kept), take_rows(y, kept), weight)
+    certify_refit(unwrap(fresh)[-1], final, gone, "all steps were fitted again")
+    if not hasattr(model, "best_estimator_"):
+        return fresh
+    new = copy.copy(model)
+    new.best_estimator_ = fresh
+    return new
+
+
+def model_with(model, X_new, y_new, sample_weight):
+    """Return a fitted model with further rows, which go through its earlier steps."""
+    if isinstance(model, InfluenceMixin):
+        return model.with_rows(X_new, y_new, sample_weight=sample_weight)
+    explainer_of(model)
+    transformers, responses, final = unwrap(model)
+    for step in transformers:
+        X_new = step.transform(X_new)
+    if responses:
+        y_new = ResponseScale(responses).transform(y_new, "y_new")
+    return with_final(model, final.with_rows(X_new, y_new, sample_weight=sample_weight))
 
 
 def fit_with_weights(estimator, X, y, sample_weight):

@@ -2,6 +2,18 @@
 
 from skinfluence.base._mixin import InfluenceMixin
 from skinfluence.base._query import QueryMixin
-from skinfluence.base._removal import copied_without_cache
+from skinfluence.base._removal import (
+    certify_refit,
+    copied_without_cache,
+    frozen_settings,
+    rows_asked,
+)
 
-__all__ = ["InfluenceMixin", "QueryMixin", "copied_without_cache"]
+__all__ = [
+    "InfluenceMixin",
+    "QueryMixin",
+    "certify_refit",
+    "copied_without_cache",
+    "frozen_settings",
+    "rows_asked",
+]

@@ -178,10 +178,13 @@ class RemovalMixin(QueryMixin):
             why = "the parameters of the estimator are not those of its objective"
             return self._fitted_again(fit, why, removed, added)
         new.__adapted_model__().set_params(**settings)
-        # In a kernel's space the rows that remain have coordinates of their own.
-        at = fit.objective if data.space is None else new.__fitted_problem__().objective
+        if data.space is not None:
+            # In a kernel's space the rows that remain have coordinates of their own.
+            fit = LiveFit.of(new.__fitted_problem__(), fit.remaining)
+            removal, data = fit.proven_again(removal), fit.problem.record.data
         new.__dict__["_changed_fit"] = fit.owned_by(new.__adapted_model__())
-        return self._certified(new, fit, removal, settings, removed, added, fit.recipe(at, data))
+        recipe = fit.recipe(fit.objective, data)
+        return self._certified(new, fit, removal, settings, removed, added, recipe)
 
     def _fitted_again(self, fit, reason, removed, added):
         """Return the estimator fitted anew to the rows of a LiveFit, where no step leads there."""
@@ -191,9 +194,14 @@ class RemovalMixin(QueryMixin):
             new.feature_names_in_ = self.feature_names_in_
         if fit.index is not None:
             new._optimum = new._optimum.named(fit.index)
+        return self._certified_refit(new, fit, reason, removed, added)
+
+    def _certified_refit(self, new, fit, reason, removed, added):
+        """Give an estimator that was fitted anew to the rows of a LiveFit its certificate."""
         at = LiveFit.of(new.__fitted_problem__(), fit.remaining)
         recipe = at.recipe(at.objective, at.problem.record.data)
-        return self._certified(new, fit, at.refitted(reason), settings, removed, added, recipe)
+        removal, settings = at.refitted(reason), fit.frozen_settings()
+        return self._certified(new, fit, removal, settings, removed, added, recipe)
 
     def _certified(self, new, fit, removal, settings, removed, added, recipe):
         """Give an estimator its certificate."""
@@ -262,3 +270,24 @@ def copied_without_cache(estimator):
     for name in ("_problem_cache", "_changed_fit"):
         new.__dict__.pop(name, None)
     return new
+
+
+def rows_asked(model, rows, row_labels=None, groups=None):
+    """Return (positions of the rows that leave, number of training rows) of a fitted model."""
+    fit = model._live_fit()
+    rows = _rows_asked(fit, rows, row_labels, groups)
+    fit.check_removal(rows)
+    return rows, len(fit.live)
+
+
+def frozen_settings(model):
+    """Return the settings of a fitted model that followed from its data, as values, by name."""
+    return model._live_fit().frozen_settings()
+
+
+def certify_refit(new, model, rows, reason):
+    """Give `new`, fitted to the rows of a model without some, the certificate of that removal."""
+    fit = model._live_fit()
+    gone = fit.remaining[rows]
+    rest = fit.at_rows(np.delete(fit.live, rows))
+    model._certified_refit(new, rest, reason, gone, gone[:0])

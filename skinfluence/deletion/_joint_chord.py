@@ -286,35 +286,38 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
     -------
     JointRefit or None
     """
-    limit = tolerance * factor.unit
+    limit, theta_shape = tolerance * factor.unit, theta.shape
     n_passes = n_factors = 0
-    pairs = SecantPairs()
-    step = pairs.step(gradient, factor)
-    last = _length(gradient, step)
+    pairs, ratio = SecantPairs(), None
+    step, plain = pairs.step(gradient, factor)
+    last = _length(gradient, plain)
     while n_passes < MAX_PASSES and np.isfinite(step).all():
-        theta = theta + step
+        theta = theta + step.reshape(theta_shape)
         at = factor.objective.at(theta)
         n_passes += 1
-        pairs.add(step, at.gradient - gradient)
+        pairs.add(step, (at.gradient - gradient).ravel())
         gradient = at.gradient
-        step = pairs.step(gradient, factor)
-        size, longest = _length(gradient, step), float(np.abs(step).max(initial=0.0))
+        step, plain = pairs.step(gradient, factor)
+        size, longest = _length(gradient, plain), float(np.abs(plain).max(initial=0.0))
+        # The first ratio is that of plain chord steps: twice it at the end, as the curvature is
+        # then that of the end and not of the mean on the way there.
+        ratio = 2.0 * size / last if ratio is None and last > 0 else ratio
         halves = size <= 0.5 * last
-        # After a new factor nothing is known yet of how fast its steps shrink.
-        ratio = size / last if 0 < last < np.inf else 1.0
-        left = longest * min(1.0, ratio) if last > 0 else 0.0
-        ended = (left <= limit and halves) or longest <= ROUNDING * limit
-        if ended or (not halves and _is_rounding(at, longest, limit)):
-            return _found(at, factor, n_passes, n_factors)
+        left = longest * min(1.0, ratio or 0.0)
+        if (halves and left <= limit) or longest <= ROUNDING * limit:
+            return _found(at, plain, size, factor, n_passes, n_factors)
         if not halves:
+            if _is_rounding(at, longest, limit):
+                return _found(at, plain, size, factor, n_passes, n_factors)
             if n_factors == MAX_FACTORS or not size <= last:
                 break
             try:
                 factor = JointFactor.at(at, unit=factor.unit)
             except np.linalg.LinAlgError:
                 break
-            n_factors, pairs = n_factors + 1, SecantPairs()
-            step, size = pairs.step(gradient, factor), np.inf
+            n_factors, pairs, ratio = n_factors + 1, SecantPairs(), None
+            step, plain = pairs.step(gradient, factor)
+            size = _length(gradient, plain)
         last = size
     return None
 
@@ -330,21 +333,23 @@ class SecantPairs:
         self.pairs = []
 
     def add(self, step, change):
-        """Keep a pair (K, q) each, unless the curvature along it is not positive."""
-        along = float(np.sum(step * change))
+        """Keep a pair (P,) each, unless the curvature along it is not positive."""
+        along = float(step @ change)
         if along > 0:
-            self.pairs.append((step.ravel(), change.ravel(), along))
+            self.pairs.append((step, change, along))
 
     def step(self, gradient, factor):
-        """Return minus the inverse times a gradient (K, q)."""
-        q, shares = -gradient.ravel(), []
+        """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,)."""
+        plain = q = -gradient.ravel()
+        shares = []
         for step, change, along in reversed(self.pairs):
             shares.append(float(step @ q) / along)
             q = q - shares[-1] * change
-        found = factor.solve(q[:, None])[:, 0]
+        solved = factor.solve(np.stack([q, plain], axis=1))
+        found = solved[:, 0]
         for (step, change, along), share in zip(self.pairs, reversed(shares), strict=True):
             found = found + (share - float(change @ found) / along) * step
-        return found.reshape(gradient.shape)
+        return found, solved[:, 1]
 
 
 def _length(gradient, step):
@@ -357,15 +362,14 @@ def _is_rounding(at, longest, limit):
     return longest <= limit / ROUNDING * 1e-6 and at.stationarity <= 1e-13
 
 
-def _found(at, factor, n_passes, n_factors):
+def _found(at, step, size, factor, n_passes, n_factors):
     """Return the JointRefit one chord step after an objective; None at a kink."""
     try:
         at.check_optimum()
     except (NotImplementedError, np.linalg.LinAlgError):
         return None
-    step = -factor.solve(at.gradient.reshape(-1, 1)).reshape(at.theta.shape)
-    end = factor.objective.at(at.theta + step)
-    return JointRefit(end, factor, n_passes, n_factors, at, _length(at.gradient, step))
+    end = factor.objective.at(at.theta + step.reshape(at.theta.shape))
+    return JointRefit(end, factor, n_passes, n_factors, at, size)
 
 
 def joint_refit(objective, factor, rows, delta, *, step=None):

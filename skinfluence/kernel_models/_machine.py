@@ -11,8 +11,11 @@ from skinfluence._validation import check_choice, check_count, check_flag, check
 from skinfluence.adapters import adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
-from skinfluence.optimum import SETTLED
+from skinfluence.optimum import SETTLED, polish
 from skinfluence.problem import OptimumRecord
+
+# Newton steps after a change of coordinates, and the stationarity at which there is none.
+MOVED_STEPS, MOVED_TOLERANCE = 3, 1e-14
 
 
 class KernelMachineMixin(InfluenceMixin):
@@ -38,7 +41,11 @@ class KernelMachineMixin(InfluenceMixin):
         new._training_data, new._optimum = data, record
         if data.space is not None or hasattr(self, "dual_coef_"):
             new._space = data.space
-            objective = adapt(new, data).objective.at(data.theta)
+            # In coordinates of the rows that remain the coefficients are a sum over these, which
+            # amplifies what is left of the gradient: a step or two in them.
+            start = adapt(new, data).objective.at(data.theta)
+            objective = polish(start, max_steps=MOVED_STEPS, tolerance=MOVED_TOLERANCE).objective
+            new._training_data = data = data.at(objective)
             new._optimum = OptimumRecord.at(objective, data, n_steps=n_steps)
             if self.kernel == "precomputed":
                 new.n_features_in_ = data.n_rows

@@ -118,6 +118,12 @@ class LiveFit:
         """Return the Removal of a model that was fitted again, for its certificate."""
         return refit_removal(self.objective, self.factor, reason, self.problem.record.n_steps)
 
+    def proven_again(self, removal):
+        """Return a Removal with the bound of this fit's own parameters."""
+        found = self.refitted(removal.reason)
+        steps = {"n_passes": removal.n_passes, "n_factors": removal.n_factors}
+        return replace(found, method=removal.method, **steps)
+
     @property
     def remaining(self):
         """Names of the rows in the model, in order."""
@@ -223,13 +229,11 @@ class LiveFit:
             return found
         # The features of the rows that remain have coordinates of their own; in these w is the
         # same sum of the rows, -sum_i g_i phi_i over the penalty.
-        r = objective.design.n_features
         strength = np.broadcast_to(objective.penalty.hessian_diagonal, theta.shape)[:, :1]
         dual = -objective.residuals[self.live].T / strength
         coef = dual @ found.space.features.features
-        design = found.space.design(objective.design.fit_intercept)
-        intercept = theta[:, r] if theta.shape[1] > r else 0.0
-        return replace(found, theta=design.join(coef, intercept))
+        intercept = objective.design.split(theta)[1]
+        return replace(found, theta=objective.design.join(coef, intercept))
 
     def record(self, data, removal):
         """Return the OptimumRecord of the rows in the model."""

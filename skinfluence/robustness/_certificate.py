@@ -12,7 +12,7 @@ from skinfluence._validation import check_sample_weight
 from skinfluence._version import __version__
 from skinfluence.deletion import JointFactor
 from skinfluence.objective import Objective
-from skinfluence.robustness._bound import RefitBound, bound_at
+from skinfluence.robustness._distance import RefitBound, bound_at
 
 FORMAT = 1
 

@@ -7,8 +7,10 @@ import numpy as np
 from skinfluence._validation import listed
 from skinfluence.deletion import JointFactor, joint_refit
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
-from skinfluence.robustness._bound import RefitBound, bound_at, bound_from
+from skinfluence.robustness._distance import RefitBound, bound_at, bound_from
 
+# A bound of this share of the coefficients' unit is worth a new factor.
+LOOSE = 1e-8
 NO_BOUND = RefitBound(np.inf, np.inf, np.nan, "none")
 
 
@@ -69,19 +71,31 @@ def row_removal(objective, factor, rows, delta):
             "the refit without the rows did not converge: no optimum was found. Fit with a "
             "stronger penalty, or scale the columns of X."
         )
+    if found.by == "newton":
+        bound, made = _of_optimum(found.objective)
+        steps, gradient = (found.n_passes, found.n_factors), found.objective.gradient
+        reason = _reason(objective, factor)
+        return Removal(found.objective, made, "newton", reason, *steps, bound, gradient, gradient)
+    return _of_chord(found, kinked=objective.penalty.is_kinked)
+
+
+def _of_chord(found, *, kinked):
+    """Return the Removal of a refit by a chord, by a new factor where the old one proves little."""
+    last, end = found.last, found.objective
     steps = (found.n_passes, found.n_factors)
-    if found.by == "chord":
-        bound = bound_from(found.last, found.factor, found.gradient_norm, found.moved, stepped=True)
-        method = "closed form" if found.last.loss.is_quadratic else "chord"
-        kinked = objective.penalty.is_kinked
-        factor = None if kinked else found.factor
-        residual = found.objective.gradient if kinked else found.last.gradient
-        gradient = residual if kinked else np.zeros_like(residual)
-        return Removal(found.objective, factor, method, "", *steps, bound, gradient, residual)
-    bound, made = _of_optimum(found.objective)
-    reason = _reason(objective, factor)
-    gradient = found.objective.gradient
-    return Removal(found.objective, made, "newton", reason, *steps, bound, gradient, gradient)
+    method = "closed form" if last.loss.is_quadratic else "chord"
+    bound = bound_from(last, found.factor, found.gradient_norm, found.moved, stepped=True)
+    if kinked:
+        gradient = end.gradient
+        return Removal(end, None, method, "", *steps, bound, gradient, gradient)
+    far = bound.coefficient > LOOSE * found.factor.unit
+    if far and np.isfinite(last.loss.self_concordance):
+        again, factor = _of_optimum(end)
+        if factor is not None:
+            steps = (found.n_passes + 1, found.n_factors + 1)
+            return Removal(end, factor, method, "", *steps, again, end.gradient, end.gradient)
+    zero = np.zeros_like(last.gradient)
+    return Removal(end, found.factor, method, "", *steps, bound, zero, last.gradient)
 
 
 def refit_removal(objective, factor, reason, n_steps):

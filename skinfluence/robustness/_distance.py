@@ -76,7 +76,7 @@ def bound_from(at, factor, gradient_norm, moved, *, stepped):
     """
     M, loss = at.loss.self_concordance, at.loss
     gradient = float(np.linalg.norm(at.gradient))
-    rounding = rounding_of_gradient(at)
+    rounding = float(rounding_of_gradient(at))
     variance, largest = factor.variances()
     if at.penalty.is_kinked or not np.isfinite(largest) or (variance < 0).any():
         return RefitBound(np.inf, np.inf, gradient + rounding, "none")
@@ -94,9 +94,9 @@ def bound_from(at, factor, gradient_norm, moved, *, stepped):
             E = added + (SOLVED - 1.0) * nu
         by = "self-concordance" if M > 0 else "quadratic"
         found = RefitBound(
-            E * float(np.sqrt(variance.max(initial=0.0))),
-            E * float(np.sqrt(largest)),
-            gradient + rounding,
+            float(E * np.sqrt(variance.max(initial=0.0))),
+            float(E * np.sqrt(largest)),
+            float(gradient + rounding),
             by if np.isfinite(E) else "none",
         )
     return found if stepped else _sharper(found, at, gradient + rounding)
@@ -108,9 +108,9 @@ def _sharper(found, at, gradient):
     least = float(strength.min(initial=np.inf))
     if not at.loss.is_convex or at.penalty.is_kinked or not 0 < least < np.inf:
         return found
-    if not at.is_at_its_own_optimum or gradient / least >= found.parameter:
+    length = float(gradient / least)
+    if not at.is_at_its_own_optimum or length >= found.parameter:
         return found
-    length = gradient / least
     return RefitBound(min(length, found.coefficient), length, gradient, "strong convexity")
 
 
