@@ -1,25 +1,26 @@
 """InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
 
 import copy
-import warnings
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names, take_rows, without_columns
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import (
     ResponseScale,
     TrainingData,
@@ -111,6 +112,61 @@ def weight_name(model):
     return "sample_weight"
 
 
+def weight_params(model, sample_weight):
+    """Keyword arguments by which `fit` of a model takes the weights of its last step."""
+    if sample_weight is None:
+        return {}
+    routed = get_config()["enable_metadata_routing"]
+    return {"sample_weight" if routed else weight_name(model): sample_weight}
+
+
+def fit_params(owner, sample_weight, params):
+    """Keyword arguments of ``owner.estimator.fit`` for those of ``owner.fit``.
+
+    With metadata routing as its requests say; else the weights, for the last step.
+    """
+    if get_config()["enable_metadata_routing"]:
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return dict(process_routing(owner, "fit", **given, **params).estimator.fit)
+    if params:
+        raise ValueError(
+            f"[{', '.join(map(repr, params))}] are passed but are not understood: beside "
+            "sample_weight a fit takes metadata with "
+            "sklearn.set_config(enable_metadata_routing=True), as the estimator requests them."
+        )
+    return weight_params(owner.estimator, sample_weight)
+
+
+def estimator_router(owner, **mappings):
+    """Router that hands metadata on to the estimator inside, each method's to its own.
+
+    Parameters
+    ----------
+    owner : estimator
+    **mappings
+        Method of the estimator that each method of the owner calls.
+    """
+    mapping = MethodMapping()
+    for caller, callee in mappings.items():
+        mapping.add(caller=caller, callee=callee)
+    return MetadataRouter(owner=owner).add(estimator=owner.estimator, method_mapping=mapping)
+
+
+def final_weight(model, params):
+    """Weights that the last step of a model is fitted with, for keyword arguments of its `fit`."""
+    if not get_config()["enable_metadata_routing"]:
+        return params.get(weight_name(model))
+    if isinstance(model, Pipeline):
+        name, last = model.steps[-1]
+        return final_weight(last, process_routing(model, "fit", **params)[name].fit)
+    if isinstance(model, TransformedTargetRegressor):
+        inner = process_routing(model, "fit", **params).regressor.fit
+        return final_weight(_inner_regressor(model), inner)
+    if hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
+        return final_weight(model.estimator, process_routing(model, "fit", **params).estimator.fit)
+    return params.get("sample_weight")
+
+
 def _final_has(method):
     """For available_if: whether the wrapped estimator has a method."""
 
@@ -191,7 +247,7 @@ def model_without(model, rows, asked, data=None):
     fresh = clone(getattr(model, "best_estimator_", model))
     weight = None if weight is None else np.asarray(weight)[kept]
     unwrap(fresh)[-1].set_params(**frozen_settings(final))
-    fresh = fit_with_weights(fresh, take_rows(X, kept), take_rows(y, kept), weight)
+    fresh.fit(take_rows(X, kept), take_rows(y, kept), **weight_params(fresh, weight))
     certify_refit(unwrap(fresh)[-1], final, gone, "all steps were fitted again")
     if not hasattr(model, "best_estimator_"):
         return fresh
@@ -213,17 +269,19 @@ def model_with(model, X_new, y_new, sample_weight):
     return with_final(model, final.with_rows(X_new, y_new, sample_weight=sample_weight))
 
 
-def fit_with_weights(estimator, X, y, sample_weight):
-    """Fit an estimator or a Pipeline; weights go to the last step."""
-    weights = {} if sample_weight is None else {weight_name(estimator): sample_weight}
-    return estimator.fit(X, y, **weights)
+def fitted_view(estimator, X, y, params):
+    """Fit an unfitted estimator, and return the object with its influence methods.
 
-
-def fitted_view(estimator, X, y, sample_weight):
-    """Fit an unfitted estimator, and return the object with its influence methods."""
+    Parameters
+    ----------
+    estimator : estimator
+    X, y : array-like
+    params : dict
+        Keyword arguments of its `fit`, such as :func:`weight_params`.
+    """
     if isinstance(unwrap(estimator)[-1], InfluenceMixin):
-        return explainer_of(fit_with_weights(estimator, X, y, sample_weight))
-    return InfluenceExplainer(estimator).fit(X, y, sample_weight)
+        return explainer_of(estimator.fit(X, y, **params))
+    return InfluenceExplainer(estimator).fit_with(X, y, params)
 
 
 class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
@@ -286,7 +344,13 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator = estimator
         self.allow_far_from_optimum = allow_far_from_optimum
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit a clone of the estimator, or take the frozen one, and find its optimum.
 
         Parameters
@@ -296,7 +360,10 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weights, passed to the last step.
+            Non-negative weights, passed to the last step; with metadata routing to the steps that
+            request them.
+        **params
+            Metadata for the estimator, with ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
         -------
@@ -312,18 +379,24 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             objective on these data, see `allow_far_from_optimum`.
         """
         self._begin_fit(X, y, sample_weight)
-        frozen = isinstance(self.estimator, FrozenEstimator)
         if not is_supported(unwrap(self.estimator)[-1]):
             raise unsupported(unwrap(self.estimator)[-1])
-        if frozen:
-            self.estimator_ = self.estimator.estimator
-            check_is_fitted(self.estimator_)
-        else:
-            weights = {}
+        if not isinstance(self.estimator, FrozenEstimator):
             if sample_weight is not None:
                 check_sample_weight(sample_weight, len(np.atleast_1d(np.asarray(y))))
-                weights = {weight_name(self.estimator): sample_weight}
-            self.estimator_ = clone(self.estimator).fit(X, y, **weights)
+            return self.fit_with(X, y, fit_params(self, sample_weight, params))
+        self.estimator_ = self.estimator.estimator
+        check_is_fitted(self.estimator_)
+        return self._attach(X, y, sample_weight, frozen=True)
+
+    def fit_with(self, X, y, params):
+        """Fit a clone of the estimator with keyword arguments that are its own."""
+        self._begin_fit(X, y, None)
+        self.estimator_ = clone(self.estimator).fit(X, y, **params)
+        return self._attach(X, y, final_weight(self.estimator, params), frozen=False)
+
+    def _attach(self, X, y, sample_weight, *, frozen):
+        """Take the fitted estimator apart, keep the rows of its last step and find its optimum."""
         self._bind()
         names = row_names(X, y)
         X = self._features(X)
@@ -382,13 +455,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         if np.abs(moved).max(initial=0.0) > FAR:
             own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
             told = f"relative gradient {adapted.objective.stationarity:.1e}, and " if own else ""
-            warnings.warn(
+            warn(
                 f"the given {type(self._final).__name__} is far from the optimum of its objective "
                 f"on these data: {told}polishing moves a predictor by {np.abs(moved).max():.2g}. "
                 "Influence refers to the polished copy. Fit with a smaller tol, and pass the rows "
                 "and weights it was fitted on.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _view(self, model, transformers, final):
@@ -416,10 +488,25 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
     def __optimum_record__(self):
-        check_is_fitted(self)
+        self._check_fitted()
         if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
         return self._optimum
+
+    def _check_fitted(self):
+        """Raise where the explainer is not fitted; where its estimator is, say how to keep it."""
+        if self.__sklearn_is_fitted__():
+            return
+        try:
+            check_is_fitted(self.estimator)
+        except (NotFittedError, TypeError):
+            check_is_fitted(self)
+        raise NotFittedError(
+            "this InfluenceExplainer is not fitted yet; the "
+            f"{type(self.estimator).__name__} inside is. Call fit(X, y) with the rows that it was "
+            "fitted on; to keep it as it is, and not fit a clone, put it into a FrozenEstimator: "
+            "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
+        )
 
     def __adapted_model__(self):
         return self._final
@@ -441,7 +528,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         return names
 
     def __design_rows__(self, X):
-        check_is_fitted(self)
+        self._check_fitted()
         return self._features(X)
 
     def __moved__(self, data, record, objective, n_steps):
@@ -485,6 +572,17 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
     # -- scikit-learn ------------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata the estimator inside requests.
+
+        Returns
+        -------
+        MetadataRouter
+            As in scikit-learn's User Guide on metadata routing.
+        """
+        methods = ("fit", "score", "predict", "predict_proba", "decision_function")
+        return estimator_router(self, **{name: name for name in methods})
 
     def __sklearn_is_fitted__(self):
         """Whether fit was called."""
@@ -590,4 +688,6 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if get_config()["enable_metadata_routing"]:
+            weights = process_routing(self, "score", **weights).estimator.score
         return self.estimator_.score(X, y, **weights)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skinfluence._validation import shown
+from skinfluence.adapters._nearest import NEAREST_WAYS
 from skinfluence.design import KernelSpace, far_origin, make_design
 from skinfluence.link import Link, TransformedLink
 from skinfluence.losses import spread
@@ -378,13 +380,29 @@ def refuse(cls, reason):
 
 
 def unsupported(estimator):
-    """Return the error for an estimator without an adapter."""
-    reason = f": {_REFUSED[type(estimator)]}" if type(estimator) in _REFUSED else ""
+    """Return the error for an estimator without an adapter, with the nearest way."""
+    if isinstance(estimator, type):
+        name = estimator.__name__
+        return TypeError(f"{name} is a class, and no estimator: pass an instance, {name}().")
+    if not hasattr(estimator, "fit"):
+        return TypeError(
+            f"{shown(estimator)} is no estimator: pass a fitted or unfitted one, or a Pipeline."
+        )
+    reason = _REFUSED.get(type(estimator)) or nearest_way(estimator)
+    reason = f": {reason}" if reason else ""
     return TypeError(
         f"{type(estimator).__name__} is not supported{reason}. Supported are "
         f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of "
         "this library's own), alone or as the last step of a Pipeline."
     )
+
+
+def nearest_way(estimator):
+    """What to ask instead of an estimator of scikit-learn without an adapter; "" where unknown."""
+    if not type(estimator).__module__.startswith("sklearn."):
+        return ""
+    names = {cls.__name__ for cls in type(estimator).__mro__}
+    return next((way for way, of in NEAREST_WAYS.items() if names & of), "")
 
 
 def dense_coefficients(estimator):

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_positive, check_same_length
+from skinfluence._validation import check_positive, check_same_length, shown
 from skinfluence.adapters import InputGradients
 from skinfluence.functions import explain
 from skinfluence.perturbation import InputDerivatives, MovableRows
@@ -29,7 +29,7 @@ REFINEMENTS, SMALLEST_SHARE = 60, 1e-3
 
 
 @dataclass(frozen=True)
-class AdversarialPerturbation:
+class AdversarialPerturbation(Result):
     """Changes of inputs that turn the model's predictions.
 
     Attributes
@@ -146,7 +146,7 @@ def adversarial_perturbation(
     AdversarialPerturbation: 15 of 15 predictions turned, median size 0.601 (norm inf, exact)
     """
     if not isinstance(norm, str | int | float) or norm not in (2, "inf", np.inf):
-        raise ValueError(f"norm should be 2 or 'inf'; got {norm!r}.")
+        raise ValueError(f"norm should be 2 or 'inf'; got {shown(norm)}.")
     norm = 2 if norm == 2 else "inf"
     if epsilon is not None:
         check_positive("epsilon", epsilon)
@@ -411,7 +411,7 @@ def _descended(model, X, codes, norm, epsilon, start, length):
 
 
 @dataclass(frozen=True)
-class InputCurvature:
+class InputCurvature(Result):
     """Spectrum of the loss in the input of each row.
 
     Attributes

@@ -10,9 +10,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import column_or_1d
 
-from skinfluence._frames import DataFrame, data_frame, take_rows
+from skinfluence._frames import DataFrame, Result, data_frame, take_rows
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, check_choice, check_positive, check_same_length
+from skinfluence._validation import as_index, check_choice, check_positive, check_same_length, shown
 from skinfluence.explainer import InfluenceExplainer, unwrap
 from skinfluence.functions import explain
 from skinfluence.perturbation import MovableRows
@@ -24,7 +24,7 @@ SHORTEST = 1 / 64
 
 
 @dataclass(frozen=True)
-class Poisoning:
+class Poisoning(Result):
     """Poisoned training rows, and what a refit on them predicts.
 
     Attributes
@@ -240,7 +240,7 @@ class PoisoningAttack(BaseEstimator):
             good = isinstance(value, int | np.integer) and not isinstance(value, bool)
             if not good or value < 1 or (most is not None and value > most):
                 limit = "" if most is None else f" and at most the {most} training rows"
-                raise ValueError(f"{name} should be a positive integer{limit}; got {value!r}.")
+                raise ValueError(f"{name} should be a positive integer{limit}; got {shown(value)}.")
         check_positive("epsilon", self.epsilon)
         if callable(self.constraint):
             return
@@ -254,7 +254,7 @@ class PoisoningAttack(BaseEstimator):
         if self.constraint == "uint8" and self.epsilon < 1:
             raise ValueError(
                 "constraint='uint8' moves features by whole numbers: epsilon should be at least 1; "
-                f"got {self.epsilon!r}."
+                f"got {shown(self.epsilon)}."
             )
 
     def _fit(self, table, X, y):

@@ -4,7 +4,7 @@ import numpy as np
 
 from skinfluence import attribution
 from skinfluence._frames import named_frame, row_names
-from skinfluence._validation import AGGREGATES, as_index, check_choice
+from skinfluence._validation import as_index, check_aggregate, check_choice
 from skinfluence.adapters import InputGradients
 from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.deletion import Entering
@@ -32,6 +32,7 @@ class FeaturesMixin(QueryMixin):
         X_train=None,
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -53,7 +54,7 @@ class FeaturesMixin(QueryMixin):
 
         Parameters
         ----------
-        X_test, y_test, target, aggregate, curvature, damping, progress
+        X_test, y_test, target, aggregate, test_sample_weight, curvature, damping, progress
             As in :meth:`influence`. Without a displacement the target needs a derivative.
         displacement : array-like or sparse matrix of shape (r, p) or (p,), or dict, optional
             Moves of the r training rows asked about, each alone; or the same for each. A dict or a
@@ -114,13 +115,13 @@ class FeaturesMixin(QueryMixin):
         >>> clf.feature_influence(X[:3], y[:3], displacement=[0.1, 0, 0, 0]).shape
         (3, 150)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         check_choice("features", features, ("model", "input"))
         problem = self.__fitted_problem__()
         options = {"curvature": curvature, "damping": problem.check_method(method, damping)}
         rows = as_index(train_indices, problem.objective.n_rows)
         form = Answer(problem, as_frame, return_info)
-        asked = (X_test, y_test, target, aggregate)
+        asked = (X_test, y_test, target, aggregate, test_sample_weight)
         if displacement is None:
             _check_gradient(method, return_info)
             back = _pullback(self, problem, rows, X_train) if features == "input" else None
@@ -162,9 +163,9 @@ def _check_gradient(method, return_info):
 
 def _gradients(problem, asked, rows, progress, *, curvature, damping):
     """Gradients of a target in the features of the model, (O, n_test, r, p), and O."""
-    X_test, y_test, target, aggregate = asked
+    X_test, y_test, target, aggregate, weight = asked
     problem.check_data()
-    query = problem.query(X_test, y_test, target, "first_order")
+    query = problem.query(X_test, y_test, target, "first_order", weight)
     outputs, n_test = query.target.n_outputs, 1 if aggregate is not None else len(query)
     objective, space = problem.objective, problem.record.data.space
     made = problem.curvature(curvature, damping, n_test * outputs * objective.n_outputs)
@@ -179,13 +180,13 @@ def _gradients(problem, asked, rows, progress, *, curvature, damping):
 
 def _moves(problem, asked, rows, moved, method, *, progress, **options):
     """Effects (n_test, r) of rows that move to other features, their Deletion, and O."""
-    X_test, y_test, target, aggregate = asked
+    X_test, y_test, target, aggregate, test_weight = asked
     problem.check_data()
     n, y = problem.objective.n_rows, problem.objective.y[rows]
     wide = what_if.with_features(problem, moved, y)
     weight = problem.objective.sample_weight[rows]
     entering = Entering(np.arange(n, n + len(rows)), y, weight)
-    query = wide.query(X_test, y_test, target, method)
+    query = wide.query(X_test, y_test, target, method, test_weight)
     options |= {"what": "move of row", "n_test": len(query), "progress": progress}
     deletion = what_if.row_changes(wide, rows, entering, method, **options)
     values = attribution.influence(

@@ -1,13 +1,13 @@
 """How an estimator is asked: its fitted problem, and the form of the answers."""
 
 import copy
-import warnings
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import named_frame, row_names, without_columns
 from skinfluence._sources import check_in_memory
+from skinfluence._validation import warn
 from skinfluence._version import __version__
 from skinfluence.adapters import WITHOUT_ROWS
 from skinfluence.problem import FittedProblem, OptimumRecord
@@ -135,11 +135,10 @@ class QueryMixin:
         state = dict(state)
         version = state.pop("_skinfluence_version", __version__)
         if version != __version__:
-            warnings.warn(
+            warn(
                 f"this {type(self).__name__} was pickled by skinfluence {version} and is read by "
                 f"{__version__}: its numbers may differ. Fit it again to be sure.",
                 UserWarning,
-                stacklevel=2,
             )
         super().__setstate__(state)
 

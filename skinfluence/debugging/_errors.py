@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame, row_names, take_rows
+from skinfluence._frames import DataFrame, Result, data_frame, row_names, take_rows
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice, check_same_length
+from skinfluence._validation import check_choice, check_same_length, shown
 from skinfluence.debugging._groups import GroupShares, group_shares
 from skinfluence.functions import explain
 from skinfluence.perturbation import MovableRows
@@ -21,7 +21,7 @@ LARGEST = 0.1
 
 
 @dataclass(frozen=True)
-class ErrorExplanation:
+class ErrorExplanation(Result):
     """The training rows behind a model's errors on some test rows, and their features.
 
     Attributes
@@ -263,7 +263,9 @@ def _check_count(name, value, least, most=None):
     good = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not good or value < least or (most is not None and value > most):
         to = "" if most is None else f" and at most {most}"
-        raise ValueError(f"{name} should be an integer of at least {least}{to}; got {value!r}.")
+        raise ValueError(
+            f"{name} should be an integer of at least {least}{to}; got {shown(value)}."
+        )
 
 
 def _errors(problem, X_test, y_test, predicted):
@@ -342,10 +344,10 @@ def _named(problem, by, X_train, n):
         position = names.index(by)
     elif isinstance(by, str) or not -p <= by < p:
         raise ValueError(
-            f"by={by!r} is no column of X_train: {names}."
+            f"by={shown(by)} is no column of X_train: {names}."
             if X_train is not None
-            else f"by={by!r} is no column that is known here. Pass X_train, a data frame with that "
-            "column, or the values themselves."
+            else f"by={shown(by)} is no column that is known here. Pass X_train, a data frame with "
+            "that column, or the values themselves."
         )
     else:
         position = int(by) % p

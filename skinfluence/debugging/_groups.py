@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._validation import missing_rows
 
 
 @dataclass(frozen=True)
-class GroupShares:
+class GroupShares(Result):
     """Share of the harmful and the helpful influence that each group of training rows has.
 
     Attributes

@@ -11,6 +11,7 @@ from skinfluence._validation import (
     encode_labels,
     listed,
     missing_rows,
+    shown,
 )
 from skinfluence.labels._scores import NOISE_MODEL, SCORES
 
@@ -77,18 +78,18 @@ def check_validation(audit, X_val, y_val, y):
 def check_budget(budget, n):
     """Return the budget as an int; raise unless it is from 0 to n."""
     if isinstance(budget, bool) or not isinstance(budget, int | np.integer):
-        raise TypeError(f"budget should be an integer number of rows; got {budget!r}.")
+        raise TypeError(f"budget should be an integer number of rows; got {shown(budget)}.")
     if not 0 <= budget <= n:
-        raise ValueError(f"budget should be from 0 to the {n} training rows; got {budget!r}.")
+        raise ValueError(f"budget should be from 0 to the {n} training rows; got {shown(budget)}.")
     return int(budget)
 
 
 def row_position(row, n):
     """Return a position as a non-negative int; raise where there is no such row."""
     if isinstance(row, bool) or not isinstance(row, int | np.integer):
-        raise TypeError(f"row should be an integer position; got {row!r}.")
+        raise TypeError(f"row should be an integer position; got {shown(row)}.")
     if not -n <= row < n:
-        raise ValueError(f"row should be in [{-n}, {n - 1}]; got {row!r}.")
+        raise ValueError(f"row should be in [{-n}, {n - 1}]; got {shown(row)}.")
     return int(row) % n
 
 

@@ -1,6 +1,5 @@
 """FittedProblem: what estimators, tools and displays ask about a fitted model."""
 
-import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +15,11 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_sample_weight,
+    group_names,
     listed,
+    shown,
+    warn,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import (
@@ -28,7 +31,9 @@ from skinfluence.attribution import (
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
+    LOOKED_AT,
     GroupDeletion,
+    causes,
     delete,
     dominant_rows,
     first_factor,
@@ -246,7 +251,7 @@ class FittedProblem(NamedFit):
         if damping > 0 and method == "exact":
             raise ValueError(
                 "damping has no meaning with method='exact', which refits the model itself; "
-                f"got damping={damping!r}. Leave it at 0, or use method='newton'."
+                f"got damping={shown(damping)}. Leave it at 0, or use method='newton'."
             )
         return damping
 
@@ -284,6 +289,17 @@ class FittedProblem(NamedFit):
                 "use method='newton'."
             )
         return found
+
+    def warn_undefined(self, rows):
+        """Warn once of rows without a model after their removal, by name, and say why."""
+        found = causes(self.objective, (self.objective.without(row) for row in rows))
+        warn_undefined(self.row_names[rows], found)
+
+    def warn_undefined_groups(self, deletion, names, what="group"):
+        """Warn once of groups without a model after their removal, by name, and say why."""
+        undefined = np.flatnonzero(deletion.undefined)
+        after = (self.objective.without(deletion.groups[group]) for group in undefined)
+        warn_undefined(names[undefined], causes(self.objective, after), what)
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -332,13 +348,21 @@ class FittedProblem(NamedFit):
             )
         return design.restricted(self.dependence.kept)
 
-    def query(self, X_test, y_test=None, target="loss", method="newton"):
-        """Return the Query of a target at test rows."""
+    def query(self, X_test, y_test=None, target="loss", method="newton", test_sample_weight=None):
+        """Return the Query of a target at test rows, with their weights in sums over them."""
         target = self.target(target, method)
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        return Query(design, y, self.objective.predictors(design), target)
+        weight = self.test_weight(test_sample_weight, design.shape[0])
+        return Query(design, y, self.objective.predictors(design), target, weight)
+
+    @staticmethod
+    def test_weight(test_sample_weight, n_test):
+        """Return the weights of test rows (n_test,); None for None."""
+        if test_sample_weight is None:
+            return None
+        return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""
@@ -347,10 +371,10 @@ class FittedProblem(NamedFit):
         query = Query(objective.design, y, objective.eta, target)
         return query if rows is None else query.take(as_index(rows, objective.n_rows))
 
-    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress):
+    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress, weight=None):
         """Return the Query at test rows and the Deletion of training rows to read at it."""
         self.check_method(method, damping)
-        query = self.query(X_test, y_test, target, method)
+        query = self.query(X_test, y_test, target, method, weight)
         deletion = self.deletion(
             method,
             rows,
@@ -441,9 +465,10 @@ class FittedProblem(NamedFit):
             method = "newton"  # a refit has no damping
         made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
         deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
-        warn_undefined(rows[deletion.undefined])
+        self.warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
-            warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
+            dominant = dominant_rows(objective, rows, deletion.row_leverages)
+            warn_dominant(self.row_names[dominant])
         return deletion
 
     def largest(self, query, k, method, rows=None, *, curvature="auto", damping=0.0, progress=None):
@@ -463,7 +488,7 @@ class FittedProblem(NamedFit):
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
             raise ValueError(
                 f"k should be an integer from 1 to the {len(index)} training rows asked about; "
-                f"got {k!r} instead."
+                f"got {shown(k)} instead."
             )
         refits = None
         if method in ("auto", "exact") and damping == 0:
@@ -477,7 +502,7 @@ class FittedProblem(NamedFit):
             return influence_topk(deletion, query, int(k), linearised=linearised), deletion
         self.check_data(index)
         found = refined_topk(refits, query, int(k), progress=progress)
-        warn_undefined(index[refits.deletion.undefined])
+        self.warn_undefined(index[refits.deletion.undefined])
         return found, refits.deletion
 
     def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None, n_deletions=None):
@@ -510,14 +535,14 @@ class FittedProblem(NamedFit):
         damping, objective = self.check_method(method, damping), self.objective
         if method == "auto" and damping > 0:
             method = "newton"  # a refit has no damping
-        groups = as_groups(groups, objective.n_rows)
+        given, groups = groups, as_groups(groups, objective.n_rows)
         self.check_data()
         made = None
         if needs_curvature(objective, method):
             n_solves = sum(map(len, groups)) * objective.n_outputs
             made = self.curvature(curvature, damping, n_solves)
         deletion = GroupDeletion(objective, made, method, groups, progress=progress)
-        warn_undefined(np.flatnonzero(deletion.undefined), what="group")
+        self.warn_undefined_groups(deletion, group_names(given))
         return deletion
 
     # -- leave-one-out -----------------------------------------------------------------------------
@@ -529,9 +554,10 @@ class FittedProblem(NamedFit):
         method = resolve_auto(objective, method)
         curvature = self.deletion_curvature(method)
         loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
-        warn_undefined(np.flatnonzero(loo.route == "undefined"))
+        self.warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton":
-            warn_dominant(dominant_rows(objective, np.arange(objective.n_rows), loo.leverage))
+            dominant = dominant_rows(objective, np.arange(objective.n_rows), loo.leverage)
+            warn_dominant(self.row_names[dominant])
         return loo
 
     def leave_group_out(self, groups, method, *, progress=None):
@@ -542,7 +568,10 @@ class FittedProblem(NamedFit):
         if needs_curvature(self.objective, method):
             curvature = self.curvature()
         loo = leave_group_out(self.objective, curvature, method, groups, progress=progress)
-        warn_undefined(np.flatnonzero(loo.route == "undefined"))
+        undefined = np.flatnonzero(loo.route == "undefined")
+        own = [next(group for group in groups if row in group) for row in undefined[:LOOKED_AT]]
+        found = causes(self.objective, (self.objective.without(group) for group in own))
+        warn_undefined(self.row_names[undefined], found)
         return loo
 
     def estimate(self, loo, scoring=None, X=None):
@@ -571,9 +600,7 @@ class FittedProblem(NamedFit):
             weight=weight[used],
         )
         if failure and len(used):  # of undefined rows there has been a warning
-            warnings.warn(
-                f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning, stacklevel=3
-            )
+            warn(f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning)
         return LeaveOneOutEstimate.of_rows(
             loo=loo,
             decision_function=link.decision(eta),
@@ -585,6 +612,7 @@ class FittedProblem(NamedFit):
             score=score,
             scoring=scoring,
             score_failure=failure,
+            row_names=self.row_names,
         )
 
     def step_info(self, deletion, method, names=None, *, quick=False):
