@@ -10,7 +10,8 @@ except ImportError as error:
         "skinfluence.torch needs PyTorch, which is not installed: pip install skinfluence[torch]"
     ) from error
 
+from skinfluence.torch._network import NetworkInfluence, SolveInfo
 from skinfluence.torch._tangent import TangentFeatures
 from skinfluence.torch._trak import TRAK
 
-__all__ = ["TRAK", "TangentFeatures"]
+__all__ = ["TRAK", "NetworkInfluence", "SolveInfo", "TangentFeatures"]
