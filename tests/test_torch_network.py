@@ -232,6 +232,51 @@ def test_retraining_from_the_minimum_with_less_of_a_row_and_without_it():
     # To first order the row's own curvature stays: estimates of long steps are too short.
     assert whole.r > 0.9, whole
     assert 0.5 < whole.slope < 1.0, whole
+    newton = model.influence(X_test, y_test, method="newton", train_indices=chosen)
+    found = agreement(newton, torch.stack(actual[1.0]).detach().numpy().T)
+    assert abs(found.slope - 1.0) < 0.15, found
+    assert found.relative_rmse < 0.85 * whole.relative_rmse, (found, whole)
+    own = model.self_influence(method="newton")
+    whole = model.influence(X, y, method="newton")
+    np.testing.assert_allclose(own, np.diag(whole), rtol=1e-8, atol=1e-12)
+
+
+def test_newton_steps_by_their_formula(minimum):
+    net, X, y, weight = minimum
+    model = explained(minimum, curvature="ggn", damping=0.2)
+    inverse = model._inverse.decomposed
+    H = inverse.vectors @ np.diag(inverse.values + 0.2) @ inverse.vectors.T
+    theta = torch.nn.utils.parameters_to_vector(net.parameters()).detach()
+    J = torch.autograd.functional.jacobian(lambda t: of_vector(net, t)(X), theta)
+    p = net(X).detach().softmax(dim=1)
+    X_test, y_test = rows(5, seed=1)
+    before = cross_entropy(net(X_test), y_test, reduction="none").detach()
+    expected = []
+    for i in range(6):
+        curvature = torch.diag(p[i]) - torch.outer(p[i], p[i])
+        slope = p[i] - torch.eye(2, dtype=torch.float64)[y[i]]
+        rest = torch.as_tensor(H) - weight[i] * J[i].T @ curvature @ J[i]
+        step = torch.linalg.solve(rest, weight[i] * J[i].T @ slope)
+        after = cross_entropy(of_vector(net, theta + step)(X_test), y_test, reduction="none")
+        expected.append((after - before).detach().numpy())
+    found = model.influence(X_test, y_test, method="newton", train_indices=np.arange(6))
+    np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-7, atol=1e-11)
+    mean = model.influence(X_test, y_test, method="newton", aggregate="mean")
+    np.testing.assert_allclose(mean[:6], np.mean(expected, axis=1), rtol=1e-7, atol=1e-11)
+    size = model.influence(
+        target=lambda named: sum((part**2).sum() for part in named.values()), method="newton"
+    )
+    assert size.shape == (1, 60)
+
+
+def test_a_row_that_holds_the_network_alone_has_no_newton_step():
+    X, y = rows(4)
+    model = NetworkInfluence(small_net(), cross_entropy, curvature="ggn", damping=0.5).fit(X, y)
+    assert np.isfinite(model.influence(X, y, method="newton")).all()
+    indefinite = NetworkInfluence(small_net(), cross_entropy, damping=5.2).fit(X, y)
+    with pytest.warns(RuntimeWarning, match="leverage 1 or more"):
+        found = indefinite.self_influence(method="newton")
+    assert np.isnan(found).any()
 
 
 def test_at_weights_that_are_no_minimum_it_is_the_proximal_bregman_response():

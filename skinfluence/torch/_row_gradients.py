@@ -25,13 +25,15 @@ class Blocks:
         Where finished blocks are kept. An interrupted pass goes on after them.
     keep : bool
         Whether blocks are kept in memory where there is no store.
+    width : int
+        Vectors of a row while it is computed, which count for the size of a block.
     """
 
-    def __init__(self, compute, n_rows, like, store=None, *, keep=False):
+    def __init__(self, compute, n_rows, like, store=None, *, keep=False, width=1):
         self.compute, self.like, self.store = compute, like, store
         self.kept = {} if keep and store is None else None
         # Of the number of parameters alone: blocks of an earlier pass are those of this one.
-        size = max(1, BLOCK_BYTES // (like.numel() * like.element_size()))
+        size = max(1, BLOCK_BYTES // (width * like.numel() * like.element_size()))
         self.parts = [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
 
     def __iter__(self):

@@ -1,7 +1,7 @@
 """What the influence of rows is on: a loss or margin of test rows, or a function of the weights."""
 
 import torch
-from torch.func import grad
+from torch.func import grad, vmap
 
 from skinfluence.torch._function import as_codes
 from skinfluence.torch._margins import class_margin
@@ -35,6 +35,25 @@ class RowTarget:
         total = sum(gradients.sum(dim=0) for _, gradients in parts)
         return total[None] / (len(self.rows) if aggregate == "mean" else 1)
 
+    def changes(self, steps):
+        """Its values at the weights moved by each step (b, P) minus before, (b, m)."""
+
+        def values(theta):
+            return vmap(self.function)(self.network.outputs(theta, self.rows), self.labels)
+
+        theta = self.network.theta
+        return vmap(values)(theta + steps) - values(theta)
+
+    def own_changes(self, part, steps):
+        """The change of each row of a part by its own step (b, P), (b,)."""
+
+        def value(theta, row, label):
+            return self.function(self.network.output(theta, row), label)
+
+        theta, rows, labels = self.network.theta, self.rows[part], self.labels[part]
+        before = vmap(value, in_dims=(None, 0, 0))(theta, rows, labels)
+        return vmap(value)(theta + steps, rows, labels) - before
+
 
 class WeightTarget:
     """A function of the parameters, as a dict of tensors by name: one number."""
@@ -42,19 +61,25 @@ class WeightTarget:
     def __init__(self, network, function):
         self.network, self.function = network, function
 
+    def _value(self, theta):
+        """Its value at a flat vector of weights."""
+        value = self.function(self.network.named(theta))
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            raise ValueError(
+                "without X_test, target should be a function of the weights that gives one number "
+                f"as a tensor; it gives {value!r:.60}."
+            )
+        return value.reshape(())
+
     def gradients(self, aggregate=None):
         """Its gradient, (1, P)."""
+        return grad(self._value)(self.network.theta)[None]
 
-        def of(theta):
-            value = self.function(self.network.named(theta))
-            if not isinstance(value, torch.Tensor) or value.numel() != 1:
-                raise ValueError(
-                    "without X_test, target should be a function of the weights that gives one "
-                    f"number as a tensor; it gives {value!r:.60}."
-                )
-            return value.reshape(())
-
-        return grad(of)(self.network.theta)[None]
+    def changes(self, steps):
+        """Its value at the weights moved by each step (b, P) minus before, (b, 1)."""
+        theta = self.network.theta
+        moved = torch.stack([self._value(theta + step) for step in steps])
+        return (moved - self._value(theta))[:, None]
 
 
 def target_of(target, network, loss, n_outputs, rows=None, y=None):
