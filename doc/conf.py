@@ -51,7 +51,7 @@ def setup(app):
 
 # -- the gallery -----------------------------------------------------------------------------------
 
-# Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`; pages
+# Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`; those
 # named plot_torch_* are run where PyTorch is installed.
 run_all = os.environ.get("SKINFLUENCE_DOCS_FULL") == "1"
 not_run = ("" if run_all else "(?!slow_)") + ("" if find_spec("torch") else "(?!torch_)")

@@ -1,7 +1,7 @@
 """Checks of arguments; an error names the argument, the value that was given, and what to do."""
 
+import inspect
 import numbers
-import sys
 import warnings
 from functools import partial
 
@@ -23,7 +23,7 @@ def warn(message, category):
     message : str
     category : type
     """
-    frame, level = sys._getframe(1), 2
+    frame, level = inspect.currentframe().f_back, 2
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
@@ -163,6 +163,13 @@ def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
     if not (weight > 0).any():
         raise ValueError(f"{name} should have a positive entry; all are zero.")
     return weight
+
+
+def check_test_weight(test_sample_weight, n_test):
+    """Return the weights of test rows (n_test,); None for None."""
+    if test_sample_weight is None:
+        return None
+    return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
 
 def as_index(train_indices, n_train, name="train_indices"):

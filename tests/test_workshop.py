@@ -155,10 +155,7 @@ LARGE = ("torch",)  # for users too, who ask for it by name
 
 def test_the_library_imports_what_it_declares_and_declares_what_it_imports():
     declared = [*PROJECT["dependencies"], *(name for user in USERS + LARGE for name in extra(user))]
-    assert imported("skinfluence") - {"skinfluence"} | {"joblib"} == modules(declared)
-    # No module imports joblib itself: it is the floor of what scikit-learn's searches hand rows to
-    # other processes with, and that is tested.
-    assert "joblib" in imported("tests") - imported("skinfluence")
+    assert imported("skinfluence") - {"skinfluence"} == modules(declared)
 
 
 def test_all_has_every_extra_for_users():

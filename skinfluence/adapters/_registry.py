@@ -142,14 +142,15 @@ class TrainingData:
         """
         return replace(self, theta=objective.theta, origin=objective.design.origin)
 
-    def remaining(self, rows, theta, origin):
+    def remaining(self, rows, theta, design):
         """Return the data of some rows, with the optimum that was found on them.
 
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
         theta : ndarray of shape (K, q)
-        origin : ndarray of shape (p,) or None
+        design : Design
+            Of all rows; the optimum is about its origin.
 
         Returns
         -------
@@ -167,7 +168,7 @@ class TrainingData:
             space=None if self.space is None else self.space.taken(rows),
             row_names=None if self.row_names is None else self.row_names[rows],
             theta=theta,
-            origin=origin,
+            origin=design.origin,
         )
 
     def with_optimum_of(self, other):

@@ -381,16 +381,15 @@ class ChangesMixin(QueryMixin):
                 f"target={found.name!r} has a value for each class, of which none is the best "
                 "change. Use a target with one value, such as 'loss'."
             )
-        options = {"target": target, "method": method, "aggregate": aggregate}
+        options = {"target": target, "method": method, "aggregate": aggregate, "damping": damping}
+        options |= {"curvature": curvature, "progress": progress}
         options["test_sample_weight"] = test_sample_weight
-        options |= {"curvature": curvature, "damping": damping, "progress": progress}
         if kind == "addition":
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
-            rows = as_index(train_indices, problem.objective.n_rows)
+            rows, labels = as_index(train_indices, problem.objective.n_rows), None
             ask = self.influence if kind == "removal" else self.relabel_influence
             values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
-            labels = None
             if kind == "relabel":
                 labels = np.tile(problem.classes, len(rows))
                 rows, values = np.repeat(rows, len(problem.classes)), values.ravel()

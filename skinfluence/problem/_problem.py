@@ -15,7 +15,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
-    check_sample_weight,
+    check_test_weight,
     group_names,
     listed,
     shown,
@@ -354,15 +354,8 @@ class FittedProblem(NamedFit):
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        weight = self.test_weight(test_sample_weight, design.shape[0])
+        weight = check_test_weight(test_sample_weight, design.shape[0])
         return Query(design, y, self.objective.predictors(design), target, weight)
-
-    @staticmethod
-    def test_weight(test_sample_weight, n_test):
-        """Return the weights of test rows (n_test,); None for None."""
-        if test_sample_weight is None:
-            return None
-        return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""

@@ -8,17 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._frames import row_names, take_rows, without_columns
+from skinfluence._frames import row_names, without_columns
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import (
@@ -31,140 +28,20 @@ from skinfluence.adapters import (
 )
 from skinfluence.base import (
     InfluenceMixin,
-    certify_refit,
     copied_without_cache,
-    frozen_settings,
-    rows_asked,
+)
+from skinfluence.explainer._models import (
+    estimator_router,
+    final_weight,
+    fit_params,
+    unwrap,
+    with_final,
 )
 from skinfluence.problem import OptimumRecord, prediction_difference
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
 FAR = 1e-2
-
-
-def unwrap(model):
-    """Return (transformers of X, of y, final estimator) of a fitted or unfitted model."""
-    transformers, responses = [], []
-    while True:
-        if isinstance(model, FrozenEstimator):
-            model = model.estimator
-        elif isinstance(model, Pipeline):
-            steps = [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
-            transformers += steps
-            model = model.steps[-1][1]
-        elif isinstance(model, TransformedTargetRegressor):
-            if hasattr(model, "regressor_"):
-                responses.append(model.transformer_)
-            model = getattr(model, "regressor_", _inner_regressor(model))
-        elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
-            if hasattr(model, "best_estimator_"):
-                model = model.best_estimator_
-            elif hasattr(model, "cv_results_"):
-                raise ValueError(
-                    f"{type(model).__name__}(refit=False) keeps no fitted model: use refit=True."
-                )
-            else:
-                model = model.estimator
-        else:
-            return transformers, responses, model
-
-
-def _inner_regressor(model):
-    """Regressor that a TransformedTargetRegressor is to fit."""
-    return LinearRegression() if model.regressor is None else model.regressor
-
-
-def with_final(model, final):
-    """Return a copy of a fitted model around another final estimator; its other parts are shared.
-
-    Parameters
-    ----------
-    model : estimator
-        As for `unwrap`.
-    final : estimator
-        Fitted, in the place of the final one.
-    """
-    if isinstance(model, FrozenEstimator):
-        return FrozenEstimator(with_final(model.estimator, final))
-    if isinstance(model, Pipeline):
-        new, (name, last) = copy.copy(model), model.steps[-1]
-        new.steps = [*model.steps[:-1], (name, with_final(last, final))]
-        return new
-    name = None
-    if isinstance(model, TransformedTargetRegressor):
-        name = "regressor_"
-    elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
-        name = "best_estimator_"
-    if name is None:
-        return final
-    new = copy.copy(model)
-    setattr(new, name, with_final(getattr(model, name), final))
-    return new
-
-
-def weight_name(model):
-    """Name under which `fit` of a model takes the weights of its last step."""
-    if isinstance(model, Pipeline):
-        return f"{model.steps[-1][0]}__{weight_name(model.steps[-1][1])}"
-    if isinstance(model, TransformedTargetRegressor):
-        return weight_name(_inner_regressor(model))
-    return "sample_weight"
-
-
-def weight_params(model, sample_weight):
-    """Keyword arguments by which `fit` of a model takes the weights of its last step."""
-    if sample_weight is None:
-        return {}
-    routed = get_config()["enable_metadata_routing"]
-    return {"sample_weight" if routed else weight_name(model): sample_weight}
-
-
-def fit_params(owner, sample_weight, params):
-    """Keyword arguments of ``owner.estimator.fit`` for those of ``owner.fit``.
-
-    With metadata routing as its requests say; else the weights, for the last step.
-    """
-    if get_config()["enable_metadata_routing"]:
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return dict(process_routing(owner, "fit", **given, **params).estimator.fit)
-    if params:
-        raise ValueError(
-            f"[{', '.join(map(repr, params))}] are passed but are not understood: beside "
-            "sample_weight a fit takes metadata with "
-            "sklearn.set_config(enable_metadata_routing=True), as the estimator requests them."
-        )
-    return weight_params(owner.estimator, sample_weight)
-
-
-def estimator_router(owner, **mappings):
-    """Router that hands metadata on to the estimator inside, each method's to its own.
-
-    Parameters
-    ----------
-    owner : estimator
-    **mappings
-        Method of the estimator that each method of the owner calls.
-    """
-    mapping = MethodMapping()
-    for caller, callee in mappings.items():
-        mapping.add(caller=caller, callee=callee)
-    return MetadataRouter(owner=owner).add(estimator=owner.estimator, method_mapping=mapping)
-
-
-def final_weight(model, params):
-    """Weights that the last step of a model is fitted with, for keyword arguments of its `fit`."""
-    if not get_config()["enable_metadata_routing"]:
-        return params.get(weight_name(model))
-    if isinstance(model, Pipeline):
-        name, last = model.steps[-1]
-        return final_weight(last, process_routing(model, "fit", **params)[name].fit)
-    if isinstance(model, TransformedTargetRegressor):
-        inner = process_routing(model, "fit", **params).regressor.fit
-        return final_weight(_inner_regressor(model), inner)
-    if hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
-        return final_weight(model.estimator, process_routing(model, "fit", **params).estimator.fit)
-    return params.get("sample_weight")
 
 
 def _final_has(method):
@@ -212,61 +89,6 @@ def explainer_of(model):
     explainer = InfluenceExplainer(FrozenEstimator(model))
     explainer._view(model, transformers, final)
     return explainer
-
-
-def model_without(model, rows, asked, data=None):
-    """Return a fitted model without some rows: its last step moved, or all steps fitted again.
-
-    Parameters
-    ----------
-    model : estimator
-    rows, asked
-        Arguments of `without`.
-    data : (X, y, sample_weight), optional
-        All rows as they were given to fit: the steps are fitted again on the rest.
-    """
-    if isinstance(model, InfluenceMixin) and data is None:
-        return model.without(rows, **asked)
-    explainer_of(model)  # raises where there is nothing to move
-    transformers, _, final = unwrap(model)
-    if data is None or not transformers:
-        return with_final(model, final.without(rows, **asked))
-    X, y, weight = data
-    if X is None or y is None:
-        raise ValueError(
-            "refit_steps=True fits the earlier steps again, whose rows a Pipeline does not keep: "
-            "pass all rows and labels as X and y."
-        )
-    gone, n_before = rows_asked(final, rows, **asked)
-    if np.shape(X)[0] != n_before or len(np.asarray(y)) != n_before:
-        raise ValueError(
-            f"X and y should be the {n_before} rows that the model was fitted on; got "
-            f"{np.shape(X)[0]} and {len(np.asarray(y))}."
-        )
-    kept = np.delete(np.arange(n_before), gone)
-    fresh = clone(getattr(model, "best_estimator_", model))
-    weight = None if weight is None else np.asarray(weight)[kept]
-    unwrap(fresh)[-1].set_params(**frozen_settings(final))
-    fresh.fit(take_rows(X, kept), take_rows(y, kept), **weight_params(fresh, weight))
-    certify_refit(unwrap(fresh)[-1], final, gone, "all steps were fitted again")
-    if not hasattr(model, "best_estimator_"):
-        return fresh
-    new = copy.copy(model)
-    new.best_estimator_ = fresh
-    return new
-
-
-def model_with(model, X_new, y_new, sample_weight):
-    """Return a fitted model with further rows, which go through its earlier steps."""
-    if isinstance(model, InfluenceMixin):
-        return model.with_rows(X_new, y_new, sample_weight=sample_weight)
-    explainer_of(model)
-    transformers, responses, final = unwrap(model)
-    for step in transformers:
-        X_new = step.transform(X_new)
-    if responses:
-        y_new = ResponseScale(responses).transform(y_new, "y_new")
-    return with_final(model, final.with_rows(X_new, y_new, sample_weight=sample_weight))
 
 
 def fitted_view(estimator, X, y, params):
@@ -389,7 +211,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self.estimator_)
         return self._attach(X, y, sample_weight, frozen=True)
 
-    def fit_with(self, X, y, params):
+    def fit_with(self, X: MatrixLike, y: ArrayLike, params: dict) -> Self:
         """Fit a clone of the estimator with keyword arguments that are its own."""
         self._begin_fit(X, y, None)
         self.estimator_ = clone(self.estimator).fit(X, y, **params)
