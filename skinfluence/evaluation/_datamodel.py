@@ -148,12 +148,7 @@ class Datamodel(MetaEstimatorMixin, BaseEstimator):
         check_count("n_subsets", self.n_subsets)
         if self.alpha != "cv":
             check_positive("alpha", self.alpha)
-        if path is not None and not isinstance(self.random_state, int | np.integer):
-            raise ValueError(
-                "with a path, random_state should be an integer, by which the work is resumed; "
-                f"got {self.random_state!r}."
-            )
-        seed = seed_of(self.random_state)
+        seed = seed_of(self.random_state, path)
         held_seed = int(np.random.default_rng([seed, 0, 0, 2]).integers(2**31 - 1))
         compute = partial(
             SubsetTruths.compute,

@@ -167,25 +167,13 @@ class SubsetTruths:
         task = Task.of(estimator, X, y, X_test, y_test, target, sample_weight)
         size = subset_size(fraction, task.n_train)
         check_count("n_subsets", n_subsets)
-        if path is not None and not isinstance(random_state, int | np.integer):
-            raise ValueError(
-                "with a path, random_state should be an integer, by which the work is resumed; "
-                f"got {random_state!r}."
-            )
-        seed = seed_of(random_state)
+        seed = seed_of(random_state, path)
         ways = retraining(task, method)
         if n_repeats is None:
             n_repeats = 2 if ways.is_random else 1
         check_count("n_repeats", n_repeats)
-        asked = {
-            "seed": seed,
-            "n_train": task.n_train,
-            "size": size,
-            "target": target_name(target),
-            "estimator": described(estimator),
-            "route": ways.route,
-            "is_random": ways.is_random,
-        }
+        asked = {"seed": seed, "size": size, **_question(task)}
+        asked |= {"route": ways.route, "is_random": ways.is_random}
         shape = (n_subsets, n_repeats)
         if path is not None and Path(path).exists():
             return cls.load(path)._checked(asked, shape, task.fingerprint)
@@ -308,9 +296,7 @@ class SubsetTruths:
             Naming what differs.
         """
         task = Task.of(estimator, X, y, X_test, y_test, target, sample_weight)
-        asked = {"n_train": task.n_train, "target": target_name(target)}
-        asked["estimator"] = described(estimator)
-        self._checked(asked, None, task.fingerprint)
+        self._checked(_question(task), None, task.fingerprint)
 
     def _checked(self, asked, shape, fingerprint):
         """Return the truths; raise where they are not what was asked for."""
@@ -363,11 +349,25 @@ def subset_size(fraction, n_train):
     return size
 
 
-def seed_of(random_state):
-    """An integer seed: the given one, else one drawn."""
+def seed_of(random_state, path=None):
+    """An integer seed: the given one, else one drawn; raise where a path needs the same again."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
+    if path is not None:
+        raise ValueError(
+            "with a path, random_state should be an integer, by which the work is resumed; "
+            f"got {random_state!r}."
+        )
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def _question(task):
+    """What is asked of which model, beside the data."""
+    return {
+        "n_train": task.n_train,
+        "target": target_name(task.target),
+        "estimator": described(task.estimator),
+    }
 
 
 def draw_subsets(seed, n_subsets, n_train, size):
