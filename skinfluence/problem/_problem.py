@@ -52,6 +52,7 @@ from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
+from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.results import LeaveOneOutEstimate, StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
@@ -622,24 +623,3 @@ class FittedProblem(NamedFit):
         """
         names = self.row_names[deletion.rows] if names is None else names
         return StepInfo(*step_errors(deletion, method, quick=quick), names)
-
-
-def model_settings(model):
-    """Public attributes of a model that may change its objective, by name.
-
-    Arrays are kept by reference: a refit replaces them.
-    """
-    return {name: value for name, value in vars(model).items() if not name.startswith("_")}
-
-
-def same_settings(one, other):
-    """Whether two models have the same settings: equal numbers and strings, identical objects."""
-    if one is None or one.keys() != other.keys():
-        return False
-    for name, value in one.items():
-        if value is other[name]:
-            continue
-        simple = isinstance(value, int | float | str | np.number)
-        if not simple or type(value) is not type(other[name]) or value != other[name]:
-            return False
-    return True

@@ -10,8 +10,9 @@ from skinfluence.deletion import JointFactor, first_factor
 from skinfluence.design import make_design
 from skinfluence.objective import Objective
 from skinfluence.problem._fingerprint import Fingerprint
-from skinfluence.problem._problem import FittedProblem, model_settings, same_settings
+from skinfluence.problem._problem import FittedProblem
 from skinfluence.problem._record import OptimumRecord
+from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.robustness import (
     FitRecipe,
     check_remaining,
