@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
@@ -19,15 +18,12 @@ from skinfluence._validation import (
     group_names,
     listed,
     shown,
-    warn,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import (
     Query,
     influence_topk,
     refined_topk,
-    rows_to_score,
-    score_of,
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
@@ -50,10 +46,11 @@ from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_au
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
+from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
-from skinfluence.results import LeaveOneOutEstimate, StepInfo
+from skinfluence.results import StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
@@ -578,36 +575,7 @@ class FittedProblem(NamedFit):
         X : array-like, optional
             The training rows that a callable `scoring` is handed.
         """
-        objective, link, weight = self.objective, self.link, self.sample_weight
-        defined = ~np.isnan(loo.eta).any(axis=1)
-        loss = np.full(objective.n_rows, np.nan)
-        eta = objective.native(loo.eta)
-        loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
-        scoring = scoring or link.scoring
-        used = np.flatnonzero(defined & (weight > 0))
-        score, failure = score_of(
-            link,
-            eta[used],
-            self.labels[used],
-            scoring,
-            X=rows_to_score(scoring, X, used),
-            weight=weight[used],
-        )
-        if failure and len(used):  # of undefined rows there has been a warning
-            warn(f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning)
-        return LeaveOneOutEstimate.of_rows(
-            loo=loo,
-            decision_function=link.decision(eta),
-            predict_proba=link.probabilities(eta) if link.has_probabilities else None,
-            prediction=None if link.n_classes else link.mean(eta),
-            loss=loss,
-            weight=weight,
-            train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score,
-            scoring=scoring,
-            score_failure=failure,
-            row_names=self.row_names,
-        )
+        return leave_one_out_estimate(self, loo, scoring, X)
 
     def step_info(self, deletion, method, names=None, *, quick=False):
         """Return how each step of a deletion was found and how far it is from the refit.
