@@ -146,8 +146,11 @@ class TrainingData:
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
+            Positions, ascending.
         theta : ndarray of shape (K, q)
+            The optimum.
         origin : ndarray of shape (p,) or None
+            Of the design that it belongs to.
 
         Returns
         -------
