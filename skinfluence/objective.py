@@ -477,6 +477,22 @@ class Objective:
         """Return the same objective at another parameter."""
         return self._with(theta=theta)
 
+    def evaluated_at(self, theta):
+        """Return the objective at another parameter, with its gradient by one pass over the rows."""
+        K = self.n_outputs
+        own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
+
+        def slopes(rows, eta):
+            """Residuals of some rows, (b, K)."""
+            own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
+            residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            return residuals[rows]
+
+        eta, total = self.design.forward_back(theta.T, slopes)
+        gradient = self.penalty.total_gradient(total.T, theta)
+        known = {"eta": eta, "row_gradients": own, "residuals": residuals, "gradient": gradient}
+        return self._with(theta=theta, known=known)
+
     def with_loss(self, loss):
         """Return the objective of another loss, at the same parameter."""
         return self._with(loss=loss, trained_loss=loss)
