@@ -24,6 +24,8 @@ from skinfluence.svm import SmoothHingeSVC
 
 FAMILIES = ("logistic", "ridge", "poisson", "smooth hinge")
 N_CHANGES = 20
+# Rows from which none are taken out.
+FEWEST = 24
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def stream(family, seed):
         model = estimator.fit(X[order], y[order], None if weight is None else weight[order])
     violations, proven, ratios = 0, True, []
     for _ in range(N_CHANGES):
-        if rng.random() < 0.5:
+        if len(pool) < 2 or (rng.random() < 0.5 and len(order) > FEWEST):
             size = int(rng.integers(1, 4))
             rows = np.sort(rng.choice(np.arange(8, len(order)), size, replace=False))
             model = model.without(rows)

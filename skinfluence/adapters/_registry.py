@@ -148,7 +148,9 @@ class TrainingData:
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
+            Positions, ascending.
         theta : ndarray of shape (K, q)
+            The optimum.
         design : Design
             Of all rows; the optimum is about its origin.
 

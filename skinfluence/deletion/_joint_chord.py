@@ -293,7 +293,7 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
     last = _length(gradient, plain)
     while n_passes < MAX_PASSES and np.isfinite(step).all():
         theta = theta + step.reshape(theta_shape)
-        at = factor.objective.at(theta)
+        at = factor.objective.evaluated_at(theta)
         n_passes += 1
         pairs.add(step, (at.gradient - gradient).ravel())
         gradient = at.gradient

@@ -131,6 +131,14 @@ class Design(ABC):
             product = np.vstack([product, U.sum(axis=0)])
         return product
 
+    def forward_back(self, V, slopes):
+        """Return (Z V, Z' U) for V (q, K) and U = slopes(rows, Z[rows] V), (b, K).
+
+        In one pass over the rows where the storage allows it.
+        """
+        product = self @ V
+        return product, self.transpose_matmul(slopes(slice(None), product))
+
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
 

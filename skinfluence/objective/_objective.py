@@ -495,3 +495,21 @@ class Objective(RelatedObjectives):
     def is_at_its_own_optimum(self):
         """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
+
+    def evaluated_at(self, theta):
+        """Return the objective at another parameter, with its gradient by one pass over the rows."""
+        K, offset = self.n_outputs, self.offset
+        own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
+
+        def slopes(rows, eta):
+            """Residuals of some rows, (b, K)."""
+            eta = eta if offset is None else eta + offset[rows]
+            own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
+            residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            return residuals[rows]
+
+        eta, total = self.design.forward_back(theta.T, slopes)
+        eta = eta if offset is None else eta + offset
+        gradient = self.penalty.total_gradient(total.T, theta)
+        known = {"eta": eta, "row_gradients": own, "residuals": residuals, "gradient": gradient}
+        return self._with(theta=theta, known=known)

@@ -22,7 +22,7 @@ from skinfluence.robustness import (
     row_removal,
 )
 
-# Share of a gradient's scale that removed rows may take before the scale is computed anew.
+# Share of the weights that has to remain for a gradient's scale to be in proportion to them.
 STALE = 0.5
 
 
@@ -195,7 +195,7 @@ class LiveFit:
     def _moved(self, rows, delta, live):
         """Return (LiveFit, Removal) after a change of weights that leaves `live` in the model."""
         removal = row_removal(self.objective, self._factor(), rows, delta)
-        scale = self._scale(removal, rows, delta)
+        scale = self._scale(removal)
         fit = replace(
             self, objective=removal.objective, factor=removal.factor, live=live, scale=scale
         )
@@ -210,16 +210,13 @@ class LiveFit:
         except np.linalg.LinAlgError:
             return None
 
-    def _scale(self, removal, rows, delta):
-        """Scale of the gradient after a change of the weights of some rows, from these alone."""
-        some = self.objective.take(rows)
-        some = some.reweighted(np.abs(delta) - some.sample_weight)
-        own = some.design.absolute_sum(some.residual_terms)
-        shape = removal.objective.theta.shape
-        if own.shape != self.scale.shape or (own > STALE * self.scale).any():
+    def _scale(self, removal):
+        """Scale of the gradient after a change of the weights: that before, times their sum."""
+        before = self.objective.sample_weight.sum()
+        ratio = float(removal.objective.sample_weight.sum() / before)
+        if removal.objective.theta.shape != self.scale.shape or ratio < STALE:
             return removal.objective.gradient_scale
-        sign = np.sign(delta.sum())
-        return np.broadcast_to(self.scale + sign * own, shape)
+        return ratio * self.scale
 
     def data(self):
         """Training data of the rows in the model, with the optimum."""
