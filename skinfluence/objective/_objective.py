@@ -497,7 +497,7 @@ class Objective(RelatedObjectives):
         return self.trained_loss is self.loss
 
     def evaluated_at(self, theta):
-        """Return the objective at another parameter, with its gradient by one pass over the rows."""
+        """Return the objective at another parameter, evaluated by one pass over the rows."""
         K, offset = self.n_outputs, self.offset
         own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
 
