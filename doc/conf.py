@@ -66,7 +66,7 @@ def setup(app):
 # -- the gallery -----------------------------------------------------------------------------------
 
 # Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`.
-# Those named plot_torch_* are run where PyTorch is installed.
+# Pages named plot_torch_* are run where PyTorch is installed.
 run_all = os.environ.get("SKINFLUENCE_DOCS_FULL") == "1"
 not_run = ("" if run_all else "(?!slow_)") + ("" if find_spec("torch") else "(?!torch_)")
 sphinx_gallery_conf = {

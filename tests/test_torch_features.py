@@ -607,6 +607,11 @@ class Twice(nn.Linear):
         return self.act(super().forward(self.act(x)))
 
 
+class Total(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).sum()
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return (super().forward(x),)
@@ -630,6 +635,7 @@ REFUSED = {
     "dtype": (nn.Linear(64, 3), {"dtype": "int64"}, "dtype should be None or a floating"),
     "pool": (nn.Linear(64, 3), {"pool": "median"}, "pool should be None, a callable or one of"),
     "pool of rows": (nn.Linear(64, 3), {"pool": "mean"}, r"outputs \(n, channels, ...\)"),
+    "a loss": (Total(64, 3), {}, r"Total should give one row of features .* got shape \(\)"),
     "pool's shape": (nn.Linear(64, 3), {"pool": lambda z: z.sum()}, "one row of features for"),
 }
 
@@ -646,6 +652,21 @@ def test_outputs_that_are_no_tensors_are_refused():
         NeuralFeatures(Pair(64, 3)).fit(digits()[0][:5])
     first = NeuralFeatures(Pair(64, 3), pool=lambda output: output[0]).fit(digits()[0][:5])
     assert first.transform(digits()[0][:5]).shape == (5, 3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no card is there")
+def test_a_card_gives_the_same_features():
+    X = digits()[0][:40]
+    host = NeuralFeatures(trained(), layer="hidden", dtype="float64").fit(X)
+    card = NeuralFeatures(trained(), layer="hidden", dtype="float64", device="cuda").fit(X)
+    assert next(trained().parameters()).device.type == "cpu"
+    expected = host.transform(X)
+    np.testing.assert_allclose(card.transform(X), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(pickle.loads(pickle.dumps(card)).transform(X), expected, atol=1e-9)
+    cotangent = rng.normal(size=expected.shape)
+    np.testing.assert_allclose(
+        card.input_vjp(X, cotangent), host.input_vjp(X, cotangent), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a card is there")

@@ -72,8 +72,9 @@ class FeatureMap:
         """Features (b, d) of a batch."""
         features = self._pooled(self._output(batch))
         if features.ndim != 2 or len(features) != len(batch):
+            where = "pool" if callable(self.pool) else type(self.module).__name__
             raise ValueError(
-                f"pool should return one row of features for each of the {len(batch)} rows; got "
+                f"{where} should give one row of features for each of the {len(batch)} rows; got "
                 f"shape {tuple(features.shape)}."
             )
         return features
@@ -122,7 +123,7 @@ class FeatureMap:
                 f"{where} returns {type(output).__name__}, not a tensor: name another layer, or "
                 "pass as pool a callable that makes a tensor (n, d) of it."
             )
-        if callable(self.pool):
+        if callable(self.pool) or output.ndim == 0:
             return output
         if self.pool is None:
             return output.reshape(len(output), -1)
