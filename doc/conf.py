@@ -4,6 +4,7 @@ import os
 import sys
 import tomllib
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import skinfluence
@@ -65,11 +66,13 @@ def setup(app):
 # -- the gallery -----------------------------------------------------------------------------------
 
 # Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`.
+# Pages named plot_torch_* are run where PyTorch is installed.
 run_all = os.environ.get("SKINFLUENCE_DOCS_FULL") == "1"
+not_run = ("" if run_all else "(?!slow_)") + ("" if find_spec("torch") else "(?!torch_)")
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"plot_" if run_all else r"plot_(?!slow_)",
+    "filename_pattern": f"plot_{not_run}",
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
     "download_all_examples": False,

@@ -6,7 +6,7 @@ Pipeline.
 
 from importlib import import_module
 
-from skinfluence import evaluation, kernel_models, svm
+from skinfluence import evaluation, kernel_models, robustness, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
@@ -22,6 +22,7 @@ from skinfluence.functions import (
     influence,
     local_influence,
     loo_estimate,
+    mirrored_influence,
     most_influential,
     parameter_covariance,
     parameter_influence,
@@ -30,6 +31,8 @@ from skinfluence.functions import (
     reweight_influence,
     score_influence,
     self_influence,
+    with_rows,
+    without,
 )
 from skinfluence.linear_model import (
     InfluenceElasticNet,
@@ -91,6 +94,7 @@ __all__ = [
     "local_influence",
     "loo_estimate",
     "make_target",
+    "mirrored_influence",
     "model_selection",
     "most_influential",
     "parameter_covariance",
@@ -98,10 +102,13 @@ __all__ = [
     "prediction_interval",
     "relabel_influence",
     "reweight_influence",
+    "robustness",
     "score_influence",
     "self_influence",
     "supported_estimators",
     "svm",
+    "with_rows",
+    "without",
 ]
 
 

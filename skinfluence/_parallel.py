@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
 
+from joblib import effective_n_jobs
 from sklearn import get_config
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -49,6 +50,22 @@ def tracked(blocks, progress, total=None):
     if progress is None:
         return blocks
     return progress(blocks, total=len(blocks) if total is None else total)
+
+
+def map_jobs(function, blocks, n_jobs, progress=None):
+    """Yield the list of `function(item)` of all items of each block, in order, by joblib.
+
+    The workers live as long as the iteration. A block is a barrier: what it gives can be kept
+    before the next begins, whatever backend there is.
+    """
+    blocks = tracked(blocks, progress)
+    if n_jobs in (None, 1) and effective_n_jobs(n_jobs) == 1:
+        for block in blocks:
+            yield [function(item) for item in block]
+        return
+    with Parallel(n_jobs=n_jobs) as parallel:
+        for block in blocks:
+            yield parallel(delayed(function)(item) for item in block)
 
 
 @cache

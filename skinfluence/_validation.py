@@ -165,7 +165,7 @@ def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
     return weight
 
 
-def checked_test_weight(test_sample_weight, n_test):
+def check_test_weight(test_sample_weight, n_test):
     """Return the weights of test rows (n_test,); None for None."""
     if test_sample_weight is None:
         return None

@@ -180,7 +180,7 @@ def test_what_developers_install_is_used(name):
 
 # Sources of lazy data: their tests run against stand-ins everywhere, and against the packages
 # themselves where these happen to be installed. What takes our numbers is asked where it is, too.
-WHERE_INSTALLED = {"cleanlab", "dask", "latex2mathml", "pyarrow", "sphinx"}
+WHERE_INSTALLED = {"cleanlab", "dask", "latex2mathml", "pyarrow", "sphinx", "trak"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():
@@ -366,12 +366,17 @@ def test_every_public_name_is_on_the_api_page():
     listed = public_names()
     assert len(listed) == len(set(listed)) > 50
     rooms = {"attacks", "debugging", "display", "evaluation", "kernel_models", "labels"}
-    rooms |= {"model_selection"}
+    rooms |= {"model_selection", "robustness"}
     assert set(skinfluence.__all__) - rooms - {"svm", "__version__"} <= set(listed)
     tools = ("attacks", "debugging", "display", "evaluation", "labels", "model_selection", "svm")
     for room in tools:
         members = named(f"{room}.__all__")
         assert {f"{room}.{member}" for member in members} <= set(listed)
+
+
+def test_every_public_name_of_networks_is_on_the_api_page():
+    members = named("torch.__all__")
+    assert {f"torch.{member}" for member in members} <= set(public_names())
 
 
 def test_the_switcher_offers_main_and_every_release():

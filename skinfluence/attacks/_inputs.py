@@ -228,7 +228,7 @@ class _Input:
     def decisions(self, X):
         """Decision values (m, n_classes), for two classes (0, f)."""
         design = self.problem.test_rows(self._named(X))[0]
-        eta = design @ self.problem.objective.theta.T
+        eta = self.problem.objective.predictors(design)
         return np.c_[np.zeros(len(eta)), eta] if eta.shape[1] == 1 else eta
 
     def gradients(self, X):
@@ -512,7 +512,7 @@ def input_curvature(
     check_same_length(X=X, y=y)
     objective, space = problem.objective, problem.record.data.space
     design, _, codes = problem.test_rows(X, model.predict(X) if y is None else y)
-    eta = design @ objective.theta.T
+    eta = objective.predictors(design)
     m, K = eta.shape
     native, loss = objective.native(eta), objective.loss
     W = loss.curvature(codes, native).reshape(m, K, K)

@@ -112,7 +112,7 @@ def score_influence(
     """
     objective = deletion.objective
     scorer = get_scorer(scoring)
-    eta = design @ objective.theta.T
+    eta = objective.predictors(design)
     X = np.empty((design.shape[0], 0)) if X is None else X
 
     def by_scorer(predictor):

@@ -2,7 +2,7 @@
 
 from skinfluence import attribution
 from skinfluence._frames import row_names
-from skinfluence._validation import check_aggregate, checked_test_weight
+from skinfluence._validation import check_aggregate, check_test_weight
 from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
 
@@ -398,7 +398,7 @@ class AttributionMixin(QueryMixin):
             link,
             scoring,
             X=X_test,
-            weight=checked_test_weight(test_sample_weight, design.shape[0]),
+            weight=check_test_weight(test_sample_weight, design.shape[0]),
             progress=progress,
         )
         return Answer(problem, as_frame, return_info).of(

@@ -381,16 +381,15 @@ class ChangesMixin(QueryMixin):
                 f"target={found.name!r} has a value for each class, of which none is the best "
                 "change. Use a target with one value, such as 'loss'."
             )
-        options = {"target": target, "method": method, "aggregate": aggregate}
-        options |= {"curvature": curvature, "damping": damping}
-        options |= {"test_sample_weight": test_sample_weight, "progress": progress}
+        options = {"target": target, "method": method, "aggregate": aggregate, "damping": damping}
+        options |= {"curvature": curvature, "progress": progress}
+        options["test_sample_weight"] = test_sample_weight
         if kind == "addition":
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
-            rows = as_index(train_indices, problem.objective.n_rows)
+            rows, labels = as_index(train_indices, problem.objective.n_rows), None
             ask = self.influence if kind == "removal" else self.relabel_influence
             values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
-            labels = None
             if kind == "relabel":
                 labels = np.tile(problem.classes, len(rows))
                 rows, values = np.repeat(rows, len(problem.classes)), values.ravel()
@@ -526,7 +525,7 @@ def _labels_of_new_rows(problem, X_new, y_new):
             "over: pass y_new."
         )
     design, _, _ = problem.test_rows(X_new)
-    eta = problem.objective.native(design @ problem.objective.theta.T)
+    eta = problem.objective.native(problem.objective.predictors(design))
     probability = problem.link.probabilities(eta)
     labels = [np.full(design.shape[0], label) for label in problem.classes]
     return list(zip(labels, probability.T, strict=True))

@@ -117,14 +117,16 @@ class QueryMixin:
     def _begin_fit(self, X, y, sample_weight):
         """Raise for data that are not in memory; drop the problem of an earlier fit."""
         check_in_memory(X=X, y=y, sample_weight=sample_weight)
-        self.__dict__.pop("_problem_cache", None)
+        for name in ("_problem_cache", "_changed_fit", "removal_certificate_"):
+            self.__dict__.pop(name, None)
 
     # -- pickling ----------------------------------------------------------------------------------
 
     def __getstate__(self):
         """Leave the cache behind, and say which version wrote the pickle."""
         state = dict(super().__getstate__())
-        state.pop("_problem_cache", None)
+        for name in ("_problem_cache", "_changed_fit"):
+            state.pop(name, None)
         state["_skinfluence_version"] = __version__
         return state
 

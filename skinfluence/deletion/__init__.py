@@ -19,8 +19,9 @@ from skinfluence.deletion._delete import (
 )
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
-from skinfluence.deletion._groups import GroupDeletion, JointChange, without_group
+from skinfluence.deletion._groups import GroupDeletion, JointChange, first_factor, without_group
 from skinfluence.deletion._hinge import HingeExact
+from skinfluence.deletion._joint_chord import JointFactor, JointRefit, joint_refit, largest_change
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
@@ -41,6 +42,8 @@ __all__ = [
     "GroupDeletion",
     "HingeExact",
     "JointChange",
+    "JointFactor",
+    "JointRefit",
     "MixedDeletion",
     "NewtonError",
     "OneStep",
@@ -51,7 +54,10 @@ __all__ = [
     "delete",
     "delete_exactly",
     "dominant_rows",
+    "first_factor",
     "in_row_space",
+    "joint_refit",
+    "largest_change",
     "needs_curvature",
     "next_group_change",
     "one_step_errors",

@@ -205,6 +205,7 @@ def in_row_space(objective, curvature):
         penalty,
         theta,
         row_penalty=row_penalty,
+        offset=objective.offset,
     )
 
     def lifted(steps):

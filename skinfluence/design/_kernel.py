@@ -168,6 +168,21 @@ class KernelSpace:
         found._pivots = features.pivots
         return found
 
+    def taken(self, rows):
+        """Return the space of some of the rows, in coordinates of their own.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        """
+        matrix = np.ascontiguousarray(self.matrix[np.ix_(rows, rows)])
+        found = copy(self)
+        found.rows = None if self.rows is None else self.rows[rows]
+        features = KernelFeatures(matrix)
+        found.n_rows, found._computed = len(rows), (matrix, features)
+        found._pivots, found._factor = features.pivots, None
+        return found
+
     def _stacked(self, X):
         """Sparse rows with others below."""
         return vstack([self.rows, X], format="csr")

@@ -155,11 +155,15 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=not found.failure, n_steps=found.n_steps
         )
-        dual = -objective.residuals / alpha
-        self.dual_coef_ = dual[:, 0] if y.ndim == 1 else dual
-        intercept = objective.design.unpack(objective.theta)[1]
-        self.intercept_ = np.float64(intercept[0]) if y.ndim == 1 else intercept
+        self._take(objective, found.n_steps)
         return self
+
+    def _take(self, objective, n_steps):
+        flat = np.ndim(self._training_data.y) == 1
+        dual = -objective.residuals / self._checked_alpha(objective.n_outputs)
+        self.dual_coef_ = dual[:, 0] if flat else dual
+        intercept = objective.design.unpack(objective.theta)[1]
+        self.intercept_ = np.float64(intercept[0]) if flat else intercept
 
     def _checked_alpha(self, n_targets):
         """Penalties, a number or one a response; raise for others."""

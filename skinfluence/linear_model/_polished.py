@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinfluence._frames import row_names
 from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import TrainingData, adapt
-from skinfluence.base import InfluenceMixin
+from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.optimum import CERTIFIABLE
 from skinfluence.problem import OptimumRecord
 
@@ -107,6 +107,22 @@ class RefinedFitMixin(InfluenceMixin):
         if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
         return self._optimum
+
+    def __moved__(self, data, record, objective, n_steps):
+        new = copied_without_cache(self)
+        new._training_data, new._optimum, new._refused = data, record, None
+        new._assign(*objective.design.unpack(objective.theta))
+        new._count_steps(n_steps)
+        return new
+
+    def _count_steps(self, n_steps):
+        """Take the passes over the rows in place of the solver's iterations."""
+        if getattr(self, "n_iter_", None) is None:
+            return
+        if np.ndim(self.n_iter_):
+            self.n_iter_ = np.full_like(self.n_iter_, n_steps)
+        else:
+            self.n_iter_ = n_steps
 
     def __design_rows__(self, X):
         """Return X_test, checked like the X of predict."""

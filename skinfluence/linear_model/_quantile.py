@@ -185,6 +185,15 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
             )
         return self
 
+    def __moved__(self, data, record, objective, n_steps):
+        new = super().__moved__(data, record, objective, n_steps)
+        new.stationarity_ = record.stationarity
+        return new
+
+    def _assign(self, coef, intercept):
+        """Take coefficients (1, p) and intercepts (1,)."""
+        self.coef_, self.intercept_ = coef[0], float(intercept[0])
+
     def _minimise(self):
         """Continuation, from all coefficients 0 and the intercept at the quantile of y."""
         y = np.asarray(self._training_data.y, dtype=float)

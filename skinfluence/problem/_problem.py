@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
@@ -15,25 +14,23 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
-    checked_test_weight,
+    check_test_weight,
     group_names,
     listed,
     shown,
-    warn,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import (
     Query,
     influence_topk,
     refined_topk,
-    rows_to_score,
-    score_of,
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     GroupDeletion,
     delete,
     dominant_rows,
+    first_factor,
     needs_curvature,
     refits_on_demand,
     step_errors,
@@ -46,10 +43,12 @@ from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_au
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
+from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
+from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.problem._undefined import UndefinedRows
-from skinfluence.results import LeaveOneOutEstimate, StepInfo
+from skinfluence.results import StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
@@ -213,7 +212,7 @@ class FittedProblem(NamedFit, UndefinedRows):
                 f"(the gradient has moved by {ratio:.1e} of its terms). Fit again."
             )
 
-    def check_data(self, rows=None):
+    def check_data(self, rows=None, live=None):
         """Raise where the training data are not those of the fit.
 
         Parameters
@@ -221,6 +220,8 @@ class FittedProblem(NamedFit, UndefinedRows):
         rows : ndarray of int, optional
             Rows that the question reads, checked with a random sample of the others; all by
             default.
+        live : ndarray of int, optional
+            Rows that are still in the model; all by default. Others may have changed.
 
         Raises
         ------
@@ -228,6 +229,8 @@ class FittedProblem(NamedFit, UndefinedRows):
             Naming the rows that have changed.
         """
         changed = self.record.fingerprint.changed_rows(self.record.data, rows)
+        if live is not None and changed is not None and len(changed):
+            changed = np.intersect1d(changed, live)
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
@@ -336,8 +339,8 @@ class FittedProblem(NamedFit, UndefinedRows):
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        weight = checked_test_weight(test_sample_weight, design.shape[0])
-        return Query(design, y, design @ self.objective.theta.T, target, weight)
+        weight = check_test_weight(test_sample_weight, design.shape[0])
+        return Query(design, y, self.objective.predictors(design), target, weight)
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""
@@ -392,6 +395,14 @@ class FittedProblem(NamedFit, UndefinedRows):
             if advice is None:
                 raise
             raise np.linalg.LinAlgError(f"{error}. {advice}") from error
+
+    def joint_factor(self):
+        """Return the JointFactor of joint changes of the rows; None where there is none."""
+        try:
+            made = self.curvature()
+        except np.linalg.LinAlgError:
+            return None
+        return self.curvatures.joint(lambda: first_factor(self.objective, made))
 
     def curvature_choice(self):
         """Return the Choice of a curvature for all rows' leverages."""
@@ -548,36 +559,7 @@ class FittedProblem(NamedFit, UndefinedRows):
         X : array-like, optional
             The training rows that a callable `scoring` is handed.
         """
-        objective, link, weight = self.objective, self.link, self.sample_weight
-        defined = ~np.isnan(loo.eta).any(axis=1)
-        loss = np.full(objective.n_rows, np.nan)
-        eta = objective.native(loo.eta)
-        loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
-        scoring = scoring or link.scoring
-        used = np.flatnonzero(defined & (weight > 0))
-        score, failure = score_of(
-            link,
-            eta[used],
-            self.labels[used],
-            scoring,
-            X=rows_to_score(scoring, X, used),
-            weight=weight[used],
-        )
-        if failure and len(used):  # of undefined rows there has been a warning
-            warn(f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning)
-        return LeaveOneOutEstimate.of_rows(
-            loo=loo,
-            decision_function=link.decision(eta),
-            predict_proba=link.probabilities(eta) if link.has_probabilities else None,
-            prediction=None if link.n_classes else link.mean(eta),
-            loss=loss,
-            weight=weight,
-            train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score,
-            scoring=scoring,
-            score_failure=failure,
-            row_names=self.row_names,
-        )
+        return leave_one_out_estimate(self, loo, scoring, X)
 
     def step_info(self, deletion, method, names=None, *, quick=False):
         """Return how each step of a deletion was found and how far it is from the refit.
@@ -593,24 +575,3 @@ class FittedProblem(NamedFit, UndefinedRows):
         """
         names = self.row_names[deletion.rows] if names is None else names
         return StepInfo(*step_errors(deletion, method, quick=quick), names)
-
-
-def model_settings(model):
-    """Public attributes of a model that may change its objective, by name.
-
-    Arrays are kept by reference: a refit replaces them.
-    """
-    return {name: value for name, value in vars(model).items() if not name.startswith("_")}
-
-
-def same_settings(one, other):
-    """Whether two models have the same settings: equal numbers and strings, identical objects."""
-    if one is None or one.keys() != other.keys():
-        return False
-    for name, value in one.items():
-        if value is other[name]:
-            continue
-        simple = isinstance(value, int | float | str | np.number)
-        if not simple or type(value) is not type(other[name]) or value != other[name]:
-            return False
-    return True

@@ -184,12 +184,15 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
+        return self
+
+    def _take(self, objective, n_steps):
+        super()._take(objective, n_steps)
         self.intercept_ = float(self.intercept_[0])
         if self._space is None:
             self.coef_ = self.coef_[0]
         else:
             self.dual_coef_ = self.dual_coef_[0]
-        return self
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the responses.

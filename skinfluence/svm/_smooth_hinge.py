@@ -192,11 +192,10 @@ class SmoothHingeSVC(KernelClassifier):
                 f"{shown(value)}."
             )
 
-    def _solve(self):
-        """Minimise, and record whether each intercept is identified."""
-        objective = super()._solve()
+    def _take(self, objective, n_steps):
+        """Set the fitted attributes, and whether each intercept is identified."""
+        super()._take(objective, n_steps)
         self.intercept_is_identified_ = ~objective.vanished_intercepts
-        return objective
 
 
 register(SmoothHingeSVC, inherited=True, space=fitted_space)(adapt_kernel_classifier)

@@ -1,5 +1,6 @@
 """InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
 
+import copy
 from dataclasses import replace
 from typing import Any, Self
 
@@ -7,13 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -28,108 +26,22 @@ from skinfluence.adapters import (
     kernel_space,
     unsupported,
 )
-from skinfluence.base import InfluenceMixin
+from skinfluence.base import (
+    InfluenceMixin,
+    copied_without_cache,
+)
+from skinfluence.explainer._models import (
+    estimator_router,
+    final_weight,
+    fit_params,
+    unwrap,
+    with_final,
+)
 from skinfluence.problem import OptimumRecord, prediction_difference
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
 FAR = 1e-2
-
-
-def unwrap(model):
-    """Return (transformers of X, of y, final estimator) of a fitted or unfitted model."""
-    transformers, responses = [], []
-    while True:
-        if isinstance(model, FrozenEstimator):
-            model = model.estimator
-        elif isinstance(model, Pipeline):
-            steps = [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
-            transformers += steps
-            model = model.steps[-1][1]
-        elif isinstance(model, TransformedTargetRegressor):
-            if hasattr(model, "regressor_"):
-                responses.append(model.transformer_)
-            model = getattr(model, "regressor_", _inner_regressor(model))
-        elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
-            if hasattr(model, "best_estimator_"):
-                model = model.best_estimator_
-            elif hasattr(model, "cv_results_"):
-                raise ValueError(
-                    f"{type(model).__name__}(refit=False) keeps no fitted model: use refit=True."
-                )
-            else:
-                model = model.estimator
-        else:
-            return transformers, responses, model
-
-
-def _inner_regressor(model):
-    """Regressor that a TransformedTargetRegressor is to fit."""
-    return LinearRegression() if model.regressor is None else model.regressor
-
-
-def weight_name(model):
-    """Name under which `fit` of a model takes the weights of its last step."""
-    if isinstance(model, Pipeline):
-        return f"{model.steps[-1][0]}__{weight_name(model.steps[-1][1])}"
-    if isinstance(model, TransformedTargetRegressor):
-        return weight_name(_inner_regressor(model))
-    return "sample_weight"
-
-
-def weight_params(model, sample_weight):
-    """Keyword arguments by which `fit` of a model takes the weights of its last step."""
-    if sample_weight is None:
-        return {}
-    routed = get_config()["enable_metadata_routing"]
-    return {"sample_weight" if routed else weight_name(model): sample_weight}
-
-
-def fit_params(owner, sample_weight, params):
-    """Keyword arguments of ``owner.estimator.fit`` for those of ``owner.fit``.
-
-    With metadata routing as its requests say; else the weights, for the last step.
-    """
-    if get_config()["enable_metadata_routing"]:
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return dict(process_routing(owner, "fit", **given, **params).estimator.fit)
-    if params:
-        raise ValueError(
-            f"[{', '.join(map(repr, params))}] are passed but are not understood: beside "
-            "sample_weight a fit takes metadata with "
-            "sklearn.set_config(enable_metadata_routing=True), as the estimator requests them."
-        )
-    return weight_params(owner.estimator, sample_weight)
-
-
-def estimator_router(owner, **mappings):
-    """Router that hands metadata on to the estimator inside, each method's to its own.
-
-    Parameters
-    ----------
-    owner : estimator
-    **mappings
-        Method of the estimator that each method of the owner calls.
-    """
-    mapping = MethodMapping()
-    for caller, callee in mappings.items():
-        mapping.add(caller=caller, callee=callee)
-    return MetadataRouter(owner=owner).add(estimator=owner.estimator, method_mapping=mapping)
-
-
-def final_weight(model, params):
-    """Weights that the last step of a model is fitted with, for keyword arguments of its `fit`."""
-    if not get_config()["enable_metadata_routing"]:
-        return params.get(weight_name(model))
-    if isinstance(model, Pipeline):
-        name, last = model.steps[-1]
-        return final_weight(last, process_routing(model, "fit", **params)[name].fit)
-    if isinstance(model, TransformedTargetRegressor):
-        inner = process_routing(model, "fit", **params).regressor.fit
-        return final_weight(_inner_regressor(model), inner)
-    if hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
-        return final_weight(model.estimator, process_routing(model, "fit", **params).estimator.fit)
-    return params.get("sample_weight")
 
 
 def _final_has(method):
@@ -140,6 +52,20 @@ def _final_has(method):
         return True
 
     return check
+
+
+def _moved_coefficients(final, data, objective):
+    """Return a copy of scikit-learn's estimator with other coefficients; None where it has none."""
+    if data.space is not None or not hasattr(final, "coef_") or objective.loss.has_scale:
+        return None
+    if hasattr(final, "dual_coef_"):
+        return None
+    new = copy.copy(final)
+    coef, intercept = objective.design.unpack(objective.theta)
+    new.coef_ = np.reshape(coef, np.shape(final.coef_))
+    shape = np.shape(final.intercept_)
+    new.intercept_ = np.reshape(intercept, shape) if shape else np.float64(intercept[0])
+    return new
 
 
 def explainer_of(model):
@@ -426,6 +352,32 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     def __design_rows__(self, X):
         self._check_fitted()
         return self._features(X)
+
+    def __moved__(self, data, record, objective, n_steps):
+        """Return the explainer of the final estimator moved; None where it has no coefficients."""
+        if isinstance(self._final, InfluenceMixin):
+            final = self._final.__moved__(data, record, objective, n_steps)
+        else:
+            final = _moved_coefficients(self._final, data, objective)
+        return None if final is None else self._around(final, record)
+
+    def __fitted_on__(self, X, y, sample_weight, settings):
+        if isinstance(self._final, InfluenceMixin):
+            final = self._final.__fitted_on__(X, y, sample_weight, settings)
+            return self._around(final, final.__optimum_record__())
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        final = clone(self._final).set_params(**settings).fit(X, y, **weights)
+        space = kernel_space(final, X)
+        rows = X if space is None else None
+        data = TrainingData(rows, y, sample_weight, space, self._response)
+        return self._around(final, OptimumRecord.of(adapt(final, data), data))
+
+    def _around(self, final, record):
+        """Return a copy of the explainer around another final estimator."""
+        new = copied_without_cache(self)
+        new.estimator_ = with_final(self.estimator_, final)
+        new._final, new._optimum, new._refused = final, record, None
+        return new
 
     def __input_steps__(self):
         own = self._final.__input_steps__() if isinstance(self._final, InfluenceMixin) else []
