@@ -222,9 +222,10 @@ for one, other in pairs:
 # %%
 # The paper's difference is there: the machine on pixels takes twice as much of all effects from its
 # nearest rows as the regression on the network does, and nine in ten of its best helpers have the
-# own label, against three in four. But there are two differences between these two models, and each
-# is half of it: the machine on the network and the regression on the pixels are both in between.
+# own label, against seven in ten. But these two models differ in two ways, and each has a part in
+# it: in what they take from near rows, the machine on the network and the regression on the pixels
+# are both in between.
 #
 # *Which* rows a model relies on is another question than how near they are, and there the features
-# count for more: the two machines hardly agree about the rows, the two models on pixels do so
-# largely. (With a second network, from another seed, these numbers move by some hundredths.)
+# count for more: the ranks of the two machines hardly agree, those of the two models on pixels do
+# so largely. (With a second network, from another seed, these numbers move by some hundredths.)
