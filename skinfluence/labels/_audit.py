@@ -12,7 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, as_partition, check_sample_weight, encode_labels
+from skinfluence._validation import (
+    as_index,
+    as_partition,
+    check_sample_weight,
+    distinct_texts,
+    encode_labels,
+)
 from skinfluence.labels._checks import (
     check_audit,
     check_budget,
@@ -42,7 +48,7 @@ from skinfluence.labels._review import (
     curve,
     refit_and_score,
 )
-from skinfluence.labels._row_ids import as_texts, row_ids
+from skinfluence.labels._row_ids import row_ids
 from skinfluence.labels._scores import NOISE_MODEL, SCORES, loo_loss
 from skinfluence.labels._strength import fitted_audited
 from skinfluence.problem import fitted_problem
@@ -453,7 +459,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         ids = row_ids(*self._data[:2], fitted_problem(self.estimator_).row_names)
-        return as_texts(ids) if as_text else ids
+        return distinct_texts(ids) if as_text else ids
 
     def apply(
         self, decisions: "Mapping | Iterable | DataFrame | str | PathLike"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
-from skinfluence._validation import listed
+from skinfluence._validation import distinct_texts, listed
 
 # What a decision is called in a file, and by LabelAudit.apply.
 CALLED = {"accept": "keep", "keep": "keep", "unsure": "keep", "drop": "drop", "relabel": "relabel"}
@@ -76,19 +76,20 @@ def read_back(records, ids, texts, given, classes):
     for row, text in enumerate(texts.tolist()):
         position[text] = row
         position.setdefault(guarded(text), row)
-    known = {}
-    for label in classes.tolist():
-        known[str(label)] = known[guarded(str(label))] = label
+    known, called = {}, {}
+    for label, text in zip(classes.tolist(), distinct_texts(classes).tolist(), strict=True):
+        known[text] = known[guarded(text)] = label
+        called[label] = text
     missing = [str(each["row_id"]) for each in records if str(each["row_id"]) not in position]
     if missing:
         raise ValueError(
             f"decisions name rows that the audit has not seen: {listed(missing)}. They are "
             "exported from a report on other rows, or the index of the data frame has changed."
         )
-    pairs, differing, listed_ids = [], [], ids.tolist()
+    pairs, differing, listed_ids, own = [], [], ids.tolist(), given.tolist()
     for record in records:
         row = position[str(record["row_id"])]
-        label = str(given[row])
+        label = called[own[row]]
         if str(record["given_label"]) not in (label, guarded(label)):
             differing.append(f"{record['row_id']} ({record['given_label']}, now {label})")
         pairs.append((listed_ids[row], _decision(record, known)))

@@ -12,10 +12,6 @@ from skinfluence.design import make_design
 
 DIGEST_BYTES = 8
 
-# Ids as texts are cut behind this many characters; a hash of the rest keeps them apart.
-LONGEST_ID = 200
-
-
 def row_ids(X, y, names):
     """Return an id for each row (n,), the same for the same rows in another order.
 
@@ -45,24 +41,3 @@ def _digests(X):
     for rows in row_blocks(design.shape[0], 8 * design.shape[1]):
         for row in design.dense(rows) + 0.0:  # -0. becomes 0.
             yield row.tobytes()
-
-
-def as_texts(ids):
-    """Return the ids (n,) as texts that differ wherever the ids do, long ones shortened."""
-    ids = ids.tolist()
-    texts = [_shortened(str(row_id)) for row_id in ids]
-    count = Counter(texts)
-    return np.array(
-        [
-            text if count[text] == 1 else _shortened(f"{type(row_id).__name__} {row_id!r}")
-            for text, row_id in zip(texts, ids, strict=True)
-        ]
-    )
-
-
-def _shortened(text):
-    """Text that is short, has no NUL, and is another one for another text."""
-    if len(text) <= LONGEST_ID and "\0" not in text:
-        return text
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).hexdigest()
-    return f"{text[:LONGEST_ID].replace(chr(0), ' ')}... {digest}"

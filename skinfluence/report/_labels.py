@@ -4,8 +4,9 @@ import hashlib
 
 import numpy as np
 
+from skinfluence._validation import distinct_texts
 from skinfluence.problem import fitted_problem
-from skinfluence.report._encode import clipped, name_text
+from skinfluence.report._encode import name_text
 
 # Suspects on the page, and rows of evidence for and against each.
 MOST_SUSPECTS, WITNESSES = 50, 5
@@ -47,7 +48,7 @@ def labels(audit):
         "loo_probability": probability,
         "effect": audit.effect_of_fixing(rows),
         "evidence": evidence,
-        "classes": [clipped(name) for name in names.tolist()],
+        "classes": distinct_texts(names).tolist(),
         "expected_errors": _number(audit.expected_errors_),
         "n_issues": len(issues) if has_p else None,
         "fingerprint": _fingerprint(audit),

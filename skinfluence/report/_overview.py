@@ -80,7 +80,7 @@ def _scores(subject, loo):
     for scoring in SCORES[kind]:
         pooled = problem.estimate(loo, scoring)
         test = None
-        if subject.y_test is not None:
+        if subject.y_test is not None and (scoring != "r2" or len(subject.y_test) > 1):
             test = float(get_scorer(scoring)(subject.view, subject.X_test, subject.y_test))
         score = None if np.isnan(pooled.score) else float(pooled.score)
         found.append({"name": scoring, "loo": score, "test": test})
@@ -90,7 +90,7 @@ def _scores(subject, loo):
 def _look(subject, table, shown, estimate, mean_influence):
     """At most five rows, each for another reason where there are so many, with the reason."""
     reasons = [r for r in _reasons(subject, table, shown, estimate, mean_influence) if r]
-    found, seen = [], set()
+    found, seen, said = [], set(), []
     walks = [(kind, iter(order), sentence) for kind, order, sentence in reasons]
     for kind, order, sentence in cycle(walks) if walks else ():
         row = next((int(row) for row in order if (kind, int(row)) not in seen), None)
@@ -100,7 +100,11 @@ def _look(subject, table, shown, estimate, mean_influence):
                 break
             continue
         seen.add((kind, row))
-        found.append({"kind": kind, "row": row, "reason": sentence(row)})
+        reason = sentence(row)
+        if sentence in said:
+            reason = f"Next: {reason[0].lower()}{reason[1:]}"
+        said.append(sentence)
+        found.append({"kind": kind, "row": row, "reason": reason})
         if len(found) == LOOK_AT:
             break
     return found

@@ -71,7 +71,7 @@ def payload(subject, data, title):
 
 def _registry(data):
     """Positions of all training rows that have a name on the page, sorted."""
-    parts = [data["shown"].pool]
+    parts = [data["shown"].behind]
     if data["labels"] is not None:
         parts.append(data["labels"]["rows"])
         for found in data["labels"]["evidence"]:
@@ -121,7 +121,7 @@ def _table(subject, data, code):
 def _shown(subject, data, registry, code):
     """Details of some test rows."""
     shown, found = data["shown"], data["details"]
-    place = np.searchsorted(registry, shown.pool)
+    place = np.searchsorted(registry, shown.behind)
     packed = {
         "tests": integers(shown.tests),
         "helpful": integers(place[shown.helpful]),
@@ -135,7 +135,7 @@ def _shown(subject, data, registry, code):
     if "relabelled" in found:
         packed["relabelled"] = single(found["relabelled"])
         packed["other_labels"] = code(found["other_labels"])
-        packed["pool"] = integers(place)
+        packed["behind"] = integers(place)
     if "feature" in found:
         used, position = np.unique(found["feature"], return_inverse=True)
         names = subject.problem.feature_names
@@ -241,7 +241,8 @@ def _notes(subject, data, factor):
         f"{ROUNDING['float32']}; {ROUNDING['float16']}.",
         f"Details are shown for {len(shown.tests):,} of {m:,} test rows, those with the largest "
         f"losses first; each has the {EACH_KIND} most helpful and the {EACH_KIND} most harmful "
-        f"training rows, together {len(shown.pool):,} of {n:,} (at most {MOST_POOL}).",
+        f"training rows, together {len(shown.behind):,} of {n:,}. What-if offers those named most "
+        f"often among them, at most {MOST_POOL}.",
         f"A report holds at most {MOST_TEST_ROWS:,} test rows; names are cut behind 120 characters "
         f"and texts behind {LONGEST_TEXT}.",
     ]

@@ -56,18 +56,18 @@ def details(subject, shown, loo):
     -------
     dict
         `before` (s, ...), `without` and `relabelled` (s, 2k, ...): the output with all rows,
-        without one, and with its other label; `other_labels` (r,) of the pool; features.
+        without one, and with its other label; `other_labels` (r,) of the training rows; features.
     """
     X = subject.some(shown.tests)
     before = subject.values(subject.output, shown.tests)
     pairs = np.concatenate([shown.helpful, shown.harmful], axis=1)
     row = np.arange(len(shown.tests))[:, None]
-    removed = subject.view.influence(X, target=subject.output, train_indices=shown.pool)
+    removed = subject.view.influence(X, target=subject.output, train_indices=shown.behind)
     found = {"before": before, "without": before[:, None] + removed[row, pairs]}
     if subject.is_classifier:
-        other = other_labels(subject, loo)[shown.pool]
+        other = other_labels(subject, loo)[shown.behind]
         relabelled = subject.view.relabel_influence(
-            X, labels=other, target=subject.output, train_indices=shown.pool
+            X, labels=other, target=subject.output, train_indices=shown.behind
         )
         found["other_labels"] = other
         found["relabelled"] = before[:, None] + relabelled[row, pairs]
@@ -98,7 +98,7 @@ def _features(subject, shown, pairs):
     try:
         for s, test in enumerate(shown.tests):
             label = None if shown.labels is None else shown.labels[[test]]
-            asked = (subject.some([test]), label, shown.pool[pairs[s]], shown.asked)
+            asked = (subject.some([test]), label, shown.behind[pairs[s]], shown.asked)
             effects, train, test_values = difference_effects(
                 subject.view, subject.problem, *asked
             )

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Test rows with details, training rows behind them, and rows of each kind for a test row.
-MOST_SHOWN, MOST_POOL, EACH_KIND = 200, 200, 5
+# Test rows with details, rows of each kind for one, training rows to pick among for what-if.
+MOST_SHOWN, EACH_KIND, MOST_POOL = 200, 5, 200
 
 # Numbers of the tables of what the training rows would change: about half of the page.
 MOST_CHANGES = 200_000
@@ -21,10 +21,12 @@ class ShownRows:
         Positions of test rows: errors first, then by loss.
     order : ndarray of int, shape (m,)
         All test rows in that order.
-    pool : ndarray of int, shape (r,)
-        Positions of training rows, sorted.
+    behind : ndarray of int, shape (r,)
+        Positions of the training rows behind them, sorted.
+    pool : ndarray of int
+        The training rows among `behind` that are named most often.
     helpful, harmful : ndarray of int, shape (s, k)
-        Positions in `pool`.
+        Positions in `behind`.
     helpful_values, harmful_values : ndarray of shape (s, k)
         Influences.
     asked : str
@@ -35,6 +37,7 @@ class ShownRows:
 
     tests: np.ndarray
     order: np.ndarray
+    behind: np.ndarray
     pool: np.ndarray
     helpful: np.ndarray
     harmful: np.ndarray
@@ -60,22 +63,26 @@ def show_rows(subject, table):
         labels = table["predicted"]
     elif labels is None:
         asked = "prediction"
-    tests = order[:MOST_SHOWN]
+    tests = order[: min(MOST_SHOWN, MOST_CHANGES // (MOST_POOL * _numbers_of_a_pair(subject)))]
     k = min(EACH_KIND, subject.problem.objective.n_rows)
     top = subject.view.most_influential(
         subject.some(tests), None if labels is None else labels[tests], k=k, target=asked
     )
     both = np.concatenate([top.helpful_indices, top.harmful_indices], axis=1)
-    kept, pool = _admitted(both, _numbers_of_a_pair(subject))
-    position = np.searchsorted(pool, both[kept])
+    known = (both >= 0).all(axis=1)  # -1 where fewer rows than k have a model without them
+    both, tests = both[known], tests[known]
+    behind, position, count = np.unique(both, return_inverse=True, return_counts=True)
+    position = position.reshape(both.shape)
+    most = np.sort(np.argsort(-count, kind="stable")[:MOST_POOL])
     return ShownRows(
-        tests=tests[kept],
+        tests=tests,
         order=order,
-        pool=pool,
+        behind=behind,
+        pool=behind[most],
         helpful=position[:, :k],
         harmful=position[:, k:],
-        helpful_values=top.helpful_values[kept],
-        harmful_values=top.harmful_values[kept],
+        helpful_values=top.helpful_values[known],
+        harmful_values=top.harmful_values[known],
         asked=asked,
         labels=labels,
     )
@@ -93,16 +100,3 @@ def _numbers_of_a_pair(subject):
     """Numbers that the page holds for a pair of a test row and a training row."""
     classes = subject.problem.classes
     return 2 if classes is None or len(classes) == 2 else 1 + len(classes)
-
-
-def _admitted(both, numbers):
-    """Positions of the test rows whose influential rows fit on the page, and these rows, sorted."""
-    pool, kept = set(), []
-    for position, rows in enumerate(both.tolist()):
-        if -1 in rows:  # fewer training rows have a model without them
-            continue
-        together = pool.union(rows)
-        if len(together) <= MOST_POOL and (len(kept) + 1) * MOST_POOL * numbers <= MOST_CHANGES:
-            pool = together
-            kept.append(position)
-    return np.array(kept, dtype=np.intp), np.array(sorted(pool), dtype=np.intp)

@@ -40,7 +40,9 @@ def predicted_of(decision, classes):
 
 
 def score_of(subject, predicted):
-    """Score of predictions of all test rows: accuracy, or R2."""
+    """Score of predictions of all test rows: accuracy, or R2; None where one row has no R2."""
+    if not subject.is_classifier and len(subject.y_test) < 2:
+        return None
     score = accuracy_score if subject.is_classifier else r2_score
     return float(score(subject.y_test, predicted))
 

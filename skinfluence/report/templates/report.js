@@ -150,7 +150,7 @@
     const facts = el("dl", {}, ...found.facts.flatMap(([what, value]) => [el("dt", {}, what), el("dd", {}, named(value))]));
     const scores = makeTable("Scores: each training row predicted without it, and the test rows",
       [{ text: "score" }, { text: "leave-one-out", number: true }, { text: "test", number: true }],
-      found.scores.map((s) => [s.name, number(s.loo), s.test === null ? "no labels" : number(s.test)]));
+      found.scores.map((s) => [s.name, number(s.loo), s.test === null ? "none" : number(s.test)]));
     const routes = Object.entries(found.routes).map(([kind, n]) => `${n.toLocaleString("en")} ${kind}`).join(", ");
     const rows = el("dl", {},
       el("dt", {}, "How rows are left out"), el("dd", {}, routes),
@@ -344,7 +344,7 @@
     const place = placeOfTest.get(i), found = [el("h2", {}, "Test row ", named(testName(i)))];
     const words = [];
     if (table.given) words.push(classes ? "Its label is " : "Its response is ", named(label(table.given, i)), ", ");
-    words.push("predicted ", named(label(table.predicted, i)));
+    words.push(words.length ? "predicted " : "Predicted ", named(label(table.predicted, i)));
     if (table.loss) words.push(`, loss ${number(table.loss.values[i])}`);
     found.push(el("p", {}, ...words, "."));
     if (place === undefined) {
@@ -401,7 +401,7 @@
     // Of two classes the predicted one, of more those that change most.
     let order = was.map((_, c) => c).sort((a, b) => Math.abs(gone[b][1] - was[b][1]) - Math.abs(gone[a][1] - was[a][1])).slice(0, 3).sort((a, b) => a - b);
     if (was.length === 2) order = [was[1][1] > was[0][1] ? 1 : 0];
-    const place = Array.from(shown.pool ? shown.pool.values : []).indexOf(row);
+    const place = Array.from(shown.behind ? shown.behind.values : []).indexOf(row);
     return el("div", { class: "changed" }, ...order.map((c) => el("div", {},
       el("span", { class: "soft" }, classes ? `${OUTPUT} of ` : "prediction ", was[c][0] === null ? null : named(was[c][0])), " ",
       el("span", { class: "now" }, number(was[c][1])), " → ", el("strong", { class: "gone" }, number(gone[c][1])), " if gone",
@@ -476,7 +476,7 @@
       const probability = found.error_probability && found.error_probability[s];
       options[s].setAttribute("aria-selected", s === state.at);
       options[s].replaceChildren(
-        el("span", { class: "grow" }, el("strong", {}, named(train.names[found.rows[s]])), " ",
+        el("span", { class: "grow" }, el("strong", {}, named(train.names[found.rows[s]])), ": ",
           named(found.classes[found.given[s]]), " → ", named(found.classes[found.suggested[s]])),
         el("span", {}, probability === null || probability === undefined ? "" : number(probability)),
         made ? el("span", { class: `badge ${made.decision === "accept" ? "for" : "against"}` }, made.decision) : el("span", { class: "soft" }, "open"));
@@ -662,12 +662,12 @@
     panel.append(el("h2", {}, "Without rows of your choice"),
       el("p", {}, `An estimate: the sum of one Newton step for each row, at the ${count(s, "test row")} with details.`), trusted(rows.error));
     if (!r) {
-      panel.append(el("p", {}, "No training row is on the page."));
+      panel.append(el("p", {}, "No training row is named in the details."));
       return;
     }
     const search = el("input", { type: "search", id: "pick-filter", placeholder: "part of a name" });
     const boxes = Array.from(pool, (row, j) => el("label", {}, el("input", { type: "checkbox", value: j, onchange: update }),
-      el("span", { class: "grow" }, named(train.names[row]), el("span", { class: "soft" }, " ", named(trainLabel(row))))));
+      el("span", { class: "grow" }, named(train.names[row]), el("span", { class: "soft" }, classes ? " labelled " : " with response ", named(trainLabel(row))))));
     const list = el("div", { class: "list", id: "picks", role: "group", "aria-label": "Training rows to leave out", tabindex: 0 }, ...boxes);
     const result = el("div", { class: "card", id: "picked", role: "region", "aria-label": "The model without the chosen rows", "aria-live": "polite" });
     search.addEventListener("input", () => boxes.forEach((box, j) => { box.hidden = !train.names[pool[j]].toLowerCase().includes(search.value.trim().toLowerCase()); }));
@@ -727,7 +727,7 @@
 
     panel.append(el("div", { class: "bar" }, el("label", { for: "pick-filter" }, "Filter"), search,
       el("button", { type: "button", onclick: () => { boxes.forEach((box) => { box.firstChild.checked = false; }); update(); } }, "Choose none"),
-      el("span", { class: "soft" }, `the ${count(r, "training row")} of the page, of ${data.n_train.toLocaleString("en")}`)),
+      el("span", { class: "soft" }, `the ${count(r, "training row")} named most often in the details, of ${data.n_train.toLocaleString("en")}`)),
     el("div", { class: "split even" }, list, result));
     update();
   }
