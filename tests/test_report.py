@@ -233,13 +233,14 @@ def test_a_model_without_probabilities_has_decision_values():
 def hostile():
     """A report in which every text is hostile, and its frame."""
     pd = pytest.importorskip("pandas")
-    X, y = problem(n=60, p=len(HOSTILE), seed=2)
+    X, _ = problem(n=60, p=len(HOSTILE), seed=2)
     columns = [*HOSTILE[:5], "x" * 5000, *HOSTILE[6:7], "lone", *HOSTILE[8:]]
     frame = pd.DataFrame(X, columns=columns)
     names = [f"{HOSTILE[i % len(HOSTILE)][:2000]}{i}" for i in range(60)]
     names[0] = HOSTILE[5]
+    y = (X[:, 0] > 0).astype(int)
     labels = np.array(HOSTILE[:2], dtype=object)[y]
-    wrong = [0, 1, 2, 3, 4]
+    wrong = np.argsort(-np.abs(X[:40, 0]))[:5]
     labels[wrong] = np.array(HOSTILE[:2], dtype=object)[1 - y[wrong]]
     frame.index = names
     clf = InfluenceLogisticRegression().fit(frame[:40], labels[:40])
