@@ -184,9 +184,7 @@ def changes_of(X, y):
         ),
         "feature": (
             {"displacement": np.full(X.shape[1], 0.1)},
-            lambda v, *a, **k: v.feature_influence(
-                *a, displacement=np.full(X.shape[1], 0.1), **k
-            ),
+            lambda v, *a, **k: v.feature_influence(*a, displacement=np.full(X.shape[1], 0.1), **k),
         ),
     }
 

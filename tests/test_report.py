@@ -17,8 +17,8 @@ import skinfluence
 from skinfluence import (
     InfluenceExplainer,
     InfluenceLogisticRegression,
-    InfluenceRidge,
     InfluenceReport,
+    InfluenceRidge,
     explain,
 )
 from skinfluence.kernel_models import InfluenceKernelRidge

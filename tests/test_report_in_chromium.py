@@ -250,9 +250,7 @@ def test_labels_groups_and_figures_have_pythons_numbers(context, cancer):
     tab(page, "what-if")
     cells = page.locator("#panel-what-if tbody tr").first.locator("td").all_inner_texts()
     assert cells[:2] == ["last", "50"]
-    change = view.group_influence(
-        [np.arange(150, 200)], X[200:320], y[200:320], aggregate="mean"
-    )
+    change = view.group_influence([np.arange(150, 200)], X[200:320], y[200:320], aggregate="mean")
     same(float(cells[2]), change[0])
 
     tab(page, "diagnostics")
@@ -312,7 +310,9 @@ def test_images_are_drawn_pixel_by_pixel(context, digits):
 
 
 def losses(page):
-    return [float(text) for text in page.locator("#grid .body .row > :last-child").all_inner_texts()]
+    return [
+        float(text) for text in page.locator("#grid .body .row > :last-child").all_inner_texts()
+    ]
 
 
 def test_the_table_sorts_filters_and_is_reached_by_keys(context, cancer):
@@ -347,7 +347,9 @@ def test_the_table_sorts_filters_and_is_reached_by_keys(context, cancer):
     page.keyboard.press("ArrowUp")
     page.keyboard.press("PageUp")
     page.keyboard.press("Home")
-    assert page.locator("#grid .body .row[aria-selected=true]").get_attribute("aria-rowindex") == "2"
+    assert (
+        page.locator("#grid .body .row[aria-selected=true]").get_attribute("aria-rowindex") == "2"
+    )
     name = page.locator("#grid .body .row[aria-selected=true] bdi").first.inner_text()
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "detail"

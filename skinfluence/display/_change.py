@@ -267,9 +267,7 @@ default="removal"
         name = self.name if name is None else name
         self.line_, self.fit_ = diagonal(ax), None
         style = {"s": 16, "color": BLUE, "alpha": 0.6, "linewidth": 0}
-        self.scatter_ = ax.scatter(
-            self.refitted, self.predicted, **merged(style, scatter_kwargs)
-        )
+        self.scatter_ = ax.scatter(self.refitted, self.predicted, **merged(style, scatter_kwargs))
         ax.margins(x=0.08, y=0.08)
         title = self.change if name is None else f"{self.change}, {short(name, 40)}"
         if self.agreement is not None:

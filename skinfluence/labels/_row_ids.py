@@ -12,6 +12,7 @@ from skinfluence.design import make_design
 
 DIGEST_BYTES = 8
 
+
 def row_ids(X, y, names):
     """Return an id for each row (n,), the same for the same rows in another order.
 

@@ -191,7 +191,9 @@ def _images(images, n, m):
         raise ValueError("images should be finite; got infinite or missing pixels.")
     width = (high - low) or 1.0
     return tuple(
-        None if part is None else np.rint(np.nan_to_num((part - low) / width * 255)).astype(np.uint8)
+        None
+        if part is None
+        else np.rint(np.nan_to_num((part - low) / width * 255)).astype(np.uint8)
         for part in parts
     )
 
@@ -230,5 +232,3 @@ def named_groups(groups, n):
             f"{n} training rows; got an array of shape {labels.shape}."
         )
     return [(str(name), np.flatnonzero(labels == name)) for name in np.unique(labels)]
-
-

@@ -99,9 +99,7 @@ def _features(subject, shown, pairs):
         for s, test in enumerate(shown.tests):
             label = None if shown.labels is None else shown.labels[[test]]
             asked = (subject.some([test]), label, shown.behind[pairs[s]], shown.asked)
-            effects, train, test_values = difference_effects(
-                subject.view, subject.problem, *asked
-            )
+            effects, train, test_values = difference_effects(subject.view, subject.problem, *asked)
             top = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :k]
             found["feature"][s] = top
             found["effect"][s] = np.take_along_axis(effects, top, axis=1)

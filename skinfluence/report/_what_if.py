@@ -60,9 +60,7 @@ def _groups(subject, table):
     )
     loss = None
     if subject.y_test is not None:
-        loss = subject.view.group_influence(
-            rows, subject.X_test, subject.y_test, aggregate="mean"
-        )
+        loss = subject.view.group_influence(rows, subject.X_test, subject.y_test, aggregate="mean")
     before = predicted_of(base, classes)
     found = []
     for position, (name, group) in enumerate(largest):
