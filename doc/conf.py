@@ -1,6 +1,7 @@
 """Settings of the documentation: make docs, or make docs-full to run every gallery page."""
 
 import os
+import runpy
 import tomllib
 import warnings
 from pathlib import Path
@@ -43,9 +44,17 @@ def skip_member(app, what, name, obj, skip, options):
     return not str(getattr(obj, "__module__", "")).startswith("skinfluence")
 
 
+def write_reports(app, exception):
+    """Write the pages that doc/report.rst shows."""
+    if exception is None and app.builder.format == "html":
+        example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "report.py"))
+        example["write"](Path(app.outdir) / "reports")
+
+
 def setup(app):
     """Connect to Sphinx."""
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("build-finished", write_reports)
 
 
 # -- the gallery -----------------------------------------------------------------------------------

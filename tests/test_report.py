@@ -349,7 +349,7 @@ def test_decisions_about_other_rows_or_labels_are_listed(cancer):
         audit.apply(exported(audit, rows, row_id="gone"))
     with pytest.raises(ValueError, match=r"labels have changed .*p3 \(other, now malignant\), p5"):
         audit.apply(exported(audit, rows, given_label="other"))
-    with pytest.raises(ValueError, match="should be one of .*got 'maybe'"):
+    with pytest.raises(ValueError, match=r"should be one of .*got 'maybe'"):
         audit.apply(exported(audit, rows, decision="maybe"))
     with pytest.raises(ValueError, match="which is not among the classes"):
         audit.apply(exported(audit, {3: ("relabel", "odd")}))

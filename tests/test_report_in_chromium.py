@@ -1,4 +1,4 @@
-"""The page of InfluenceReport in Chromium: what it shows, does, keeps, exports, and leaves alone."""
+"""The page of InfluenceReport in Chromium: what it shows, does, keeps and exports."""
 
 import html
 import json
@@ -20,7 +20,8 @@ from tests.test_report import HOSTILE, hostile  # noqa: F401
 pytest.importorskip("jinja2")
 playwright = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
 if CHROMIUM is None:
     pytest.skip("needs Chromium: apt-get install -y chromium", allow_module_level=True)
 
@@ -316,7 +317,7 @@ def losses(page):
 
 
 def test_the_table_sorts_filters_and_is_reached_by_keys(context, cancer):
-    report, _, _, y, path = cancer
+    report, path = cancer[0], cancer[-1]
     page = opened(context, path)
     page.locator("#tab-overview").focus()
     page.keyboard.press("ArrowRight")
@@ -486,7 +487,7 @@ def test_two_reports_in_one_notebook(context, cancer, diabetes, tmp_path):
 
 
 def test_hostile_texts_are_shown_as_they_are(context, hostile, tmp_path):  # noqa: F811
-    report, audit, frame, labels = hostile
+    report, audit, _, labels = hostile
     path = report.write_html(tmp_path / "hostile.html")
     page = opened(context, path)
     for each in TABS:
@@ -546,7 +547,8 @@ def test_the_policy_stops_what_is_not_the_pages_own(context, cancer, tmp_path):
             form.action = address + "/form";
             document.body.append(script, image, frame, form);
             form.submit();
-            const sent = await fetch(address + "/fetch", { mode: "no-cors" }).then(() => 1, () => 0);
+            const options = { mode: "no-cors" };
+            const sent = await fetch(address + "/fetch", options).then(() => 1, () => 0);
             await new Promise((done) => setTimeout(done, 300));
             return [window.ran ?? 0, sent];
         }"""

@@ -142,14 +142,14 @@ class InfluenceDistanceDisplay:
         rows = X_test.shape[0] if hasattr(X_test, "shape") else len(X_test)
         if rows != 1:
             raise ValueError(
-                f"InfluenceDistanceDisplay draws one test row; X_test has {rows}. Pass one, such as "
-                "X_test[:1]."
+                f"InfluenceDistanceDisplay draws one test row; X_test has {rows}. Pass one, such "
+                "as X_test[:1]."
             )
         influence = view.influence(X_test, y_test, target=target, method=method)
         if influence.ndim != 2:
             raise ValueError(
-                f"target={target!r} has {influence.shape[2]} numbers for a test row. Use one with a "
-                'single number, such as "loss" or "margin".'
+                f"target={target!r} has {influence.shape[2]} numbers for a test row. Use one with "
+                'a single number, such as "loss" or "margin".'
             )
         train, test = changes.features_of(problem, slice(None)), problem.transform(X_test)
         what = target if isinstance(target, str) else getattr(target, "__name__", "target")

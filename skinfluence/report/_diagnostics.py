@@ -1,4 +1,4 @@
-"""The tab of diagnostics: estimated against exact removals, leverage against residual, Cook's distance."""
+"""The tab of diagnostics: one step against refits, leverage against residual, Cook's distance."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Arrays and texts in the form that the page reads: base64 numbers with their rounding, clipped text."""
+"""Arrays and texts in the form that the page reads: base64, with what is rounded and cut."""
 
 import base64
 
@@ -7,13 +7,14 @@ import numpy as np
 # Texts on the page are cut behind this many characters, names behind fewer.
 LONGEST_TEXT, LONGEST_NAME = 600, 120
 
-# float16 holds numbers up to 65504; scaled to this, the largest has nine decades of normal numbers below.
+# float16 holds numbers up to 65504; below this largest one there are nine decades of normal ones.
 LARGEST_HALF = 32768.0
 
 ROUNDING = {
-    "float32": "Losses, probabilities and scores are rounded to float32 (a relative error of 6e-8 at most)",
-    "float16": "influences, changes and pixels to float16 (5e-4 of the number at most, for numbers "
-    "above 2e-9 of the largest of their table)",
+    "float32": "Losses, probabilities and predictions are rounded to float32 (an error of 6e-8 of "
+    "the number at most)",
+    "float16": "influences and the changes of what-if to float16 (5e-4 of the number at most, for "
+    "numbers above 2e-9 of the largest of their table), pixels to 256 levels",
 }
 
 

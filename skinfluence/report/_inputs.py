@@ -1,4 +1,4 @@
-"""What a report is about: a fitted model, test rows, and what their rows are called and look like."""
+"""What a report is about: a fitted model, test rows, and what rows are called and look like."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which rows have details on the page: the test rows to look at first, the training rows behind them."""
+"""Which rows have details: the test rows to look at first, the training rows behind them."""
 
 from dataclasses import dataclass
 

@@ -31,7 +31,7 @@ def what_if(subject, table, shown):
 
 
 def predicted_of(decision, classes):
-    """Labels (...) of decision values (...) of two classes, or (..., K); numbers without classes."""
+    """Labels (...) of decision values (...) of two classes or (..., K); else the values."""
     if classes is None:
         return decision
     if len(classes) == 2:
