@@ -20,13 +20,14 @@ from skinfluence.labels import LabelAudit
 def breast_cancer():
     """Return the report on a Pipeline, with twenty labels turned for the audit to find."""
     data = load_breast_cancer(as_frame=True)
-    X = data.data.set_axis([f"patient {i}" for i in range(len(data.data))])
-    y = data.target_names[data.target]
+    names = [f"patient {i}" for i in range(len(data.data))]
+    X = data.data.set_axis(names)
+    y = data.target.map(dict(enumerate(data.target_names))).set_axis(names)
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, train_size=300, stratify=y, random_state=0
     )
     turned = np.random.default_rng(0).choice(300, 20, replace=False)
-    y_train[turned] = np.where(y_train[turned] == "benign", "malignant", "benign")
+    y_train.iloc[turned] = np.where(y_train.iloc[turned] == "benign", "malignant", "benign")
     pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(X_train, y_train)
     size = X_train["mean radius"].to_numpy()
     groups = {

@@ -226,6 +226,31 @@ def test_a_model_without_probabilities_has_decision_values():
     assert [score["name"] for score in contents(report)["overview"]["scores"]] == ["accuracy"]
 
 
+@pytest.mark.parametrize("case", ["float32", "no penalty", "p > n", "bool labels", "weights"])
+def test_models_of_every_kind(case):
+    X, y = problem(n=60, p=4, seed=6)
+    weight, C = None, 1.0
+    if case == "float32":
+        X = X.astype(np.float32)
+        X.flags.writeable = False
+    elif case == "no penalty":
+        C = np.inf
+    elif case == "p > n":
+        X = np.hstack([X, np.random.default_rng(0).normal(size=(60, 100))])
+    elif case == "bool labels":
+        y = y > 0
+    else:
+        weight = np.r_[np.zeros(3), np.ones(37)]
+    clf = InfluenceLogisticRegression(C=C).fit(X[:40], y[:40], sample_weight=weight)
+    audit = LabelAudit(InfluenceLogisticRegression(), score="loo_loss").fit(X[:40], y[:40])
+    given = np.full(20, y[0])  # one class alone
+    page = contents(InfluenceReport(clf, X[40:], given, audit=audit))
+    loss = unpacked(page["table"]["loss"])
+    score = next(s for s in page["overview"]["scores"] if s["name"] == "neg_log_loss")
+    assert score["test"] == pytest.approx(-loss.mean(), rel=1e-5)
+    assert len(page["labels"]["rows"]) >= 1
+
+
 # -- safety ----------------------------------------------------------------------------------------
 
 

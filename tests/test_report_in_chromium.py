@@ -96,9 +96,9 @@ def cancer(tmp_path_factory):
 def digits(tmp_path_factory):
     data = load_digits()
     X, y = data.data / 16, data.target
-    clf = InfluenceLogisticRegression(C=0.1).fit(X[:150], y[:150])
-    images = data.images[:150], data.images[150:190]
-    report = InfluenceReport(clf, X[150:190], y[150:190], images=images)
+    clf = InfluenceLogisticRegression(C=0.1).fit(X[:100], y[:100])
+    images = data.images[:100], data.images[100:120]
+    report = InfluenceReport(clf, X[100:120], y[100:120], images=images)
     return report, report.write_html(tmp_path_factory.mktemp("pages") / "digits.html")
 
 
@@ -302,7 +302,7 @@ def test_images_are_drawn_pixel_by_pixel(context, digits):
         "Array.from(document.querySelector('#detail canvas').getContext('2d')"
         ".getImageData(0, 0, 8, 8).data).filter((_, i) => i % 4 == 0)"
     )
-    pixels = load_digits().images[150 + report.data["shown"].tests[0]]
+    pixels = load_digits().images[100 + report.data["shown"].tests[0]]
     np.testing.assert_array_equal(drawn, np.rint(pixels / 16 * 255).ravel())
     assert page.locator("#detail canvas").count() == 11
 
@@ -504,7 +504,9 @@ def test_hostile_texts_are_shown_as_they_are(context, hostile, tmp_path):  # noq
     names = page.evaluate("Array.from(document.querySelectorAll('bdi'), (e) => e.textContent)")
     assert any(HOSTILE[0] in name for name in names)
     assert any(HOSTILE[1] in name for name in names)
-    assert not any("\0" in name for name in names)
+    assert not any("\0" in name or "\u202e" in name for name in names)
+    assert any("[U+202E]evil" in name for name in names)
+    assert "[U+202E]evil" in page.locator("h1").inner_text()
     tab(page, "labels")
     page.fill("#note", HOSTILE[0] + HOSTILE[4] + "=x")
     assert page.locator("#suspects .option").count() >= 4
@@ -574,7 +576,8 @@ def test_the_policy_stops_what_is_not_the_pages_own(context, cancer, tmp_path):
 # -- size ------------------------------------------------------------------------------------------
 
 
-def test_five_thousand_test_rows_paint_within_a_second(context, tmp_path):
+def test_five_thousand_test_rows_are_small_and_quick(context, tmp_path):
+    # Time of one core, which a busy machine does not change; the clock is benchmarks.report_page's.
     random = np.random.default_rng(0)
     X = random.normal(size=(6000, 8))
     y = np.array(["no", "yes"])[(X[:, 0] + random.logistic(size=6000) > 0).astype(int)]
@@ -583,10 +586,15 @@ def test_five_thousand_test_rows_paint_within_a_second(context, tmp_path):
     report = InfluenceReport(clf, X[1000:], y[1000:], row_labels=names)
     path = report.write_html(tmp_path / "large.html")
     assert path.stat().st_size < 1_500_000
-    page = opened(context, path)
-    painted = "performance.getEntriesByName('first-contentful-paint')[0]"
-    page.wait_for_function(painted)
-    assert page.evaluate(f"{painted}.startTime") < 1000
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.goto(path.as_uri())
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    spent = {
+        each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
+    }
+    assert 0 < spent["TaskDuration"] < 1.0
     tab(page, "predictions")
     assert page.locator("#grid .body .row").count() < 60
     page.locator("#grid").focus()

@@ -139,7 +139,7 @@ class InfluenceDistanceDisplay:
         """
         view = explain(estimator)
         problem = fitted_problem(view)
-        rows = X_test.shape[0] if hasattr(X_test, "shape") else len(X_test)
+        rows = X_test.shape[0] if hasattr(X_test, "shape") else np.shape(X_test)[0]
         if rows != 1:
             raise ValueError(
                 f"InfluenceDistanceDisplay draws one test row; X_test has {rows}. Pass one, such "

@@ -4,9 +4,13 @@ import base64
 import hashlib
 import json
 import math
+import re
 
 # What ends a script element, or is a line end in old parsers, in a form that JSON reads the same.
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+
+CONTROL = re.compile("[\0-\x08\x0b-\x1f]")
+DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def render(contents):
@@ -60,8 +64,10 @@ def _hash(text):
 
 
 def _readable(text):
-    """Text without the characters that HTML or UTF-8 cannot hold."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    """Text with symbols for characters without a shape, and numbers for turns of the direction."""
+    text = CONTROL.sub(lambda found: chr(0x2400 + ord(found[0])), text)
+    text = DIRECTION.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _without_nan(value):

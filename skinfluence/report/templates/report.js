@@ -4,9 +4,11 @@
 
   // -- texts, numbers, elements ---------------------------------------------------------------------
 
-  // Characters that have no shape of their own are shown by the symbols that stand for them.
-  const visible = (text) =>
-    String(text).replace(/[\u0000-\u0008\u000b-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)));
+  // Characters without a shape are shown by the symbols that stand for them, and those that turn the
+  // direction of what follows by their numbers: a name is read in the order that it has.
+  const visible = (text) => String(text)
+    .replace(/[\u0000-\u0008\u000b-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
+    .replace(/[\u202a-\u202e\u2066-\u2069]/g, (c) => `[U+${c.charCodeAt(0).toString(16).toUpperCase()}]`);
 
   function el(tag, attributes, ...children) {
     const element = document.createElement(tag);
