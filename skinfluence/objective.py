@@ -478,7 +478,7 @@ class Objective:
         return self._with(theta=theta)
 
     def evaluated_at(self, theta):
-        """Return the objective at another parameter, with its gradient by one pass over the rows."""
+        """Return the objective at another parameter, evaluated in one pass over the rows."""
         K = self.n_outputs
         own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
 
