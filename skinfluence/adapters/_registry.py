@@ -140,17 +140,15 @@ class TrainingData:
         """
         return replace(self, theta=objective.theta, origin=objective.design.origin)
 
-    def remaining(self, rows, theta, origin):
+    def remaining(self, rows, objective):
         """Return the data of some rows, with the optimum that was found on them.
 
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
             Positions, ascending.
-        theta : ndarray of shape (K, q)
-            The optimum.
-        origin : ndarray of shape (p,) or None
-            Of the design that it belongs to.
+        objective : Objective
+            At the optimum.
 
         Returns
         -------
@@ -167,8 +165,8 @@ class TrainingData:
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             space=None if self.space is None else self.space.taken(rows),
             row_names=None if self.row_names is None else self.row_names[rows],
-            theta=theta,
-            origin=origin,
+            theta=objective.theta,
+            origin=objective.design.origin,
         )
 
     def with_optimum_of(self, other):

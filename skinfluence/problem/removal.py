@@ -221,7 +221,7 @@ class LiveFit:
         """Training data of the rows in the model, with the optimum."""
         objective, data = self.objective, self.problem.record.data
         theta = objective.theta
-        found = data.remaining(self.live, theta, objective.design.origin)
+        found = data.remaining(self.live, objective)
         if found.space is None:
             return found
         # The features of the rows that remain have coordinates of their own; in these w is the
@@ -285,7 +285,7 @@ def _stacked(data, objective, problem, X):
     """Rows of a fit with others below; those of the objective's design, where it has them."""
     if data.stored is None:
         return None
-    if objective.design.origin is None:
+    if not objective.design.is_centred:
         return objective.design.X
     own = make_design(data.X, False)
     return own.extended(own.like(problem.transform(X))).X
