@@ -83,6 +83,7 @@ __all__ = [
     "best_changes",
     "case_deletion_diagnostics",
     "debugging",
+    "display",
     "evaluation",
     "explain",
     "feature_influence",
@@ -113,6 +114,11 @@ __all__ = [
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "labels", "model_selection"):
+    if name in ("attacks", "debugging", "display", "labels", "model_selection"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
+
+
+def __dir__():
+    """Names of the package, also of what is not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -21,8 +21,8 @@ TREE = ROOT.parent
 
 # A module imports only from strictly lower layers. Rooms not built yet keep their place.
 LAYERS = [
+    ["_validation"],
     [
-        "_validation",
         "_frames",
         "_memory",
         "_parallel",

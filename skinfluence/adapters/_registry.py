@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skinfluence._validation import shown
+from skinfluence.adapters._nearest import NEAREST_WAYS
 from skinfluence.design import KernelSpace, far_origin, make_design
 from skinfluence.link import Link, TransformedLink
 from skinfluence.losses import spread
@@ -140,15 +142,17 @@ class TrainingData:
         """
         return replace(self, theta=objective.theta, origin=objective.design.origin)
 
-    def remaining(self, rows, objective):
+    def remaining(self, rows, theta, design):
         """Return the data of some rows, with the optimum that was found on them.
 
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
             Positions, ascending.
-        objective : Objective
-            At the optimum.
+        theta : ndarray of shape (K, q)
+            The optimum.
+        design : Design
+            Of all rows; the optimum is about its origin.
 
         Returns
         -------
@@ -165,8 +169,8 @@ class TrainingData:
             sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
             space=None if self.space is None else self.space.taken(rows),
             row_names=None if self.row_names is None else self.row_names[rows],
-            theta=objective.theta,
-            origin=objective.design.origin,
+            theta=theta,
+            origin=design.origin,
         )
 
     def with_optimum_of(self, other):
@@ -379,13 +383,29 @@ def refuse(cls, reason):
 
 
 def unsupported(estimator):
-    """Return the error for an estimator without an adapter."""
-    reason = f": {_REFUSED[type(estimator)]}" if type(estimator) in _REFUSED else ""
+    """Return the error for an estimator without an adapter, with the nearest way."""
+    if isinstance(estimator, type):
+        name = estimator.__name__
+        return TypeError(f"{name} is a class, and no estimator: pass an instance, {name}().")
+    if not hasattr(estimator, "fit"):
+        return TypeError(
+            f"{shown(estimator)} is no estimator: pass a fitted or unfitted one, or a Pipeline."
+        )
+    reason = _REFUSED.get(type(estimator)) or nearest_way(estimator)
+    reason = f": {reason}" if reason else ""
     return TypeError(
         f"{type(estimator).__name__} is not supported{reason}. Supported are "
         f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of "
         "this library's own), alone or as the last step of a Pipeline."
     )
+
+
+def nearest_way(estimator):
+    """What to ask instead of an estimator of scikit-learn without an adapter; "" where unknown."""
+    if not type(estimator).__module__.startswith("sklearn."):
+        return ""
+    names = {cls.__name__ for cls in type(estimator).__mro__}
+    return next((way for way, of in NEAREST_WAYS.items() if names & of), "")
 
 
 def dense_coefficients(estimator):

@@ -6,8 +6,8 @@ from skinfluence.deletion._base import (
     Deletion,
     dominant_rows,
     warn_dominant,
-    warn_undefined,
 )
+from skinfluence.deletion._causes import LOOKED_AT, causes, warn_undefined
 from skinfluence.deletion._change_rows import change_rows, refitted
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
@@ -30,6 +30,7 @@ from skinfluence.deletion._row_change import Entering, RowChange, same_labels
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
+    "LOOKED_AT",
     "RESIDUAL_FLOPS",
     "ROUNDING",
     "ChordNewton",
@@ -47,6 +48,7 @@ __all__ = [
     "NewtonError",
     "OneStep",
     "RowChange",
+    "causes",
     "change_rows",
     "conjugate_gradients",
     "delete",

@@ -1,13 +1,12 @@
 """Base classes of classifiers and regressors with a kernel."""
 
-import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_choice, check_count, check_flag, check_positive
+from skinfluence._validation import check_choice, check_count, check_flag, check_positive, warn
 from skinfluence.adapters import adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
@@ -122,12 +121,11 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
         )
         self._take(objective, optimum.n_steps)
         if not reached:
-            warnings.warn(
+            warn(
                 f"no optimum was found in {optimum.n_steps} Newton steps: relative gradient "
                 f"{objective.stationarity:.1e}, not {self.tol:.1e}. Raise max_iter, lower C, or "
                 "scale the columns of X.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         return objective
 

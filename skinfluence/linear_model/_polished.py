@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import TrainingData, adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.optimum import CERTIFIABLE
@@ -84,24 +84,20 @@ class RefinedFitMixin(InfluenceMixin):
         for warning in caught:
             if settled and issubclass(warning.category, ConvergenceWarning):
                 continue
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
+            warn(warning.message, warning.category)
         if separable:
-            warnings.warn(
+            warn(
                 "the training data are linearly separable and nothing is penalised: the "
                 "coefficients have no finite optimum. Fit with a penalty (a finite C).",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         elif explanation is not None and explanation.stationarity > CERTIFIABLE:
-            warnings.warn(
+            warn(
                 f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
                 f"{explanation.stationarity:.1e}. Influence refers to the parameters at the last "
                 "step, without certified errors. Scale the columns of X, or fit with a stronger "
                 "penalty.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------

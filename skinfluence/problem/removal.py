@@ -10,8 +10,9 @@ from skinfluence.deletion import JointFactor, first_factor
 from skinfluence.design import make_design
 from skinfluence.objective import Objective
 from skinfluence.problem._fingerprint import Fingerprint
-from skinfluence.problem._problem import FittedProblem, model_settings, same_settings
+from skinfluence.problem._problem import FittedProblem
 from skinfluence.problem._record import OptimumRecord
+from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.robustness import (
     FitRecipe,
     check_remaining,
@@ -221,7 +222,7 @@ class LiveFit:
         """Training data of the rows in the model, with the optimum."""
         objective, data = self.objective, self.problem.record.data
         theta = objective.theta
-        found = data.remaining(self.live, objective)
+        found = data.remaining(self.live, theta, objective.design)
         if found.space is None:
             return found
         # The features of the rows that remain have coordinates of their own; in these w is the
