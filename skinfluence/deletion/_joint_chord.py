@@ -232,7 +232,7 @@ class JointFactor:
         free = self.free_coordinates
         unit = np.zeros((self.objective.n_parameters, len(free)))
         unit[free, np.arange(len(free))] = 1.0
-        return self.base.solve(unit)
+        return self.base.solve(unit) if len(free) else unit
 
 
 @dataclass(frozen=True)
