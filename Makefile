@@ -86,12 +86,15 @@ clean:  ## Remove environments, builds and caches
 
 $(VENV)/bin/python $(FLOOR)/bin/python:
 	$(PYTHON) -m venv $(@:/bin/python=)
+	@echo "$@: a new environment"
 	$@ -m pip install -qq --upgrade pip
 
 $(VENV)/.installed-%: pyproject.toml setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install -qq --editable ".[$*]"
+	@echo "installing what [$*] needs into $(VENV): a minute or two the first time"
+	$(BIN)/python -m pip install --editable ".[$*]"
 	@touch $@
 
 $(FLOOR)/.installed-%: pyproject.toml setup.cfg Makefile | $(FLOOR)/bin/python
-	$(FLOOR)/bin/python -m pip install -qq --editable ".[$*]" $$($(FLOORS))
+	@echo "installing what [$*] needs into $(FLOOR): a minute or two the first time"
+	$(FLOOR)/bin/python -m pip install --editable ".[$*]" $$($(FLOORS))
 	@touch $@

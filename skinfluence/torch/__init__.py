@@ -10,6 +10,7 @@ except ImportError as error:
         "skinfluence.torch needs PyTorch, which is not installed: pip install skinfluence[torch]"
     ) from error
 
+from skinfluence.torch._features import NeuralFeatures
 from skinfluence.torch._network import NetworkInfluence, SolveInfo
 from skinfluence.torch._robustness import (
     adversarial_step,
@@ -22,6 +23,7 @@ from skinfluence.torch._trak import TRAK
 __all__ = [
     "TRAK",
     "NetworkInfluence",
+    "NeuralFeatures",
     "SolveInfo",
     "TangentFeatures",
     "adversarial_step",
