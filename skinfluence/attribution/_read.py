@@ -57,14 +57,7 @@ class Query:
 
     def directions(self, is_scalar):
         """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
-        slopes = self.slopes(is_scalar)
-        parts = [self.design.outer(slopes[:, o], slice(None)) for o in range(slopes.shape[1])]
-        return np.concatenate(parts).reshape(-1, slopes.shape[2], self.design.shape[1])
-
-
-def _directions(deletion, test):
-    """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
-    return test.directions(deletion.objective.loss.is_scalar)
+        return self.design.outer_all(self.slopes(is_scalar))
 
 
 def _moved(deletion, test):
@@ -95,7 +88,8 @@ def _moved(deletion, test):
 def _linear(deletion, test):
     """Return a function of a slice: the target's gradient along the step, (O, m, b)."""
     outputs = test.target.n_outputs
-    along = deletion.along(_directions(deletion, test))
+    slopes = test.slopes(deletion.objective.loss.is_scalar)
+    along = deletion.along_rows(test.design, slopes)
 
     def read(part, out=None):
         if out is not None:
@@ -169,7 +163,7 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
         shape = (outputs, deletion.objective.n_outputs, deletion.objective.design.shape[1])
         direction = np.zeros(shape)
         for rows in row_blocks(len(test), 4 * 8 * outputs * deletion.objective.n_parameters):
-            some = _directions(deletion, test.take(rows))
+            some = test.take(rows).directions(deletion.objective.loss.is_scalar)
             direction += some.reshape(outputs, -1, *shape[1:]).sum(axis=1)
         along = deletion.along(direction)
         for part in tracked(row_blocks(len(deletion), 8 * 4 * outputs, at_most=8192), progress):

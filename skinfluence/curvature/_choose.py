@@ -8,8 +8,10 @@ from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
-from skinfluence.curvature._dual import WEAK, DualCurvature
+from skinfluence.curvature._dual import DualCurvature
+from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
+from skinfluence.curvature._woodbury import WEAK
 from skinfluence.penalties import LinearPlusL2
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
@@ -119,6 +121,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
+        if solves_by_rows(objective):
+            return RowSpaceCurvature(objective, damping)
         return CGCurvature(
             objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
         )
