@@ -98,15 +98,25 @@ class DualCurvature(WoodburyCurvature):
         index = np.searchsorted(self.curved_rows, rows)
         return self._one_minus(index)[:, 0, 0]
 
+    def _kernel_matmul(self, R):
+        return (self.kernel @ R.reshape(len(self.kernel), -1)).reshape(R.shape)
+
     def _one_minus(self, index):
+        """Diagonal blocks of the bordered B^-1 of some rows, (b, K, K)."""
+        return self._inner_diagonal[index]
+
+    @cached_property
+    def _inner_diagonal(self):
         """Diagonal blocks of the bordered B^-1: B^-1 - V S^-1 V' with V = B^-1 L'Z."""
         n, K = self.inner.n_rows, self.inner.n_outputs
-        one_minus = np.empty((len(index), K, K))
-        for part in row_blocks(len(index), 24 * n * K * K, at_most=1024):
-            own = self.inverse_factor.reshape(n, K, n * K)[index[part]]
-            one_minus[part] = np.matmul(own, own.transpose(0, 2, 1))
+        own = self.inverse_factor.reshape(n, K, n * K)
+        if K == 1:
+            one_minus = np.einsum("ikj,ikj->i", own, own)[:, None, None]
+        else:
+            one_minus = np.matmul(own, own.transpose(0, 2, 1))
         if len(self.border):
-            one_minus -= self._border_quadratic(index, self._inner_border(index))
+            border = self.inner_border.reshape(n, K, -1)
+            one_minus -= self._border_quadratic(np.arange(n), border)
         return one_minus
 
     def _kernel_quadratic(self, index):
@@ -129,8 +139,3 @@ class DualCurvature(WoodburyCurvature):
         MZ = self.MZ.reshape(n, -1)
         KMZ = (self.kernel[index] @ MZ).reshape(len(index), K, MZ.shape[1] // K)
         return self.lifted.reshape(n, K, -1)[index] - KMZ
-
-    def _inner_border(self, index):
-        """Rows of B^-1 L'Z, (b, K, K u)."""
-        n, K = self.inner.n_rows, self.inner.n_outputs
-        return self.inner_border.reshape(n, K, -1)[index]

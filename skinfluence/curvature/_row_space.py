@@ -142,23 +142,7 @@ class RowSpaceCurvature(WoodburyCurvature):
             used += 1
         return X, used
 
-    def own_products(self, design, slopes):
-        if len(self.curved_rows) < self.objective.n_rows:
-            return None
-        n, K = self.scale.shape
-        m, u = len(slopes), len(self.border)
-        repeats = m // max(1, design.shape[0])
-        cross = self.inner.design.cross_kernel(design, self.inverse_penalty)
-        F = (np.tile(cross, repeats)[:, None] * slopes.T[None]).reshape(n * K, m)
-        border = np.tile(design.dense_columns(self.border).T, repeats)
-        C = slopes.T[:, None] * border[None]
-        R, b = self._multipliers(F, C.reshape(K * u, m))
-        F -= self._kernel_matmul(R)
-        F += self.lifted @ b
-        return F.reshape(n, K, m)
-
     def _kernel_matmul(self, R):
-        """(K (x) I) R for R (n K, m)."""
         rows = np.ascontiguousarray(R.reshape(len(self.scale), -1))
         product = np.zeros_like(rows)
         self._kernel_operator.add_product(rows, product)

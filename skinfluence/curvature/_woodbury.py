@@ -163,6 +163,25 @@ class WoodburyCurvature(Curvature):
         solution[:, self.border] = b.reshape(K, len(self.border), m)
         return solution.reshape(K * q, m)
 
+    def own_products(self, design, slopes):
+        if len(self.curved_rows) < self.objective.n_rows:
+            return None
+        n, K = self.inner.n_rows, self.inner.n_outputs
+        m, u = len(slopes), len(self.border)
+        repeats = m // max(1, design.shape[0])
+        cross = self.inner.design.cross_kernel(design, self.inverse_penalty)
+        F = (np.tile(cross, repeats)[:, None] * slopes.T[None]).reshape(n * K, m)
+        border = np.tile(design.dense_columns(self.border).T, repeats)
+        C = slopes.T[:, None] * border[None]
+        R, b = self._multipliers(F, C.reshape(K * u, m))
+        F -= self._kernel_matmul(R)
+        F += self.lifted @ b
+        return F.reshape(n, K, m)
+
+    @abstractmethod
+    def _kernel_matmul(self, R):
+        """(K (x) I) R for R (n K, m)."""
+
     def _leverage_of(self, rows):
         """Leverage blocks of own rows, accurate however close the leverage is to 1."""
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]

@@ -83,6 +83,10 @@ class Design(ABC):
         unit[columns, np.arange(len(columns))] = 1.0
         return self @ unit
 
+    def cross_kernel(self, other, scale):
+        """Z diag(scale) Z_o' with the rows of another design of the same columns, (n, m)."""
+        return self @ (other.dense(slice(None)) * scale).T
+
     #: Whether there is a `row_operator`, Z diag(scale) Z' as a RowOperator: for sparse rows.
     has_row_operator = False
 

@@ -119,7 +119,7 @@ class CSRDesign(Design):
         return RowOperator(A)
 
     def cross_kernel(self, other, scale):
-        """The same between these rows and those of another design, (n, m): a sparse product."""
+        """As in the base class, by a sparse product."""
         scaled = other.X.multiply(scale[: self.n_features]).T.tocsr()
         K = np.asarray((self.X @ scaled).toarray(), dtype=np.float64)
         if self.fit_intercept and scale[-1]:
