@@ -136,7 +136,11 @@ def _penalised_norms(design, curvature, strength):
     """z_i'H^-1 R H^-1 z_i of every row, (n,), for R = diag(strength)."""
     inverse = curvature.known_inverse()
     if inverse is not None:
-        return design.row_quadratic((inverse * strength) @ inverse)
+        # H^-1 R H^-1 = T T' with T upper triangular, by QR of R^(1/2) H^-1 in reversed order: it
+        # may be singular, and the zeros of T are skipped.
+        half = np.sqrt(strength)[:, None] * inverse
+        factor = np.linalg.qr(half[:, ::-1], mode="r")
+        return design.row_norms(np.ascontiguousarray(factor.T[::-1, ::-1]))
     found = np.empty(design.shape[0])
     for part in design.blocks(n_columns=4):
         found[part] = strength @ curvature.solve(design.dense(part).T) ** 2
