@@ -11,14 +11,24 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import case_deletion, intervals, micro, model_selection, oracle, report, second, svm
+from benchmarks import (
+    case_deletion,
+    choice,
+    intervals,
+    micro,
+    model_selection,
+    oracle,
+    report,
+    second,
+    svm,
+)
 from benchmarks.contestants import PACKAGES
 from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
 MODULES = {"search": model_selection, "svm": svm, "diagnostics": case_deletion}
-MODULES |= {"second": second, "intervals": intervals}
+MODULES |= {"second": second, "choice": choice, "intervals": intervals}
 MICRO = "kernels", "fingerprint", "import", *MODULES
 
 

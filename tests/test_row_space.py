@@ -6,9 +6,12 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence import InfluenceLogisticRegression
-from skinfluence.curvature import _row_space, make_curvature
+from skinfluence.curvature import _row_space, choose, make_curvature
 from skinfluence.curvature._row_space import RowSpaceCurvature
 from skinfluence.design import make_design
+from skinfluence.losses import BinaryLogLoss
+from skinfluence.objective import Objective
+from skinfluence.penalties import L2
 
 
 def sparse_rows(n, p, seed=0, storage=sp.csr_array, scale=1.0):
@@ -141,3 +144,31 @@ def test_the_operator_is_the_kernel():
         np.testing.assert_allclose(design.kernel_diagonal(s), K.diagonal())
         other = make_design(X[:4], intercept)
         np.testing.assert_allclose(design.cross_kernel(other, s), K[:, :4], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "per_row", "n_solves", "within"),
+    # Kinds within 1.5 times of the fastest by `python -m benchmarks --problem choice`.
+    [
+        (20_000, 50, None, 20_050, {"dense"}),
+        (2000, 300, None, 2050, {"dense"}),
+        (500, 3000, None, 550, {"dual"}),
+        (4000, 400, 20, 4050, {"dense"}),
+        (2500, 50_000, 30, 50, {"cg"}),
+        (2500, 50_000, 30, 2550, {"dual"}),
+        (1200, 20_000, 20, 1220, {"dual"}),
+        (3000, 1500, 20, 10, {"dense", "cg"}),
+    ],
+)
+def test_the_kind_that_is_chosen_is_as_fast_as_the_best(n, p, per_row, n_solves, within):
+    rng = np.random.default_rng(0)
+    if per_row is None:
+        X = rng.normal(size=(n, p))
+    else:
+        places = rng.integers(0, p, n * per_row)
+        indptr = np.arange(0, n * per_row + 1, per_row)
+        X = sp.csr_array((rng.normal(size=n * per_row), places, indptr), shape=(n, p))
+    y, penalty = rng.integers(0, 2, n).astype(float), L2(np.r_[np.ones(p), 0.0])
+    design, theta = make_design(X, True), np.zeros((1, p + 1))
+    objective = Objective(BinaryLogLoss(), design, y, np.ones(n), penalty, theta)
+    assert choose(objective, n_solves).kind in within
