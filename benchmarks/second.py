@@ -1,10 +1,11 @@
-"""The problem "second": another question to the same model beside the first, in CPU seconds."""
+"""The problem "second": a question to the same model beside another one, in CPU seconds."""
 
 import time
 
 import numpy as np
 
-from benchmarks.problems import sparse_dual
+from benchmarks.measure import by_turns
+from benchmarks.problems import _binary, sparse_dual
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.kernel_models import KernelLogisticRegression
 
@@ -37,3 +38,17 @@ def rows(quick):
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
     model = KernelLogisticRegression().fit(X[:n], y[:n])
     yield _line(f"second question, newton, kernel, n = {n:,}", model, X[n:], y[n:])
+    yield _largest(quick)
+
+
+def _largest(quick):
+    """A line: the ten largest influences of each test row over the whole matrix."""
+    problem = _binary("largest", *((4000, 20, 500) if quick else (20_000, 50, 5000)))
+    model = InfluenceLogisticRegression().fit(problem.X, problem.y)
+    test, options = (problem.X_test, problem.y_test), {"method": "first_order"}
+    ways = [lambda: model.most_influential(*test, k=10, **options)]
+    ways.append(lambda: model.influence(*test, **options))
+    ours, matrix = by_turns(ways, 3, 20, "cpu")
+    line = {"problem": "second", "who": f"most_influential, {problem.shape()}, against influence"}
+    line |= {"seconds": ours, "floor_seconds": matrix}
+    return line | {"ratio": ours / matrix, "bar": 1.3}

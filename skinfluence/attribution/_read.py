@@ -199,7 +199,7 @@ def influence_topk(deletion, test, k, *, linearised, progress=None):
     for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
         rows, block = queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
         largest.update(rows, block, part.start)
-        smallest.update(rows, -block, part.start)
+        smallest.update(rows, np.negative(block, out=block), part.start)
     found = []
     for top, sign in ((largest, 1.0), (smallest, -1.0)):
         for array in (_as_rows(top.positions, deletion.rows), sign * top.values):

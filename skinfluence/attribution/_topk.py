@@ -28,9 +28,22 @@ class RunningTopK:
         """Values found, NaN for none."""
         return np.where(self.positions >= 0, self._values, np.nan)
 
+    def _threshold(self, queries, block):
+        """What an entry has to beat, (len(queries), 1): the k-th best so far, or of the block.
+
+        Without it every entry of the first block would be sorted.
+        """
+        lowest = self._values[queries, -1]
+        new = np.flatnonzero(lowest == -np.inf)
+        if len(new) and block.shape[1] > self.k:
+            known = np.where(np.isnan(block[new]), -np.inf, block[new])
+            own = np.partition(known, -self.k, axis=1)[:, -self.k]
+            lowest[new] = np.nextafter(own, -np.inf)  # ties with the k-th stay
+        return lowest[:, None]
+
     def update(self, queries, block, first_column):
         """Look at a block (len(queries), b); its columns start at `first_column`, rising."""
-        beats = block > self._values[queries, -1][:, None]
+        beats = block > self._threshold(queries, block)
         hit_rows, hit_columns = np.nonzero(beats)
         if not len(hit_rows):
             return
