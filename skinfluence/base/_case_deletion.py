@@ -7,7 +7,6 @@ import numpy as np
 
 from skinfluence.base._query import QueryMixin
 from skinfluence.case_deletion import diagnose, is_covered, leverage_blocks
-from skinfluence.deletion import warn_undefined
 
 AVAILABLE = (
     "case_deletion_diagnostics() is for linear least squares, logistic regression and generalised "
@@ -87,6 +86,7 @@ class CaseDeletionMixin(QueryMixin):
         full = problem.curvature() if objective.mean_penalty_share else curvature
         names, check = problem.column_names, problem.check_data
         diagnostics = diagnose(objective, full, curvature, names, check)
+        diagnostics = replace(diagnostics, row_names=problem.row_names)
         if problem.dependence is not None:
             error = diagnostics.unscaled_error
             diagnostics = replace(
@@ -94,5 +94,5 @@ class CaseDeletionMixin(QueryMixin):
                 dfbeta_source=partial(np.full, (objective.n_rows, len(error)), np.nan),
                 unscaled_error=np.full_like(error, np.nan),
             )
-        warn_undefined(np.flatnonzero(diagnostics.undefined))
+        problem.warn_undefined(np.flatnonzero(diagnostics.undefined))
         return diagnostics

@@ -1,12 +1,12 @@
 """H^-1 by Woodbury's identity, in the space of the rows: what factor and iteration share."""
 
-import warnings
 from abc import abstractmethod
 from functools import cached_property
 
 import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve
+from skinfluence._validation import warn
 from skinfluence.curvature._base import Curvature, Leverage
 
 # Columns penalised less than this share of the most penalised column are bordered, not put in the
@@ -107,12 +107,11 @@ class WoodburyCurvature(Curvature):
 
     def warn_of_lost_digits(self):
         if self.largest > LOST:
-            warnings.warn(
+            warn(
                 "the dual curvature is ill-conditioned: the data count for "
                 f"{self.largest:.0e} times the penalty, and as many digits are lost. Scale the "
                 "columns of X, raise the penalty, or pass curvature='dense'.",
                 RuntimeWarning,
-                stacklevel=4,
             )
 
     def amplification(self, one_minus):
