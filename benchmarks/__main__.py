@@ -11,13 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import case_deletion, intervals, micro, model_selection, oracle, report, svm
+from benchmarks import (
+    case_deletion,
+    choice,
+    intervals,
+    micro,
+    model_selection,
+    oracle,
+    report,
+    second,
+    svm,
+)
 from benchmarks.contestants import PACKAGES
 from benchmarks.problems import RECIPES, save
 from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
-MICRO = "kernels", "fingerprint", "import", "search", "svm", "diagnostics", "intervals"
+MODULES = {"search": model_selection, "svm": svm, "diagnostics": case_deletion}
+MODULES |= {"second": second, "choice": choice, "intervals": intervals}
+MICRO = "kernels", "fingerprint", "import", *MODULES
 
 
 def _arguments():
@@ -80,7 +92,11 @@ def _problem_rows(name, arguments, interpreters):
     asked = [r for r in ROWS if r.problem == name and _wanted(r.contestant, arguments.contestant)]
     if not asked:
         return
-    problem = RECIPES[name](arguments.quick)
+    try:
+        problem = RECIPES[name](arguments.quick)
+    except FileNotFoundError as error:
+        yield {"problem": name, "who": "all", "skipped": str(error)}
+        return
     yield problem.shape()
     model = oracle.solve(problem)
     n_sampled = SAMPLED.get(name, SAMPLED_ELSEWHERE)
@@ -122,14 +138,9 @@ def _micro_rows(names, quick, clock):
         }
         line |= {"seconds": second, "floor_seconds": first, "ratio": second / first}
         yield line
-    if "search" in names:
-        yield from model_selection.rows(quick)
-    if "svm" in names:
-        yield from svm.rows(quick)
-    if "diagnostics" in names:
-        yield from case_deletion.rows(quick)
-    if "intervals" in names:
-        yield from intervals.rows(quick)
+    for name, module in MODULES.items():
+        if name in names:
+            yield from module.rows(quick)
 
 
 def main():

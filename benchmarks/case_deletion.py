@@ -56,7 +56,7 @@ def rows(quick):
         for scaled in (False, True):
             best = by_turns([_question(fitted, scaled), _floor(X)], 7, 20)
             what = f"diagnostics, {name}, n = {n:,}, p = {p}{', with dfbetas' if scaled else ''}"
-            yield _line(what, *best, None if scaled else 2.0)  # they are one more pass
+            yield _line(what, *best, None if scaled else 1.3)  # they are one more pass
     yield from _statsmodels(1000 if quick else 5000)
 
 

@@ -1,6 +1,8 @@
 """Recipes: the data of every problem, their optimum, and the file that hands them to a process."""
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse
@@ -98,6 +100,23 @@ def sparse_dual(quick):
     return _sparse("sparse-dual", *((1000, 20_000, 20, 20) if quick else (5000, 100_000, 50, 50)))
 
 
+def sms(quick):
+    """Text messages, spam or not: tf-idf of words and pairs of words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    folder = os.environ.get("SKINFLUENCE_DATA")
+    if not folder:
+        raise FileNotFoundError("SKINFLUENCE_DATA names no folder of data sets")
+    text = (Path(folder) / "sms_spam" / "SMSSpamCollection.tsv").read_text(encoding="utf8")
+    pairs = [line.split("\t", 1) for line in text.splitlines() if "\t" in line]
+    pairs = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
+    pairs = pairs[:1000] if quick else pairs
+    X = TfidfVectorizer(ngram_range=(1, 2)).fit_transform([words for _, words in pairs])
+    y = np.array([label == "spam" for label, _ in pairs]).astype(int)
+    X = scipy.sparse.csr_array(X)
+    return Problem("sms", X[50:], y[50:], X[:50], y[:50])
+
+
 def _leave_one_out(name, n, p):
     """Rows to leave out; one test row, which nobody asks for."""
     return lambda quick: _binary(name, *((n // 10, p // 2) if quick else (n, p)), 1)
@@ -109,6 +128,7 @@ RECIPES = {
     "topk": topk,
     "sparse": sparse,
     "sparse-dual": sparse_dual,
+    "sms": sms,
     "loo": _leave_one_out("loo", 5000, 50),
     "loo-large": _leave_one_out("loo-large", 20_000, 100),
     "loo-wide": _leave_one_out("loo-wide", 500, 5000),

@@ -48,10 +48,12 @@ ROWS = [
     *(Row("digits", peer) for peer in PEERS if peer != "pyinfluence"),  # which is binary only
     Row("topk", "skinfluence most_influential, first_order", BLOCKED, peak_bar=600, truth=None),
     Row("topk", "skinfluence most_influential", BLOCKED, peak_bar=600, truth=None),
-    Row("sparse", "skinfluence first_order by CG", PRODUCT),
+    Row("sparse", "skinfluence first_order by CG", PRODUCT, bar=25.0),
     Row("sparse", "skinfluence newton, 50 rows", PRODUCT),
-    Row("sparse-dual", FIRST, PRODUCT),
+    Row("sparse-dual", FIRST, PRODUCT, bar=25.0),
     Row("sparse-dual", NEWTON, PRODUCT),
+    Row("sms", FIRST, PRODUCT, bar=15.0),
+    Row("sms", NEWTON, PRODUCT),
     Row("loo", LOO, PAIR, bar=8.0, peak_bar=400, **OWN),
     Row("loo", ALO, PAIR, **OWN),
     *(Row("loo", peer, PAIR, **OWN) for peer in (COLD, WARM, "bbai")),
@@ -64,5 +66,5 @@ ROWS = [
 ]
 
 # Training rows that are refitted without: fewer where a refit takes seconds.
-SAMPLED = {"topk": 0, "sparse": 10, "sparse-dual": 10, "loo-wide": 10}
+SAMPLED = {"topk": 0, "sparse": 10, "sparse-dual": 10, "sms": 10, "loo-wide": 10}
 SAMPLED_ELSEWHERE = 30

@@ -250,7 +250,7 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
         loss=SimpleNamespace(is_separable=False),
         n_outputs=n_outputs,
         n_parameters=q * n_outputs,
-        design=SimpleNamespace(shape=(n, q), n_stored=stored),
+        design=SimpleNamespace(shape=(n, q), n_stored=stored, has_row_operator=False),
         penalty=L2(np.r_[np.full(q - 1, strength), 0.0]),
         weights=np.ones(1),
     )

@@ -66,14 +66,7 @@ class Query:
 
     def directions(self, is_scalar):
         """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
-        slopes = self.slopes(is_scalar)
-        parts = [self.design.outer(slopes[:, o], slice(None)) for o in range(slopes.shape[1])]
-        return np.concatenate(parts).reshape(-1, slopes.shape[2], self.design.shape[1])
-
-
-def _directions(deletion, test):
-    """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""
-    return test.directions(deletion.objective.loss.is_scalar)
+        return self.design.outer_all(self.slopes(is_scalar))
 
 
 def _moved(deletion, test):
@@ -104,7 +97,8 @@ def _moved(deletion, test):
 def _linear(deletion, test):
     """Return a function of a slice: the target's gradient along the step, (O, m, b)."""
     outputs = test.target.n_outputs
-    along = deletion.along(_directions(deletion, test))
+    slopes = test.slopes(deletion.objective.loss.is_scalar)
+    along = deletion.along_rows(test.design, slopes)
 
     def read(part, out=None):
         if out is not None:
@@ -179,7 +173,8 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
         direction = np.zeros(shape)
         for rows in row_blocks(len(test), 4 * 8 * outputs * deletion.objective.n_parameters):
             part = test.take(rows)
-            some = _directions(deletion, part).reshape(outputs, -1, *shape[1:])
+            some = part.directions(deletion.objective.loss.is_scalar)
+            some = some.reshape(outputs, -1, *shape[1:])
             direction += np.einsum("om...,m->o...", some, part.shares)
         along = deletion.along(direction)
         for part in tracked(row_blocks(len(deletion), 8 * 4 * outputs, at_most=8192), progress):
@@ -218,7 +213,7 @@ def influence_topk(deletion, test, k, *, linearised, progress=None):
     for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
         rows, block = queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
         largest.update(rows, block, part.start)
-        smallest.update(rows, -block, part.start)
+        smallest.update(rows, np.negative(block, out=block), part.start)
     found = []
     for top, sign in ((largest, 1.0), (smallest, -1.0)):
         for array in (_as_rows(top.positions, deletion.rows), sign * top.values):

@@ -1,6 +1,7 @@
 """The classical diagnostics of regression."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -83,13 +84,14 @@ class CaseDeletionMixin(QueryMixin):
         if not covered:
             return leverage_blocks(curvature)
         full = problem.curvature() if objective.mean_penalty_share else curvature
-        diagnostics = diagnose(objective, full, curvature, problem.column_names)
+        names, check = problem.column_names, problem.check_data
+        diagnostics = diagnose(objective, full, curvature, names, check)
         diagnostics = replace(diagnostics, row_names=problem.row_names)
         if problem.dependence is not None:
-            dfbeta, error = diagnostics.dfbeta, diagnostics.unscaled_error
+            error = diagnostics.unscaled_error
             diagnostics = replace(
                 diagnostics,
-                dfbeta=np.full_like(dfbeta, np.nan),
+                dfbeta_source=partial(np.full, (objective.n_rows, len(error)), np.nan),
                 unscaled_error=np.full_like(error, np.nan),
             )
         problem.warn_undefined(np.flatnonzero(diagnostics.undefined))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skinfluence._validation import listed, warn
+from skinfluence.case_deletion._dfbeta import CoefficientChanges
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
 from skinfluence.existence import RANK_LOST, is_unpenalised
@@ -22,29 +23,25 @@ def is_covered(objective):
     return objective.n_outputs == 1 and known and not shared
 
 
-def diagnose(objective, full, curvature, names):
+def diagnose(objective, full, curvature, names, check):
     """Return the CaseDeletionDiagnostics of an objective at its optimum; `names` of its columns.
 
     With u_i = H^-1 z_i and the multiplier v_i = g_i / (1 - h_i) of a deletion, the coefficients
     before minus after it are -v_i u_i. The rest follows from leverages and residuals.
 
+    `check` raises where the training data have changed: `dfbeta` reads them when it is asked for.
     `full` is the curvature H of the objective itself, of which leverages and standard errors are;
     `curvature` the one that steps without a row go through. They differ by a row's share of a
     common penalty.
     """
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     order = objective.design.intercept_first
-    solved = _solved_rows(objective, curvature, order)
     rows = _Rows(objective, step, step.leverage if full is curvature else full.leverage())
     if objective.loss.has_known_dispersion:
         sigma, sigma_without = 1.0, np.ones(objective.n_rows)
     else:
-        sigma, sigma_without = _scales(objective, rows, solved, order)
-    solved *= -rows.multiplier[:, None]
-    if step.penalty_step is not None:
-        common = objective.design.about_zero(step.penalty_step)[0, order]
-        solved -= step.share[:, None] * common
-    solved[rows.used & step.undefined] = np.nan
+        sigma, sigma_without = _scales(objective, rows, curvature)
+    lost = rows.used & step.undefined
     diagnostics = CaseDeletionDiagnostics(
         family=objective.loss.family,
         has_known_dispersion=objective.loss.has_known_dispersion,
@@ -59,23 +56,11 @@ def diagnose(objective, full, curvature, names):
         residual=rows.residual,
         pearson_residual=rows.pearson,
         deviance_residual=rows.deviance,
-        dfbeta=solved,
+        dfbeta_source=CoefficientChanges(step, curvature, order, rows.multiplier, lost, check),
         **_deleted(rows, step, sigma, sigma_without),
     )
     _warn_without_scale(diagnostics)
     return diagnostics
-
-
-def _solved_rows(objective, curvature, order):
-    """H^-1 z_i of every row, (n, q), as a caller's parameters, with the columns in `order`."""
-    design = objective.design
-    inverse = curvature.known_inverse()
-    if inverse is not None:
-        return design @ design.about_zero(inverse)[:, order]
-    solved = np.empty(design.shape)
-    for part in design.blocks(n_columns=4):
-        solved[part] = design.about_zero(curvature.solve(design.dense(part).T).T)[:, order]
-    return solved
 
 
 def _inverse_diagonal(design, curvature):
@@ -116,7 +101,7 @@ class _Rows:
         self.moved = self.eta + step.own_change()[:, 0]
 
 
-def _scales(objective, rows, solved, order):
+def _scales(objective, rows, curvature):
     """s, and s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
 
     For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
@@ -128,14 +113,15 @@ def _scales(objective, rows, solved, order):
     # The degrees of freedom are a difference of n and a trace: below 1e-9 they are rounding of 0.
     total = float(rows.pearson @ rows.pearson)
     freedom = rows.n_used - rows.n_effective
-    strength = objective.penalty.strength[order]
+    strength = objective.penalty.strength
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = total - rows.pearson**2 / rows.one_minus_leverage
         freedom_without = np.full(len(squares), freedom - 1.0)
         if strength.any() and rows.is_linear:
-            penalised = _quadratic(solved, strength)
-            c = -rows.multiplier
-            squares += 2.0 * c * (solved @ (strength * objective.theta[0, order]))
+            design, c = objective.design, -rows.multiplier
+            penalised = _penalised_norms(design, curvature, strength)
+            pull = curvature.solve((strength * objective.theta[0])[:, None])
+            squares += 2.0 * c * (design @ pull)[:, 0]
             squares -= c**2 * penalised
             freedom_without += rows.weight * penalised / rows.one_minus_leverage
         squares = np.where(squares > ROUNDED * total, squares, np.nan)
@@ -144,12 +130,18 @@ def _scales(objective, rows, solved, order):
     return float(sigma), np.where(rows.used, without, sigma)
 
 
-def _quadratic(solved, strength):
-    """sum_j strength_j u_ij^2, (n,), in blocks of rows."""
-    found = np.empty(len(solved))
-    for start in range(0, len(solved), 4096):
-        part = slice(start, start + 4096)
-        found[part] = solved[part] ** 2 @ strength
+def _penalised_norms(design, curvature, strength):
+    """z_i'H^-1 R H^-1 z_i of every row, (n,), for R = diag(strength)."""
+    inverse = curvature.known_inverse()
+    if inverse is not None:
+        # H^-1 R H^-1 = T T' with T upper triangular, by QR of R^(1/2) H^-1 in reversed order: it
+        # may be singular, and the zeros of T are skipped.
+        half = np.sqrt(strength)[:, None] * inverse
+        factor = np.linalg.qr(half[:, ::-1], mode="r")
+        return design.row_norms(np.ascontiguousarray(factor.T[::-1, ::-1]))
+    found = np.empty(design.shape[0])
+    for part in design.blocks(n_columns=4):
+        found[part] = strength @ curvature.solve(design.dense(part).T) ** 2
     return found
 
 

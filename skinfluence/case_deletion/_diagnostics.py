@@ -1,6 +1,6 @@
 """The result of `case_deletion_diagnostics`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -84,8 +84,6 @@ class CaseDeletionDiagnostics(Result):
         Predictor of the row, before minus after, in its standard errors:
         :math:`r_i \sqrt{h_i} / (s_{(i)} (1 - h_i))`; for logistic regression after one step, with 1
         for :math:`s_{(i)}`.
-    dfbeta : ndarray of shape (n_train, q)
-        Coefficients, before minus after; for logistic regression after one step.
     covratio : ndarray of shape (n_train,)
         :math:`\det(s_{(i)}^2 H_{(i)}^{-1}) / \det(s^2 H^{-1})
         = (s_{(i)}^2 / s^2)^q / (1 - h_i)` with q coefficients; for logistic regression
@@ -93,6 +91,8 @@ class CaseDeletionDiagnostics(Result):
     sigma_without : ndarray of shape (n_train,)
         :math:`s_{(i)}`, the scale of the refit without the row; 1 for logistic and Poisson
         regression, after one step for the other families.
+    dfbeta_source : callable
+        Computes `dfbeta`; None after a copy or a pickle, which carry its values.
     row_names : ndarray of shape (n_train,) or None
         Names of the training rows: the index that fit has seen, else positions.
 
@@ -142,10 +142,31 @@ class CaseDeletionDiagnostics(Result):
     deleted_residual: np.ndarray
     cooks_distance: np.ndarray
     dffits: np.ndarray
-    dfbeta: np.ndarray
     covratio: np.ndarray
     sigma_without: np.ndarray
+    dfbeta_source: object = field(repr=False)
     row_names: np.ndarray | None = None
+
+    def __getstate__(self):
+        """Return the numbers alone: a pickle or a copy carries no training data."""
+        return {**vars(self), "dfbeta": self.dfbeta, "dfbeta_source": None}
+
+    @cached_property
+    def dfbeta(self) -> np.ndarray:
+        """Return the coefficients, before minus after the deletion.
+
+        Returns
+        -------
+        ndarray of shape (n_train, q)
+            For logistic regression after one step. Computed from the training data at the first
+            access, and kept.
+
+        Raises
+        ------
+        RuntimeError
+            If the training data have changed since the fit.
+        """
+        return self.dfbeta_source()
 
     @property
     def df_residual(self) -> float:

@@ -64,5 +64,5 @@ class ActiveCurvature(Curvature):
     def row_quadratic(self, design):
         return self.inner.row_quadratic(design.restricted(self.columns))
 
-    def leverage(self, rows=None):
+    def _leverage_of(self, rows):
         return self.inner.leverage(rows)

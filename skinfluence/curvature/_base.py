@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -105,6 +106,22 @@ class Curvature(ABC):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve
 
+    def own_products(self, design, slopes):
+        """z_i' H^-1 (v_t (x) z_t) of all own rows i, if they cost less than `solve`; else None.
+
+        Parameters
+        ----------
+        design : Design of shape (m, q)
+            The rows z_t.
+        slopes : ndarray of shape (r m, K)
+            v_t of each row, r times.
+
+        Returns
+        -------
+        ndarray of shape (n, K, r m), or None
+        """
+        return None
+
     @property
     def residual(self):
         """Relative residual that a solve leaves; 0 for factorisations."""
@@ -146,7 +163,18 @@ class Curvature(ABC):
         return A
 
     def leverage(self, rows=None) -> Leverage:
-        """Leverage blocks of the objective's own rows (all, or an index array)."""
+        """Leverage blocks of the objective's own rows: all, found once and read-only, or some."""
+        return self._leverage_of_all if rows is None else self._leverage_of(rows)
+
+    @cached_property
+    def _leverage_of_all(self):
+        """The leverages of all rows, part of this curvature as its factor is."""
+        found = self._leverage_of(None)
+        found.quadratic.flags.writeable = found.one_minus.flags.writeable = False
+        return found
+
+    def _leverage_of(self, rows):
+        """Compute the leverage blocks of rows, an index array, or of all if None."""
         K = self.objective.n_outputs
         self._check_room(rows)
         quadratic = self._own_quadratic(slice(None) if rows is None else rows)

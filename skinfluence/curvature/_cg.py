@@ -106,7 +106,7 @@ class CGCurvature(Curvature):
         reached = float(
             (np.linalg.norm(B - self._scaled_matmul(X), axis=0) / size).max(initial=0.0)
         )
-        _warn_unsolved(reached)
+        warn_unsolved(reached)
         return self.scale[:, None] * X
 
     @cached_property
@@ -117,7 +117,7 @@ class CGCurvature(Curvature):
         return float(np.linalg.norm(left) / np.linalg.norm(self.scale[:, None] * right))
 
 
-def _warn_unsolved(reached):
+def warn_unsolved(reached):
     """Warn where the largest relative residual of a solve misses the tolerance."""
     if reached > 10 * TOLERANCE:
         warn(

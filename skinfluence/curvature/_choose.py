@@ -8,13 +8,23 @@ from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
-from skinfluence.curvature._dual import WEAK, DualCurvature
+from skinfluence.curvature._dual import DualCurvature
+from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
+from skinfluence.curvature._woodbury import WEAK
 from skinfluence.penalties import LinearPlusL2
 
 KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
 
+# The unit of all counts is a flop of a large matrix product. What others take of it, as measured by
+# `python -m benchmarks --problem choice`:
+SPARSE = 30.0  # a flop of a sparse product with a block of vectors
+SPARSE_GRAM = 25.0  # a product of two stored entries in a Gram matrix
+ROW_SPARSE = 6.0  # a flop of A (A'V), A'V never stored, in float32
+PASSES = 900.0  # the dozen passes over vectors of an iteration, an element
+ROW_PASSES = 100.0  # the same in the space of the rows
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
+ROW_ITERATIONS = 12  # in the space of the rows, the mean of solves and of leverages
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
@@ -22,7 +32,9 @@ MEMORY_BOUND = 8.0
 # Condition of the dual from which the dense one is taken, where that is a matter of milliseconds.
 DOUBTFUL = 1e6
 CHEAP = 1e8
-WORTHWHILE = 5e10  # flops below which a factorisation is always chosen, because it is cached
+WORTHWHILE = 5e9  # flops below which a factorisation is always chosen, because it is cached
+# Share of a factorisation's cost below which products are chosen, which no second question reuses.
+CHEAPER = 1.5
 
 
 @dataclass(frozen=True)
@@ -67,10 +79,11 @@ def choose(objective, n_solves, budget=None):
     strength = objective.penalty.strength
     # Per row of s stored entries the Gram matrix costs s^2 products for each pair of outputs, the
     # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
+    pair = SPARSE_GRAM if objective.design.has_row_operator else 1.0
     flops = {
-        "dense": m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
-        "dual": m * m * per_row + 2.0 * (m * K) ** 3,
-        "cg": 4.0 * stored * K * (CG_ITERATIONS * n_solves + 100) * _slowness(n_solves),
+        "dense": pair * m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
+        "dual": m * m * per_row + (1.0 if K == 1 else 2.0) * (m * K) ** 3,
+        "cg": _products(objective, n_solves),
     }
     memory = _memory_of(objective)
     allowed = {kind: memory[kind] <= budget for kind in ("dense", "dual")}
@@ -84,7 +97,7 @@ def choose(objective, n_solves, budget=None):
     if not direct:
         return Choice("cg", "no factorisation fits in memory", flops, memory)
     best = min(direct, key=flops.__getitem__)
-    if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / 4:
+    if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / CHEAPER:
         reason = f"{n_solves} solves by products cost less than factoring ({best})"
         return Choice("cg", reason, flops, memory)
     why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
@@ -97,9 +110,17 @@ def _memory_of(objective):
     return {"dense": 24.0 * P * P, "dual": 32.0 * mK**2, "cg": 8.0 * P * 30}
 
 
-def _slowness(n_solves):
-    """Time of a flop in products with `n_solves` columns, relative to many columns."""
-    return max(1.0, MEMORY_BOUND / max(1, n_solves))
+def _products(objective, n_solves):
+    """Cost of solves by products: stored entries, and passes over dense vectors."""
+    stored, K = objective.design.n_stored, objective.n_outputs
+    if solves_by_rows(objective):
+        iteration = 4.0 * stored * ROW_SPARSE + ROW_PASSES * objective.n_rows
+        return ROW_ITERATIONS * K * iteration * (n_solves + 8)
+    # A product with few vectors reads as much memory as one with many.
+    slow = SPARSE if objective.design.has_row_operator else 1.0
+    slow = max(slow, MEMORY_BOUND / max(1, n_solves))
+    iteration = 4.0 * stored * slow + PASSES * objective.design.shape[1]
+    return K * iteration * (CG_ITERATIONS * n_solves + 100)
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
@@ -119,6 +140,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
+        if solves_by_rows(objective):
+            return RowSpaceCurvature(objective, damping)
         return CGCurvature(
             objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
         )

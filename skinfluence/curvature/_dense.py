@@ -135,9 +135,9 @@ class DenseCurvature(Curvature):
             A[rows] = parts @ parts.transpose(0, 2, 1)
         return A
 
-    def leverage(self, rows=None):
-        """Leverage blocks of own rows; leverages near 1 from the curvature without the row."""
-        found = super().leverage(rows)
+    def _leverage_of(self, rows):
+        """As in the base class; leverages near 1 from the curvature without the row."""
+        found = super()._leverage_of(rows)
         quadratic, one_minus = found.quadratic, found.one_minus
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
         # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only

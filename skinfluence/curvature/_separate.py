@@ -56,7 +56,7 @@ class SeparateCurvature(Curvature):
         diagonal = [part.row_quadratic(design)[:, 0, 0] for part in self.parts]
         return np.stack(diagonal, axis=1)[:, :, None] * np.eye(len(self.parts))
 
-    def leverage(self, rows=None):
+    def _leverage_of(self, rows):
         self._check_room(rows)
         found = [part.leverage(rows) for part in self.parts]
         eye = np.eye(len(found))

@@ -60,6 +60,18 @@ class Deletion(ABC):
         The changes are (K, m, b) for m rows of the design and b deletions.
         """
 
+    def along_rows(self, design, slopes):
+        """Return a function from a slice to inner products with directions v_to (x) z_t: (O m, b).
+
+        Parameters
+        ----------
+        design : Design of shape (m, q)
+            The rows z_t.
+        slopes : ndarray of shape (m, O, K)
+            v_to.
+        """
+        return self.along(design.outer_all(slopes))
+
     @abstractmethod
     def own_change(self):
         """Change of each row's own predictor on its deletion, (r, K)."""

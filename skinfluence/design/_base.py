@@ -78,6 +78,24 @@ class Design(ABC):
     def kernel(self, scale):
         """Z diag(scale) Z', (n, n)."""
 
+    def dense_columns(self, columns):
+        """Some columns of Z, (n, u), as a dense array: products with unit vectors."""
+        unit = np.zeros((self.shape[1], len(columns)))
+        unit[columns, np.arange(len(columns))] = 1.0
+        return self @ unit
+
+    def cross_kernel(self, other, scale):
+        """Z diag(scale) Z_o' with the rows of another design of the same columns, (n, m)."""
+        return self @ (other.dense(slice(None)) * scale).T
+
+    #: Whether there is a `row_operator`, Z diag(scale) Z' as a RowOperator: for sparse rows.
+    has_row_operator = False
+
+    def kernel_diagonal(self, scale):
+        """z_i' diag(scale) z_i of every row, (n,)."""
+        squares = type(self)(self.X.astype(np.float64, copy=False) ** 2, self.fit_intercept)
+        return squares @ scale
+
     @abstractmethod
     def row_space(self, scale):
         """Return (Y, lift, lower): X diag(scale)^(1/2) in coordinates of its row space.
@@ -196,6 +214,11 @@ class Design(ABC):
         """v_i (x) z_i as rows (b, K q), for V (b, K) of these rows."""
         Z = self.dense(rows)
         return (V[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
+
+    def outer_all(self, slopes):
+        """v_to (x) z_t as (O m, K, q), outputs outermost, for slopes v (m, O, K) of all rows."""
+        parts = [self.outer(slopes[:, o], slice(None)) for o in range(slopes.shape[1])]
+        return np.concatenate(parts).reshape(-1, slopes.shape[2], self.shape[1])
 
     def squared_columns(self, w):
         """Return sum_i w_ik z_ij^2, (K, q), w (n, K): a sandwich's diagonal, w that of its W."""

@@ -7,6 +7,7 @@ from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._dense import BLOCK_ROWS, DenseDesign
 from skinfluence.design._origin import centred
+from skinfluence.design._row_operator import RowOperator
 
 # Above this many pairs of stored entries for each row and column, syrk on dense blocks is faster
 # than the loop over pairs: measured with 20,000 rows, from 140 entries a row for 2,000 columns,
@@ -108,6 +109,24 @@ class CSRDesign(Design):
         scaled = self.X.multiply(scale[: self.n_features]).tocsr()
         for rows in row_blocks(self.shape[0], 24 * self.shape[0]):
             K[rows] = (scaled[rows] @ transposed).toarray()
+        if self.fit_intercept and scale[-1]:
+            K += scale[-1]
+        return K
+
+    has_row_operator = True
+
+    def row_operator(self, scale):
+        """Return Z diag(scale) Z' as a RowOperator."""
+        A = self.X.multiply(np.sqrt(scale[: self.n_features])).tocsc()
+        if self.fit_intercept and scale[-1]:
+            ones = np.full((A.shape[0], 1), np.sqrt(scale[-1]))
+            A = scipy.sparse.hstack([A, scipy.sparse.csc_array(ones)], format="csc")
+        return RowOperator(A)
+
+    def cross_kernel(self, other, scale):
+        """As in the base class, by a sparse product."""
+        scaled = other.X.multiply(scale[: self.n_features]).T.tocsr()
+        K = np.asarray((self.X @ scaled).toarray(), dtype=np.float64)
         if self.fit_intercept and scale[-1]:
             K += scale[-1]
         return K
