@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from skinfluence._parallel import map_jobs
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count, check_positive
-from skinfluence.evaluation._datamodeling_score import score_of
-from skinfluence.evaluation._truths import SubsetTruths, seed_of
+from skinfluence.evaluation._comparison import score_of
+from skinfluence.evaluation._subsets import seed_of
+from skinfluence.evaluation._truths import SubsetTruths
 
 # Penalties of a path, from the smallest under which all weights are 0, down to this share of it.
 N_ALPHAS, SMALLEST = 25, 1e-2

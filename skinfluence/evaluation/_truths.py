@@ -12,14 +12,13 @@ from typing import Self
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from skinfluence._store import Store, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
 from skinfluence._version import __version__
+from skinfluence.evaluation._comparison import rank_correlation
 from skinfluence.evaluation._outputs import target_name
 from skinfluence.evaluation._retraining import (
     Task,
@@ -27,6 +26,7 @@ from skinfluence.evaluation._retraining import (
     retraining,
     warn_undefined_subsets,
 )
+from skinfluence.evaluation._subsets import draw_subsets, seed_of, subset_size
 
 # The layout of the file, of which another is refused.
 FORMAT = 1
@@ -193,27 +193,50 @@ class SubsetTruths:
 
     @cached_property
     def subsets(self) -> np.ndarray:
-        """Which rows each subset has: booleans (n_subsets, n_train), drawn from the seed."""
+        """Which rows each subset has, drawn from the seed.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_subsets, n_train)
+            True for the rows that the model is trained on.
+        """
         return draw_subsets(self.seed, len(self.outputs), self.n_train, self.size)
 
     @property
     def undefined(self) -> np.ndarray:
-        """Whether a subset has no model, (n_subsets,)."""
+        """Whether a subset has no model.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_subsets,)
+            True where an output is NaN.
+        """
         return ~np.isfinite(self.outputs).all(axis=(1, 2))
 
     @property
     def mean_outputs(self) -> np.ndarray:
-        """Means of the repeats, (n_subsets, n_test)."""
+        """Mean of the repeats.
+
+        Returns
+        -------
+        ndarray of shape (n_subsets, n_test)
+            What a prediction is compared with.
+        """
         return self.outputs.mean(axis=1)
 
     @property
     def ceiling(self) -> np.ndarray:
-        """Rank correlation that a perfect prediction would have with each test row, (n_test,).
+        """Rank correlation that a perfect prediction would have with each test row.
 
         1 of a model without a random state. Of others the root of the reliability of the mean
         outputs: the rank correlation of two halves of the repeats, r, is that of each half, and
         2 r / (1 + r) that of all (Spearman and Brown). NaN with one repeat, which says nothing of
         the noise, and where an output is the same for all subsets.
+
+        Returns
+        -------
+        ndarray of shape (n_test,)
+            Between 0 and 1.
         """
         n_repeats = self.outputs.shape[1]
         if not self.is_random:
@@ -336,31 +359,6 @@ _META = (
 )
 
 
-def subset_size(fraction, n_train):
-    """Rows of a subset; raise for a fraction outside (0, 1), or of no row or all."""
-    if not isinstance(fraction, float | int | np.number) or not 0 < fraction < 1:
-        raise ValueError(f"fraction should be above 0 and below 1; got {fraction!r}.")
-    size = round(float(fraction) * n_train)
-    if not 0 < size < n_train:
-        raise ValueError(
-            f"fraction={fraction!r} of {n_train} training rows is {size}: a subset should leave "
-            "some rows out, and keep some."
-        )
-    return size
-
-
-def seed_of(random_state, path=None):
-    """An integer seed: the given one, else one drawn; raise where a path needs the same again."""
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    if path is not None:
-        raise ValueError(
-            "with a path, random_state should be an integer, by which the work is resumed; "
-            f"got {random_state!r}."
-        )
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
 def _question(task):
     """What is asked of which model, beside the data."""
     return {
@@ -368,22 +366,6 @@ def _question(task):
         "target": target_name(task.target),
         "estimator": described(task.estimator),
     }
-
-
-def draw_subsets(seed, n_subsets, n_train, size):
-    """Booleans (n_subsets, n_train): subset j depends on the seed and on j alone."""
-    subsets = np.zeros((n_subsets, n_train), dtype=bool)
-    for j, subset in enumerate(subsets):
-        subset[np.random.default_rng([seed, j]).permutation(n_train)[:size]] = True
-    return subsets
-
-
-def rank_correlation(a, b):
-    """Spearman correlation of the columns of two arrays (m, k), (k,); NaN of a constant column."""
-    ranks = [rankdata(each, axis=0) - (len(each) + 1) / 2 for each in (a, b)]
-    norms = np.linalg.norm(ranks[0], axis=0) * np.linalg.norm(ranks[1], axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.where(norms > 0, (ranks[0] * ranks[1]).sum(axis=0) / norms, np.nan)
 
 
 def _generator(seed, j, repeat):
