@@ -6,7 +6,7 @@ Pipeline.
 
 from importlib import import_module
 
-from skinfluence import evaluation, kernel_models, svm
+from skinfluence import evaluation, kernel_models, robustness, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
@@ -22,6 +22,7 @@ from skinfluence.functions import (
     influence,
     local_influence,
     loo_estimate,
+    mirrored_influence,
     most_influential,
     parameter_covariance,
     parameter_influence,
@@ -30,6 +31,8 @@ from skinfluence.functions import (
     reweight_influence,
     score_influence,
     self_influence,
+    with_rows,
+    without,
 )
 from skinfluence.linear_model import (
     InfluenceElasticNet,
@@ -80,6 +83,7 @@ __all__ = [
     "best_changes",
     "case_deletion_diagnostics",
     "debugging",
+    "display",
     "evaluation",
     "explain",
     "feature_influence",
@@ -90,6 +94,7 @@ __all__ = [
     "local_influence",
     "loo_estimate",
     "make_target",
+    "mirrored_influence",
     "model_selection",
     "most_influential",
     "parameter_covariance",
@@ -97,15 +102,23 @@ __all__ = [
     "prediction_interval",
     "relabel_influence",
     "reweight_influence",
+    "robustness",
     "score_influence",
     "self_influence",
     "supported_estimators",
     "svm",
+    "with_rows",
+    "without",
 ]
 
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "labels", "model_selection"):
+    if name in ("attacks", "debugging", "display", "labels", "model_selection"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
+
+
+def __dir__():
+    """Names of the package, also of what is not loaded yet."""
+    return sorted({*globals(), *__all__})

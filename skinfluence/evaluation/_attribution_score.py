@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence.evaluation._agreement import Agreement
 
 
-@dataclass(frozen=True)
-class AttributionScore:
+@dataclass(frozen=True, repr=False)
+class AttributionScore(Result):
     """How well an attribution predicts the outputs of retrained models.
 
     Attributes

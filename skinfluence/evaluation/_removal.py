@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, is_classifier
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_numbers, check_choice, check_count
 from skinfluence.evaluation._comparison import checked_attributions
@@ -18,8 +18,8 @@ from skinfluence.evaluation._subsets import seed_of
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
-@dataclass(frozen=True)
-class RemovalCurve:
+@dataclass(frozen=True, repr=False)
+class RemovalCurve(Result):
     """The mean output of a model without its most helpful or most harmful rows, and without others.
 
     Attributes
@@ -75,8 +75,8 @@ class RemovalCurve:
         )
 
 
-@dataclass(frozen=True)
-class Brittleness:
+@dataclass(frozen=True, repr=False)
+class Brittleness(Result):
     """How few removed rows change the predicted label of each test row.
 
     Attributes

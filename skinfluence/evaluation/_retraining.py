@@ -14,7 +14,7 @@ from skinfluence._parallel import map_jobs
 from skinfluence._store import fingerprint_of
 from skinfluence._validation import check_choice, check_sample_weight, listed
 from skinfluence.evaluation._outputs import check_target, read_output
-from skinfluence.explainer import fit_with_weights, fitted_view
+from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.problem import changes, fitted_problem
 
 METHODS = ("auto", "changes", "refits")
@@ -173,7 +173,8 @@ class Refits:
         drawn = random.integers(2**31 - 1, size=len(states)).tolist()
         model.set_params(**dict(zip(states, drawn, strict=True)))
         weight = None if task.sample_weight is None else task.sample_weight[kept]
-        model = fit_with_weights(model, take_rows(task.X, kept), take_rows(task.y, kept), weight)
+        params = weight_params(model, weight)
+        model = model.fit(take_rows(task.X, kept), take_rows(task.y, kept), **params)
         return read_output(model, task.X_test, task.y_test, task.target)
 
 
@@ -187,7 +188,9 @@ class Changes:
         with warnings.catch_warnings():
             # The influence methods polish what a solver has left early.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            view = fitted_view(clone(task.estimator), task.X, task.y, task.sample_weight)
+            model = clone(task.estimator)
+            params = weight_params(model, task.sample_weight)
+            view = fitted_view(model, task.X, task.y, params)
         self.problem = fitted_problem(view)
         self.by_query = isinstance(task.target, str) and task.target != "probability"
         name = task.target if self.by_query else "loss"

@@ -14,6 +14,7 @@ import sklearn
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._store import Store, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
@@ -32,8 +33,8 @@ from skinfluence.evaluation._subsets import draw_subsets, seed_of, subset_size
 FORMAT = 1
 
 
-@dataclass(frozen=True, eq=False)
-class SubsetTruths:
+@dataclass(frozen=True, eq=False, repr=False)
+class SubsetTruths(Result):
     """Outputs of a model retrained on random subsets of its training rows, to be predicted.
 
     Made by :meth:`compute`, kept by :meth:`save` in one file, and good for any number of
@@ -249,6 +250,16 @@ class SubsetTruths:
         r = rank_correlation(first.mean(axis=1), second.mean(axis=1))
         r = np.maximum(r, 0.0)  # by chance below 0: nothing to be predicted
         return np.sqrt(2.0 * r / (1.0 + r))
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each subset, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Mean outputs, one column for each test row.
+        """
+        return data_frame(dict(enumerate(self.mean_outputs.T)))
 
     # -- the file ----------------------------------------------------------------------------------
 
