@@ -1,7 +1,9 @@
 """A linear model of what any estimator does when it is trained on a subset of the rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -91,8 +93,8 @@ class Datamodel(MetaEstimatorMixin, BaseEstimator):
         n_subsets: int = 1000,
         fraction: float = 0.5,
         alpha: float | str = "cv",
-        target="margin",
-        random_state=None,
+        target: str | Callable = "margin",
+        random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ):
         self.estimator = estimator
@@ -111,8 +113,8 @@ class Datamodel(MetaEstimatorMixin, BaseEstimator):
         y_test: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
-        path=None,
-        progress=None,
+        path: str | Path | None = None,
+        progress: Callable | None = None,
     ) -> Self:
         """Retrain the estimator on random subsets, and fit the linear maps.
 

@@ -1,5 +1,7 @@
 """The linear datamodeling score: whether attributions predict what retraining does."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
@@ -32,16 +34,16 @@ def linear_datamodeling_score(
     y: ArrayLike,
     X_test: MatrixLike,
     y_test: ArrayLike,
-    attributions,
+    attributions: ArrayLike | Callable,
     *,
     n_subsets: int = 100,
     fraction: float = 0.5,
-    target="margin",
+    target: str | Callable = "margin",
     sample_weight: ArrayLike | None = None,
     truths: SubsetTruths | None = None,
-    random_state=None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress=None,
+    progress: Callable | None = None,
 ) -> AttributionScore:
     """Rank correlation of predicted with actual outputs of models retrained on random subsets.
 
@@ -137,12 +139,12 @@ def leave_one_out_correlation(
     attributions: ArrayLike,
     *,
     rows: ArrayLike | None = None,
-    target="margin",
+    target: str | Callable = "margin",
     sample_weight: ArrayLike | None = None,
     method: str = "auto",
-    random_state=None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress=None,
+    progress: Callable | None = None,
 ) -> AttributionScore:
     """Rank correlation of attributions with the effects of leaving out single training rows.
 

@@ -1,5 +1,6 @@
 """Removing the rows that an attribution names, and looking at the model that is left."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,14 +148,14 @@ def removal_curve(
     *,
     n_removed: ArrayLike | None = None,
     kind: str = "helpful",
-    target="loss",
+    target: str | Callable = "loss",
     greater_is_better: bool | None = None,
     n_random: int = 5,
     sample_weight: ArrayLike | None = None,
     method: str = "auto",
-    random_state=None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress=None,
+    progress: Callable | None = None,
 ) -> RemovalCurve:
     """Retrain without the rows that an attribution puts first, and without random ones.
 
@@ -232,9 +233,9 @@ def brittleness(
     max_removed: int | None = None,
     sample_weight: ArrayLike | None = None,
     method: str = "auto",
-    random_state=None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress=None,
+    progress: Callable | None = None,
 ) -> Brittleness:
     """How few removed rows, in the order of an attribution, flip the label of each test row.
 

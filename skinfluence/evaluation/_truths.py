@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,14 +100,14 @@ class SubsetTruths(Result):
         *,
         n_subsets: int = 100,
         fraction: float = 0.5,
-        target="margin",
+        target: str | Callable = "margin",
         sample_weight: ArrayLike | None = None,
         method: str = "auto",
         n_repeats: int | None = None,
-        path=None,
-        random_state=None,
+        path: str | Path | None = None,
+        random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
-        progress=None,
+        progress: Callable | None = None,
     ) -> Self:
         """Retrain an estimator on random subsets of its training rows.
 
@@ -263,7 +264,7 @@ class SubsetTruths(Result):
 
     # -- the file ----------------------------------------------------------------------------------
 
-    def save(self, path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the truths to one file, which is there when it is complete.
 
         Parameters
@@ -278,7 +279,7 @@ class SubsetTruths(Result):
         write_whole(path, lambda file: np.savez(file, **arrays))
 
     @classmethod
-    def load(cls, path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read the truths that :meth:`save` has written.
 
         Parameters
@@ -316,7 +317,16 @@ class SubsetTruths(Result):
             )
         return found
 
-    def check(self, estimator, X, y, X_test, y_test, target, sample_weight=None) -> None:
+    def check(
+        self,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
+        X_test: MatrixLike,
+        y_test: ArrayLike,
+        target: str | Callable,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
         """Raise where the truths are those of another question.
 
         Parameters
