@@ -213,7 +213,7 @@ class SubsetTruths(Result):
         ndarray of bool, shape (n_subsets,)
             True where an output is NaN.
         """
-        return np.isnan(self.outputs).any(axis=(1, 2))
+        return np.isnan(self.outputs.sum(axis=(1, 2)))
 
     @property
     def mean_outputs(self) -> np.ndarray:
