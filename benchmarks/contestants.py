@@ -182,7 +182,7 @@ def pyinfluence(problem):
     return question
 
 
-def _torch_model(problem):
+def torch_model(problem):
     """The optimum as a linear layer in float64, its summed loss, and the data as tensors."""
     import torch
 
@@ -206,7 +206,7 @@ def captum(problem):
     import torch
     from captum.influence._core.influence_function import NaiveInfluenceFunction
 
-    model, _, train, test = _torch_model(problem)
+    model, _, train, test = torch_model(problem)
     K = len(problem.coef)
     loss = torch.nn.BCEWithLogitsLoss if K == 1 else torch.nn.CrossEntropyLoss
     data, path = torch.utils.data.TensorDataset(*train), "unused"
@@ -235,7 +235,7 @@ def dattri(problem):
     from dattri.algorithm.influence_function import IFAttributorExplicit
     from dattri.task import AttributionTask
 
-    model, loss, train, test = _torch_model(problem)
+    model, loss, train, test = torch_model(problem)
     loaders = [
         torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*side), batch_size=len(side[0]))
         for side in (train, test)
@@ -261,7 +261,7 @@ def pydvl(problem):
     from pydvl.influence import InfluenceMode
     from pydvl.influence.torch import DirectInfluence
 
-    model, loss, train, test = _torch_model(problem)
+    model, loss, train, test = torch_model(problem)
     n = len(problem.y)
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*train), batch_size=n)
 

@@ -31,7 +31,7 @@ from skinfluence.evaluation import (
     linear_datamodeling_score,
     removal_curve,
 )
-from skinfluence.evaluation._datamodeling_score import _counted_ranks
+from skinfluence.evaluation._comparison import _counted_ranks
 from tests.cases import problem, weights
 
 TREE = Path(__file__).parents[1]
@@ -633,6 +633,33 @@ def test_a_datamodel_is_an_estimator(cancer, tmp_path):
         again.predict(np.ones((3, 200)))
     with pytest.raises(ValueError, match=r"random_state should be an integer"):
         clone(model).set_params(random_state=None).fit(X, y, X_test, y_test, path=tmp_path / "b")
+
+
+def test_weights_are_part_of_every_question():
+    X, y, X_test, y_test = three_classes()
+    w = weights(2, 90)
+    clf = InfluenceLogisticRegression(**EXACT).fit(X, y, w)
+    rows = clf.influence(X_test, y_test, target="margin", method="exact")
+    data, model = (X, y, X_test, y_test), LogisticRegression(**EXACT)
+    found = leave_one_out_correlation(model, *data, rows, sample_weight=w)
+    assert found.magnitude.relative_rmse < 1e-4
+    truths = SubsetTruths.compute(model, *data, n_subsets=10, sample_weight=w, random_state=0)
+    ask = {"truths": truths, "sample_weight": w}
+    assert linear_datamodeling_score(model, *data, rows, **ask).score > 0.8
+    with pytest.raises(ValueError, match="the fingerprint of the data"):
+        linear_datamodeling_score(model, *data, rows, truths=truths)
+    curve = removal_curve(
+        model, *data, rows, target="margin", n_removed=[9], sample_weight=w, random_state=0
+    )
+    keep = curve.order[9:]
+    p = clone(model).fit(X[keep], y[keep], w[keep]).predict_proba(X_test)[np.arange(20), y_test]
+    assert curve.removed[0] == pytest.approx(np.mean(np.log(p / (1 - p))), abs=1e-6)
+    flips = brittleness(model, *data, rows, sample_weight=w)
+    row = int(np.argmax(flips.n_removed > 0))
+    sign = 1 if clf.predict(X_test[[row]])[0] == y_test[row] else -1
+    keep = np.argsort(sign * rows[row], kind="stable")[flips.n_removed[row] :]
+    label = clone(model).fit(X[keep], y[keep], w[keep]).predict(X_test[[row]])[0]
+    assert label == flips.flipped[row] != flips.predicted[row]
 
 
 def test_weights_reach_the_refits():

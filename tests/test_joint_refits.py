@@ -83,7 +83,7 @@ def test_they_are_the_refits_of_scikit_learn(n_classes, monkeypatch):
     def never(*arguments):
         raise AssertionError("no refit of its own is needed")
 
-    monkeypatch.setattr("skinfluence.deletion._groups._refit", never)
+    monkeypatch.setattr("skinfluence.deletion._groups.joint_refit", never)
     deletion = changes.joint_changes(view, *parts, "exact")
     eta = view.objective.eta.T[:, :, None] + deletion.on(view.objective.design)(slice(0, 5))
     for j, rows in enumerate(kept):

@@ -1,9 +1,9 @@
 """Attributions against what retraining does: agreement, datamodeling scores, removals."""
 
 from skinfluence.evaluation._agreement import Agreement, agreement
+from skinfluence.evaluation._attribution_score import AttributionScore
 from skinfluence.evaluation._datamodel import Datamodel
 from skinfluence.evaluation._datamodeling_score import (
-    AttributionScore,
     leave_one_out_correlation,
     linear_datamodeling_score,
 )

@@ -1,7 +1,9 @@
 """A linear model of what any estimator does when it is trained on a subset of the rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -13,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from skinfluence._parallel import map_jobs
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count, check_positive
-from skinfluence.evaluation._datamodeling_score import score_of
-from skinfluence.evaluation._truths import SubsetTruths, seed_of
+from skinfluence.evaluation._comparison import score_of
+from skinfluence.evaluation._subsets import seed_of
+from skinfluence.evaluation._truths import SubsetTruths
 
 # Penalties of a path, from the smallest under which all weights are 0, down to this share of it.
 N_ALPHAS, SMALLEST = 25, 1e-2
@@ -90,8 +93,8 @@ class Datamodel(MetaEstimatorMixin, BaseEstimator):
         n_subsets: int = 1000,
         fraction: float = 0.5,
         alpha: float | str = "cv",
-        target="margin",
-        random_state=None,
+        target: str | Callable = "margin",
+        random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
     ):
         self.estimator = estimator
@@ -110,8 +113,8 @@ class Datamodel(MetaEstimatorMixin, BaseEstimator):
         y_test: ArrayLike,
         *,
         sample_weight: ArrayLike | None = None,
-        path=None,
-        progress=None,
+        path: str | Path | None = None,
+        progress: Callable | None = None,
     ) -> Self:
         """Retrain the estimator on random subsets, and fit the linear maps.
 

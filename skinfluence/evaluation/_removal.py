@@ -1,25 +1,26 @@
 """Removing the rows that an attribution names, and looking at the model that is left."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, is_classifier
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_numbers, check_choice, check_count
-from skinfluence.evaluation._datamodeling_score import _checked_attributions, outputs_of
+from skinfluence.evaluation._comparison import checked_attributions
 from skinfluence.evaluation._outputs import is_higher_better
-from skinfluence.evaluation._retraining import Task, retraining
-from skinfluence.evaluation._truths import seed_of
+from skinfluence.evaluation._retraining import Task, outputs_of, retraining
+from skinfluence.evaluation._subsets import seed_of
 
 # Shares of the training rows that are removed where the caller names no numbers.
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
-@dataclass(frozen=True)
-class RemovalCurve:
+@dataclass(frozen=True, repr=False)
+class RemovalCurve(Result):
     """The mean output of a model without its most helpful or most harmful rows, and without others.
 
     Attributes
@@ -45,7 +46,13 @@ class RemovalCurve:
 
     @property
     def effect(self) -> np.ndarray:
-        """Change of the output by removing the rows beyond that by removing random ones, (k,)."""
+        """Change of the output by removing the rows beyond that by removing random ones.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+            For each number of removed rows.
+        """
         return self.removed - np.nanmean(self.random, axis=1)
 
     def to_frame(self) -> DataFrame:
@@ -69,8 +76,8 @@ class RemovalCurve:
         )
 
 
-@dataclass(frozen=True)
-class Brittleness:
+@dataclass(frozen=True, repr=False)
+class Brittleness(Result):
     """How few removed rows change the predicted label of each test row.
 
     Attributes
@@ -100,6 +107,7 @@ class Brittleness:
         Parameters
         ----------
         n_removed : array-like of int
+            Numbers of rows.
 
         Returns
         -------
@@ -140,19 +148,20 @@ def removal_curve(
     *,
     n_removed: ArrayLike | None = None,
     kind: str = "helpful",
-    target="loss",
+    target: str | Callable = "loss",
     greater_is_better: bool | None = None,
     n_random: int = 5,
+    sample_weight: ArrayLike | None = None,
     method: str = "auto",
-    random_state=None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress=None,
+    progress: Callable | None = None,
 ) -> RemovalCurve:
     """Retrain without the rows that an attribution puts first, and without random ones.
 
     Parameters
     ----------
-    estimator, X, y, X_test, y_test, method, n_jobs, progress
+    estimator, X, y, X_test, y_test, sample_weight, method, n_jobs, progress
         As in :meth:`SubsetTruths.compute`.
     attributions : array-like of shape (n_test, n_train) or (n_train,)
         After the removal minus before, of the same target; of several test rows the mean counts.
@@ -195,10 +204,10 @@ def removal_curve(
     """
     check_choice("kind", kind, ("helpful", "harmful"))
     check_count("n_random", n_random)
-    task = Task.of(estimator, X, y, X_test, y_test, target)
+    task = Task.of(estimator, X, y, X_test, y_test, target, sample_weight)
     values = as_numbers("attributions", attributions)
     if values.shape != (task.n_train,):
-        values = _checked_attributions(attributions, X, X_test).mean(axis=0)
+        values = checked_attributions(attributions, X, X_test).mean(axis=0)
     order = _order(values, kind, target, greater_is_better)
     counts = _counts(n_removed, task.n_train)
     seed, ways = seed_of(random_state), retraining(task, method)
@@ -222,10 +231,11 @@ def brittleness(
     attributions: ArrayLike,
     *,
     max_removed: int | None = None,
+    sample_weight: ArrayLike | None = None,
     method: str = "auto",
-    random_state=None,
+    random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress=None,
+    progress: Callable | None = None,
 ) -> Brittleness:
     """How few removed rows, in the order of an attribution, flip the label of each test row.
 
@@ -237,7 +247,7 @@ def brittleness(
     ----------
     estimator : estimator
         A classifier; clones of it are retrained.
-    X, y, X_test, y_test, method, n_jobs, progress
+    X, y, X_test, y_test, sample_weight, method, n_jobs, progress
         As in :meth:`SubsetTruths.compute`.
     attributions : array-like of shape (n_test, n_train)
         After the removal minus before, of a target that grows with the score of the label, such as
@@ -278,8 +288,8 @@ def brittleness(
     """
     if not is_classifier(estimator):
         raise ValueError(f"brittleness is about labels; {type(estimator).__name__} predicts none.")
-    task = Task.of(estimator, X, y, X_test, y_test, _predicted_codes)
-    values = _checked_attributions(attributions, X, X_test)
+    task = Task.of(estimator, X, y, X_test, y_test, _predicted_codes, sample_weight)
+    values = checked_attributions(attributions, X, X_test)
     if callable(values):
         raise TypeError("attributions should be an array (n_test, n_train), one for each row.")
     most = task.n_train // 2 if max_removed is None else max_removed

@@ -239,6 +239,18 @@ class Changes:
         return read_output(model, self.task.X_test, self.task.y_test, self.task.target)
 
 
+def outputs_of(ways, subsets, seed, n_jobs=None, progress=None):
+    """Outputs (m, n_test) of a model retrained on given subsets, booleans (m, n_train)."""
+    pairs = [
+        (np.flatnonzero(subset), np.random.default_rng([seed, j]))
+        for j, subset in enumerate(subsets)
+    ]
+    blocks = [pairs[start : start + ways.block] for start in range(0, len(pairs), ways.block)]
+    if not blocks:
+        return np.zeros((0, ways.task.n_test))
+    return np.concatenate(list(ways.outputs(blocks, n_jobs, progress)))
+
+
 def warn_undefined_subsets(undefined, task, subsets):
     """Warn once of subsets without a model; raise where there is hardly one left."""
     rows = np.flatnonzero(undefined)

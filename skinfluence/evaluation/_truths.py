@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import Self
 import numpy as np
 import sklearn
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._store import Store, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
 from skinfluence._version import __version__
+from skinfluence.evaluation._comparison import rank_correlation
 from skinfluence.evaluation._outputs import target_name
 from skinfluence.evaluation._retraining import (
     Task,
@@ -27,13 +28,14 @@ from skinfluence.evaluation._retraining import (
     retraining,
     warn_undefined_subsets,
 )
+from skinfluence.evaluation._subsets import draw_subsets, seed_of, subset_size
 
 # The layout of the file, of which another is refused.
 FORMAT = 1
 
 
-@dataclass(frozen=True, eq=False)
-class SubsetTruths:
+@dataclass(frozen=True, eq=False, repr=False)
+class SubsetTruths(Result):
     """Outputs of a model retrained on random subsets of its training rows, to be predicted.
 
     Made by :meth:`compute`, kept by :meth:`save` in one file, and good for any number of
@@ -98,14 +100,14 @@ class SubsetTruths:
         *,
         n_subsets: int = 100,
         fraction: float = 0.5,
-        target="margin",
+        target: str | Callable = "margin",
         sample_weight: ArrayLike | None = None,
         method: str = "auto",
         n_repeats: int | None = None,
-        path=None,
-        random_state=None,
+        path: str | Path | None = None,
+        random_state: int | np.random.RandomState | None = None,
         n_jobs: int | None = None,
-        progress=None,
+        progress: Callable | None = None,
     ) -> Self:
         """Retrain an estimator on random subsets of its training rows.
 
@@ -193,27 +195,50 @@ class SubsetTruths:
 
     @cached_property
     def subsets(self) -> np.ndarray:
-        """Which rows each subset has: booleans (n_subsets, n_train), drawn from the seed."""
+        """Which rows each subset has, drawn from the seed.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_subsets, n_train)
+            True for the rows that the model is trained on.
+        """
         return draw_subsets(self.seed, len(self.outputs), self.n_train, self.size)
 
     @property
     def undefined(self) -> np.ndarray:
-        """Whether a subset has no model, (n_subsets,)."""
-        return ~np.isfinite(self.outputs).all(axis=(1, 2))
+        """Whether a subset has no model.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_subsets,)
+            True where an output is NaN.
+        """
+        return np.isnan(self.outputs.sum(axis=(1, 2)))
 
     @property
     def mean_outputs(self) -> np.ndarray:
-        """Means of the repeats, (n_subsets, n_test)."""
+        """Mean of the repeats.
+
+        Returns
+        -------
+        ndarray of shape (n_subsets, n_test)
+            What a prediction is compared with.
+        """
         return self.outputs.mean(axis=1)
 
     @property
     def ceiling(self) -> np.ndarray:
-        """Rank correlation that a perfect prediction would have with each test row, (n_test,).
+        """Rank correlation that a perfect prediction would have with each test row.
 
         1 of a model without a random state. Of others the root of the reliability of the mean
         outputs: the rank correlation of two halves of the repeats, r, is that of each half, and
         2 r / (1 + r) that of all (Spearman and Brown). NaN with one repeat, which says nothing of
         the noise, and where an output is the same for all subsets.
+
+        Returns
+        -------
+        ndarray of shape (n_test,)
+            Between 0 and 1.
         """
         n_repeats = self.outputs.shape[1]
         if not self.is_random:
@@ -227,9 +252,19 @@ class SubsetTruths:
         r = np.maximum(r, 0.0)  # by chance below 0: nothing to be predicted
         return np.sqrt(2.0 * r / (1.0 + r))
 
+    def to_frame(self) -> DataFrame:
+        """Return one line for each subset, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Mean outputs, one column for each test row.
+        """
+        return data_frame(dict(enumerate(self.mean_outputs.T)))
+
     # -- the file ----------------------------------------------------------------------------------
 
-    def save(self, path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the truths to one file, which is there when it is complete.
 
         Parameters
@@ -244,7 +279,7 @@ class SubsetTruths:
         write_whole(path, lambda file: np.savez(file, **arrays))
 
     @classmethod
-    def load(cls, path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read the truths that :meth:`save` has written.
 
         Parameters
@@ -282,7 +317,16 @@ class SubsetTruths:
             )
         return found
 
-    def check(self, estimator, X, y, X_test, y_test, target, sample_weight=None) -> None:
+    def check(
+        self,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
+        X_test: MatrixLike,
+        y_test: ArrayLike,
+        target: str | Callable,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
         """Raise where the truths are those of another question.
 
         Parameters
@@ -336,31 +380,6 @@ _META = (
 )
 
 
-def subset_size(fraction, n_train):
-    """Rows of a subset; raise for a fraction outside (0, 1), or of no row or all."""
-    if not isinstance(fraction, float | int | np.number) or not 0 < fraction < 1:
-        raise ValueError(f"fraction should be above 0 and below 1; got {fraction!r}.")
-    size = round(float(fraction) * n_train)
-    if not 0 < size < n_train:
-        raise ValueError(
-            f"fraction={fraction!r} of {n_train} training rows is {size}: a subset should leave "
-            "some rows out, and keep some."
-        )
-    return size
-
-
-def seed_of(random_state, path=None):
-    """An integer seed: the given one, else one drawn; raise where a path needs the same again."""
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    if path is not None:
-        raise ValueError(
-            "with a path, random_state should be an integer, by which the work is resumed; "
-            f"got {random_state!r}."
-        )
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
 def _question(task):
     """What is asked of which model, beside the data."""
     return {
@@ -368,22 +387,6 @@ def _question(task):
         "target": target_name(task.target),
         "estimator": described(task.estimator),
     }
-
-
-def draw_subsets(seed, n_subsets, n_train, size):
-    """Booleans (n_subsets, n_train): subset j depends on the seed and on j alone."""
-    subsets = np.zeros((n_subsets, n_train), dtype=bool)
-    for j, subset in enumerate(subsets):
-        subset[np.random.default_rng([seed, j]).permutation(n_train)[:size]] = True
-    return subsets
-
-
-def rank_correlation(a, b):
-    """Spearman correlation of the columns of two arrays (m, k), (k,); NaN of a constant column."""
-    ranks = [rankdata(each, axis=0) - (len(each) + 1) / 2 for each in (a, b)]
-    norms = np.linalg.norm(ranks[0], axis=0) * np.linalg.norm(ranks[1], axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.where(norms > 0, (ranks[0] * ranks[1]).sum(axis=0) / norms, np.nan)
 
 
 def _generator(seed, j, repeat):

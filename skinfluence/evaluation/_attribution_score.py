@@ -1,0 +1,71 @@
+"""What comparing an attribution with retrained models gives."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinfluence._frames import DataFrame, Result, data_frame
+from skinfluence.evaluation._agreement import Agreement
+
+
+@dataclass(frozen=True, repr=False)
+class AttributionScore(Result):
+    """How well an attribution predicts the outputs of retrained models.
+
+    Attributes
+    ----------
+    score : float
+        Mean over the test rows of the Spearman correlations.
+    interval : tuple of float
+        95 % bootstrap interval of the score, for other subsets and other test rows.
+    ceiling : float
+        Mean of the correlations that a perfect prediction would have: 1 of a model without a random
+        state; NaN where nothing says how random the outputs are.
+    correlations : ndarray of shape (n_test,)
+        Spearman correlation of the predicted with the actual outputs of each test row, over the
+        subsets; NaN where one of them is constant.
+    ceilings : ndarray of shape (n_test,)
+    magnitude : Agreement
+        Of predicted with actual changes of the outputs, all test rows together: a rank says nothing
+        of their size.
+    n_subsets : int
+        Retrained models that the outputs were compared with.
+    """
+
+    score: float
+    interval: tuple
+    ceiling: float
+    correlations: np.ndarray
+    ceilings: np.ndarray
+    magnitude: Agreement
+    n_subsets: int
+
+    @property
+    def share_of_ceiling(self) -> float:
+        """The score as a share of the ceiling.
+
+        Returns
+        -------
+        float
+            1 for an attribution that predicts all that can be predicted.
+        """
+        return self.score / self.ceiling
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each test row, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns correlation and ceiling.
+        """
+        return data_frame({"correlation": self.correlations, "ceiling": self.ceilings})
+
+    def __repr__(self):
+        """The score, its interval, the ceiling, and how large the predictions are."""
+        low, high = self.interval
+        return (
+            f"AttributionScore({self.score:.3f}, 95 % from {low:.3f} to {high:.3f}, ceiling "
+            f"{self.ceiling:.3f}; magnitudes: slope {self.magnitude.slope:.3f}, relative RMSE "
+            f"{self.magnitude.relative_rmse:.3f}; {self.n_subsets} retrained models)"
+        )
