@@ -30,6 +30,7 @@ from skinfluence.functions import (
     reweight_influence,
     score_influence,
     self_influence,
+    smallest_flip,
 )
 from skinfluence.linear_model import (
     InfluenceElasticNet,
@@ -97,8 +98,10 @@ __all__ = [
     "prediction_interval",
     "relabel_influence",
     "reweight_influence",
+    "robustness",
     "score_influence",
     "self_influence",
+    "smallest_flip",
     "supported_estimators",
     "svm",
 ]
@@ -106,6 +109,6 @@ __all__ = [
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "labels", "model_selection"):
+    if name in ("attacks", "debugging", "labels", "model_selection", "robustness"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")

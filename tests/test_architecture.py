@@ -43,6 +43,7 @@ LAYERS = [
     ["attribution"],
     ["results"],
     ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
+    ["robustness"],  # significance asks the covariances
     ["adapters"],
     ["problem"],
     ["base"],

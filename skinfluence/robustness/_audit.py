@@ -1,0 +1,389 @@
+"""How few rows overturn a conclusion: the smallest verified set, and what is proven."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skinfluence._frames import DataFrame, data_frame
+from skinfluence.robustness import _branch_and_bound, _dinkelbach, _relaxation, _sorted_sums
+from skinfluence.robustness._sorting import one_parameter, saturated
+from skinfluence.robustness.search import Search
+from skinfluence.robustness._walk import Removal
+
+# Parameters of a model that branch and bound is tried on: three are free where the contrast is held.
+MAX_PARAMETERS = 4
+# Cells of branch and bound, by default.
+BUDGET = 20_000
+
+EXISTS = "sets of which the refit has no finite optimum are not counted"
+SORTED = "least squares on the means of cells with equal weights"
+ONE_PARAMETER = "a convex loss with one parameter"
+SUMS = "least squares, with a ridge penalty or without"
+CELLS = "refits anywhere: every cell of the plane and every cone beyond is closed"
+
+
+@dataclass(frozen=True)
+class RobustnessAudit:
+    """How few rows overturn a conclusion, verified by refits, and how many are proven to be needed.
+
+    Attributes
+    ----------
+    what : str
+        What flips.
+    n_rows : int or None
+        Number of rows of the smallest set found whose removal, followed by a refit, flips the
+        conclusion; None where no set was found.
+    rows : ndarray of int, shape (n_rows,)
+        Positions of these rows in order of removal; without a flip those of the search.
+    at_least : int
+        No fewer rows (groups, where those were asked about) flip it, proven; 1 if nothing is
+        proven.
+    is_exact : bool
+        Whether the set is proven to be a smallest one.
+    path : ndarray of shape (n_removals + 1,)
+        The quantity at the fit and after each removal, from refits.
+    level : float
+        Value of the quantity at which it flips; of a significance the critical ratio.
+    first_order_count : int or None
+        Number of rows by the sum of first-order effects (AMIP); None where it calls a flip
+        impossible, or the quantity has no derivative.
+    fractional : float or None
+        Least number of rows, in fractions, at which the linear relaxation was found to have a
+        refit on the level. Evidence, not a proof.
+    certificate : str
+        What proves `at_least`: "sorting", "dinkelbach", "sorted sums", "branch and bound" or
+        "none".
+    assumptions : tuple of str
+        What the proof rests on.
+    n_train : int
+        Number of training rows.
+    max_rows : int
+        Size up to which sets were looked for.
+    n_groups : int or None
+        Number of groups in the set, where whole groups leave.
+    groups : tuple
+        Their names in order of removal.
+    diverges : bool
+        Whether a removal on the way leaves data without a finite optimum (separable, say): the
+        coefficients then go to infinity.
+    row_names : ndarray of shape (n_train,)
+        Names of the training rows.
+    """
+
+    what: str
+    n_rows: int | None
+    rows: np.ndarray
+    at_least: int
+    is_exact: bool
+    path: np.ndarray
+    level: float
+    first_order_count: int | None
+    fractional: float | None
+    certificate: str
+    assumptions: tuple
+    n_train: int
+    max_rows: int
+    n_groups: int | None = None
+    groups: tuple = ()
+    diverges: bool = False
+    row_names: np.ndarray | None = None
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each removal, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns removed (the row's name, or the group's) and value, the quantity after it.
+        """
+        removed = self.groups
+        if not removed and self.row_names is not None:
+            removed = list(self.row_names[self.rows])
+        elif not removed:
+            removed = list(self.rows)
+        frame = data_frame({"removed": list(removed), "value": self.path[1:]})
+        frame.index = range(1, len(removed) + 1)
+        return frame
+
+    def __repr__(self):
+        """One or two sentences: what flips it, and what does not."""
+        unit = "groups" if self.groups or self.n_groups is not None else "rows"
+        if self.n_rows is None:
+            known = f"No set of up to {self.max_rows} {unit} was found that flips {self.what}."
+            if self.diverges:
+                known += " On the way the refits have no finite optimum."
+            return f"{known} At least {self.at_least} {_are(self.at_least, unit)} needed (proven)."
+        number = self.n_rows if self.n_groups is None else self.n_groups
+        of = f" of {self.n_train}" if self.n_groups is None else f" ({self.n_rows} rows)"
+        known = f"{number}{of} {unit} flip {self.what}."
+        if self.n_groups is not None:
+            known = f"{number} {unit}{of} flip {self.what}."
+        if self.is_exact and number == 1:
+            return f"{known} No removal is smaller."
+        if self.is_exact:
+            return f"{known} No {number - 1} {unit} can (proven)."
+        if self.at_least > 1:
+            return f"{known} At least {self.at_least} are needed (proven)."
+        return f"{known} That fewer cannot is not proven."
+
+
+def _are(number, unit):
+    """Say the number's unit and verb."""
+    return f"{unit[:-1]} is" if number == 1 else f"{unit} are"
+
+
+@dataclass(frozen=True)
+class InfluentialSet:
+    """Rows of a given number whose removal moves a quantity towards its level most, as far as found.
+
+    Attributes
+    ----------
+    what : str
+        What the quantity decides.
+    rows : ndarray of int, shape (k,)
+        In order of removal.
+    path : ndarray of shape (k + 1,)
+        The quantity at the fit and after each removal, from refits.
+    first_order_value : float or None
+        The quantity without the k rows of the largest first-order effects, as those predict it;
+        None where that is not defined.
+    certificate : str
+        "dinkelbach" where no set of that size is proven to move it further, else "none".
+    row_names : ndarray of shape (n_train,)
+        Names of the training rows.
+    """
+
+    what: str
+    rows: np.ndarray
+    path: np.ndarray
+    first_order_value: float | None
+    certificate: str
+    row_names: np.ndarray | None = None
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each removal, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns removed (the row's name) and value, the quantity after it.
+        """
+        names = self.rows if self.row_names is None else self.row_names[self.rows]
+        return data_frame({"removed": names, "value": self.path[1:]})
+
+    def __repr__(self):
+        """The number of rows, and the quantity with and without them."""
+        return (
+            f"Without {len(self.rows)} rows the quantity of {self.what} goes from "
+            f"{self.path[0]:.4g} to {self.path[-1]:.4g}."
+        )
+
+
+@dataclass(frozen=True)
+class Lower:
+    """What is proven about the number of units.
+
+    Attributes
+    ----------
+    at_least : int
+    certificate : str
+    assumptions : tuple of str
+    fractional : float or None
+    """
+
+    at_least: int = 1
+    certificate: str = "none"
+    assumptions: tuple = ()
+    fractional: float | None = None
+
+
+class Audit:
+    """The steps of an audit: sets by search, bounds by proof, and their comparison.
+
+    Parameters
+    ----------
+    objective, curvature : Objective, Curvature
+        At the optimum.
+    quantity : object
+        Bound.
+    units : list of ndarray
+        Rows that leave together.
+    max_units : int
+        Size up to which sets are looked for.
+    progress : callable, optional
+    """
+
+    def __init__(self, objective, curvature, quantity, units, max_units, progress=None):
+        self.objective, self.curvature, self.quantity = objective, curvature, quantity
+        self.units, self.max_units, self.progress = units, max_units, progress
+        self.search = Search(objective, quantity, units, curvature, progress)
+        self.effects, self.first_order_count = self.search.first_order()
+        if not quantity.is_smooth:
+            self.first_order_count = None
+        linear = quantity.is_linear and objective.n_outputs == 1
+        covered = linear and _relaxation.is_covered(objective)
+        self.linear, self.relaxation = linear, None
+        if covered and objective.n_parameters > 1:
+            self.relaxation = _relaxation.Relaxation(objective, quantity, units)
+        self.by_row = all(len(unit) == 1 for unit in units) and len(units) == objective.n_rows
+
+    def sorted(self):
+        """Return (Lower, Found or None) by sorting; (None, None) where that does not apply."""
+        if not self.linear:
+            return None, None
+        answer, why = one_parameter(self.objective, self.quantity, self.units), ONE_PARAMETER
+        if answer is None and self.by_row:
+            answer, why = saturated(self.objective, self.quantity, len(self.units)), SORTED
+        if answer is None:
+            return None, None
+        number, order = answer
+        lower = Lower(number, "sorting", (why, EXISTS))
+        if number > self.max_units:
+            return lower, None
+        order = order[np.argsort(self.effects[order], kind="stable")]
+        return lower, self.search.follow(order)
+
+    def smallest(self):
+        """Return the smallest verified Found of the searches, or the longest where none flips."""
+        search = self.search
+        greedy = search.greedy(self.max_units)
+        best = greedy if search.is_verified(greedy) else None
+        for effects in (self.effects, self._leverage_corrected()):
+            order = [int(unit) for unit in np.argsort(effects, kind="stable")]
+            order = [unit for unit in order if np.isfinite(effects[unit])][: self.max_units]
+            if order:
+                best = self._better(best, search.shrunk(best, order))
+        if best is not None:
+            best = self._better(best, search.swapped(best))
+        if best is not None and greedy.diverges:
+            best = replace(best, diverges=True)
+        return greedy if best is None else best
+
+    def rounded(self, best):
+        """Return (Found, fractional): the smaller of `best` and the rounded relaxation's set."""
+        found = None if self.relaxation is None else self.relaxation.local_minimum()
+        if found is None:
+            return best, None
+        fractional, shares = found
+        order = [int(unit) for unit in np.argsort(-shares, kind="stable")][: self.max_units]
+        start = best if best.flips else None
+        smaller = self._better(start, self.search.shrunk(start, order))
+        if smaller is not None and smaller is not best:
+            best = self._better(smaller, self.search.swapped(smaller))
+        return best, fractional
+
+    def _leverage_corrected(self):
+        """Effects of the units at the fit, each row's with its own leverage."""
+        return self.search.unit_effects(Removal(self.objective, self.curvature), corrected=True)
+
+    def _better(self, best, found):
+        """Return the smaller of two, if it is verified."""
+        if found is best or found is None:
+            return best
+        if best is not None and len(found.order) >= len(best.order):
+            return best
+        return found if self.search.is_verified(found) else best
+
+    def lower(self, enough, budget):
+        """Return the Lower for a linear quantity: the larger of the bounds that apply.
+
+        Parameters
+        ----------
+        enough : int
+            Units that are known to flip it, or one more than were looked for.
+        budget : int
+            Cells of branch and bound.
+        """
+        best = Lower()
+        if not self.linear:
+            return best
+        if _sorted_sums.is_covered(self.objective):
+            number = _sorted_sums.sorted_sums(
+                self.objective, self.curvature, self.quantity, self.units, self.search.margin
+            )
+            if number > 1:
+                best = Lower(min(number, enough), "sorted sums", (SUMS, EXISTS))
+        small = self.relaxation is not None and 1 < self.objective.n_parameters <= MAX_PARAMETERS
+        if small and best.at_least < enough:
+            proof = _branch_and_bound.BranchAndBound(self.relaxation).prove(
+                enough, budget, self.progress
+            )
+            fractional = proof.fractional if np.isfinite(proof.fractional) else None
+            best = replace(best, fractional=fractional)
+            if proof.within is not None:
+                note = (
+                    f"at least {proof.at_least} within the box of {proof.within:.3g} standard "
+                    "errors about the optimum at the level, which is no proof for refits beyond it"
+                )
+                return replace(best, assumptions=(*best.assumptions, note))
+            if proof.at_least > best.at_least:
+                best = Lower(proof.at_least, "branch and bound", (CELLS, EXISTS), fractional)
+        return best
+
+
+def smallest_flip(
+    objective, curvature, quantity, units, *, max_units, certify=True, budget=None, progress=None
+):
+    """Return (Found, Lower, first-order count) of a bound quantity.
+
+    Parameters
+    ----------
+    objective, curvature : Objective, Curvature
+        At the optimum.
+    quantity : object
+        Bound.
+    units : list of ndarray
+    max_units : int
+    certify : bool
+        Whether lower bounds are looked for.
+    budget : int, optional
+        Cells of branch and bound.
+    progress : callable, optional
+    """
+    audit = Audit(objective, curvature, quantity, units, max_units, progress)
+    lower, found = audit.sorted()
+    decided = audit.search.is_verified(found)
+    if not decided:
+        found = audit.smallest()
+        if certify and lower is None:
+            enough = len(found.order) if found.flips else max_units + 1
+            lower = audit.lower(enough, BUDGET if budget is None else budget)
+            decided = found.flips and len(found.order) <= lower.at_least
+    lower = Lower() if lower is None or not certify else lower
+    if not decided:
+        found, fractional = audit.rounded(found)
+        known = [value for value in (fractional, lower.fractional) if value is not None]
+        lower = replace(lower, fractional=min(known) if known else None)
+    return found, lower, audit.first_order_count
+
+
+def most_influential_set(objective, curvature, quantity, size, *, progress=None):
+    """Return (Found, first-order value or None, certificate) of the set of a size that moves most.
+
+    Parameters
+    ----------
+    objective, curvature : Objective, Curvature
+    quantity : object
+        Bound.
+    size : int
+    progress : callable, optional
+    """
+    units = [np.array([row]) for row in range(objective.n_rows)]
+    search = Search(objective, quantity, units, curvature, progress)
+    effects, _ = search.first_order()
+    order = np.argsort(effects, kind="stable")[:size]
+    predicted = None
+    if quantity.is_linear and quantity.link is None:
+        predicted = quantity.value(objective) + quantity.sign * float(effects[order].sum())
+    candidates = [search.longest(size), search.follow(order)]
+    certificate, exact = "none", None
+    parts = _dinkelbach.partialled_out(objective, quantity) if quantity.is_linear else None
+    if parts is not None:
+        chosen = _dinkelbach.largest_move(*parts, size, quantity.sign)
+        if chosen is not None:
+            exact = search.follow(chosen[np.argsort(effects[chosen], kind="stable")])
+            candidates.append(exact)
+    best = min((c for c in candidates if c is not None), key=lambda found: found.margins[-1])
+    if exact is not None and objective.n_parameters == 1 and best.margins[-1] >= exact.margins[-1]:
+        best, certificate = exact, "dinkelbach"
+    return best, predicted, certificate
