@@ -1,8 +1,8 @@
 """Smallest flips against all subsets: `python -m benchmarks.flips [--first-seed S] [--count N]`.
 
 Random small problems, of which every set of up to four rows (or groups) is refitted by a batched
-Newton's method of NumPy alone. A lower bound above the true optimum, an exact answer that is none, or
-a set smaller than the smallest is a violation. What the command prints is in
+Newton's method of NumPy alone. A lower bound above the true optimum, an exact answer that is none,
+or a set smaller than the smallest is a violation. What the command prints is in
 `doc/flips_summary.txt`.
 """
 
@@ -164,10 +164,10 @@ class Problem:
         return None
 
 
-def examine(seed):
+def examine(seed, budget):
     """Return (problem, optimum, audit, units of the audit's set, units greedy needs)."""
     problem = Problem(seed)
-    audit = problem.model.smallest_flip(problem.quantity, groups=problem.groups)
+    audit = problem.model.smallest_flip(problem.quantity, groups=problem.groups, budget=budget)
     number = None if audit.n_rows is None else audit.n_groups or audit.n_rows
     fitted = problem.model.__fitted_problem__()
     bound = bind(problem.quantity, fitted)
@@ -190,17 +190,23 @@ def violations(optimum, audit, number):
     return found
 
 
-def run(seeds):
+def run(seeds, budget):
     """Return the lines of the summary of some seeds."""
     rows, wrong = {family: [] for family in FAMILIES}, []
     start = time.process_time()
     for seed in seeds:
-        problem, optimum, audit, number, greedy = examine(seed)
+        problem, optimum, audit, number, greedy = examine(seed, budget)
         wrong += [f"seed {seed}: {line}" for line in violations(optimum, audit, number)]
         one = problem.X.shape[1] == 1
         if optimum is not None:
             rows[problem.family].append(
-                (number == optimum, greedy == optimum, audit.is_exact, audit.at_least / optimum, one)
+                (
+                    number == optimum,
+                    greedy == optimum,
+                    audit.is_exact,
+                    audit.at_least / optimum,
+                    one,
+                )
             )
     lines = [
         f"{len(seeds)} problems, seeds {seeds[0]} to {seeds[-1]}; those with an optimum of at most "
@@ -219,7 +225,7 @@ def run(seeds):
     counted = np.vstack(counted)
     lines += [
         "",
-        "smallest: the verified set is a smallest one; greedy: already the adaptive greedy search's;",
+        "smallest: the verified set is a smallest one; greedy: already that of the greedy search;",
         "exact: proven so; half: the proven bound is at least half of the optimum.",
         f"half among least squares and problems of one covariate: "
         f"{(counted[:, 3] >= 0.5).mean():.3f} of {len(counted)}",
@@ -234,8 +240,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--budget", type=int, default=2000, help="cells of branch and bound")
     options = parser.parse_args()
-    lines, seconds = run(range(options.first_seed, options.first_seed + options.count))
+    seeds = range(options.first_seed, options.first_seed + options.count)
+    lines, seconds = run(seeds, options.budget)
     print("\n".join(lines))
     print(f"({seconds:.0f} s of processor time)")
 

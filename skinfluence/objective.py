@@ -18,6 +18,8 @@ VANISHED = 1e-12
 # objective of the same predictors takes them over.
 OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
 OF_ROWS |= {"weight_roots", "weight_diagonals"}
+# Those of them that do not depend on the weights either.
+UNWEIGHTED = {"eta", "row_losses", "row_gradients"}
 # Bytes of the weights W of all rows that are computed once and kept. Of more (many classes) they
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
@@ -585,7 +587,8 @@ class Objective:
 
     def reweighted(self, delta):
         """Return the objective with `delta` added to the sample weights, at the same parameter."""
-        return self._with(sample_weight=self.sample_weight + delta)
+        known = {name: vars(self)[name] for name in UNWEIGHTED & vars(self).keys()}
+        return self._with(sample_weight=self.sample_weight + delta, known=known)
 
     def with_rows(self, rows, y):
         """Return the objective with further rows of weight 0, which may enter, below its own.

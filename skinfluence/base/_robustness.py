@@ -52,7 +52,7 @@ class RobustnessMixin(QueryMixin):
         certify : {"auto", "never"}, default="auto"
             Whether to look for a proof.
         budget : int, optional
-            Cells that branch and bound may divide its domain into; 20,000 by default.
+            Cells that branch and bound may divide its domain into; 5,000 by default.
         progress : callable, optional
             Wraps the iteration over removals, such as `tqdm.auto.tqdm`.
 

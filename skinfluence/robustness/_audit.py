@@ -7,13 +7,13 @@ import numpy as np
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence.robustness import _branch_and_bound, _dinkelbach, _relaxation, _sorted_sums
 from skinfluence.robustness._sorting import one_parameter, saturated
-from skinfluence.robustness.search import Search
 from skinfluence.robustness._walk import Removal
+from skinfluence.robustness.search import Search
 
-# Parameters of a model that branch and bound is tried on: three are free where the contrast is held.
+# Parameters of a model that branch and bound is tried on: one less is free.
 MAX_PARAMETERS = 4
 # Cells of branch and bound, by default.
-BUDGET = 20_000
+BUDGET = 5_000
 
 EXISTS = "sets of which the refit has no finite optimum are not counted"
 SORTED = "least squares on the means of cells with equal weights"
@@ -134,7 +134,7 @@ def _are(number, unit):
 
 @dataclass(frozen=True)
 class InfluentialSet:
-    """Rows of a given number whose removal moves a quantity towards its level most, as far as found.
+    """Rows of a given number whose removal was found to move a quantity most.
 
     Attributes
     ----------
@@ -189,12 +189,15 @@ class Lower:
     certificate : str
     assumptions : tuple of str
     fractional : float or None
+    candidates : list of ndarray
+        Solutions of the programs that were solved on the way.
     """
 
     at_least: int = 1
     certificate: str = "none"
     assumptions: tuple = ()
     fractional: float | None = None
+    candidates: tuple = ()
 
 
 class Audit:
@@ -259,17 +262,27 @@ class Audit:
             best = replace(best, diverges=True)
         return greedy if best is None else best
 
-    def rounded(self, best):
-        """Return (Found, fractional): the smaller of `best` and the rounded relaxation's set."""
+    def rounded(self, best, candidates):
+        """Return (Found, fractional): the smallest of `best` and of rounded programs' sets.
+
+        Parameters
+        ----------
+        best : Found
+        candidates : list of ndarray
+            Solutions of programs.
+        """
         found = None if self.relaxation is None else self.relaxation.local_minimum()
-        if found is None:
-            return best, None
-        fractional, shares = found
-        order = [int(unit) for unit in np.argsort(-shares, kind="stable")][: self.max_units]
-        start = best if best.flips else None
-        smaller = self._better(start, self.search.shrunk(start, order))
-        if smaller is not None and smaller is not best:
-            best = self._better(smaller, self.search.swapped(smaller))
+        fractional = None
+        if found is not None:
+            fractional, candidates = found[0], [*candidates, found[1]]
+        smallest = best if best.flips else None
+        for shares in candidates:
+            order = [int(unit) for unit in np.argsort(-shares, kind="stable") if shares[unit] > 0]
+            order = order[: self.max_units]
+            if order:
+                smallest = self._better(smallest, self.search.shrunk(smallest, order))
+        if smallest is not None and smallest is not best:
+            best = self._better(smallest, self.search.swapped(smallest))
         return best, fractional
 
     def _leverage_corrected(self):
@@ -309,7 +322,7 @@ class Audit:
                 enough, budget, self.progress
             )
             fractional = proof.fractional if np.isfinite(proof.fractional) else None
-            best = replace(best, fractional=fractional)
+            best = replace(best, fractional=fractional, candidates=tuple(proof.shares))
             if proof.within is not None:
                 note = (
                     f"at least {proof.at_least} within the box of {proof.within:.3g} standard "
@@ -317,7 +330,12 @@ class Audit:
                 )
                 return replace(best, assumptions=(*best.assumptions, note))
             if proof.at_least > best.at_least:
-                best = Lower(proof.at_least, "branch and bound", (CELLS, EXISTS), fractional)
+                best = replace(
+                    best,
+                    at_least=proof.at_least,
+                    certificate="branch and bound",
+                    assumptions=(CELLS, EXISTS),
+                )
         return best
 
 
@@ -351,7 +369,7 @@ def smallest_flip(
             decided = found.flips and len(found.order) <= lower.at_least
     lower = Lower() if lower is None or not certify else lower
     if not decided:
-        found, fractional = audit.rounded(found)
+        found, fractional = audit.rounded(found, lower.candidates)
         known = [value for value in (fractional, lower.fractional) if value is not None]
         lower = replace(lower, fractional=min(known) if known else None)
     return found, lower, audit.first_order_count

@@ -99,7 +99,7 @@ class ClassMargin:
     margin = value
 
     def slopes(self, objective, solve):
-        """Return the derivative of the lead in theta, (K, q), and None: the weights have no part."""
+        """Return the derivative of the lead in theta, (K, q), and None for that in weights."""
         scores, eta = self._scores(objective)
         slope = np.zeros(len(scores))
         slope[self.code], slope[self._rival(scores)] = 1.0, -1.0

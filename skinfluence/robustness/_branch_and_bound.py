@@ -1,11 +1,11 @@
 """A proof that no fewer rows move an optimum past a level: branch and bound over the plane.
 
-If the refit without S is past the level, then on the way there, as the weights of S fall to 0, some
-refit is on it. So |S| is at least the minimum of k(theta) over the plane where the contrast has its
-level; and in a cell of that plane any dual y bounds k(theta) from below (see _relaxation). There the
-gradient of each row, times its y'z_i, is bounded by a line in theta, so that the bound of a cell is
-off by the square of its width. The solver supplies y and nothing else: every bound is evaluated here,
-with a slack for rounding.
+If the refit without S is past the level, then on the way there, as the weights of S fall to 0,
+some refit is on it. So |S| is at least the minimum of k(theta) over the plane where the contrast has
+its level; and in a cell of that plane any dual y bounds k(theta) from below (see _relaxation). There
+the gradient of each row, times its y'z_i, is bounded by a line in theta, so that the bound of a cell
+is off by the square of its width. The solver supplies y and nothing else: every bound is evaluated
+here, with a slack for rounding.
 
 Outside a large box the dual is taken along the ray from the centre, y = a (theta - centre): by
 convexity the terms of a row are then at least those of the rise of its loss on the way to the box's
@@ -25,6 +25,8 @@ EPS = np.finfo(float).eps
 ROUNDING = 256.0
 # Half widths of the box, in units of the root of n standard errors.
 WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
+# Solutions of small value that are kept.
+CANDIDATES = 4
 # Cones that a box may take.
 MAX_CONES = 4000
 
@@ -45,6 +47,8 @@ class Proof:
     n_cells : int
     complete : bool
         Whether the proof ended; else the budget did.
+    shares : list of ndarray
+        Solutions (r,) of the programs of small value: their rounding may be a small set.
     """
 
     at_least: int
@@ -52,6 +56,7 @@ class Proof:
     fractional: float
     n_cells: int
     complete: bool
+    shares: list
 
 
 def _sigmoid(eta):
@@ -141,7 +146,7 @@ class BranchAndBound:
     # -- cells -------------------------------------------------------------------------------------
 
     def bound(self, tau, half, dual):
-        """Lower bound of k(theta) over the cell tau +- half, by a dual (P,); -inf if there is none."""
+        """Lower bound of k(theta) over the cell tau +- half, by a dual (P,); -inf without one."""
         s = self.Z @ dual
         mid, reach = self.f + self.V @ tau, self.width @ half
         reach = reach * (1.0 + 8 * EPS) + 4 * EPS * np.abs(mid)
@@ -167,7 +172,9 @@ class BranchAndBound:
             total, direction = found
             total += float(dual @ (self.fixed * theta))
             direction = direction + self.N.T @ (self.fixed * dual)
-            slack = ROUNDING * EPS * (size.sum() + np.abs(dual) @ (self.fixed * np.abs(theta)) + len(s))
+            slack = (
+                ROUNDING * EPS * (size.sum() + np.abs(dual) @ (self.fixed * np.abs(theta)) + len(s))
+            )
             found = total - float(np.abs(direction) @ half) * (1.0 + 1e-12) - slack
         return found if np.isfinite(found) else -np.inf
 
@@ -260,8 +267,8 @@ class BranchAndBound:
         progress : callable, optional
         """
         root = np.sqrt(np.count_nonzero(self.w))
-        first, dual, _ = self.relaxation.solve(self.center)
-        fractional, target = first, min(target, _rounded_up(first))
+        first, dual, shares = self.relaxation.solve(self.center)
+        fractional, target, best = first, min(target, _rounded_up(first)), [shares]
         width = next((x for x in WIDTHS if self.closes_outside(target, x * root)), None)
         within = None if width is not None else WIDTHS[-1] * root
         half = np.full(self.dimension, (width or WIDTHS[-1]) * root)
@@ -270,8 +277,9 @@ class BranchAndBound:
         n_cells = 1
         while heap and heap[0][0] <= target - 1 and n_cells < budget:
             _, _, tau, half, dual = heapq.heappop(heap)
-            k, own, _ = self.relaxation.solve(self.center + self.N @ tau)
+            k, own, shares = self.relaxation.solve(self.center + self.N @ tau)
             if np.isfinite(k):
+                best = [*best[-CANDIDATES:], shares] if k < fractional else best
                 fractional, dual = min(fractional, k), own
                 target = min(target, _rounded_up(k))
             if np.isfinite(k) and self.bound(tau, half, dual) > target - 1:
@@ -281,9 +289,9 @@ class BranchAndBound:
                 heapq.heappush(heap, (self.bound(*child, dual), next(counter), *child, dual))
             if progress is not None:
                 progress(n_cells)
-        complete = not heap or heap[0][0] > target - 1
+        complete = not heap or bool(heap[0][0] > target - 1)
         least = target if complete else min(target, max(1, _rounded_up(heap[0][0])))
-        return Proof(least, within, fractional, n_cells, complete)
+        return Proof(least, within, fractional, n_cells, complete, best)
 
 
 def _rounded_up(k):

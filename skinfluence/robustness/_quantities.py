@@ -31,7 +31,7 @@ class Quantity:
     arguments: dict
 
     def __repr__(self):
-        """The call."""
+        """The call that made it."""
         given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
         return f"{self.kind}({given})"
 
@@ -333,9 +333,7 @@ def _bind_score(problem, X, y, scoring, value):
     design, labels, encoded = problem.test_rows(X, y, "score()")
     scoring = problem.link.scoring if scoring is None else scoring
     what = f"the side of {value:g} that {scoring} is on"
-    found = ScoreLevel(
-        design, labels, encoded, X, problem.link, scoring, value, 1.0, f"{what}"
-    )
+    found = ScoreLevel(design, labels, encoded, X, problem.link, scoring, value, 1.0, f"{what}")
     now = found.value(problem.objective)
     if not np.isfinite(now):
         raise ValueError(f"scoring={scoring!r} gives no number on these rows.")

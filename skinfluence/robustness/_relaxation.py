@@ -1,7 +1,7 @@
 """How many rows, in fractions, move an optimum to a parameter: a linear program and its dual.
 
-theta is the optimum without the shares d of the units if sum_u d_u G_u = sum_i g_i z_i + R', with the
-units' gradients G_u at theta. The least sum of d is k(theta); by weak duality any y gives
+theta is the optimum without the shares d of the units if sum_u d_u G_u = sum_i g_i z_i + R', with
+the units' gradients G_u at theta. The least sum of d is k(theta); by weak duality any y gives
 k(theta) >= sum_u min(y'G_u, 1) + y'(R' + gradients of the rows that may not leave).
 """
 
@@ -34,7 +34,7 @@ def mean_function(loss):
 
 
 def is_covered(objective):
-    """Whether the relaxation is available: one output, a known loss, and a ridge penalty or none."""
+    """Whether the relaxation is available: a known loss of one output, a ridge penalty or none."""
     penalties = (objective.fixed_penalty, objective.row_penalty)
     plain = all(penalty is None or type(penalty) is L2 for penalty in penalties)
     fixed = any(penalty is not None and penalty.has_fixed for penalty in penalties)
@@ -161,7 +161,7 @@ class Relaxation:
         By a quasi-Newton method with the gradient H_-d y.
         """
         center, N = self.plane
-        if self.Z.size * 1.0 > LARGEST_PROGRAM:
+        if self.Z.size > LARGEST_PROGRAM:
             return None
         best = [np.inf, None]
 

@@ -3,8 +3,8 @@ r"""A lower bound for least squares and ridge of any size, from sums of sorted p
 With c = X H^-1 c_0, the residuals e and the leverages h, rows times the roots of their weights, the
 removal of S changes c_0'theta by c_S'(I - H_SS)^-1 e_S = c_S'e_S + c_S'H_SS (I - H_SS)^-1 e_S. The
 first term is at most the sum of the |S| largest products. The second is at most the product of the
-lengths of H^(1/2) X_S'c_S and H^(1/2) X_S'e_S (in the metric of H^-1), each a sum over the units of S,
-over 1 - lambda, lambda the largest eigenvalue of H_SS; or lambda times the lengths of c_S and e_S.
+lengths of X_S'c_S and X_S'e_S in the metric of H^-1, each at most a sum over the units of S, over
+1 - lambda, lambda the largest eigenvalue of H_SS; or lambda times the lengths of c_S and e_S.
 lambda is at most the sum of those of the units' own blocks. For a unit that is a group of rows its
 products, lengths and eigenvalues are the group's.
 """

@@ -5,17 +5,17 @@ one with its transpose. H^-1 is that of the last factorisation, corrected by one
 each row that has left since; where the steps of a chord no longer shrink a new factor is made.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from skinfluence.curvature import make_curvature
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
-# Of the last chord step, in units of the coefficients.
-TOLERANCE = 1e-10
+# Of the last chord step, in units of the coefficients: what is left is some hundredth of it.
+TOLERANCE = 1e-8
 MAX_PASSES = 25
+# Multiple of the tolerance below which steps that no longer shrink are rounding.
+NEAR = 1e3
 # A chord whose steps shrink by less than this gets a new factor.
 SLOW = 0.3
 # Passes after which an otherwise converging chord has a new factor the next time.
@@ -24,20 +24,44 @@ MANY_PASSES = 6
 MAX_TERMS = 64
 
 
-@dataclass(frozen=True)
-class Term:
-    """U S U', added to H^-1 by the rows that have left.
+class Terms:
+    """U S U', what H^-1 gains by the rows that have left, K columns for each.
 
-    Attributes
+    Parameters
     ----------
-    U : ndarray of shape (P, K)
-        H^-1 (I (x) z) L of a row of curvature L L'.
-    S : ndarray of shape (K, K)
-        (I - L' A L)^-1.
+    n_parameters, n_outputs : int
     """
 
-    U: np.ndarray
-    S: np.ndarray
+    def __init__(self, n_parameters, n_outputs):
+        self.K, self.n = n_outputs, 0
+        self._U = np.empty((n_parameters, MAX_TERMS * n_outputs), order="F")
+        self._S = np.zeros((MAX_TERMS * n_outputs,) * 2)
+
+    @property
+    def is_full(self):
+        """Whether there is no room for another row."""
+        return self.n >= MAX_TERMS
+
+    @property
+    def U(self):
+        """Columns H^-1 (I (x) z) L of the rows, (P, n K), by the inverse before each left."""
+        return self._U[:, : self.n * self.K]
+
+    def add(self, U, S):
+        """Add the columns (P, K) of a row and (I - L' A L)^-1 of its curvature L L'."""
+        part = slice(self.n * self.K, (self.n + 1) * self.K)
+        self._U[:, part], self._S[part, part] = U, S
+        self.n += 1
+
+    def of_row(self, position):
+        """Return the columns (P, K) and the matrix (K, K) of one row."""
+        part = slice(position * self.K, (position + 1) * self.K)
+        return self._U[:, part], self._S[part, part]
+
+    def matmul(self, B):
+        """U S U' B for B (P, m)."""
+        m = self.n * self.K
+        return self.U @ (self._S[:m, :m] @ (self.U.T @ B))
 
 
 class Removal:
@@ -64,24 +88,28 @@ class Removal:
         self.start = self.objective = objective
         self.removed, self.diverges = [], False
         self.tolerance = TOLERANCE * objective.coefficient_unit
-        self._curvature, self._terms, self._quadratic = curvature, [], None
-        self._stale = False
+        self._set_factor(curvature)
+        kind = objective.loss.required_classes(objective.y)
+        needed = objective.loss.n_classes or objective.free_intercepts[-1]
+        self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
 
     # -- the inverse -------------------------------------------------------------------------------
 
     def _refactor(self):
         """Make a new factor at the present optimum."""
-        self._curvature = make_curvature(self.objective, n_solves=self.objective.n_rows)
-        self._terms, self._quadratic, self._stale = [], None, False
+        self._set_factor(make_curvature(self.objective, n_solves=self.objective.n_rows))
+
+    def _set_factor(self, curvature):
+        """Take a factor, which no row has left."""
+        self._curvature, self._quadratic, self._stale = curvature, None, False
+        self._terms = Terms(self.start.n_parameters, self.start.n_outputs)
 
     def solve(self, B):
         """H^-1 B, (P, m), by the last factor and the rows that have left since."""
-        if self._curvature is None or self._stale or len(self._terms) > MAX_TERMS:
+        if self._curvature is None or self._stale:
             self._refactor()
         found = self._curvature.solve(B)
-        for term in self._terms:
-            found = found + term.U @ (term.S @ (term.U.T @ B))
-        return found
+        return found + self._terms.matmul(B) if self._terms.n else found
 
     def quadratic(self):
         """A_i = (I (x) z_i)' H^-1 (I (x) z_i) of every row, (n, K, K), kept up to date."""
@@ -89,16 +117,16 @@ class Removal:
             self._refactor()
         if self._quadratic is None:
             self._quadratic = self._curvature.leverage().quadratic.copy()
-            for term in self._terms:
-                self._update_quadratic(term)
+            for part in range(self._terms.n):
+                self._update_quadratic(*self._terms.of_row(part))
         return self._quadratic
 
-    def _update_quadratic(self, term):
+    def _update_quadratic(self, U, S):
         """Add a term of rank K to the A_i."""
         K = self.objective.n_outputs
-        blocks = term.U.T.reshape(K, K, -1)
+        blocks = U.T.reshape(K, K, -1)
         moved = self.objective.design.predictors_of(blocks).transpose(1, 0, 2)  # (n, K, K)
-        self._quadratic += np.matmul(np.matmul(moved, term.S), moved.transpose(0, 2, 1))
+        self._quadratic += np.matmul(np.matmul(moved, S), moved.transpose(0, 2, 1))
 
     def _down_date(self, row):
         """Take one row out of the factor; leave it to a new factor where that loses digits."""
@@ -113,10 +141,10 @@ class Removal:
         if not np.linalg.eigvalsh(0.5 * (inner + inner.T))[0] > 1e-4:
             self._stale = True
             return
-        term = Term(U, np.linalg.inv(inner))
-        self._terms.append(term)
+        S = np.linalg.inv(inner)
+        self._terms.add(U, S)
         if self._quadratic is not None:
-            self._update_quadratic(term)
+            self._update_quadratic(U, S)
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -159,14 +187,15 @@ class Removal:
         delta[rows] = -weight if leaving else weight
         before = self.objective
         after = before.reweighted(delta)
-        if leaving and lost_a_class(after):
+        if leaving and self._is_last_of_a_class(rows):
             return False
         factored = self._curvature is not None and not self._stale
-        if leaving and factored and len(self._terms) + len(rows) <= MAX_TERMS:
-            for row in rows:
-                self._down_date(int(row))
-        else:
-            self._stale = True
+        for row in rows if leaving and factored else ():
+            if self._stale or self._terms.is_full:
+                self._stale = True
+                break
+            self._down_date(int(row))
+        self._stale |= not (leaving and factored)
         found = None if after.penalty.is_kinked else self._chord(after)
         if found is None:
             found = self._newton(after)
@@ -181,23 +210,31 @@ class Removal:
             self.removed = [row for row in self.removed if row not in kept]
         return True
 
+    def _is_last_of_a_class(self, rows):
+        """Whether a required class of some rows has no other rows of positive weight."""
+        weight = self.objective.sample_weight.copy()
+        weight[rows] = 0.0
+        kinds = set(self._class[rows]) - {-1}
+        return any(not (weight[self._class == kind] > 0).any() for kind in kinds)
+
     def _chord(self, objective):
         """Optimum by chord steps; None where they do not converge."""
         if self._stale:
             try:
-                self._curvature = make_curvature(objective, n_solves=objective.n_rows)
+                self._set_factor(make_curvature(objective, n_solves=objective.n_rows))
             except np.linalg.LinAlgError:
                 return None
-            self._terms, self._quadratic, self._stale = [], None, False
-        before = np.inf
+        before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
         for passes in range(MAX_PASSES):
             step = -self.solve(objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
             size = np.abs(step).max()
-            if not np.isfinite(size) or (passes > 1 and size > SLOW * before and size > 1e3 * self.tolerance):
+            near = size <= NEAR * self.tolerance
+            if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
                 self._stale = True
                 return None
             objective = objective.at(objective.theta + step)
-            if size <= self.tolerance or (size >= before and size <= 1e3 * self.tolerance):
+            # The one step of a quadratic loss is exact but for rounding, which the next corrects.
+            if quadratic or size <= self.tolerance or (near and size >= before):
                 self._stale = passes > MANY_PASSES
                 return objective
             before = size
@@ -208,11 +245,9 @@ class Removal:
         """Optimum by Newton's method; None where there is none."""
         self._stale = True
         optimum = refit(objective, np.zeros(objective.theta.shape))
-        if is_acceptable_refit(optimum):
-            if not is_unpenalised(objective) or has_optimum(objective):
-                return optimum.objective
-        self.diverges = is_unpenalised(objective) and not has_optimum(objective)
-        return None
+        exists = not is_unpenalised(objective) or has_optimum(objective)
+        self.diverges = not exists
+        return optimum.objective if exists and is_acceptable_refit(optimum) else None
 
 
 def _solve_blocks(inner, residuals):

@@ -9,6 +9,8 @@ from skinfluence.robustness._walk import Removal, refitted
 
 # Swaps of one row for another, in all.
 MAX_SWAPS = 200
+# Removals of an order that are all tried in turn.
+FEW = 50
 # Units without which there is no model, that a greedy search passes over.
 MAX_BLOCKED = 10
 # A margin below this share of its value at the fit is 0 but for the rounding of refits.
@@ -129,16 +131,21 @@ class Search:
         """Remove `size` units, each the best at the time, whether or not that flips."""
         return self._walk(size, None, stops=False)
 
-    def follow(self, order):
-        """Remove units in a given order; return the Found, or None where a refit fails."""
+    def follow(self, order, stops=False):
+        """Remove units in a given order, up to a flip if that stops it.
+
+        Return the Found, or None where a refit fails before.
+        """
         state, values, margins = Removal(self.objective, self.curvature), [], []
         for unit in order:
             if not state.remove(self.units[unit]):
                 return None
             margins.append(self.quantity.margin(state.objective))
             values.append(self.quantity.value(state.objective))
+            if stops and self.flips(margins[-1]):
+                break
         done = bool(margins) and self.flips(margins[-1])
-        return Found([int(unit) for unit in order], values, margins, done)
+        return Found([int(unit) for unit in order[: len(values)]], values, margins, done)
 
     def is_verified(self, found):
         """Whether a refit to rounding, from the fit itself, flips as the walk has found."""
@@ -146,7 +153,9 @@ class Search:
 
     def rows(self, units):
         """Rows of some units, in their order."""
-        return np.concatenate([self.units[unit] for unit in units]) if len(units) else np.zeros(0, int)
+        return (
+            np.concatenate([self.units[unit] for unit in units]) if len(units) else np.zeros(0, int)
+        )
 
     def flips_without(self, units):
         """Whether the refit without some units has flipped."""
@@ -161,13 +170,16 @@ class Search:
     def shrunk(self, best, order):
         """Return a Found smaller than `best` from the head of an order of the units, or `best`.
 
-        By bisection of the size, which finds a least one where the margin falls along the order.
+        Removal by removal where they are few; else by bisection of the size, which finds a least
+        one where the margin falls along the order.
         """
-        if best is not None and not self.flips_without(order[: len(best.order) - 1]):
+        most = len(order) if best is None else min(len(order), len(best.order) - 1)
+        if best is None or most <= FEW:
+            found = self.follow(order[:most], stops=True)
+            return found if found is not None and found.flips else best
+        if not self.flips_without(order[:most]):
             return best
-        low, high = 0, len(order) if best is None else len(best.order) - 1
-        if best is None and not self.flips_without(order):
-            return None
+        low, high = 0, most
         while high - low > 1:
             middle = (low + high) // 2
             if self.flips_without(order[:middle]):
