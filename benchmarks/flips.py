@@ -78,6 +78,8 @@ class Problem:
         if rng.random() < 0.25:
             self.level = float(rng.normal(0, 0.2))
         self.model = self._fitted()
+        if self.model.coef_.ravel()[self.feature] == self.level:  # a column of zeros
+            self.level += 0.1
 
     def _fitted(self):
         """Return the fitted estimator."""

@@ -50,7 +50,7 @@ class RobustnessMixin(QueryMixin):
             Size up to which sets are looked for, in groups where those are given; half of them by
             default.
         certify : {"auto", "never"}, default="auto"
-            Whether to look for a proof.
+            Whether to look for a proof, and for the evidence of the linear relaxation.
         budget : int, optional
             Cells that branch and bound may divide its domain into; 5,000 by default.
         progress : callable, optional
@@ -91,7 +91,7 @@ class RobustnessMixin(QueryMixin):
         61
         """
         check_choice("certify", certify, ("auto", "never"))
-        problem = self.__fitted_problem__()
+        problem = _named_problem(self)
         _check_smooth(problem)
         bound = bind(quantity, problem)
         units, names = _units(problem, groups)
@@ -169,7 +169,7 @@ class RobustnessMixin(QueryMixin):
         >>> model.most_influential_set(3, coefficient("s3"))
         Without 3 rows the quantity of the sign of 's3' goes from -639.1 to -590.2.
         """
-        problem = self.__fitted_problem__()
+        problem = _named_problem(self)
         _check_smooth(problem)
         bound = bind(quantity, problem)
         units = [np.array([row]) for row in range(problem.objective.n_rows)]
@@ -186,6 +186,20 @@ class RobustnessMixin(QueryMixin):
             certificate=certificate,
             row_names=problem.row_names,
         )
+
+
+def _named_problem(model):
+    """Return a model's FittedProblem, with the names that earlier steps give to its features."""
+    problem, steps = model.__fitted_problem__(), model.__input_steps__()
+    names = getattr(model, "feature_names_in_", None)
+    if not steps or not all(hasattr(step, "get_feature_names_out") for step in steps):
+        return problem
+    try:
+        for step in steps:
+            names = step.get_feature_names_out(names)
+    except ValueError:  # a step that knows other names than it is given
+        return problem
+    return problem.named(names)
 
 
 def _check_smooth(problem):

@@ -52,8 +52,11 @@ class NamedFit:
     def _all_feature_names(self):
         """Names of all features, also of those that are combinations of others."""
         names = getattr(self.model, "feature_names_in_", None)
+        n_features = self.adapted.objective.design.n_features
+        if names is None and self.step_names is not None and len(self.step_names) == n_features:
+            names = self.step_names
         if names is None:
-            return [f"x{j}" for j in range(self.adapted.objective.design.n_features)]
+            return [f"x{j}" for j in range(n_features)]
         return list(names)
 
     def parameter_names(self):

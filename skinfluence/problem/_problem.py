@@ -114,6 +114,8 @@ class FittedProblem(NamedFit):
     dependence : Dependence or None
         Of the columns of least squares without a penalty whose columns are dependent: the objective
         then has as many of them as determine the predictors, which are unique.
+    step_names : tuple of str or None
+        Names that earlier steps of a pipeline give to the features, where the model has seen none.
     """
 
     objective: Objective
@@ -124,6 +126,7 @@ class FittedProblem(NamedFit):
     curvatures: CurvatureCache = field(default_factory=CurvatureCache)
     transform: object = None
     dependence: Dependence | None = None
+    step_names: tuple | None = None
 
     @classmethod
     def of(cls, model, record):
@@ -185,6 +188,10 @@ class FittedProblem(NamedFit):
     def asked_by(self, transform):
         """Return the same problem for questions whose rows `transform` brings to the design."""
         return replace(self, transform=transform)
+
+    def named(self, names):
+        """Return the same problem with names of features from the steps before the model."""
+        return replace(self, step_names=tuple(names))
 
     # -- checks ------------------------------------------------------------------------------------
 

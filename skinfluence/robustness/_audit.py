@@ -7,7 +7,7 @@ import numpy as np
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence.robustness import _branch_and_bound, _dinkelbach, _relaxation, _sorted_sums
 from skinfluence.robustness._sorting import one_parameter, saturated
-from skinfluence.robustness._walk import Removal
+from skinfluence.robustness._walk import Removal, refitted
 from skinfluence.robustness.search import Search
 
 # Parameters of a model that branch and bound is tried on: one less is free.
@@ -124,7 +124,10 @@ class RobustnessAudit:
             return f"{known} No {number - 1} {unit} can (proven)."
         if self.at_least > 1:
             return f"{known} At least {self.at_least} are needed (proven)."
-        return f"{known} That fewer cannot is not proven."
+        known += " That fewer cannot is not proven."
+        if self.fractional is not None:
+            known += f" (Its linear relaxation needs {self.fractional:.1f}: evidence, not a proof.)"
+        return known
 
 
 def _are(number, unit):
@@ -228,6 +231,10 @@ class Audit:
         self.linear, self.relaxation = linear, None
         if covered and objective.n_parameters > 1:
             self.relaxation = _relaxation.Relaxation(objective, quantity, units)
+            try:
+                self.relaxation.plane
+            except np.linalg.LinAlgError:
+                self.relaxation = None
         self.by_row = all(len(unit) == 1 for unit in units) and len(units) == objective.n_rows
 
     def sorted(self):
@@ -271,10 +278,15 @@ class Audit:
         candidates : list of ndarray
             Solutions of programs.
         """
-        found = None if self.relaxation is None else self.relaxation.local_minimum()
+        starts = [None] if self.relaxation is not None else []
+        if starts and best.flips:
+            end = refitted(self.objective, self.search.rows(best.order))
+            starts.append(end.theta[0])
         fractional = None
-        if found is not None:
-            fractional, candidates = found[0], [*candidates, found[1]]
+        for start in starts:
+            found = self.relaxation.local_minimum(start)
+            if found is not None and (fractional is None or found[0] < fractional):
+                fractional, candidates = found[0], [*candidates, found[1]]
         smallest = best if best.flips else None
         for shares in candidates:
             order = [int(unit) for unit in np.argsort(-shares, kind="stable") if shares[unit] > 0]
@@ -368,7 +380,7 @@ def smallest_flip(
             lower = audit.lower(enough, BUDGET if budget is None else budget)
             decided = found.flips and len(found.order) <= lower.at_least
     lower = Lower() if lower is None or not certify else lower
-    if not decided:
+    if certify and not decided:
         found, fractional = audit.rounded(found, lower.candidates)
         known = [value for value in (fractional, lower.fractional) if value is not None]
         lower = replace(lower, fractional=min(known) if known else None)
@@ -402,6 +414,6 @@ def most_influential_set(objective, curvature, quantity, size, *, progress=None)
             exact = search.follow(chosen[np.argsort(effects[chosen], kind="stable")])
             candidates.append(exact)
     best = min((c for c in candidates if c is not None), key=lambda found: found.margins[-1])
-    if exact is not None and objective.n_parameters == 1 and best.margins[-1] >= exact.margins[-1]:
+    if exact is not None and objective.n_parameters == 1:
         best, certificate = exact, "dinkelbach"
     return best, predicted, certificate

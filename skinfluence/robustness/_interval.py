@@ -145,8 +145,12 @@ class Interval:
         v = H^-1 c moves by -H^-1 dH v, where dH has l'' of the row and l''' of all others.
         """
         design, g = objective.design, objective.residuals[:, 0]
-        W = objective.weights[:, 0, 0]
-        u = g * along
+        W, weight = objective.weights[:, 0, 0], objective.sample_weight
+        common, diagonal = np.zeros(len(v)), np.zeros(len(v))
+        if objective.row_penalty is not None:  # each row's share of the penalty is in its score
+            common = objective.row_penalty.gradient(objective.theta)[0]
+            diagonal = diagonal + objective.row_penalty.hessian_diagonal.ravel()
+        u = g * along + weight * (common @ v)
         total = u
         if self.groups is not None:
             total = np.zeros(objective.n_rows)
@@ -154,9 +158,10 @@ class Interval:
                 total[group] = u[group].sum()
         variance = float(total @ u)
         twice = 2.0 * total
-        t = solve(design.transpose_matmul(twice * g)[:, None])[:, 0]
+        shared = twice @ weight
+        t = solve((design.transpose_matmul(twice * g) + shared * common)[:, None])[:, 0]
         across = design @ t
-        by_theta = design.transpose_matmul(twice * W * along)
+        by_theta = design.transpose_matmul(twice * W * along) + shared * diagonal * v
         by_theta -= design.transpose_matmul(self._third(objective) * across * along)
         by_weight = twice * u - W * across * along - self._shared(objective, t, v)
         if self.kind == "HC1":

@@ -304,7 +304,7 @@ def _bind_prediction(problem, x_row, value):
     eta = design @ objective.theta.T
     if link.n_classes and objective.n_outputs > 1:
         code = int(link.predicted(eta)[0])
-        return ClassMargin(design, link, code, f"the label {link.classes[code]!r} of the row")
+        return ClassMargin(design, link, code, f"the label {_said(link.classes[code])} of the row")
     levels = {"logit": lambda _: 0.0, "decision": lambda _: 0.0}
     levels |= {"identity": lambda value: value, "log": _log_of}
     if objective.n_outputs > 1 or link.name not in levels:
@@ -314,11 +314,17 @@ def _bind_prediction(problem, x_row, value):
         )
     what = "the prediction of the row"
     if link.n_classes:
-        what = f"the label {link.classes[int(link.predicted(eta[:, 0])[0])]!r} of the row"
+        label = link.classes[int(link.predicted(eta[:, 0])[0])]
+        what = f"the label {_said(label)} of the row"
     elif value is not None:
         what = f"the side of {value:g} that the prediction of the row is on"
     of_values = None if link.n_classes else link
     return _leveled(objective, design.dense(slice(None)), levels[link.name](value), what, of_values)
+
+
+def _said(label):
+    """A label in words, strings in quotes."""
+    return repr(str(label)) if isinstance(label, str) else str(label)
 
 
 def _log_of(value):

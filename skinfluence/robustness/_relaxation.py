@@ -106,7 +106,10 @@ class Relaxation:
         Residuals of the equations are allowed at a cost, so that there always is an answer: y
         proves what it proves by weak duality, whatever the solver's tolerances.
         """
-        units, rest = self.gradients(theta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            units, rest = self.gradients(theta)
+        if not (np.isfinite(units).all() and np.isfinite(rest).all()):
+            return np.inf, np.zeros(units.shape[1]), np.zeros(len(units))
         scale = np.abs(units).max(axis=0)
         scale[scale == 0] = 1.0
         A = (units / scale).T
@@ -128,11 +131,25 @@ class Relaxation:
         """Return (theta_r, N): the optimum on the plane, and directions (P, P - 1) in it.
 
         N'HN = I at theta_r: a step of 1 along a direction is one standard error.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If there is no finite start on the plane, or no curvature there.
         """
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._find_plane()
+
+    def _find_plane(self):
+        """As `plane`, by Newton's method in the plane from the nearest point in the metric of H."""
         c, objective = self.contrast.c[0], self.objective
         basis = np.linalg.svd(c[None, :])[2][1:].T
-        theta = objective.theta[0] + c * (self.contrast.level - c @ objective.theta[0]) / (c @ c)
-        at = objective.at(theta[None, :])
+        along = np.linalg.solve(self._hessian(objective), c)
+        start = objective.theta[0]
+        start = start + along * (self.contrast.level - c @ start) / (c @ along)
+        at = objective.at(start[None, :])
+        if not np.isfinite(at.value):
+            raise np.linalg.LinAlgError("the loss overflows where the contrast has its level")
         for _ in range(MAX_NEWTON):
             reduced = basis.T @ self._hessian(at) @ basis
             slope = basis.T @ at.gradient[0]
@@ -155,10 +172,11 @@ class Relaxation:
         """Hessian (P, P) of an objective."""
         return objective.loss_hessian() + np.diag(objective.hessian_diagonal)
 
-    def local_minimum(self):
+    def local_minimum(self, near=None):
         """Return (k, d) at a local minimum of k(theta) over the plane: evidence, not a proof.
 
-        By a quasi-Newton method with the gradient H_-d y.
+        By a quasi-Newton method with the gradient H_-d y, from the plane's point nearest to `near`
+        in the metric of H, by default to the optimum. None where the program is large.
         """
         center, N = self.plane
         if self.Z.size > LARGEST_PROGRAM:
@@ -178,6 +196,9 @@ class Relaxation:
             return k, N.T @ (self._hessian(at) @ y)
 
         start = np.zeros(N.shape[1])
+        if near is not None:
+            at = self.objective.at(center[None, :])
+            start = N.T @ (self._hessian(at) @ (near - center))
         with np.errstate(over="ignore", invalid="ignore"):
             options = {"maxiter": MAX_ITERATIONS, "gtol": 1e-4}
             minimize(value_and_slope, start, jac=True, method="BFGS", options=options)

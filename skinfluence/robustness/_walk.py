@@ -196,7 +196,8 @@ class Removal:
                 break
             self._down_date(int(row))
         self._stale |= not (leaving and factored)
-        found = None if after.penalty.is_kinked else self._chord(after)
+        with np.errstate(over="ignore", invalid="ignore"):  # rows that come back may overflow
+            found = None if after.penalty.is_kinked else self._chord(after)
         if found is None:
             found = self._newton(after)
         if found is None:
@@ -244,7 +245,10 @@ class Removal:
     def _newton(self, objective):
         """Optimum by Newton's method; None where there is none."""
         self._stale = True
-        optimum = refit(objective, np.zeros(objective.theta.shape))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(objective.value):
+                objective = objective.at(self.start.theta)
+            optimum = refit(objective, np.zeros(objective.theta.shape))
         exists = not is_unpenalised(objective) or has_optimum(objective)
         self.diverges = not exists
         return optimum.objective if exists and is_acceptable_refit(optimum) else None
