@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 import skinfluence
-from benchmarks.flips import LARGEST, Problem, examine, violations
+from benchmarks.flips import Problem, examine, violations
 from skinfluence import (
     InfluenceHuberRegressor,
     InfluenceLasso,
@@ -689,5 +689,18 @@ def test_a_class_is_not_emptied():
     assert len(np.intersect1d(kept[audit.rows], rare)) < 3
 
 
-def test_largest_of_the_benchmark():
-    assert LARGEST == 4
+def test_display():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from skinfluence.display import RobustnessDisplay
+
+    X, y = two_classes()
+    model = InfluenceLogisticRegression().fit(X, y)
+    audit = model.smallest_flip(coefficient("x0"))
+    other = model.smallest_flip(coefficient("x0", value=1.0), certify="never")
+    display = RobustnessDisplay.from_audit(audit, opposite=other, name="x0")
+    np.testing.assert_array_equal(display.line_.get_ydata(), audit.path)
+    np.testing.assert_array_equal(display.opposite_line_.get_ydata(), other.path)
+    assert display.first_order_line_.get_xdata()[0] == audit.first_order_count
+    assert display.proven_.get_width() == audit.at_least - 1
+    assert display.ax_.get_ylabel() == "x0"
+    pyplot.close("all")

@@ -9,6 +9,7 @@ from skinfluence.display._label_review import LabelReviewDisplay
 from skinfluence.display._leave_one_out import LeaveOneOutDisplay
 from skinfluence.display._qq_residual import QQResidualDisplay
 from skinfluence.display._regularization_curve import RegularizationCurveDisplay
+from skinfluence.display._robustness import RobustnessDisplay
 
 __all__ = [
     "AddedVariableDisplay",
@@ -20,4 +21,5 @@ __all__ = [
     "LeaveOneOutDisplay",
     "QQResidualDisplay",
     "RegularizationCurveDisplay",
+    "RobustnessDisplay",
 ]

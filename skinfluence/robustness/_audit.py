@@ -120,6 +120,8 @@ class RobustnessAudit:
             known = f"{number} {unit}{of} flip {self.what}."
         if self.is_exact and number == 1:
             return f"{known} No removal is smaller."
+        if self.is_exact and number == 2:
+            return f"{known} No single {unit[:-1]} can (proven)."
         if self.is_exact:
             return f"{known} No {number - 1} {unit} can (proven)."
         if self.at_least > 1:
