@@ -34,9 +34,9 @@ print(sign.first_order_count)
 # %%
 # Four stars make the opposite significant
 # ----------------------------------------
-# A stronger conclusion: how few stars leave a slope that is significantly positive? Each giant alone
-# moves the slope by little, since three others are left to hold it; first-order effects call such a
-# flip impossible. The search refits after each removal, and the masks come off one by one.
+# A stronger conclusion: how few stars leave a slope that is significantly positive? Each giant
+# alone moves the slope by little, since three others are left to hold it; first-order effects call
+# such a flip impossible. The search refits after each removal, and the masks come off one by one.
 
 both = line.smallest_flip(sign_and_significance("log.Te", "model"))
 print(both)

@@ -1,14 +1,9 @@
 """How few rows overturn a conclusion: quantities, smallest verified sets, and proofs."""
 
-from skinfluence.robustness._audit import (
-    InfluentialSet,
-    RobustnessAudit,
-    most_influential_set,
-    smallest_flip,
-)
+from skinfluence.robustness._audit import most_influential_set, smallest_flip
+from skinfluence.robustness._binding import bind
 from skinfluence.robustness._quantities import (
     Quantity,
-    bind,
     coefficient,
     order,
     prediction,
@@ -16,6 +11,7 @@ from skinfluence.robustness._quantities import (
     sign_and_significance,
     significance,
 )
+from skinfluence.robustness._results import InfluentialSet, RobustnessAudit
 
 __all__ = [
     "InfluentialSet",

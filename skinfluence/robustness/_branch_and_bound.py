@@ -1,11 +1,11 @@
 """A proof that no fewer rows move an optimum past a level: branch and bound over the plane.
 
 If the refit without S is past the level, then on the way there, as the weights of S fall to 0,
-some refit is on it. So |S| is at least the minimum of k(theta) over the plane where the contrast has
-its level; and in a cell of that plane any dual y bounds k(theta) from below (see _relaxation). There
-the gradient of each row, times its y'z_i, is bounded by a line in theta, so that the bound of a cell
-is off by the square of its width. The solver supplies y and nothing else: every bound is evaluated
-here, with a slack for rounding.
+some refit is on it. So |S| is at least the minimum of k(theta) over the plane where the contrast
+has its level; and in a cell of that plane any dual y bounds k(theta) from below (_relaxation).
+There the gradient of each row, times its y'z_i, is bounded by a line in theta, so that the bound of
+a cell is off by the square of its width. The solver supplies y and nothing else: every bound is
+evaluated here, with a slack for rounding.
 
 Outside a large box the dual is taken along the ray from the centre, y = a (theta - centre): by
 convexity the terms of a row are then at least those of the rise of its loss on the way to the box's

@@ -140,6 +140,14 @@ class Relaxation:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._find_plane()
 
+    @property
+    def has_plane(self):
+        """Whether the plane has a finite start, and the objective a curvature there."""
+        try:
+            return len(self.plane) == 2
+        except np.linalg.LinAlgError:
+            return False
+
     def _find_plane(self):
         """As `plane`, by Newton's method in the plane from the nearest point in the metric of H."""
         c, objective = self.contrast.c[0], self.objective
