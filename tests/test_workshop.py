@@ -357,6 +357,7 @@ def test_every_public_name_is_on_the_api_page():
     listed = public_names()
     assert len(listed) == len(set(listed)) > 50
     rooms = {"attacks", "debugging", "evaluation", "kernel_models", "labels", "model_selection"}
+    rooms |= {"robustness"}
     assert set(skinfluence.__all__) - rooms - {"svm", "__version__"} <= set(listed)
     tools = ("attacks", "debugging", "display", "evaluation", "labels", "model_selection", "svm")
     for room in tools:

@@ -22,6 +22,9 @@ SLOW = 0.3
 MANY_PASSES = 6
 # Terms of rank K that are kept before a new factor is cheaper than applying them.
 MAX_TERMS = 64
+# Flops of a Gram matrix that a removal may cost: where that is little the factor is often new, for
+# effects at the present curvature find better rows.
+CHEAP = 5e5
 
 
 class Terms:
@@ -30,17 +33,19 @@ class Terms:
     Parameters
     ----------
     n_parameters, n_outputs : int
+    most : int
+        Rows, at most.
     """
 
-    def __init__(self, n_parameters, n_outputs):
-        self.K, self.n = n_outputs, 0
+    def __init__(self, n_parameters, n_outputs, most=MAX_TERMS):
+        self.K, self.n, self.most = n_outputs, 0, most
         self._U = np.empty((n_parameters, MAX_TERMS * n_outputs), order="F")
         self._S = np.zeros((MAX_TERMS * n_outputs,) * 2)
 
     @property
     def is_full(self):
         """Whether there is no room for another row."""
-        return self.n >= MAX_TERMS
+        return self.n >= self.most
 
     @property
     def U(self):
@@ -102,7 +107,11 @@ class Removal:
     def _set_factor(self, curvature):
         """Take a factor, which no row has left."""
         self._curvature, self._quadratic, self._stale = curvature, None, False
-        self._terms = Terms(self.start.n_parameters, self.start.n_outputs)
+        n, P = self.start.n_rows, self.start.n_parameters
+        most = MAX_TERMS
+        if not self.start.loss.is_quadratic:
+            most = int(np.clip(n * P**2 / CHEAP, 1, MAX_TERMS))
+        self._terms = Terms(P, self.start.n_outputs, most)
 
     def solve(self, B):
         """H^-1 B, (P, m), by the last factor and the rows that have left since."""

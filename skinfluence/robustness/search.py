@@ -9,6 +9,8 @@ from skinfluence.robustness._walk import Removal, refitted
 
 # Swaps of one row for another, in all.
 MAX_SWAPS = 200
+# Units that a swap tries on either side.
+TRIED = 3
 # Removals of an order that are all tried in turn.
 FEW = 50
 # Units without which there is no model, that a greedy search passes over.
@@ -221,20 +223,29 @@ class Search:
         return state, self.quantity.margin(state.objective)
 
     def _swap(self, state, inside, margin):
-        """Remove the best unit and restore the cheapest; return (inside, margin), None if worse."""
+        """Swap one unit outside for one inside; return (inside, margin), None if none is better.
+
+        The best few to remove are tried, each with the cheapest few to restore.
+        """
         effects = self.unit_effects(state, corrected=True)
         effects[inside] = np.inf
-        entering = int(np.argmin(effects))
-        if not np.isfinite(effects[entering]) or not state.remove(self.units[entering]):
-            return None
-        costs = self._restoring(state, inside)
-        leaving = inside[int(np.argmin(costs))]
-        if not state.restore(self.units[leaving]):
-            return None
-        reached = self.quantity.margin(state.objective)
-        if not reached < margin - 1e-9 * abs(self.margin):
-            return None
-        return [unit for unit in inside if unit != leaving] + [entering], reached
+        for entering in np.argsort(effects, kind="stable")[:TRIED]:
+            if not np.isfinite(effects[entering]) or not state.remove(self.units[entering]):
+                continue
+            costs = self._restoring(state, inside)
+            for place in np.argsort(costs, kind="stable")[:TRIED]:
+                leaving = inside[int(place)]
+                if not state.restore(self.units[leaving]):
+                    continue
+                reached = self.quantity.margin(state.objective)
+                if reached < margin - 1e-9 * abs(self.margin):
+                    rest = [unit for unit in inside if unit != leaving]
+                    return [*rest, int(entering)], reached
+                if not state.remove(self.units[leaving]):
+                    return None
+            if not state.restore(self.units[entering]):
+                return None
+        return None
 
     def _restoring(self, state, inside):
         """Change of the margin when each removed unit comes back: one step for each row."""
