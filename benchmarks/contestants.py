@@ -283,8 +283,8 @@ CONTESTANTS = {
         skinfluence_matrix, method="first_order", curvature="cg"
     ),
     "skinfluence newton, 50 rows": partial(skinfluence_some, n_rows=50, method="newton"),
-    "skinfluence self, newton": skinfluence_self,
-    "skinfluence most_influential": partial(skinfluence_topk, k=10),
+    "skinfluence self, newton": partial(skinfluence_self, method="newton"),
+    "skinfluence most_influential": partial(skinfluence_topk, k=10, method="newton"),
     "skinfluence most_influential, first_order": partial(
         skinfluence_topk, k=10, method="first_order"
     ),

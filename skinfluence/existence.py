@@ -206,7 +206,9 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
         if not objective.loss.is_quadratic:
             suspects[suspects] = _lose_rank(objective, rows[suspects])
         return undefined | suspects
-    suspects &= ~_safe_a_priori(objective, curvature, leverage, multipliers)
+    everything = len(rows) == objective.n_rows and np.array_equal(rows, np.arange(len(rows)))
+    all_leverages = leverage if everything else curvature.leverage()
+    suspects &= ~_safe_a_priori(objective, all_leverages, leverage, multipliers)
     undefined[suspects] = _lose_rank(objective, rows[suspects])
     for position in np.flatnonzero(suspects & ~undefined):
         undefined[position] = not _has_optimum_without(
@@ -223,13 +225,13 @@ def _lose_rank(objective, rows):
     return squared.one_minus[:, 0, 0] <= RANK_LOST
 
 
-def _safe_a_priori(objective, curvature, leverage, multipliers):
+def _safe_a_priori(objective, all_leverages, leverage, multipliers):
     """Mask of rows whose deletion cannot change the sign of any linearised residual.
 
     By the Cauchy-Schwarz inequality in the metric of H: the step of row i has the length
     s_i = sqrt(v_i' A_i v_i), and moves the predictor of row j by at most s_i sqrt(a_j).
     """
-    A = curvature.leverage().quadratic
+    A = all_leverages.quadratic
     row_norm = np.sqrt(np.maximum(np.linalg.eigvalsh(A)[:, -1], 0.0))
     residuals = objective.loss.recession_multipliers(objective.y, objective.residuals)
     steepest = np.empty(objective.n_rows)

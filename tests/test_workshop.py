@@ -36,6 +36,8 @@ CHANGES = re.findall(r"^## \[(.+)\] - (.+)$", (TREE / "CHANGELOG.md").read_text(
 
 def named(name):
     """The public object of a dotted name below skinfluence."""
+    if name.startswith("torch."):
+        pytest.importorskip("torch")
     importlib.import_module(f"skinfluence.{name}".rpartition(".")[0])  # display is not in the root
     return reduce(getattr, name.split("."), skinfluence)
 
@@ -110,7 +112,7 @@ def test_the_wheel_has_the_package_and_its_types_and_nothing_else(tracked, distr
 
 # -- dependencies ----------------------------------------------------------------------------------
 
-IMPORTED_AS = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
 # Used without an import: where, and by what words.
 USED_BY_WORD = {"pytest-cov": "--cov", "pytest-xdist": "-n $(WORKERS)", "build": "-m build"}
 
@@ -148,10 +150,11 @@ def extra(name):
 
 
 USERS = ("frames", "plot")
+LARGE = ("torch",)  # for users too, who ask for it by name
 
 
 def test_the_library_imports_what_it_declares_and_declares_what_it_imports():
-    declared = [*PROJECT["dependencies"], *(name for user in USERS for name in extra(user))]
+    declared = [*PROJECT["dependencies"], *(name for user in USERS + LARGE for name in extra(user))]
     assert imported("skinfluence") - {"skinfluence"} | {"joblib"} == modules(declared)
     # No module imports joblib itself: it is the floor of what scikit-learn's searches hand rows to
     # other processes with, and that is tested.
@@ -160,7 +163,9 @@ def test_the_library_imports_what_it_declares_and_declares_what_it_imports():
 
 def test_all_has_every_extra_for_users():
     for name in PROJECT["optional-dependencies"]:
-        assert name in (*USERS, "all", "test", "doc", "dev"), f"say whom {name} is for"
+        assert name in (*USERS, *LARGE, "all", "pinned-torch", "test", "doc", "dev"), (
+            f"say whom {name} is for"
+        )
     assert PROJECT["optional-dependencies"]["all"] == [f"skinfluence[{','.join(USERS)}]"]
 
 
@@ -182,9 +187,16 @@ WHERE_INSTALLED = {"cleanlab", "dask", "pyarrow"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():
-    asked = modules([*PROJECT["dependencies"], *extra("test")])
+    asked = modules([*PROJECT["dependencies"], *extra("torch"), *extra("test")])
     known = asked | {"tests", "benchmarks", "skinfluence"} | WHERE_INSTALLED
     assert imported("tests") - known == set()
+
+
+def test_one_version_of_torch_is_installed():
+    # The newest is another build, with gigabytes of libraries for a GPU.
+    for name in ("test", "doc"):
+        assert "skinfluence[pinned-torch]" in PROJECT["optional-dependencies"][name]
+    assert all(re.fullmatch(r"torch==[\d.]+", each) for each in extra("pinned-torch"))
 
 
 def test_make_installs_the_declared_floors():

@@ -10,6 +10,7 @@ from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion._row_change import RowChange
+from skinfluence.design import dense_design
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.penalties import L2
@@ -171,7 +172,7 @@ def in_row_space(objective, curvature):
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]
     Y, lift, lower = design.row_space(1.0 / features)
-    reduced = design.of_dense(Y)
+    reduced = dense_design(Y, like=design)
     of_intercept = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), of_intercept]))
     coef, intercept = design.split(objective.theta)

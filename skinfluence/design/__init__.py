@@ -23,6 +23,7 @@ __all__ = [
     "KernelGradients",
     "KernelSpace",
     "column_dependence",
+    "dense_design",
     "far_origin",
     "make_design",
     "moved_rows",
@@ -37,6 +38,11 @@ def make_design(X, fit_intercept, origin=None):
     About an `origin` (p,), a CSR matrix is copied: its columns far from zero are stored centred.
     """
     return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept, origin)
+
+
+def dense_design(Y, like):
+    """Return the design of a dense matrix of any width, with an intercept if another has one."""
+    return DenseDesign(Y, like.fit_intercept)
 
 
 def moved_rows(X, displacement):

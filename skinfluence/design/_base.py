@@ -253,12 +253,6 @@ class Design(ABC):
 
     # -- the intercept and the origin --------------------------------------------------------------
 
-    def of_dense(self, Y):
-        """Return the design of a dense matrix of any width, with an intercept if this has one."""
-        from skinfluence.design._dense import DenseDesign
-
-        return DenseDesign(Y, self.fit_intercept)
-
     @property
     def intercept_first(self):
         """Positions (q,) of the columns in the order of printed tables, the intercept first."""
