@@ -135,6 +135,8 @@ class Problem:
                 step[good] = np.linalg.solve(H[good], gradient[good][:, :, None])[:, :, 0]
                 size = np.abs(step).max(axis=1)
                 theta = theta - step / np.maximum(1.0, size)[:, None]
+                if ((size < 1e-10) | np.isnan(size)).all():
+                    break
         lost = ~(size < 1e-9)
         if self.family == "logistic":
             lost |= (weight @ self.y == 0) | (weight @ (1 - self.y) == 0)

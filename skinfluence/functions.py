@@ -587,6 +587,6 @@ def smallest_flip(model: BaseEstimator, quantity: Quantity, **options: Any) -> R
     >>> scaler = StandardScaler().set_output(transform="pandas")
     >>> pipe = make_pipeline(scaler, InfluenceRidge()).fit(X, y)
     >>> smallest_flip(pipe, coefficient("s6")).n_rows
-    12
+    6
     """
     return explain(model).smallest_flip(quantity, **options)

@@ -91,7 +91,7 @@ print(proven.certificate, *proven.assumptions, sep="\n  ")
 display = RobustnessDisplay.from_audit(proven, name="coefficient of nwifeinc")
 
 # %%
-# Who are they? Women in paid work from households with much other income.
+# Who are they? Women without paid work, from households with much other income.
 
 rows = labour.loc[proven.rows]
 print(rows[["inlf", "nwifeinc"]].describe().loc[["mean", "min", "max"]])

@@ -88,7 +88,7 @@ class RobustnessMixin(QueryMixin):
         >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
         >>> model = InfluenceLinearRegression().fit(X[["s3"]], y)
         >>> model.smallest_flip(coefficient("s3")).n_rows
-        61
+        102
         """
         check_choice("certify", certify, ("auto", "never"))
         problem = _named_problem(self)
@@ -167,7 +167,7 @@ class RobustnessMixin(QueryMixin):
         >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
         >>> model = InfluenceLinearRegression().fit(X[["s3"]], y)
         >>> model.most_influential_set(3, coefficient("s3"))
-        Without 3 rows the quantity of the sign of 's3' goes from -639.1 to -590.2.
+        Without 3 rows the quantity of the sign of 's3' goes from -639.1 to -608.7.
         """
         problem = _named_problem(self)
         _check_smooth(problem)

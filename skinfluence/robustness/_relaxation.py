@@ -130,7 +130,7 @@ class Relaxation:
     def plane(self):
         """Return (theta_r, N): the optimum on the plane, and directions (P, P - 1) in it.
 
-        N'HN = I at theta_r: a step of 1 along a direction is one standard error.
+        N'HN = s^2 I at theta_r, s^2 the dispersion: a step of 1 is about one standard error.
 
         Raises
         ------
@@ -174,7 +174,11 @@ class Relaxation:
             if np.abs(size * step).max() <= 1e-12 * (1.0 + np.abs(at.theta).max()):
                 break
         factor = np.linalg.cholesky(basis.T @ self._hessian(at) @ basis)
-        return at.theta[0], basis @ np.linalg.inv(factor).T
+        # Twice the mean loss, by which losses with units have none.
+        loss = at.sample_weight @ np.where(at.sample_weight > 0, at.row_losses, 0.0)
+        mean = 2.0 * float(loss) / np.count_nonzero(at.sample_weight)
+        scale = np.sqrt(mean) if mean > 0 else 1.0
+        return at.theta[0], scale * basis @ np.linalg.inv(factor).T
 
     def _hessian(self, objective):
         """Hessian (P, P) of an objective."""
@@ -205,8 +209,8 @@ class Relaxation:
 
         start = np.zeros(N.shape[1])
         if near is not None:
-            at = self.objective.at(center[None, :])
-            start = N.T @ (self._hessian(at) @ (near - center))
+            HN = self._hessian(self.objective.at(center[None, :])) @ N
+            start = np.linalg.solve(N.T @ HN, HN.T @ (near - center))
         with np.errstate(over="ignore", invalid="ignore"):
             options = {"maxiter": MAX_ITERATIONS, "gtol": 1e-4}
             minimize(value_and_slope, start, jac=True, method="BFGS", options=options)
