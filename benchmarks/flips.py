@@ -2,8 +2,7 @@
 
 Random small problems, of which every set of up to four rows (or groups) is refitted by a batched
 Newton's method of NumPy alone. A lower bound above the true optimum, an exact answer that is none,
-or a set smaller than the smallest is a violation. What the command prints is in
-`doc/flips_summary.txt`.
+or a set smaller than the smallest is a violation.
 """
 
 import argparse
@@ -130,7 +129,8 @@ class Problem:
                 H = np.einsum("bi,ij,ik->bjk", weight * curvature, Z, Z)
                 H[:, np.arange(P), np.arange(P)] += D
                 H[:, np.arange(P), np.arange(P)] += 1e-300
-                good = np.linalg.cond(H) < 1e13
+                finite = np.isfinite(H).all(axis=(1, 2))
+                good = finite & (np.linalg.cond(np.where(finite[:, None, None], H, 0.0)) < 1e13)
                 step = np.full(theta.shape, np.nan)
                 step[good] = np.linalg.solve(H[good], gradient[good][:, :, None])[:, :, 0]
                 size = np.abs(step).max(axis=1)

@@ -189,15 +189,15 @@ def test_affairs_and_religion():
 # -- all subsets -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(5000, 5024))
+@pytest.mark.parametrize("seed", range(5000, 5016))
 def test_no_bound_above_the_optimum(seed):
-    problem, optimum, audit, number, _ = examine(seed, 150)
+    problem, optimum, audit, number, _ = examine(seed, 60)
     assert violations(optimum, audit, number) == [], problem.family
     if optimum is not None and audit.certificate == "sorting":
         assert number == optimum
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_sorted_sums_by_all_subsets(seed):
     rng = np.random.default_rng(seed)
     n, p = int(rng.integers(10, 14)), int(rng.integers(1, 4))
@@ -326,7 +326,7 @@ def least_shares(relaxation, theta):
     return result.fun if result.status == 0 else np.inf
 
 
-@pytest.mark.parametrize("seed", range(7000, 7024))
+@pytest.mark.parametrize("seed", range(7000, 7016))
 def test_cells_and_cones_bound_the_relaxation(seed):
     relaxation = relaxed(seed)
     if relaxation is None:
