@@ -19,7 +19,7 @@ SPHINX := -m sphinx -q -W --keep-going -b html doc doc/_build/html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full fuzz bench dist clean
+.PHONY: help demo test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full gpu fuzz bench dist clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ docs: $(VENV)/.installed-doc  ## Build doc/_build/html; gallery pages that take 
 docs-full: $(VENV)/.installed-doc  ## The same with every gallery page run
 	SKINFLUENCE_DOCS_FULL=1 $(BIN)/python $(SPHINX)
 
+gpu: $(VENV)/.installed-test  ## The tests that need a card, where there is one (with a build of PyTorch for it)
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -k gpu $(wildcard tests/test_torch_*.py) $(PYTEST_ARGS)
+
 fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle, with a table
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc)
 
@@ -83,12 +86,15 @@ clean:  ## Remove environments, builds and caches
 
 $(VENV)/bin/python $(FLOOR)/bin/python:
 	$(PYTHON) -m venv $(@:/bin/python=)
+	@echo "$@: a new environment"
 	$@ -m pip install -qq --upgrade pip
 
 $(VENV)/.installed-%: pyproject.toml setup.cfg | $(VENV)/bin/python
-	$(BIN)/python -m pip install -qq --editable ".[$*]"
+	@echo "installing what [$*] needs into $(VENV): a minute or two the first time"
+	$(BIN)/python -m pip install --editable ".[$*]"
 	@touch $@
 
 $(FLOOR)/.installed-%: pyproject.toml setup.cfg Makefile | $(FLOOR)/bin/python
-	$(FLOOR)/bin/python -m pip install -qq --editable ".[$*]" $$($(FLOORS))
+	@echo "installing what [$*] needs into $(FLOOR): a minute or two the first time"
+	$(FLOOR)/bin/python -m pip install --editable ".[$*]" $$($(FLOORS))
 	@touch $@

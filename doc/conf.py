@@ -1,11 +1,15 @@
 """Settings of the documentation: make docs, or make docs-full to run every gallery page."""
 
 import os
+import sys
 import tomllib
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import skinfluence
+
+sys.path.insert(0, str(Path(__file__).parent))  # the extensions of these pages
 
 project = "skinfluence"
 author = "The skinfluence developers"
@@ -15,12 +19,22 @@ version = release = skinfluence.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "inherited_parameters",
+    "mathml",
+    "offline",
 ]
+html_math_renderer = "mathml"
+# Names of other projects, from stored inventories: building asks the network for nothing.
+intersphinx_mapping = {
+    "sklearn": ("https://scikit-learn.org/stable/", "inventories/scikit-learn.inv"),
+    "numpy": ("https://numpy.org/doc/stable/", "inventories/numpy.inv"),
+    "pandas": ("https://pandas.pydata.org/docs/", "inventories/pandas.inv"),
+}
 exclude_patterns = ["_build", "_templates", "examples/**"]
 templates_path = ["_templates"]
 default_role = "literal"
@@ -33,6 +47,7 @@ autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False
 autodoc_typehints = "none"  # numpydoc's types say more: shapes and defaults
 add_module_names = False
+toc_object_entries_show_parents = "hide"  # methods by their own names: the class is the page
 
 
 def skip_member(app, what, name, obj, skip, options):
@@ -51,15 +66,18 @@ def setup(app):
 # -- the gallery -----------------------------------------------------------------------------------
 
 # Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`.
+# Pages named plot_torch_* are run where PyTorch is installed.
 run_all = os.environ.get("SKINFLUENCE_DOCS_FULL") == "1"
+not_run = ("" if run_all else "(?!slow_)") + ("" if find_spec("torch") else "(?!torch_)")
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"plot_" if run_all else r"plot_(?!slow_)",
+    "filename_pattern": f"plot_{not_run}",
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its tables are sorted by scripts from a network
     "abort_on_example_error": True,
     "capture_repr": (),
     "doc_module": ("skinfluence",),
@@ -77,6 +95,8 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
 }
 html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_sidebars = {"**": ["all-pages"]}
 html_show_sourcelink = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -6,7 +6,7 @@ Pipeline.
 
 from importlib import import_module
 
-from skinfluence import evaluation, kernel_models, svm
+from skinfluence import evaluation, kernel_models, robustness, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
@@ -22,6 +22,7 @@ from skinfluence.functions import (
     influence,
     local_influence,
     loo_estimate,
+    mirrored_influence,
     most_influential,
     parameter_covariance,
     parameter_influence,
@@ -31,6 +32,8 @@ from skinfluence.functions import (
     score_influence,
     self_influence,
     smallest_flip,
+    with_rows,
+    without,
 )
 from skinfluence.linear_model import (
     InfluenceElasticNet,
@@ -81,6 +84,7 @@ __all__ = [
     "best_changes",
     "case_deletion_diagnostics",
     "debugging",
+    "display",
     "evaluation",
     "explain",
     "feature_influence",
@@ -91,6 +95,7 @@ __all__ = [
     "local_influence",
     "loo_estimate",
     "make_target",
+    "mirrored_influence",
     "model_selection",
     "most_influential",
     "parameter_covariance",
@@ -104,11 +109,18 @@ __all__ = [
     "smallest_flip",
     "supported_estimators",
     "svm",
+    "with_rows",
+    "without",
 ]
 
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "labels", "model_selection", "robustness"):
+    if name in ("attacks", "debugging", "display", "labels", "model_selection", "robustness"):
         return import_module(f"skinfluence.{name}")
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
+
+
+def __dir__():
+    """Names of the package, also of what is not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -36,16 +36,13 @@ def cholesky(H):
         return None
 
 
-def cholesky_solve(R, V):
+def cholesky_solve(R, V, corners=None):
     """Return (R'R)^-1 V by block substitution, forward with R' and then backward with R.
 
     Only the diagonal blocks, of SMALL rows, are inverted; nearly all flops are matrix products.
+    `corners` are those of an earlier call, see `corner_inverses`.
     """
-    edges = [*range(0, len(R), SMALL), len(R)]
-    corners = [
-        (slice(start, stop), _small_inverse(R[start:stop, start:stop]))
-        for start, stop in pairwise(edges)
-    ]
+    corners = corner_inverses(R) if corners is None else corners
     X = np.array(V, dtype=np.float64, order="C")
     for rows, inverse in corners:
         if rows.start:
@@ -56,6 +53,15 @@ def cholesky_solve(R, V):
             X[rows] -= R[rows, rows.stop :] @ X[rows.stop :]
         X[rows] = inverse @ X[rows]
     return X
+
+
+def corner_inverses(R):
+    """Return (slice, inverse) of the diagonal blocks of a triangle, for `cholesky_solve`."""
+    edges = [*range(0, len(R), SMALL), len(R)]
+    return [
+        (slice(start, stop), _small_inverse(R[start:stop, start:stop]))
+        for start, stop in pairwise(edges)
+    ]
 
 
 def _small_inverse(R):

@@ -1,11 +1,16 @@
 """Data frames: the only module that imports pandas, and only when a frame is asked for."""
 
+import html
+from dataclasses import fields
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Lines and columns of a table in a notebook.
+HTML_ROWS, HTML_COLUMNS = 10, 14
 
 DataFrame: TypeAlias = "pd.DataFrame"  # for annotations, which must not import pandas
 
@@ -32,6 +37,38 @@ def take_rows(table, rows):
     if hasattr(table, "tocsr"):  # some sparse formats have no rows to take
         table = table.tocsr()
     return (table if hasattr(table, "shape") else np.asarray(table))[rows]
+
+
+class Result:
+    """A result that prints in a few lines, and is a table in a notebook.
+
+    A class that uses it is a dataclass with ``repr=False`` and a method `to_frame`.
+    """
+
+    def __repr__(self):
+        """The names of its parts, with the shapes of arrays."""
+        parts = [f"{field.name}={_short(getattr(self, field.name))}" for field in fields(self)]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self):
+        """The text and the first and last lines of the frame; the text alone without pandas."""
+        text = f"<pre>{html.escape(repr(self))}</pre>"
+        try:
+            table = self.to_frame()
+        except ImportError:
+            return text
+        return text + table.to_html(max_rows=HTML_ROWS, max_cols=HTML_COLUMNS, border=0)
+
+
+def _short(value):
+    """One word for a value: an array by its shape, a long list or table by its length."""
+    if isinstance(value, np.ndarray):
+        return f"<{' x '.join(map(str, value.shape)) or 'scalar'}>"
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if isinstance(value, str | int | bool | np.integer | None):
+        return repr(value)
+    return f"<{type(value).__name__}>"
 
 
 def named_frame(values, rows, columns=None, classes=None, name="value", levels=("train", "class")):
@@ -61,6 +98,11 @@ def named_frame(values, rows, columns=None, classes=None, name="value", levels=(
     else:
         found = pd.MultiIndex.from_product([columns, classes], names=list(levels))
     return pd.DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
+
+
+def without_columns(names):
+    """Return a frame (n, 0) of rows with these names; None for None."""
+    return None if names is None else named_frame(np.empty((len(names), 0)), names, [])
 
 
 def pandas():

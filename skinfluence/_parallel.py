@@ -1,5 +1,6 @@
 """Row blocks, threads and progress: the door to joblib and threadpoolctl."""
 
+import numbers
 import os
 import threading
 from collections import deque
@@ -7,7 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
 
+from joblib import effective_n_jobs
 from sklearn import get_config
+from sklearn.utils.parallel import Parallel, delayed
+
+from skinfluence._validation import shown
 
 # A block of this many float64 and its temporaries stay in a core's cache during elementwise work.
 CACHE_ELEMENTS = 32_768
@@ -45,6 +50,22 @@ def tracked(blocks, progress, total=None):
     if progress is None:
         return blocks
     return progress(blocks, total=len(blocks) if total is None else total)
+
+
+def map_jobs(function, blocks, n_jobs, progress=None):
+    """Yield the list of `function(item)` of all items of each block, in order, by joblib.
+
+    The workers live as long as the iteration. A block is a barrier: what it gives can be kept
+    before the next begins, whatever backend there is.
+    """
+    blocks = tracked(blocks, progress)
+    if n_jobs in (None, 1) and effective_n_jobs(n_jobs) == 1:
+        for block in blocks:
+            yield [function(item) for item in block]
+        return
+    with Parallel(n_jobs=n_jobs) as parallel:
+        for block in blocks:
+            yield parallel(delayed(function)(item) for item in block)
 
 
 @cache
@@ -148,6 +169,27 @@ def one_thread():
     0.5 s and 0.8 to 1.1 s. Between small products the threads wait for each other by spinning.
     """
     return _ONE_THREAD
+
+
+def n_workers(n_jobs):
+    """Number of workers that joblib would use for `n_jobs`, also where its configuration says."""
+    import joblib
+
+    if n_jobs is not None and (
+        isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral)
+    ):
+        raise TypeError(f"n_jobs should be an integer or None; got {shown(n_jobs)}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs should be positive, or negative to count from all cores; got 0.")
+    return joblib.effective_n_jobs(n_jobs)
+
+
+def in_workers(function, tasks, n_jobs):
+    """Return ``function(*task)`` of every task, in order, computed by joblib's workers.
+
+    scikit-learn's `Parallel` hands its configuration on, and the filters of warnings.
+    """
+    return Parallel(n_jobs=n_jobs)(delayed(function)(*task) for task in tasks)
 
 
 def map_ordered(function, blocks, *, threaded=True):

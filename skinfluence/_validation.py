@@ -1,6 +1,8 @@
 """Checks of arguments; an error names the argument, the value that was given, and what to do."""
 
+import inspect
 import numbers
+import warnings
 from functools import partial
 
 import numpy as np
@@ -8,6 +10,30 @@ from sklearn.utils.validation import column_or_1d
 
 METHODS = ("auto", "first_order", "newton", "exact")
 AGGREGATES = (None, "mean", "sum")
+# Characters of a value in a message.
+LONGEST = 120
+PACKAGE = __name__.partition(".")[0]
+
+
+def warn(message, category):
+    """Warn at the line outside of this package that led here, the caller's own.
+
+    Parameters
+    ----------
+    message : str
+    category : type
+    """
+    frame, level = inspect.currentframe().f_back, 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def shown(value):
+    """Text of a value for a message: numbers of NumPy as numbers, long ones cut off."""
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_choice(name, value, choices):
@@ -15,15 +41,15 @@ def check_choice(name, value, choices):
     if isinstance(value, str | None) and value in choices:
         return value
     listed = ", ".join(repr(choice) for choice in choices)
-    raise ValueError(f"{name} should be one of {listed}; got {value!r} instead.")
+    raise ValueError(f"{name} should be one of {listed}; got {shown(value)} instead.")
 
 
 def check_at_least_zero(name, value):
     """Return `value` as a float; raise unless it is a finite number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} should be a number of at least 0; got {value!r} instead.")
+        raise TypeError(f"{name} should be a number of at least 0; got {shown(value)} instead.")
     if not 0 <= value < np.inf:
-        raise ValueError(f"{name} should be a finite number of at least 0; got {value!r}.")
+        raise ValueError(f"{name} should be a finite number of at least 0; got {shown(value)}.")
     return float(value)
 
 
@@ -35,26 +61,49 @@ def check_damping(damping):
 def check_positive(name, value):
     """Raise unless `value` is a finite positive number."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} should be a positive number; got {value!r} instead.")
+        raise TypeError(f"{name} should be a positive number; got {shown(value)} instead.")
     if not 0 < value < np.inf:
-        raise ValueError(f"{name} should be a finite positive number; got {value!r}.")
+        raise ValueError(f"{name} should be a finite positive number; got {shown(value)}.")
 
 
 def check_count(name, value):
     """Raise unless `value` is an integer of at least 1."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} should be a positive integer; got {value!r}.")
+        raise ValueError(f"{name} should be a positive integer; got {shown(value)}.")
+
+
+def check_same_length(**given):
+    """Raise unless all given arguments that are not None have as many rows as the first."""
+    sizes = {name: _n_rows(name, values) for name, values in given.items() if values is not None}
+    if len(set(sizes.values())) > 1:
+        (first, n), *others = sizes.items()
+        listed_sizes = ", ".join(f"{name} {size}" for name, size in others)
+        raise ValueError(
+            "Found input variables with inconsistent numbers of samples: "
+            f"{first} has {n} rows, {listed_sizes}."
+        )
+
+
+def _n_rows(name, values):
+    """Number of rows of an argument; raise where it has none."""
+    shape = values.shape if hasattr(values, "shape") else np.shape(values)
+    if not len(shape):
+        raise ValueError(f"{name} should hold one entry for each row; got {shown(values)}.")
+    return shape[0]
 
 
 def check_flag(name, value):
     """Raise unless `value` is True or False, or as good as one."""
     if not isinstance(value, bool | np.bool_ | int):
-        raise TypeError(f"{name} should be True or False; got {value!r} instead.")
+        raise TypeError(f"{name} should be True or False; got {shown(value)} instead.")
 
 
 def as_numbers(name, values):
     """Return values as a float64 array; raise on strings, objects and complex numbers."""
-    values = np.asarray(values)
+    try:
+        values = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} should hold numbers in one shape: {error}") from error
     try:
         if values.dtype.kind not in "biufO":
             raise TypeError
@@ -78,7 +127,17 @@ def check_resolution(y, temperature):
         )
 
 
-def check_sample_weight(sample_weight, n_samples):
+def check_aggregate(aggregate, test_sample_weight=None):
+    """Raise for an unknown aggregate, and for weights of test rows that nothing sums up."""
+    check_choice("aggregate", aggregate, AGGREGATES)
+    if aggregate is None and test_sample_weight is not None:
+        raise ValueError(
+            "test_sample_weight are weights of the test rows in their sum or mean, and there is "
+            "none: pass aggregate='mean' or 'sum', or leave it out."
+        )
+
+
+def check_sample_weight(sample_weight, n_samples, name="sample_weight"):
     """Return float64 weights (n_samples,); raise on negative, non-finite or all-zero ones."""
     if sample_weight is None:
         return np.ones(n_samples)
@@ -87,25 +146,30 @@ def check_sample_weight(sample_weight, n_samples):
         weight = np.full(n_samples, weight)
     if weight.ndim > 1:
         raise ValueError(
-            "Sample weights must be 1D array or scalar; got sample_weight of shape "
+            f"Sample weights must be 1D array or scalar; got {name} of shape "
             f"{weight.shape}. Pass one weight a row."
         )
-    weight = as_numbers("sample_weight", weight)
+    weight = as_numbers(name, weight)
     if weight.shape != (n_samples,):
-        raise ValueError(
-            f"sample_weight should have shape ({n_samples},); got {weight.shape} instead."
-        )
+        raise ValueError(f"{name} should have shape ({n_samples},); got {weight.shape} instead.")
     if not np.isfinite(weight).all():
-        raise ValueError("sample_weight should be finite; it contains NaN or infinity.")
+        raise ValueError(f"{name} should be finite; it contains NaN or infinity.")
     if (weight < 0).any():
         row = int(np.argmin(weight))
         raise ValueError(
-            "Negative values in sample_weight: rows should have weights of at least 0; "
+            f"Negative values in {name}: rows should have weights of at least 0; "
             f"got {weight[row]:g} at row {row}."
         )
     if not (weight > 0).any():
-        raise ValueError("sample_weight should have a positive entry; all are zero.")
+        raise ValueError(f"{name} should have a positive entry; all are zero.")
     return weight
+
+
+def check_test_weight(test_sample_weight, n_test):
+    """Return the weights of test rows (n_test,); None for None."""
+    if test_sample_weight is None:
+        return None
+    return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
 
 def as_index(train_indices, n_train, name="train_indices"):
@@ -142,7 +206,7 @@ def encode_labels(y, classes, name):
     except TypeError:  # labels that do not compare with the classes
         seen = position = np.zeros(len(y), dtype=np.intp)
     if not np.all(seen):
-        unseen = sorted({repr(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
+        unseen = sorted({shown(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
         raise ValueError(
             f"{name} contains previously unseen labels: {', '.join(unseen[:10])}. "
             f"The model was fitted on {classes.tolist()}."
@@ -178,9 +242,9 @@ def listed(values, most=10):
 def check_tolerance(tol):
     """Return `tol` as a float; raise unless it is positive and finite."""
     if isinstance(tol, bool) or not isinstance(tol, int | float | np.number):
-        raise TypeError(f"tol should be a positive number; got {tol!r} instead.")
+        raise TypeError(f"tol should be a positive number; got {shown(tol)} instead.")
     if not 0 < tol < np.inf:
-        raise ValueError(f"tol should be a positive finite number; got {tol!r}.")
+        raise ValueError(f"tol should be a positive finite number; got {shown(tol)}.")
     return float(tol)
 
 
@@ -203,7 +267,7 @@ def check_group_labels(groups, name="groups"):
     missing = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else _are_missing(given)
     if labels.ndim == 1 and missing.any():
         rows = np.flatnonzero(missing)
-        seen = "a masked value" if np.ma.isMaskedArray(groups) else repr(given[rows[0]])
+        seen = "a masked value" if np.ma.isMaskedArray(groups) else shown(given[rows[0]])
         raise ValueError(
             f"{name} has {len(rows)} missing label{'s' if len(rows) > 1 else ''} ({seen}) at row "
             f"{listed(rows)}. Give every row the label of a group."
@@ -245,7 +309,11 @@ def as_partition(groups, n_train):
 
 
 def as_groups(groups, n_train):
-    """Return index arrays of groups given as labels, index arrays or a boolean matrix."""
+    """Return index arrays of groups given as labels, index arrays, a dict or a boolean matrix."""
+    if isinstance(groups, dict):
+        if not groups:
+            raise ValueError("groups is an empty dict: name at least one group of rows.")
+        groups = list(groups.values())
     if isinstance(groups, list | tuple) and len(groups) and np.ndim(groups[0]) == 1:
         array = None
     else:
@@ -264,6 +332,19 @@ def as_groups(groups, n_train):
             raise ValueError(f"groups[{position}] names a row twice.")
         found.append(index)
     return found
+
+
+def group_names(groups):
+    """Names of groups (g,): the keys of a dict, the sorted labels of the rows, else positions."""
+    if isinstance(groups, dict):
+        names = np.empty(len(groups), dtype=object)
+        for position, key in enumerate(groups):
+            names[position] = key
+        return names
+    if isinstance(groups, list | tuple) and len(groups) and np.ndim(groups[0]) == 1:
+        return np.arange(len(groups))
+    array = np.asarray(groups)
+    return np.unique(array) if array.ndim == 1 else np.arange(len(array))
 
 
 def as_responses(y, name, n_outputs=None):

@@ -1,5 +1,6 @@
 """The influence methods as functions of a fitted model: one-liners over the explainer."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._typing import MatrixLike
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
-from skinfluence.explainer import InfluenceExplainer, explainer_of
+from skinfluence.explainer import InfluenceExplainer, explainer_of, model_with, model_without
 from skinfluence.perturbation import LocalInfluence
+from skinfluence.problem import fitted_problem
+from skinfluence.problem.mirrored import mirrored
 from skinfluence.results import (
     BestChanges,
     LeaveOneOutEstimate,
@@ -557,6 +560,154 @@ def local_influence(
     (442,)
     """
     return explain(model).local_influence(perturbation, **options)
+
+
+def mirrored_influence(
+    model: BaseEstimator,
+    X_test: MatrixLike,
+    y_test: ArrayLike | None,
+    stream: Iterable,
+    *,
+    target: Any = "loss",
+) -> np.ndarray:
+    """First-order influence of training rows that come in blocks, as from a file.
+
+    The roles are turned round: the gradients of the test rows are solved for first, and each block
+    of training rows is then read once, forward. For the rows of the fit it is
+    ``influence(method="first_order")``; rows that were not in the fit are answered as if they were.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    X_test, y_test : array-like
+        Test rows and labels.
+    stream : iterable of (X, y) or (X, y, sample_weight)
+        Blocks of training rows, as a caller has them.
+    target : str or Target, default="loss"
+        As in :meth:`InfluenceExplainer.influence`.
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_stream)
+        After removal minus before; a class axis last where the target has one.
+
+    Raises
+    ------
+    ValueError
+        For a stream without a block, blocks of another form, and labels never seen in training.
+    NotImplementedError
+        For a machine that was trained by a hinge.
+
+    References
+    ----------
+    Ko et al., The mirrored influence hypothesis, CVPR 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X, y)
+    >>> blocks = ((X[i : i + 50], y[i : i + 50]) for i in range(0, 150, 50))
+    >>> found = skinfluence.mirrored_influence(model, X[:3], y[:3], blocks)
+    >>> bool(np.allclose(found, model.influence(X[:3], y[:3], method="first_order")))
+    True
+    """
+    return mirrored(fitted_problem(explain(model)), X_test, y_test, stream, target)
+
+
+def without(
+    model: BaseEstimator,
+    rows: ArrayLike | None = None,
+    *,
+    row_labels: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    refit_steps: bool = False,
+    X: MatrixLike | None = None,
+    y: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> BaseEstimator:
+    """Return a fitted model refitted without some of its training rows.
+
+    Of a Pipeline the last step is refitted, and the earlier ones stay as they were fitted, with the
+    rows: a scaler's mean still has seen them. With ``refit_steps=True`` all steps are fitted again
+    on the other rows, which a Pipeline does not keep and which are passed here. Of a search the
+    best model is refitted; what was chosen stays.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    rows, row_labels, groups
+        As in :meth:`InfluenceExplainer.without`.
+    refit_steps : bool, default=False
+        Whether the earlier steps are fitted again too; needs `X` and `y`.
+    X, y, sample_weight : array-like, optional
+        All rows of the model as they were given to its fit.
+
+    Returns
+    -------
+    estimator
+        Of the same class; `removal_certificate_` is on its last step.
+
+    Raises
+    ------
+    TypeError, ValueError, numpy.linalg.LinAlgError, RuntimeError
+        As :func:`explain` and :meth:`InfluenceExplainer.without`; ValueError also for
+        ``refit_steps`` without the rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), skinfluence.InfluenceLogisticRegression()).fit(X, y)
+    >>> rest = skinfluence.without(pipe, [0, 1])
+    >>> rest[-1].removal_certificate_.n_rows
+    148
+    """
+    asked = {"row_labels": row_labels, "groups": groups}
+    data = (X, y, sample_weight) if refit_steps else None
+    return model_without(model, rows, asked, data)
+
+
+def with_rows(
+    model: BaseEstimator,
+    X_new: MatrixLike,
+    y_new: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+) -> BaseEstimator:
+    """Return a fitted model refitted with further training rows.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`. The earlier steps of a Pipeline stay as they were fitted.
+    X_new, y_new : array-like
+        Rows, which go through the earlier steps, and their labels.
+    sample_weight : array-like, optional
+        Their weights; 1 by default.
+
+    Returns
+    -------
+    estimator
+        Of the same class; `removal_certificate_` is on its last step.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> import skinfluence
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = skinfluence.InfluenceLogisticRegression().fit(X[5:], y[5:])
+    >>> skinfluence.with_rows(model, X[:5], y[:5]).removal_certificate_.n_rows
+    150
+    """
+    return model_with(model, X_new, y_new, sample_weight)
 
 
 def smallest_flip(model: BaseEstimator, quantity: Quantity, **options: Any) -> RobustnessAudit:

@@ -191,13 +191,15 @@ class HingeDual:
             self.gram = design.take(self.rows).kernel(self.scale)
         self._place = np.full(n, -1)
         self._place[self.rows] = np.arange(len(self.rows))
-        # Contribution of the rows that are no candidates to the predictors, and to sum s alpha = 0.
+        # Contribution of the offset and of the rows that are no candidates to the predictors, and
+        # of those rows to sum s alpha = 0.
         alpha_start = self.alpha.copy()
         alpha_start[self.rows] = 0.0
         self.target_sum = -float(self.sign @ alpha_start)
-        self.base = np.zeros(len(self.rows))
+        offset = self.objective.offset
+        self.base = np.zeros(len(self.rows)) if offset is None else offset[self.rows, 0]
         if alpha_start.any():
-            self.base = design.take(self.rows) @ self.theta_of(alpha_start, 0.0)[0]
+            self.base = self.base + design.take(self.rows) @ self.theta_of(alpha_start, 0.0)[0]
 
     def _solve(self, attempt):
         """Follow the path from the guess, which is the optimum of a problem with other margins.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
+from skinfluence._validation import listed
 
 # A printed estimate counts the rows whose bound is below this share of the predictors' spread: a
 # bound that is finite and large proves nothing.
@@ -13,7 +14,7 @@ CERTIFIED_WITHIN = 1e-3
 
 
 @dataclass(frozen=True)
-class StepInfo:
+class StepInfo(Result):
     """How the models without some rows were found, and how far they may be from the refits.
 
     Attributes
@@ -58,7 +59,7 @@ class StepInfo:
 
 
 @dataclass(frozen=True)
-class BestChanges:
+class BestChanges(Result):
     """The changes of the training data, one row each, that improve a target most.
 
     Attributes
@@ -108,8 +109,8 @@ class BestChanges:
         )
 
 
-@dataclass(frozen=True)
-class MostInfluential:
+@dataclass(frozen=True, repr=False)
+class MostInfluential(Result):
     """The most helpful and the most harmful training rows of each test row.
 
     Indices are positions in the training data, values are influences (after removal minus before).
@@ -139,6 +140,21 @@ class MostInfluential:
     info: StepInfo | None = None
     row_names: np.ndarray | None = None
     test_names: np.ndarray | None = None
+
+    def __repr__(self):
+        """The numbers of rows, and the first rows of either kind of the first test row."""
+        n_test, k = self.helpful_indices.shape[:2]
+        lines = [f"MostInfluential of {n_test} test row{'s'[: n_test != 1]}, {k} of each kind"]
+        if not n_test:
+            return lines[0]
+        name = 0 if self.test_names is None else self.test_names[0]
+        for kind in ("helpful", "harmful"):
+            indices, values = (getattr(self, f"{kind}_{part}")[0] for part in ("indices", "values"))
+            first = indices.reshape(k, -1)[:3, 0], values.reshape(k, -1)[:3, 0]
+            named = zip(_named(first[0], self.row_names), first[1], strict=True)
+            found = ", ".join(f"row {row} ({value:+.3g})" for row, value in named)
+            lines.append(f"  test row {name}: {kind} {found}{', ...' if k > 3 else ''}")
+        return "\n".join(lines)
 
     def to_frame(
         self, train_labels: ArrayLike | None = None, test_labels: ArrayLike | None = None
@@ -204,8 +220,8 @@ def _named(indices, labels):
     return np.where(indices >= 0, labels.astype(object)[indices], None)
 
 
-@dataclass(frozen=True)
-class ParameterInfluence:
+@dataclass(frozen=True, repr=False)
+class ParameterInfluence(Result):
     """Change of the fitted parameters when each training row is removed: after minus before.
 
     Attributes
@@ -225,6 +241,16 @@ class ParameterInfluence:
     info: StepInfo | None = None
     row_names: np.ndarray | None = None
     feature_names: list | None = None
+
+    def __repr__(self):
+        """The shapes, and the row that moves the coefficients most."""
+        size = np.abs(self.coef.reshape(len(self.coef), -1)).max(axis=1, initial=0.0)
+        text = f"ParameterInfluence of {len(size)} rows: coef {self.coef.shape}"
+        if not np.isfinite(size).any():
+            return text
+        row = int(np.nanargmax(size))
+        name = row if self.row_names is None else self.row_names[row]
+        return f"{text}; row {name} moves a coefficient most, by {size[row]:.3g}"
 
     def to_frame(
         self, train_labels: ArrayLike | None = None, feature_names: ArrayLike | None = None
@@ -273,8 +299,8 @@ class ParameterInfluence:
         return frame
 
 
-@dataclass(frozen=True)
-class CurvatureReport:
+@dataclass(frozen=True, repr=False)
+class CurvatureReport(Result):
     """The representation of the Hessian that is used for a model, and why.
 
     Attributes
@@ -304,9 +330,32 @@ class CurvatureReport:
     residual: float
     stationarity: float
 
+    def __repr__(self):
+        """The choice and its reason, the condition and the accuracy."""
+        condition = "" if self.rcond is None else f"; reciprocal condition {self.rcond:.1e}"
+        return (
+            f"CurvatureReport: {self.kind} for {self.n_rows} rows and {self.n_parameters} "
+            f"parameters ({self.reason}){condition}; gradient {self.stationarity:.1e} of its terms"
+        )
+
+    def to_frame(self) -> DataFrame:
+        """Return one line for each candidate, as a pandas DataFrame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns flops, memory and chosen, indexed by the candidates.
+        """
+        kinds = list(self.flops)
+        columns = {name: [getattr(self, name)[kind] for kind in kinds] for name in ("flops",)}
+        columns |= {"memory": [self.memory.get(kind) for kind in kinds]}
+        frame = data_frame({**columns, "chosen": [kind == self.kind for kind in kinds]})
+        frame.index = kinds
+        return frame
+
 
 @dataclass(frozen=True)
-class LeaveOneOutEstimate:
+class LeaveOneOutEstimate(Result):
     """Predictions of each training row by the model without it, their losses and their errors.
 
     Attributes
@@ -345,6 +394,8 @@ class LeaveOneOutEstimate:
         Scorer of `score`.
     score_failure : str
         Why `score` is NaN; empty if it is not.
+    row_names : ndarray of shape (n,) or None
+        Names of the rows: the index that fit has seen, else positions.
     """
 
     decision_function: np.ndarray
@@ -363,6 +414,7 @@ class LeaveOneOutEstimate:
     score: float
     scoring: object
     score_failure: str = ""
+    row_names: np.ndarray | None = None
 
     @classmethod
     def of_rows(
@@ -378,6 +430,7 @@ class LeaveOneOutEstimate:
         score,
         scoring,
         score_failure="",
+        row_names=None,
     ):
         """Return the estimate from arrays over rows, with mean loss and standard error."""
         used = ~np.isnan(loss) & (weight > 0)
@@ -404,6 +457,7 @@ class LeaveOneOutEstimate:
             score,
             scoring,
             score_failure,
+            row_names,
         )
 
     def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
@@ -412,7 +466,7 @@ class LeaveOneOutEstimate:
         Parameters
         ----------
         train_labels : array-like of shape (n,), optional
-            Index of the lines; positions by default.
+            Index of the lines; `row_names` by default.
 
         Returns
         -------
@@ -433,6 +487,7 @@ class LeaveOneOutEstimate:
         for name in ("loss", "leverage", "method", "error_estimate", "error_bound"):
             columns[name] = getattr(self, name)
         frame = data_frame(columns)
+        train_labels = self.row_names if train_labels is None else train_labels
         frame.index = checked_labels(train_labels, len(self.loss), "train_labels")
         return frame
 
@@ -448,7 +503,8 @@ class LeaveOneOutEstimate:
         rows = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
         order = np.argsort(np.where(np.isnan(self.loss), -np.inf, -self.loss), kind="stable")
         worst = [row for row in order if not np.isnan(self.loss[row])][:5]
-        look = ", ".join(f"{row} ({self.loss[row]:.2f})" for row in worst)
+        names = np.arange(len(self.loss)) if self.row_names is None else self.row_names
+        look = ", ".join(f"{names[row]} ({self.loss[row]:.2f})" for row in worst)
         undefined = np.flatnonzero(np.isnan(self.loss))
         tolerance = CERTIFIED_WITHIN * self._spread()
         certified = int((self.error_bound <= tolerance).sum())
@@ -464,5 +520,5 @@ class LeaveOneOutEstimate:
             f"  look at      {look}   (largest losses)",
         ]
         if len(undefined):
-            lines.append(f"  undefined    {', '.join(map(str, undefined[:10]))}")
+            lines.append(f"  undefined    {listed(names[undefined])}")
         return "\n".join(lines)

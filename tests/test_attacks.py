@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -123,6 +123,33 @@ def test_inputs_through_a_pipeline():
     machine = make_pipeline(StandardScaler(), SmoothHingeSVC(kernel="rbf", gamma=0.2))
     explainer = explain(machine.fit(X_train, y_train))
     assert adversarial_perturbation(explainer, X_test[:5]).flipped.all()
+
+
+class Bent(TransformerMixin, BaseEstimator):
+    """A step that is not linear, with a derivative."""
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        return X + 0.1 * X**3
+
+    def input_vjp(self, X, cotangent):
+        return (1 + 0.3 * X**2) * cotangent
+
+
+def test_inputs_through_a_step_with_a_derivative():
+    pipe = make_pipeline(Bent(), InfluenceLogisticRegression()).fit(X_train, y_train)
+    found = adversarial_perturbation(pipe, X_test)
+    assert found.flipped.all()
+    assert not found.is_exact
+    # The nearest point of the boundary: the change is along the gradient there.
+    moved = X_test + found.perturbation
+    normal = Bent().input_vjp(moved, np.tile(pipe[-1].coef_, (len(moved), 1)))
+    cosine = np.abs((normal * found.perturbation).sum(axis=1))
+    cosine /= np.linalg.norm(normal, axis=1) * found.size
+    assert (cosine > 0.999).mean() > 0.9
 
 
 def test_frames_and_errors_of_inputs():

@@ -474,7 +474,7 @@ def test_names_of_columns_and_rows():
         found.summary_frame(labels[1:])
     pipe = make_pipeline(StandardScaler(), LinearRegression())
     scaled = InfluenceExplainer(pipe).fit(frame, y).case_deletion_diagnostics()
-    assert scaled.names == ("const", "x0", "x1", "x2", "x3")
+    assert scaled.names == ("const", "a", "b", "c", "d")  # a scaler keeps them
     np.testing.assert_allclose(scaled.cooks_distance, found.cooks_distance, rtol=1e-8)
     bare = InfluenceLinearRegression(fit_intercept=False).fit(X, y).case_deletion_diagnostics()
     assert bare.names == ("x0", "x1", "x2", "x3")

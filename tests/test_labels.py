@@ -336,7 +336,7 @@ def test_a_row_whose_class_is_gone_without_it_is_never_a_winner():
     X, y = data(3, n=40)
     y[y == 2] = 0
     y[7] = 2
-    with pytest.warns(RuntimeWarning, match="without row 7 no row is left, a class is empty"):
+    with pytest.warns(RuntimeWarning, match="without row 7 a class is empty"):
         audit = LabelAudit(logistic(), regularization=None).fit(X, y)
     assert np.isnan(audit.scores_[7])
     assert np.isnan(audit.error_probability_[7])

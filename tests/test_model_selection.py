@@ -306,7 +306,7 @@ def test_methods_are_those_of_the_estimator():
     [
         ({"method": "loo"}, ValueError, "method should be one of"),
         ({"refit": "best"}, ValueError, "refit should be one of"),
-        ({"scoring": ["accuracy", "roc_auc"]}, ValueError, "one number"),
+        ({"scoring": ["accuracy", "roc_auc"]}, ValueError, "refit should name the one"),
         ({"scoring": "no_such_score"}, ValueError, "scoring"),
         ({"grid": {"D": [1]}}, ValueError, "Invalid parameter"),
         ({"grid": {"C": [-1.0, 1.0]}}, ValueError, "C"),

@@ -1,6 +1,7 @@
 """SmoothHingeSVC against other solvers, its own span, and refits without the row."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -504,3 +505,39 @@ def test_linear_svc_of_several_classes_and_what_is_refused():
             fitted.influence(X[:2], y[:2])
     with pytest.raises(TypeError, match="nu fixes the share"):
         InfluenceExplainer(NuSVC()).fit(X, y)
+
+
+def test_changes_that_leave_the_intercept_unidentified_are_undefined():
+    """Tiny sets, where a row on the margin may be the only one: every answer has an intercept."""
+    n_undefined = 0
+    for seed in range(0, 6):
+        rng = np.random.default_rng(seed)
+        n = 6 + seed % 5
+        X = rng.normal(size=(n, 2))
+        y = (X[:, 0] + rng.normal(size=n) > 0).astype(int)
+        if min(y.sum(), n - y.sum()) < 2:
+            continue
+        clf = SmoothHingeSVC(temperature=0.01, C=0.1).fit(X, y)
+        asked = {"target": "decision_function", "method": "exact"}
+        groups = [[row, (row + 1) % n] for row in range(n)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            removal, relabelling, group = (
+                clf.influence(X[:1], **asked)[0],
+                clf.relabel_influence(X[:1], labels=1 - y, **asked)[0],
+                clf.group_influence(groups, X[:1], **asked)[0],
+            )
+        for row in range(n):
+            other = y.copy()
+            other[row] = 1 - y[row]
+            keep, pair = np.arange(n) != row, ~np.isin(np.arange(n), groups[row])
+            for got, rows, labels in (
+                (removal[row], keep, y),
+                (relabelling[row], np.arange(n), other),
+                (group[row], pair, y),
+            ):
+                n_undefined += np.isnan(got)
+                if np.isfinite(got):
+                    refitted = clone(clf).fit(X[rows], labels[rows])
+                    assert refitted.intercept_is_identified_.all(), (seed, row)
+    assert n_undefined > 5

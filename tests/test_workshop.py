@@ -155,10 +155,7 @@ LARGE = ("torch",)  # for users too, who ask for it by name
 
 def test_the_library_imports_what_it_declares_and_declares_what_it_imports():
     declared = [*PROJECT["dependencies"], *(name for user in USERS + LARGE for name in extra(user))]
-    assert imported("skinfluence") - {"skinfluence"} | {"joblib"} == modules(declared)
-    # No module imports joblib itself: it is the floor of what scikit-learn's searches hand rows to
-    # other processes with, and that is tested.
-    assert "joblib" in imported("tests") - imported("skinfluence")
+    assert imported("skinfluence") - {"skinfluence"} == modules(declared)
 
 
 def test_all_has_every_extra_for_users():
@@ -183,7 +180,7 @@ def test_what_developers_install_is_used(name):
 
 # Sources of lazy data: their tests run against stand-ins everywhere, and against the packages
 # themselves where these happen to be installed. What takes our numbers is asked where it is, too.
-WHERE_INSTALLED = {"cleanlab", "dask", "pyarrow"}
+WHERE_INSTALLED = {"cleanlab", "dask", "pyarrow", "trak"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():
@@ -368,13 +365,18 @@ def test_every_release_has_recorded_its_names_and_none_is_lost():
 def test_every_public_name_is_on_the_api_page():
     listed = public_names()
     assert len(listed) == len(set(listed)) > 50
-    rooms = {"attacks", "debugging", "evaluation", "kernel_models", "labels", "model_selection"}
-    rooms |= {"robustness"}
+    rooms = {"attacks", "debugging", "display", "evaluation", "kernel_models", "labels"}
+    rooms |= {"model_selection", "robustness"}
     assert set(skinfluence.__all__) - rooms - {"svm", "__version__"} <= set(listed)
     tools = ("attacks", "debugging", "display", "evaluation", "labels", "model_selection", "svm")
     for room in tools:
         members = named(f"{room}.__all__")
         assert {f"{room}.{member}" for member in members} <= set(listed)
+
+
+def test_every_public_name_of_networks_is_on_the_api_page():
+    members = named("torch.__all__")
+    assert {f"torch.{member}" for member in members} <= set(public_names())
 
 
 def test_the_switcher_offers_main_and_every_release():

@@ -1,11 +1,14 @@
 """The supported estimators, registered by their exact types."""
 
 import copy
+import threading
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from skinfluence._validation import shown
+from skinfluence.adapters._nearest import NEAREST_WAYS
 from skinfluence.design import KernelSpace, far_origin, make_design
 from skinfluence.link import Link, TransformedLink
 from skinfluence.losses import spread
@@ -15,13 +18,43 @@ from skinfluence.objective import Objective
 WITHOUT_ROWS = "skinfluence: without training rows"
 
 
+class SelectedRows:
+    """Some rows of a matrix, copied when they are first asked for; of pickles only these.
+
+    Parameters
+    ----------
+    X : ndarray or sparse matrix of shape (n, p)
+    rows : ndarray of int, shape (m,)
+    """
+
+    def __init__(self, X, rows):
+        self.X, self.rows, self.shape = X, rows, (len(rows), X.shape[1])
+        self._copy, self._lock = None, threading.Lock()
+
+    def copy(self):
+        """Return the rows, (m, p), in a matrix of their own; the other is let go."""
+        with self._lock:
+            if self._copy is None:
+                self._copy, self.X = self.X[self.rows], None
+            return self._copy
+
+    def __reduce__(self):
+        """A pickle or a copy is the matrix of these rows alone."""
+        return _same, (self.copy(),)
+
+
+def _same(X):
+    """Return what is given: how a pickle of selected rows is read."""
+    return X
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """The training data of an estimator, by reference.
 
     Attributes
     ----------
-    X : ndarray or sparse matrix of shape (n, p), or None
+    stored : ndarray or sparse matrix of shape (n, p), SelectedRows or None
         As scikit-learn's validation returned it, without a copy if none was necessary. None for a
         kernel model, whose `space` has the rows.
     y : ndarray of shape (n,)
@@ -39,7 +72,7 @@ class TrainingData:
         Of the design that theta belongs to.
     """
 
-    X: Any
+    stored: Any
     y: np.ndarray
     sample_weight: np.ndarray | None
     space: KernelSpace | None = None
@@ -62,6 +95,17 @@ class TrainingData:
         return TrainingData(None, None, None, theta=self.theta, origin=self.origin)
 
     @property
+    def X(self):
+        """The rows.
+
+        Returns
+        -------
+        ndarray or sparse matrix of shape (n, p), or None
+            Of selected rows a copy, made at the first question.
+        """
+        return self.stored.copy() if isinstance(self.stored, SelectedRows) else self.stored
+
+    @property
     def is_empty(self):
         """Whether these are the data of a copy without training rows.
 
@@ -81,7 +125,7 @@ class TrainingData:
         int
             Of X, or of those that span the space of the kernel.
         """
-        return self.X.shape[0] if self.space is None else self.space.n_rows
+        return self.stored.shape[0] if self.space is None else self.space.n_rows
 
     def at(self, objective):
         """Return the same data with an objective's parameter as the optimum found on them.
@@ -97,6 +141,37 @@ class TrainingData:
             With its `theta`, and the `origin` of its design.
         """
         return replace(self, theta=objective.theta, origin=objective.design.origin)
+
+    def remaining(self, rows, theta, design):
+        """Return the data of some rows, with the optimum that was found on them.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (m,)
+            Positions, ascending.
+        theta : ndarray of shape (K, q)
+            The optimum.
+        design : Design
+            Of all rows; the optimum is about its origin.
+
+        Returns
+        -------
+        TrainingData
+            Whose rows are copied at the first question.
+        """
+        stored = self.stored
+        if stored is not None:
+            stored = SelectedRows(self.X, rows)
+        return replace(
+            self,
+            stored=stored,
+            y=self.y[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+            space=None if self.space is None else self.space.taken(rows),
+            row_names=None if self.row_names is None else self.row_names[rows],
+            theta=theta,
+            origin=design.origin,
+        )
 
     def with_optimum_of(self, other):
         """Return the same data with the optimum of others, which stay where they are.
@@ -308,13 +383,29 @@ def refuse(cls, reason):
 
 
 def unsupported(estimator):
-    """Return the error for an estimator without an adapter."""
-    reason = f": {_REFUSED[type(estimator)]}" if type(estimator) in _REFUSED else ""
+    """Return the error for an estimator without an adapter, with the nearest way."""
+    if isinstance(estimator, type):
+        name = estimator.__name__
+        return TypeError(f"{name} is a class, and no estimator: pass an instance, {name}().")
+    if not hasattr(estimator, "fit"):
+        return TypeError(
+            f"{shown(estimator)} is no estimator: pass a fitted or unfitted one, or a Pipeline."
+        )
+    reason = _REFUSED.get(type(estimator)) or nearest_way(estimator)
+    reason = f": {reason}" if reason else ""
     return TypeError(
         f"{type(estimator).__name__} is not supported{reason}. Supported are "
         f"{', '.join(supported_estimators())} (exactly these classes, and subclasses of "
         "this library's own), alone or as the last step of a Pipeline."
     )
+
+
+def nearest_way(estimator):
+    """What to ask instead of an estimator of scikit-learn without an adapter; "" where unknown."""
+    if not type(estimator).__module__.startswith("sklearn."):
+        return ""
+    names = {cls.__name__ for cls in type(estimator).__mro__}
+    return next((way for way, of in NEAREST_WAYS.items() if names & of), "")
 
 
 def dense_coefficients(estimator):

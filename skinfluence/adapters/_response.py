@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._validation import as_responses
+from skinfluence._validation import as_responses, listed
 
 
 class ResponseScale:
@@ -22,7 +22,16 @@ class ResponseScale:
         y = as_responses(y, name, getattr(self.transformers[0], "n_features_in_", None))
         found = y.reshape(len(y), -1)
         for transformer in self.transformers:
-            found = np.asarray(transformer.transform(found), dtype=np.float64).reshape(len(y), -1)
+            with np.errstate(all="ignore"):
+                moved = np.asarray(transformer.transform(found), dtype=np.float64)
+            found = moved.reshape(len(y), -1)
+            bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+            if len(bad):
+                raise ValueError(
+                    f"{name} has responses that the transformer of the responses sends to NaN or "
+                    f"infinity: {y[bad[0]]} at row {listed(bad)}. Pass responses in its range "
+                    "(those of a logarithm are positive)."
+                )
         if found.size != y.size:
             raise NotImplementedError(
                 "influence needs a transformer that keeps the number of columns of the responses; "

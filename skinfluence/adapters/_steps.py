@@ -161,6 +161,16 @@ _MAPS = {
 }
 
 
+def _flat(steps):
+    """Steps one after the other, those of Pipelines among them in their place."""
+    found = []
+    for step in steps:
+        step = step.estimator if isinstance(step, FrozenEstimator) else step
+        inner = [each for _, each in step.steps] if isinstance(step, Pipeline) else None
+        found += [step] if inner is None else _flat(inner)
+    return found
+
+
 class InputGradients:
     """The way from gradients in the features of a model back to the features of its first step.
 
@@ -183,7 +193,7 @@ class InputGradients:
 
     def __init__(self, steps, n_features, X=None):
         self.pullbacks, width = [], n_features
-        for step in steps:
+        for step in _flat(steps):
             width = getattr(step, "n_features_in_", None) if width is None else width
             if width is None and X is None and _passes(step):
                 continue

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._typing import MatrixLike
+from skinfluence._validation import check_positive, check_same_length, shown
 from skinfluence.adapters import InputGradients
 from skinfluence.functions import explain
-from skinfluence.perturbation import InputDerivatives
+from skinfluence.perturbation import InputDerivatives, MovableRows
 from skinfluence.problem import fitted_problem
 from skinfluence.problem.changes import features_of
 
@@ -28,7 +29,7 @@ REFINEMENTS, SMALLEST_SHARE = 60, 1e-3
 
 
 @dataclass(frozen=True)
-class AdversarialPerturbation:
+class AdversarialPerturbation(Result):
     """Changes of inputs that turn the model's predictions.
 
     Attributes
@@ -106,8 +107,8 @@ def adversarial_perturbation(
     estimator : estimator
         Fitted classifier with the influence methods, or a Pipeline as in
         :func:`skinfluence.explain`, whose steps before the last are linear or offer `input_vjp`.
-    X : array-like of shape (m, n_features)
-        Rows, dense; changes know no bounds.
+    X : array-like or data frame of shape (m, n_features)
+        Rows, dense; changes know no bounds. Columns that hold no numbers do not change.
     y : array-like of shape (m,), optional
         Labels; the predicted ones by default. A row that is misclassified already needs no change.
     norm : {2, "inf"}, default=2
@@ -124,7 +125,8 @@ def adversarial_perturbation(
     Raises
     ------
     ValueError
-        For a regressor, an unknown norm, or an epsilon that is not positive.
+        For a regressor, an unknown norm, an epsilon that is not positive, or labels of
+        another number than the rows.
     TypeError, NotImplementedError, numpy.linalg.LinAlgError, RuntimeError
         As the influence methods; NotImplementedError also for a kernel without a known gradient.
 
@@ -143,13 +145,14 @@ def adversarial_perturbation(
     >>> adversarial_perturbation(clf, X[::10], norm="inf")
     AdversarialPerturbation: 15 of 15 predictions turned, median size 0.601 (norm inf, exact)
     """
-    if norm not in (2, "inf", np.inf):
-        raise ValueError(f"norm should be 2 or 'inf'; got {norm!r}.")
+    if not isinstance(norm, str | int | float) or norm not in (2, "inf", np.inf):
+        raise ValueError(f"norm should be 2 or 'inf'; got {shown(norm)}.")
     norm = 2 if norm == 2 else "inf"
-    if epsilon is not None and not 0 < epsilon < np.inf:
-        raise ValueError(f"epsilon should be a finite positive number; got {epsilon!r}.")
+    if epsilon is not None:
+        check_positive("epsilon", epsilon)
+    check_same_length(X=X, y=y)
     model = _Input(estimator, X)
-    X = np.asarray(X, dtype=np.float64)
+    X = model.rows.values
     before = np.asarray(model.predict(X))
     codes = model.codes(before if y is None else y)
     if epsilon is None:
@@ -178,8 +181,7 @@ class _Input:
     """
 
     def __init__(self, estimator, given):
-        self.frame = type(given) if hasattr(given, "iloc") else None
-        self.columns = getattr(given, "columns", None)
+        self.rows = MovableRows(given)
         self.model = estimator if hasattr(estimator, "__fitted_problem__") else explain(estimator)
         problem = self.problem = fitted_problem(self.model)
         if problem.classes is None:
@@ -196,7 +198,7 @@ class _Input:
         self.derivatives = InputDerivatives(problem.objective, problem.record.data.space)
         self.steps = self.model.__input_steps__()
         self.is_linear = self.derivatives.is_linear and (
-            not self.steps or InputGradients(self.steps, self.n_features).is_linear
+            not self.steps or InputGradients(self.steps, self.n_features, given).is_linear
         )
 
     @property
@@ -220,13 +222,13 @@ class _Input:
         return self.model.predict(self._named(X))
 
     def _named(self, X):
-        """Rows with the names of the caller's columns."""
-        return X if self.frame is None else self.frame(X, columns=self.columns)
+        """Rows in the form of the caller's, with the names of its columns."""
+        return self.rows.like_table(X)
 
     def decisions(self, X):
         """Decision values (m, n_classes), for two classes (0, f)."""
         design = self.problem.test_rows(self._named(X))[0]
-        eta = design @ self.problem.objective.theta.T
+        eta = self.problem.objective.predictors(design)
         return np.c_[np.zeros(len(eta)), eta] if eta.shape[1] == 1 else eta
 
     def gradients(self, X):
@@ -409,7 +411,7 @@ def _descended(model, X, codes, norm, epsilon, start, length):
 
 
 @dataclass(frozen=True)
-class InputCurvature:
+class InputCurvature(Result):
     """Spectrum of the loss in the input of each row.
 
     Attributes
@@ -507,9 +509,10 @@ def input_curvature(
     """
     model = estimator if hasattr(estimator, "__fitted_problem__") else explain(estimator)
     problem = fitted_problem(model)
+    check_same_length(X=X, y=y)
     objective, space = problem.objective, problem.record.data.space
     design, _, codes = problem.test_rows(X, model.predict(X) if y is None else y)
-    eta = design @ objective.theta.T
+    eta = objective.predictors(design)
     m, K = eta.shape
     native, loss = objective.native(eta), objective.loss
     W = loss.curvature(codes, native).reshape(m, K, K)

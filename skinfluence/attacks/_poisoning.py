@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import column_or_1d
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame, take_rows
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, check_choice
+from skinfluence._validation import as_index, check_choice, check_positive, check_same_length, shown
 from skinfluence.explainer import InfluenceExplainer, unwrap
 from skinfluence.functions import explain
+from skinfluence.perturbation import MovableRows
 
 CONSTRAINTS = ("box", "uint8")
 LEVELS = 255.0
@@ -21,7 +24,7 @@ SHORTEST = 1 / 64
 
 
 @dataclass(frozen=True)
-class Poisoning:
+class Poisoning(Result):
     """Poisoned training rows, and what a refit on them predicts.
 
     Attributes
@@ -170,7 +173,8 @@ class PoisoningAttack(BaseEstimator):
         Parameters
         ----------
         X, y : array-like
-            Training rows, dense, and their labels.
+            Training rows, dense, and their labels. Columns of a data frame that hold no numbers
+            are not moved.
         X_test, y_test : array-like
             Test rows and their labels.
 
@@ -186,28 +190,33 @@ class PoisoningAttack(BaseEstimator):
         TypeError, NotImplementedError, numpy.linalg.LinAlgError
             As the influence methods.
         """
-        X, X_test = np.array(X, dtype=np.float64), np.asarray(X_test, dtype=np.float64)
-        y, y_test = np.asarray(y), np.asarray(y_test)
-        self._check(X)
-        model = self._fit(X, y)
-        asked = as_index(self.target_rows, len(X_test), "target_rows")
-        targets = asked[model.predict(X_test[asked]) == y_test[asked]]
+        check_same_length(X=X, y=y)
+        check_same_length(X_test=X_test, y_test=y_test)
+        table = MovableRows(X)
+        X, y, y_test = table.values, column_or_1d(y), column_or_1d(y_test)
+        self._check(X[:, table.is_number])
+        asked = as_index(self.target_rows, len(y_test), "target_rows")
+        if not len(asked):
+            raise ValueError("target_rows is empty: name at least one test row to attack.")
+        model = self._fit(table, X, y)
+        predicted = np.asarray(model.predict(take_rows(X_test, asked)))
+        targets = asked[predicted == y_test[asked]]
         if not len(targets):
             raise ValueError(
                 "target_rows are all misclassified without any attack: there is nothing to flip."
             )
-        question = X_test[targets], y_test[targets]
-        rows, X_moved, losses, n_iter = self._search(model, X, y, question)
+        question = take_rows(X_test, targets), y_test[targets]
+        rows, X_moved, losses, n_iter = self._search(model, table, X, y, question)
         poisoned = X.copy()
         poisoned[rows] = X_moved
-        refit = clone(self.estimator).fit(poisoned, y)
+        refit = clone(self.estimator).fit(table.like_table(poisoned), y)
         return Poisoning(
             rows,
             X_moved,
             X_moved - X[rows],
             targets,
             y_test[targets],
-            np.asarray(refit.predict(X_test[targets])),
+            np.asarray(refit.predict(question[0])),
             np.array(losses),
             n_iter,
             refit,
@@ -221,14 +230,18 @@ class PoisoningAttack(BaseEstimator):
             raise ValueError(
                 f"{type(self.estimator).__name__} is no classifier: its predictions do not flip."
             )
+        if _is_frozen(self.estimator):
+            raise ValueError(
+                "a FrozenEstimator is not fitted again, so that no poisoned row could change it: "
+                "pass the estimator inside."
+            )
         for name, most in (("n_rows", len(X)), ("n_iter", None)):
             value = getattr(self, name)
             good = isinstance(value, int | np.integer) and not isinstance(value, bool)
             if not good or value < 1 or (most is not None and value > most):
                 limit = "" if most is None else f" and at most the {most} training rows"
-                raise ValueError(f"{name} should be a positive integer{limit}; got {value!r}.")
-        if not 0 < self.epsilon < np.inf:
-            raise ValueError(f"epsilon should be a finite positive number; got {self.epsilon!r}.")
+                raise ValueError(f"{name} should be a positive integer{limit}; got {shown(value)}.")
+        check_positive("epsilon", self.epsilon)
         if callable(self.constraint):
             return
         check_choice("constraint", self.constraint, CONSTRAINTS)
@@ -238,9 +251,15 @@ class PoisoningAttack(BaseEstimator):
                 "constraint='uint8' is for features that are whole numbers from 0 to 255; X has "
                 f"{X[outside][0]:g}. Pass such features, or a callable."
             )
+        if self.constraint == "uint8" and self.epsilon < 1:
+            raise ValueError(
+                "constraint='uint8' moves features by whole numbers: epsilon should be at least 1; "
+                f"got {shown(self.epsilon)}."
+            )
 
-    def _fit(self, X, y):
+    def _fit(self, table, X, y):
         """Explainer of a clone fitted on some rows."""
+        X = table.like_table(X)
         model = clone(self.estimator).fit(X, y)
         if hasattr(unwrap(model)[-1], "__fitted_problem__"):
             return explain(model)
@@ -262,27 +281,31 @@ class PoisoningAttack(BaseEstimator):
         moved = np.clip(np.round(moved), original - reach, original + reach)
         return np.clip(moved, 0.0, LEVELS)
 
-    def _search(self, model, X, y, question):
+    def _search(self, model, table, X, y, question):
         """(rows, their features, mean losses of the targets, number of refits)."""
-        gradient = self._gradient(model, X, question)
-        corner = self._allowed(X + self.epsilon * np.sign(gradient), X)
-        rows = self._most_harmful(model, X, corner - X, question)
+        gradient = self._gradient(model, table.like_table(X), question)
+
+        def allowed(moved, original):
+            return np.where(table.is_number, self._allowed(moved, original), original)
+
+        corner = allowed(X + self.epsilon * np.sign(gradient), X)
+        rows = self._most_harmful(model, table.like_table(X), corner - X, question)
         original, moved = X[rows], X[rows].copy()
         losses, step, n_refits = [_mean_loss(model, question)], self.epsilon, 0
         gradient = gradient[rows]
         while n_refits < self.n_iter and step >= SHORTEST * self.epsilon:
             n_refits += 1
-            trial = self._allowed(moved + step * np.sign(gradient), original)
+            trial = allowed(moved + step * np.sign(gradient), original)
             poisoned = X.copy()
             poisoned[rows] = trial
-            refit = self._fit(poisoned, y)
+            refit = self._fit(table, poisoned, y)
             loss = _mean_loss(refit, question)
             if loss > losses[-1]:
                 losses.append(loss)
                 moved = trial
                 if (refit.predict(question[0]) != question[1]).all():
                     break
-                gradient = self._gradient(refit, poisoned, question, rows)
+                gradient = self._gradient(refit, table.like_table(poisoned), question, rows)
             else:
                 step *= 0.5
         return rows, moved, losses, n_refits
@@ -303,6 +326,13 @@ class PoisoningAttack(BaseEstimator):
             aggregate="mean",
         )
         return np.argsort(-np.nan_to_num(effect, nan=-np.inf), kind="stable")[: self.n_rows]
+
+
+def _is_frozen(estimator):
+    """Whether an estimator, or the last step of a Pipeline, is never fitted again."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return isinstance(estimator, FrozenEstimator)
 
 
 def _mean_loss(model, question):

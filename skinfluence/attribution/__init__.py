@@ -1,6 +1,7 @@
 """A deletion read at a target, in blocks: the matrix, its sums, its extremes, and scores."""
 
 from skinfluence.attribution._candidates import refined_topk
+from skinfluence.attribution._mirrored import MirroredQuery
 from skinfluence.attribution._read import (
     Query,
     influence,
@@ -12,6 +13,7 @@ from skinfluence.attribution._read import (
 from skinfluence.attribution._scoring import rows_to_score, score_influence, score_of
 
 __all__ = [
+    "MirroredQuery",
     "Query",
     "influence",
     "influence_aggregate",

@@ -31,6 +31,8 @@ class Query:
     eta : ndarray of shape (m, K)
         Predictors of the full fit.
     target : Target
+    weight : ndarray of shape (m,) or None
+        Of the test rows in a sum or mean over them; None for ones.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
@@ -39,6 +41,7 @@ class Query:
     y: np.ndarray | None
     eta: np.ndarray
     target: Target
+    weight: np.ndarray | None = None
 
     def __len__(self):
         """Number of test rows."""
@@ -47,7 +50,13 @@ class Query:
     def take(self, rows):
         """Return these rows only."""
         y = None if self.y is None else self.y[rows]
-        return Query(self.design.take(rows), y, self.eta[rows], self.target)
+        weight = None if self.weight is None else self.weight[rows]
+        return Query(self.design.take(rows), y, self.eta[rows], self.target, weight)
+
+    @property
+    def shares(self):
+        """Weights of the rows in a sum over them, (m,)."""
+        return np.ones(len(self)) if self.weight is None else self.weight
 
     def slopes(self, is_scalar):
         """Derivatives of the target in the predictors of each test row, (m, O, K)."""
@@ -161,7 +170,7 @@ def influence_matrix(deletion, test, *, linearised, progress=None):
 
 
 def influence_aggregate(deletion, test, how, *, linearised, progress=None):
-    """Sum or mean of the influence over the test rows, (r,) or (r, O)."""
+    """Sum or mean of the influence over the test rows by their weights, (r,) or (r, O)."""
     outputs = test.target.n_outputs
     total = np.zeros((outputs, len(deletion)))
     if linearised:
@@ -169,16 +178,20 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
         shape = (outputs, deletion.objective.n_outputs, deletion.objective.design.shape[1])
         direction = np.zeros(shape)
         for rows in row_blocks(len(test), 4 * 8 * outputs * deletion.objective.n_parameters):
-            some = _directions(deletion, test.take(rows))
-            direction += some.reshape(outputs, -1, *shape[1:]).sum(axis=1)
+            part = test.take(rows)
+            some = _directions(deletion, part).reshape(outputs, -1, *shape[1:])
+            direction += np.einsum("om...,m->o...", some, part.shares)
         along = deletion.along(direction)
         for part in tracked(row_blocks(len(deletion), 8 * 4 * outputs, at_most=8192), progress):
             total[:, part] = deletion.mask_undefined(along(part), part)
     else:
-        for _, part, block in _blocks(deletion, test, linearised=False, progress=progress):
-            total[:, part] += block.sum(axis=1)
+        for rows, part, block in _blocks(deletion, test, linearised=False, progress=progress):
+            if test.weight is None:
+                total[:, part] += block.sum(axis=1)
+            else:
+                total[:, part] += np.einsum("omb,m->ob", block, test.weight[rows])
     if how == "mean":
-        total /= len(test)
+        total /= test.shares.sum()
     return total.T if outputs > 1 else total[0]
 
 

@@ -15,36 +15,43 @@ from skinfluence._parallel import row_blocks, tracked
 BLOCK_DELETIONS = 256
 
 
-def _r2(link, y, eta):
+def _mean(values, weight):
+    """Mean over the rows of an array (m, c), by their weights."""
+    return values.mean(axis=0) if weight is None else weight @ values / weight.sum()
+
+
+def _r2(link, y, eta, weight=None):
     """1 - residual over total sum of squares, of one output."""
-    total = ((y - y.mean()) ** 2).sum()
-    return 1.0 - ((y[:, None] - link.mean(eta)) ** 2).sum(axis=0) / total
+    total = _mean((y - _mean(y, weight)) ** 2, weight)
+    return 1.0 - _mean((y[:, None] - link.mean(eta)) ** 2, weight) / total
 
 
-def _neg_mse(link, y, eta):
+def _neg_mse(link, y, eta, weight=None):
     """Minus the mean squared error, of one output."""
-    return -((y[:, None] - link.mean(eta)) ** 2).mean(axis=0)
+    return -_mean((y[:, None] - link.mean(eta)) ** 2, weight)
 
 
-def _accuracy(link, y, eta):
+def _accuracy(link, y, eta, weight=None):
     """Share of right predictions of each column."""
-    return (link.predicted(eta) == y[:, None]).mean(axis=0)
+    return _mean(link.predicted(eta) == y[:, None], weight)
 
 
-def _neg_log_loss(link, y, eta):
+def _neg_log_loss(link, y, eta, weight=None):
     """Minus the mean log loss; scikit-learn clips probabilities at the float64 epsilon."""
     eps = np.finfo(np.float64).eps
     log_p = link.log_probability(y[:, None], eta)
-    return np.clip(log_p, np.log(eps), np.log1p(-eps), out=log_p).mean(axis=0)
+    return _mean(np.clip(log_p, np.log(eps), np.log1p(-eps), out=log_p), weight)
 
 
-def _neg_brier(link, y, eta):
+def _neg_brier(link, y, eta, weight=None):
     """Minus the mean squared error of the probability of class 1."""
-    return -(link.probability(1.0 - y[:, None], eta) ** 2).mean(axis=0)
+    return -_mean(link.probability(1.0 - y[:, None], eta) ** 2, weight)
 
 
-def _roc_auc(link, y, eta):
-    """Mann and Whitney's statistic, ties counted by half."""
+def _roc_auc(link, y, eta, weight=None):
+    """Mann and Whitney's statistic, ties counted by half; NaN with weights, which it has not."""
+    if weight is not None:
+        return np.full(eta.shape[1], np.nan)
     positive = y > 0.5
     n_positive = positive.sum()
     n_negative = len(y) - n_positive
@@ -83,7 +90,9 @@ FAST = {
 }
 
 
-def score_influence(deletion, design, labels, encoded, link, scoring, *, X=None, progress=None):
+def score_influence(
+    deletion, design, labels, encoded, link, scoring, *, X=None, weight=None, progress=None
+):
     """Change of a score on test rows by each deletion, (r,).
 
     Parameters
@@ -98,20 +107,22 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, X=None,
         A scorer's name, or a callable `scorer(estimator, X, y)`.
     X : array-like of m rows, optional
         The caller's test rows, handed to a callable as they are.
+    weight : ndarray of shape (m,), optional
+        Of the test rows in the score.
     """
     objective = deletion.objective
     scorer = get_scorer(scoring)
-    eta = design @ objective.theta.T
+    eta = objective.predictors(design)
     X = np.empty((design.shape[0], 0)) if X is None else X
 
     def by_scorer(predictor):
-        return scorer(link.predictions(predictor), X, labels)
+        return _weighted(scorer, link.predictions(predictor), X, labels, weight)
 
     before = _one_number(by_scorer(objective.native(eta)), scoring)
     y = encoded if link.n_classes else labels
     fast = _fast_path(scoring, link)
     if fast is not None:  # the score it gives where nothing moves, so that nothing moved gives 0
-        found = fast(link, y, objective.native(eta[:, None, :]))[0]
+        found = fast(link, y, objective.native(eta[:, None, :]), weight)[0]
         same = np.isclose(found, before, rtol=1e-10, atol=1e-12)
         fast, before = (fast, found) if same else (None, before)
     change = deletion.on(design)
@@ -124,7 +135,7 @@ def score_influence(deletion, design, labels, encoded, link, scoring, *, X=None,
         moved = classes_last(moved, link.is_scalar)
         skip = deletion.undefined[part]
         if fast is not None:
-            result[part] = fast(link, y, moved) - before
+            result[part] = fast(link, y, moved, weight) - before
         else:
             for j in np.flatnonzero(~skip):
                 column = np.ascontiguousarray(moved[:, j])

@@ -2,7 +2,7 @@
 
 from skinfluence import attribution
 from skinfluence._frames import row_names
-from skinfluence._validation import AGGREGATES, check_choice
+from skinfluence._validation import check_aggregate, check_test_weight
 from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
 
@@ -21,6 +21,7 @@ class AttributionMixin(QueryMixin):
         target="loss",
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -58,12 +59,16 @@ class AttributionMixin(QueryMixin):
             How the model without the row is found. With `damping`, "auto" is "newton".
         aggregate : {None, "mean", "sum"}, default=None
             Over the test rows; the matrix is then never held.
+        test_sample_weight : array-like of shape (n_test,), optional
+            Non-negative weights of the test rows in their sum or mean, for an `aggregate`.
         train_indices : array-like of int or bool mask, optional
             Training rows to remove, one at a time; all by default.
         curvature : {"auto", "dense", "dual", "cg"}, default="auto"
             Representation of the Hessian; see :meth:`curvature`.
         damping : float, default=0.0
-            Added to the diagonal of the Hessian. Not for method="exact", which has none.
+            Added to the diagonal of the Hessian. Not for method="exact", which has none. Of least
+            squares with dependent columns it is added in the columns that determine the others, the
+            first ones, and effects then depend on which these are.
         progress : callable, optional
             Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
         as_frame : bool, default=False
@@ -109,10 +114,18 @@ class AttributionMixin(QueryMixin):
         >>> clf.influence(X[400:], y[400:]).shape
         (169, 400)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         query, deletion = problem.ask(
-            X_test, y_test, target, method, train_indices, curvature, damping, progress
+            X_test,
+            y_test,
+            target,
+            method,
+            train_indices,
+            curvature,
+            damping,
+            progress,
+            test_sample_weight,
         )
         values = attribution.influence(
             deletion, query, aggregate, linearised=method == "first_order", progress=progress
@@ -147,7 +160,10 @@ class AttributionMixin(QueryMixin):
         Targets that need no labels count up as better. The influence matrix is never held. "auto"
         and "exact" refit only the rows that may be among these: those of the largest influence by
         Newton steps, and those whose step is unreliable. "exact" goes on until every row that it
-        returns is a refit; `info` says which rows were refitted.
+        returns is a refit; `info` says which rows were refitted. These are not the rows that
+        :meth:`influence` refits, which knows of no test row that matters more: there "auto" spends
+        its budget on the longest steps. Where both refit a row, or neither does, the values are
+        equal.
 
         Parameters
         ----------
@@ -313,6 +329,7 @@ class AttributionMixin(QueryMixin):
         y_test,
         *,
         scoring=None,
+        test_sample_weight=None,
         method="auto",
         train_indices=None,
         curvature="auto",
@@ -335,6 +352,8 @@ class AttributionMixin(QueryMixin):
             Name of a scorer, or a callable `scorer(estimator, X, y)`. Its X is `X_test` as it was
             passed; the estimator predicts all of these rows, in their order. Accuracy by default,
             r2 for regressors.
+        test_sample_weight : array-like of shape (n_test,), optional
+            Non-negative weights of the test rows in the score, for a scorer that takes them.
         method, train_indices, curvature, damping, progress, as_frame, return_info
             As in :meth:`influence`.
 
@@ -372,7 +391,15 @@ class AttributionMixin(QueryMixin):
         link = problem.link
         scoring = scoring or link.scoring
         values = attribution.score_influence(
-            deletion, design, labels, encoded, link, scoring, X=X_test, progress=progress
+            deletion,
+            design,
+            labels,
+            encoded,
+            link,
+            scoring,
+            X=X_test,
+            weight=check_test_weight(test_sample_weight, design.shape[0]),
+            progress=progress,
         )
         return Answer(problem, as_frame, return_info).of(
             values,

@@ -6,7 +6,6 @@ import numpy as np
 
 from skinfluence.base._query import QueryMixin
 from skinfluence.case_deletion import diagnose, is_covered, leverage_blocks
-from skinfluence.deletion import warn_undefined
 
 AVAILABLE = (
     "case_deletion_diagnostics() is for linear least squares, logistic regression and generalised "
@@ -85,6 +84,7 @@ class CaseDeletionMixin(QueryMixin):
             return leverage_blocks(curvature)
         full = problem.curvature() if objective.mean_penalty_share else curvature
         diagnostics = diagnose(objective, full, curvature, problem.column_names)
+        diagnostics = replace(diagnostics, row_names=problem.row_names)
         if problem.dependence is not None:
             dfbeta, error = diagnostics.dfbeta, diagnostics.unscaled_error
             diagnostics = replace(
@@ -92,5 +92,5 @@ class CaseDeletionMixin(QueryMixin):
                 dfbeta=np.full_like(dfbeta, np.nan),
                 unscaled_error=np.full_like(error, np.nan),
             )
-        warn_undefined(np.flatnonzero(diagnostics.undefined))
+        problem.warn_undefined(np.flatnonzero(diagnostics.undefined))
         return diagnostics

@@ -9,8 +9,11 @@ from skinfluence._frames import row_names
 from skinfluence._validation import (
     AGGREGATES,
     as_index,
+    as_numbers,
+    check_aggregate,
     check_choice,
     listed,
+    shown,
 )
 from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.deletion import Entering
@@ -35,6 +38,7 @@ class ChangesMixin(QueryMixin):
         target="loss",
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -56,7 +60,7 @@ class ChangesMixin(QueryMixin):
 
         Parameters
         ----------
-        X_test, y_test, target, method, aggregate, curvature, damping, progress
+        X_test, y_test, target, method, aggregate, test_sample_weight, curvature, damping, progress
             As in :meth:`influence`.
         labels : array-like of shape (n_train,) or (len(train_indices),), optional
             The other label, or response, of each training row asked about; by default every class
@@ -97,9 +101,9 @@ class ChangesMixin(QueryMixin):
         >>> clf.relabel_influence(X[::10], y[::10], aggregate="mean").shape
         (150, 3)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
-        query = problem.query(X_test, y_test, target, method)
+        query = problem.query(X_test, y_test, target, method, test_sample_weight)
         rows = as_index(train_indices, problem.objective.n_rows)
         problem.check_data(rows)
         options = {"n_test": len(query), "curvature": curvature, "damping": damping}
@@ -135,6 +139,7 @@ class ChangesMixin(QueryMixin):
         target="loss",
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         curvature="auto",
         damping=0.0,
         progress=None,
@@ -152,7 +157,7 @@ class ChangesMixin(QueryMixin):
         ----------
         sample_weight : array-like of shape (n_train,) or (m, n_train)
             Non-negative weights in the place of those of fit; class weights multiply them as there.
-        X_test, y_test, target, method, aggregate, curvature, damping, progress
+        X_test, y_test, target, method, aggregate, test_sample_weight, curvature, damping, progress
             As in :meth:`influence`.
         as_frame, return_info
             As in :meth:`influence`, for each of the m sets of weights.
@@ -182,10 +187,10 @@ class ChangesMixin(QueryMixin):
         >>> clf.reweight_influence(doubled, X[:5], y[:5]).shape
         (5,)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         weights, is_single = _checked_weights(sample_weight, problem.objective.n_rows)
-        query = problem.query(X_test, y_test, target, method)
+        query = problem.query(X_test, y_test, target, method, test_sample_weight)
         deletion = what_if.joint_changes(
             problem,
             *what_if.reweighting(problem, weights),
@@ -219,6 +224,7 @@ class ChangesMixin(QueryMixin):
         target="loss",
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         curvature="auto",
         damping=0.0,
         progress=None,
@@ -237,9 +243,11 @@ class ChangesMixin(QueryMixin):
             Rows that may be added, one at a time.
         y_new : array-like of shape (n_new,), or None
             Their labels or responses; None for a classifier with probabilities.
-        X_test, y_test, target, method, aggregate, curvature, damping, progress, as_frame
+        X_test, y_test, target, method, aggregate, test_sample_weight, curvature, damping, progress
             As in :meth:`influence`. "newton" is the implicit step of :meth:`relabel_influence`;
             "auto" refits the longest steps, within the budget that it has for removals.
+        as_frame : bool, default=False
+            As in :meth:`influence`.
         sample_weight_new : array-like of shape (n_new,), optional
             Non-negative weights; 1 by default.
         return_info : bool, default=False
@@ -270,7 +278,7 @@ class ChangesMixin(QueryMixin):
         >>> clf.addition_influence(X[1::3], y[1::3], X[2::3], y[2::3], aggregate="mean").shape
         (50,)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         problem.check_data()
         if y_new is None and return_info:
@@ -280,11 +288,11 @@ class ChangesMixin(QueryMixin):
             )
         options = {"curvature": curvature, "damping": damping, "progress": progress}
         options |= {"is_rough": False, "what": "addition of new row"}
-        options["first_row"] = problem.objective.n_rows
+        options["first_row"], options["names"] = problem.objective.n_rows, row_names(X_new)
         total = 0.0
         for label, share in _labels_of_new_rows(problem, X_new, y_new):
             wide, rows, entering = _added(problem, X_new, label, sample_weight_new)
-            query = wide.query(X_test, y_test, target, method)
+            query = wide.query(X_test, y_test, target, method, test_sample_weight)
             deletion = what_if.row_changes(
                 wide, rows, entering, method, n_test=len(query), **options
             )
@@ -316,6 +324,7 @@ class ChangesMixin(QueryMixin):
         target="loss",
         method="auto",
         aggregate="mean",
+        test_sample_weight=None,
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -336,6 +345,8 @@ class ChangesMixin(QueryMixin):
             The rows that may be added, for kind="addition".
         aggregate : {"mean", "sum"}, default="mean"
             Over the test rows.
+        test_sample_weight : array-like of shape (n_test,), optional
+            As in :meth:`influence`.
 
         Returns
         -------
@@ -363,21 +374,22 @@ class ChangesMixin(QueryMixin):
         check_choice("kind", kind, KINDS)
         check_choice("aggregate", aggregate, AGGREGATES[1:])
         problem = self.__fitted_problem__()
+        _check_kind(problem, kind, X_new, y_new, train_indices)
         found = problem.target(target, method)
         if found.n_outputs > 1:
             raise ValueError(
                 f"target={found.name!r} has a value for each class, of which none is the best "
                 "change. Use a target with one value, such as 'loss'."
             )
-        options = {"target": target, "method": method, "aggregate": aggregate}
-        options |= {"curvature": curvature, "damping": damping, "progress": progress}
+        options = {"target": target, "method": method, "aggregate": aggregate, "damping": damping}
+        options |= {"curvature": curvature, "progress": progress}
+        options["test_sample_weight"] = test_sample_weight
         if kind == "addition":
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
-            rows = as_index(train_indices, problem.objective.n_rows)
+            rows, labels = as_index(train_indices, problem.objective.n_rows), None
             ask = self.influence if kind == "removal" else self.relabel_influence
             values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
-            labels = None
             if kind == "relabel":
                 labels = np.tile(problem.classes, len(rows))
                 rows, values = np.repeat(rows, len(problem.classes)), values.ravel()
@@ -393,15 +405,34 @@ class ChangesMixin(QueryMixin):
         )
 
 
+def _check_kind(problem, kind, X_new, y_new, train_indices):
+    """Raise for arguments that a kind of change has no use for."""
+    if kind == "relabel" and problem.classes is None:
+        raise ValueError(
+            "kind='relabel' needs a classifier: a regressor has no other classes. Pass "
+            "kind='removal' or 'addition', or ask relabel_influence(labels=...) for responses of "
+            "your own."
+        )
+    if kind != "addition" and (X_new is not None or y_new is not None):
+        given = "X_new" if X_new is not None else "y_new"
+        raise ValueError(
+            f"{given} is for kind='addition'; kind={kind!r} is about the training rows. Leave it "
+            "out, or pass kind='addition'."
+        )
+    if kind == "addition" and train_indices is not None:
+        raise ValueError(
+            "train_indices has no meaning with kind='addition', whose rows are those of X_new."
+        )
+
+
 def _checked_weights(sample_weight, n):
     """Weights (m, n), and whether one set of them was given; raise for what are none."""
-    weights = np.asarray(sample_weight)
-    if weights.dtype.kind not in "iufb" or weights.shape[-1:] != (n,) or weights.ndim > 2:
+    weights = as_numbers("sample_weight", sample_weight)
+    if weights.shape[-1:] != (n,) or weights.ndim > 2:
         raise ValueError(
             f"sample_weight should hold one number for each of the {n} training rows, in one row "
-            f"or several; got shape {weights.shape} and dtype {weights.dtype}."
+            f"or several; got shape {weights.shape}."
         )
-    weights = weights.astype(np.float64)
     if not np.isfinite(weights).all():
         raise ValueError("sample_weight should be finite; it contains NaN or infinity.")
     if (weights < 0).any():
@@ -441,7 +472,7 @@ def _best(values, k, greater_is_better):
     is_integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
     if not is_integer or not 1 <= k <= len(order):
         raise ValueError(
-            f"k should be an integer from 1 to the {len(order)} changes there are; got {k!r}."
+            f"k should be an integer from 1 to the {len(order)} changes there are; got {shown(k)}."
         )
     return order[:k]
 
@@ -494,7 +525,7 @@ def _labels_of_new_rows(problem, X_new, y_new):
             "over: pass y_new."
         )
     design, _, _ = problem.test_rows(X_new)
-    eta = problem.objective.native(design @ problem.objective.theta.T)
+    eta = problem.objective.native(problem.objective.predictors(design))
     probability = problem.link.probabilities(eta)
     labels = [np.full(design.shape[0], label) for label in problem.classes]
     return list(zip(labels, probability.T, strict=True))

@@ -4,12 +4,17 @@ import numpy as np
 
 from skinfluence import attribution
 from skinfluence._frames import named_frame, row_names
-from skinfluence._validation import AGGREGATES, as_index, check_choice
+from skinfluence._validation import as_index, check_aggregate, check_choice
 from skinfluence.adapters import InputGradients
 from skinfluence.base._query import Answer, QueryMixin
 from skinfluence.deletion import Entering
 from skinfluence.design import moved_rows
-from skinfluence.perturbation import KernelMachineGradients, LinearGradients
+from skinfluence.perturbation import (
+    KernelMachineGradients,
+    LinearGradients,
+    MovableRows,
+    named_moves,
+)
 from skinfluence.problem import changes as what_if
 
 
@@ -27,6 +32,7 @@ class FeaturesMixin(QueryMixin):
         X_train=None,
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         train_indices=None,
         curvature="auto",
         damping=0.0,
@@ -48,10 +54,12 @@ class FeaturesMixin(QueryMixin):
 
         Parameters
         ----------
-        X_test, y_test, target, aggregate, curvature, damping, progress
+        X_test, y_test, target, aggregate, test_sample_weight, curvature, damping, progress
             As in :meth:`influence`. Without a displacement the target needs a derivative.
-        displacement : array-like or sparse matrix of shape (r, p) or (p,), optional
-            Moves of the r training rows asked about, each alone; or the same for each.
+        displacement : array-like or sparse matrix of shape (r, p) or (p,), or dict, optional
+            Moves of the r training rows asked about, each alone; or the same for each. A dict or a
+            data frame has them by the names of columns, (r,) or a number each: other columns stay.
+            Columns of a data frame that hold no numbers do not move.
         features : {"model", "input"}, default="model"
             Of which features the gradients and displacements are: of the model itself, for a
             Pipeline its last step; or of X as the first step is given it. "input" needs steps that
@@ -107,23 +115,24 @@ class FeaturesMixin(QueryMixin):
         >>> clf.feature_influence(X[:3], y[:3], displacement=[0.1, 0, 0, 0]).shape
         (3, 150)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         check_choice("features", features, ("model", "input"))
         problem = self.__fitted_problem__()
         options = {"curvature": curvature, "damping": problem.check_method(method, damping)}
         rows = as_index(train_indices, problem.objective.n_rows)
         form = Answer(problem, as_frame, return_info)
-        asked = (X_test, y_test, target, aggregate)
+        asked = (X_test, y_test, target, aggregate, test_sample_weight)
         if displacement is None:
             _check_gradient(method, return_info)
             back = _pullback(self, problem, rows, X_train) if features == "input" else None
             values, n_outputs = _gradients(problem, asked, rows, progress, **options)
             values = _in_order(values if back is None else back(values), aggregate)
-            names = _names(self if features == "input" else problem.model, values.shape[-2])
+            of_input = features == "input"
+            names = _names(self, values.shape[-2]) if of_input else problem.feature_names
             if as_frame:
                 return _frame(form, values, X_test, rows, names, n_outputs)
             return values[..., 0] if n_outputs == 1 else values
-        moved = _moved(problem, rows, displacement, features, X_train)
+        moved = _moved(self, problem, rows, displacement, features, X_train)
         values, deletion, n_outputs = _moves(
             problem, asked, rows, moved, method, progress=progress, **options
         )
@@ -154,9 +163,9 @@ def _check_gradient(method, return_info):
 
 def _gradients(problem, asked, rows, progress, *, curvature, damping):
     """Gradients of a target in the features of the model, (O, n_test, r, p), and O."""
-    X_test, y_test, target, aggregate = asked
+    X_test, y_test, target, aggregate, weight = asked
     problem.check_data()
-    query = problem.query(X_test, y_test, target, "first_order")
+    query = problem.query(X_test, y_test, target, "first_order", weight)
     outputs, n_test = query.target.n_outputs, 1 if aggregate is not None else len(query)
     objective, space = problem.objective, problem.record.data.space
     made = problem.curvature(curvature, damping, n_test * outputs * objective.n_outputs)
@@ -171,13 +180,13 @@ def _gradients(problem, asked, rows, progress, *, curvature, damping):
 
 def _moves(problem, asked, rows, moved, method, *, progress, **options):
     """Effects (n_test, r) of rows that move to other features, their Deletion, and O."""
-    X_test, y_test, target, aggregate = asked
+    X_test, y_test, target, aggregate, test_weight = asked
     problem.check_data()
     n, y = problem.objective.n_rows, problem.objective.y[rows]
     wide = what_if.with_features(problem, moved, y)
     weight = problem.objective.sample_weight[rows]
     entering = Entering(np.arange(n, n + len(rows)), y, weight)
-    query = wide.query(X_test, y_test, target, method)
+    query = wide.query(X_test, y_test, target, method, test_weight)
     options |= {"what": "move of row", "n_test": len(query), "progress": progress}
     deletion = what_if.row_changes(wide, rows, entering, method, **options)
     values = attribution.influence(
@@ -229,20 +238,32 @@ def _pullback(model, problem, rows, X_train):
     return InputGradients(model.__input_steps__(), getattr(model, "n_features_in_", None), X)
 
 
-def _moved(problem, rows, displacement, features, X_train):
+def _moved(model, problem, rows, displacement, features, X_train):
     """Features of the model of rows that are displaced in the features that are asked for."""
     if features == "model" or problem.transform is None:
-        return moved_rows(what_if.features_of(problem, rows), displacement)
+        own = what_if.features_of(problem, rows)
+        moves = named_moves(displacement, problem.all_feature_names, len(rows))
+        return moved_rows(own, moves)
     if X_train is None:
         raise ValueError(
             "X_train is None, but a displacement with features='input' needs the rows of fit "
             "before the first step, of which no more than the transformed ones are kept."
         )
     X = _input_rows(problem, rows, X_train)
-    if not hasattr(X, "iloc"):
+    is_frame = hasattr(X, "iloc")
+    names = list(X.columns) if is_frame else _names(model, X.shape[1])
+    displacement = named_moves(displacement, names, len(rows))
+    if not is_frame:
         return problem.transform(moved_rows(X, displacement))
-    moved = moved_rows(np.asarray(X, dtype=np.float64), displacement)
-    return problem.transform(type(X)(moved, index=X.index, columns=X.columns))
+    movable = MovableRows(X, "X_train")
+    moved = moved_rows(movable.values, displacement)
+    stuck = ~movable.is_number & (moved != movable.values).any(axis=0)
+    if stuck.any():
+        raise ValueError(
+            f"displacement moves the columns {[names[j] for j in np.flatnonzero(stuck)]}, which "
+            "hold no numbers. Leave them at 0, or name the columns that move in a dict."
+        )
+    return problem.transform(movable.like_table(moved))
 
 
 def _input_rows(problem, rows, X_train):

@@ -2,7 +2,13 @@
 
 from skinfluence import attribution
 from skinfluence._parallel import check_progress
-from skinfluence._validation import AGGREGATES, METHODS, check_choice, check_tolerance
+from skinfluence._validation import (
+    METHODS,
+    check_aggregate,
+    check_choice,
+    check_tolerance,
+    group_names,
+)
 from skinfluence.base._query import Answer, QueryMixin
 
 
@@ -21,8 +27,9 @@ class LeaveOneOutMixin(QueryMixin):
             multiple of the Newton steps' own cost allow: for few rows all of them.
         scoring : str or callable, optional
             Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
-            A callable `scorer(estimator, X, y)` is handed the training rows; rows of no columns
-            where these are not kept as they were passed to fit, in Pipelines and for kernels.
+            A callable `scorer(estimator, X, y)` is handed the training rows, with the names that
+            fit has seen; rows of no columns where they are not kept as they were passed to fit, in
+            Pipelines and for kernels, under their index: ``table.loc[X.index]``.
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8
@@ -80,6 +87,7 @@ class LeaveOneOutMixin(QueryMixin):
         target="loss",
         method="auto",
         aggregate=None,
+        test_sample_weight=None,
         curvature="auto",
         damping=0.0,
         progress=None,
@@ -96,8 +104,11 @@ class LeaveOneOutMixin(QueryMixin):
         ----------
         groups : array-like
             Labels of shape (n_train,), one group a value in sorted order; or a list of index
-            arrays; or a boolean matrix (n_groups, n_train).
-        X_test, y_test, target, method, aggregate, curvature, damping, progress, as_frame
+            arrays; or a dict of them, such as ``frame.groupby("city").indices``, in its own order;
+            or a boolean matrix (n_groups, n_train). Labels and keys are the names of frames.
+        X_test, y_test, target, method, aggregate, test_sample_weight, curvature, damping, progress
+            As in :meth:`influence`.
+        as_frame : bool, default=False
             As in :meth:`influence`.
         return_info : bool, default=False
             As in :meth:`influence`, for each group.
@@ -122,9 +133,9 @@ class LeaveOneOutMixin(QueryMixin):
         >>> clf.group_influence([[0, 1, 2], [50, 51]], X[:4], y[:4]).shape
         (4, 2)
         """
-        check_choice("aggregate", aggregate, AGGREGATES)
+        check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
-        query = problem.query(X_test, y_test, target, method)
+        query = problem.query(X_test, y_test, target, method, test_sample_weight)
         deletion = problem.group_deletion(
             groups, method, curvature=curvature, damping=damping, progress=progress
         )
@@ -139,5 +150,5 @@ class LeaveOneOutMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="group_influence",
-            names=deletion.rows,
+            names=group_names(groups),
         )

@@ -5,6 +5,7 @@ from skinfluence.base._case_deletion import CaseDeletionMixin
 from skinfluence.base._changes import ChangesMixin
 from skinfluence.base._features import FeaturesMixin
 from skinfluence.base._leave_one_out import LeaveOneOutMixin
+from skinfluence.base._removal import RemovalMixin
 from skinfluence.base._robustness import RobustnessMixin
 from skinfluence.base._uncertainty import UncertaintyMixin
 
@@ -14,6 +15,7 @@ class InfluenceMixin(
     ChangesMixin,
     FeaturesMixin,
     LeaveOneOutMixin,
+    RemovalMixin,
     CaseDeletionMixin,
     UncertaintyMixin,
     RobustnessMixin,

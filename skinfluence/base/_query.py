@@ -1,12 +1,13 @@
 """How an estimator is asked: its fitted problem, and the form of the answers."""
 
 import copy
-import warnings
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skinfluence._frames import named_frame, row_names
+from skinfluence._frames import named_frame, row_names, without_columns
 from skinfluence._sources import check_in_memory
+from skinfluence._validation import warn
 from skinfluence._version import __version__
 from skinfluence.adapters import WITHOUT_ROWS
 from skinfluence.problem import FittedProblem, OptimumRecord
@@ -39,8 +40,22 @@ class QueryMixin:
         return []
 
     def __scored_rows__(self):
-        """Return the training rows for a scorer; None where the caller's are not kept."""
-        return self.__optimum_record__().data.X
+        """Return the training rows of the model for a scorer, with their names where fit saw any.
+
+        Rows of no columns where they are not kept: of kernel machines, and before the steps of a
+        Pipeline.
+        """
+        problem = self.__fitted_problem__()
+        data = problem.record.data
+        if data.X is None:
+            return without_columns(data.row_names)
+        if data.row_names is None or not isinstance(data.X, np.ndarray):
+            return data.X
+        return named_frame(data.X, data.row_names, problem.all_feature_names)
+
+    def __design_names__(self):
+        """Return the names of the features of the model where it does not know them; else None."""
+        return None
 
     # -- what it gains -----------------------------------------------------------------------------
 
@@ -57,7 +72,7 @@ class QueryMixin:
         if problem is None or not problem.is_of(model, record):
             problem = FittedProblem.of(model, record)
             self.__dict__["_problem_cache"] = problem
-        return problem.asked_by(self.__design_rows__)
+        return problem.asked_by(self.__design_rows__, self.__design_names__)
 
     def without_training_data(self):
         """Copy the model without its training rows: it predicts, and has no influence methods.
@@ -102,14 +117,16 @@ class QueryMixin:
     def _begin_fit(self, X, y, sample_weight):
         """Raise for data that are not in memory; drop the problem of an earlier fit."""
         check_in_memory(X=X, y=y, sample_weight=sample_weight)
-        self.__dict__.pop("_problem_cache", None)
+        for name in ("_problem_cache", "_changed_fit", "removal_certificate_"):
+            self.__dict__.pop(name, None)
 
     # -- pickling ----------------------------------------------------------------------------------
 
     def __getstate__(self):
         """Leave the cache behind, and say which version wrote the pickle."""
         state = dict(super().__getstate__())
-        state.pop("_problem_cache", None)
+        for name in ("_problem_cache", "_changed_fit"):
+            state.pop(name, None)
         state["_skinfluence_version"] = __version__
         return state
 
@@ -118,11 +135,10 @@ class QueryMixin:
         state = dict(state)
         version = state.pop("_skinfluence_version", __version__)
         if version != __version__:
-            warnings.warn(
+            warn(
                 f"this {type(self).__name__} was pickled by skinfluence {version} and is read by "
                 f"{__version__}: its numbers may differ. Fit it again to be sure.",
                 UserWarning,
-                stacklevel=2,
             )
         super().__setstate__(state)
 

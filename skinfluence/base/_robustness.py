@@ -91,7 +91,7 @@ class RobustnessMixin(QueryMixin):
         102
         """
         check_choice("certify", certify, ("auto", "never"))
-        problem = _named_problem(self)
+        problem = self.__fitted_problem__()
         _check_smooth(problem)
         bound = bind(quantity, problem)
         units, names = _units(problem, groups)
@@ -169,7 +169,7 @@ class RobustnessMixin(QueryMixin):
         >>> model.most_influential_set(3, coefficient("s3"))
         Without 3 rows the quantity of the sign of 's3' goes from -639.1 to -608.7.
         """
-        problem = _named_problem(self)
+        problem = self.__fitted_problem__()
         _check_smooth(problem)
         bound = bind(quantity, problem)
         units = [np.array([row]) for row in range(problem.objective.n_rows)]
@@ -186,20 +186,6 @@ class RobustnessMixin(QueryMixin):
             certificate=certificate,
             row_names=problem.row_names,
         )
-
-
-def _named_problem(model):
-    """Return a model's FittedProblem, with the names that earlier steps give to its features."""
-    problem, steps = model.__fitted_problem__(), model.__input_steps__()
-    names = getattr(model, "feature_names_in_", None)
-    if not steps or not all(hasattr(step, "get_feature_names_out") for step in steps):
-        return problem
-    try:
-        for step in steps:
-            names = step.get_feature_names_out(names)
-    except ValueError:  # a step that knows other names than it is given
-        return problem
-    return problem.named(names)
 
 
 def _check_smooth(problem):

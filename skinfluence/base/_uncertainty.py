@@ -1,14 +1,15 @@
 """Uncertainty of parameters and predictions, and local influence."""
 
 import numbers
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import is_regressor
 from sklearn.utils.metaestimators import available_if
 
-from skinfluence._validation import as_partition, check_choice, check_sample_weight, listed
+from skinfluence._validation import as_partition, check_choice, check_sample_weight, listed, shown
 from skinfluence.base._query import QueryMixin
-from skinfluence.deletion import delete, warn_undefined
+from skinfluence.deletion import delete
 from skinfluence.leave_one_out import resolve_auto
 from skinfluence.perturbation import PERTURBATIONS, local_influence
 from skinfluence.uncertainty import (
@@ -16,6 +17,7 @@ from skinfluence.uncertainty import (
     KINDS,
     ParameterCovariance,
     covariance,
+    degrees_of_freedom,
     dispersion_of,
     jackknife_interval,
 )
@@ -66,7 +68,7 @@ class UncertaintyMixin(QueryMixin):
         Returns
         -------
         ParameterCovariance
-            Matrix, names, standard errors.
+            Matrix, names, standard errors; `summary()` has tests and intervals.
 
         Raises
         ------
@@ -118,7 +120,9 @@ class UncertaintyMixin(QueryMixin):
         matrix = covariance(objective, problem.deletion_curvature, kind, **options)
         names, order = problem.parameter_names()
         estimate = objective.design.about_zero(objective.theta).ravel()[order]
-        return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate)
+        clusters = None if groups is None else _live_clusters(objective, groups)
+        df = degrees_of_freedom(objective, problem.curvature, kind, clusters)
+        return ParameterCovariance(matrix[np.ix_(order, order)], names, kind, estimate, df)
 
     @available_if(_predicts_numbers)
     def prediction_interval(
@@ -194,7 +198,7 @@ class UncertaintyMixin(QueryMixin):
         """
         check_choice("method", method, INTERVALS)
         if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:
-            raise ValueError(f"alpha should be a number between 0 and 1; got {alpha!r}.")
+            raise ValueError(f"alpha should be a number between 0 and 1; got {shown(alpha)}.")
         problem = self.__fitted_problem__()
         objective = problem.objective
         design, _, _ = problem.test_rows(X_test)
@@ -205,7 +209,7 @@ class UncertaintyMixin(QueryMixin):
         n_solves = (len(rows) + design.shape[0]) * objective.n_outputs
         curvature = problem.deletion_curvature(how, n_solves=n_solves)
         deletion = delete(objective, curvature, how, rows)
-        warn_undefined(rows[deletion.undefined])
+        problem.warn_undefined(rows[deletion.undefined])
         scale = _response_scale(objective, rows, design.shape[0], test_sample_weight)
         # The range of responses that were transformed is not known.
         known = problem.adapted.response is None and np.isfinite(objective.loss.response_range)
@@ -265,7 +269,7 @@ class UncertaintyMixin(QueryMixin):
         """
         check_choice("perturbation", perturbation, PERTURBATIONS)
         if not isinstance(scale, numbers.Real) or isinstance(scale, bool) or not 0 < scale < np.inf:
-            raise ValueError(f"scale should be a finite positive number; got {scale!r}.")
+            raise ValueError(f"scale should be a finite positive number; got {shown(scale)}.")
         problem = self.__fitted_problem__()
         problem.check_coefficients("local_influence()")
         objective = problem.objective
@@ -281,9 +285,15 @@ class UncertaintyMixin(QueryMixin):
         dispersion = 1.0
         if objective.loss.family is not None and objective.n_outputs == 1:
             dispersion = dispersion_of(objective, curvature)[0, 0]
-        return local_influence(
+        found = local_influence(
             objective, curvature, perturbation, column=column, scale=scale, dispersion=dispersion
         )
+        return replace(found, row_names=problem.row_names)
+
+
+def _live_clusters(objective, groups):
+    """Number of clusters with a row of positive weight."""
+    return sum(bool((objective.sample_weight[group] > 0).any()) for group in groups)
 
 
 def _response_scale(objective, rows, n_test, test_weight):
@@ -311,7 +321,7 @@ def _feature_position(problem, feature, perturbation):
     """Column of a feature by its name or position; None where no feature is perturbed."""
     if (feature is not None) != (perturbation == "feature"):
         raise ValueError(
-            f"feature goes with perturbation='feature'; got feature={feature!r} and "
+            f"feature goes with perturbation='feature'; got feature={shown(feature)} and "
             f"perturbation={perturbation!r}."
         )
     if feature is None:
@@ -323,6 +333,6 @@ def _feature_position(problem, feature, perturbation):
     if not position or not -len(names) <= feature < len(names):
         raise ValueError(
             f"feature should be one of {names[:10]} or a position below {len(names)}; "
-            f"got {feature!r}."
+            f"got {shown(feature)}."
         )
     return int(feature) % len(names)

@@ -1,10 +1,8 @@
 """Computation of the diagnostics: one factor of the curvature, then products."""
 
-import warnings
-
 import numpy as np
 
-from skinfluence._validation import listed
+from skinfluence._validation import listed, warn
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 from skinfluence.deletion import OneStep
 from skinfluence.existence import RANK_LOST, is_unpenalised
@@ -187,11 +185,10 @@ def _warn_without_scale(diagnostics):
     known = ~np.isnan(diagnostics.sigma_without) | diagnostics.undefined
     if not known.all():
         missing = np.flatnonzero(~known)
-        warnings.warn(
+        warn(
             f"sigma_(i) is undefined (NaN) for {len(missing)} row{'s' * (len(missing) > 1)}: "
             f"without row {listed(missing)} the others are fitted exactly, or have no degree of "
             "freedom. Their studentised residuals, DFFITS, DFBETAS and COVRATIO are NaN too; fewer "
             "columns would leave more degrees of freedom.",
             RuntimeWarning,
-            stacklevel=4,
         )

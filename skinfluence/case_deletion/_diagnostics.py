@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, stdtr
 
-from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
 from skinfluence.case_deletion._rules import flags
 
 
-@dataclass(frozen=True)
-class CaseDeletionDiagnostics:
+@dataclass(frozen=True, repr=False)
+class CaseDeletionDiagnostics(Result):
     r"""Leverage, residuals and the classical measures of influence of each training row.
 
     Notation: :math:`r_i` is the weighted residual :math:`\sqrt{w_i} e_i` of least squares, or the
@@ -93,6 +93,8 @@ class CaseDeletionDiagnostics:
     sigma_without : ndarray of shape (n_train,)
         :math:`s_{(i)}`, the scale of the refit without the row; 1 for logistic and Poisson
         regression, after one step for the other families.
+    row_names : ndarray of shape (n_train,) or None
+        Names of the training rows: the index that fit has seen, else positions.
 
     Notes
     -----
@@ -143,6 +145,7 @@ class CaseDeletionDiagnostics:
     dfbeta: np.ndarray
     covratio: np.ndarray
     sigma_without: np.ndarray
+    row_names: np.ndarray | None = None
 
     @property
     def df_residual(self) -> float:
@@ -258,7 +261,7 @@ class CaseDeletionDiagnostics:
         Parameters
         ----------
         train_labels : array-like of shape (n_train,), optional
-            Index of the lines; positions by default.
+            Index of the lines; `row_names` by default.
 
         Returns
         -------
@@ -276,8 +279,25 @@ class CaseDeletionDiagnostics:
             *("cooks_distance", "dffits", "covratio", "sigma_without", "undefined"),
         )
         frame = data_frame({name: getattr(self, name) for name in columns})
-        frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
+        frame.index = self._index(train_labels)
         return frame
+
+    def _index(self, train_labels):
+        """Names of the lines of a frame, the given ones or those of the rows."""
+        train_labels = self.row_names if train_labels is None else train_labels
+        return checked_labels(train_labels, len(self.leverage), "train_labels")
+
+    def __repr__(self):
+        """What the model is, and the rows of the largest Cook's distances."""
+        order = np.argsort(-np.nan_to_num(self.cooks_distance, nan=-1.0), kind="stable")[:3]
+        names = self._index(None)
+        rows = ", ".join(f"row {names[row]} ({self.cooks_distance[row]:.3g})" for row in order)
+        undefined = f"; {self.undefined.sum()} undefined" if self.undefined.any() else ""
+        return (
+            f"CaseDeletionDiagnostics of {len(self.leverage)} rows ({self.family}), "
+            f"{self.n_effective_parameters:.4g} parameters, sigma {self.sigma:.4g}: Cook's "
+            f"distance is largest for {rows}{undefined}"
+        )
 
     def summary_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return the table that statsmodels returns under this name.
@@ -285,7 +305,7 @@ class CaseDeletionDiagnostics:
         Parameters
         ----------
         train_labels : array-like of shape (n_train,), optional
-            Index of the lines; positions by default.
+            Index of the lines; `row_names` by default.
 
         Returns
         -------
@@ -322,5 +342,5 @@ class CaseDeletionDiagnostics:
         frame = data_frame(columns)
         # Set afterwards: the names of features need not be distinct.
         frame.columns = [f"dfb_{name}" for name in self.names] + list(columns)[len(self.names) :]
-        frame.index = checked_labels(train_labels, len(self.leverage), "train_labels")
+        frame.index = self._index(train_labels)
         return frame

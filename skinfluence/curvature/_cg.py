@@ -1,11 +1,11 @@
 """H by its products alone: conjugate gradients for many right-hand sides at once."""
 
-import warnings
 from functools import cached_property
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skinfluence._validation import warn
 from skinfluence.curvature._base import Curvature
 
 # Of the residual relative to the right-hand side, both scaled so that H has a unit diagonal. The
@@ -120,9 +120,8 @@ class CGCurvature(Curvature):
 def _warn_unsolved(reached):
     """Warn where the largest relative residual of a solve misses the tolerance."""
     if reached > 10 * TOLERANCE:
-        warnings.warn(
+        warn(
             f"conjugate gradients stopped at a relative residual of {reached:.1e} (wanted "
             f"{TOLERANCE:.0e}); rescale the columns of X, or use curvature='dense' or 'dual'.",
             ConvergenceWarning,
-            stacklevel=3,
         )

@@ -4,7 +4,13 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
+from skinfluence._backend import (
+    cholesky,
+    cholesky_solve,
+    corner_inverses,
+    inverse_factor,
+    reciprocal_condition,
+)
 from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._triangle import curvature_triangle
 
@@ -74,8 +80,13 @@ class DenseCurvature(Curvature):
         # at the speed of a GEMM. Below P / 2 columns substitution is taken, unless R^-1 is known.
         few = 2 * V.shape[1] < len(self.factor) and not len(self.objective.fixed_at_zero)
         if few and "inverse_factor" not in self.__dict__:
-            return cholesky_solve(self.factor, V)
+            return cholesky_solve(self.factor, V, self._corners)
         return self.inverse_factor @ (self.inverse_factor.T @ V)
+
+    @cached_property
+    def _corners(self):
+        """Inverses of the diagonal blocks of R."""
+        return corner_inverses(self.factor)
 
     def solver(self, n_columns):
         """Return `solve`; with more columns than parameters, one product with the explicit H^-1."""

@@ -1,11 +1,10 @@
 """H by the n x n kernel matrix of its rows, for more columns than rows."""
 
-import warnings
-
 import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
 from skinfluence._parallel import row_blocks
+from skinfluence._validation import warn
 from skinfluence.curvature._base import Curvature, Leverage
 
 # Columns penalised less than this share of the most penalised column are bordered, not put in the
@@ -107,12 +106,11 @@ class DualCurvature(Curvature):
 
     def warn_of_lost_digits(self):
         if self.largest > LOST:
-            warnings.warn(
+            warn(
                 "the dual curvature is ill-conditioned: the data count for "
                 f"{self.largest:.0e} times the penalty, and as many digits are lost. Scale the "
                 "columns of X, raise the penalty, or pass curvature='dense'.",
                 RuntimeWarning,
-                stacklevel=4,
             )
 
     def amplification(self, one_minus):

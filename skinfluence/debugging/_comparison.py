@@ -7,14 +7,15 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame, row_names
+from skinfluence._frames import DataFrame, Result, data_frame, row_names
 from skinfluence._typing import MatrixLike
+from skinfluence._validation import shown
 from skinfluence.functions import explain
 from skinfluence.problem import changes, fitted_problem
 
 
 @dataclass(frozen=True)
-class ModelComparison:
+class ModelComparison(Result):
     """How far two models rely on the same training rows, for each of some test rows.
 
     Attributes
@@ -127,7 +128,7 @@ def compare_models(
     _check_same_rows(*problems)
     n = problems[0].objective.n_rows
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= n:
-        raise ValueError(f"k should be an integer from 1 to the {n} training rows; got {k!r}.")
+        raise ValueError(f"k should be an integer from 1 to the {n} training rows; got {shown(k)}.")
     found = [model.influence(X_test, y_test, target=target, method=method) for model in models]
     if found[0].ndim != 2:
         raise ValueError(

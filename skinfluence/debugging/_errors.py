@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame, row_names, take_rows
+from skinfluence._frames import DataFrame, Result, data_frame, row_names, take_rows
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice
+from skinfluence._validation import check_choice, check_same_length, shown
 from skinfluence.debugging._groups import GroupShares, group_shares
 from skinfluence.functions import explain
+from skinfluence.perturbation import MovableRows
 from skinfluence.problem import changes, fitted_problem
 from skinfluence.results import MostInfluential
 
@@ -20,7 +21,7 @@ LARGEST = 0.1
 
 
 @dataclass(frozen=True)
-class ErrorExplanation:
+class ErrorExplanation(Result):
     """The training rows behind a model's errors on some test rows, and their features.
 
     Attributes
@@ -217,8 +218,8 @@ def explain_errors(
     problem = fitted_problem(model)
     _check_count("bins", bins, 2)
     _check_count("k", k, 1, problem.objective.n_rows)
-    column = None if by is None else _column(problem, by, X_train, model)
-    y_test = np.asarray(y_test)
+    column = None if by is None else _column(problem, by, X_train)
+    y_test = _labels(problem, y_test, X_test)
     predicted = np.asarray(model.predict(X_test))
     errors = _errors(problem, X_test, y_test, predicted)
     wrong, labels = take_rows(X_test, errors), y_test[errors]
@@ -246,12 +247,25 @@ def explain_errors(
     )
 
 
+def _labels(problem, y_test, X_test):
+    """Return the labels of test rows as an array, one a row; raise for others."""
+    y_test = np.asarray(y_test)
+    if problem.classes is not None:
+        if y_test.ndim not in (1, 2) or y_test.shape[1:] not in ((), (1,)):
+            raise ValueError(f"y_test should have shape (n_test,); got {y_test.shape}.")
+        y_test = y_test.ravel()
+    check_same_length(X_test=X_test, y_test=y_test)
+    return y_test
+
+
 def _check_count(name, value, least, most=None):
     """Raise unless `value` is an integer in a range."""
     good = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not good or value < least or (most is not None and value > most):
         to = "" if most is None else f" and at most {most}"
-        raise ValueError(f"{name} should be an integer of at least {least}{to}; got {value!r}.")
+        raise ValueError(
+            f"{name} should be an integer of at least {least}{to}; got {shown(value)}."
+        )
 
 
 def _errors(problem, X_test, y_test, predicted):
@@ -287,23 +301,26 @@ def _carried(model, problem, wrong, labels, rows, features, X_train):
     else:
         values = changes.features_of(problem, rows)
         values = values.toarray() if hasattr(values, "toarray") else values
-        names = getattr(problem.model, "feature_names_in_", None)
+        if problem.dependence is not None:
+            values = values[:, problem.dependence.kept[: gradients.shape[1]]]
+        names = problem.feature_names
     p = gradients.shape[1]
     names = [f"x{j}" for j in range(p)] if names is None else list(names)
     return gradients, gradients * np.asarray(values, dtype=np.float64), names
 
 
 def _values(X, rows):
-    """Numbers of some rows of a caller's X, dense."""
+    """Numbers of some rows of a caller's X, dense; 0 where a column holds none."""
     X = take_rows(X, rows)
-    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float64)
+    rows = MovableRows(X.toarray() if hasattr(X, "toarray") else X, "X_train")
+    return np.where(rows.is_number, rows.values, 0.0)
 
 
-def _column(problem, by, X_train, model):
+def _column(problem, by, X_train):
     """(name, values (n_train,)) of what the influence is summed up by."""
     n = problem.objective.n_rows
     if isinstance(by, str | int | np.integer) and not isinstance(by, bool):
-        return str(by) if isinstance(by, str) else f"x{by}", _named(problem, by, X_train, n)
+        return _named(problem, by, X_train, n)
     values = np.asarray(by)
     if values.shape != (n,):
         raise ValueError(
@@ -314,25 +331,28 @@ def _column(problem, by, X_train, model):
 
 
 def _named(problem, by, X_train, n):
-    """Values of a column of X_train, or of the model's own features, by name or position."""
-    if X_train is not None and X_train.shape[0] != n:
-        raise ValueError(f"X_train should have the {n} rows of fit; got {X_train.shape[0]}.")
-    if hasattr(X_train, "iloc"):
-        if isinstance(by, str) and by in X_train.columns:
-            return X_train[by].to_numpy()
-        if not isinstance(by, str) and -X_train.shape[1] <= by < X_train.shape[1]:
-            return X_train.iloc[:, by].to_numpy()
-        raise ValueError(f"by={by!r} is no column of X_train: {list(X_train.columns)}.")
-    X = X_train
-    names = []
-    if X is None:
-        X = changes.features_of(problem, slice(None))
-        names = list(getattr(problem.model, "feature_names_in_", []))
-    position = names.index(by) if by in names else by
-    if isinstance(position, str) or not -X.shape[1] <= position < X.shape[1]:
+    """(name, values) of a column of X_train, or of the model's features, by name or position."""
+    X = changes.features_of(problem, slice(None)) if X_train is None else X_train
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    if X.ndim != 2 or X.shape[0] != n:
+        raise ValueError(f"X_train should have the {n} rows of fit; got {X.shape[0]}.")
+    p = X.shape[1]
+    is_frame = hasattr(X, "iloc")
+    names = list(X.columns) if is_frame else [f"x{j}" for j in range(p)]
+    names = problem.feature_names if X_train is None else names
+    if by in names:
+        position = names.index(by)
+    elif isinstance(by, str) or not -p <= by < p:
         raise ValueError(
-            f"by={by!r} is no column that is known here. Pass X_train, a data frame with that "
-            "column, or the values themselves."
+            f"by={shown(by)} is no column of X_train: {names}."
+            if X_train is not None
+            else f"by={shown(by)} is no column that is known here. Pass X_train, a data frame with "
+            "that column, or the values themselves."
         )
+    else:
+        position = int(by) % p
+    if is_frame:
+        return str(names[position]), X.iloc[:, position].to_numpy()
     values = X[:, [position]]
-    return np.asarray(values.toarray() if hasattr(values, "toarray") else values)[:, 0]
+    values = values.toarray() if hasattr(values, "toarray") else values
+    return str(names[position]), np.asarray(values)[:, 0]

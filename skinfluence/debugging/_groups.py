@@ -1,15 +1,17 @@
 """Influence summed over groups of training rows, by a column."""
 
+import numbers
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
+from skinfluence._validation import missing_rows
 
 
 @dataclass(frozen=True)
-class GroupShares:
+class GroupShares(Result):
     """Share of the harmful and the helpful influence that each group of training rows has.
 
     Attributes
@@ -87,26 +89,48 @@ def group_shares(name, values, influence, bins):
 def cut(name, values, bins):
     """Return (sentences that tell the groups of a column's values apart, group of each row)."""
     values = np.asarray(values)
-    missing = np.array([value is None or value != value for value in values.tolist()])
-    if values.dtype.kind == "O":
-        try:
-            values = np.where(missing, np.nan, values).astype(np.float64)
-        except (TypeError, ValueError):
-            values = np.array([str(value) for value in values.tolist()])
-    known, codes = values[~missing], np.zeros(len(values), dtype=np.intp)
+    absent = missing_rows(values)
+    present = np.delete(np.arange(len(values)), absent)
+    known, codes = _of_one_type(values[present]), np.zeros(len(values), dtype=np.intp)
     distinct, own = np.unique(known, return_inverse=True)
-    if values.dtype.kind not in "iuf" or len(distinct) <= bins:
-        groups = [f"{name} = {value}" for value in distinct.tolist()]
+    if known.dtype.kind not in "iuf" or len(distinct) <= bins:
+        groups = [f"{name} = {value}" for value in distinct]
     else:
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
-        edges = edges[edges > known.min()] if known.min() < edges[-1] else distinct[1:2]
+        edges = _edges(known, distinct, bins)
         own = np.searchsorted(edges, known, side="right")
-        ends = [f"{edge:.6g}" for edge in edges]
+        ends = _told_apart(edges, known)
         groups = [f"{name} < {ends[0]}"]
         groups += [f"{a} <= {name} < {b}" for a, b in pairwise(ends)]
         groups += [f"{name} >= {ends[-1]}"]
-    codes[~missing] = own
-    if missing.any():
-        codes[missing] = len(groups)
+    codes[present] = own
+    if len(absent):
+        codes[absent] = len(groups)
         groups = [*groups, f"{name} missing"]
     return groups, codes
+
+
+def _of_one_type(known):
+    """Values that sort: objects that are all numbers as numbers, others as strings."""
+    if known.dtype.kind != "O":
+        return known
+    if all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in known):
+        whole = all(isinstance(value, numbers.Integral) for value in known)
+        return known.astype(np.int64 if whole else np.float64)
+    return np.array([str(value) for value in known])
+
+
+def _edges(known, distinct, bins):
+    """Where numbers are cut: at quantiles of the finite ones, each a value above the smallest."""
+    edges = np.unique(np.quantile(known[np.isfinite(known)], np.linspace(0, 1, bins + 1)[1:-1]))
+    return edges[edges > known.min()] if known.min() < edges[-1] else distinct[1:2]
+
+
+def _told_apart(edges, known):
+    """Edges as text, in as many digits as put every value on the side where it is, six at least."""
+    own = np.searchsorted(edges, known, side="right")
+    for digits in range(6, 18):
+        text = [f"{edge:.{digits}g}" for edge in edges]
+        shown = np.array([float(each) for each in text])
+        if (np.searchsorted(shown, known, side="right") == own).all():
+            break
+    return text

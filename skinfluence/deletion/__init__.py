@@ -6,8 +6,8 @@ from skinfluence.deletion._base import (
     Deletion,
     dominant_rows,
     warn_dominant,
-    warn_undefined,
 )
+from skinfluence.deletion._causes import LOOKED_AT, causes, warn_undefined
 from skinfluence.deletion._change_rows import change_rows, refitted
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
@@ -19,8 +19,9 @@ from skinfluence.deletion._delete import (
 )
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
-from skinfluence.deletion._groups import GroupDeletion, JointChange, without_group
+from skinfluence.deletion._groups import GroupDeletion, JointChange, first_factor, without_group
 from skinfluence.deletion._hinge import HingeExact
+from skinfluence.deletion._joint_chord import JointFactor, JointRefit, joint_refit, largest_change
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
@@ -29,6 +30,7 @@ from skinfluence.deletion._row_change import Entering, RowChange, same_labels
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
+    "LOOKED_AT",
     "RESIDUAL_FLOPS",
     "ROUNDING",
     "ChordNewton",
@@ -40,16 +42,22 @@ __all__ = [
     "GroupDeletion",
     "HingeExact",
     "JointChange",
+    "JointFactor",
+    "JointRefit",
     "MixedDeletion",
     "NewtonError",
     "OneStep",
     "RowChange",
+    "causes",
     "change_rows",
     "conjugate_gradients",
     "delete",
     "delete_exactly",
     "dominant_rows",
+    "first_factor",
     "in_row_space",
+    "joint_refit",
+    "largest_change",
     "needs_curvature",
     "next_group_change",
     "one_step_errors",

@@ -1,13 +1,12 @@
 """The interface of deletions, and the warnings about rows that a method cannot handle."""
 
-import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
-from skinfluence._validation import listed
+from skinfluence._validation import listed, warn
 
 # Leverage of a row that has more curvature than all others together, along its own direction.
 DOMINANT = 0.5
@@ -120,34 +119,18 @@ def steps_to_fill(objective, n_deletions, value=np.nan):
     return np.full((n_deletions, *objective.theta.shape), value)
 
 
-def warn_dominant(rows):
+def warn_dominant(names):
     """Warn once of the rows for which one Newton step is unreliable because of their leverage."""
-    if not len(rows):
+    if not len(names):
         return
-    warnings.warn(
-        f"{len(rows)} row{'s have' if len(rows) > 1 else ' has'} a leverage above {DOMINANT:g}: "
-        f"one Newton step is unreliable for row {listed(rows)}. Use method='exact', or a higher "
+    warn(
+        f"{len(names)} row{'s have' if len(names) > 1 else ' has'} a leverage above {DOMINANT:g}: "
+        f"one Newton step is unreliable for row {listed(names)}. Use method='exact', or a higher "
         "temperature.",
         RuntimeWarning,
-        stacklevel=3,
     )
 
 
 def dominant_rows(objective, rows, leverage):
     """Rows of leverage above 1/2, if the loss has all its curvature near a kink; else none."""
     return rows[leverage > DOMINANT] if objective.loss.has_dominant_rows else rows[:0]
-
-
-def warn_undefined(rows, what="row", after="without"):
-    """Warn once of rows, groups or changes without or after which there is no model."""
-    if not len(rows):
-        return
-    each = "s" if len(rows) > 1 and after == "without" else ""
-    warnings.warn(
-        f"{len(rows)} {what}{each} left undefined (NaN): {after} {what} "
-        f"{listed(rows)} no row is left, a class is empty, the columns lose their rank, the fit "
-        "has no finite optimum, or it did not converge. To define them, fit with a penalty, scale "
-        "the columns of X, or give the class more rows.",
-        RuntimeWarning,
-        stacklevel=3,
-    )

@@ -1,10 +1,9 @@
 """Theta after each of some changes of one row, by any method."""
 
-import warnings
-
 import numpy as np
 
 from skinfluence._parallel import tracked
+from skinfluence._validation import warn
 from skinfluence.deletion._auto import question_flops, refit_flops
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._closed_form import ClosedForm
@@ -73,12 +72,11 @@ def _longest(found, wanted, budget, *, tells=True):
     chosen = order[: int(budget)]
     left = len(order) - len(chosen)
     if left and tells:
-        warnings.warn(
+        warn(
             f"{left} of {len(order)} changes are one implicit step, not a refit, which would take "
             "too long; the largest are refits. Pass method='exact' for refits of all, or ask about "
             "fewer rows (train_indices).",
             RuntimeWarning,
-            stacklevel=5,
         )
     return np.union1d(wanted, chosen).astype(np.intp)
 

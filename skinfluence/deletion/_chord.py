@@ -263,7 +263,7 @@ class ChordNewton:
         """Predictors (a, K) of the entering rows at theta + d."""
         steps = D.reshape(len(D), *self.objective.theta.shape)
         Z = self.objective.design.dense(entering.rows)
-        return np.einsum("ikj,ij->ik", steps + self.objective.theta, Z)
+        return self.objective.eta[entering.rows] + np.einsum("ikj,ij->ik", steps, Z)
 
     def _by_loss(self, change):
         """Turn changes of predictors (K, c, n) into changes of residuals, in place."""

@@ -25,23 +25,37 @@ class DeletedCurvature:
         Units of weight whose share of the common penalty goes with it; its own weight by default.
     entered : (ndarray of shape (a, q), ndarray of shape (a, K, K)), optional
         The row that has entered in each, and its curvature.
+    sample_weight : ndarray of shape (n, a), optional
+        Weights of all rows in each; by default those of the fit without the row.
     """
 
-    def __init__(self, full, objective, eta, rows, *, share=None, entered=None, weights=None):
+    def __init__(
+        self,
+        full,
+        objective,
+        eta,
+        rows,
+        *,
+        share=None,
+        entered=None,
+        sample_weight=None,
+        weights=None,
+    ):
         self.full, self.objective, self.rows = full, objective, rows
         self.share, self.entered = objective.shares[rows] if share is None else share, entered
-        self.weights = self._weights_at(eta) if weights is None else weights
+        self.weights = self._weights_at(eta, sample_weight) if weights is None else weights
         self.penalty = objective.penalty.hessian_diagonal
         if objective.row_penalty is not None:
             share = self.share[:, None, None]
             self.penalty = self.penalty - share * objective.row_penalty.hessian_diagonal
 
-    def _weights_at(self, eta):
+    def _weights_at(self, eta, w):
         """(w l'',) for one output; (w d, w f, f) or the full (w W,) with W = diag(d) - f f'."""
         objective, loss = self.objective, self.objective.loss
         y, native = objective.y[:, None], classes_last(eta, loss.is_scalar)
-        w = np.repeat(objective.sample_weight[:, None], len(self.rows), axis=1)
-        w[self.rows, np.arange(len(self.rows))] = 0.0
+        if w is None:
+            w = np.repeat(objective.sample_weight[:, None], len(self.rows), axis=1)
+            w[self.rows, np.arange(len(self.rows))] = 0.0
         if loss.is_scalar:
             return (w * loss.curvature(y, native),)
         split = loss.curvature_split(y, native)

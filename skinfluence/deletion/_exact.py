@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._parallel import map_ordered, tracked
+from skinfluence._parallel import map_ordered, row_blocks, tracked
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
@@ -105,6 +105,21 @@ class _Refits:
         for part, result in zip(parts, results, strict=True):
             unconverged.append(self._record(np.arange(part.start, part.stop), result))
         self._one_by_one(self._by_newton_cg(np.concatenate(unconverged)))
+        self._drop_unidentified()
+
+    def _drop_unidentified(self):
+        """Declare refits undefined at which an unpenalised intercept has lost its curvature."""
+        one_step, known = self.chord.one_step, np.flatnonzero(~self.undefined)
+        if self.objective.loss.temperature == 0:
+            return
+        for part in row_blocks(len(known), 8 * self.objective.eta.size):
+            at = known[part]
+            moved = np.abs(self.objective.design.predictors_of(self.steps[at])).max(axis=(0, 1))
+            for position in at[self.objective.may_lose_intercepts(self.rows[at], moved)]:
+                theta = self.objective.theta + self.steps[position]
+                if one_step.changed(position).at(theta).vanished_intercepts.any():
+                    self.routes[position], self.undefined[position] = "undefined", True
+                    self.steps[position] = self.own_error[position] = np.nan
 
     def _record(self, positions, result):
         """Write a ChordResult of some rows; return the positions of those not converged."""
@@ -190,6 +205,7 @@ def in_row_space(objective, curvature):
         penalty,
         theta,
         row_penalty=row_penalty,
+        offset=objective.offset,
     )
 
     def lifted(steps):

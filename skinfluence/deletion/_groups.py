@@ -6,10 +6,11 @@ from skinfluence._parallel import tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
+from skinfluence.deletion._joint_chord import JointFactor, joint_refit
+from skinfluence.deletion._joint_refits import JointRefits, can_refit_jointly
 from skinfluence.deletion._one_step import shift_of_predictors
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
-from skinfluence.optimum import is_acceptable_refit, refit
 
 # Flops that "auto" spends on refits of groups, some seconds.
 AUTO_FLOPS = 2e10
@@ -24,8 +25,8 @@ class JointChange(StoredSteps):
 
     First order: -H^-1 sum_S delta_i l'_i z_i, the sum of the steps of the rows. Newton: the joint
     step -(H + sum_S delta_i l''_i z_i z_i')^-1 sum_S delta_i l'_i z_i, for few rows by a k x k
-    system with the factor of H, for many by a factor of its own. Exact: the refit, by Newton's
-    method.
+    system with the factor of H, for many by a factor of its own. Exact: the refit, by chord steps
+    from the factor at hand; of changes of more rows than there are parameters, all together.
 
     Auto: the joint Newton step, and refits of the changes with the longest steps within a budget.
 
@@ -61,13 +62,17 @@ class JointChange(StoredSteps):
             for position in tracked(wanted, progress):
                 steps[position] = _hinge_step(objective, self.refits, *pairs[position])
         else:
-            _one_steps(objective, curvature, pairs, wanted, steps, method != "first_order")
+            if method == "exact":
+                wanted = _refit_together(objective, curvature, pairs, wanted, steps, progress)
+            else:
+                _one_steps(objective, curvature, pairs, wanted, steps, method != "first_order")
             if method == "auto":
                 wanted = _longest(objective, groups, wanted, steps)
                 self.routes[wanted] = "refined"
             if method in ("auto", "exact"):
+                refit = Refits(objective, curvature)
                 for position in tracked(wanted, progress):
-                    steps[position] = _refit(objective, *pairs[position], steps[position])
+                    steps[position] = refit(*pairs[position])
         undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         if method != "first_order":
             undefined |= np.array([_collapses(objective, step) for step in steps], dtype=bool)
@@ -126,6 +131,25 @@ def _hinge_step(objective, refits, rows, delta):
         return refits.steps([rows])[0][0]
     found, converged = exact_optimum(_changed(objective, rows, delta))
     return found.theta - objective.theta if converged else np.full(objective.theta.shape, np.nan)
+
+
+def _refit_together(objective, curvature, pairs, wanted, steps, progress):
+    """Write the refits of several large changes into `steps`; return the changes left to do.
+
+    A chord corrects its factor by the rows that change, and takes a new one where these have more
+    numbers than there are parameters.
+    """
+    sizes = np.array([np.count_nonzero(pairs[position][1]) for position in wanted])
+    large = wanted[sizes * objective.n_outputs > objective.n_parameters]
+    if not can_refit_jointly(objective, len(large)):
+        return wanted
+    groups, deltas = zip(*(pairs[position] for position in large), strict=True)
+    refits = JointRefits(objective, curvature.kind, groups, deltas)
+    if not refits.is_available:
+        return wanted
+    found, converged = refits.run(progress)
+    steps[large[converged]] = found[converged]
+    return np.setdiff1d(wanted, large[converged])
 
 
 def _one_steps(objective, curvature, pairs, wanted, steps, corrected):
@@ -206,9 +230,33 @@ def _one_step(objective, curvature, rows, delta, shift, *, corrected):
     return (solved[:, -1] + solved[:, :-1] @ weight).reshape(objective.theta.shape)
 
 
-def _refit(objective, rows, delta, step):
-    """Change of theta to the optimum after a change; NaN if Newton's method fails."""
-    optimum = refit(_changed(objective, rows, delta), step)
-    if not is_acceptable_refit(optimum):
-        return np.full(step.shape, np.nan)
-    return optimum.objective.theta - objective.theta
+class Refits:
+    """Refits after joint changes, each by a chord from the factor of the fit.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum.
+    curvature : Curvature
+    """
+
+    def __init__(self, objective, curvature):
+        self.objective, self.factor = objective, first_factor(objective, curvature)
+
+    def __call__(self, rows, delta):
+        """Change of theta to the optimum after a change; NaN where none is found."""
+        found = joint_refit(self.objective, self.factor, rows, delta)
+        if found is None:
+            return np.full(self.objective.theta.shape, np.nan)
+        return found.objective.theta - self.objective.theta
+
+
+def first_factor(objective, curvature):
+    """Return the JointFactor of a fit from its curvature; None where chords do not apply."""
+    if not objective.is_at_its_own_optimum or curvature is None or curvature.damping:
+        return None
+    if not objective.penalty.is_kinked:
+        return JointFactor(objective, curvature)
+    if objective.loss.is_separable:
+        return None
+    return JointFactor(objective.on_active_set(), curvature.inner)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from skinfluence._validation import as_numbers
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
@@ -54,7 +55,7 @@ def moved_rows(X, displacement):
         For a displacement of another shape, or one that is not finite.
     """
     if not issparse(displacement):
-        displacement = np.asarray(displacement, dtype=np.float64)
+        displacement = as_numbers("displacement", displacement)
     if displacement.shape not in (X.shape, X.shape[1:]):
         raise ValueError(
             f"displacement should have shape {X.shape}, one row for each training row asked about, "

@@ -1,6 +1,7 @@
 """The interface of designs, and what can be computed from their products."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 
@@ -130,6 +131,14 @@ class Design(ABC):
             product = np.vstack([product, U.sum(axis=0)])
         return product
 
+    def forward_back(self, V, slopes):
+        """Return (Z V, Z' U) for V (q, K) and U = slopes(rows, Z[rows] V), (b, K).
+
+        In one pass over the rows where the storage allows it.
+        """
+        product = self @ V
+        return product, self.transpose_matmul(slopes(slice(None), product))
+
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
 
@@ -213,6 +222,15 @@ class Design(ABC):
     def blocks(self, n_columns=1):
         """Slices of rows such that `n_columns` dense float64 copies of them fit working_memory."""
         return row_blocks(self.shape[0], 8 * self.shape[1] * n_columns)
+
+    @abstractmethod
+    def row_squares(self):
+        """||z_i||^2 of every row, (n,)."""
+
+    @cached_property
+    def largest_row_norm(self):
+        """Largest ||z_i|| of the rows, rounded up."""
+        return float(np.sqrt(self.row_squares().max(initial=0.0))) * (1.0 + 1e-12)
 
     @abstractmethod
     def take(self, rows):

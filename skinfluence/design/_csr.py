@@ -96,6 +96,11 @@ class CSRDesign(Design):
         """Return ||z_i' T||^2 = z_i' (T T') z_i, for a T (q, q)."""
         return self.row_quadratic(T @ T.T)
 
+    def row_squares(self):
+        X = self.X.astype(np.float64, copy=False)
+        squares = np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64).ravel()
+        return squares + 1.0 if self.fit_intercept else squares
+
     def kernel(self, scale):
         """Z diag(scale) Z' by blocks of rows, each a sparse product made dense."""
         K = np.empty((self.shape[0], self.shape[0]))

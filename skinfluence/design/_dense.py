@@ -13,6 +13,8 @@ from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
+# The same of a pass with two products, which has to find the rows in a core's own cache.
+PASS_ROWS = 512
 
 # Up to this number of columns all class blocks are computed together from the products of pairs of
 # columns. With more columns the products of a few rows would fill the cache, and separate syrk
@@ -28,9 +30,9 @@ class DenseDesign(Design):
         """Whether products with X itself are those of the design."""
         return self.origin is None and self.X.dtype == np.float64
 
-    def _blocks(self):
+    def _blocks(self, at_most=BLOCK_ROWS):
         """Yield (slice, float64 view or copy of those rows of X - m); the copy only until next."""
-        parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=BLOCK_ROWS)
+        parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=at_most)
         if self.origin is None:
             for rows in parts:
                 yield rows, np.asarray(self.X[rows], dtype=np.float64)
@@ -63,6 +65,20 @@ class DenseDesign(Design):
         for rows, block in self._blocks():
             product += block.T @ U[rows]
         return product
+
+    def forward_back(self, V, slopes):
+        """Block by block: rows that are in the cache are not fetched twice."""
+        p, K = self.n_features, V.shape[1]
+        product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
+        for rows, block in self._blocks(PASS_ROWS):
+            np.matmul(block, V[:p], out=product[rows])
+            if self.fit_intercept:
+                product[rows] += V[-1]
+            U = slopes(rows, product[rows])
+            total[:p] += block.T @ U
+            if self.fit_intercept:
+                total[-1] += U.sum(axis=0)
+        return product, total
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
@@ -168,6 +184,12 @@ class DenseDesign(Design):
                 product = Z[:, :stop] @ T[:stop, start:stop]
                 norms[rows] += np.einsum("ij,ij->i", product, product)
         return norms
+
+    def row_squares(self):
+        squares = np.empty(self.shape[0])
+        for rows, block in self._blocks():
+            np.einsum("ij,ij->i", block, block, out=squares[rows])
+        return squares + 1.0 if self.fit_intercept else squares
 
     def kernel(self, scale):
         """Z diag(scale) Z' by blocks of rows."""

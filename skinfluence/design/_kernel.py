@@ -8,6 +8,7 @@ from scipy.sparse import csr_matrix, issparse, vstack
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from skinfluence._memory import check_memory
+from skinfluence._validation import shown
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._origin import centred, far_origin
 
@@ -23,11 +24,13 @@ def resolved_gamma(gamma, X, weight):
         if gamma == "scale":
             variance = _entry_variance(X, weight)
             return 1.0 / (X.shape[1] * variance) if variance > 0 else 1.0
-        raise ValueError(f"gamma should be 'scale', 'auto' or a number; got {gamma!r} instead.")
+        raise ValueError(
+            f"gamma should be 'scale', 'auto' or a number; got {shown(gamma)} instead."
+        )
     if not isinstance(gamma, numbers.Real) or isinstance(gamma, bool):
-        raise TypeError(f"gamma should be 'scale', 'auto' or a number; got {gamma!r} instead.")
+        raise TypeError(f"gamma should be 'scale', 'auto' or a number; got {shown(gamma)} instead.")
     if not 0 <= gamma < np.inf:
-        raise ValueError(f"gamma should be a finite number of at least 0; got {gamma!r}.")
+        raise ValueError(f"gamma should be a finite number of at least 0; got {shown(gamma)}.")
     return float(gamma)
 
 
@@ -163,6 +166,21 @@ class KernelSpace:
         found.n_rows = self.n_rows + X.shape[0]
         found._computed = features.features @ features.features.T, features
         found._pivots = features.pivots
+        return found
+
+    def taken(self, rows):
+        """Return the space of some of the rows, in coordinates of their own.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        """
+        matrix = np.ascontiguousarray(self.matrix[np.ix_(rows, rows)])
+        found = copy(self)
+        found.rows = None if self.rows is None else self.rows[rows]
+        features = KernelFeatures(matrix)
+        found.n_rows, found._computed = len(rows), (matrix, features)
+        found._pivots, found._factor = features.pivots, None
         return found
 
     def _stacked(self, X):

@@ -1,13 +1,15 @@
 """Slope, intercept, correlation and relative error of an estimate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skinfluence._frames import DataFrame, Result, data_frame
 
-@dataclass(frozen=True)
-class Agreement:
+
+@dataclass(frozen=True, repr=False)
+class Agreement(Result):
     """Least-squares line of estimated on actual values, and the relative error.
 
     Attributes
@@ -28,6 +30,20 @@ class Agreement:
     r: float
     relative_rmse: float
     n: int
+
+    def to_frame(self) -> DataFrame:
+        """Return the numbers as a pandas DataFrame of one line.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns with the names of the attributes.
+        """
+        return data_frame({field.name: [getattr(self, field.name)] for field in fields(self)})
+
+    def __repr__(self):
+        """The numbers, after the name of the class."""
+        return f"Agreement({self})"
 
     def __str__(self):
         """Return the numbers on one line."""

@@ -19,6 +19,7 @@ from skinfluence._validation import (
     check_sample_weight,
     encode_labels,
     label_encoder,
+    shown,
 )
 from skinfluence.adapters import Adapted, TrainingData, change_in_span
 from skinfluence.kernel_models._machine import NewtonFittedMixin
@@ -97,7 +98,8 @@ class KernelClassifier(NewtonFittedMixin, ClassifierMixin, BaseEstimator):
         found = compute_class_weight(self.class_weight, **options)
         if not ((found >= 0) & np.isfinite(found)).all():
             raise ValueError(
-                f"class_weight should hold finite numbers of at least 0; got {self.class_weight!r}."
+                "class_weight should hold finite numbers of at least 0; got "
+                f"{shown(self.class_weight)}."
             )
         return found
 

@@ -1,17 +1,20 @@
 """Base classes of classifiers and regressors with a kernel."""
 
-import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._validation import check_choice, check_count, check_flag, check_positive
-from skinfluence.base import InfluenceMixin
+from skinfluence._validation import check_choice, check_count, check_flag, check_positive, warn
+from skinfluence.adapters import adapt
+from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.design import KERNELS, KernelSpace, resolved_gamma
-from skinfluence.optimum import SETTLED
+from skinfluence.optimum import SETTLED, polish
 from skinfluence.problem import OptimumRecord
+
+# Newton steps after a change of coordinates, and the stationarity at which there is none.
+MOVED_STEPS, MOVED_TOLERANCE = 3, 1e-14
 
 
 class KernelMachineMixin(InfluenceMixin):
@@ -31,6 +34,26 @@ class KernelMachineMixin(InfluenceMixin):
 
     def __design_rows__(self, X):
         return validate_data(self, X, reset=False, **self._accepted())
+
+    def __moved__(self, data, record, objective, n_steps):
+        new = copied_without_cache(self)
+        new._training_data, new._optimum = data, record
+        if data.space is not None or hasattr(self, "dual_coef_"):
+            new._space = data.space
+            # In coordinates of the rows that remain the coefficients are a sum over these, which
+            # amplifies what is left of the gradient: a step or two in them.
+            start = adapt(new, data).objective.at(data.theta)
+            objective = polish(start, max_steps=MOVED_STEPS, tolerance=MOVED_TOLERANCE).objective
+            new._training_data = data = data.at(objective)
+            new._optimum = OptimumRecord.at(objective, data, n_steps=n_steps)
+            if self.kernel == "precomputed":
+                new.n_features_in_ = data.n_rows
+        new._take(objective, n_steps)
+        return new
+
+    def _take(self, objective, n_steps):
+        """Set the fitted attributes at an objective's parameter."""
+        raise NotImplementedError
 
     def __sklearn_tags__(self):
         """Tags: sparse X unless the kernel is precomputed, and then pairwise."""
@@ -96,22 +119,24 @@ class NewtonFittedMixin(KernelMachineMixin, ABC):
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=reached, n_steps=optimum.n_steps
         )
-        self.n_iter_ = max(1, optimum.n_steps)
+        self._take(objective, optimum.n_steps)
+        if not reached:
+            warn(
+                f"no optimum was found in {optimum.n_steps} Newton steps: relative gradient "
+                f"{objective.stationarity:.1e}, not {self.tol:.1e}. Raise max_iter, lower C, or "
+                "scale the columns of X.",
+                ConvergenceWarning,
+            )
+        return objective
+
+    def _take(self, objective, n_steps):
+        self.n_iter_ = max(1, n_steps)
         self.stationarity_ = objective.stationarity
         coef, self.intercept_ = objective.design.unpack(objective.theta)
         if self._space is None:
             self.coef_ = coef
         else:
             self.dual_coef_ = self._dual_coef(objective)
-        if not reached:
-            warnings.warn(
-                f"no optimum was found in {optimum.n_steps} Newton steps: relative gradient "
-                f"{objective.stationarity:.1e}, not {self.tol:.1e}. Raise max_iter, lower C, or "
-                "scale the columns of X.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        return objective
 
     def _dual_coef(self, objective):
         """Dual coefficients -C g_i, (K, n): at the optimum w = -C sum_i g_i phi(x_i)."""

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_at_least_zero, check_flag, check_sample_weight
+from skinfluence._validation import check_at_least_zero, check_flag, check_sample_weight, shown
 from skinfluence.adapters import (
     TrainingData,
     adapted_dual,
@@ -155,19 +155,23 @@ class InfluenceKernelRidge(KernelMachineMixin, MultiOutputMixin, RegressorMixin,
         self._optimum = OptimumRecord.at(
             objective, self._training_data, converged=not found.failure, n_steps=found.n_steps
         )
-        dual = -objective.residuals / alpha
-        self.dual_coef_ = dual[:, 0] if y.ndim == 1 else dual
-        intercept = objective.design.unpack(objective.theta)[1]
-        self.intercept_ = np.float64(intercept[0]) if y.ndim == 1 else intercept
+        self._take(objective, found.n_steps)
         return self
+
+    def _take(self, objective, n_steps):
+        flat = np.ndim(self._training_data.y) == 1
+        dual = -objective.residuals / self._checked_alpha(objective.n_outputs)
+        self.dual_coef_ = dual[:, 0] if flat else dual
+        intercept = objective.design.unpack(objective.theta)[1]
+        self.intercept_ = np.float64(intercept[0]) if flat else intercept
 
     def _checked_alpha(self, n_targets):
         """Penalties, a number or one a response; raise for others."""
         alpha = np.asarray(self.alpha)
         if alpha.dtype.kind not in "iuf" or isinstance(self.alpha, bool):
-            raise TypeError(f"alpha should be a number, or one a target; got {self.alpha!r}.")
+            raise TypeError(f"alpha should be a number, or one a target; got {shown(self.alpha)}.")
         if not ((alpha >= 0) & np.isfinite(alpha)).all():
-            raise ValueError(f"alpha should be finite and at least 0; got {self.alpha!r}.")
+            raise ValueError(f"alpha should be finite and at least 0; got {shown(self.alpha)}.")
         if alpha.size != 1 and alpha.shape != (n_targets,):
             raise ValueError(
                 f"alpha should be a number, or one for each of the {n_targets} targets; got "

@@ -1,17 +1,25 @@
 """LabelAudit: which labels are wrong."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, as_partition, check_sample_weight, encode_labels
+from skinfluence._validation import (
+    as_index,
+    as_partition,
+    check_sample_weight,
+    encode_labels,
+    shown,
+)
+from skinfluence.explainer import estimator_router
 from skinfluence.labels._checks import (
     check_audit,
     check_budget,
@@ -178,6 +186,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         groups: ArrayLike | None = None,
         X_val: MatrixLike | None = None,
         y_val: ArrayLike | None = None,
+        **params: Any,
     ) -> Self:
         """Fit the estimator and score the label of every row.
 
@@ -188,13 +197,16 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_train,)
             Given labels.
         sample_weight : array-like of shape (n_train,), optional
-            Non-negative weights, passed to the last step.
+            Non-negative weights, passed to the last step; with metadata routing to the steps that
+            request them.
         groups : array-like of shape (n_train,), optional
             Groups of rows that share an origin: each row is then predicted without its whole group,
             in `pred_probs_` and all that follows from it.
         X_val, y_val : array-like, optional
             Validation rows and labels that can be trusted, for "influence_on_validation" and
             `effect_of_fixing`.
+        **params
+            Metadata for the estimator, with ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
         -------
@@ -216,7 +228,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(labels))
         check_validation(self, X_val, y_val, labels)
-        self.estimator_, self.regularization_ = fitted_audited(self, X, y, sample_weight)
+        self.estimator_, self.regularization_ = fitted_audited(self, X, y, sample_weight, params)
         problem = fitted_problem(self.estimator_)
         self._data, self._validation = (X, labels, sample_weight), (X_val, y_val)
         self.classes_ = problem.classes
@@ -228,6 +240,16 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         self._codes = encode_labels(labels, self.classes_, "y")
         self._score(problem, groups)
         return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata the estimator inside requests.
+
+        Returns
+        -------
+        MetadataRouter
+            As in scikit-learn's User Guide on metadata routing.
+        """
+        return estimator_router(self, fit="fit")
 
     def _score(self, problem, groups):
         """Set everything that is known of the labels."""
@@ -382,7 +404,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         row = row_position(row, n)
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= n - 1:
             raise ValueError(
-                f"k should be an integer from 1 to the {n - 1} other training rows; got {k!r}."
+                f"k should be an integer from 1 to the {n - 1} other training rows; got {shown(k)}."
             )
         problem = fitted_problem(self.estimator_)
         return find_evidence(
@@ -534,7 +556,9 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         if X_test is not None:
             for name, value, least in (("n_points", n_points, 2), ("n_random", n_random, 1)):
                 if not isinstance(value, int | np.integer) or value < least:
-                    raise ValueError(f"{name} should be an integer from {least}; got {value!r}.")
+                    raise ValueError(
+                        f"{name} should be an integer from {least}; got {shown(value)}."
+                    )
             random = check_random_state(random_state)
             orders = [random.permutation(n) for _ in range(n_random)]
             checked = np.unique(np.linspace(0, n, n_points).round().astype(int))

@@ -5,7 +5,14 @@ from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import column_or_1d
 
-from skinfluence._validation import check_choice, encode_labels, listed, missing_rows
+from skinfluence._validation import (
+    check_choice,
+    check_same_length,
+    encode_labels,
+    listed,
+    missing_rows,
+    shown,
+)
 from skinfluence.labels._scores import NOISE_MODEL, SCORES
 
 METHODS = ("auto", "exact", "newton")
@@ -65,23 +72,24 @@ def check_validation(audit, X_val, y_val, y):
             raise ValueError("score='influence_on_validation' needs X_val and y_val in fit.")
         return
     encode_labels(check_labels(y_val, "y_val"), np.unique(y), "y_val")
+    check_same_length(X_val=X_val, y_val=y_val)
 
 
 def check_budget(budget, n):
     """Return the budget as an int; raise unless it is from 0 to n."""
     if isinstance(budget, bool) or not isinstance(budget, int | np.integer):
-        raise TypeError(f"budget should be an integer number of rows; got {budget!r}.")
+        raise TypeError(f"budget should be an integer number of rows; got {shown(budget)}.")
     if not 0 <= budget <= n:
-        raise ValueError(f"budget should be from 0 to the {n} training rows; got {budget!r}.")
+        raise ValueError(f"budget should be from 0 to the {n} training rows; got {shown(budget)}.")
     return int(budget)
 
 
 def row_position(row, n):
     """Return a position as a non-negative int; raise where there is no such row."""
     if isinstance(row, bool) or not isinstance(row, int | np.integer):
-        raise TypeError(f"row should be an integer position; got {row!r}.")
+        raise TypeError(f"row should be an integer position; got {shown(row)}.")
     if not -n <= row < n:
-        raise ValueError(f"row should be in [{-n}, {n - 1}]; got {row!r}.")
+        raise ValueError(f"row should be in [{-n}, {n - 1}]; got {shown(row)}.")
     return int(row) % n
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence import attribution
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Result):
     """The training rows that vouch for a row's given label, and those that speak for another.
 
     The weight of a training row is how much it raises the score of the label that it supports over

@@ -7,15 +7,15 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
-from skinfluence._frames import DataFrame, data_frame
-from skinfluence._validation import listed
-from skinfluence.explainer import fit_with_weights
+from skinfluence._frames import DataFrame, Result, data_frame
+from skinfluence._validation import listed, shown
+from skinfluence.explainer import weight_params
 
 DECISIONS = ("keep", "drop", "relabel")
 
 
-@dataclass(frozen=True)
-class ReviewCurve:
+@dataclass(frozen=True, repr=False)
+class ReviewCurve(Result):
     """Errors found and test accuracy against the number of rows checked in order of suspicion.
 
     Attributes
@@ -40,6 +40,14 @@ class ReviewCurve:
     random_accuracy: np.ndarray | None
     n_rows: int
     n_errors: int
+
+    def __repr__(self):
+        """How many errors the first tenth and fifth of the rows have."""
+        shares = [np.interp(part * self.n_rows, self.checked, self.found) for part in (0.1, 0.2)]
+        return (
+            f"ReviewCurve of {self.n_errors} errors in {self.n_rows} rows: {shares[0]:.0%} found "
+            f"in the first 10 %, {shares[1]:.0%} in the first 20 %"
+        )
 
     def to_frame(self) -> DataFrame:
         """Return one line for each number of rows checked, as a pandas DataFrame.
@@ -97,7 +105,7 @@ def refit_and_score(estimator, data, y_true, X_test, y_test):
         """Return the accuracy of the model fitted with corrected rows."""
         corrected = np.array(y, copy=True)
         corrected[rows] = y_true[rows]
-        model = fit_with_weights(clone(estimator), X, corrected, sample_weight)
+        model = clone(estimator).fit(X, corrected, **weight_params(estimator, sample_weight))
         return float(accuracy_score(y_test, model.predict(X_test)))
 
     return fit_and_score
@@ -119,9 +127,9 @@ def checked_decisions(decisions, ids, classes):
     seen, twice, unknown = set(), [], []
     for row_id in given:
         if row_id not in position:
-            unknown.append(repr(row_id))
+            unknown.append(shown(row_id))
         elif row_id in seen:
-            twice.append(repr(row_id))
+            twice.append(shown(row_id))
         seen.add(row_id)
     if unknown:
         raise ValueError(
@@ -159,11 +167,11 @@ def _decision(row_id, decision, classes):
         label = decision[1]
         if not any(label == known for known in classes.tolist()):
             raise ValueError(
-                f"the decision about row {row_id!r} gives it the label {label!r}, which is not "
-                f"among the classes {classes.tolist()}."
+                f"the decision about row {shown(row_id)} gives it the label {shown(label)}, which "
+                f"is not among the classes {classes.tolist()}."
             )
         return "relabel", label
     raise ValueError(
-        f"the decision about row {row_id!r} should be 'keep', 'drop', 'relabel' (to the suggested "
-        f"label) or ('relabel', label); got {decision!r}."
+        f"the decision about row {shown(row_id)} should be 'keep', 'drop', 'relabel' (to the "
+        f"suggested label) or ('relabel', label); got {shown(decision)}."
     )

@@ -1,5 +1,6 @@
 """Names of rows that last: of the frame where it has unique ones, else hashes of their values."""
 
+import numbers
 from collections import Counter
 from hashlib import blake2b
 
@@ -24,10 +25,18 @@ def row_ids(X, y, names):
         return names
     seen, ids = Counter(), []
     for digest, label in zip(_digests(X), np.asarray(y).ravel().tolist(), strict=True):
-        text = blake2b(digest + repr(label).encode(), digest_size=DIGEST_BYTES).hexdigest()
+        text = blake2b(digest + _text(label), digest_size=DIGEST_BYTES).hexdigest()
         ids.append(f"{text}-{seen[text]}")
         seen[text] += 1
     return np.array(ids)
+
+
+def _text(value):
+    """Bytes of a label or value: of a number by value, whatever its type."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value:
+        whole = float(value).is_integer()
+        value = int(value) if whole else float(value)
+    return repr(value).encode()
 
 
 def _digests(X):
@@ -36,7 +45,8 @@ def _digests(X):
         X = check_array(X, accept_sparse="csr", dtype=np.float64, ensure_all_finite=False)
     except (TypeError, ValueError):  # texts, frames with strings
         for row in np.asarray(X, dtype=object):
-            yield repr(row.tolist() if hasattr(row, "tolist") else row).encode()
+            values = np.atleast_1d(row).tolist()
+            yield b",".join(_text(value) for value in values)
         return
     design = make_design(X, False)
     for rows in row_blocks(design.shape[0], 8 * design.shape[1]):

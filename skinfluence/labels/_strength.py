@@ -5,7 +5,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import hinge_loss, make_scorer
 
-from skinfluence.explainer import InfluenceExplainer, fitted_view, unwrap
+from skinfluence.explainer import InfluenceExplainer, fit_params, fitted_view, unwrap
 from skinfluence.labels._scores import NOISE_MODEL, WITHOUT_PROBABILITIES
 from skinfluence.model_selection import LeaveOneOutSearchCV, strength_parameter
 from skinfluence.problem import fitted_problem
@@ -16,7 +16,7 @@ DECADES = np.arange(-3, 2)
 HINGE = make_scorer(hinge_loss, greater_is_better=False, response_method="decision_function")
 
 
-def fitted_audited(audit, X, y, sample_weight):
+def fitted_audited(audit, X, y, sample_weight, metadata):
     """Return the explainer of the audited model, fitted on all rows, and the chosen strength.
 
     Raises
@@ -38,10 +38,11 @@ def fitted_audited(audit, X, y, sample_weight):
             scoring="neg_log_loss" if smooth else HINGE,
             method="newton" if smooth else "auto",
             refit=False,
-        ).fit(X, y, sample_weight)
+        ).fit(X, y, sample_weight, **metadata)
         chosen = float(search.best_params_[name])
         estimator = clone(estimator).set_params(**{name: chosen})
-    view = fitted_view(clone(estimator), X, y, sample_weight)
+    params = fit_params(audit, sample_weight, metadata)
+    view = fitted_view(clone(estimator), X, y, params)
     check_score(audit, view)
     return view, chosen
 

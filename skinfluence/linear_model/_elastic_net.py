@@ -62,8 +62,16 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
         """Take the duality gap along."""
         super()._polish()
         if self._optimum is not None:
-            gaps = duality_gaps(adapt(self, self._optimum.data).objective)
-            self.dual_gap_ = gaps if np.ndim(self.dual_gap_) else gaps[0]
+            self._set_dual_gap()
+
+    def _set_dual_gap(self):
+        """Duality gap of the coefficients at hand."""
+        gaps = duality_gaps(adapt(self, self._optimum.data).objective)
+        self.dual_gap_ = gaps if np.ndim(self.dual_gap_) else gaps[0]
+
+    def _count_steps(self, n_steps):
+        super()._count_steps(n_steps)
+        self._set_dual_gap()
 
 
 class InfluenceElasticNet(_CoordinateDescent, ElasticNet):

@@ -8,9 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import TrainingData, adapt
-from skinfluence.base import InfluenceMixin
+from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.optimum import CERTIFIABLE
 from skinfluence.problem import OptimumRecord
 
@@ -84,24 +84,20 @@ class RefinedFitMixin(InfluenceMixin):
         for warning in caught:
             if settled and issubclass(warning.category, ConvergenceWarning):
                 continue
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
+            warn(warning.message, warning.category)
         if separable:
-            warnings.warn(
+            warn(
                 "the training data are linearly separable and nothing is penalised: the "
                 "coefficients have no finite optimum. Fit with a penalty (a finite C).",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         elif explanation is not None and explanation.stationarity > CERTIFIABLE:
-            warnings.warn(
+            warn(
                 f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
                 f"{explanation.stationarity:.1e}. Influence refers to the parameters at the last "
                 "step, without certified errors. Scale the columns of X, or fit with a stronger "
                 "penalty.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------
@@ -111,6 +107,22 @@ class RefinedFitMixin(InfluenceMixin):
         if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
         return self._optimum
+
+    def __moved__(self, data, record, objective, n_steps):
+        new = copied_without_cache(self)
+        new._training_data, new._optimum, new._refused = data, record, None
+        new._assign(*objective.design.unpack(objective.theta))
+        new._count_steps(n_steps)
+        return new
+
+    def _count_steps(self, n_steps):
+        """Take the passes over the rows in place of the solver's iterations."""
+        if getattr(self, "n_iter_", None) is None:
+            return
+        if np.ndim(self.n_iter_):
+            self.n_iter_ = np.full_like(self.n_iter_, n_steps)
+        else:
+            self.n_iter_ = n_steps
 
     def __design_rows__(self, X):
         """Return X_test, checked like the X of predict."""

@@ -1,7 +1,6 @@
 """Quantile regression with the smooth pinball loss."""
 
 import numbers
-import warnings
 from typing import Self
 
 import numpy as np
@@ -19,6 +18,8 @@ from skinfluence._validation import (
     check_positive,
     check_resolution,
     check_sample_weight,
+    shown,
+    warn,
 )
 from skinfluence.adapters import TrainingData, adapt_smooth_quantile, register, smooth_quantile
 from skinfluence.linear_model._polished import RefinedFitMixin
@@ -177,13 +178,21 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         self.n_iter_, self.stationarity_ = max(1, found.n_steps), objective.stationarity
         if not found.is_settled:
             advice = "raise the temperature, or max_iter."
-            warnings.warn(
+            warn(
                 f"no optimum was found in {found.n_steps} Newton steps (relative gradient "
                 f"{objective.stationarity:.1e}): {found.failure or advice}",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
+
+    def __moved__(self, data, record, objective, n_steps):
+        new = super().__moved__(data, record, objective, n_steps)
+        new.stationarity_ = record.stationarity
+        return new
+
+    def _assign(self, coef, intercept):
+        """Take coefficients (1, p) and intercepts (1,)."""
+        self.coef_, self.intercept_ = coef[0], float(intercept[0])
 
     def _minimise(self):
         """Continuation, from all coefficients 0 and the intercept at the quantile of y."""
@@ -212,10 +221,10 @@ class SmoothQuantileRegressor(RefinedFitMixin, RegressorMixin, BaseEstimator):
         for name, low, high in (("quantile", 0.0, 1.0), ("alpha", -np.finfo(float).tiny, np.inf)):
             value = getattr(self, name)
             if not isinstance(value, numbers.Real) or isinstance(value, bool):
-                raise TypeError(f"{name} should be a number; got {value!r} instead.")
+                raise TypeError(f"{name} should be a number; got {shown(value)} instead.")
             if not low < value < high:
                 allowed = "between 0 and 1" if name == "quantile" else "finite and at least 0"
-                raise ValueError(f"{name} should be {allowed}; got {value!r}.")
+                raise ValueError(f"{name} should be {allowed}; got {shown(value)}.")
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the quantile.

@@ -168,6 +168,20 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
         """
         return self._fit_and_polish(super().fit, X, y, sample_weight)
 
+    def _count_steps(self, n_steps):
+        """The rank and the singular values are those of the rows at hand."""
+        super()._count_steps(n_steps)
+        if getattr(self, "singular_", None) is None:
+            return
+        data = self._training_data
+        X = np.asarray(data.X, dtype=np.float64)
+        weight = np.ones(len(X)) if data.sample_weight is None else data.sample_weight
+        if self.fit_intercept:
+            X = X - np.average(X, axis=0, weights=weight)
+        self.singular_ = np.linalg.svd(np.sqrt(weight)[:, None] * X, compute_uv=False)
+        cut = np.finfo(np.float64).eps * max(X.shape) * self.singular_.max(initial=0.0)
+        self.rank_ = int((self.singular_ > cut).sum())
+
 
 register(InfluenceRidge, inherited=True)(adapt_ridge)
 register(InfluenceLinearRegression, inherited=True)(adapt_ridge)

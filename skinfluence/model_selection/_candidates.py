@@ -1,7 +1,7 @@
 """Candidates of a search, in an order in which each can start from its neighbour's optimum."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from sklearn.base import clone
@@ -12,7 +12,7 @@ from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
 from skinfluence.explainer import fitted_view
 from skinfluence.leave_one_out import leave_one_out, resolve_auto
-from skinfluence.model_selection._pooled_score import pooled_score
+from skinfluence.model_selection._pooled_score import PooledScore, pooled_score
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
     STRENGTHS,
@@ -28,13 +28,13 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class Scored:
-    """The score of one candidate, and how it was computed.
+    """The scores of one candidate, and how they were computed.
 
     Attributes
     ----------
-    score, standard_error : float
-        Score of the pooled leave-one-out predictions and its standard error; NaN if no optimum was
-        found.
+    scores : dict of PooledScore
+        Of the pooled leave-one-out predictions, by the names of the scorers; empty if no optimum
+        was found.
     effective_parameters : float
         Sum of the leverages.
     undefined : ndarray of int
@@ -43,18 +43,23 @@ class Scored:
         Seconds.
     failure : str
         Why no optimum was found; empty if one was found.
-    score_failure : str
-        Why the predictions have no score, or no standard error; empty if they have both.
     """
 
-    score: float = np.nan
-    standard_error: float = np.nan
+    scores: dict = field(default_factory=dict)
     effective_parameters: float = np.nan
     undefined: tuple = ()
     fit_time: float = 0.0
     score_time: float = 0.0
     failure: str = ""
-    score_failure: str = ""
+
+    def of(self, name):
+        """Return the PooledScore of a scorer, NaN where there is none."""
+        return self.scores.get(name, PooledScore(np.nan, np.nan))
+
+    @property
+    def score_failure(self):
+        """Why a score, or its standard error, is missing; empty if none is."""
+        return next((found.failure for found in self.scores.values() if found.failure), "")
 
 
 def paths(estimator, candidates):
@@ -118,14 +123,37 @@ def _same(one, other):
     return True
 
 
+def parts_of(groups, size):
+    """Groups of candidates cut into parts of at most `size`, in their order."""
+    return [
+        (name, members[start : start + size])
+        for name, members in groups
+        for start in range(0, len(members), size)
+    ]
+
+
+def scored_in_turn(tasks, candidates):
+    """Yield (position, Scored) of the candidates of paths, one after the other."""
+    for path, members in tasks:
+        for position in members:
+            yield position, path.score(candidates[position])
+
+
+def score_path(path, candidates):
+    """Return the Scored of some candidates of a path, in their order."""
+    return [path.score(params) for params in candidates]
+
+
 class Path:
     """Scores candidates one after the other, from the optimum of the previous one if possible.
 
     Parameters
     ----------
     estimator : estimator
-    data : tuple of X, y, sample_weight
-    scoring, method
+    data : tuple of X, y and the keyword arguments of fit
+    scoring : dict of str, callable or None
+        Scorers by name, as in `loo_estimate`.
+    method
         As in `loo_estimate`.
     varying : str or None
         The penalty parameter in which the candidates differ; None if there is no common one.
@@ -158,22 +186,24 @@ class Path:
         adapted, weight = problem.adapted, problem.sample_weight
         undefined = np.isnan(left.eta).any(axis=1) & (weight > 0)
         used = np.flatnonzero(~undefined & (weight > 0))
-        found = pooled_score(
-            adapted.link,
-            objective.native(left.eta)[used],
-            adapted.labels(objective.y)[used],
-            self.scoring or adapted.link.scoring,
-            X=rows_to_score(self.scoring, self.data[0], used),
-            weight=weight[used],
-        )
+        eta, labels = objective.native(left.eta)[used], adapted.labels(objective.y)[used]
+        scores = {
+            name: pooled_score(
+                adapted.link,
+                eta,
+                labels,
+                scoring or adapted.link.scoring,
+                X=rows_to_score(scoring, self.data[0], used),
+                weight=weight[used],
+            )
+            for name, scoring in self.scoring.items()
+        }
         return Scored(
-            found.score,
-            found.standard_error,
+            scores,
             float(np.nansum(left.leverage)),
             np.flatnonzero(undefined),
             fitted - start,
             time.perf_counter() - fitted,
-            score_failure=found.failure,
         )
 
     def _left_out(self, objective, params):

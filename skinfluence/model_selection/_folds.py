@@ -8,17 +8,17 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.model_selection import BaseCrossValidator, check_cv
 
-from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice, check_group_labels
-from skinfluence.deletion import GroupDeletion, next_group_change, warn_undefined
-from skinfluence.explainer import fitted_view
+from skinfluence.deletion import GroupDeletion, next_group_change
+from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.model_selection._means import weighted_mean
 from skinfluence.problem import fitted_problem
 
 
-@dataclass(frozen=True)
-class CrossValPredictions:
+@dataclass(frozen=True, repr=False)
+class CrossValPredictions(Result):
     """Predictions of each row by the model without its fold.
 
     Attributes
@@ -42,6 +42,8 @@ class CrossValPredictions:
         over rows.
     method : str
         The method; "exact" for refined predictions.
+    row_names : ndarray of shape (n,) or None
+        Names of the rows: the index of X, else positions.
     """
 
     prediction: np.ndarray
@@ -53,6 +55,14 @@ class CrossValPredictions:
     mean_loss: float
     standard_error: float
     method: str
+    row_names: np.ndarray | None = None
+
+    def __repr__(self):
+        """The number of folds, the method and the mean loss."""
+        return (
+            f"CrossValPredictions of {len(self.loss)} rows in {self.fold.max() + 1} folds "
+            f"({self.method}): mean loss {self.mean_loss:.6g} +- {self.standard_error:.2g}"
+        )
 
     def to_frame(self, train_labels: ArrayLike | None = None) -> DataFrame:
         """Return one line for each row, as a pandas DataFrame.
@@ -60,7 +70,7 @@ class CrossValPredictions:
         Parameters
         ----------
         train_labels : array-like of shape (n,), optional
-            Index of the lines; positions by default.
+            Index of the lines; `row_names` by default.
 
         Returns
         -------
@@ -82,6 +92,7 @@ class CrossValPredictions:
                 columns[f"decision_function[{k}]"] = decision[:, k]
         columns["loss"], columns["error_estimate"] = self.loss, self.error_estimate
         frame = data_frame(columns)
+        train_labels = self.row_names if train_labels is None else train_labels
         frame.index = checked_labels(train_labels, len(self.loss), "train_labels")
         return frame
 
@@ -169,7 +180,7 @@ def approximate_cross_val_predict(
     check_choice("method", method, ("newton", "first_order", "exact"))
     if groups is not None:
         check_group_labels(groups)
-    view = fitted_view(clone(estimator), X, y, sample_weight)
+    view = fitted_view(clone(estimator), X, y, weight_params(estimator, sample_weight))
     problem = fitted_problem(view)
     labels = problem.record.data.y
     splits = list(
@@ -179,7 +190,7 @@ def approximate_cross_val_predict(
     method = "exact" if refine else method
     curvature = problem.curvature()
     deletion = GroupDeletion(problem.objective, curvature, method, folds, progress=progress)
-    warn_undefined(np.flatnonzero(deletion.undefined), what="fold")
+    problem.warn_undefined_groups(deletion, np.arange(len(folds)), what="fold")
     return _assembled(problem, deletion, method)
 
 
@@ -225,5 +236,14 @@ def _assembled(problem, deletion, method):
     decision = link.decision(eta)
     mean, standard_error = weighted_mean(loss, problem.sample_weight)
     return CrossValPredictions(
-        prediction, decision, probability, loss, error, fold, mean, standard_error, method
+        prediction,
+        decision,
+        probability,
+        loss,
+        error,
+        fold,
+        mean,
+        standard_error,
+        method,
+        problem.row_names,
     )

@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from sklearn.base import BaseEstimator, clone
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._parallel import blas_for, tracked
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice, check_tolerance
+from skinfluence._validation import check_choice, check_tolerance, shown
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion import in_row_space, warn_undefined
+from skinfluence.deletion import in_row_space
 from skinfluence.existence import last_rows_of_a_class
-from skinfluence.explainer import fit_with_weights, fitted_view
+from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
 from skinfluence.model_selection._views import final_parameter
 from skinfluence.problem import fitted_problem
@@ -26,8 +26,8 @@ EXPONENTS = {"C": -1.0}
 POINTS_A_DECADE, MAX_HALVINGS = 1, 30
 
 
-@dataclass(frozen=True)
-class OptimizedRegularization:
+@dataclass(frozen=True, repr=False)
+class OptimizedRegularization(Result):
     """The model whose penalty minimises its leave-one-out loss, and the points of the loss curve.
 
     Attributes
@@ -66,6 +66,15 @@ class OptimizedRegularization:
     standard_errors: np.ndarray
     derivatives: np.ndarray
     method: str
+
+    def __repr__(self):
+        """The best value and its loss, and whether the search has ended there."""
+        state = "at a bound" if self.at_bound else "" if self.converged else "not converged"
+        return (
+            f"OptimizedRegularization: {self.param}={self.best_value:.6g} with the leave-one-out "
+            f"loss {self.best_loss:.6g} +- {self.standard_error:.2g}, {len(self.values)} values "
+            f"tried{', ' if state else ''}{state}"
+        )
 
     def to_frame(self) -> DataFrame:
         """Return one line for each value of the parameter, as a pandas DataFrame.
@@ -174,7 +183,8 @@ def optimize_regularization(
     name = _parameter(estimator, param)
     power = EXPONENTS[name.rpartition("__")[2]]
     start = float(np.exp(np.mean(np.log(bounds))))
-    view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, sample_weight)
+    params = weight_params(estimator, sample_weight)
+    view = fitted_view(clone(estimator).set_params(**{name: start}), X, y, params)
     problem = fitted_problem(view)
     objective = problem.objective
     if not objective.is_at_its_own_optimum:
@@ -194,7 +204,7 @@ def optimize_regularization(
             "there is no leave-one-out loss, because without any row a class is empty. At least "
             "one class needs two rows of positive weight."
         )
-    warn_undefined(np.flatnonzero(emptied))
+    problem.warn_undefined(np.flatnonzero(emptied))
     curve = _Curve(
         LeaveOneOutPath(_compact(objective), problem.sample_weight, method), start, power
     )
@@ -211,7 +221,7 @@ def _check_bounds(bounds):
     except (TypeError, ValueError):
         low = high = np.nan
     if not 0 < low < high < np.inf:
-        raise ValueError(f"bounds should be two numbers with 0 < low < high; got {bounds!r}.")
+        raise ValueError(f"bounds should be two numbers with 0 < low < high; got {shown(bounds)}.")
     return low, high
 
 
@@ -296,7 +306,9 @@ def _result(curve, estimator, name, bounds, tol, data):
     values = np.exp(order)
     values[[0, -1]] = bounds  # exp(log(bound)) may differ from the bound by rounding
     value = float(values[order.index(best)])
-    fitted = fit_with_weights(clone(estimator).set_params(**{name: value}), *data)
+    X, y, sample_weight = data
+    chosen = clone(estimator).set_params(**{name: value})
+    fitted = chosen.fit(X, y, **weight_params(chosen, sample_weight))
     columns = np.array([curve.points[x] for x in order])
     return OptimizedRegularization(
         estimator=fitted,

@@ -83,6 +83,7 @@ def _strengthened(objective, factor):
         objective.sample_weight,
         penalty,
         objective.theta,
+        offset=objective.offset,
     )
 
 

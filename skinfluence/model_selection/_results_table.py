@@ -5,16 +5,16 @@ from numpy.ma import MaskedArray
 from scipy.stats import rankdata
 
 
-def simplest(results, highest):
+def simplest(results, highest, name="score"):
     """Candidate with the fewest effective parameters within one standard error of the highest."""
-    scores, errors = results["mean_test_score"], results["standard_error_test_score"]
+    scores, errors = results[f"mean_test_{name}"], results[f"standard_error_test_{name}"]
     error = np.nan_to_num(errors[highest])
     near = np.flatnonzero(scores >= scores[highest] - error)
     return int(near[np.argmin(results["effective_parameters"][near])])
 
 
-def results_table(candidates, scored):
-    """`cv_results_` with the keys and the order of GridSearchCV."""
+def results_table(candidates, scored, scorers):
+    """`cv_results_` with the keys and the order of GridSearchCV, of scorers by name."""
     results = {}
     for what in ("fit", "score"):
         results[f"mean_{what}_time"] = np.array([getattr(one, f"{what}_time") for one in scored])
@@ -23,11 +23,13 @@ def results_table(candidates, scored):
     for name in names:
         results[f"param_{name}"] = _column([params.get(name, _MISSING) for params in candidates])
     results["params"] = candidates
-    scores = np.array([one.score for one in scored])
-    results["mean_test_score"] = scores
-    results["standard_error_test_score"] = np.array([one.standard_error for one in scored])
-    worst = np.where(np.isnan(scores), np.inf, -scores)
-    results["rank_test_score"] = rankdata(worst, method="min").astype(np.int32)
+    for name in scorers:
+        found = [one.of(name) for one in scored]
+        scores = np.array([each.score for each in found])
+        results[f"mean_test_{name}"] = scores
+        results[f"standard_error_test_{name}"] = np.array([each.standard_error for each in found])
+        worst = np.where(np.isnan(scores), np.inf, -scores)
+        results[f"rank_test_{name}"] = rankdata(worst, method="min").astype(np.int32)
     results["effective_parameters"] = np.array([one.effective_parameters for one in scored])
     results["n_undefined"] = np.array([len(one.undefined) for one in scored])
     return results

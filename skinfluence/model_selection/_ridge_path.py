@@ -30,8 +30,10 @@ class RidgePath:
         self.live = np.flatnonzero(weight > 0)
         self.dead = np.flatnonzero(weight == 0)
         self.root = np.sqrt(weight[self.live])
-        origin = objective.native(np.zeros_like(objective.eta))
-        y = -objective.loss.gradient(objective.y, origin)  # responses, or labels -1 and 1
+        fixed = objective.offset
+        self.fixed = np.zeros_like(objective.eta) if fixed is None else fixed
+        # Responses, or labels -1 and 1, minus the fixed part of their predictors.
+        y = -objective.loss.gradient(objective.y, objective.native(self.fixed))
         self.y = y.reshape(objective.n_rows, -1)
         self.response = self.root[:, None] * self.y[self.live]
         unit = np.zeros(design.shape[1])
@@ -105,4 +107,4 @@ class RidgePath:
         error = ROUNDING * size * condition / np.maximum(one_minus, np.finfo(float).tiny)
         route = np.where(undefined, "undefined", "exact").astype("<U11")
         bound = np.where(undefined, np.inf, error)
-        return LooPredictions(eta, K * (1.0 - one_minus), route, error, bound)
+        return LooPredictions(eta + self.fixed, K * (1.0 - one_minus), route, error, bound)

@@ -1,31 +1,39 @@
 """A grid search by leave-one-out predictions, with one fit for each candidate."""
 
 import time
-import warnings
 from collections.abc import Callable
 from numbers import Integral
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.exceptions import FitFailedWarning, UndefinedMetricWarning
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skinfluence._parallel import tracked
+from skinfluence._parallel import in_workers, n_workers, tracked
 from skinfluence._sources import check_in_memory
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import METHODS, check_choice
+from skinfluence._validation import METHODS, check_choice, warn
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
 from skinfluence.deletion import warn_undefined
-from skinfluence.explainer import fit_with_weights, unwrap
-from skinfluence.model_selection._candidates import Path, paths
+from skinfluence.explainer import estimator_router, fit_params, unwrap
+from skinfluence.model_selection._candidates import (
+    Path,
+    parts_of,
+    paths,
+    score_path,
+    scored_in_turn,
+)
 from skinfluence.model_selection._results_table import results_table, simplest
+from skinfluence.model_selection._scorings import check_refit, is_multimetric, scorings_by_name
 
 ONE_STANDARD_ERROR = "one_standard_error"
 
@@ -62,17 +70,22 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         one, or an :class:`InfluenceExplainer` around either.
     param_grid : dict or list of dict
         As for GridSearchCV.
-    scoring : str or callable, optional
+    scoring : str, callable, list of str or dict of either, optional
         Scorer of the pooled leave-one-out predictions, one number; the estimator's own (accuracy)
-        by default.
+        by default. A list or a dict has several scorers, as in GridSearchCV: `refit` then names the
+        one that chooses.
     method : {"auto", "exact", "newton", "first_order"}, default="auto"
         How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`: "exact" gives the
         scores of refits, "newton" costs O(n p^2) for each candidate, "auto" is exact within a
         budget.
-    refit : bool, "one_standard_error" or callable, default=True
+    n_jobs : int, optional
+        Candidates that are fitted at the same time, in the workers of joblib. Each worker has a
+        part of a path, of which it fits the first candidate anew.
+    refit : bool, "one_standard_error", str or callable, default=True
         Whether to fit the best candidate on all rows. With "one_standard_error" it is the simplest
         candidate (the fewest effective parameters) whose score is within one standard error of the
-        best score. A callable takes `cv_results_` and returns the index of the candidate.
+        best score. A callable takes `cv_results_` and returns the index of the candidate. With
+        several scorers the name of one, a callable, or False.
     verbose : int, default=0
         From 1, print the number of candidates; from 2, one line for each candidate.
     progress : callable, optional
@@ -82,7 +95,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     ----------
     cv_results_ : dict of arrays
         Keys as in GridSearchCV: `params`, `param_*`, `mean_test_score`, `rank_test_score`,
-        `mean_fit_time`, `std_fit_time`, `mean_score_time`, `std_score_time`; and
+        `mean_fit_time`, `std_fit_time`, `mean_score_time`, `std_score_time`, with several scorers
+        their names in the place of "score"; and
         `standard_error_test_score` (from the rows for accuracy, log loss and Brier score, by a
         grouped jackknife for others), `effective_parameters` (sum of the leverages) and
         `n_undefined` (rows without a leave-one-out prediction, which no score contains).
@@ -94,13 +108,16 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     best_score_ : float
         Score of the chosen candidate; not for a callable `refit`.
     one_standard_error_index_ : int
-        Index of the candidate that the one-standard-error rule chooses, for any `refit`.
+        Index of the candidate that the one-standard-error rule chooses, for any `refit`; with
+        several scorers by the one that `refit` names.
+    multimetric_ : bool
+        Whether there are several scorers.
     best_estimator_ : estimator
         The chosen candidate, fitted on all rows; only if `refit` is not False.
     refit_time_ : float
         Seconds of that fit; only if `refit` is not False.
-    scorer_ : callable
-        Scorer of `scoring`.
+    scorer_ : callable or dict of callables
+        Scorer of `scoring`, or the scorers by name.
     classes_ : ndarray of shape (n_classes,)
         Labels; only if `refit` is not False.
     n_features_in_ : int
@@ -153,21 +170,29 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         estimator: BaseEstimator,
         param_grid: dict | list[dict],
         *,
-        scoring: str | Callable | None = None,
+        scoring: str | Callable | list | tuple | dict | None = None,
+        n_jobs: int | None = None,
         method: str = "auto",
-        refit: bool = True,
+        refit: bool | str | Callable = True,
         verbose: int = 0,
         progress: Callable | None = None,
     ):
         self.estimator = estimator
         self.param_grid = param_grid
         self.scoring = scoring
+        self.n_jobs = n_jobs
         self.method = method
         self.refit = refit
         self.verbose = verbose
         self.progress = progress
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Score every candidate, and fit the best one on all rows.
 
         Parameters
@@ -177,7 +202,10 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weights, passed to the last step.
+            Non-negative weights, passed to the last step; with metadata routing to the steps that
+            request them.
+        **params
+            Metadata for the estimator, with ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
         -------
@@ -195,15 +223,16 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         check_in_memory(X=X, y=y, sample_weight=sample_weight)
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
-        scored = self._score(candidates, (X, y, sample_weight))
-        self.cv_results_ = results_table(candidates, scored)
+        params = fit_params(self, sample_weight, params)
+        scored = self._score(candidates, (X, y, params))
+        self.cv_results_ = results_table(candidates, scored, self._scorings())
         self._select(candidates)
         for name in ("best_estimator_", "classes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         if self.refit is not False:
             best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
             start = time.perf_counter()
-            self.best_estimator_ = fit_with_weights(best, X, y, sample_weight)
+            self.best_estimator_ = best.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - start
             for name in ("classes_", "n_features_in_", "feature_names_in_"):
                 if hasattr(self.best_estimator_, name):
@@ -213,72 +242,104 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _check(self):
         """Check the parameters that can be checked without data."""
         check_choice("method", self.method, METHODS)
-        if not (isinstance(self.refit, bool | np.bool_) or callable(self.refit)):
+        self.multimetric_ = is_multimetric(self.scoring)
+        scorings = self._scorings()
+        if callable(self.refit):
+            pass
+        elif self.multimetric_:
+            check_refit(self.refit, scorings)
+        elif not isinstance(self.refit, bool | np.bool_):
             check_choice("refit", self.refit, (True, False, ONE_STANDARD_ERROR))
-        if self.scoring is not None and not (
-            isinstance(self.scoring, str) or callable(self.scoring)
-        ):
-            raise ValueError(
-                "scoring should be None, the name of a scorer or a callable that gives one number; "
-                f"got {self.scoring!r}."
-            )
         final = unwrap(self.estimator)[-1]
         if not (is_supported(final) or isinstance(final, InfluenceMixin)):
             raise unsupported(final)
-        self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
+        found = {
+            name: check_scoring(self.estimator, scoring=scoring)
+            for name, scoring in scorings.items()
+        }
+        self.scorer_ = found if self.multimetric_ else found["score"]
+
+    def _scorings(self):
+        """The scorers as given, by name; "score" where there is one."""
+        return scorings_by_name(self.scoring)
+
+    def _chosen(self):
+        """Name of the scorer that chooses."""
+        if not self.multimetric_:
+            return "score"
+        return self.refit if isinstance(self.refit, str) else next(iter(self._scorings()))
 
     def _score(self, candidates, data):
         """Return the Scored of every candidate, in the order of the grid."""
         if self.verbose > 0:
             print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
         scored = [None] * len(candidates)
-        steps = [
-            (position, path)
-            for name, members in paths(self.estimator, candidates)
-            for path in [Path(self.estimator, data, self.scoring, self.method, name)]
-            for position in members
+        groups = paths(self.estimator, candidates)
+        scorings = self._scorings()
+        n_jobs = n_workers(self.n_jobs)
+        if n_jobs > 1:
+            groups = parts_of(groups, -(-len(candidates) // n_jobs))
+        tasks = [
+            (Path(self.estimator, data, scorings, self.method, name), members)
+            for name, members in groups
         ]
-        for position, path in tracked(steps, self.progress):
-            scored[position] = found = path.score(candidates[position])
+        found = scored_in_turn(tasks, candidates)
+        if n_jobs > 1:
+            work = [(path, [candidates[i] for i in members]) for path, members in tasks]
+            order = [position for _, members in tasks for position in members]
+            results = in_workers(score_path, work, self.n_jobs)
+            found = zip(order, (one for part in results for one in part), strict=True)
+        for position, result in tracked(found, self.progress, total=len(candidates)):
+            scored[position] = result
             if self.verbose > 1:
-                print(
-                    f"{candidates[position]}: score {found.score:.6g} +- {found.standard_error:.2g}"
-                    f", {found.fit_time + found.score_time:.2g} s"
-                )
+                self._print(candidates[position], result)
         self._warn(candidates, scored)
         return scored
+
+    @staticmethod
+    def _print(params, found):
+        """Print the scores of a candidate, and how long they took."""
+        scores = ", ".join(
+            f"{name} {each.score:.6g} +- {each.standard_error:.2g}"
+            for name, each in found.scores.items()
+        )
+        print(f"{params}: {scores}, {found.fit_time + found.score_time:.2g} s")
 
     def _warn(self, candidates, scored):
         """Warn once each of undefined rows, and of candidates without an optimum or a score."""
         undefined = [found.undefined for found in scored if len(found.undefined)]
         if undefined:
-            warn_undefined(np.unique(np.concatenate(undefined)))
+            rows = np.unique(np.concatenate(undefined))
+            warn_undefined(rows, [])
         failed = [i for i, found in enumerate(scored) if found.failure]
         if len(failed) == len(scored):
             raise ValueError(f"no candidate has a leave-one-out score: {scored[0].failure}")
         if failed:
-            warnings.warn(
+            warn(
                 f"no optimum was found for {len(failed)} of {len(scored)} candidates; their score "
                 "is NaN. " + "; ".join(f"{candidates[i]}: {scored[i].failure}" for i in failed[:5]),
                 FitFailedWarning,
-                stacklevel=4,
             )
         unscored = [i for i, found in enumerate(scored) if found.score_failure]
         if unscored:
-            warnings.warn(
+            warn(
                 f"{len(unscored)} of {len(scored)} candidates have no score, or no standard error "
                 f"(NaN): {scored[unscored[0]].score_failure}.",
                 UndefinedMetricWarning,
-                stacklevel=4,
             )
 
     def _select(self, candidates):
         """Set the attributes of the chosen candidate."""
-        scores = self.cv_results_["mean_test_score"]
+        name = self._chosen()
+        scores = self.cv_results_[f"mean_test_{name}"]
         if np.isnan(scores).all():
             raise ValueError("no candidate has a leave-one-out score: all are NaN.")
         highest = int(np.nanargmax(scores))
-        self.one_standard_error_index_ = simplest(self.cv_results_, highest)
+        self.one_standard_error_index_ = simplest(self.cv_results_, highest, name)
+        if self.multimetric_ and self.refit is False:
+            for absent in ("best_index_", "best_params_", "best_score_"):
+                self.__dict__.pop(absent, None)
+            return
         self.__dict__.pop("best_score_", None)
         if callable(self.refit):
             self.best_index_ = self.refit(self.cv_results_)
@@ -287,7 +348,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             if not 0 <= self.best_index_ < len(candidates):
                 raise IndexError("best_index_ index out of range")
         else:
-            simple = isinstance(self.refit, str)
+            simple = self.refit == ONE_STANDARD_ERROR and not self.multimetric_
             self.best_index_ = self.one_standard_error_index_ if simple else highest
             self.best_score_ = float(scores[self.best_index_])
         self.best_params_ = candidates[self.best_index_]
@@ -368,7 +429,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         """
         return self._best().decision_function(X)
 
-    def score(self, X: MatrixLike, y: ArrayLike) -> float:
+    def score(self, X: MatrixLike, y: ArrayLike, **params: Any) -> float:
         """Score the best estimator by `scoring` on given rows.
 
         Parameters
@@ -377,13 +438,38 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             Rows.
         y : array-like of shape (n_samples,)
             Labels.
+        **params
+            Metadata for the scorer, such as `sample_weight`.
 
         Returns
         -------
         float
-            Score by `scorer_`.
+            Score by `scorer_`, of several by the one that `refit` names.
         """
-        return self.scorer_(self._best(), X, y)
+        best, scorer = self._best(), self._scorer()
+        if get_config()["enable_metadata_routing"]:
+            params = process_routing(self, "score", **params).scorer.score
+        return scorer(best, X, y, **params)
+
+    def _scorer(self):
+        """The scorer that chooses."""
+        scoring = self._scorings()
+        name = next(iter(scoring))
+        if isinstance(self.refit, str) and self.refit in scoring:
+            name = self.refit
+        return check_scoring(self.estimator, scoring=scoring[name])
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata the estimator inside requests, and the scorer.
+
+        Returns
+        -------
+        MetadataRouter
+            As in scikit-learn's User Guide on metadata routing.
+        """
+        methods = MethodMapping().add(caller="score", callee="score")
+        router = estimator_router(self, fit="fit")
+        return router.add(scorer=self._scorer(), method_mapping=methods)
 
     # -- scikit-learn ------------------------------------------------------------------------------
 

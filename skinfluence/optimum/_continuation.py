@@ -113,7 +113,7 @@ def refit(objective, step):
     max_steps = WARM_REFIT_STEPS if objective.loss.temperature else REFIT_STEPS
     found = polish(start, max_steps=max_steps, tolerance=REFIT_TOLERANCE)
     for factor in RESTART_FACTORS if objective.loss.temperature else ():
-        if is_acceptable_refit(found):
+        if found.converged or is_acceptable_refit(found):  # another start ends nowhere else
             break
         warm = factor * objective.loss.temperature
         found = continuation(objective, warm, max_steps=CONTINUATION_STEPS)
@@ -121,10 +121,15 @@ def refit(objective, step):
 
 
 def is_acceptable_refit(optimum):
-    """Whether a refit has converged as far as float64 allows, to where its loss has derivatives."""
+    """Whether a refit has converged as far as float64 allows, to an optimum that defines effects.
+
+    Its loss has derivatives there, and its unpenalised intercepts a curvature: else every intercept
+    of an interval is optimal, and which one Newton's method ends at depends on its start.
+    """
     objective = optimum.objective
     try:
         objective.check_optimum()
+        objective.check_intercept()
     except (NotImplementedError, np.linalg.LinAlgError):
         return False
     if optimum.converged or objective.stationarity <= ACCEPTED:

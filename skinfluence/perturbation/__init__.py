@@ -7,6 +7,7 @@ from skinfluence.perturbation._features import (
 )
 from skinfluence.perturbation._inputs import InputDerivatives
 from skinfluence.perturbation._local import PERTURBATIONS, LocalInfluence, local_influence
+from skinfluence.perturbation._rows import MovableRows, named_moves
 
 __all__ = [
     "PERTURBATIONS",
@@ -15,5 +16,7 @@ __all__ = [
     "KernelMachineGradients",
     "LinearGradients",
     "LocalInfluence",
+    "MovableRows",
     "local_influence",
+    "named_moves",
 ]

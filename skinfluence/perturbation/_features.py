@@ -82,9 +82,12 @@ class FeatureGradients(ABC):
             direction = np.zeros((outputs, *self.objective.theta.shape))
             for part in parts:
                 some = query.take(part).directions(is_scalar)
-                direction += some.reshape(outputs, -1, *direction.shape[1:]).sum(axis=1)
+                some = some.reshape(outputs, -1, *direction.shape[1:])
+                direction += np.einsum("om...,m->o...", some, query.shares[part])
+            slopes = query.shares[:, None, None] * slopes
             if aggregate == "mean":
-                direction, slopes = direction / len(query), slopes / len(query)
+                total = query.shares.sum()
+                direction, slopes = direction / total, slopes / total
             read = self.reader(self.solve(direction), slopes, everything, True)
             self._fill(found, rows, [(slice(0, 1), read)], progress)
         else:

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
-from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
 
 PERTURBATIONS = ("weights", "response", "feature")
 
 
-@dataclass(frozen=True)
-class LocalInfluence:
+@dataclass(frozen=True, repr=False)
+class LocalInfluence(Result):
     r"""Curvature of the likelihood displacement under perturbations of the rows.
 
     With omega the perturbations of the n rows and :math:`\theta_\omega` the optimum under them,
@@ -37,6 +37,8 @@ class LocalInfluence:
         influence of Lesaffre & Verbeke.
     factor : ndarray of shape (P, n_train)
         Matrix M with B = M'M.
+    row_names : ndarray of shape (n_train,) or None
+        Names of the training rows: the index that fit has seen, else positions.
 
     References
     ----------
@@ -60,6 +62,22 @@ class LocalInfluence:
     eigenvalues: np.ndarray
     row_curvature: np.ndarray
     factor: np.ndarray
+    row_names: np.ndarray | None = None
+
+    def __repr__(self):
+        """The largest curvature, and the rows that its direction moves most."""
+        order = np.argsort(-np.abs(self.direction), kind="stable")[:3]
+        names = self._index(None)
+        rows = ", ".join(f"row {names[row]} ({self.direction[row]:+.2f})" for row in order)
+        return (
+            f"LocalInfluence of {len(self.direction)} rows ({self.perturbation}): curvature "
+            f"{self.curvature:.4g}, its direction moves {rows} most"
+        )
+
+    def _index(self, train_labels):
+        """Names of the lines of a frame, the given ones or those of the rows."""
+        train_labels = self.row_names if train_labels is None else train_labels
+        return checked_labels(train_labels, len(self.direction), "train_labels")
 
     def matrix(self) -> np.ndarray:
         """Return the matrix B of the displacement.
@@ -103,7 +121,7 @@ class LocalInfluence:
         Parameters
         ----------
         train_labels : array-like of shape (n_train,), optional
-            Index of the lines; positions by default.
+            Index of the lines; `row_names` by default.
 
         Returns
         -------
@@ -116,7 +134,7 @@ class LocalInfluence:
             If the labels do not have the right length.
         """
         frame = data_frame({"direction": self.direction, "row_curvature": self.row_curvature})
-        frame.index = checked_labels(train_labels, len(self.direction), "train_labels")
+        frame.index = self._index(train_labels)
         return frame
 
 

@@ -19,6 +19,7 @@ class CurvatureCache:
 
     def __init__(self):
         self._made, self._choices, self._lock = {}, {}, threading.Lock()
+        self._joint = {}
 
     def __reduce__(self):
         """A copy or an unpickled cache is empty: factors are large and quickly made."""
@@ -47,6 +48,11 @@ class CurvatureCache:
             return self._remember(
                 self._made, key, lambda: make_curvature(objective, kind, damping, n_solves)
             )
+
+    def joint(self, make):
+        """Return the factor of joint changes, made once."""
+        with self._lock:
+            return self._remember(self._joint, "joint", make)
 
     @staticmethod
     def _remember(store, key, make, kept=KEPT):

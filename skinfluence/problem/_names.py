@@ -42,21 +42,20 @@ class NamedFit:
 
     @property
     def feature_names(self):
-        """Names of the features of the design: those that fit has seen, else x0, x1, ..."""
+        """Names of the features of the design: those that fit or its steps gave, else x0, ..."""
         if self.dependence is None:
-            return self._all_feature_names
-        kept, names = self.dependence.kept, self._all_feature_names
+            return self.all_feature_names
+        kept, names = self.dependence.kept, self.all_feature_names
         return [names[j] for j in kept[: self.objective.design.n_features]]
 
     @property
-    def _all_feature_names(self):
+    def all_feature_names(self):
         """Names of all features, also of those that are combinations of others."""
         names = getattr(self.model, "feature_names_in_", None)
-        n_features = self.adapted.objective.design.n_features
-        if names is None and self.step_names is not None and len(self.step_names) == n_features:
-            names = self.step_names
+        if names is None and self.design_names is not None:
+            names = self.design_names()
         if names is None:
-            return [f"x{j}" for j in range(n_features)]
+            return [f"x{j}" for j in range(self.adapted.objective.design.n_features)]
         return list(names)
 
     def parameter_names(self):

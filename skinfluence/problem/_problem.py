@@ -1,10 +1,8 @@
 """FittedProblem: what estimators, tools and displays ask about a fitted model."""
 
-import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
@@ -16,21 +14,25 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_test_weight,
+    group_names,
     listed,
+    shown,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import (
     Query,
     influence_topk,
     refined_topk,
-    rows_to_score,
-    score_of,
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
+    LOOKED_AT,
     GroupDeletion,
+    causes,
     delete,
     dominant_rows,
+    first_factor,
     needs_curvature,
     refits_on_demand,
     step_errors,
@@ -44,9 +46,11 @@ from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_au
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.problem._curvatures import CurvatureCache
+from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
-from skinfluence.results import LeaveOneOutEstimate, StepInfo
+from skinfluence.problem._settings import model_settings, same_settings
+from skinfluence.results import StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
@@ -109,13 +113,12 @@ class FittedProblem(NamedFit):
     settings : dict
         Its parameters, by which a change of them is noticed.
     curvatures : CurvatureCache
-    transform : callable or None
-        From a caller's X to the columns of the design; set by the estimator that is asked.
+    transform, design_names : callable or None
+        From a caller's X to the columns of the design, and the names that earlier steps give to
+        these; set by the estimator that is asked.
     dependence : Dependence or None
         Of the columns of least squares without a penalty whose columns are dependent: the objective
         then has as many of them as determine the predictors, which are unique.
-    step_names : tuple of str or None
-        Names that earlier steps of a pipeline give to the features, where the model has seen none.
     """
 
     objective: Objective
@@ -125,8 +128,8 @@ class FittedProblem(NamedFit):
     settings: dict
     curvatures: CurvatureCache = field(default_factory=CurvatureCache)
     transform: object = None
+    design_names: object = None
     dependence: Dependence | None = None
-    step_names: tuple | None = None
 
     @classmethod
     def of(cls, model, record):
@@ -185,13 +188,16 @@ class FittedProblem(NamedFit):
             and same_settings(self.settings, model_settings(model))
         )
 
-    def asked_by(self, transform):
-        """Return the same problem for questions whose rows `transform` brings to the design."""
-        return replace(self, transform=transform)
+    def asked_by(self, transform, names):
+        """Return the same problem for questions whose rows `transform` brings to the design.
 
-    def named(self, names):
-        """Return the same problem with names of features from the steps before the model."""
-        return replace(self, step_names=tuple(names))
+        Parameters
+        ----------
+        transform : callable
+        names : callable
+            Returns the names of the features of the model where these are not its own, or None.
+        """
+        return replace(self, transform=transform, design_names=names)
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -208,7 +214,7 @@ class FittedProblem(NamedFit):
                 f"(the gradient has moved by {ratio:.1e} of its terms). Fit again."
             )
 
-    def check_data(self, rows=None):
+    def check_data(self, rows=None, live=None):
         """Raise where the training data are not those of the fit.
 
         Parameters
@@ -216,6 +222,8 @@ class FittedProblem(NamedFit):
         rows : ndarray of int, optional
             Rows that the question reads, checked with a random sample of the others; all by
             default.
+        live : ndarray of int, optional
+            Rows that are still in the model; all by default. Others may have changed.
 
         Raises
         ------
@@ -223,6 +231,8 @@ class FittedProblem(NamedFit):
             Naming the rows that have changed.
         """
         changed = self.record.fingerprint.changed_rows(self.record.data, rows)
+        if live is not None and changed is not None and len(changed):
+            changed = np.intersect1d(changed, live)
         if changed is None or len(changed):
             which = "another number of rows"
             if changed is not None:
@@ -239,7 +249,7 @@ class FittedProblem(NamedFit):
         if damping > 0 and method == "exact":
             raise ValueError(
                 "damping has no meaning with method='exact', which refits the model itself; "
-                f"got damping={damping!r}. Leave it at 0, or use method='newton'."
+                f"got damping={shown(damping)}. Leave it at 0, or use method='newton'."
             )
         return damping
 
@@ -263,7 +273,7 @@ class FittedProblem(NamedFit):
 
     def _dependent(self):
         """Say which columns are dependent."""
-        names = self.adapted.objective.design.column_names(self._all_feature_names)
+        names = self.adapted.objective.design.column_names(self.all_feature_names)
         names = ["the intercept" if name == "const" else name for name in names]
         involved = [names[j] for j in self.dependence.involved]
         return f"the columns {listed(involved)} are linearly dependent"
@@ -277,6 +287,17 @@ class FittedProblem(NamedFit):
                 "use method='newton'."
             )
         return found
+
+    def warn_undefined(self, rows):
+        """Warn once of rows without a model after their removal, by name, and say why."""
+        found = causes(self.objective, (self.objective.without(row) for row in rows))
+        warn_undefined(self.row_names[rows], found)
+
+    def warn_undefined_groups(self, deletion, names, what="group"):
+        """Warn once of groups without a model after their removal, by name, and say why."""
+        undefined = np.flatnonzero(deletion.undefined)
+        after = (self.objective.without(deletion.groups[group]) for group in undefined)
+        warn_undefined(names[undefined], causes(self.objective, after), what)
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -325,13 +346,14 @@ class FittedProblem(NamedFit):
             )
         return design.restricted(self.dependence.kept)
 
-    def query(self, X_test, y_test=None, target="loss", method="newton"):
-        """Return the Query of a target at test rows."""
+    def query(self, X_test, y_test=None, target="loss", method="newton", test_sample_weight=None):
+        """Return the Query of a target at test rows, with their weights in sums over them."""
         target = self.target(target, method)
         required = f"target={target.name!r}" if target.needs_labels else None
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
-        return Query(design, y, design @ self.objective.theta.T, target)
+        weight = check_test_weight(test_sample_weight, design.shape[0])
+        return Query(design, y, self.objective.predictors(design), target, weight)
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""
@@ -340,10 +362,10 @@ class FittedProblem(NamedFit):
         query = Query(objective.design, y, objective.eta, target)
         return query if rows is None else query.take(as_index(rows, objective.n_rows))
 
-    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress):
+    def ask(self, X_test, y_test, target, method, rows, curvature, damping, progress, weight=None):
         """Return the Query at test rows and the Deletion of training rows to read at it."""
         self.check_method(method, damping)
-        query = self.query(X_test, y_test, target, method)
+        query = self.query(X_test, y_test, target, method, weight)
         deletion = self.deletion(
             method,
             rows,
@@ -387,6 +409,14 @@ class FittedProblem(NamedFit):
                 raise
             raise np.linalg.LinAlgError(f"{error}. {advice}") from error
 
+    def joint_factor(self):
+        """Return the JointFactor of joint changes of the rows; None where there is none."""
+        try:
+            made = self.curvature()
+        except np.linalg.LinAlgError:
+            return None
+        return self.curvatures.joint(lambda: first_factor(self.objective, made))
+
     def curvature_choice(self):
         """Return the Choice of a curvature for all rows' leverages."""
         return choose(self.objective, self.objective.n_rows * self.objective.n_outputs)
@@ -426,9 +456,10 @@ class FittedProblem(NamedFit):
             method = "newton"  # a refit has no damping
         made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
         deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
-        warn_undefined(rows[deletion.undefined])
+        self.warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
-            warn_dominant(dominant_rows(objective, rows, deletion.row_leverages))
+            dominant = dominant_rows(objective, rows, deletion.row_leverages)
+            warn_dominant(self.row_names[dominant])
         return deletion
 
     def largest(self, query, k, method, rows=None, *, curvature="auto", damping=0.0, progress=None):
@@ -448,7 +479,7 @@ class FittedProblem(NamedFit):
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
             raise ValueError(
                 f"k should be an integer from 1 to the {len(index)} training rows asked about; "
-                f"got {k!r} instead."
+                f"got {shown(k)} instead."
             )
         refits = None
         if method in ("auto", "exact") and damping == 0:
@@ -462,7 +493,7 @@ class FittedProblem(NamedFit):
             return influence_topk(deletion, query, int(k), linearised=linearised), deletion
         self.check_data(index)
         found = refined_topk(refits, query, int(k), progress=progress)
-        warn_undefined(index[refits.deletion.undefined])
+        self.warn_undefined(index[refits.deletion.undefined])
         return found, refits.deletion
 
     def deletion_curvature(self, method, kind="auto", damping=0.0, n_solves=None, n_deletions=None):
@@ -495,14 +526,14 @@ class FittedProblem(NamedFit):
         damping, objective = self.check_method(method, damping), self.objective
         if method == "auto" and damping > 0:
             method = "newton"  # a refit has no damping
-        groups = as_groups(groups, objective.n_rows)
+        given, groups = groups, as_groups(groups, objective.n_rows)
         self.check_data()
         made = None
         if needs_curvature(objective, method):
             n_solves = sum(map(len, groups)) * objective.n_outputs
             made = self.curvature(curvature, damping, n_solves)
         deletion = GroupDeletion(objective, made, method, groups, progress=progress)
-        warn_undefined(np.flatnonzero(deletion.undefined), what="group")
+        self.warn_undefined_groups(deletion, group_names(given))
         return deletion
 
     # -- leave-one-out -----------------------------------------------------------------------------
@@ -514,9 +545,10 @@ class FittedProblem(NamedFit):
         method = resolve_auto(objective, method)
         curvature = self.deletion_curvature(method)
         loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
-        warn_undefined(np.flatnonzero(loo.route == "undefined"))
+        self.warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton":
-            warn_dominant(dominant_rows(objective, np.arange(objective.n_rows), loo.leverage))
+            dominant = dominant_rows(objective, np.arange(objective.n_rows), loo.leverage)
+            warn_dominant(self.row_names[dominant])
         return loo
 
     def leave_group_out(self, groups, method, *, progress=None):
@@ -527,7 +559,10 @@ class FittedProblem(NamedFit):
         if needs_curvature(self.objective, method):
             curvature = self.curvature()
         loo = leave_group_out(self.objective, curvature, method, groups, progress=progress)
-        warn_undefined(np.flatnonzero(loo.route == "undefined"))
+        undefined = np.flatnonzero(loo.route == "undefined")
+        own = [next(group for group in groups if row in group) for row in undefined[:LOOKED_AT]]
+        found = causes(self.objective, (self.objective.without(group) for group in own))
+        warn_undefined(self.row_names[undefined], found)
         return loo
 
     def estimate(self, loo, scoring=None, X=None):
@@ -540,37 +575,7 @@ class FittedProblem(NamedFit):
         X : array-like, optional
             The training rows that a callable `scoring` is handed.
         """
-        objective, link, weight = self.objective, self.link, self.sample_weight
-        defined = ~np.isnan(loo.eta).any(axis=1)
-        loss = np.full(objective.n_rows, np.nan)
-        eta = objective.native(loo.eta)
-        loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
-        scoring = scoring or link.scoring
-        used = np.flatnonzero(defined & (weight > 0))
-        score, failure = score_of(
-            link,
-            eta[used],
-            self.labels[used],
-            scoring,
-            X=rows_to_score(scoring, X, used),
-            weight=weight[used],
-        )
-        if failure and len(used):  # of undefined rows there has been a warning
-            warnings.warn(
-                f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning, stacklevel=3
-            )
-        return LeaveOneOutEstimate.of_rows(
-            loo=loo,
-            decision_function=link.decision(eta),
-            predict_proba=link.probabilities(eta) if link.has_probabilities else None,
-            prediction=None if link.n_classes else link.mean(eta),
-            loss=loss,
-            weight=weight,
-            train_loss=float(np.average(objective.trained().row_losses, weights=weight)),
-            score=score,
-            scoring=scoring,
-            score_failure=failure,
-        )
+        return leave_one_out_estimate(self, loo, scoring, X)
 
     def step_info(self, deletion, method, names=None, *, quick=False):
         """Return how each step of a deletion was found and how far it is from the refit.
@@ -586,24 +591,3 @@ class FittedProblem(NamedFit):
         """
         names = self.row_names[deletion.rows] if names is None else names
         return StepInfo(*step_errors(deletion, method, quick=quick), names)
-
-
-def model_settings(model):
-    """Public attributes of a model that may change its objective, by name.
-
-    Arrays are kept by reference: a refit replaces them.
-    """
-    return {name: value for name, value in vars(model).items() if not name.startswith("_")}
-
-
-def same_settings(one, other):
-    """Whether two models have the same settings: equal numbers and strings, identical objects."""
-    if one is None or one.keys() != other.keys():
-        return False
-    for name, value in one.items():
-        if value is other[name]:
-            continue
-        simple = isinstance(value, int | float | str | np.number)
-        if not simple or type(value) is not type(other[name]) or value != other[name]:
-            return False
-    return True

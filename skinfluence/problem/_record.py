@@ -70,6 +70,10 @@ class OptimumRecord:
         """Parameter (K, q) at the optimum."""
         return self.data.theta
 
+    def named(self, row_names):
+        """Return the record with the index of the rows."""
+        return replace(self, data=replace(self.data, row_names=row_names))
+
     @classmethod
     def of(cls, adapted, data):
         """Polish an adapted fit to its optimum and record how near it came.

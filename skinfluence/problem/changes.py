@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from skinfluence._validation import as_index
+from skinfluence._validation import as_index, shown
 from skinfluence.deletion import (
     Entering,
     JointChange,
+    causes,
     change_rows,
     needs_curvature,
     same_labels,
@@ -33,6 +34,12 @@ def relabelling(problem, labels, rows, name="labels"):
     name : str
         What an error calls them.
     """
+    if not np.ndim(labels):
+        raise ValueError(
+            f"{name} should hold one label for each of the {len(rows)} training rows asked about; "
+            f"got {shown(labels)}. For one label for all pass np.full({len(rows)}, "
+            f"{shown(labels)})."
+        )
     y = problem.adapted.encode(labels, name)
     if len(y) != len(rows):
         raise ValueError(
@@ -131,7 +138,9 @@ def joint_changes(problem, groups, deltas, method, *, curvature="auto", damping=
     if needs_curvature(objective, method):
         made = problem.curvature(curvature, damping, sum(map(len, groups)) * objective.n_outputs)
     found = JointChange(objective, made, method, groups, deltas, progress=progress)
-    warn_undefined(np.flatnonzero(found.undefined), "reweighting", "after")
+    undefined = np.flatnonzero(found.undefined)
+    after = map(found.changed, undefined)
+    warn_undefined(undefined, causes(objective, after), "reweighting", "after")
     return found
 
 
@@ -144,6 +153,7 @@ def row_changes(
     is_rough=True,
     what="change of row",
     first_row=0,
+    names=None,
     n_test=0,
     curvature="auto",
     damping=0.0,
@@ -164,6 +174,8 @@ def row_changes(
         What a warning calls a change.
     first_row : int
         Position that it calls 0.
+    names : ndarray of shape (r,), optional
+        Names of the changes in a warning; those of the rows by default.
     n_test : int
         Test rows that it will be read at.
     curvature, damping, progress
@@ -189,5 +201,13 @@ def row_changes(
         n_test=n_test,
         progress=progress,
     )
-    warn_undefined(rows[found.undefined] - first_row, what, "after the")
+    undefined = np.flatnonzero(found.undefined)
+    each = (entering.take(np.array([k])) for k in undefined)
+    after = (
+        objective.changed(rows[[k]], one.rows, one.y, one.weight)
+        for k, one in zip(undefined, each, strict=True)
+    )
+    if names is None:
+        names = problem.row_names[rows] if not first_row else rows - first_row
+    warn_undefined(names[undefined], causes(objective, after), what, "after the")
     return found

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_responses, check_resolution, check_sample_weight
+from skinfluence._validation import as_responses, check_resolution, check_sample_weight, shown
 from skinfluence.adapters import Adapted, TrainingData, register, without_outputs
 from skinfluence.kernel_models import NewtonFittedMixin, dual_change, fitted_space
 from skinfluence.losses import SmoothEpsilonInsensitiveLoss
@@ -184,12 +184,15 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         rows = X if self._space is None else None
         self._training_data = TrainingData(rows, y, weight, self._space, row_names=names)
         self._solve()
+        return self
+
+    def _take(self, objective, n_steps):
+        super()._take(objective, n_steps)
         self.intercept_ = float(self.intercept_[0])
         if self._space is None:
             self.coef_ = self.coef_[0]
         else:
             self.dual_coef_ = self.dual_coef_[0]
-        return self
 
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predict the responses.
@@ -213,9 +216,9 @@ class SmoothEpsilonSVR(NewtonFittedMixin, RegressorMixin, BaseEstimator):
         """Raise for parameters that are not in their range; epsilon may be 0."""
         super()._check_parameters()
         if isinstance(self.epsilon, bool) or not isinstance(self.epsilon, numbers.Real):
-            raise TypeError(f"epsilon should be a number; got {self.epsilon!r} instead.")
+            raise TypeError(f"epsilon should be a number; got {shown(self.epsilon)} instead.")
         if not 0 <= self.epsilon < np.inf:
-            raise ValueError(f"epsilon should be finite and at least 0; got {self.epsilon!r}.")
+            raise ValueError(f"epsilon should be finite and at least 0; got {shown(self.epsilon)}.")
 
     def _start(self):
         """Objective at coefficients 0 and the median of y as the intercept."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skinfluence._validation import check_choice
+from skinfluence._validation import check_choice, shown
 from skinfluence.adapters import register
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier, fitted_space
 from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
@@ -185,18 +185,17 @@ class SmoothHingeSVC(KernelClassifier):
         check_choice("loss", self.loss, ("smooth_hinge", "hinge"))
         value = self.temperature
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
-            raise TypeError(f"temperature should be a number; got {value!r} instead.")
+            raise TypeError(f"temperature should be a number; got {shown(value)} instead.")
         if not 0 <= value < np.inf or (value == 0 and self.loss != "hinge"):
             raise ValueError(
                 "temperature should be a finite positive number, or 0 with loss='hinge'; got "
-                f"{value!r}."
+                f"{shown(value)}."
             )
 
-    def _solve(self):
-        """Minimise, and record whether each intercept is identified."""
-        objective = super()._solve()
+    def _take(self, objective, n_steps):
+        """Set the fitted attributes, and whether each intercept is identified."""
+        super()._take(objective, n_steps)
         self.intercept_is_identified_ = ~objective.vanished_intercepts
-        return objective
 
 
 register(SmoothHingeSVC, inherited=True, space=fitted_space)(adapt_kernel_classifier)

@@ -10,4 +10,23 @@ except ImportError as error:
         "skinfluence.torch needs PyTorch, which is not installed: pip install skinfluence[torch]"
     ) from error
 
-__all__: list[str] = []
+from skinfluence.torch._features import NeuralFeatures
+from skinfluence.torch._network import NetworkInfluence, SolveInfo
+from skinfluence.torch._robustness import (
+    adversarial_step,
+    curvature_regularizer,
+    input_curvature,
+)
+from skinfluence.torch._tangent import TangentFeatures
+from skinfluence.torch._trak import TRAK
+
+__all__ = [
+    "TRAK",
+    "NetworkInfluence",
+    "NeuralFeatures",
+    "SolveInfo",
+    "TangentFeatures",
+    "adversarial_step",
+    "curvature_regularizer",
+    "input_curvature",
+]

@@ -4,6 +4,7 @@ from skinfluence.uncertainty._covariance import (
     KINDS,
     ParameterCovariance,
     covariance,
+    degrees_of_freedom,
     dispersion_of,
 )
 from skinfluence.uncertainty._intervals import INTERVALS, jackknife_interval
@@ -13,6 +14,7 @@ __all__ = [
     "KINDS",
     "ParameterCovariance",
     "covariance",
+    "degrees_of_freedom",
     "dispersion_of",
     "jackknife_interval",
 ]

@@ -1,11 +1,16 @@
 """Covariances of the parameters: sums of outer products of the effects of single rows."""
 
+import html
+import numbers
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import HTML_ROWS, DataFrame, Result, data_frame
 from skinfluence._parallel import row_blocks
+from skinfluence._validation import shown
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
 from skinfluence.losses import SquaredLoss
 
@@ -14,8 +19,8 @@ CLUSTERED = ("CR0", "CR3")
 KINDS = ("model", *HETEROSCEDASTIC, "jackknife", *CLUSTERED)
 
 
-@dataclass(frozen=True)
-class ParameterCovariance:
+@dataclass(frozen=True, repr=False)
+class ParameterCovariance(Result):
     """Covariance matrix of the coefficients.
 
     Attributes
@@ -30,6 +35,8 @@ class ParameterCovariance:
         Kind of estimate, as in :meth:`InfluenceExplainer.parameter_covariance`.
     estimate : ndarray of shape (P,)
         Estimated coefficients, in the same order.
+    df : float
+        Degrees of freedom of a test of one coefficient: inf for a normal distribution.
 
     Examples
     --------
@@ -45,6 +52,7 @@ class ParameterCovariance:
     names: tuple
     kind: str
     estimate: np.ndarray
+    df: float = np.inf
 
     @property
     def standard_error(self) -> np.ndarray:
@@ -62,6 +70,95 @@ class ParameterCovariance:
         frame = data_frame(dict(zip(self.names, self.matrix.T, strict=True)))
         frame.index = list(self.names)
         return frame
+
+    def summary(self, level: float = 0.95) -> DataFrame:
+        """Return one line for each coefficient: estimate, error, test and interval.
+
+        Student's t with n - p degrees of freedom where the dispersion of the responses is estimated
+        (least squares, gamma, Tweedie and inverse Gaussian regression), with G - 1 for G clusters;
+        the normal distribution, z, for all others. So do R's ``summary``, ``coeftest`` and Stata;
+        statsmodels takes z for every robust covariance.
+
+        Parameters
+        ----------
+        level : float, default=0.95
+            Of the interval.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns coefficient, standard_error, t or z, p, lower and upper, indexed by the names.
+
+        Raises
+        ------
+        ValueError
+            For a level that is not between 0 and 1.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from skinfluence import InfluenceLinearRegression
+        >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+        >>> found = InfluenceLinearRegression().fit(X, y).parameter_covariance("HC3")
+        >>> print(found.summary().loc[["bmi", "age"], ["coefficient", "t", "p"]].round(3))
+             coefficient      t      p
+        bmi      519.846  7.579  0.000
+        age      -10.010 -0.172  0.864
+        """
+        if not isinstance(level, numbers.Real) or not 0 < level < 1:
+            raise ValueError(f"level should be between 0 and 1; got {shown(level)}.")
+        error, df = self.standard_error, self.df
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = self.estimate / error
+        normal = np.isinf(df)
+        tail = ndtr(-np.abs(ratio)) if normal else stdtr(df, -np.abs(ratio))
+        width = ndtri(0.5 + level / 2) if normal else stdtrit(df, 0.5 + level / 2)
+        columns = {"coefficient": self.estimate, "standard_error": error}
+        columns |= {"z" if normal else "t": ratio, "p": 2.0 * tail}
+        columns |= {"lower": self.estimate - width * error, "upper": self.estimate + width * error}
+        frame = data_frame(columns)
+        frame.index = list(self.names)
+        return frame
+
+    def __repr__(self):
+        """The kind, and the first coefficients with their standard errors."""
+        some = zip(self.names, self.estimate, self.standard_error, strict=True)
+        shown = [f"{name} {value:.4g} +- {error:.2g}" for name, value, error in islice(some, 3)]
+        more = ", ..." if len(self.names) > len(shown) else ""
+        return (
+            f"ParameterCovariance of {len(self.names)} coefficients ({self.kind}): "
+            f"{', '.join(shown)}{more}"
+        )
+
+    def _repr_html_(self):
+        """The text, and the summary."""
+        text = f"<pre>{html.escape(repr(self))}</pre>"
+        try:
+            return text + self.summary().to_html(max_rows=HTML_ROWS, border=0)
+        except ImportError:
+            return text
+
+
+def degrees_of_freedom(objective, curvature, kind, n_clusters=None):
+    """Degrees of freedom of tests of single coefficients; inf for a normal distribution.
+
+    Parameters
+    ----------
+    objective : Objective
+    curvature : callable
+        Returns the curvature that leverages need.
+    kind : str
+    n_clusters : int, optional
+    """
+    if kind in CLUSTERED:
+        return float(n_clusters - 1)
+    loss = objective.loss
+    if loss.family is None or loss.has_known_dispersion:
+        return np.inf
+    one_minus = curvature().leverage().one_minus
+    used = np.count_nonzero(objective.sample_weight)
+    n_effective = np.sum(1.0 - np.einsum("ikk->ik", one_minus)) / objective.n_outputs
+    return max(float(used - n_effective), 1e-9)
 
 
 def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):

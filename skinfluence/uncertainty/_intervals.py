@@ -50,7 +50,7 @@ def jackknife_interval(deletion, design, link, level, method, *, scale=None, lim
     scratch = np.empty((K, parts[0].stop, n)) if parts else None  # allocated once for all blocks
     for part in parts:
         some = design.take(part)
-        eta = (some @ objective.theta.T).T  # (K, b)
+        eta = objective.predictors(some).T  # (K, b)
         wide = width[:, None] * of_rows[part]
         if method == "jackknife":
             middle = _predictions(link, eta)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skinfluence._validation import as_numbers
+from skinfluence._validation import as_numbers, shown
 from skinfluence.deletion.targets._base import Target
 
 
@@ -47,7 +47,7 @@ def make_target(
     """
     for name, value in (("function", function), ("gradient", gradient)):
         if not callable(value) and (name == "function" or value is not None):
-            raise TypeError(f"{name} should be callable; got {value!r} instead.")
+            raise TypeError(f"{name} should be callable; got {shown(value)} instead.")
     return CustomTarget(function, gradient, bool(greater_is_better))
 
 

@@ -5,21 +5,16 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._parallel import cache_blocks, row_blocks
-from skinfluence.losses import SquaredLoss
-from skinfluence.penalties import L2
+from skinfluence.objective._related import RelatedObjectives
 
 # Rows whose curvature is below this share of the largest are left out of the Hessian: 1e4 of them,
 # for rows z of equal size, change no digit of a float64 sum that contains the largest.
 NEGLIGIBLE = 1e-20
 # An intercept is not identified if its curvature is below this share of that of all rows at a kink.
 VANISHED = 1e-12
+# Above this share it is, whatever rounding and one more row of some weight make of it.
+CLEARLY_THERE = 1e-6
 
-# Cached properties that depend on the rows and the predictors alone, not on the penalty: an
-# objective of the same predictors takes them over.
-OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
-OF_ROWS |= {"weight_roots", "weight_diagonals"}
-# Those of them that do not depend on the weights either.
-UNWEIGHTED = {"eta", "row_losses", "row_gradients"}
 # Bytes of the weights W of all rows that are computed once and kept. Of more (many classes) they
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
@@ -34,8 +29,8 @@ def _weighted(values, weight):
     return np.multiply(weight, values, out=np.zeros(values.shape), where=weight != 0)
 
 
-class Objective:
-    """F(theta) = sum_i w_i l(y_i, theta z_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
+class Objective(RelatedObjectives):
+    """F(theta) = sum_i w_i l(y_i, theta z_i + o_i) + R(theta) + (sum_i w_i) r(theta), at one theta.
 
     It has all quantities of a model that the formulas of influence need. F is a sum, not a mean;
     the weights stand outside the loss and nowhere else in the library. For models that minimise the
@@ -65,6 +60,8 @@ class Objective:
         Weight whose share of r is missing from `penalty`, see `without_mean_penalty_share`.
     negligible : float
         Rows whose curvature is below this share of the largest are left out of the Hessian.
+    offset : ndarray of shape (n,) or (n, K), optional
+        Fixed part of the predictors, added to Z theta; none by default. (n,) for one predictor.
     known : dict, optional
         Values of cached properties that are already computed, by name.
 
@@ -89,6 +86,7 @@ class Objective:
         *,
         penalty_weight_removed=0.0,
         negligible=NEGLIGIBLE,
+        offset=None,
         known=None,
     ):
         self.loss = loss
@@ -102,23 +100,8 @@ class Objective:
         self.theta = theta
         self.trained_loss = loss if trained_loss is None else trained_loss
         self.penalty_weight_removed, self.negligible = penalty_weight_removed, negligible
+        self.offset = None if offset is None else offset.reshape(len(offset), loss.n_outputs)
         vars(self).update(known or {})
-
-    def _with(self, **changes):
-        """Return a copy of the objective with some of the constructor's arguments changed."""
-        now = {
-            "loss": self.loss,
-            "design": self.design,
-            "y": self.y,
-            "sample_weight": self.sample_weight,
-            "penalty": self.fixed_penalty,
-            "theta": self.theta,
-            "trained_loss": self.trained_loss,
-            "row_penalty": self.row_penalty,
-            "penalty_weight_removed": self.penalty_weight_removed,
-            "negligible": self.negligible,
-        }
-        return Objective(**{**now, **changes})
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -163,7 +146,23 @@ class Objective:
     @cached_property
     def eta(self):
         """Predictors of the rows, (n, K)."""
-        return self.design @ self.theta.T
+        return self.predictors(self.design, self.offset)
+
+    def predictors(self, design, offset=None):
+        """Predictors (m, K) of the rows of any design: Z theta, plus the offset of those rows.
+
+        Parameters
+        ----------
+        design : Design of shape (m, q)
+        offset : ndarray of shape (m, K), optional
+            Of those rows; required if the training rows have one.
+        """
+        if offset is None and self.offset is not None:
+            raise ValueError(
+                "the rows of this objective have an offset: pass that of the other rows too."
+            )
+        eta = design @ self.theta.T
+        return eta if offset is None else eta + offset
 
     @cached_property
     def row_losses(self):
@@ -346,6 +345,8 @@ class Objective:
         weight = self.sample_weight[:, None]
         mean = self.design.absolute_sum(weight) / weight.sum()
         terms = float((np.abs(self.theta) * mean).sum(axis=1).max())
+        if self.offset is not None:
+            terms += float(np.abs(self.weigh(self.offset)).sum(axis=0).max() / weight.sum())
         largest = self.design.largest_kernel
         if largest:
             strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features])
@@ -434,6 +435,24 @@ class Objective:
         total = self.weight_diagonals.sum(axis=0) * loss.temperature
         return free & (total <= VANISHED * self.sample_weight.sum())
 
+    def may_lose_intercepts(self, rows, change):
+        """Whether an unpenalised intercept may lose its curvature with each of some rows, (r,).
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (r,)
+            Rows that go.
+        change : ndarray of shape (r,)
+            Largest change of a predictor on the way to the optimum without them. With M the
+            constant of self-concordance, exp(-M change) of a row's curvature is left at least.
+        """
+        loss, free = self.loss, np.broadcast_to(self.free_intercepts, self.n_outputs)
+        if loss.temperature == 0 or not free.any():
+            return np.zeros(len(rows), dtype=bool)
+        left = self.weight_diagonals.sum(axis=0) - self.weight_diagonals[rows]
+        least = left * np.exp(-loss.self_concordance * change)[:, None] * loss.temperature
+        return (least[:, free] <= CLEARLY_THERE * self.sample_weight.sum()).any(axis=1)
+
     def check_optimum(self):
         """Raise where the loss has no derivatives at theta, in rows of positive weight."""
         self.loss.check_optimum(*self._counted)
@@ -445,57 +464,6 @@ class Objective:
                 "the intercept is not identified: its curvature vanishes, and no influence is "
                 "defined"
             )
-
-    # -- other objectives --------------------------------------------------------------------------
-
-    def output(self, k):
-        """Return the objective of output k alone, for a loss whose outputs are separate."""
-        loss, y, share = self.loss.output(self.y, k)
-        trained = loss if self.is_at_its_own_optimum else self.trained_loss.output(self.y, k)[0]
-        weight = self.sample_weight if share is None else self.sample_weight * share
-        row_penalty = None if self.row_penalty is None else self.row_penalty.output(k)
-        return self._with(
-            loss=loss,
-            y=y,
-            sample_weight=weight,
-            penalty=self.fixed_penalty.output(k),
-            theta=self.theta[[k]],
-            trained_loss=trained,
-            row_penalty=row_penalty,
-        )
-
-    @property
-    def is_at_its_own_optimum(self):
-        """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
-        return self.trained_loss is self.loss
-
-    def trained(self):
-        """Return the objective that was minimised."""
-        return self if self.is_at_its_own_optimum else self._with(loss=self.trained_loss)
-
-    def at(self, theta):
-        """Return the same objective at another parameter."""
-        return self._with(theta=theta)
-
-    def with_loss(self, loss):
-        """Return the objective of another loss, at the same parameter."""
-        return self._with(loss=loss, trained_loss=loss)
-
-    def least_squares(self):
-        """Return the least-squares objective of the same rows and columns, with one output."""
-        penalty = self.penalty.output(0)
-        theta = self.theta[:1]
-        y = self.y if self.y.ndim == 1 else self.y[:, 0]
-        return Objective(SquaredLoss(), self.design, y, self.sample_weight, penalty, theta)
-
-    def take(self, rows):
-        """Return the objective of the given rows only, at the same parameter."""
-        weight = self.sample_weight[rows]
-        return self._with(design=self.design.take(rows), y=self.y[rows], sample_weight=weight)
-
-    def penalised_at_least(self, strength):
-        """Return the objective with every penalty raised to `strength`, at the same parameter."""
-        return self._same_rows(penalty=self.penalty.at_least(strength), row_penalty=None)
 
     # -- the share of the penalty that is deleted with a row ---------------------------------------
 
@@ -510,64 +478,6 @@ class Objective:
         """Mean of the shares over the rows of positive weight."""
         return float(self.shares.sum() / np.count_nonzero(self.sample_weight))
 
-    def without_mean_penalty_share(self):
-        """Objective whose penalty has lost one average row's share.
-
-        So its Hessian minus W_i z_i z_i' is the Hessian without row i: exactly with equal weights;
-        with others up to the difference of the shares, one part in n of the penalty. One factor
-        then serves the deletion of every row.
-        """
-        single = np.count_nonzero(self.sample_weight) == 1  # all of the penalty would go
-        if single or not self.mean_penalty_share:
-            return self
-        left = self.sample_weight.sum() - self.mean_penalty_share
-        return self._same_rows(
-            penalty=self.fixed_penalty.plus(self.row_penalty.times(left)),
-            row_penalty=None,
-            penalty_weight_removed=self.mean_penalty_share,
-        )
-
-    def with_fixed_penalty(self):
-        """Return the objective with its whole penalty fixed, independent of the rows."""
-        if self.row_penalty is None:
-            return self
-        return self._same_rows(penalty=self.penalty, row_penalty=None)
-
-    def on_active_set(self):
-        """Return the smooth objective in the columns with an active coefficient, signs fixed.
-
-        The coefficients of the other columns are 0, so the predictors are the same.
-        """
-        columns = np.flatnonzero(self.active.any(axis=0))
-        row_penalty = self.row_penalty
-        if row_penalty is not None:
-            row_penalty = row_penalty.restricted(self.theta, columns)
-        return self._same_rows(
-            design=self.design.restricted(columns),
-            penalty=self.fixed_penalty.restricted(self.theta, columns),
-            row_penalty=row_penalty,
-            theta=self.theta[:, columns],
-        )
-
-    def in_columns(self, columns, theta):
-        """Return an unpenalised objective in some of its columns, with the same predictors.
-
-        Parameters
-        ----------
-        columns : ndarray of int
-            Ascending; the others are combinations of them.
-        theta : ndarray of shape (K, len(columns))
-        """
-        penalty = L2(np.zeros(len(columns)))
-        return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
-
-    def _same_rows(self, **changes):
-        """Return an objective with the same rows and predictors, and their cached values."""
-        kept = vars(self).keys() & OF_ROWS
-        if "negligible" not in changes:
-            kept |= vars(self).keys() & {"curved_rows"}
-        return self._with(known={name: vars(self)[name] for name in kept}, **changes)
-
     def penalty_mismatch(self, share, penalty_weight_removed):
         """Relative error of a curvature's penalty for models without some shares w_i (r,), (r,).
 
@@ -581,79 +491,25 @@ class Objective:
         left = self.shares.sum() - penalty_weight_removed
         return np.divide(off, left, out=np.zeros(len(off)), where=off != 0)
 
-    def dropping_flat_rows(self, tolerance):
-        """Return a copy whose H omits rows of curvature below `tolerance` times the largest."""
-        return self._same_rows(negligible=tolerance)
+    @property
+    def is_at_its_own_optimum(self):
+        """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
+        return self.trained_loss is self.loss
 
-    def reweighted(self, delta):
-        """Return the objective with `delta` added to the sample weights, at the same parameter."""
-        known = {name: vars(self)[name] for name in UNWEIGHTED & vars(self).keys()}
-        return self._with(sample_weight=self.sample_weight + delta, known=known)
+    def evaluated_at(self, theta):
+        """Return the objective at another parameter, evaluated by one pass over the rows."""
+        K, offset = self.n_outputs, self.offset
+        own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
 
-    def with_rows(self, rows, y):
-        """Return the objective with further rows of weight 0, which may enter, below its own.
+        def slopes(rows, eta):
+            """Residuals of some rows, (b, K)."""
+            eta = eta if offset is None else eta + offset[rows]
+            own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
+            residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            return residuals[rows]
 
-        Parameters
-        ----------
-        rows : Design of shape (m, q)
-            In the columns of the design; of a kernel they may have further features after those.
-        y : ndarray of shape (m,)
-            Encoded labels.
-        """
-        design = self.design.extended(rows)
-        n_added = design.n_features - self.design.n_features
-
-        def widened(array):
-            return self.design.widened(array, n_added)
-
-        row_penalty = self.row_penalty
-        return self._with(
-            design=design,
-            y=np.concatenate([self.y, y]),
-            sample_weight=np.concatenate([self.sample_weight, np.zeros(len(y))]),
-            penalty=self.fixed_penalty.widened(widened),
-            row_penalty=None if row_penalty is None else row_penalty.widened(widened),
-            theta=self.design.widened(self.theta, n_added, value=0.0),
-        )
-
-    def weights_as_fitted(self, y, given, fitted):
-        """Weights that rows of labels `y` would have here, class weights multiplied in.
-
-        Those of class_weight="balanced" are the numbers that fit computed from its own labels.
-
-        Parameters
-        ----------
-        y : ndarray of shape (m,)
-            Encoded labels.
-        given : ndarray of shape (m,)
-            Weights as a caller has them.
-        fitted : ndarray of shape (n,)
-            The same of the rows of this objective.
-        """
-        if not self.loss.n_classes:
-            return given * (self.sample_weight.sum() / fitted.sum())
-        used = np.flatnonzero(fitted > 0)
-        per_class = np.zeros(self.loss.n_classes)
-        per_class[self.y[used].astype(np.intp)] = self.sample_weight[used] / fitted[used]
-        return given * per_class[y.astype(np.intp)]
-
-    def changed(self, leaving, entering, y, weight):
-        """Return the objective with other rows, at the same parameter.
-
-        Parameters
-        ----------
-        leaving, entering : ndarray of int
-            Positions of rows that lose their weight, then of those with new labels and weights.
-        y, weight : ndarray
-            Of the entering rows.
-        """
-        labels, weights = self.y.copy(), self.sample_weight.copy()
-        weights[leaving] = 0.0
-        labels[entering], weights[entering] = y, weight
-        return self._with(y=labels, sample_weight=weights)
-
-    def without(self, row):
-        """Return the objective without one row, at the same parameter."""
-        weight = self.sample_weight.copy()
-        weight[row] = 0.0
-        return self._with(sample_weight=weight)
+        eta, total = self.design.forward_back(theta.T, slopes)
+        eta = eta if offset is None else eta + offset
+        gradient = self.penalty.total_gradient(total.T, theta)
+        known = {"eta": eta, "row_gradients": own, "residuals": residuals, "gradient": gradient}
+        return self._with(theta=theta, known=known)

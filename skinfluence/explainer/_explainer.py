@@ -1,24 +1,23 @@
 """InfluenceExplainer: the influence methods for a Pipeline, a search, or a fitted model."""
 
-import warnings
+import copy
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinfluence._frames import row_names
+from skinfluence._frames import row_names, without_columns
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import (
     ResponseScale,
     TrainingData,
@@ -27,53 +26,22 @@ from skinfluence.adapters import (
     kernel_space,
     unsupported,
 )
-from skinfluence.base import InfluenceMixin
+from skinfluence.base import (
+    InfluenceMixin,
+    copied_without_cache,
+)
+from skinfluence.explainer._models import (
+    estimator_router,
+    final_weight,
+    fit_params,
+    unwrap,
+    with_final,
+)
 from skinfluence.problem import OptimumRecord, prediction_difference
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
 FAR = 1e-2
-
-
-def unwrap(model):
-    """Return (transformers of X, of y, final estimator) of a fitted or unfitted model."""
-    transformers, responses = [], []
-    while True:
-        if isinstance(model, FrozenEstimator):
-            model = model.estimator
-        elif isinstance(model, Pipeline):
-            steps = [step for _, step in model.steps[:-1] if step not in (None, "passthrough")]
-            transformers += steps
-            model = model.steps[-1][1]
-        elif isinstance(model, TransformedTargetRegressor):
-            if hasattr(model, "regressor_"):
-                responses.append(model.transformer_)
-            model = getattr(model, "regressor_", _inner_regressor(model))
-        elif hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
-            if hasattr(model, "best_estimator_"):
-                model = model.best_estimator_
-            elif hasattr(model, "cv_results_"):
-                raise ValueError(
-                    f"{type(model).__name__}(refit=False) keeps no fitted model: use refit=True."
-                )
-            else:
-                model = model.estimator
-        else:
-            return transformers, responses, model
-
-
-def _inner_regressor(model):
-    """Regressor that a TransformedTargetRegressor is to fit."""
-    return LinearRegression() if model.regressor is None else model.regressor
-
-
-def weight_name(model):
-    """Name under which `fit` of a model takes the weights of its last step."""
-    if isinstance(model, Pipeline):
-        return f"{model.steps[-1][0]}__{weight_name(model.steps[-1][1])}"
-    if isinstance(model, TransformedTargetRegressor):
-        return weight_name(_inner_regressor(model))
-    return "sample_weight"
 
 
 def _final_has(method):
@@ -84,6 +52,20 @@ def _final_has(method):
         return True
 
     return check
+
+
+def _moved_coefficients(final, data, objective):
+    """Return a copy of scikit-learn's estimator with other coefficients; None where it has none."""
+    if data.space is not None or not hasattr(final, "coef_") or objective.loss.has_scale:
+        return None
+    if hasattr(final, "dual_coef_"):
+        return None
+    new = copy.copy(final)
+    coef, intercept = objective.design.unpack(objective.theta)
+    new.coef_ = np.reshape(coef, np.shape(final.coef_))
+    shape = np.shape(final.intercept_)
+    new.intercept_ = np.reshape(intercept, shape) if shape else np.float64(intercept[0])
+    return new
 
 
 def explainer_of(model):
@@ -109,17 +91,19 @@ def explainer_of(model):
     return explainer
 
 
-def fit_with_weights(estimator, X, y, sample_weight):
-    """Fit an estimator or a Pipeline; weights go to the last step."""
-    weights = {} if sample_weight is None else {weight_name(estimator): sample_weight}
-    return estimator.fit(X, y, **weights)
+def fitted_view(estimator, X, y, params):
+    """Fit an unfitted estimator, and return the object with its influence methods.
 
-
-def fitted_view(estimator, X, y, sample_weight):
-    """Fit an unfitted estimator, and return the object with its influence methods."""
+    Parameters
+    ----------
+    estimator : estimator
+    X, y : array-like
+    params : dict
+        Keyword arguments of its `fit`, such as :func:`weight_params`.
+    """
     if isinstance(unwrap(estimator)[-1], InfluenceMixin):
-        return explainer_of(fit_with_weights(estimator, X, y, sample_weight))
-    return InfluenceExplainer(estimator).fit(X, y, sample_weight)
+        return explainer_of(estimator.fit(X, y, **params))
+    return InfluenceExplainer(estimator).fit_with(X, y, params)
 
 
 class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
@@ -182,7 +166,13 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator = estimator
         self.allow_far_from_optimum = allow_far_from_optimum
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        **params: Any,
+    ) -> Self:
         """Fit a clone of the estimator, or take the frozen one, and find its optimum.
 
         Parameters
@@ -192,7 +182,10 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Labels.
         sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weights, passed to the last step.
+            Non-negative weights, passed to the last step; with metadata routing to the steps that
+            request them.
+        **params
+            Metadata for the estimator, with ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
         -------
@@ -208,18 +201,24 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             objective on these data, see `allow_far_from_optimum`.
         """
         self._begin_fit(X, y, sample_weight)
-        frozen = isinstance(self.estimator, FrozenEstimator)
         if not is_supported(unwrap(self.estimator)[-1]):
             raise unsupported(unwrap(self.estimator)[-1])
-        if frozen:
-            self.estimator_ = self.estimator.estimator
-            check_is_fitted(self.estimator_)
-        else:
-            weights = {}
+        if not isinstance(self.estimator, FrozenEstimator):
             if sample_weight is not None:
                 check_sample_weight(sample_weight, len(np.atleast_1d(np.asarray(y))))
-                weights = {weight_name(self.estimator): sample_weight}
-            self.estimator_ = clone(self.estimator).fit(X, y, **weights)
+            return self.fit_with(X, y, fit_params(self, sample_weight, params))
+        self.estimator_ = self.estimator.estimator
+        check_is_fitted(self.estimator_)
+        return self._attach(X, y, sample_weight, frozen=True)
+
+    def fit_with(self, X: MatrixLike, y: ArrayLike, params: dict) -> Self:
+        """Fit a clone of the estimator with keyword arguments that are its own."""
+        self._begin_fit(X, y, None)
+        self.estimator_ = clone(self.estimator).fit(X, y, **params)
+        return self._attach(X, y, final_weight(self.estimator, params), frozen=False)
+
+    def _attach(self, X, y, sample_weight, *, frozen):
+        """Take the fitted estimator apart, keep the rows of its last step and find its optimum."""
         self._bind()
         names = row_names(X, y)
         X = self._features(X)
@@ -278,13 +277,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         if np.abs(moved).max(initial=0.0) > FAR:
             own = adapted.objective.is_at_its_own_optimum  # a hinge has no gradient to speak of
             told = f"relative gradient {adapted.objective.stationarity:.1e}, and " if own else ""
-            warnings.warn(
+            warn(
                 f"the given {type(self._final).__name__} is far from the optimum of its objective "
                 f"on these data: {told}polishing moves a predictor by {np.abs(moved).max():.2g}. "
                 "Influence refers to the polished copy. Fit with a smaller tol, and pass the rows "
                 "and weights it was fitted on.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _view(self, model, transformers, final):
@@ -312,20 +310,74 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
     def __optimum_record__(self):
-        check_is_fitted(self)
+        self._check_fitted()
         if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
         return self._optimum
+
+    def _check_fitted(self):
+        """Raise where the explainer is not fitted; where its estimator is, say how to keep it."""
+        if self.__sklearn_is_fitted__():
+            return
+        try:
+            check_is_fitted(self.estimator)
+        except (NotFittedError, TypeError):
+            check_is_fitted(self)
+        raise NotFittedError(
+            "this InfluenceExplainer is not fitted yet; the "
+            f"{type(self.estimator).__name__} inside is. Call fit(X, y) with the rows that it was "
+            "fitted on; to keep it as it is, and not fit a clone, put it into a FrozenEstimator: "
+            "InfluenceExplainer(FrozenEstimator(model)).fit(X, y)."
+        )
 
     def __adapted_model__(self):
         return self._final
 
     def __scored_rows__(self):
-        return None if self._transformers else super().__scored_rows__()
+        if not self._transformers:
+            return super().__scored_rows__()
+        # The caller's columns are not kept, and those of the last step may have their names: a
+        # scorer gets the index, by which it finds the rows in a table of its own.
+        return without_columns(self.__optimum_record__().data.row_names)
+
+    def __design_names__(self):
+        names = getattr(self, "feature_names_in_", None)
+        for step in self.__input_steps__():
+            try:
+                names = step.get_feature_names_out(names)
+            except (AttributeError, ValueError):  # a step that knows none: those after it may
+                names = None
+        return names
 
     def __design_rows__(self, X):
-        check_is_fitted(self)
+        self._check_fitted()
         return self._features(X)
+
+    def __moved__(self, data, record, objective, n_steps):
+        """Return the explainer of the final estimator moved; None where it has no coefficients."""
+        if isinstance(self._final, InfluenceMixin):
+            final = self._final.__moved__(data, record, objective, n_steps)
+        else:
+            final = _moved_coefficients(self._final, data, objective)
+        return None if final is None else self._around(final, record)
+
+    def __fitted_on__(self, X, y, sample_weight, settings):
+        if isinstance(self._final, InfluenceMixin):
+            final = self._final.__fitted_on__(X, y, sample_weight, settings)
+            return self._around(final, final.__optimum_record__())
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        final = clone(self._final).set_params(**settings).fit(X, y, **weights)
+        space = kernel_space(final, X)
+        rows = X if space is None else None
+        data = TrainingData(rows, y, sample_weight, space, self._response)
+        return self._around(final, OptimumRecord.of(adapt(final, data), data))
+
+    def _around(self, final, record):
+        """Return a copy of the explainer around another final estimator."""
+        new = copied_without_cache(self)
+        new.estimator_ = with_final(self.estimator_, final)
+        new._final, new._optimum, new._refused = final, record, None
+        return new
 
     def __input_steps__(self):
         own = self._final.__input_steps__() if isinstance(self._final, InfluenceMixin) else []
@@ -342,6 +394,17 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         )
 
     # -- scikit-learn ------------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata the estimator inside requests.
+
+        Returns
+        -------
+        MetadataRouter
+            As in scikit-learn's User Guide on metadata routing.
+        """
+        methods = ("fit", "score", "predict", "predict_proba", "decision_function")
+        return estimator_router(self, **{name: name for name in methods})
 
     def __sklearn_is_fitted__(self):
         """Whether fit was called."""
@@ -447,4 +510,6 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if get_config()["enable_metadata_routing"]:
+            weights = process_routing(self, "score", **weights).estimator.score
         return self.estimator_.score(X, y, **weights)

@@ -1,0 +1,292 @@
+"""`python -m benchmarks.cross_loss`: influence of rows on a loss that the training does not know.
+
+Two networks trained without labels, and a target that is another loss (Silva et al., Cross-loss
+influence functions to explain deep network representations, AISTATS 2022). The rows with the
+largest influence on a target are removed, the network is trained on from its minimum without
+them, and the change of the target is compared with the sum of the influences: its direction for
+sets of rows to both sides, and rank correlation and slope over all sets.
+
+- an encoder of synthetic clusters, trained to reconstruct its rows; the targets are the losses of
+  each cluster's test rows under the clusters that the codes had;
+- skip-gram vectors of a book (the folder `text_corpus` of SKINFLUENCE_DATA): the rows are pairs of
+  words, weighted by their counts, and the targets differences of cosines between sets of words.
+"""
+
+import copy
+import gzip
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from skinfluence.evaluation import agreement
+from skinfluence.torch import NetworkInfluence
+
+SEEDS = (1, 2)  # 0 was for trying
+
+
+def descend(net, total, steps):
+    """Minimise `total()` over a network's weights in place."""
+    optimizer = torch.optim.LBFGS(
+        net.parameters(), max_iter=steps, tolerance_grad=1e-7, tolerance_change=1e-12,
+        history_size=20, line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure():
+        optimizer.zero_grad()
+        loss = total()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return net
+
+
+def to_minimum(net, total, steps):
+    """Minimise a function of a small network's weights in place, by Newton's method.
+
+    Negative eigenvalues of the Hessian count by their size, so that a saddle is left.
+    """
+    named = dict(net.named_parameters())
+    theta = nn.utils.parameters_to_vector(net.parameters()).detach()
+    sizes = [p.numel() for p in named.values()]
+
+    def value(theta):
+        parts = zip(named.items(), theta.split(sizes), strict=True)
+        return total({name: part.view(p.shape) for (name, p), part in parts})
+
+    for _ in range(steps):
+        slope, now = torch.func.grad(value)(theta), value(theta)
+        if slope.norm() < 1e-7:
+            break
+        values, vectors = torch.linalg.eigh(torch.func.hessian(value)(theta))
+        step = -vectors @ ((vectors.T @ slope) / values.abs().clamp(min=1e-2))
+        size = 1.0
+        while size > 1e-6 and value(theta + size * step) > now:
+            size /= 2
+        theta = theta + size * step
+    nn.utils.vector_to_parameters(theta, net.parameters())
+    return net
+
+
+def summed(net, loss, X, y, weight, penalty):
+    """Function of nothing: the weighted sum of the rows' losses, plus the penalty."""
+
+    def total():
+        squares = sum((p**2).sum() for p in net.parameters())
+        return weight @ loss(net(X), y) + penalty / 2 * squares
+
+    return total
+
+
+def of_weights(net, loss, X, y, weight, penalty):
+    """As `summed`, as a function of the weights by name."""
+
+    def total(named):
+        squares = sum((p**2).sum() for p in named.values())
+        losses = loss(torch.func.functional_call(net, named, (X,)), y)
+        return weight @ losses + penalty / 2 * squares
+
+    return total
+
+
+def left_without(weight, rows):
+    """Weights, those of some rows 0."""
+    left = weight.clone()
+    left[rows] = 0.0
+    return left
+
+
+# -- an encoder of clusters ------------------------------------------------------------------------
+
+
+class Encoder(nn.Module):
+    """Codes of two numbers, and rows reconstructed from them, side by side."""
+
+    def __init__(self, n_features=6, hidden=6):
+        super().__init__()
+        self.encode = nn.Sequential(nn.Linear(n_features, hidden), nn.Tanh(), nn.Linear(hidden, 2))
+        self.decode = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, n_features))
+
+    def forward(self, X):
+        """Codes, then the reconstruction."""
+        codes = self.encode(X)
+        return torch.cat([codes, self.decode(codes)], dim=1)
+
+
+def reconstruction(outputs, X):
+    """Half the squared error of each row, of the part of the outputs that reconstructs it."""
+    return 0.5 * ((outputs[:, 2:] - X) ** 2).sum(dim=1)
+
+
+def clusters(seed, n=150, n_clusters=5, n_features=6):
+    """Rows of five overlapping clusters, training and test, with their clusters."""
+    rng = np.random.default_rng(seed)
+    centres = 1.5 * rng.normal(size=(n_clusters, n_features))
+    label = rng.integers(0, n_clusters, 2 * n)
+    X = torch.from_numpy(centres[label] + 0.7 * rng.normal(size=(2 * n, n_features)))
+    return X[:n], X[n:], torch.from_numpy(label[n:])
+
+
+def encoder_pairs(seed, n_removed=10):
+    """Predicted and actual changes of each cluster's loss, by sets that lower and raise it."""
+    X, X_test, label = clusters(seed)
+    torch.manual_seed(seed)
+    net, weight, penalty = Encoder().double(), torch.ones(len(X), dtype=torch.float64), 0.5
+    net = descend(net, summed(net, reconstruction, X, X, weight, penalty), 200)
+    net = to_minimum(net, of_weights(net, reconstruction, X, X, weight, penalty), 60)
+    model = NetworkInfluence(net, reconstruction, penalty=penalty).fit(X, X)
+    with torch.no_grad():
+        codes = net(X_test)[:, :2]
+    centres = torch.stack([codes[label == k].mean(dim=0) for k in range(5)])
+
+    def cluster_loss(outputs, label):
+        """Log loss of the cluster whose centre is the nearest to the code, softly."""
+        squares = ((outputs[:, None, :2] - centres) ** 2).sum(dim=2)
+        return nn.functional.cross_entropy(-squares, label, reduction="none")
+
+    pairs = []
+    for k in range(5):
+        rows = X_test[label == k], label[label == k]
+        effect = model.influence(*rows, target=cluster_loss, aggregate="mean")
+        with torch.no_grad():
+            before = cluster_loss(net(rows[0]), rows[1]).mean()
+        order = np.argsort(effect)
+        for chosen in (order[:n_removed], order[-n_removed:]):
+            left = left_without(weight, chosen)
+            moved = copy.deepcopy(net)
+            to_minimum(moved, of_weights(moved, reconstruction, X, X, left, penalty), 30)
+            with torch.no_grad():
+                after = cluster_loss(moved(rows[0]), rows[1]).mean()
+            pairs.append((effect[chosen].sum(), float(after - before)))
+    return np.array(pairs), model
+
+
+# -- skip-gram -------------------------------------------------------------------------------------
+
+SETS = {
+    "justice, injustice | good, evil": ("justice just", "injustice unjust", "good", "evil"),
+    "man, woman | state, house": ("man men", "woman women", "state city", "house children"),
+    "rich, poor | ruler, slave": ("rich money", "poor", "ruler rulers", "slave slaves"),
+    "soul, body | reason, pleasure": (
+        "soul mind",
+        "body",
+        "reason knowledge",
+        "pleasure pleasures",
+    ),
+    "true, false | philosopher, poet": ("true truth", "false", "philosopher", "poet poets"),
+}
+
+
+class SkipGram(nn.Module):
+    """Scores of pairs of words: products of two vectors."""
+
+    def __init__(self, n_words, size):
+        super().__init__()
+        self.word = nn.Embedding(n_words, size)
+        self.context = nn.Embedding(n_words, size)
+
+    def forward(self, pairs):
+        """The score of each pair."""
+        return (self.word(pairs[:, 0]) * self.context(pairs[:, 1])).sum(dim=1)
+
+
+def pair_loss(scores, label):
+    """Log loss of each pair, that it is one of the book."""
+    return nn.functional.binary_cross_entropy_with_logits(scores, label, reduction="none")
+
+
+def corpus(n_words=120, window=4, negatives=2.0):
+    """Pairs (n, 2), labels and weights of skip-gram with its expected negative samples."""
+    folder = os.environ.get("SKINFLUENCE_DATA")
+    path = Path(folder or "") / "text_corpus" / "republic_clean.txt.gz"
+    if folder is None or not path.exists():
+        return None
+    with gzip.open(path, "rt") as file:
+        text = re.findall(r"[a-z]+", file.read().lower())
+    asked = {word for sets in SETS.values() for part in sets for word in part.split()}
+    common = [word for word, _ in Counter(text).most_common(40 + n_words)[40:]]  # no "the"
+    words = sorted(asked & set(text)) + [word for word in common if word not in asked]
+    number = {word: k for k, word in enumerate(words[:n_words])}
+    counts = np.zeros((n_words, n_words))
+    places = [number.get(word, -1) for word in text]
+    for i, one in enumerate(places):
+        for other in places[i + 1 : i + 1 + window] if one >= 0 else ():
+            if other >= 0:
+                counts[one, other] += 1
+                counts[other, one] += 1
+    expected = negatives * np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    seen, drawn = np.argwhere(counts > 0), np.argwhere(expected > 0)
+    pairs = torch.from_numpy(np.concatenate([seen, drawn]))
+    label = torch.cat([torch.ones(len(seen)), torch.zeros(len(drawn))]).double()
+    weight = torch.from_numpy(np.r_[counts[counts > 0], expected[expected > 0]])
+    return number, pairs, label, weight, len(seen)
+
+
+def association(sets, number):
+    """(cosine of A with C minus with D) minus the same of B, as a function of the weights."""
+    places = [[number[w] for w in part.split() if w in number] for part in sets]
+
+    def bias(named):
+        V = nn.functional.normalize(named["word.weight"], dim=1)
+        A, B, C, D = (V[torch.tensor(part)].mean(dim=0) for part in places)
+        return (A - B) @ (C - D)
+
+    return bias
+
+
+def skip_gram_pairs(seed, n_removed=20, size=6, penalty=2.0):
+    """Predicted and actual changes of each association, by sets that lower and raise it."""
+    found = corpus()
+    if found is None:
+        return None, None
+    number, X, y, weight, n_seen = found
+    torch.manual_seed(seed)
+    net = SkipGram(len(number), size).double()
+    net = descend(net, summed(net, pair_loss, X, y, weight, penalty), 800)
+    model = NetworkInfluence(
+        net, pair_loss, solver="cg", penalty=penalty, damping=0.1, tol=1e-5, batch_size=40_000
+    ).fit(X, y, sample_weight=weight.numpy())
+    pairs = []
+    for sets in SETS.values():
+        target = association(sets, number)
+        effect = model.influence(target=target)[0, :n_seen]
+        before = float(target(dict(net.named_parameters())).detach())
+        order = np.argsort(effect)
+        for chosen in (order[:n_removed], order[-n_removed:]):
+            left, moved = left_without(weight, chosen), copy.deepcopy(net)
+            descend(moved, summed(moved, pair_loss, X, y, left, penalty), 150)
+            after = float(target(dict(moved.named_parameters())).detach())
+            pairs.append((effect[chosen].sum(), after - before))
+    return np.array(pairs), model
+
+
+def report(name, seed, pairs, model):
+    """One line for a network: directions, rank correlation and slope."""
+    predicted, actual = pairs.T
+    right = int((np.sign(predicted) == np.sign(actual)).sum())
+    line = agreement(predicted, actual)
+    print(
+        f"{name:10s} seed {seed}: {model.n_samples_} rows, {model.n_parameters_} weights, gradient "
+        f"{model.gradient_norm_:.1e}, damping {model.damping_:.2f}; {right} of {len(pairs)} "
+        f"directions, rank correlation {spearmanr(predicted, actual)[0]:.3f}, slope "
+        f"{line.slope:.2f}, r {line.r:.3f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for seed in SEEDS:
+        report("encoder", seed, *encoder_pairs(seed))
+    for seed in SEEDS:
+        pairs, model = skip_gram_pairs(seed)
+        if pairs is None:
+            print("skip-gram: set SKINFLUENCE_DATA to a folder with text_corpus.")
+            break
+        report("skip-gram", seed, pairs, model)

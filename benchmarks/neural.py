@@ -1,0 +1,135 @@
+"""`python -m benchmarks.neural`: features of a network against its forward pass, and refits.
+
+Time: CPU seconds of `NeuralFeatures.transform` and of a plain loop of the module over the same
+batches, by turns. Error: effects on test losses by each method against scikit-learn's own refits
+of the head on the features, without one training row at a time.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from benchmarks.measure import by_turns
+from skinfluence import InfluenceLogisticRegression
+from skinfluence.evaluation import agreement
+from skinfluence.model_selection import LeaveOneOutSearchCV
+from skinfluence.torch import NeuralFeatures
+
+METHODS = ("first_order", "newton", "auto")
+CANDIDATES = {"C": [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]}
+REFITS = 40
+
+
+def images(name):
+    """Images in [0, 1], and labels, of scikit-learn's digits or of MNIST (SKINFLUENCE_DATA)."""
+    if name == "digits":
+        X, y = load_digits(return_X_y=True)
+        return (X / 16.0).reshape(-1, 1, 8, 8).astype(np.float32), y
+    with np.load(Path(os.environ["SKINFLUENCE_DATA"]) / "mnist" / "mnist.npz") as data:
+        X, y = data["x_train"][:12_000], data["y_train"][:12_000]
+    return (X / 255.0).reshape(-1, 1, 28, 28).astype(np.float32), y
+
+
+def trained(X, y, seed, width=16, hidden=32, epochs=6):
+    """A network of two convolutions and a hidden layer, trained on images."""
+    torch.manual_seed(seed)
+    cells = (X.shape[-1] // 4) ** 2
+    net = nn.Sequential(
+        *(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(width, 2 * width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(2 * width * cells, hidden), nn.ReLU(), nn.Linear(hidden, 10)),
+    )
+    adam, (X, y) = torch.optim.Adam(net.parameters(), lr=3e-3), map(torch.from_numpy, (X, y))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(X)).split(64):
+            adam.zero_grad()
+            nn.functional.cross_entropy(net(X[rows]), y[rows].long()).backward()
+            adam.step()
+    return net.eval()
+
+
+def streaming(net, X, repeats=5):
+    """CPU seconds of the features of rows, and of the module's own forward pass."""
+    tensor = torch.from_numpy(X)
+    features = NeuralFeatures(net).fit(X)
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(tensor), batch_size=256)
+
+    def forward():
+        with torch.inference_mode():
+            return [net(batch) for batch in tensor.split(256)]
+
+    kinds = {"array": X, "tensor": tensor, "DataLoader": loader}
+
+    def plain_loader():
+        with torch.inference_mode():
+            return [net(batch) for (batch,) in loader]
+
+    calls = [forward, plain_loader]
+    calls += [lambda rows=rows: features.transform(rows) for rows in kinds.values()]
+    seconds = by_turns(calls, repeats, 120.0, "cpu")
+    bases = {"array": seconds[0], "tensor": seconds[0], "DataLoader": seconds[1]}
+    return {kind: s / bases[kind] for kind, s in zip(kinds, seconds[2:], strict=True)}
+
+
+def errors(net, X, y, X_test, y_test, layer, C=None, seed=0):
+    """(C, {method: Agreement}) of the effects on test losses with refits of the head."""
+    features = NeuralFeatures(net, layer=layer).fit(X)
+    scaler = StandardScaler().fit(features.transform(X))
+    Z, Z_test = (scaler.transform(features.transform(rows)) for rows in (X, X_test))
+    model = InfluenceLogisticRegression(solver="newton-cholesky", max_iter=1000)
+    if C is None:
+        search = LeaveOneOutSearchCV(model, CANDIDATES, scoring="neg_log_loss").fit(Z, y)
+        C = search.best_params_["C"]
+    model.set_params(C=C).fit(Z, y)
+    asked = np.random.default_rng(seed).choice(len(y), REFITS, replace=False)
+    codes = np.searchsorted(model.classes_, y_test)
+    Z, Z_test = Z.astype(np.float64), Z_test.astype(np.float64)
+
+    def losses(kept):
+        refit = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=1000)
+        p = refit.fit(Z[kept], y[kept]).predict_proba(Z_test)
+        return -np.log(p[np.arange(len(codes)), codes])
+
+    every = np.arange(len(y))
+    base = losses(every)
+    actual = np.stack([losses(every != row) - base for row in asked], axis=1)
+    found = {m: model.influence(Z_test, y_test, method=m)[:, asked] for m in METHODS}
+    return C, {m: agreement(values.ravel(), actual.ravel()) for m, values in found.items()}
+
+
+def table(name, seeds):
+    """Print ratios of time, and a line of errors for each head."""
+    X, y = images(name)
+    half, layer = len(X) // 2, "8"
+    print("| classes | rows | C | first_order | newton | auto |\n|---|---|---|---|---|---|")
+    for seed in seeds:
+        net = trained(X[:half], y[:half], seed)
+        for classes in ((4, 9), tuple(range(10))):
+            keep = half + np.flatnonzero(np.isin(y[half:], classes))
+            n = min(1000, len(keep) - 60)
+            train, test = keep[:n], keep[-60:]
+            for C in (None, 0.1, 0.001):
+                data = X[train], y[train], X[test], y[test]
+                used, found = errors(net, *data, layer, C)
+                said = f"{used:g} (leave-one-out)" if C is None else f"{used:g}"
+                cells = [f"{f.relative_rmse:.2%}, slope {f.slope:.3f}" for f in found.values()]
+                print(f"| {len(classes)} | {n} | {said} | {' | '.join(cells)} |", flush=True)
+    ratios = streaming(net, X[:3000])
+    print(
+        {kind: round(ratio, 3) for kind, ratio in ratios.items()}, f"times the forward pass, {name}"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", choices=("digits", "mnist"), default="digits")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    given = parser.parse_args()
+    table(given.data, given.seeds)

@@ -1,0 +1,427 @@
+"""The refit after a joint change of the weights of some rows, by chord steps with one factor.
+
+A chord step is Newton's with a curvature that is not computed anew: that of the rows at hand at an
+earlier parameter, kept up to date as rows leave and enter. A pass over the rows is two products
+with vectors, where a new curvature is a product of matrices.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from skinfluence._backend import cholesky, cholesky_solve, corner_inverses
+from skinfluence.curvature import make_curvature
+from skinfluence.optimum import is_acceptable_refit, refit
+
+MAX_PASSES = 20
+# New factors that a refit may take before Newton's method does what is left.
+MAX_FACTORS = 3
+# The digits that a correction of the inverse may cost before a new factor is worth it.
+LOST = 1e4
+# A correction of this share of the parameters costs as much as a factor anew, and one that has
+# grown to the other makes every further solve as dear as two.
+NEW_SHARE, TOTAL_SHARE = 0.25, 0.5
+# Error that the last step may leave, relative to the coefficients' unit: its length times the ratio
+# of two steps. A share of it is rounding.
+TOLERANCE = 1e-11
+ROUNDING = 1e-9
+# Subgradient, relative to its terms, that the columns outside the active set may have.
+IDLE = 1e-8
+
+
+class FactoredHessian:
+    """H = R'R of a matrix at hand.
+
+    Parameters
+    ----------
+    hessian : ndarray of shape (P, P)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it is not positive definite.
+    """
+
+    kind, by_rows = "dense", False
+
+    def __init__(self, hessian):
+        self.hessian, self.factor = hessian, cholesky(hessian)
+        if self.factor is None:
+            raise np.linalg.LinAlgError("the curvature without the rows is not positive definite")
+        self._corners = corner_inverses(self.factor)
+
+    def solve(self, V):
+        """H^-1 V."""
+        return cholesky_solve(self.factor, V, self._corners)
+
+
+class JointFactor:
+    """The inverse of H of an objective at its parameter, kept up to date as weights change.
+
+    Parameters
+    ----------
+    objective : Objective
+        With the present weights, at the parameter where the curvature was computed.
+    base : Curvature or FactoredHessian
+        Of the same rows at the same parameter, with the weights of some time before.
+    rows : ndarray of shape (m, P), optional
+        Rows v that have come or gone since: H is that of `base` plus the sum of sign v v'.
+    signs : ndarray of shape (m,), optional
+    solved : ndarray of shape (P, m), optional
+        H_base^-1 of the rows.
+    unit : float, optional
+        `Objective.coefficient_unit`, which costs a pass over the rows; that of the first rows does
+        for all.
+    """
+
+    def __init__(self, objective, base, rows=None, signs=None, solved=None, unit=None):
+        self.objective, self.base = objective, base
+        self.unit = objective.coefficient_unit if unit is None else unit
+        P = objective.n_parameters
+        self.rows = np.zeros((0, P)) if rows is None else rows
+        self.signs = np.zeros(0) if signs is None else signs
+        self.solved = np.zeros((P, 0)) if solved is None else solved
+        if len(self.signs):
+            core = np.diag(self.signs) + self.rows @ self.solved
+            self.core = np.linalg.inv(core)
+            if np.linalg.norm(self.core) > LOST * np.linalg.norm(core):
+                raise np.linalg.LinAlgError("the correction of the inverse has lost its digits")
+
+    @classmethod
+    def at(cls, objective, unit=None):
+        """Return the factor of an objective at its parameter, computed anew."""
+        return cls(objective, make_curvature(objective), unit=unit)
+
+    @property
+    def _has_factor(self):
+        """Whether H can be had from a triangle at hand, without loss of digits."""
+        return hasattr(self.base, "factor") and self.base.kind == "dense" and not self.base.by_rows
+
+    @cached_property
+    def hessian(self):
+        """Return H, (P, P), from the factor of `base` and what has changed since."""
+        H = self.base.hessian if isinstance(self.base, FactoredHessian) else None
+        H = self.base.factor.T @ self.base.factor if H is None else H
+        return H + (self.rows.T * self.signs) @ self.rows if len(self.signs) else H
+
+    def solve(self, V):
+        """H^-1 V for V (P, m)."""
+        found = self.base.solve(V)
+        if len(self.signs):
+            found -= self.solved @ (self.core @ (self.rows @ found))
+        return found
+
+    def reweighted(self, rows, delta):
+        """Return the factor after `delta` (k,) is added to the weights of some rows.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If the curvature of the remaining rows is not positive definite.
+        """
+        added = np.zeros(self.objective.n_rows)
+        added[rows] = delta
+        changed = self.objective.reweighted(added)
+        P = changed.n_parameters
+        shared = bool(self.objective.shares.any())
+        k = len(rows) * changed.n_outputs
+        wide = k > NEW_SHARE * P or len(self.signs) + k > TOTAL_SHARE * P
+        if self._has_factor and (wide or shared):
+            changed_hessian = FactoredHessian(self._changed_hessian(rows, delta))
+            return JointFactor(changed, changed_hessian, unit=self.unit)
+        if not wide and not shared:
+            try:
+                return self._corrected(changed, rows, delta)
+            except np.linalg.LinAlgError:  # next to singular: by a factor of the rows that stay
+                return JointFactor.at(changed, unit=self.unit)
+        return JointFactor.at(changed, unit=self.unit)
+
+    def _changed_hessian(self, rows, delta):
+        """H after a change of weights, from the products of the rows that change alone."""
+        H, fixed = self.hessian.copy(), self.objective.fixed_at_zero
+        for sign in (-1.0, 1.0):
+            part = np.sign(delta) == sign
+            if part.any():
+                more = self._only(rows[part], delta[part]).loss_hessian()
+                more[fixed], more[:, fixed] = 0.0, 0.0
+                H += sign * more
+        if self.objective.shares.any():
+            total = float(delta.sum())
+            shape = self.objective.theta.shape
+            own = np.broadcast_to(self.objective.row_penalty.hessian_diagonal, shape).ravel()
+            H[np.diag_indices_from(H)] += total * own
+        return H
+
+    def _only(self, rows, delta):
+        """Objective of some rows alone, with the sizes of their changes as weights."""
+        some = self.objective.take(rows)
+        return some.reweighted(np.abs(delta) - some.sample_weight)
+
+    def _corrected(self, changed, rows, delta):
+        """Return the factor with the rows that change among its corrections."""
+        some, K = self._only(rows, delta), changed.n_outputs
+        left, right = some.weight_factors_of(slice(None))
+        more = np.concatenate([some.design.outer(left[:, :, m], slice(None)) for m in range(K)])
+        more[:, self.objective.fixed_at_zero] = 0.0
+        signs = np.tile(np.sign(delta), K)
+        if K == 1:  # a loss that is not convex may have rows of negative curvature
+            signs = signs * np.where(right[:, 0, 0] < 0, -1.0, 1.0)
+        kept = more.any(axis=1)
+        more, signs = more[kept], signs[kept]
+        return JointFactor(
+            changed,
+            self.base,
+            np.vstack([self.rows, more]),
+            np.concatenate([self.signs, signs]),
+            np.hstack([self.solved, self.base.solve(more.T)]),
+            self.unit,
+        )
+
+    def extended(self, objective, rows, y):
+        """Return the factor with further rows of weight 0; None where they have further columns.
+
+        Parameters
+        ----------
+        objective : Objective
+            With the rows.
+        rows : Design of shape (m, q)
+        y : ndarray of shape (m,)
+            Encoded labels.
+        """
+        if objective.n_parameters != self.objective.n_parameters:
+            return None
+        at = self.objective.with_rows(rows, y)
+        return JointFactor(at, self.base, self.rows, self.signs, self.solved, self.unit)
+
+    def variances(self):
+        """Bounds of the diagonal of H^-1 (P,) and of its largest eigenvalue.
+
+        With D the penalty, H - D is positive semidefinite, and so is its Schur complement in the
+        unpenalised coordinates: the block of H^-1 of the penalised ones is at most D^-1. The
+        largest eigenvalue of H^-1 is at most that of this block plus the trace of the other.
+        """
+        strength = self.objective.hessian_diagonal
+        if not self.objective.loss.is_convex:
+            strength = np.zeros(len(strength))
+        bound = 1.0 / np.where(strength > 0, strength, 1.0)
+        free = np.flatnonzero(strength <= 0)
+        fixed = self.objective.fixed_at_zero
+        free = np.setdiff1d(free, fixed)
+        if len(free):
+            unit = np.zeros((len(bound), len(free)))
+            unit[free, np.arange(len(free))] = 1.0
+            bound[free] = self.solve(unit)[free, np.arange(len(free))]
+        bound[fixed] = 0.0
+        penalised = np.delete(bound, np.union1d(free, fixed))
+        return bound, float(penalised.max(initial=0.0) + bound[free].sum())
+
+
+@dataclass(frozen=True)
+class JointRefit:
+    """Where a refit after a joint change ended.
+
+    Attributes
+    ----------
+    objective : Objective
+        After the change, at its optimum.
+    factor : JointFactor or None
+        Of the same rows, for the next change; None where Newton's method took over.
+    n_passes, n_factors : int
+        Evaluations of the gradient, and new factors.
+    last : Objective or None
+        Where the gradient was evaluated last: one chord step before the end. None where it was not.
+    gradient_norm : float
+        Norm of that gradient in the inverse of the factor's H.
+    by : str
+        "chord" or "newton".
+    """
+
+    objective: object
+    factor: JointFactor | None
+    n_passes: int
+    n_factors: int
+    last: object = None
+    gradient_norm: float = np.nan
+    by: str = "chord"
+
+    @property
+    def moved(self):
+        """Largest change of a remaining predictor from the factor's parameter to `last`."""
+        return largest_change(self.last, self.factor.objective)
+
+
+def largest_change(one, other):
+    """Largest change of a predictor between two objectives, in rows of positive weight."""
+    change = (one.eta - other.eta)[one.sample_weight > 0]
+    return float(one.loss.predictor_norm(change).max(initial=0.0))
+
+
+def joint_gradient(objective, rows, delta):
+    """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter."""
+    some = objective.take(rows)
+    gradient = objective.gradient + some.design.transpose_matmul(
+        delta[:, None] * some.row_gradients
+    ).T.reshape(objective.theta.shape)
+    if objective.shares.any():
+        gradient = gradient + float(delta.sum()) * objective.row_penalty.gradient(objective.theta)
+    return objective.freed(gradient)
+
+
+def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
+    """Return the JointRefit from the optimum before a change; None where the steps do not end.
+
+    Parameters
+    ----------
+    factor : JointFactor
+        After the change.
+    theta : ndarray of shape (K, q)
+        Optimum before it.
+    gradient : ndarray of shape (K, q)
+        Of the objective after the change, there.
+    tolerance : float
+        Of the coefficients, relative to `Objective.coefficient_unit`.
+
+    Returns
+    -------
+    JointRefit or None
+    """
+    limit, theta_shape = tolerance * factor.unit, theta.shape
+    n_passes = n_factors = 0
+    pairs, ratio = SecantPairs(), None
+    step, plain = pairs.step(gradient, factor)
+    last = _length(gradient, plain)
+    while n_passes < MAX_PASSES and np.isfinite(step).all():
+        theta = theta + step.reshape(theta_shape)
+        at = factor.objective.evaluated_at(theta)
+        n_passes += 1
+        pairs.add(step, (at.gradient - gradient).ravel())
+        gradient = at.gradient
+        step, plain = pairs.step(gradient, factor)
+        size, longest = _length(gradient, plain), float(np.abs(plain).max(initial=0.0))
+        # The first ratio is that of plain chord steps: twice it at the end, as the curvature is
+        # then that of the end and not of the mean on the way there.
+        ratio = 2.0 * size / last if ratio is None and last > 0 else ratio
+        halves = size <= 0.5 * last
+        left = longest * min(1.0, ratio or 0.0)
+        if (halves and left <= limit) or longest <= ROUNDING * limit:
+            return _found(at, plain, size, factor, n_passes, n_factors)
+        if not halves:
+            if _is_rounding(at, longest, limit):
+                return _found(at, plain, size, factor, n_passes, n_factors)
+            if n_factors == MAX_FACTORS or not size <= last:
+                break
+            try:
+                factor = JointFactor.at(at, unit=factor.unit)
+            except np.linalg.LinAlgError:
+                break
+            n_factors, pairs, ratio = n_factors + 1, SecantPairs(), None
+            step, plain = pairs.step(gradient, factor)
+            size = _length(gradient, plain)
+        last = size
+    return None
+
+
+class SecantPairs:
+    """Steps and the changes of the gradient along them, by which H^-1 is brought up to date.
+
+    The two-loop recursion of limited-memory BFGS around the inverse at hand: a curvature that was
+    computed elsewhere is wrong in few directions at a time, and these are the steps.
+    """
+
+    def __init__(self):
+        self.pairs = []
+
+    def add(self, step, change):
+        """Keep a pair (P,) each, unless the curvature along it is not positive."""
+        along = float(step @ change)
+        if along > 0:
+            self.pairs.append((step, change, along))
+
+    def step(self, gradient, factor):
+        """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,)."""
+        plain = q = -gradient.ravel()
+        shares = []
+        for step, change, along in reversed(self.pairs):
+            shares.append(float(step @ q) / along)
+            q = q - shares[-1] * change
+        solved = factor.solve(np.stack([q, plain], axis=1))
+        found = solved[:, 0]
+        for (step, change, along), share in zip(self.pairs, reversed(shares), strict=True):
+            found = found + (share - float(change @ found) / along) * step
+        return found, solved[:, 1]
+
+
+def _length(gradient, step):
+    """Norm of a step in the curvature, which is that of the gradient in the inverse."""
+    return float(np.sqrt(max(0.0, -float(np.sum(gradient.ravel() * step.ravel())))))
+
+
+def _is_rounding(at, longest, limit):
+    """Whether a step that is no shorter than the last is what float64 leaves."""
+    return longest <= limit / ROUNDING * 1e-6 and at.stationarity <= 1e-13
+
+
+def _found(at, step, size, factor, n_passes, n_factors):
+    """Return the JointRefit one chord step after an objective; None at a kink."""
+    try:
+        at.check_optimum()
+    except (NotImplementedError, np.linalg.LinAlgError):
+        return None
+    end = factor.objective.at(at.theta + step.reshape(at.theta.shape))
+    return JointRefit(end, factor, n_passes, n_factors, at, size)
+
+
+def joint_refit(objective, factor, rows, delta, *, step=None):
+    """Return the JointRefit after a change of weights; None where no optimum is found.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum.
+    factor : JointFactor or None
+        Of the objective, on the active set of an L1 penalty; None for a refit by Newton's method.
+    rows : ndarray of int, shape (k,)
+    delta : ndarray of shape (k,)
+        What is added to their weights.
+    step : ndarray of shape (K, q), optional
+        From which Newton's method starts where the chord does not end.
+    """
+    added = np.zeros(objective.n_rows)
+    added[rows] = delta
+    changed = objective.reweighted(added)
+    kinked = objective.penalty.is_kinked
+    found = None
+    if factor is not None and not (kinked and objective.loss.is_separable):
+        inner = objective.on_active_set() if kinked else objective
+        try:
+            gradient = joint_gradient(inner, rows, delta)
+            found = chord(factor.reweighted(rows, delta), inner.theta, gradient)
+        except np.linalg.LinAlgError:
+            found = None
+    if found is not None and kinked:
+        found = _with_idle_columns(found, objective, changed)
+    if found is not None:
+        return found
+    return by_newton(changed, np.zeros_like(objective.theta) if step is None else step)
+
+
+def by_newton(changed, step):
+    """Return the JointRefit by Newton's method with line searches; None where it fails."""
+    optimum = refit(changed, step)
+    if not is_acceptable_refit(optimum):
+        return None
+    n_steps = optimum.n_steps
+    return JointRefit(optimum.objective, None, n_steps, n_steps, by="newton")
+
+
+def _with_idle_columns(found, objective, changed):
+    """Return a refit on the active set in all columns; None where that set or a sign changes."""
+    theta = np.zeros_like(objective.theta)
+    columns = np.flatnonzero(objective.active.any(axis=0))
+    theta[:, columns] = found.objective.theta
+    signed = np.broadcast_to(objective.penalty.absolute, theta.shape) > 0
+    if ((np.sign(theta) != np.sign(objective.theta)) & signed).any():
+        return None
+    at = changed.at(theta)
+    return replace(found, objective=at) if at.stationarity <= IDLE else None

@@ -1,0 +1,76 @@
+"""Pipelines and searches without some rows, or with further ones: the last step moves."""
+
+import copy
+
+import numpy as np
+from sklearn.base import clone
+
+from skinfluence._frames import take_rows
+from skinfluence.adapters import (
+    ResponseScale,
+)
+from skinfluence.base import (
+    InfluenceMixin,
+    certify_refit,
+    frozen_settings,
+    rows_asked,
+)
+
+# A fitted model whose predictors move by more than this on the way to the optimum is said to be
+from skinfluence.explainer._explainer import explainer_of
+from skinfluence.explainer._models import unwrap, weight_params, with_final
+
+
+def model_without(model, rows, asked, data=None):
+    """Return a fitted model without some rows: its last step moved, or all steps fitted again.
+
+    Parameters
+    ----------
+    model : estimator
+    rows, asked
+        Arguments of `without`.
+    data : (X, y, sample_weight), optional
+        All rows as they were given to fit: the steps are fitted again on the rest.
+    """
+    if isinstance(model, InfluenceMixin) and data is None:
+        return model.without(rows, **asked)
+    explainer_of(model)  # raises where there is nothing to move
+    transformers, _, final = unwrap(model)
+    if data is None or not transformers:
+        return with_final(model, final.without(rows, **asked))
+    X, y, weight = data
+    if X is None or y is None:
+        raise ValueError(
+            "refit_steps=True fits the earlier steps again, whose rows a Pipeline does not keep: "
+            "pass all rows and labels as X and y."
+        )
+    gone, n_before = rows_asked(final, rows, **asked)
+    if np.shape(X)[0] != n_before or len(np.asarray(y)) != n_before:
+        raise ValueError(
+            f"X and y should be the {n_before} rows that the model was fitted on; got "
+            f"{np.shape(X)[0]} and {len(np.asarray(y))}."
+        )
+    kept = np.delete(np.arange(n_before), gone)
+    fresh = clone(getattr(model, "best_estimator_", model))
+    weight = None if weight is None else np.asarray(weight)[kept]
+    unwrap(fresh)[-1].set_params(**frozen_settings(final))
+    fresh.fit(take_rows(X, kept), take_rows(y, kept), **weight_params(fresh, weight))
+    certify_refit(unwrap(fresh)[-1], final, gone, "all steps were fitted again")
+    if not hasattr(model, "best_estimator_"):
+        return fresh
+    new = copy.copy(model)
+    new.best_estimator_ = fresh
+    return new
+
+
+def model_with(model, X_new, y_new, sample_weight):
+    """Return a fitted model with further rows, which go through its earlier steps."""
+    if isinstance(model, InfluenceMixin):
+        return model.with_rows(X_new, y_new, sample_weight=sample_weight)
+    explainer_of(model)
+    transformers, responses, final = unwrap(model)
+    for step in transformers:
+        X_new = step.transform(X_new)
+    if responses:
+        y_new = ResponseScale(responses).transform(y_new, "y_new")
+    return with_final(model, final.with_rows(X_new, y_new, sample_weight=sample_weight))

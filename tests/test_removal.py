@@ -1,0 +1,485 @@
+"""Rows taken out of a fit and into it: against the frozen clone, with its certificate."""
+
+import copy
+import json
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from sklearn.svm import SVC
+
+import skinfluence
+from benchmarks.removal import FAMILIES, stream
+from skinfluence import (
+    InfluenceElasticNet,
+    InfluenceExplainer,
+    InfluenceGammaRegressor,
+    InfluenceHuberRegressor,
+    InfluenceLasso,
+    InfluenceLinearRegression,
+    InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
+    InfluenceRidge,
+    InfluenceRidgeClassifier,
+    InfluenceTweedieRegressor,
+    SmoothQuantileRegressor,
+)
+from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
+from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
+from tests.cases import CASES, build
+from tests.oracles import dense
+
+GONE = np.array([3, 7, 20, 55])
+
+
+def regression(n=120):
+    X, y = load_diabetes(return_X_y=True)
+    return scale(X)[:n], scale(y)[:n]
+
+
+def counts(n=120):
+    X, _ = regression(n)
+    return X, np.random.default_rng(0).poisson(np.exp(0.3 * X[:, 0] + 0.2 * X[:, 2])) * 1.0
+
+
+def cancer(n=150):
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X)[:n, :8], y[:n]
+
+
+def iris():
+    return load_iris(return_X_y=True)
+
+
+def two_responses():
+    X, y = regression()
+    return X, np.c_[y, counts()[1]]
+
+
+# name: (estimator, data, whether a distance is proven)
+ESTIMATORS = {
+    "logistic": (InfluenceLogisticRegression(), cancer, True),
+    "balanced": (InfluenceLogisticRegression(class_weight="balanced"), cancer, True),
+    "softmax": (InfluenceLogisticRegression(C=0.1), iris, True),
+    "liblinear": (InfluenceLogisticRegression(solver="liblinear", tol=1e-8), cancer, True),
+    "unpenalised": (
+        InfluencePoissonRegressor(alpha=0.0, solver="newton-cholesky", tol=1e-8),
+        counts,
+        True,
+    ),
+    "poisson": (InfluencePoissonRegressor(alpha=0.01), counts, True),
+    "gamma": (InfluenceGammaRegressor(alpha=0.01), lambda: (counts()[0], counts()[1] + 1), True),
+    "tweedie": (InfluenceTweedieRegressor(power=1.5, alpha=0.01), counts, True),
+    "ridge": (InfluenceRidge(), regression, True),
+    "ridge-two": (InfluenceRidge(), two_responses, True),
+    "ridge-no-intercept": (InfluenceRidge(fit_intercept=False), regression, True),
+    "least-squares": (InfluenceLinearRegression(), regression, True),
+    "ridge-classifier": (InfluenceRidgeClassifier(class_weight="balanced"), iris, True),
+    "elastic-net": (InfluenceElasticNet(alpha=0.05), regression, True),
+    "lasso": (InfluenceLasso(alpha=0.05), regression, True),
+    "huber": (InfluenceHuberRegressor(), regression, False),
+    "quantile": (SmoothQuantileRegressor(alpha=0.01, temperature=0.1), regression, None),
+    "kernel-ridge": (InfluenceKernelRidge(kernel="rbf", gamma=0.05), regression, True),
+    "kernel-ridge-linear": (InfluenceKernelRidge(fit_intercept=True), two_responses, True),
+    "kernel-logistic": (KernelLogisticRegression(class_weight="balanced"), cancer, True),
+    "smooth-hinge": (SmoothHingeSVC(temperature=0.3), cancer, True),
+    "smooth-hinge-rbf": (SmoothHingeSVC(kernel="rbf", temperature=0.2), iris, True),
+    "hinge": (SmoothHingeSVC(loss="hinge", kernel="rbf"), cancer, False),
+    "epsilon": (SmoothEpsilonSVR(temperature=0.2), regression, True),
+}
+
+
+def read(model, X):
+    """Decision function or predictions, float."""
+    ask = model.decision_function if hasattr(model, "decision_function") else model.predict
+    return np.asarray(ask(X), dtype=float)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_it_is_the_refit_within_the_bound(name, weighted):
+    estimator, data, proven = ESTIMATORS[name]
+    X, y = data()
+    w = np.random.default_rng(1).uniform(0.5, 2.0, len(y)) if weighted else None
+    model = clone(estimator).fit(X, y, sample_weight=w)
+    before = pickle.dumps(model)
+    kept = np.setdiff1d(np.arange(len(y)), GONE)
+    weights = {} if w is None else {"sample_weight": w[kept]}
+    rest = model.without(GONE)
+    assert pickle.dumps(model) == before
+    assert type(rest) is type(model)
+    # The frozen clone: the parameters of the new estimator, fitted to the other rows.
+    frozen = clone(rest)
+    if isinstance(rest, SmoothHingeSVC):
+        frozen.set_params(tol=1e-13)  # where the curvature is small, its own is not enough
+    frozen.fit(X[kept], y[kept], **weights)
+    moved = np.abs(read(frozen, X) - read(model, X)).max()
+    error = np.abs(read(frozen, X) - read(rest, X))
+    assert error.max() <= 1e-8 * max(1.0, moved)
+    assert moved > 100 * error.max() or name == "hinge"
+    certificate = rest.removal_certificate_
+    check = certificate.verify(X[kept], y[kept], **weights)
+    if proven:
+        assert certificate.coefficient_bound < 1e-7
+        assert certificate.prediction_bound(X).max() < 1e-6
+        assert check.coefficient_bound < 1e-7
+        assert bool(certificate.reason) is (certificate.method in ("newton", "refit"))
+    elif proven is False:
+        assert certificate.bound_by == check.bound_by == "none"
+    # It is a model like any other: its attributes, its questions, its pickle, its copy.
+    for attribute in vars(frozen):
+        if attribute.endswith("_") and not attribute.startswith("_"):
+            assert hasattr(rest, attribute), attribute
+            if isinstance(getattr(frozen, attribute), np.ndarray):
+                shape = np.shape(getattr(frozen, attribute))
+                assert np.shape(getattr(rest, attribute)) == shape, attribute
+    ask = {"method": "exact", "train_indices": [0, 5]}
+    if name != "hinge":
+        np.testing.assert_allclose(
+            rest.influence(X[:4], y[:4], **ask), frozen.influence(X[:4], y[:4], **ask), atol=1e-7
+        )
+    for again in (pickle.loads(pickle.dumps(rest)), copy.deepcopy(rest)):
+        np.testing.assert_array_equal(read(again, X), read(rest, X))
+        assert again.without([0]).removal_certificate_.n_rows == len(kept) - 1
+    weights = {} if w is None else {"sample_weight": w[GONE]}
+    back = rest.with_rows(X[GONE], y[GONE], **weights)
+    if name != "huber":
+        np.testing.assert_allclose(read(back, X), read(model, X), atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "unpenalised" not in name])
+def test_every_storage_weight_and_penalty(name):
+    X, y, w, clf = build(name)
+    classes, first = np.unique(y, return_index=True)
+    rows = np.setdiff1d(np.arange(12), first)[:5]
+    rest = clf.without(rows)
+    kept = np.setdiff1d(np.arange(len(y)), rows)
+    frozen = clone(rest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frozen.fit(X[kept], y[kept], sample_weight=None if w is None else w[kept])
+    scale = max(1.0, np.abs(frozen.coef_).max())
+    np.testing.assert_allclose(rest.coef_, frozen.coef_, atol=1e-7 * scale)
+    T = dense(X)
+    error = np.abs(read(rest, T) - read(frozen, T)).reshape(len(T), -1).max(axis=1)
+    bound = rest.removal_certificate_.prediction_bound(T)
+    # The other fit is an optimum to its own tolerance, a gradient of 1e-10.
+    assert (error <= 2 * bound + 1e-7 * scale).all()
+    assert len(classes) == len(rest.classes_)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", range(900, 904))
+def test_streams_of_removals_and_additions(family, seed):
+    found = stream(family, seed)
+    assert found.violations == 0
+    assert found.drift < 1e-10
+    assert found.proven
+
+
+def test_a_thousand_rows_of_digits_softmax_and_their_groups():
+    X, y = load_digits(return_X_y=True)
+    X = X[:600] / 16.0
+    y = y[:600]
+    clf = InfluenceLogisticRegression(C=0.1).fit(X, y)
+    rng = np.random.default_rng(0)
+    groups = [rng.choice(len(y), size, replace=False) for size in (1, 20, 200)]
+    exact = clf.group_influence(groups, X[:5], target="decision_function", method="exact")
+    for position, group in enumerate(groups):
+        rest = clf.without(group)
+        change = rest.decision_function(X[:5]) - clf.decision_function(X[:5])
+        np.testing.assert_allclose(exact[:, position], change, atol=1e-8)
+        kept = np.setdiff1d(np.arange(len(y)), group)
+        other = LogisticRegression(C=0.1, tol=1e-10, max_iter=10_000, solver="newton-cholesky")
+        other.fit(X[kept], y[kept])
+        np.testing.assert_allclose(rest.predict_proba(X), other.predict_proba(X), atol=1e-8)
+        assert rest.removal_certificate_.n_factors == 0
+
+
+def test_a_chain_keeps_its_factor_and_works_without_copies():
+    X, y = cancer(150)
+    model = InfluenceLogisticRegression().fit(X, y)
+    names, rest = np.arange(len(y)), model
+    for row in (5, 17, 3):
+        rest = rest.without([row])
+        names = np.delete(names, row)
+    certificate = rest.removal_certificate_
+    np.testing.assert_array_equal(certificate.remaining, names)
+    assert certificate.n_factors == 0
+    at_once = model.without(np.setdiff1d(np.arange(len(y)), names))
+    assert at_once.removal_certificate_.remaining_hash == certificate.remaining_hash
+    np.testing.assert_allclose(rest.coef_, at_once.coef_, atol=1e-10)
+    # Nothing is copied until something else is asked, and a pickle has the remaining rows alone.
+    assert rest._training_data.stored.X is model._training_data.X
+    assert len(pickle.loads(pickle.dumps(rest))._training_data.X) == 147
+    assert rest._training_data.stored.X is None
+    np.testing.assert_array_equal(rest._training_data.X, X[names])
+    # Other parameters are another model.
+    rest.set_params(C=2.0)
+    with pytest.raises(RuntimeError, match="changed since it was fitted"):
+        rest.without([0])
+
+
+def test_names_groups_and_masks():
+    X, y = cancer(120)
+    frame = pd.DataFrame(X, index=[f"row {i}" for i in range(120)])
+    frame.columns = [f"x{j}" for j in range(X.shape[1])]
+    model = InfluenceLogisticRegression().fit(frame, y)
+    mask = np.zeros(120, dtype=bool)
+    mask[[4, 9]] = True
+    by_mask, by_name = model.without(mask), model.without(row_labels=["row 9", "row 4"])
+    np.testing.assert_array_equal(by_mask.coef_, by_name.coef_)
+    assert by_name.removal_certificate_.removed.tolist() == ["row 4", "row 9"]
+    assert list(by_name.feature_names_in_) == list(frame.columns)
+    assert by_name.without(row_labels=["row 5"]).removal_certificate_.n_rows == 117
+    person = np.arange(120) // 3
+    for asked in ({"rows": [7]}, {"row_labels": [2]}):
+        rest = model.without(**asked, groups=person)
+        assert rest.removal_certificate_.removed.tolist() == ["row 6", "row 7", "row 8"]
+    line = json.loads(rest.removal_certificate_.to_json())
+    assert line["removed"] == ["row 6", "row 7", "row 8"]
+    assert line["n_rows"] == 117
+    assert "remaining" not in line
+    assert "\n" not in rest.removal_certificate_.to_json()
+    assert "3 rows out, 117 left" in repr(rest.removal_certificate_)
+    more = rest.with_rows(frame.iloc[6:9], y[6:9])
+    assert more.removal_certificate_.added.tolist() == ["row 6", "row 7", "row 8"]
+
+
+def test_frozen_settings_are_parameters_of_the_new_model():
+    X, y = cancer()
+    rest = InfluenceLogisticRegression(class_weight="balanced").fit(X, y).without(GONE)
+    wanted = len(y) / (2 * np.bincount(y))
+    assert rest.class_weight == pytest.approx(dict(enumerate(wanted)))
+    assert rest.removal_certificate_.frozen == {"class_weight": rest.class_weight}
+    model = SmoothHingeSVC(kernel="rbf", temperature=0.2).fit(X, y)
+    rest = model.without(GONE)
+    assert rest.gamma == model.gamma_
+    assert model.gamma == "scale"
+
+
+def test_a_certificate_notices_other_data():
+    X, y = cancer()
+    rest = InfluenceLogisticRegression().fit(X, y).without([0])
+    certificate = rest.removal_certificate_
+    right = certificate.verify(X[1:], y[1:])
+    assert right.coefficient_bound < 1e-8
+    assert right.n_rows == certificate.n_rows
+    assert certificate.verify(X, y).parameter_bound > 1e3 * right.parameter_bound
+    with pytest.raises(ValueError, match="unseen labels"):
+        certificate.verify(X[1:], y[1:] + 5)
+    with pytest.raises(ValueError, match="y_rest 3"):
+        certificate.verify(X[1:], y[1:4])
+
+
+def test_strong_convexity_needs_no_curvature():
+    X, y = cancer()
+    rest = InfluenceLogisticRegression(fit_intercept=False).fit(X, y).without([0])
+    check = rest.removal_certificate_.verify(X[1:], y[1:])
+    gradient = rest.__fitted_problem__().objective.gradient
+    assert check.gradient_norm >= np.linalg.norm(gradient)
+    assert check.parameter_bound <= check.gradient_norm * rest.C * (1 + 1e-12)
+
+
+def test_pipelines_searches_and_responses():
+    X, y = load_breast_cancer(return_X_y=True)
+    pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(X, y)
+    rest = skinfluence.without(pipe, GONE)
+    kept = np.setdiff1d(np.arange(len(y)), GONE)
+    frozen = clone(pipe[-1]).fit(pipe[0].transform(X)[kept], y[kept])
+    np.testing.assert_allclose(rest[-1].coef_, frozen.coef_, atol=1e-8)
+    assert rest[0] is pipe[0]
+    assert type(rest) is type(pipe)
+    anew = skinfluence.without(pipe, GONE, refit_steps=True, X=X, y=y)
+    np.testing.assert_allclose(
+        anew.decision_function(X),
+        clone(pipe).fit(X[kept], y[kept]).decision_function(X),
+        atol=1e-10,
+    )
+    certificate = anew[-1].removal_certificate_
+    assert certificate.method == "refit"
+    assert certificate.reason == "all steps were fitted again"
+    assert certificate.verify(anew[0].transform(X[kept]), y[kept]).coefficient_bound < 1e-7
+    with pytest.raises(ValueError, match="pass all rows and labels"):
+        skinfluence.without(pipe, GONE, refit_steps=True)
+    with pytest.raises(ValueError, match="should be the 569 rows"):
+        skinfluence.without(pipe, GONE, refit_steps=True, X=X[:9], y=y[:9])
+    back = skinfluence.with_rows(rest, X[GONE], y[GONE])
+    np.testing.assert_allclose(back.decision_function(X), pipe.decision_function(X), atol=1e-8)
+    search = GridSearchCV(pipe, {"influencelogisticregression__C": [0.1, 1.0]}).fit(X, y)
+    rest = skinfluence.without(search, GONE)
+    assert rest.best_params_ == search.best_params_
+    C = search.best_estimator_[-1].C
+    assert rest.best_estimator_[-1].C == C
+    X, y = regression()
+    model = TransformedTargetRegressor(InfluenceRidge(), transformer=StandardScaler()).fit(X, y)
+    rest = skinfluence.without(model, GONE)
+    kept = np.setdiff1d(np.arange(len(y)), GONE)
+    z = model.transformer_.transform(y.reshape(-1, 1))[:, 0]
+    frozen = InfluenceRidge().fit(X[kept], z[kept])
+    np.testing.assert_allclose(rest.regressor_.coef_, frozen.coef_, atol=1e-10)
+
+
+def test_explainers_of_scikit_learn():
+    X, y = cancer()
+    pipe = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-10, max_iter=1000))
+    explainer = InfluenceExplainer(pipe).fit(X, y)
+    rest = explainer.without(GONE)
+    kept = np.setdiff1d(np.arange(len(y)), GONE)
+    Z = explainer.estimator_[0].transform(X)
+    frozen = InfluenceLogisticRegression().fit(Z[kept], y[kept])
+    np.testing.assert_allclose(rest.decision_function(X), frozen.decision_function(Z), atol=1e-8)
+    assert rest.estimator_ is not explainer.estimator_
+    assert rest.without([3]).removal_certificate_.n_rows == len(kept) - 1
+    back = rest.with_rows(X[GONE], y[GONE])
+    np.testing.assert_allclose(back.decision_function(X), explainer.decision_function(X), atol=1e-5)
+    machine = InfluenceExplainer(SVC(gamma=0.1)).fit(X, y)
+    rest = machine.without(GONE)
+    np.testing.assert_array_equal(
+        rest.decision_function(X), SVC(gamma=0.1).fit(X[kept], y[kept]).decision_function(X)
+    )
+    assert rest.removal_certificate_.method == "refit"
+    assert rest.removal_certificate_.reason
+
+
+def test_dependent_columns_are_fitted_again():
+    X, y = regression()
+    X = np.c_[X, X[:, 0] + X[:, 1]]
+    model = InfluenceLinearRegression().fit(X, y)
+    rest = model.without(GONE)
+    kept = np.setdiff1d(np.arange(len(y)), GONE)
+    np.testing.assert_allclose(
+        rest.predict(X), InfluenceLinearRegression().fit(X[kept], y[kept]).predict(X), atol=1e-10
+    )
+    assert "dependent" in rest.removal_certificate_.reason
+
+
+def test_sparse_rows_far_from_zero_join():
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.integers(1990, 2020, 200), rng.normal(size=(200, 3))].astype(float)
+    y = (X[:, 1] + rng.normal(size=200) > 0).astype(int)
+    whole = InfluenceLogisticRegression(max_iter=10_000).fit(X, y)
+    for storage in (np.asarray, sp.csr_array):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = InfluenceLogisticRegression().fit(storage(X[20:]), y[20:])
+        more = model.with_rows(storage(X[:20]), y[:20])
+        np.testing.assert_allclose(more.coef_, whole.coef_, atol=1e-7)
+        again = pickle.loads(pickle.dumps(more))
+        np.testing.assert_allclose(dense(again._training_data.X), np.r_[X[20:], X[:20]])
+        assert again.influence(storage(X[:2]), y[:2]).shape == (2, 200)
+
+
+def test_a_precomputed_kernel_loses_rows_and_columns():
+    X, y = cancer(80)
+    K = X @ X.T + 1.0
+    model = KernelLogisticRegression(kernel="precomputed").fit(K, y)
+    rest = model.without([2, 30])
+    kept = np.setdiff1d(np.arange(80), [2, 30])
+    frozen = clone(model).fit(K[np.ix_(kept, kept)], y[kept])
+    np.testing.assert_allclose(
+        rest.decision_function(K[:, kept]), frozen.decision_function(K[:, kept]), atol=1e-8
+    )
+    assert rest.n_features_in_ == 78
+    with pytest.raises(NotImplementedError, match="precomputed"):
+        rest.with_rows(K[:2][:, kept], y[:2])
+
+
+def test_mirrored_influence_is_first_order():
+    X, y = cancer()
+    Xi, yi = iris()
+    w = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    weighted = {"sample_weight": w}
+    models = [
+        (InfluenceLogisticRegression(class_weight="balanced"), X, y, weighted),
+        (InfluenceLogisticRegression(), Xi, yi, {}),
+        (InfluencePoissonRegressor(alpha=0.1), *counts(), {}),
+        (InfluenceRidge(), *two_responses(), {}),
+        (InfluenceElasticNet(alpha=0.05), *regression(), {}),
+        (KernelLogisticRegression(), X, y, weighted),
+        (InfluenceLogisticRegression(), sp.csr_array(X), y, {}),
+    ]
+    for model, X, y, weights in models:
+        model.fit(X, y, **weights)
+        parts = [slice(0, 40), slice(40, 41), slice(41, len(y))]
+        blocks = [(X[part], y[part], *(each[part] for each in weights.values())) for part in parts]
+        targets = ["loss", "decision_function" if hasattr(model, "classes_") else "squared_error"]
+        for target in targets:
+            found = skinfluence.mirrored_influence(model, X[:7], y[:7], iter(blocks), target=target)
+            wanted = model.influence(X[:7], y[:7], target=target, method="first_order")
+            np.testing.assert_allclose(found, wanted, atol=1e-10 * np.abs(wanted).max())
+    with pytest.raises(ValueError, match="no block"):
+        skinfluence.mirrored_influence(model, X[:2], y[:2], [])
+    with pytest.raises(ValueError, match="should yield blocks"):
+        skinfluence.mirrored_influence(model, X[:2], y[:2], [dense(X)])
+    with pytest.raises(ValueError, match="y of block 0 contains previously unseen"):
+        skinfluence.mirrored_influence(model, X[:2], y[:2], [(X[:2], [7, 8])])
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        skinfluence.mirrored_influence(model, X[:2], y[:2], [(X[:2], y[:3])])
+
+
+def test_bad_removals_say_what_is_wrong():
+    X, y = cancer(60)
+    model = InfluenceLogisticRegression().fit(X, y)
+    for arguments, message in (
+        ({}, "got neither"),
+        ({"rows": [1], "row_labels": [1]}, "got both"),
+        ({"rows": []}, "no row is named"),
+        ({"rows": np.zeros(60, dtype=bool)}, "no row is named"),
+        ({"rows": [60]}, "rows should lie in"),
+        ({"rows": [0.5]}, "rows should be a 1-D array"),
+        ({"rows": np.arange(60)}, "all 60 training rows"),
+        ({"rows": [1], "groups": np.zeros(3)}, "one label for each of the 60"),
+        ({"row_labels": ["a"]}, "fit was given none"),
+        ({"row_labels": [9], "groups": y}, "not in groups: 9"),
+        ({"rows": np.flatnonzero(y == 1)}, "class 1 has no row left"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.without(**arguments)
+    with pytest.raises(ValueError, match="unseen labels"):
+        model.with_rows(X[:1], [5])
+    with pytest.raises(ValueError, match="X_new has 2 rows, y_new 1"):
+        model.with_rows(X[:2], y[:1])
+    with pytest.raises(ValueError, match="features"):
+        model.with_rows(X[:2, :3], y[:2])
+    frame = pd.DataFrame(X, index=np.arange(100, 160))
+    with pytest.raises(ValueError, match="not in the index of the training rows: 1000"):
+        InfluenceRidge().fit(frame, y).without(row_labels=[1000, 101])
+    with pytest.raises(ValueError, match="4 are left, fewer than the 9 coefficients"):
+        InfluenceLinearRegression().fit(X, y).without(np.arange(56))
+    z = np.zeros(60)
+    z[:2] = 3.0
+    with pytest.raises(ValueError, match="no row with a positive response is left"):
+        InfluencePoissonRegressor(alpha=0.5).fit(X, z).without([0, 1])
+    x = np.r_[np.arange(30.0), 12.5][:, None]
+    t = np.r_[np.zeros(15), np.ones(15), 1.0].astype(int)
+    free = InfluenceLogisticRegression(C=np.inf, tol=1e-8).fit(x, t)
+    with pytest.raises(np.linalg.LinAlgError, match="the fit diverges"):
+        free.without([30])
+    changed = X.copy()
+    model = InfluenceLogisticRegression().fit(changed, y)
+    rest = model.without([0])
+    changed[0] = 0.0  # a row that has left may be erased
+    assert rest.without([0]).removal_certificate_.n_rows == 58
+    changed[5] = 0.0
+    with pytest.raises(RuntimeError, match=r"changed since the fit \(row 5\)"):
+        rest.without([0])
+    refused = InfluenceRidge(positive=True).fit(X, y)
+    with pytest.raises(NotImplementedError):
+        refused.without([0])
+
+
+def test_scikit_learn_estimators_have_no_rows_to_leave():
+    X, y = regression()
+    with pytest.raises(TypeError, match="keep its training data"):
+        skinfluence.without(Ridge().fit(X, y), [0])
