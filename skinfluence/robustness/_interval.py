@@ -118,7 +118,7 @@ class Interval:
         if objective.row_penalty is None:
             return 0.0
         diagonal = np.broadcast_to(objective.row_penalty.hessian_diagonal, self.c.shape)[0]
-        return objective.sample_weight * float(left @ (diagonal * right))
+        return objective.shares * float(left @ (diagonal * right))
 
     def _model(self, objective, v, along):
         """phi c'H^-1 c, and its derivatives in theta (q,) and in log w_i (n,)."""
@@ -145,7 +145,7 @@ class Interval:
         v = H^-1 c moves by -H^-1 dH v, where dH has l'' of the row and l''' of all others.
         """
         design, g = objective.design, objective.residuals[:, 0]
-        W, weight = objective.weights[:, 0, 0], objective.sample_weight
+        W, weight = objective.weights[:, 0, 0], objective.shares
         common, diagonal = np.zeros(len(v)), np.zeros(len(v))
         if objective.row_penalty is not None:  # each row's share of the penalty is in its score
             common = objective.row_penalty.gradient(objective.theta)[0]

@@ -204,7 +204,7 @@ class Relaxation:
                 return 1e6, np.zeros(len(tau))
             left = 1.0 - np.append(d, 0.0)[self.unit_of]
             at = self.objective.at(theta[None, :])
-            at = at.reweighted(at.sample_weight * (left - 1.0))
+            at = at.reweighted((left - 1.0) * at.sample_weight)
             return k, N.T @ (self._hessian(at) @ y)
 
         start = np.zeros(N.shape[1])

@@ -25,7 +25,7 @@ def one_parameter(objective, contrast, units):
     rows = sign * at.residuals[:, 0] * objective.design.dense(slice(None))[:, 0]
     if objective.row_penalty is not None:
         common = float(objective.row_penalty.gradient(at.theta)[0, 0])
-        rows = rows + sign * objective.sample_weight * common
+        rows = rows + sign * objective.shares * common
     share = np.array([rows[unit].sum() for unit in units])
     total = sign * float(at.gradient[0, 0])  # negative while the conclusion stands
     order = np.argsort(share, kind="stable")

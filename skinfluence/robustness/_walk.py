@@ -173,7 +173,7 @@ class Removal:
         effect = np.einsum("ik,ik->i", objective.design @ v.T, residuals)
         if objective.row_penalty is not None:
             common = objective.row_penalty.gradient(objective.theta)
-            effect += objective.sample_weight * float(np.sum(v * common))
+            effect += objective.shares * float(np.sum(v * common))
         if direct is not None:
             effect = effect - direct
         effect[objective.sample_weight == 0] = np.inf
