@@ -1,6 +1,7 @@
 """Settings of the documentation: make docs, or make docs-full to run every gallery page."""
 
 import os
+import re
 import sys
 import tomllib
 import warnings
@@ -66,13 +67,16 @@ def setup(app):
 # -- the gallery -----------------------------------------------------------------------------------
 
 # Pages named plot_slow_* take more than 20 s: they are shown, and run only by `make docs-full`.
-# Pages named plot_torch_* are run where PyTorch is installed.
+# Pages that import PyTorch are run where it is installed.
 run_all = os.environ.get("SKINFLUENCE_DOCS_FULL") == "1"
-not_run = ("" if run_all else "(?!slow_)") + ("" if find_spec("torch") else "(?!torch_)")
+examples = sorted((Path(__file__).parent / "examples").rglob("plot_*.py"))
+networks = [page.name for page in examples if "import torch" in page.read_text(encoding="utf-8")]
+not_run = [] if run_all else ["plot_slow_"]
+not_run += [] if find_spec("torch") else networks
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": f"plot_{not_run}",
+    "filename_pattern": "".join(f"(?!{re.escape(name)})" for name in not_run) + "plot_",
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
     "download_all_examples": False,

@@ -21,7 +21,7 @@ TREE = ROOT.parent
 
 # A module imports only from strictly lower layers. Rooms not built yet keep their place.
 LAYERS = [
-    ["_validation"],
+    ["_validation"],  # sentences of errors and warnings, which all others say
     [
         "_frames",
         "_memory",

@@ -180,7 +180,7 @@ def test_what_developers_install_is_used(name):
 
 # Sources of lazy data: their tests run against stand-ins everywhere, and against the packages
 # themselves where these happen to be installed. What takes our numbers is asked where it is, too.
-WHERE_INSTALLED = {"cleanlab", "dask", "pyarrow", "trak"}
+WHERE_INSTALLED = {"cleanlab", "dask", "latex2mathml", "pyarrow", "sphinx", "trak"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():

@@ -219,10 +219,10 @@ def explain_errors(
     _check_count("bins", bins, 2)
     _check_count("k", k, 1, problem.objective.n_rows)
     column = None if by is None else _column(problem, by, X_train)
-    y_test = _labels(problem, y_test, X_test)
+    expected = _labels(problem, y_test, X_test)
     predicted = np.asarray(model.predict(X_test))
-    errors = _errors(problem, X_test, y_test, predicted)
-    wrong, labels = take_rows(X_test, errors), y_test[errors]
+    errors = _errors(problem, X_test, expected, predicted)
+    wrong, labels = take_rows(X_test, errors), expected[errors]
     influence = model.influence(wrong, labels, method=method, aggregate="mean")
     known = np.where(np.isnan(influence), 0.0, influence)
     order = np.argsort(known, kind="stable")

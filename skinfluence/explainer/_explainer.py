@@ -103,7 +103,7 @@ def fitted_view(estimator, X, y, params):
     """
     if isinstance(unwrap(estimator)[-1], InfluenceMixin):
         return explainer_of(estimator.fit(X, y, **params))
-    return InfluenceExplainer(estimator).fit_with(X, y, params)
+    return InfluenceExplainer(estimator)._fit_with(X, y, params)
 
 
 class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
@@ -206,12 +206,12 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         if not isinstance(self.estimator, FrozenEstimator):
             if sample_weight is not None:
                 check_sample_weight(sample_weight, len(np.atleast_1d(np.asarray(y))))
-            return self.fit_with(X, y, fit_params(self, sample_weight, params))
+            return self._fit_with(X, y, fit_params(self, sample_weight, params))
         self.estimator_ = self.estimator.estimator
         check_is_fitted(self.estimator_)
         return self._attach(X, y, sample_weight, frozen=True)
 
-    def fit_with(self, X: MatrixLike, y: ArrayLike, params: dict) -> Self:
+    def _fit_with(self, X, y, params):
         """Fit a clone of the estimator with keyword arguments that are its own."""
         self._begin_fit(X, y, None)
         self.estimator_ = clone(self.estimator).fit(X, y, **params)

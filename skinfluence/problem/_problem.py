@@ -27,9 +27,7 @@ from skinfluence.attribution import (
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
-    LOOKED_AT,
     GroupDeletion,
-    causes,
     delete,
     dominant_rows,
     first_factor,
@@ -37,7 +35,6 @@ from skinfluence.deletion import (
     refits_on_demand,
     step_errors,
     warn_dominant,
-    warn_undefined,
 )
 from skinfluence.deletion.targets import resolve_target
 from skinfluence.design import Dependence, column_dependence
@@ -50,6 +47,7 @@ from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
+from skinfluence.problem._undefined import UndefinedRows
 from skinfluence.results import StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
@@ -93,7 +91,7 @@ def fitted_problem(model):
 
 
 @dataclass(frozen=True)
-class FittedProblem(NamedFit):
+class FittedProblem(NamedFit, UndefinedRows):
     """A fitted model as an objective at its optimum, with its labels, names and checks.
 
     Frozen but for its cache of curvatures. A question is a method of this class: it checks the
@@ -287,17 +285,6 @@ class FittedProblem(NamedFit):
                 "use method='newton'."
             )
         return found
-
-    def warn_undefined(self, rows):
-        """Warn once of rows without a model after their removal, by name, and say why."""
-        found = causes(self.objective, (self.objective.without(row) for row in rows))
-        warn_undefined(self.row_names[rows], found)
-
-    def warn_undefined_groups(self, deletion, names, what="group"):
-        """Warn once of groups without a model after their removal, by name, and say why."""
-        undefined = np.flatnonzero(deletion.undefined)
-        after = (self.objective.without(deletion.groups[group]) for group in undefined)
-        warn_undefined(names[undefined], causes(self.objective, after), what)
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -559,10 +546,7 @@ class FittedProblem(NamedFit):
         if needs_curvature(self.objective, method):
             curvature = self.curvature()
         loo = leave_group_out(self.objective, curvature, method, groups, progress=progress)
-        undefined = np.flatnonzero(loo.route == "undefined")
-        own = [next(group for group in groups if row in group) for row in undefined[:LOOKED_AT]]
-        found = causes(self.objective, (self.objective.without(group) for group in own))
-        warn_undefined(self.row_names[undefined], found)
+        self.warn_undefined_members(np.flatnonzero(loo.route == "undefined"), groups)
         return loo
 
     def estimate(self, loo, scoring=None, X=None):
