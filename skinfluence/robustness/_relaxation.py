@@ -96,7 +96,7 @@ class Relaxation:
         rows = at.residuals * self.Z
         fixed, common = self.penalty_gradients(theta)
         if common is not None:
-            rows = rows + self.objective.sample_weight[:, None] * common
+            rows = rows + self.objective.shares[:, None] * common
         summed = self.summed(rows)
         return summed[:-1], summed[-1] + fixed
 
@@ -204,7 +204,7 @@ class Relaxation:
                 return 1e6, np.zeros(len(tau))
             left = 1.0 - np.append(d, 0.0)[self.unit_of]
             at = self.objective.at(theta[None, :])
-            at = at.reweighted((left - 1.0) * at.sample_weight)
+            at = at.reweighted(at.weigh(left - 1.0))
             return k, N.T @ (self._hessian(at) @ y)
 
         start = np.zeros(N.shape[1])
