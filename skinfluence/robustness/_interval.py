@@ -132,7 +132,9 @@ class Interval:
             pearson = objective.loss.pearson_residual(objective.y, objective.eta[:, 0])
             squares = objective.weigh(np.reshape(pearson, -1) ** 2)
             freedom = squares.sum() / phi
-            by_weight += inner * (squares - phi * (objective.sample_weight > 0)) / freedom
+            by_weight += (
+                inner * (squares - np.where(objective.sample_weight > 0, phi, 0.0)) / freedom
+            )
             if isinstance(objective.loss, SquaredLoss):
                 slope = objective.design.transpose_matmul(objective.residuals[:, 0])
                 by_theta += inner * 2.0 * slope / freedom
@@ -166,5 +168,6 @@ class Interval:
         by_weight = twice * u - W * across * along - self._shared(objective, t, v)
         if self.kind == "HC1":
             n, P = np.count_nonzero(objective.sample_weight), objective.n_parameters
-            by_weight = by_weight - variance * P / (n * (n - P)) * (objective.sample_weight > 0)
+            of_count = variance * P / (n * (n - P))
+            by_weight = by_weight - np.where(objective.sample_weight > 0, of_count, 0.0)
         return variance, by_theta, by_weight

@@ -175,7 +175,7 @@ class Relaxation:
                 break
         factor = np.linalg.cholesky(basis.T @ self._hessian(at) @ basis)
         # Twice the mean loss, by which losses with units have none.
-        loss = at.sample_weight @ np.where(at.sample_weight > 0, at.row_losses, 0.0)
+        loss = at.value - at.penalty.value(at.theta)
         mean = 2.0 * float(loss) / np.count_nonzero(at.sample_weight)
         scale = np.sqrt(mean) if mean > 0 else 1.0
         return at.theta[0], scale * basis @ np.linalg.inv(factor).T
