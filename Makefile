@@ -19,13 +19,16 @@ SPHINX := -m sphinx -q -W --keep-going -b html doc doc/_build/html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full gpu fuzz bench dist clean
+.PHONY: help demo report test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full gpu fuzz bench dist clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-plot  ## Explain a misdiagnosed patient, check against refits, draw a figure
 	$(BIN)/python examples/demo.py
+
+report: $(VENV)/.installed-report,frames  ## Write the pages of two reports, and print where they are
+	$(BIN)/python examples/report.py
 
 test: $(VENV)/.installed-test  ## Run the whole suite and the doctests
 	$(ONE_THREAD) $(BIN)/python $(PYTEST)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import sys
 import tomllib
 import warnings
@@ -59,9 +60,17 @@ def skip_member(app, what, name, obj, skip, options):
     return not str(getattr(obj, "__module__", "")).startswith("skinfluence")
 
 
+def write_reports(app, exception):
+    """Write the pages that doc/report.rst shows."""
+    if exception is None and app.builder.format == "html":
+        example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "report.py"))
+        example["write"](Path(app.outdir) / "reports")
+
+
 def setup(app):
     """Connect to Sphinx."""
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("build-finished", write_reports)
 
 
 # -- the gallery -----------------------------------------------------------------------------------

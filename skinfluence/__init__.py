@@ -68,6 +68,7 @@ __all__ = [
     "InfluenceLinearRegression",
     "InfluenceLogisticRegression",
     "InfluencePoissonRegressor",
+    "InfluenceReport",
     "InfluenceRidge",
     "InfluenceRidgeClassifier",
     "InfluenceTweedieRegressor",
@@ -118,6 +119,8 @@ def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
     if name in ("attacks", "debugging", "display", "labels", "model_selection", "robustness"):
         return import_module(f"skinfluence.{name}")
+    if name == "InfluenceReport":
+        return import_module("skinfluence.report").InfluenceReport
     raise AttributeError(f"module 'skinfluence' has no attribute {name!r}")
 
 

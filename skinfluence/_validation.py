@@ -3,7 +3,9 @@
 import inspect
 import numbers
 import warnings
+from collections import Counter
 from functools import partial
+from hashlib import blake2b
 
 import numpy as np
 from sklearn.utils.validation import column_or_1d
@@ -34,6 +36,10 @@ def shown(value):
     text = repr(value.item() if isinstance(value, np.generic) else value)
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+# Texts of names are cut behind this many characters.
+LONGEST_TEXT = 200
 
 
 def check_choice(name, value, choices):
@@ -363,3 +369,24 @@ def as_responses(y, name, n_outputs=None):
     if not np.isfinite(y).all():
         raise ValueError(f"{name} should be finite; it contains NaN or infinity.")
     return y
+
+
+def distinct_texts(values):
+    """Return the values of an array (n,) as short texts, different for different values."""
+    values = values.tolist()
+    texts = [_shortened(str(value)) for value in values]
+    count = Counter(texts)
+    return np.array(
+        [
+            text if count[text] == 1 else _shortened(f"{type(value).__name__} {value!r}")
+            for text, value in zip(texts, values, strict=True)
+        ]
+    )
+
+
+def _shortened(text):
+    """Text without NUL that is not long; where it is cut a hash keeps it apart from others."""
+    if len(text) <= LONGEST_TEXT and "\0" not in text:
+        return text
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{text[:LONGEST_TEXT].replace(chr(0), ' ')}... {digest}"

@@ -184,6 +184,9 @@ def test_a_linear_module_of_three_classes():
     model = NetworkInfluence(module, cross_entropy, penalty={"weight": 2.0}, damping=1e-7).fit(X, y)
     expected = clf.influence(X[:9], y[:9], method="first_order")
     np.testing.assert_allclose(model.influence(X[:9], y[:9]), expected, rtol=1e-6, atol=1e-9)
+    model = NetworkInfluence(module, cross_entropy, penalty={"weight": 2.0}).fit(X, y)
+    assert model.damping_ > 0
+    np.testing.assert_allclose(model.influence(X[:9], y[:9]), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_least_squares_with_several_responses():

@@ -306,7 +306,9 @@ def test_bad_input():
     net, X, y = trained()
     with pytest.raises(ValueError, match="no parameters"):
         TangentFeatures(nn.Flatten()).fit(X)
-    with pytest.raises(ValueError, match=r"1 \(Dropout\) is in training mode.*module.eval"):
+    with pytest.raises(
+        ValueError, match=r"1 \(Dropout\) of Sequential in training mode.*module.eval"
+    ):
         TangentFeatures(nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.5))).fit(X)
     batch = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
     with pytest.raises(ValueError, match=r"BatchNorm1d.*the other rows"):

@@ -62,6 +62,7 @@ LITTER = (
     "doc/auto_examples/index.rst",
     "doc/sg_execution_times.rst",
     "examples/influence.png",
+    "examples/reports/digits.html",
     "skinfluence/_kernels/__pycache__/_csr.sum-1.py311.nbi",
     "skinfluence/__pycache__/__init__.cpython-311.pyc",
     "tests/__pycache__/cases.cpython-311.pyc",
@@ -149,7 +150,7 @@ def extra(name):
     return [requirement for requirement in listed if distribution(requirement) != "skinfluence"]
 
 
-USERS = ("frames", "plot")
+USERS = ("frames", "plot", "report")
 LARGE = ("torch",)  # for users too, who ask for it by name
 
 

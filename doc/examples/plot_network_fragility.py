@@ -165,7 +165,7 @@ for damping in (0.0, 0.1, 1.0, 10.0):
 # After few steps the weights are at no minimum, the Hessian has negative eigenvalues, and
 # ``damping="auto"`` adds what makes it positive. Actual is the difference of two networks that are
 # trained on to the end from there, with and without the row. What is predicted is something else,
-# the response of a network that stays close to the present one (see :doc:`/torch`).
+# the response of a network that stays close to the present one (see :doc:`/whole_networks`).
 
 for steps in (5, 15, 40, 100):
     net = descend(network(8, 1), torch.ones(160, dtype=torch.float64), steps)

@@ -160,7 +160,7 @@ class RemovalMixin(QueryMixin):
         check_is_fitted(self)
         fit = self.__dict__.get("_changed_fit")
         if fit is not None and fit.is_of(self.__adapted_model__()):
-            return fit.asked_by(self.__design_rows__)
+            return fit.asked_by(self.__design_rows__, self.__design_names__)
         certificate = self.__dict__.get("removal_certificate_")
         names = None if certificate is None else certificate.remaining
         problem = self.__fitted_problem__()

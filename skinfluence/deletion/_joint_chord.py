@@ -73,10 +73,12 @@ class JointFactor:
     unit : float, optional
         `Objective.coefficient_unit`, which costs a pass over the rows; that of the first rows does
         for all.
+    free : ndarray of shape (P, f), optional
+        H_base^-1 of the unit vectors of the unpenalised coordinates, where it is known.
     """
 
-    def __init__(self, objective, base, rows=None, signs=None, solved=None, unit=None):
-        self.objective, self.base = objective, base
+    def __init__(self, objective, base, rows=None, signs=None, solved=None, unit=None, free=None):
+        self.objective, self.base, self._free = objective, base, free
         self.unit = objective.coefficient_unit if unit is None else unit
         P = objective.n_parameters
         self.rows = np.zeros((0, P)) if rows is None else rows
@@ -107,10 +109,13 @@ class JointFactor:
 
     def solve(self, V):
         """H^-1 V for V (P, m)."""
-        found = self.base.solve(V)
-        if len(self.signs):
-            found -= self.solved @ (self.core @ (self.rows @ found))
-        return found
+        return self._corrected_solve(self.base.solve(V))
+
+    def _corrected_solve(self, found):
+        """H^-1 V from H_base^-1 V, by what has come and gone since."""
+        if not len(self.signs):
+            return found
+        return found - self.solved @ (self.core @ (self.rows @ found))
 
     def reweighted(self, rows, delta):
         """Return the factor after `delta` (k,) is added to the weights of some rows.
@@ -176,6 +181,7 @@ class JointFactor:
             np.concatenate([self.signs, signs]),
             np.hstack([self.solved, self.base.solve(more.T)]),
             self.unit,
+            self.free_solved,
         )
 
     def extended(self, objective, rows, y):
@@ -192,7 +198,8 @@ class JointFactor:
         if objective.n_parameters != self.objective.n_parameters:
             return None
         at = self.objective.with_rows(rows, y)
-        return JointFactor(at, self.base, self.rows, self.signs, self.solved, self.unit)
+        kept = (self.base, self.rows, self.signs, self.solved, self.unit, self.free_solved)
+        return JointFactor(at, *kept)
 
     def variances(self):
         """Bounds of the diagonal of H^-1 (P,) and of its largest eigenvalue.
@@ -201,20 +208,31 @@ class JointFactor:
         unpenalised coordinates: the block of H^-1 of the penalised ones is at most D^-1. The
         largest eigenvalue of H^-1 is at most that of this block plus the trace of the other.
         """
-        strength = self.objective.hessian_diagonal
-        if not self.objective.loss.is_convex:
-            strength = np.zeros(len(strength))
-        bound = 1.0 / np.where(strength > 0, strength, 1.0)
-        free = np.flatnonzero(strength <= 0)
+        strength, free = self.objective.hessian_diagonal, self.free_coordinates
         fixed = self.objective.fixed_at_zero
-        free = np.setdiff1d(free, fixed)
+        bound = 1.0 / np.where(strength > 0, strength, 1.0)
         if len(free):
-            unit = np.zeros((len(bound), len(free)))
-            unit[free, np.arange(len(free))] = 1.0
-            bound[free] = self.solve(unit)[free, np.arange(len(free))]
+            bound[free] = self._corrected_solve(self.free_solved)[free, np.arange(len(free))]
         bound[fixed] = 0.0
         penalised = np.delete(bound, np.union1d(free, fixed))
         return bound, float(penalised.max(initial=0.0) + bound[free].sum())
+
+    @property
+    def free_coordinates(self):
+        """Positions of the unpenalised parameters; of all where the loss is not convex."""
+        strength = self.objective.hessian_diagonal
+        free = strength <= 0 if self.objective.loss.is_convex else np.ones(len(strength), bool)
+        return np.setdiff1d(np.flatnonzero(free), self.objective.fixed_at_zero)
+
+    @cached_property
+    def free_solved(self):
+        """H_base^-1 of the unit vectors of the unpenalised coordinates, (P, f)."""
+        if self._free is not None:
+            return self._free
+        free = self.free_coordinates
+        unit = np.zeros((self.objective.n_parameters, len(free)))
+        unit[free, np.arange(len(free))] = 1.0
+        return self.base.solve(unit) if len(free) else unit
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,21 @@ import numpy as np
 
 BLUE, RED, GREY = "#1f5fa8", "#b5443b", "0.6"
 
+# Colours of classes that are told apart without red against green, each with a marker of its own.
+CLASS_STYLES = (
+    ("#3b7fc4", "o"),
+    ("#e08a1e", "^"),
+    ("#8a6fb3", "s"),
+    ("#2f9e8f", "D"),
+    ("#c8578a", "v"),
+    ("#8c7a4f", "P"),
+    ("#6b7785", "X"),
+    ("#b9a500", "*"),
+)
+
+# Names on a figure are cut behind this many characters.
+LONGEST_LABEL = 28
+
 
 def axes(ax):
     """Return the given axes, or new ones of matplotlib's default size."""
@@ -40,6 +55,27 @@ def annotate(ax, x, y, labels, chosen):
         )
 
 
+def annotate_apart(ax, x, y, labels, chosen):
+    """As `annotate`, without the labels that would lie on an earlier one."""
+    at = ax.transData.transform(np.c_[x, y])
+    height, kept = 0.9 * font_pixels(ax), []
+    for row in chosen:
+        if all(
+            abs(at[row, 1] - at[other, 1]) > height
+            or abs(at[row, 0] - at[other, 0]) > 0.7 * height * (4 + len(labels[row]))
+            for other in kept
+        ):
+            kept.append(row)
+    annotate(ax, x, y, labels, kept)
+
+
+def font_pixels(ax):
+    """Height of small text in pixels."""
+    from matplotlib.font_manager import FontProperties
+
+    return FontProperties(size="small").get_size_in_points() * ax.figure.dpi / 72.0
+
+
 def merged(defaults, given):
     """Keyword arguments of an artist: the defaults, updated by the user's."""
     return {**defaults, **(given or {})}
@@ -53,3 +89,39 @@ def checked(**arrays):
         said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise ValueError(f"{' and '.join(arrays)} should be 1-D and of equal length; got {said}.")
     return arrays.values()
+
+
+def short(label, longest=LONGEST_LABEL):
+    """Text of a label for a figure, on one line; of a long one the beginning and the end."""
+    text = " ".join(str(label).split())
+    if len(text) > longest:
+        begin = longest // 2
+        text = f"{text[:begin]}\N{HORIZONTAL ELLIPSIS}{text[begin + 1 - longest :]}"
+    return text.replace("$", r"\$")  # no mathematics
+
+
+def scatter_by_class(ax, x, y, classes, scatter_kwargs):
+    """Draw points, in the style of their classes if there are any, and return what was drawn."""
+    style = {"s": 16, "alpha": 0.75, "linewidth": 0}
+    if classes is None:
+        return [ax.scatter(x, y, **merged({**style, "color": BLUE}, scatter_kwargs))]
+    found = []
+    for position, label in enumerate(np.unique(classes)):
+        own = classes == label
+        colour, marker = CLASS_STYLES[position % len(CLASS_STYLES)]
+        drawn = {**style, "color": colour, "marker": marker, "label": short(label)}
+        found.append(ax.scatter(x[own], y[own], **merged(drawn, scatter_kwargs)))
+    ax.legend(title="label", fontsize="small", title_fontsize="small", framealpha=0.5)
+    return found
+
+
+def signed_bars(ax, values, labels, hurts, bar_kwargs):
+    """Draw horizontal bars with their names, the first on top, red where the row hurts."""
+    values = np.asarray(values, dtype=float)
+    place = np.arange(len(values))
+    colours = [RED if bad else BLUE for bad in hurts]
+    bars = ax.barh(place, np.nan_to_num(values), **merged({"color": colours}, bar_kwargs))
+    ax.set_yticks(place, labels, fontsize="small")
+    ax.set_ylim(max(len(values), 3) - 0.4, -0.6)
+    ax.axvline(0.0, color=GREY, linewidth=1.0)
+    return bars

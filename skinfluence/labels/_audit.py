@@ -1,6 +1,7 @@
 """LabelAudit: which labels are wrong."""
 
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from skinfluence._validation import (
     as_index,
     as_partition,
     check_sample_weight,
+    distinct_texts,
     encode_labels,
     shown,
 )
@@ -35,6 +37,7 @@ from skinfluence.labels._confident_joint import (
     joint,
     noise_matrix,
 )
+from skinfluence.labels._decision_files import exported_records, read_back
 from skinfluence.labels._evidence import Evidence, find_evidence
 from skinfluence.labels._fixing import relabelling_effects
 from skinfluence.labels._noise_model import (
@@ -455,8 +458,14 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
 
     # -- review ------------------------------------------------------------------------------------
 
-    def row_ids(self) -> np.ndarray:
+    def row_ids(self, as_text: bool = False) -> np.ndarray:
         """Return the names of the rows by which decisions about them are kept.
+
+        Parameters
+        ----------
+        as_text : bool, default=False
+            As the texts that name the rows in the decisions that an
+            :class:`skinfluence.InfluenceReport` exports.
 
         Returns
         -------
@@ -466,19 +475,22 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
             when the rows are put in another order.
         """
         check_is_fitted(self)
-        return row_ids(*self._data[:2], fitted_problem(self.estimator_).row_names)
+        ids = row_ids(*self._data[:2], fitted_problem(self.estimator_).row_names)
+        return distinct_texts(ids) if as_text else ids
 
     def apply(
-        self, decisions: Mapping | Iterable[tuple[object, object]]
+        self, decisions: "Mapping | Iterable | DataFrame | str | PathLike"
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the labels and weights after a review.
 
         Parameters
         ----------
-        decisions : mapping, Series or iterable of pairs
+        decisions : mapping, Series, iterable of pairs, path, data frame or list of dicts
             From row ids (see `row_ids`) to "keep" (the given label is right), "relabel" (the
             suggested label is right), ``("relabel", label)`` or "drop". Rows without a decision are
-            kept.
+            kept. Or what an :class:`skinfluence.InfluenceReport` has exported: the path of a CSV or
+            JSON file, or its contents as a data frame or as a list of dicts with row_id, decision,
+            label and given_label; "unsure" keeps a row.
 
         Returns
         -------
@@ -491,9 +503,14 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         ------
         ValueError
             For unknown or repeated row ids, an unknown decision, a label that is not among
-            `classes_`, or if no row of positive weight is left.
+            `classes_`, exported decisions about rows that are not there or whose given label is
+            another one, or if no row of positive weight is left.
         """
         check_is_fitted(self)
+        records = exported_records(decisions)
+        if records is not None:
+            names = self.classes_[self._codes]
+            decisions = read_back(records, self.row_ids(), self.row_ids(True), names, self.classes_)
         codes, weight = self._codes.copy(), self._data[2]
         weight = np.ones(len(codes)) if weight is None else weight.copy()
         for row, kind, label in checked_decisions(decisions, self.row_ids(), self.classes_):

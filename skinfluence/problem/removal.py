@@ -80,9 +80,9 @@ class LiveFit:
         """Return the fit of a model with the settings that it has now."""
         return replace(self, settings=model_settings(model))
 
-    def asked_by(self, transform):
-        """Return the same fit for questions whose rows `transform` brings to the design."""
-        return replace(self, problem=self.problem.asked_by(transform))
+    def asked_by(self, transform, names):
+        """Return the same fit for the questions of a caller, see `FittedProblem.asked_by`."""
+        return replace(self, problem=self.problem.asked_by(transform, names))
 
     def at_rows(self, live):
         """Return the fit with other rows in the model, at the old optimum."""

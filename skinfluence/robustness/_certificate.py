@@ -132,6 +132,8 @@ class RemovalCertificate:
         Passes over the rows, and factorisations of a curvature computed anew.
     coefficient_bound : float
         Proven distance of any one coefficient to that of the refit; inf where nothing is proven.
+        Of an intercept beside columns far from zero, about whose origin it is then meant, and in a
+        kernel's space, where the coefficients are not the dual ones, see `prediction_bound`.
     parameter_bound : float
         The same of all parameters together, in the Euclidean norm.
     gradient_norm : float

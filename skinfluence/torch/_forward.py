@@ -27,7 +27,7 @@ def check_eval_mode(module, name="module"):
             found.append(f"{called or name} ({type(layer).__name__})")
     if found:
         raise ValueError(
-            f"{listed(found)} of {type(module).__name__} in training mode: features would depend "
+            f"{listed(found)} of {type(module).__name__} in training mode: outputs would depend "
             f"on chance, or on the other rows of a batch. Call {name}.eval() first."
         )
 

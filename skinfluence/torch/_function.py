@@ -7,15 +7,11 @@ import torch
 from torch.func import functional_call, grad, grad_and_value, vmap
 
 from skinfluence._validation import check_count, listed
+from skinfluence.torch._forward import check_eval_mode, is_out_of_memory
 from skinfluence.torch._module import trained_module
 
 # Bytes that the gradients of one chunk of rows may take, by default.
 CHUNK_BYTES = 2**27
-
-nn = torch.nn
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-DROPOUTS += (nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class NetworkFunction:
@@ -42,7 +38,7 @@ class NetworkFunction:
 
     def __init__(self, net, device="auto", dtype=None):
         module = trained_module(net)
-        check_repeatable(module)
+        check_eval_mode(module)
         first = next(module.parameters())
         self.device = first.device if device == "auto" else torch.device(device)
         self.dtype = as_dtype(dtype, first.dtype)
@@ -163,7 +159,7 @@ def in_chunks(compute, n, size):
         try:
             found = compute(part)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
                 raise
             if size == 1:
                 raise MemoryError("one row of this network does not fit in memory.") from error
@@ -173,30 +169,6 @@ def in_chunks(compute, n, size):
             continue
         yield part, found
         start = part.stop
-
-
-def is_out_of_memory(error):
-    """Whether an error says that there is no memory left, on a GPU or not."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        "not enough memory" in str(error) or "can't allocate memory" in str(error)
-    )
-
-
-def check_repeatable(module):
-    """Raise where a module's outputs depend on chance or on the other rows of a batch."""
-    for name, part in module.named_modules():
-        if not part.training:
-            continue
-        batch = isinstance(part, BATCH_NORMS)
-        rate = part.p if isinstance(part, DROPOUTS) else 0
-        if isinstance(part, nn.RNNBase | nn.MultiheadAttention):
-            rate = part.dropout
-        if batch or rate:
-            raise ValueError(
-                f"{name or 'the module'} ({type(part).__name__}) is in training mode, in which the "
-                "output of a row depends on "
-                f"{'the other rows' if batch else 'chance'}: call module.eval() first."
-            )
 
 
 def as_dtype(dtype, default):

@@ -45,7 +45,9 @@ class DampedInverse:
                 f"the eigenvectors of a Hessian of {size} parameters",
                 "use solver='cg' or 'arnoldi'",
             )
-            self.decomposed = _solvers.DenseSolver(self.product, size, like)
+            is_ggn = kind == "ggn"
+            H = total.gauss_newton() if is_ggn else _solvers.formed(self.product, size, like)
+            self.decomposed = _solvers.DenseSolver(H)
             spectrum = self.decomposed.spectrum
         elif solver == "lissa" or damping == "auto":
             spectrum = _solvers.spectrum(self.product, size, generator, like)

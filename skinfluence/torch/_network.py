@@ -103,8 +103,9 @@ class NetworkInfluence(BaseEstimator):
         once, for any number of right sides; what is outside their span is dropped. "lissa":
         the recursion of Agarwal et al. on samples of the rows, for comparison.
     damping : {"auto"} or float, default="auto"
-        :math:`\delta`, in the units of the sum. "auto": 0 if H is positive definite and not nearly
-        singular, else 1.5 times its most negative eigenvalue plus 1 % of the mean eigenvalue.
+        :math:`\delta`, in the units of the sum. "auto": 0 if H is positive definite; 1e-5 of the
+        mean eigenvalue if it is singular; if it is indefinite 1.5 times its most negative
+        eigenvalue plus 1 % of the mean one.
     penalty : float or mapping from parameter names to floats, default=0.0
         :math:`\lambda`. The weight decay of SGD on the mean loss of n rows is ``penalty / n``.
         Names that a mapping lacks have none.

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch.func import grad, jvp, vjp, vmap
+from torch.func import grad, hessian, jacrev, jvp, vjp, vmap
 
 from skinfluence.torch._function import as_codes, as_tensor, in_chunks
 
@@ -117,6 +117,22 @@ class SumOfLosses:
         for _, found in in_chunks(of_chunk, n, self.batch_size):
             total = total + share * found
         return total
+
+    def gauss_newton(self):
+        """The whole Gauss-Newton matrix (P, P) with the penalty, in float64, from Jacobians."""
+        network, theta = self.network, self.network.theta
+        total = torch.diag(self.penalty.double())
+
+        def of(part):
+            rows = self.rows[part]
+            J = vmap(jacrev(network.output), in_dims=(None, 0))(theta, rows).double()
+            curvatures = vmap(hessian(self.loss))(network.outputs(theta, rows), self.y[part])
+            weighed = (self.weight[part, None, None] * curvatures).double() @ J
+            return J.reshape(-1, len(theta)).T @ weighed.reshape(-1, len(theta))
+
+        for _, found in in_chunks(of, len(self), network.chunk(None)):
+            total += found
+        return total.cpu().numpy()
 
     def _hessian_product(self, V, part):
         """Hessian of the losses of a part of the rows times V: derivatives of the gradient."""

@@ -7,9 +7,12 @@ import torch
 
 # Steps of Lanczos' method for the ends of the spectrum, and random vectors for its mean.
 SPECTRUM_STEPS, SPECTRUM_PROBES = 40, 8
-# H is positive definite, for damping="auto", if its smallest eigenvalue is above this share of the
-# mean size of an eigenvalue; else so large a share is added, beside 1.5 times the negative end.
-DEFINITE, SHARE = 1e-6, 1e-2
+# For damping="auto" H is positive definite if its smallest eigenvalue is above DEFINITE times the
+# mean size of an eigenvalue. If it is 0 to within ROUNDED there are directions in which nothing
+# changes (a rotation of the units of a layer, the sum of the outputs of a softmax): the FLAT share
+# makes the solve possible and moves no eigenvalue that counts. If it is negative, the weights are
+# at no minimum: 1.5 times its size is added, and the INDEFINITE share.
+DEFINITE, ROUNDED, FLAT, INDEFINITE = 1e-6, 1e-9, 1e-5, 1e-2
 # Vectors that a product is applied to at once.
 VECTORS = 32
 
@@ -26,7 +29,9 @@ class Spectrum:
         """Return the damping that "auto" takes."""
         if self.smallest > DEFINITE * self.mean:
             return 0.0
-        return 1.5 * max(0.0, -self.smallest) + SHARE * self.mean
+        if self.smallest > -ROUNDED * max(self.largest, self.mean):
+            return FLAT * self.mean
+        return 1.5 * max(0.0, -self.smallest) + INDEFINITE * self.mean
 
 
 def lanczos(product, size, steps, generator, like):
@@ -65,15 +70,9 @@ def spectrum(product, size, generator, like):
 
 
 class DenseSolver:
-    """The eigenvalues and eigenvectors of H, formed column by column, in float64: the oracle."""
+    """The eigenvalues and eigenvectors of H (P, P), in float64: the oracle."""
 
-    def __init__(self, product, size, like):
-        H = np.empty((size, size))
-        for start in range(0, size, VECTORS):
-            part = slice(start, min(start + VECTORS, size))
-            unit = like.new_zeros(size, part.stop - start)
-            unit[torch.arange(start, part.stop), torch.arange(part.stop - start)] = 1.0
-            H[:, part] = product(unit).cpu().numpy()
+    def __init__(self, H):
         self.values, self.vectors = np.linalg.eigh(0.5 * (H + H.T))
 
     @property
@@ -88,6 +87,17 @@ class DenseSolver:
         right = self.vectors.T @ B.cpu().numpy().astype(float)
         found = self.vectors @ (right / (self.values + damping)[:, None])
         return torch.as_tensor(found, dtype=B.dtype, device=B.device), 0
+
+
+def formed(product, size, like):
+    """The matrix (size, size) of an operator, column by column."""
+    H = np.empty((size, size))
+    for start in range(0, size, VECTORS):
+        part = slice(start, min(start + VECTORS, size))
+        unit = like.new_zeros(size, part.stop - start)
+        unit[torch.arange(start, part.stop), torch.arange(part.stop - start)] = 1.0
+        H[:, part] = product(unit).cpu().numpy()
+    return H
 
 
 def check_definite(smallest, largest, damping):
