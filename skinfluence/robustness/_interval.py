@@ -132,9 +132,8 @@ class Interval:
             pearson = objective.loss.pearson_residual(objective.y, objective.eta[:, 0])
             squares = objective.weigh(np.reshape(pearson, -1) ** 2)
             freedom = squares.sum() / phi
-            by_weight += (
-                inner * (squares - np.where(objective.sample_weight > 0, phi, 0.0)) / freedom
-            )
+            counted = np.where(objective.sample_weight > 0, phi, 0.0)
+            by_weight += inner * (squares - counted) / freedom
             if isinstance(objective.loss, SquaredLoss):
                 slope = objective.design.transpose_matmul(objective.residuals[:, 0])
                 by_theta += inner * 2.0 * slope / freedom
