@@ -31,6 +31,7 @@ from skinfluence.functions import (
     reweight_influence,
     score_influence,
     self_influence,
+    smallest_flip,
     with_rows,
     without,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "robustness",
     "score_influence",
     "self_influence",
+    "smallest_flip",
     "supported_estimators",
     "svm",
     "with_rows",
@@ -115,7 +117,7 @@ __all__ = [
 
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "display", "labels", "model_selection"):
+    if name in ("attacks", "debugging", "display", "labels", "model_selection", "robustness"):
         return import_module(f"skinfluence.{name}")
     if name == "InfluenceReport":
         return import_module("skinfluence.report").InfluenceReport

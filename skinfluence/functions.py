@@ -19,6 +19,7 @@ from skinfluence.results import (
     MostInfluential,
     ParameterInfluence,
 )
+from skinfluence.robustness import Quantity, RobustnessAudit
 from skinfluence.uncertainty import ParameterCovariance
 
 
@@ -707,3 +708,36 @@ def with_rows(
     150
     """
     return model_with(model, X_new, y_new, sample_weight)
+
+
+def smallest_flip(model: BaseEstimator, quantity: Quantity, **options: Any) -> RobustnessAudit:
+    """Find how few training rows overturn a conclusion, and prove how many are needed.
+
+    Parameters
+    ----------
+    model : estimator
+        As in :func:`explain`.
+    quantity : Quantity
+        Made by a function of :mod:`skinfluence.robustness`, such as ``coefficient("age")``.
+    **options
+        Keyword arguments of :meth:`InfluenceExplainer.smallest_flip`.
+
+    Returns
+    -------
+    RobustnessAudit
+        See :meth:`InfluenceExplainer.smallest_flip`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skinfluence import InfluenceRidge, smallest_flip
+    >>> from skinfluence.robustness import coefficient
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> scaler = StandardScaler().set_output(transform="pandas")
+    >>> pipe = make_pipeline(scaler, InfluenceRidge()).fit(X, y)
+    >>> smallest_flip(pipe, coefficient("s6")).n_rows
+    6
+    """
+    return explain(model).smallest_flip(quantity, **options)

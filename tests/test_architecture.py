@@ -43,7 +43,8 @@ LAYERS = [
     ["deletion"],
     ["attribution"],
     ["results"],
-    ["leave_one_out", "case_deletion", "uncertainty", "perturbation", "robustness"],
+    ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
+    ["robustness"],  # significance asks the covariances
     ["adapters"],
     ["problem"],
     ["base"],

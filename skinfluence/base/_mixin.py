@@ -6,6 +6,7 @@ from skinfluence.base._changes import ChangesMixin
 from skinfluence.base._features import FeaturesMixin
 from skinfluence.base._leave_one_out import LeaveOneOutMixin
 from skinfluence.base._removal import RemovalMixin
+from skinfluence.base._robustness import RobustnessMixin
 from skinfluence.base._uncertainty import UncertaintyMixin
 
 
@@ -17,5 +18,6 @@ class InfluenceMixin(
     RemovalMixin,
     CaseDeletionMixin,
     UncertaintyMixin,
+    RobustnessMixin,
 ):
     """The influence methods. A new method goes into one of the mixins by subject, nowhere else."""

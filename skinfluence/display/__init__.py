@@ -12,6 +12,7 @@ from skinfluence.display._label_review import LabelReviewDisplay
 from skinfluence.display._leave_one_out import LeaveOneOutDisplay
 from skinfluence.display._qq_residual import QQResidualDisplay
 from skinfluence.display._regularization_curve import RegularizationCurveDisplay
+from skinfluence.display._robustness import RobustnessDisplay
 from skinfluence.display._score_influence import ScoreInfluenceDisplay
 from skinfluence.display._self_influence import SelfInfluenceDisplay
 
@@ -28,6 +29,7 @@ __all__ = [
     "LeaveOneOutDisplay",
     "QQResidualDisplay",
     "RegularizationCurveDisplay",
+    "RobustnessDisplay",
     "ScoreInfluenceDisplay",
     "SelfInfluenceDisplay",
 ]

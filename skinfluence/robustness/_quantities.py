@@ -1,0 +1,185 @@
+"""What a conclusion is about: quantities by name, bound to a problem when they are asked."""
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skinfluence._typing import MatrixLike
+from skinfluence._validation import check_choice
+from skinfluence.uncertainty import KINDS
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a conclusion hangs on, as `coefficient` and its siblings return it.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the function that made it.
+    arguments : dict
+        What that was called with.
+    """
+
+    kind: str
+    arguments: dict
+
+    def __repr__(self):
+        """The call that made it."""
+        given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
+        return f"{self.kind}({given})"
+
+
+def coefficient(name: str | dict[str, float], value: float = 0.0) -> Quantity:
+    """Conclude from which side of a value a coefficient, or a contrast of several, lies on.
+
+    Parameters
+    ----------
+    name : str or dict
+        Name of a coefficient: a feature, "const" for the intercept, with several outputs the class
+        and a colon before it. A dict of names and multipliers is their contrast.
+    value : float, default=0.0
+        Level that the flipped coefficient has reached or passed.
+
+    Returns
+    -------
+    Quantity
+        For :meth:`InfluenceExplainer.smallest_flip`.
+
+    Examples
+    --------
+    >>> from skinfluence.robustness import coefficient
+    >>> coefficient("bp")
+    coefficient(name='bp', value=0.0)
+    """
+    return Quantity("coefficient", {"name": name, "value": finite_number("value", value)})
+
+
+def order(first: str, second: str) -> Quantity:
+    """Conclude which of two coefficients is the larger.
+
+    Parameters
+    ----------
+    first, second : str
+        Names of the coefficients.
+
+    Returns
+    -------
+    Quantity
+        For :meth:`InfluenceExplainer.smallest_flip`.
+    """
+    return Quantity("order", {"first": first, "second": second})
+
+
+def significance(
+    name: str | dict[str, float],
+    kind: str = "HC1",
+    alpha: float = 0.05,
+    groups: ArrayLike | None = None,
+) -> Quantity:
+    """Conclude whether the confidence interval of a coefficient excludes 0.
+
+    Parameters
+    ----------
+    name : str or dict
+        As in :func:`coefficient`.
+    kind : str, default="HC1"
+        Covariance, as in :meth:`InfluenceExplainer.parameter_covariance`.
+    alpha : float, default=0.05
+        One minus the confidence, of a normal distribution.
+    groups : array-like of shape (n_train,), optional
+        Clusters of "CR0" and "CR3".
+
+    Returns
+    -------
+    Quantity
+        For :meth:`InfluenceExplainer.smallest_flip`.
+    """
+    return Quantity("significance", _of_interval(name, kind, alpha, groups))
+
+
+def sign_and_significance(
+    name: str | dict[str, float],
+    kind: str = "HC1",
+    alpha: float = 0.05,
+    groups: ArrayLike | None = None,
+) -> Quantity:
+    """Conclude that a coefficient is not significantly of the other sign.
+
+    The flipped coefficient has the other sign, and its confidence interval excludes 0.
+
+    Parameters
+    ----------
+    name, kind, alpha, groups
+        As in :func:`significance`.
+
+    Returns
+    -------
+    Quantity
+        For :meth:`InfluenceExplainer.smallest_flip`.
+    """
+    return Quantity("sign_and_significance", _of_interval(name, kind, alpha, groups))
+
+
+def prediction(x_row: MatrixLike, value: float | None = None) -> Quantity:
+    """Conclude the label of one row, or from which side of a value a regressor's prediction lies.
+
+    Parameters
+    ----------
+    x_row : array-like of shape (n_features,) or (1, n_features)
+        The row, as `predict` takes it.
+    value : float, optional
+        Level of a regressor's prediction; a classifier has none.
+
+    Returns
+    -------
+    Quantity
+        For :meth:`InfluenceExplainer.smallest_flip`.
+    """
+    value = None if value is None else finite_number("value", value)
+    return Quantity("prediction", {"x_row": x_row, "value": value})
+
+
+def score(X: MatrixLike, y: ArrayLike, scoring: Any = None, value: float = 0.0) -> Quantity:
+    """Conclude from which side of a value the score on labelled rows lies.
+
+    Parameters
+    ----------
+    X, y : array-like
+        Rows and labels.
+    scoring : str or callable, optional
+        Scikit-learn's metric; accuracy or R2 by default.
+    value : float, default=0.0
+        Level that the flipped score has reached or passed.
+
+    Returns
+    -------
+    Quantity
+        For :meth:`InfluenceExplainer.smallest_flip`.
+    """
+    given = {"X": X, "y": y, "scoring": scoring, "value": finite_number("value", value)}
+    return Quantity("score", given)
+
+
+def finite_number(name, value):
+    """Return a finite number; raise on anything else."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
+        raise ValueError(f"{name} should be a finite number; got {value!r}.")
+    return float(value)
+
+
+def _of_interval(name, kind, alpha, groups):
+    """Return the checked arguments of a quantity of an interval."""
+    kind = "HC0" if kind in ("sandwich", "infinitesimal_jackknife") else kind
+    check_choice("kind", kind, KINDS)
+    if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:
+        raise ValueError(f"alpha should be a number between 0 and 1; got {alpha!r}.")
+    if (groups is not None) != kind.startswith("CR"):
+        raise ValueError(
+            "groups are the clusters of 'CR0' and 'CR3', and needed there; got "
+            f"kind={kind!r} and groups={'None' if groups is None else 'labels'}."
+        )
+    return {"name": name, "kind": kind, "alpha": float(alpha), "groups": groups}

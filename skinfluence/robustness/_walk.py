@@ -1,0 +1,294 @@
+"""Removing rows one after another, with a refit after each: chord steps with a down-dated factor.
+
+A pick costs O(n p): its one-step change, and a few chord passes, each a product with the design and
+one with its transpose. H^-1 is that of the last factorisation, corrected by one term of rank K for
+each row that has left since; where the steps of a chord no longer shrink a new factor is made.
+"""
+
+import numpy as np
+
+from skinfluence.curvature import make_curvature
+from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
+from skinfluence.optimum import is_acceptable_refit, refit
+
+# Of the last chord step, in units of the coefficients: what is left is some hundredth of it.
+TOLERANCE = 1e-8
+MAX_PASSES = 25
+# Multiple of the tolerance below which steps that no longer shrink are rounding.
+NEAR = 1e3
+# A chord whose steps shrink by less than this gets a new factor.
+SLOW = 0.3
+# Passes after which an otherwise converging chord has a new factor the next time.
+MANY_PASSES = 6
+# Terms of rank K that are kept before a new factor is cheaper than applying them.
+MAX_TERMS = 64
+# Flops of a Gram matrix that a removal may cost: where that is little the factor is often new, for
+# effects at the present curvature find better rows.
+CHEAP = 5e5
+
+
+class Terms:
+    """U S U', what H^-1 gains by the rows that have left, K columns for each.
+
+    Parameters
+    ----------
+    n_parameters, n_outputs : int
+    most : int
+        Rows, at most.
+    """
+
+    def __init__(self, n_parameters, n_outputs, most=MAX_TERMS):
+        self.K, self.n, self.most = n_outputs, 0, most
+        self._U = np.empty((n_parameters, MAX_TERMS * n_outputs), order="F")
+        self._S = np.zeros((MAX_TERMS * n_outputs,) * 2)
+
+    @property
+    def is_full(self):
+        """Whether there is no room for another row."""
+        return self.n >= self.most
+
+    @property
+    def U(self):
+        """Columns H^-1 (I (x) z) L of the rows, (P, n K), by the inverse before each left."""
+        return self._U[:, : self.n * self.K]
+
+    def add(self, U, S):
+        """Add the columns (P, K) of a row and (I - L' A L)^-1 of its curvature L L'."""
+        part = slice(self.n * self.K, (self.n + 1) * self.K)
+        self._U[:, part], self._S[part, part] = U, S
+        self.n += 1
+
+    def of_row(self, position):
+        """Return the columns (P, K) and the matrix (K, K) of one row."""
+        part = slice(position * self.K, (position + 1) * self.K)
+        return self._U[:, part], self._S[part, part]
+
+    def matmul(self, B):
+        """U S U' B for B (P, m)."""
+        m = self.n * self.K
+        return self.U @ (self._S[:m, :m] @ (self.U.T @ B))
+
+
+class Removal:
+    """The model while rows leave: its optimum, and the effect of each further row on a quantity.
+
+    Parameters
+    ----------
+    objective : Objective
+        At its optimum.
+    curvature : Curvature, optional
+        Of that objective.
+
+    Attributes
+    ----------
+    objective : Objective
+        Without the removed rows, at its own optimum.
+    removed : list of int
+        In order.
+    diverges : bool
+        Whether the last removal left no finite optimum.
+    """
+
+    def __init__(self, objective, curvature=None):
+        self.start = self.objective = objective
+        self.removed, self.diverges = [], False
+        self.tolerance = TOLERANCE * objective.coefficient_unit
+        self._set_factor(curvature)
+        kind = objective.loss.required_classes(objective.y)
+        needed = objective.loss.n_classes or objective.free_intercepts[-1]
+        self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
+
+    # -- the inverse -------------------------------------------------------------------------------
+
+    def _refactor(self):
+        """Make a new factor at the present optimum."""
+        self._set_factor(make_curvature(self.objective, n_solves=self.objective.n_rows))
+
+    def _set_factor(self, curvature):
+        """Take a factor, which no row has left."""
+        self._curvature, self._quadratic, self._stale = curvature, None, False
+        n, P = self.start.n_rows, self.start.n_parameters
+        most = MAX_TERMS
+        if not self.start.loss.is_quadratic:
+            most = int(np.clip(n * P**2 / CHEAP, 1, MAX_TERMS))
+        self._terms = Terms(P, self.start.n_outputs, most)
+
+    def solve(self, B):
+        """H^-1 B, (P, m), by the last factor and the rows that have left since."""
+        if self._curvature is None or self._stale:
+            self._refactor()
+        found = self._curvature.solve(B)
+        return found + self._terms.matmul(B) if self._terms.n else found
+
+    def quadratic(self):
+        """A_i = (I (x) z_i)' H^-1 (I (x) z_i) of every row, (n, K, K), kept up to date."""
+        if self._curvature is None or self._stale:
+            self._refactor()
+        if self._quadratic is None:
+            self._quadratic = self._curvature.leverage().quadratic.copy()
+            for part in range(self._terms.n):
+                self._update_quadratic(*self._terms.of_row(part))
+        return self._quadratic
+
+    def _update_quadratic(self, U, S):
+        """Add a term of rank K to the A_i."""
+        K = self.objective.n_outputs
+        blocks = U.T.reshape(K, K, -1)
+        moved = self.objective.design.predictors_of(blocks).transpose(1, 0, 2)  # (n, K, K)
+        self._quadratic += np.matmul(np.matmul(moved, S), moved.transpose(0, 2, 1))
+
+    def _down_date(self, row):
+        """Take one row out of the factor; leave it to a new factor where that loses digits."""
+        base, K = self._curvature.objective, self.objective.n_outputs
+        if base.sample_weight[row] == 0:
+            return
+        L = base.weight_factors_of(np.array([row]))[0][0]
+        rows = np.full(K, row)
+        right = base.design.outer(np.eye(K), rows).T @ L
+        U = self.solve(right)
+        inner = np.eye(K) - right.T @ U
+        if not np.linalg.eigvalsh(0.5 * (inner + inner.T))[0] > 1e-4:
+            self._stale = True
+            return
+        S = np.linalg.inv(inner)
+        self._terms.add(U, S)
+        if self._quadratic is not None:
+            self._update_quadratic(U, S)
+
+    # -- effects -----------------------------------------------------------------------------------
+
+    def effects(self, quantity, *, corrected):
+        """Change of a quantity's margin by the removal of each row, (n,); inf for removed rows.
+
+        First order, or with each row's own leverage: one Newton step for each row.
+        """
+        objective = self.objective
+        slope, direct = quantity.slopes(objective, self.solve)
+        v = self.solve(slope.reshape(-1, 1)).reshape(objective.theta.shape)
+        residuals = objective.residuals
+        if corrected:
+            inner = np.eye(objective.n_outputs) - objective.weights_matmul(self.quadratic())
+            with np.errstate(divide="ignore", invalid="ignore"):
+                residuals = _solve_blocks(inner, residuals)
+        effect = np.einsum("ik,ik->i", objective.design @ v.T, residuals)
+        if objective.row_penalty is not None:
+            common = objective.row_penalty.gradient(objective.theta)
+            effect += objective.shares * float(np.sum(v * common))
+        if direct is not None:
+            effect = effect - direct
+        effect[objective.sample_weight == 0] = np.inf
+        return np.where(np.isnan(effect), np.inf, effect)
+
+    # -- steps -------------------------------------------------------------------------------------
+
+    def remove(self, rows):
+        """Remove rows and refit; return whether there is a model without them."""
+        return self._move(np.atleast_1d(rows), leaving=True)
+
+    def restore(self, rows):
+        """Put removed rows back and refit; return whether that converged."""
+        return self._move(np.atleast_1d(rows), leaving=False)
+
+    def _move(self, rows, leaving):
+        """Change the weights of rows to 0 or back, and find the optimum."""
+        delta = np.zeros(self.objective.n_rows)
+        weight = self.start.sample_weight[rows]
+        delta[rows] = -weight if leaving else weight
+        before = self.objective
+        after = before.reweighted(delta)
+        if leaving and self._is_last_of_a_class(rows):
+            return False
+        factored = self._curvature is not None and not self._stale
+        for row in rows if leaving and factored else ():
+            if self._stale or self._terms.is_full:
+                self._stale = True
+                break
+            self._down_date(int(row))
+        self._stale |= not (leaving and factored)
+        with np.errstate(over="ignore", invalid="ignore"):  # rows that come back may overflow
+            found = None if after.penalty.is_kinked else self._chord(after)
+        if found is None:
+            found = self._newton(after)
+        if found is None:
+            self._stale = True
+            return False
+        self.objective = found
+        if leaving:
+            self.removed.extend(int(row) for row in rows)
+        else:
+            kept = set(int(row) for row in rows)
+            self.removed = [row for row in self.removed if row not in kept]
+        return True
+
+    def _is_last_of_a_class(self, rows):
+        """Whether a required class of some rows has no other rows of positive weight."""
+        weight = self.objective.sample_weight.copy()
+        weight[rows] = 0.0
+        kinds = set(self._class[rows]) - {-1}
+        return any(not (weight[self._class == kind] > 0).any() for kind in kinds)
+
+    def _chord(self, objective):
+        """Optimum by chord steps; None where they do not converge."""
+        if self._stale:
+            try:
+                self._set_factor(make_curvature(objective, n_solves=objective.n_rows))
+            except np.linalg.LinAlgError:
+                return None
+        before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
+        for passes in range(MAX_PASSES):
+            step = -self.solve(objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
+            size = np.abs(step).max()
+            near = size <= NEAR * self.tolerance
+            if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
+                self._stale = True
+                return None
+            objective = objective.at(objective.theta + step)
+            # The one step of a quadratic loss is exact but for rounding, which the next corrects.
+            if quadratic or size <= self.tolerance or (near and size >= before):
+                self._stale = passes > MANY_PASSES
+                return objective
+            before = size
+        self._stale = True
+        return None
+
+    def _newton(self, objective):
+        """Optimum by Newton's method; None where there is none."""
+        self._stale = True
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(objective.value):
+                objective = objective.at(self.start.theta)
+            optimum = refit(objective, np.zeros(objective.theta.shape))
+        exists = not is_unpenalised(objective) or has_optimum(objective)
+        self.diverges = not exists
+        return optimum.objective if exists and is_acceptable_refit(optimum) else None
+
+
+def _solve_blocks(inner, residuals):
+    """Solve inner_i x = residual_i, (n, K); NaN where a block is singular."""
+    if inner.shape[1] == 1:
+        return np.where(inner[:, :, 0] > 0, residuals / inner[:, :, 0], np.nan)
+    good = np.abs(np.linalg.det(inner)) > 1e-12
+    found = np.full(residuals.shape, np.nan)
+    found[good] = np.linalg.solve(inner[good], residuals[good][:, :, None])[:, :, 0]
+    return found
+
+
+def refitted(objective, rows, start=None):
+    """Objective without rows at its optimum, by Newton's method to rounding; None without one.
+
+    Parameters
+    ----------
+    objective : Objective
+        With all rows.
+    rows : array-like of int
+    start : ndarray of shape (K, q), optional
+        Near the optimum.
+    """
+    delta = np.zeros(objective.n_rows)
+    delta[rows] = -objective.sample_weight[rows]
+    rest = objective.reweighted(delta)
+    if lost_a_class(rest) or (is_unpenalised(rest) and not has_optimum(rest)):
+        return None
+    step = np.full(objective.theta.shape, 0.0) if start is None else start - objective.theta
+    optimum = refit(rest, step)
+    return optimum.objective if is_acceptable_refit(optimum) else None

