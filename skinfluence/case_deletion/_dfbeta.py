@@ -15,7 +15,7 @@ class CoefficientChanges:
     order : ndarray of int
         Columns in the order of the table.
     multiplier : ndarray of shape (n,)
-        v_i of z_i in the step, NaN for undefined rows.
+        Multiples v_i of z_i in the step, NaN for undefined rows.
     undefined : ndarray of bool, shape (n,)
         Rows that are NaN.
     check : callable
@@ -27,7 +27,7 @@ class CoefficientChanges:
         self.multiplier, self.undefined, self.check = multiplier, undefined, check
 
     def __call__(self):
-        """Compute them."""
+        """Return the coefficients before minus after each deletion."""
         self.check()
         step, order, design = self.step, self.order, self.step.objective.design
         changes = _solved_rows(design, self.curvature, order)

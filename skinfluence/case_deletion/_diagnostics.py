@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -144,7 +145,7 @@ class CaseDeletionDiagnostics(Result):
     dffits: np.ndarray
     covratio: np.ndarray
     sigma_without: np.ndarray
-    dfbeta_source: object = field(repr=False)
+    dfbeta_source: Any = field(repr=False)
     row_names: np.ndarray | None = None
 
     def __getstate__(self):

@@ -111,7 +111,7 @@ class RobustnessDisplay:
         RobustnessDisplay
             The display itself.
         """
-        ax = axes(ax)
+        self.ax_ = ax = axes(ax)
         audit, unit = self.audit, "rows" if self.audit.n_groups is None else "groups"
         style = merged({"color": BLUE, "marker": ".", "label": "after a refit"}, line_kwargs)
         (self.line_,) = ax.plot(np.arange(len(audit.path)), audit.path, **style)
@@ -133,5 +133,5 @@ class RobustnessDisplay:
             )
         ax.set(xlabel=f"{unit} removed", ylabel=audit.what if self.name is None else self.name)
         ax.legend(frameon=False)
-        self.ax_, self.figure_ = ax, ax.figure
+        self.figure_ = ax.figure
         return self
