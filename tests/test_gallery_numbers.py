@@ -344,7 +344,7 @@ def test_course_engel():
     rounded((found["y"] - found["models"][0.1].predict(found["X"])).std() / 10, 12, 0)
     assert found["steps"][10.0].relative_rmse < 0.06
     assert found["steps"][0.1].relative_rmse > 1
-    assert "row 105, 207" in found["messages"][0][0]
+    assert "row 106, 208" in found["messages"][0][0]
     assert found["messages"][2] == []
 
 

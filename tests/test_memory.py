@@ -120,8 +120,8 @@ def test_curvatures_by_blocks_of_rows_are_the_curvatures(name, storage, monkeypa
 
     whole = answers()
     # Blocks of four rows of three outputs.
-    monkeypatch.setattr("skinfluence.objective.KEPT_BYTES", 0)
-    monkeypatch.setattr("skinfluence.objective.BLOCK_BYTES", 8 * 9 * 4)
+    monkeypatch.setattr("skinfluence.objective._objective.KEPT_BYTES", 0)
+    monkeypatch.setattr("skinfluence.objective._objective.BLOCK_BYTES", 8 * 9 * 4)
     for one, other in zip(answers(), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-7, atol=1e-9)
 
@@ -131,8 +131,8 @@ def test_solves_by_blocks_of_rows(kind, monkeypatch):
     X, y = problem(n=60, p=40, n_classes=4, seed=1)
     clf = InfluenceLogisticRegression(C=0.1).fit(X, y)
     whole = clf.influence(X, y, curvature=kind)
-    monkeypatch.setattr("skinfluence.objective.KEPT_BYTES", 0)
-    monkeypatch.setattr("skinfluence.objective.BLOCK_BYTES", 8 * 16 * 7)
+    monkeypatch.setattr("skinfluence.objective._objective.KEPT_BYTES", 0)
+    monkeypatch.setattr("skinfluence.objective._objective.BLOCK_BYTES", 8 * 16 * 7)
     monkeypatch.setattr("skinfluence.design._dense.NARROW", 10)
     clf = InfluenceLogisticRegression(C=0.1).fit(X, y)
     np.testing.assert_allclose(clf.influence(X, y, curvature=kind), whole, rtol=1e-7, atol=1e-10)

@@ -41,7 +41,7 @@ from skinfluence.robustness._dinkelbach import largest_move, partialled_out
 from skinfluence.robustness._relaxation import Relaxation
 from skinfluence.robustness._sorted_sums import sorted_sums
 from skinfluence.robustness._sorting import saturated
-from skinfluence.robustness._walk import Removal
+from skinfluence.robustness._walk import Walk
 from skinfluence.robustness.search import Search
 from skinfluence.svm import SmoothHingeSVC
 
@@ -385,7 +385,7 @@ def test_first_order_effects_of_significance(kind, name):
     model.fit(X, y, sample_weight=weight)
     groups = np.arange(n) % 12 if kind == "CR0" else None
     objective, bound, curvature = bound_problem(model, significance("x0", kind, groups=groups))
-    effects = Removal(objective, curvature).effects(bound, corrected=False)
+    effects = Walk(objective, curvature).effects(bound, corrected=False)
     counted = {"HC1": True, "model": name in ("linear", "ridge")}.get(kind, False)
     for row in (0, 7, 31):
         ends = []
@@ -393,7 +393,7 @@ def test_first_order_effects_of_significance(kind, name):
             delta = np.zeros(n)
             delta[row] = step * objective.sample_weight[row]
             moved = objective.reweighted(delta)
-            removal = Removal(moved)
+            removal = Walk(moved)
             found = removal._newton(moved)
             ends.append(bound.margin(found))
         slope = (ends[1] - ends[0]) / 2e-4
@@ -610,10 +610,10 @@ def test_swaps_restore_rows():
     objective, bound, curvature = bound_problem(
         InfluenceLogisticRegression().fit(X, y), coefficient("x0")
     )
-    state = Removal(objective, curvature)
+    state = Walk(objective, curvature)
     assert state.remove([3, 5, 9])
     assert state.restore([5])
-    expected = Removal(objective, curvature)
+    expected = Walk(objective, curvature)
     assert expected.remove([3, 9])
     np.testing.assert_allclose(state.objective.theta, expected.objective.theta, atol=1e-9)
     assert state.removed == [3, 9]

@@ -119,6 +119,8 @@ def test_no_method_reads_them(data):
         needed = {"groups": [[0], [1]], "y_test": y, "X_new": X, "y_new": y}
         needed["sample_weight"] = np.ones(len(y))
         options = {key: value for key, value in needed.items() if key in parameters}
+        if "kind" in parameters and "X_new" in parameters:
+            options["kind"] = "addition"
         for model in models:
             if not hasattr(model, name):
                 continue

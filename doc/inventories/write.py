@@ -38,6 +38,7 @@ if __name__ == "__main__":
     found = [(public_name(item), "class") for _, item in all_estimators()]
     found += [(public_name(item), "function") for _, item in all_functions()]
     found += [("sklearn.model_selection.GridSearchCV", "class")]
+    found += [("sklearn.metrics.pairwise_distances", "function")]
     write("scikit-learn", sklearn.__version__, found, "modules/generated/{}.html")
     write("numpy", "", NUMPY, "reference/generated/{}.html")
     write("pandas", "", PANDAS, "reference/api/{}.html")

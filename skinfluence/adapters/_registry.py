@@ -389,7 +389,8 @@ def unsupported(estimator):
         return TypeError(f"{name} is a class, and no estimator: pass an instance, {name}().")
     if not hasattr(estimator, "fit"):
         return TypeError(
-            f"{shown(estimator)} is no estimator: pass a fitted or unfitted one, or a Pipeline."
+            f"{shown(estimator)} is no estimator: the model should be a fitted or unfitted one, or "
+            "a Pipeline."
         )
     reason = _REFUSED.get(type(estimator)) or nearest_way(estimator)
     reason = f": {reason}" if reason else ""

@@ -153,9 +153,10 @@ class WoodburyCurvature(Curvature):
         q, m = design.shape[1], V.shape[1]
         V = V.reshape(K, q, m)
         scaled = self.inverse_penalty[:, None] * V
-        F = np.stack([design @ block for block in scaled], axis=1).reshape(-1, m)
+        F = np.stack([design @ block for block in scaled], axis=1)
+        F = F.reshape(len(F) * K, m)
         R, b = self._multipliers(F, V[:, self.border].reshape(K * len(self.border), m))
-        R = R.reshape(-1, K, m)
+        R = R.reshape(design.shape[0], K, m)
         solution = np.stack([design.transpose_matmul(R[:, k]) for k in range(K)])
         np.subtract(V, solution, out=solution)
         solution *= self.inverse_penalty[:, None]

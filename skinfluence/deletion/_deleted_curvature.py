@@ -57,7 +57,11 @@ class DeletedCurvature:
             w = np.repeat(objective.sample_weight[:, None], len(self.rows), axis=1)
             w[self.rows, np.arange(len(self.rows))] = 0.0
         if loss.is_scalar:
-            return (w * loss.curvature(y, native),)
+            with np.errstate(over="ignore", invalid="ignore"):
+                weights = w * loss.curvature(y, native)
+            if np.isnan(weights.sum()):  # far out, where exponentials overflow, in rows of weight 0
+                weights[w == 0] = 0.0
+            return (weights,)
         split = loss.curvature_split(y, native)
         if split is None:
             return (classes_first(loss.curvature(y, native), is_scalar=False, n_axes=2) * w,)

@@ -185,7 +185,7 @@ def _is_undefined(objective, rows, delta):
     if (left > 0).all():  # whatever bounds the parameters now still does
         return False
     rest = _changed(objective, rows, delta)
-    if lost_a_class(rest):
+    if not rest.sample_weight.any() or lost_a_class(rest):
         return True
     return is_unpenalised(objective) and not has_optimum(rest)
 

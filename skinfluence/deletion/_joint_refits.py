@@ -171,8 +171,12 @@ class JointRefits:
     def _gradient(self, state, eta):
         """Gradients of the changed objectives, (a, P)."""
         objective, loss = self.objective, self.objective.loss
-        slopes = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
-        slopes = state.weight * classes_first(slopes, loss.is_scalar)
+        # Far out exponentials overflow: in rows of weight 0 that is nothing, in others the search
+        # ends.
+        with np.errstate(over="ignore", invalid="ignore"):
+            slopes = loss.gradient(objective.y[:, None], classes_last(eta, loss.is_scalar))
+            slopes = state.weight * classes_first(slopes, loss.is_scalar)
+        slopes = np.where(state.weight > 0, slopes, 0.0)
         theta = objective.theta + state.D.reshape(len(state.D), *objective.theta.shape)
         gradient = objective.design.gradients_of(slopes) + objective.penalty.gradient(theta)
         if objective.row_penalty is not None:

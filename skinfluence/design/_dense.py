@@ -30,9 +30,9 @@ class DenseDesign(Design):
         """Whether products with X itself are those of the design."""
         return self.origin is None and self.X.dtype == np.float64
 
-    def _blocks(self, at_most=BLOCK_ROWS):
+    def _blocks(self, at_most=None):
         """Yield (slice, float64 view or copy of those rows of X - m); the copy only until next."""
-        parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=at_most)
+        parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=at_most or BLOCK_ROWS)
         if self.origin is None:
             for rows in parts:
                 yield rows, np.asarray(self.X[rows], dtype=np.float64)

@@ -1,11 +1,9 @@
 """Predicted outputs of retrained models against actual ones: ranks, magnitudes, a bootstrap."""
 
-import warnings
-
 import numpy as np
 from scipy.stats import rankdata
 
-from skinfluence._validation import as_numbers, listed
+from skinfluence._validation import as_numbers, listed, warn
 from skinfluence.evaluation._agreement import agreement
 from skinfluence.evaluation._attribution_score import AttributionScore
 
@@ -57,12 +55,11 @@ def compare(predicted, actual, full, ceiling, seed):
     score = float(correlations[known].mean())
     interval = _interval(predicted[:, known], actual[:, known], score, seed)
     if score < 0:
-        warnings.warn(
+        warn(
             f"the mean correlation is {score:.3f}: the attributions predict the opposite. They "
             "should be the output after the removal of a row minus before, and of the same target; "
             "attributions in the other sign (a row's contribution) have to be negated.",
             RuntimeWarning,
-            stacklevel=4,
         )
     return AttributionScore(
         score,
@@ -126,11 +123,10 @@ def checked_attributions(attributions, X, X_test):
     undefined = ~np.isfinite(attributions)
     if undefined.any():
         rows = np.flatnonzero(undefined.any(axis=0))
-        warnings.warn(
+        warn(
             f"{len(rows)} training rows have attributions that are not finite, row {listed(rows)}: "
             "they count as 0.",
             RuntimeWarning,
-            stacklevel=4,
         )
         attributions = np.where(undefined, 0.0, attributions)
     return attributions

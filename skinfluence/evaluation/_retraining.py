@@ -12,7 +12,7 @@ from skinfluence import attribution
 from skinfluence._frames import take_rows
 from skinfluence._parallel import map_jobs
 from skinfluence._store import fingerprint_of
-from skinfluence._validation import check_choice, check_sample_weight, listed
+from skinfluence._validation import check_choice, check_sample_weight, listed, warn
 from skinfluence.evaluation._outputs import check_target, read_output
 from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.problem import changes, fitted_problem
@@ -262,4 +262,4 @@ def warn_undefined_subsets(undefined, task, subsets):
     advice = "Raise fraction, or leave rare classes out."
     if len(undefined) - len(rows) < 2:
         raise ValueError(f"{what} {why}: nothing is left to compare with. {advice}")
-    warnings.warn(f"{what} {why}. {advice}", RuntimeWarning, stacklevel=4)
+    warn(f"{what} {why}. {advice}", RuntimeWarning)

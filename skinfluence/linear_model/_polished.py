@@ -84,7 +84,9 @@ class RefinedFitMixin(InfluenceMixin):
         for warning in caught:
             if settled and issubclass(warning.category, ConvergenceWarning):
                 continue
-            warn(warning.message, warning.category)
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
         if separable:
             warn(
                 "the training data are linearly separable and nothing is penalised: the "

@@ -332,7 +332,7 @@ class Objective(RelatedObjectives):
         unit = self.loss.unit(*self._counted)
         unit = max(1.0, largest) if unit is None else unit
         weight = self.sample_weight[:, None]
-        widest = float(self.design.absolute_sum(weight).max() / weight.sum())
+        widest = float(self.design.absolute_sum(weight).max(initial=0.0) / weight.sum())
         return max(unit / max(1.0, widest), 1e-6 * largest)
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence.robustness import _branch_and_bound, _dinkelbach, _relaxation, _sorted_sums
 from skinfluence.robustness._sorting import one_parameter, saturated
-from skinfluence.robustness._walk import Removal, refitted
+from skinfluence.robustness._walk import Walk, refitted
 from skinfluence.robustness.search import Search
 
 # Parameters of a model that branch and bound is tried on: one less is free.
@@ -136,7 +136,7 @@ class Audit:
 
     def _leverage_corrected(self):
         """Effects of the units at the fit, each row's with its own leverage."""
-        return self.search.unit_effects(Removal(self.objective, self.curvature), corrected=True)
+        return self.search.unit_effects(Walk(self.objective, self.curvature), corrected=True)
 
     def _better(self, best, found):
         """Return the smaller of two, if it is verified."""

@@ -69,7 +69,7 @@ class Terms:
         return self.U @ (self._S[:m, :m] @ (self.U.T @ B))
 
 
-class Removal:
+class Walk:
     """The model while rows leave: its optimum, and the effect of each further row on a quantity.
 
     Parameters

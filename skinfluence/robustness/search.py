@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence._parallel import tracked
-from skinfluence.robustness._walk import Removal, refitted
+from skinfluence.robustness._walk import Walk, refitted
 
 # Swaps of one row for another, in all.
 MAX_SWAPS = 200
@@ -82,7 +82,7 @@ class Search:
 
         Approximate maximum influence: only as good as the sum of first-order effects.
         """
-        state = Removal(self.objective, self.curvature)
+        state = Walk(self.objective, self.curvature)
         effects = self.unit_effects(state, corrected=False)
         order = np.argsort(effects, kind="stable")
         total = np.cumsum(np.where(effects[order] < 0, effects[order], 0.0))
@@ -102,7 +102,7 @@ class Search:
 
     def _walk(self, max_units, among, stops):
         """Remove up to `max_units` units greedily."""
-        state = Removal(self.objective, self.curvature)
+        state = Walk(self.objective, self.curvature)
         order, values, margins, blocked = [], [], [], np.zeros(len(self.units), dtype=bool)
         if among is not None:
             blocked[:] = True
@@ -138,7 +138,7 @@ class Search:
 
         Return the Found, or None where a refit fails before.
         """
-        state, values, margins = Removal(self.objective, self.curvature), [], []
+        state, values, margins = Walk(self.objective, self.curvature), [], []
         for unit in order:
             if not state.remove(self.units[unit]):
                 return None
@@ -215,8 +215,8 @@ class Search:
         return best
 
     def _state_of(self, units):
-        """Return the Removal of some units and its margin; None where that has no optimum."""
-        state = Removal(self.objective, self.curvature)
+        """Return the Walk of some units and its margin; None where that has no optimum."""
+        state = Walk(self.objective, self.curvature)
         for unit in units:
             if not state.remove(self.units[unit]):
                 return None, np.inf

@@ -1,7 +1,6 @@
 """NeuralFeatures: a trained network as a transformer."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skinfluence._memory import check_memory
-from skinfluence._validation import check_count, listed
+from skinfluence._validation import check_count, listed, warn
 from skinfluence.torch._cache import FeatureCache
 from skinfluence.torch._forward import (
     FeatureMap,
@@ -236,12 +235,11 @@ class NeuralFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             tied += (start + np.flatnonzero(kinks)).tolist()
             start += len(batch)
         if tied:
-            warnings.warn(
+            warn(
                 f"the maximum of a max-pool is attained more than once in {len(tied)} rows "
                 f"({listed(tied)}), and the features have no derivative there: the gradient is "
                 "that of one of the places.",
                 UserWarning,
-                stacklevel=2,
             )
         return np.concatenate(found)
 

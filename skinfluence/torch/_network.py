@@ -1,6 +1,5 @@
 """Influence on a whole network at given weights, with damping."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -20,6 +19,7 @@ from skinfluence._validation import (
     check_positive,
     check_sample_weight,
     listed,
+    warn,
 )
 from skinfluence.results import MostInfluential
 from skinfluence.torch._function import NetworkFunction, in_chunks
@@ -350,7 +350,7 @@ class NetworkInfluence(BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples_,)
+        ndarray of shape (n_train,)
             The diagonal of ``influence(X, y)`` of the training rows.
         """
         check_is_fitted(self)
@@ -496,11 +496,10 @@ class NetworkInfluence(BaseEstimator):
         """Warn of training rows (the last axis) without whom there is no minimum."""
         gone = np.flatnonzero(np.isnan(values.reshape(-1, values.shape[-1])).any(axis=0))
         if len(gone):
-            warnings.warn(
+            warn(
                 f"{len(gone)} rows have leverage 1 or more, and no Newton step (NaN): "
                 f"{listed(gone)}. Raise damping, or use method='first_order'.",
                 RuntimeWarning,
-                stacklevel=3,
             )
 
     def _solver_settings(self):

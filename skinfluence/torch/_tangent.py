@@ -143,7 +143,7 @@ class TangentFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Returns
         -------
-        ndarray of shape (n_samples, min(proj_dim, n_parameters_))
+        ndarray of shape (n_samples, min(proj_dim, n_parameters))
             Of the type of the computation.
 
         Raises
@@ -176,7 +176,7 @@ class TangentFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
         Returns
         -------
-        ndarray of shape (n_samples, min(proj_dim, n_parameters_))
+        ndarray of shape (n_samples, min(proj_dim, n_parameters))
             As :meth:`transform`.
         """
         return self.fit(X).transform(X, y)

@@ -183,7 +183,7 @@ class TRAK(BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_test, n_samples_)
+        ndarray of shape (n_test, n_train)
             For the loss, positive: the row helps. For the margin, positive: it hurts.
 
         Raises
@@ -211,7 +211,7 @@ class TRAK(BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_samples_,)
+        ndarray of shape (n_train,)
             The diagonal of ``influence(X, y)`` of the training rows.
         """
         check_is_fitted(self)
