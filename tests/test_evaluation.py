@@ -606,7 +606,7 @@ def test_a_datamodel_of_a_forest_explains_what_can_be_explained():
     X, y = load_iris(return_X_y=True)
     X, y = X[50:], y[50:] - 1  # the two classes that overlap
     forest = RandomForestClassifier(5, max_depth=3)
-    datamodel = Datamodel(forest, n_subsets=150, random_state=1)
+    datamodel = Datamodel(forest, n_subsets=250, random_state=1)
     datamodel.fit(X[::2], y[::2], X[1::4], y[1::4])
     assert datamodel.coef_.shape == (25, 50)
     assert (datamodel.coef_ == 0).mean() > 0.2
