@@ -47,7 +47,12 @@ def _is_far_and_few(problem, finding):
 def _is_nearly_all_rows(problem, finding):
     """A GLM's joint step for nearly all rows multiplies what its fit has left of the gradient."""
     glm = problem.model in ("poisson", "gamma", "tweedie")
-    return finding.kind == "wrong" and glm and finding.question.startswith("group_influence newton")
+    if not (glm and finding.kind == "wrong"):
+        return False
+    # "1.7e-06 of the largest effect at ...": anything above 1e-5 is another finding.
+    size = finding.detail.partition(" of the largest effect")
+    small = bool(size[1]) and float(size[0]) < 1e-5
+    return small and finding.question.startswith("group_influence newton")
 
 
 KNOWN = (
