@@ -83,6 +83,7 @@ __all__ = [
     "addition_influence",
     "attacks",
     "best_changes",
+    "blocks",
     "case_deletion_diagnostics",
     "debugging",
     "display",
@@ -115,9 +116,12 @@ __all__ = [
 ]
 
 
+LATER = {"attacks", "blocks", "debugging", "display", "labels", "model_selection", "robustness"}
+
+
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "display", "labels", "model_selection", "robustness"):
+    if name in LATER:
         return import_module(f"skinfluence.{name}")
     if name == "InfluenceReport":
         return import_module("skinfluence.report").InfluenceReport

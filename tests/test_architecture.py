@@ -52,7 +52,7 @@ LAYERS = [
     ["svm"],  # one of the kernel models, with a loss of its own
     ["explainer", "extending"],
     ["functions"],
-    ["model_selection", "evaluation"],
+    ["model_selection", "evaluation", "blocks"],
     ["labels", "debugging", "attacks"],  # tools that choose C by model_selection
     ["display", "report", "torch"],
     ["__init__"],

@@ -246,13 +246,13 @@ def sized(n, q, stored, strength=1.0, n_outputs=1):
     """What `choose` reads of an objective of a given size."""
     return SimpleNamespace(
         n_rows=n,
-        curved_rows=range(n),
+        n_curved=n,
         loss=SimpleNamespace(is_separable=False),
         n_outputs=n_outputs,
         n_parameters=q * n_outputs,
         design=SimpleNamespace(shape=(n, q), n_stored=stored, has_row_operator=False),
         penalty=L2(np.r_[np.full(q - 1, strength), 0.0]),
-        weights=np.ones(1),
+        has_real_roots=True,
     )
 
 

@@ -150,7 +150,7 @@ def extra(name):
     return [requirement for requirement in listed if distribution(requirement) != "skinfluence"]
 
 
-USERS = ("frames", "plot", "report")
+USERS = ("frames", "parquet", "plot", "report")
 LARGE = ("torch",)  # for users too, who ask for it by name
 
 
@@ -366,7 +366,7 @@ def test_every_release_has_recorded_its_names_and_none_is_lost():
 def test_every_public_name_is_on_the_api_page():
     listed = public_names()
     assert len(listed) == len(set(listed)) > 50
-    rooms = {"attacks", "debugging", "display", "evaluation", "kernel_models", "labels"}
+    rooms = {"attacks", "blocks", "debugging", "display", "evaluation", "kernel_models", "labels"}
     rooms |= {"model_selection", "robustness"}
     assert set(skinfluence.__all__) - rooms - {"svm", "__version__"} <= set(listed)
     tools = ("attacks", "debugging", "display", "evaluation", "labels", "model_selection", "svm")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from skinfluence._sources import RowBlocks
 from skinfluence._validation import shown
 from skinfluence.adapters._nearest import NEAREST_WAYS
 from skinfluence.design import KernelSpace, far_origin, make_design
@@ -104,6 +105,36 @@ class TrainingData:
             Of selected rows a copy, made at the first question.
         """
         return self.stored.copy() if isinstance(self.stored, SelectedRows) else self.stored
+
+    @property
+    def is_in_blocks(self):
+        """Whether the rows are read block by block.
+
+        Returns
+        -------
+        bool
+            True where `stored` is a RowBlocks.
+        """
+        return isinstance(self.stored, RowBlocks)
+
+    def __getstate__(self):
+        """Labels of rows in blocks are described by their source, as the rows are."""
+        state = dict(vars(self))
+        if self.is_in_blocks:
+            state = {k: v for k, v in state.items() if k not in ("y", "sample_weight")}
+        return state
+
+    def __setstate__(self, state):
+        """Take a state; what it leaves out is read when it is asked for."""
+        vars(self).update(state)
+
+    def __getattr__(self, name):
+        """Labels and weights of rows in blocks, after unpickling."""
+        if name not in ("y", "sample_weight") or "stored" not in vars(self):
+            raise AttributeError(name)
+        y, weight = self.stored.labels()
+        vars(self).update(y=y, sample_weight=weight)
+        return vars(self)[name]
 
     @property
     def is_empty(self):

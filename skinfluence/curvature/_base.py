@@ -66,7 +66,7 @@ class Curvature(ABC):
         self.null_space_ridge = None
         null = objective.loss.null_direction
         if null is not None:
-            mean = objective.design.squared_columns(objective.weight_diagonals).mean(axis=0)
+            mean = objective.weighted_squares.mean(axis=0)
             lost = self._needs_null_ridge(mean)
             self.null_space_ridge = np.where(lost, mean, 0.0) if lost.any() else None
 

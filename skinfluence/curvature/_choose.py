@@ -75,7 +75,7 @@ def choose(objective, n_solves, budget=None):
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
     per_row = stored / max(n, 1)
-    m = len(objective.curved_rows)  # the other rows add nothing to H
+    m = objective.n_curved  # the other rows add nothing to H
     strength = objective.penalty.strength
     # Per row of s stored entries the Gram matrix costs s^2 products for each pair of outputs, the
     # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
@@ -89,7 +89,7 @@ def choose(objective, n_solves, budget=None):
     allowed = {kind: memory[kind] <= budget for kind in ("dense", "dual")}
     weak = int((strength <= WEAK * strength.max(initial=0.0)).sum())
     allowed["dual"] &= weak <= max(1, q // 2) and strength.max(initial=0.0) > 0
-    allowed["dual"] &= strength.ndim == 1 and (K > 1 or bool((objective.weights >= 0).all()))
+    allowed["dual"] &= strength.ndim == 1 and (K > 1 or objective.has_real_roots)
     if objective.penalty.has_fixed:  # only the dense factor leaves their equations out
         return Choice("dense", "some coefficients are fixed at zero", flops, memory)
     allowed["dual"] &= not isinstance(objective.penalty, LinearPlusL2)
@@ -106,7 +106,7 @@ def choose(objective, n_solves, budget=None):
 
 def _memory_of(objective):
     """Bytes that each representation takes, with what is made on the way."""
-    P, mK = objective.n_parameters, len(objective.curved_rows) * objective.n_outputs
+    P, mK = objective.n_parameters, objective.n_curved * objective.n_outputs
     return {"dense": 24.0 * P * P, "dual": 32.0 * mK**2, "cg": 8.0 * P * 30}
 
 
@@ -137,7 +137,7 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         choice = choose(objective, n_solves)
         kind = _that_fits(choice, objective)
         doubtful = kind == "dual" and choice.flops["dense"] <= max(CHEAP, 4 * choice.flops["dual"])
-    if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
+    if kind == "dense" and not objective.has_finite_curvature:
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
     if kind == "cg" and not objective.penalty.is_kinked:
         if solves_by_rows(objective):

@@ -3,8 +3,10 @@
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from skinfluence._sources import RowBlocks
 from skinfluence._validation import as_numbers
 from skinfluence.design._base import Design
+from skinfluence.design._blocks import BlocksDesign
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
 from skinfluence.design._dependence import Dependence, column_dependence
@@ -15,6 +17,7 @@ from skinfluence.design._origin import far_origin
 
 __all__ = [
     "KERNELS",
+    "BlocksDesign",
     "CSRDesign",
     "DenseDesign",
     "Dependence",
@@ -34,10 +37,12 @@ __all__ = [
 
 
 def make_design(X, fit_intercept, origin=None):
-    """Return the design of a validated X, dense or CSR, without copying it.
+    """Return the design of a validated X, dense, CSR or in blocks, without copying it.
 
     About an `origin` (p,), a CSR matrix is copied: its columns far from zero are stored centred.
     """
+    if isinstance(X, RowBlocks):
+        return BlocksDesign(X, fit_intercept, origin)
     return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept, origin)
 
 

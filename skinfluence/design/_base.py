@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from skinfluence._parallel import row_blocks
+from skinfluence._sources import RowBlocks
 
 
 class Design(ABC):
@@ -157,6 +158,16 @@ class Design(ABC):
         product = self @ V
         return product, self.transpose_matmul(slopes(slice(None), product))
 
+    def parts(self, n_rows):
+        """Yield (slice of rows, their design) of parts of about `n_rows` rows, in order.
+
+        Each is read and converted to float64 once, and short enough to stay in a cache.
+        """
+        n = self.shape[0]
+        for start in range(0, n, n_rows):
+            rows = slice(start, min(start + n_rows, n))
+            yield rows, self.take(rows)
+
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
 
@@ -266,6 +277,10 @@ class Design(ABC):
 
     def like(self, X):
         """Return the design of other rows with the same columns, about the same origin."""
+        if isinstance(X, RowBlocks):
+            from skinfluence.design._blocks import BlocksDesign  # which derives from this class
+
+            return BlocksDesign(X, self.fit_intercept, self.origin)
         return type(self)(X, self.fit_intercept, self.origin)
 
     @abstractmethod

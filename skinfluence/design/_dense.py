@@ -42,6 +42,10 @@ class DenseDesign(Design):
         for rows in parts:
             yield rows, np.subtract(self.X[rows], self.origin, out=buffer[: rows.stop - rows.start])
 
+    def parts(self, n_rows):
+        for rows, block in self._blocks(n_rows):
+            yield rows, DenseDesign(block, self.fit_intercept, eps=self.eps)
+
     def like(self, X):
         return super().like(X.toarray() if issparse(X) else X)
 

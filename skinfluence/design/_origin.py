@@ -82,12 +82,13 @@ def _sampled_rows(n, weight):
 def _one_sided(X, rows):
     """Columns of which most of the sampled values have one sign, and these values, float64."""
     enough = (1.0 - TAIL) * len(rows)
+    X = X[rows]
     if issparse(X):
-        X = X[rows].tocsc()
+        X = X.tocsc()
         columns = np.flatnonzero(np.diff(X.indptr) >= enough)
         values = X[:, columns].toarray()
     else:
-        values = X[rows]
+        values = X
         columns = np.arange(X.shape[1])
     positive, negative = (values > 0).sum(axis=0), (values < 0).sum(axis=0)
     kept = np.maximum(positive, negative) >= enough

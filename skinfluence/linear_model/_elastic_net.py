@@ -8,11 +8,13 @@ from sklearn.linear_model import ElasticNet, Lasso
 
 from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt, adapt_elastic_net, duality_gaps, register
-from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
+from skinfluence.linear_model._polished import L1_IN_BLOCKS, RefinedFitMixin, RegressorShapes
 
 
 class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
     """`fit` of the Lasso and the elastic net."""
+
+    _needs_all_rows = L1_IN_BLOCKS
 
     def fit(
         self,

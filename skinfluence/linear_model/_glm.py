@@ -13,7 +13,9 @@ from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 class _GeneralizedLinear(RegressorShapes, RefinedFitMixin):
     """`fit` of all generalised linear models."""
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

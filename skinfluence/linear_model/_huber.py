@@ -75,6 +75,11 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
     (5, 442)
     """
 
+    _needs_all_rows = (
+        "its scale is found with all residuals at hand. Fit a sample of the rows, "
+        "or, where there is room for all rows, pass the array blocks[:]."
+    )
+
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit by scikit-learn's solver, then polish.
 

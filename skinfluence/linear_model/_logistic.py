@@ -75,7 +75,9 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
     (169, 5)
     """
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

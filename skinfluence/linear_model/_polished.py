@@ -8,11 +8,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._frames import row_names
+from skinfluence._sources import RowBlocks, refuse_blocks
 from skinfluence._validation import check_sample_weight, warn
 from skinfluence.adapters import TrainingData, adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
+from skinfluence.linear_model._blocks import checked_blocks, fit_blocks
 from skinfluence.optimum import CERTIFIABLE
 from skinfluence.problem import OptimumRecord
+
+L1_IN_BLOCKS = (
+    "which coefficients are zero takes many passes to find. Choose the columns on a sample of the "
+    "rows, and fit these under an L2 penalty; or, where there is room for all rows, pass the array "
+    "blocks[:]."
+)
 
 
 class RegressorShapes:
@@ -35,8 +43,13 @@ def _copied(X):
 class RefinedFitMixin(InfluenceMixin):
     """An estimator of scikit-learn, fitted by its solver, then polished to the optimum."""
 
+    #: Why the fit cannot read rows in blocks; empty where it can.
+    _needs_all_rows = ""
+
     def _fit_and_polish(self, fit, X, y, sample_weight):
         """Fit, remember the training data, polish; warn of what is left."""
+        if isinstance(X, RowBlocks):
+            return self._fit_blocks(fit, X, y, sample_weight)
         self._begin_fit(X, y, sample_weight)
         if sample_weight is not None:
             weight = np.asarray(sample_weight)
@@ -48,6 +61,20 @@ class RefinedFitMixin(InfluenceMixin):
         self._remember(X, y, sample_weight)
         self._polish()
         self._reissue(caught)
+        return self
+
+    def _fit_blocks(self, fit, X, y, sample_weight):
+        """Fit rows in blocks: some of them by the solver, then all by Newton steps."""
+        if self._needs_all_rows:
+            raise refuse_blocks(type(self).__name__, self._needs_all_rows)
+        self._begin_fit(None, y, sample_weight)
+        X, y, sample_weight = fit_blocks(self, fit, X, y, sample_weight)
+        self._training_data = TrainingData(X, y, sample_weight)
+        self._polish()
+        if self._optimum is None:
+            raise type(self._refused)(*self._refused.args)
+        self._count_steps(max(1, self._optimum.n_steps))
+        self._reissue([])
         return self
 
     def _remember(self, X, y, sample_weight):
@@ -65,6 +92,8 @@ class RefinedFitMixin(InfluenceMixin):
         self._optimum = self._refused = None
         try:
             adapted = adapt(self, self._training_data)
+            if self._training_data.is_in_blocks and adapted.objective.penalty.is_kinked:
+                raise refuse_blocks(f"{type(self).__name__} with an L1 penalty", L1_IN_BLOCKS)
             self._optimum = OptimumRecord.of(adapted, self._training_data)
         except (NotImplementedError, ValueError) as error:
             self._refused = error  # raised by the influence methods
@@ -127,7 +156,9 @@ class RefinedFitMixin(InfluenceMixin):
             self.n_iter_ = n_steps
 
     def __design_rows__(self, X):
-        """Return X_test, checked like the X of predict."""
+        """Return X_test, checked like the X of predict; blocks as they are."""
+        if isinstance(X, RowBlocks):
+            return checked_blocks(self, X)
         return validate_data(
             self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
         )

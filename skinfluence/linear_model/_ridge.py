@@ -74,7 +74,9 @@ class InfluenceRidge(_LeastSquares, Ridge):
     True
     """
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -144,7 +146,9 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
     (5, 442)
     """
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters
@@ -174,12 +178,26 @@ class InfluenceLinearRegression(_LeastSquares, LinearRegression):
         if getattr(self, "singular_", None) is None:
             return
         data = self._training_data
+        if data.is_in_blocks:
+            self._count_rank(data)
+            return
         X = np.asarray(data.X, dtype=np.float64)
         weight = np.ones(len(X)) if data.sample_weight is None else data.sample_weight
         if self.fit_intercept:
             X = X - np.average(X, axis=0, weights=weight)
         self.singular_ = np.linalg.svd(np.sqrt(weight)[:, None] * X, compute_uv=False)
         cut = np.finfo(np.float64).eps * max(X.shape) * self.singular_.max(initial=0.0)
+        self.rank_ = int((self.singular_ > cut).sum())
+
+    def _count_rank(self, data):
+        """Rank and singular values of rows in blocks by their Gram matrix: half of the digits."""
+        design = data.design(self.fit_intercept)
+        weight = np.ones(design.shape[0]) if data.sample_weight is None else data.sample_weight
+        G = design.sandwich(np.asarray(weight, dtype=np.float64)[:, None, None])
+        if self.fit_intercept:
+            G = G[:-1, :-1] - np.outer(G[-1, :-1], G[-1, :-1]) / G[-1, -1]
+        self.singular_ = np.sqrt(np.maximum(np.linalg.eigvalsh(G)[::-1], 0.0))
+        cut = np.sqrt(np.finfo(np.float64).eps) * self.singular_.max(initial=0.0)
         self.rank_ = int((self.singular_ > cut).sum())
 
 

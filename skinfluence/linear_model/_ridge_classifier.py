@@ -65,7 +65,9 @@ class InfluenceRidgeClassifier(RegressorShapes, RefinedFitMixin, RidgeClassifier
     0.827
     """
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

@@ -64,6 +64,8 @@ class Objective(RelatedObjectives):
         Fixed part of the predictors, added to Z theta; none by default. (n,) for one predictor.
     known : dict, optional
         Values of cached properties that are already computed, by name.
+    sums : RowSums, optional
+        Sums over the rows that are already computed, at this parameter.
 
     Attributes
     ----------
@@ -88,6 +90,7 @@ class Objective(RelatedObjectives):
         negligible=NEGLIGIBLE,
         offset=None,
         known=None,
+        sums=None,
     ):
         self.loss = loss
         self.design = design
@@ -101,6 +104,7 @@ class Objective(RelatedObjectives):
         self.trained_loss = loss if trained_loss is None else trained_loss
         self.penalty_weight_removed, self.negligible = penalty_weight_removed, negligible
         self.offset = None if offset is None else offset.reshape(len(offset), loss.n_outputs)
+        self.sums = sums
         vars(self).update(known or {})
 
     # -- sizes -------------------------------------------------------------------------------------
@@ -202,6 +206,30 @@ class Objective(RelatedObjectives):
         size = np.abs(self.weight_diagonals.sum(axis=1))
         return np.flatnonzero(size > self.negligible * size.max(initial=0.0))
 
+    @property
+    def n_curved(self):
+        """Number of rows whose curvature is not negligible."""
+        return len(self.curved_rows) if self.sums is None else self.sums.n_curved
+
+    @property
+    def has_real_roots(self):
+        """Whether no row's curvature is negative."""
+        return self.sums.is_convex if self.sums else bool((self.weight_diagonals >= 0).all())
+
+    @property
+    def has_finite_curvature(self):
+        """Whether the curvature of every row is finite."""
+        if self.sums is not None:
+            return bool(np.isfinite(self.sums.hessian).all())
+        return bool(np.isfinite(self.weight_diagonals).all())
+
+    @property
+    def weighted_squares(self):
+        """sum_i W_ikk z_ij^2, (K, q): the diagonal of the loss's Hessian."""
+        if self.sums is not None:
+            return np.diag(self.sums.hessian).reshape(self.n_outputs, -1)
+        return self.design.squared_columns(self.weight_diagonals)
+
     @cached_property
     def weight_roots(self):
         """L with W = L L', (n, K, K); raises where a row's curvature is negative."""
@@ -298,6 +326,8 @@ class Objective(RelatedObjectives):
 
         The design has the same rows.
         """
+        if design is None and self.sums is not None:
+            return self.sums.hessian.copy()
         design = self.design if design is None else design
         few = 2 * len(self.curved_rows) < self.n_rows
         blocks = self.weight_blocks(self.curved_rows if few else None)
@@ -358,14 +388,23 @@ class Objective(RelatedObjectives):
     @cached_property
     def value(self):
         """F(theta); inf or NaN outside the domain of the loss."""
+        return self.loss_sum + self.penalty.value(self.theta)
+
+    @property
+    def loss_sum(self):
+        """sum_i w_i l_i."""
+        if self.sums is not None:
+            return self.sums.loss
         losses = self.row_losses
         if not self.sample_weight.all():
             losses = np.where(self.sample_weight > 0, losses, 0.0)
-        return float(self.sample_weight @ losses) + self.penalty.value(self.theta)
+        return float(self.sample_weight @ losses)
 
     @cached_property
     def gradient(self):
         """Gradient of F, (K, q), or its subgradient of least norm; 0 where theta is fixed at 0."""
+        if self.sums is not None:
+            return self.penalty.total_gradient(self.sums.gradient.copy(), self.theta)
         gradient = self.design.transpose_matmul(self.residuals).T
         return self.penalty.total_gradient(gradient, self.theta)
 
@@ -389,7 +428,9 @@ class Objective(RelatedObjectives):
         be large beside them. So the penalty's gradient at a coefficient of a millionth of the
         largest is added to the scale.
         """
-        scale = self.design.absolute_sum(self.residual_terms)
+        known = self.sums is not None
+        terms = self.sums.terms if known else self.design.absolute_sum(self.residual_terms)
+        scale = terms.copy()
         scale += np.abs(self.penalty.gradient(self.theta))
         return scale + 1e-6 * self.penalty.hessian_diagonal * np.abs(self.theta).max(initial=0.0)
 

@@ -72,6 +72,20 @@ class RelatedObjectives:
         weight = self.sample_weight
         return type(self)(SquaredLoss(), self.design, y, weight, penalty, theta, offset=offset)
 
+    def of_part(self, rows, design):
+        """Return the objective of some rows of which the design is at hand, with all penalties.
+
+        A sum of such parts is this objective but for its penalties. Its common penalty is the whole
+        one's, whatever the weight of the part.
+        """
+        offset = None if self.offset is None else self.offset[rows]
+        y, weight = self.y[rows], self.sample_weight[rows]
+        return self._with(design=design, y=y, sample_weight=weight, offset=offset)
+
+    def with_sums(self, sums):
+        """Return the objective with sums over the rows that are known."""
+        return self._with(sums=sums)
+
     def take(self, rows):
         """Return the objective of the given rows only, at the same parameter."""
         weight = self.sample_weight[rows]
@@ -140,6 +154,8 @@ class RelatedObjectives:
         kept = vars(self).keys() & OF_ROWS
         if "negligible" not in changes:
             kept |= vars(self).keys() & {"curved_rows"}
+        if "design" not in changes and "theta" not in changes:
+            changes = {"sums": self.sums, **changes}
         return self._with(known={name: vars(self)[name] for name in kept}, **changes)
 
     def dropping_flat_rows(self, tolerance):

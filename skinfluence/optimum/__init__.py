@@ -7,6 +7,7 @@ from skinfluence.optimum._continuation import (
     response_spread,
 )
 from skinfluence.optimum._newton import CERTIFIABLE, SETTLED, TOLERANCE, Optimum, newton_step
+from skinfluence.optimum._passes import is_by_passes, polish_by_passes
 from skinfluence.optimum._polish import polish
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Optimum",
     "continuation",
     "is_acceptable_refit",
+    "is_by_passes",
     "newton_step",
     "polish",
+    "polish_by_passes",
     "refit",
     "response_spread",
 ]

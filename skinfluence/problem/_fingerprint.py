@@ -62,6 +62,41 @@ class Fingerprint:
         return rows[_row_hashes(data, rows) != self.rows[rows]]
 
 
+class SourceFingerprint:
+    """What identifies rows in blocks: the names and time stamps of files, not their values.
+
+    Parameters
+    ----------
+    source : str
+    """
+
+    def __init__(self, source):
+        self.source = source
+
+    def changed_rows(self, data, rows=None):
+        """No positions; raise RuntimeError where the source is another one.
+
+        Parameters
+        ----------
+        data : TrainingData
+            In blocks.
+        rows : ndarray of int, optional
+            Rows that are read; the source is checked as a whole.
+        """
+        now = data.X.fingerprint()
+        if now != self.source:
+            raise RuntimeError(
+                f"the training data have changed since the fit: {data.X!r} is another source now. "
+                "Fit again."
+            )
+        return np.empty(0, dtype=np.intp)
+
+
+def fingerprint_of_rows(data):
+    """Return the fingerprint of TrainingData: of each row, or of the source of blocks."""
+    return SourceFingerprint(data.X.fingerprint()) if data.is_in_blocks else Fingerprint.of(data)
+
+
 @lru_cache(maxsize=16)
 def _multipliers(size, stream):
     """Odd uint64 numbers (size,); those of a longer array begin with those of a shorter one."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence._memory import check_memory
 from skinfluence._parallel import row_blocks
-from skinfluence._sources import check_in_memory
+from skinfluence._sources import RowBlocks, check_in_memory
 from skinfluence._validation import (
     METHODS,
     as_groups,
@@ -148,9 +148,10 @@ class FittedProblem(NamedFit, UndefinedRows):
                 f"the parameters of {type(model).__name__} have changed since it was fitted: "
                 "they ask for other coefficients than it has. Fit again."
             )
-        problem = cls(
-            adapted.objective.at(record.theta), adapted, record, model, model_settings(model)
-        )
+        objective = adapted.objective.at(record.theta)
+        if record.sums is not None:
+            objective = objective.with_sums(record.sums)
+        problem = cls(objective, adapted, record, model, model_settings(model))
         problem._check_gradient()
         return problem._in_independent_columns()
 
@@ -302,7 +303,11 @@ class FittedProblem(NamedFit, UndefinedRows):
         -------
         (Design, ndarray or None, ndarray or None)
         """
-        check_in_memory(X_test=X_test, y_test=y_test)
+        if isinstance(X_test, RowBlocks):
+            y_test = X_test.labels()[0] if y_test is None else y_test
+            check_in_memory(y_test=y_test)
+        else:
+            check_in_memory(X_test=X_test, y_test=y_test)
         design = self.design_of(self.transform(X_test))
         if y_test is None:
             if required is not None:

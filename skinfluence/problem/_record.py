@@ -9,8 +9,9 @@ from skinfluence._parallel import cache_blocks
 from skinfluence.adapters import WITHOUT_ROWS, TrainingData
 from skinfluence.existence import has_unclear_multipliers, is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
-from skinfluence.optimum import polish
-from skinfluence.problem._fingerprint import Fingerprint
+from skinfluence.objective import RowSums
+from skinfluence.optimum import is_by_passes, polish, polish_by_passes
+from skinfluence.problem._fingerprint import Fingerprint, fingerprint_of_rows
 
 # Newton steps from a start that is safe, not near.
 RESTARTED_STEPS = 200
@@ -44,6 +45,8 @@ class OptimumRecord:
         Newton steps of the polish.
     fingerprint : Fingerprint
         Of the data at the end of the fit; None in a copy without training rows.
+    sums : RowSums or None
+        Of rows in blocks at theta, which would be passes over them.
     """
 
     data: TrainingData
@@ -54,10 +57,11 @@ class OptimumRecord:
     separable: bool
     n_steps: int
     fingerprint: Fingerprint
+    sums: RowSums | None = None
 
     def __deepcopy__(self, memo):
         """A copy; without the fingerprint of the rows where the memo has WITHOUT_ROWS."""
-        left_out = {"fingerprint"} if WITHOUT_ROWS in memo else set()
+        left_out = {"fingerprint", "sums"} if WITHOUT_ROWS in memo else set()
         parts = {
             field.name: copy.deepcopy(getattr(self, field.name), memo)
             for field in fields(self)
@@ -105,12 +109,15 @@ class OptimumRecord:
             converged,
             separable,
             n_steps,
-            Fingerprint.of(data),
+            fingerprint_of_rows(data),
+            objective.sums,
         )
 
 
 def _polished(adapted, data):
     """Optimum of an adapted fit, from its own parameters or, if these are no start, another one."""
+    if data.is_in_blocks and is_by_passes(adapted.objective):
+        return polish_by_passes(adapted.objective)[0]
     optimum, design = polish(adapted.objective), adapted.objective.design
     # Ordinary designs are centred where a column is far from zero: no need to look again.
     is_far = design.is_centred or (

@@ -1,5 +1,7 @@
 """Rows that are not arrays in memory, told by their types: nothing is imported to look at them."""
 
+from skinfluence._sources._blocks import RowBlocks
+
 # Package and class: what it is, and what makes an array of it. None stands for every class.
 NOT_IN_MEMORY = {
     ("dask", None): ("a dask collection", "{name}.compute()"),
@@ -21,6 +23,14 @@ def check_in_memory(**arguments):
         Data by the names of the arguments; None is in memory.
     """
     for name, value in arguments.items():
+        if isinstance(value, RowBlocks):
+            raise refuse_blocks(
+                f"what takes this {name}",
+                "it needs all rows at once. Fit one of the estimators of linear models "
+                "(logistic, ridge, least squares, Poisson, gamma, Tweedie), of a "
+                "kernel model its features, by Nystroem in read(i); or, where there is room for "
+                "all rows, pass the array blocks[:].",
+            )
         found = _recognise(value)
         if found is not None:
             what, conversion = found
@@ -29,6 +39,17 @@ def check_in_memory(**arguments):
                 f"room for it pass {conversion.format(name=name)}, else some of its rows: "
                 "skinfluence works on arrays, sparse matrices and data frames in memory."
             )
+
+
+def refuse_blocks(who, why):
+    """Return the error for rows in blocks where they cannot be read block by block.
+
+    Parameters
+    ----------
+    who, why : str
+        What was asked, and why it needs all rows at once, with the nearest way.
+    """
+    return NotImplementedError(f"{who} does not read rows in blocks: {why}")
 
 
 def _recognise(value):

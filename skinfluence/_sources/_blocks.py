@@ -1,0 +1,495 @@
+"""Rows in blocks: one protocol for arrays, files, lazy frames and callables."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from skinfluence._sources._checks import (
+    HALF,
+    as_rows,
+    check_like,
+    first_not_finite,
+    missing_labels,
+)
+from skinfluence._sources._files import MappedFile, is_npy
+from skinfluence._sources._readers import (
+    ArrayReader,
+    CallableReader,
+    ChainReader,
+    DaskArrayReader,
+    DaskFrameReader,
+    LazyFrameReader,
+    ParquetReader,
+    SelectionReader,
+    as_text,
+    content_hash,
+    suffix_of,
+)
+from skinfluence._validation import shown
+
+
+class RowBlocks:
+    """Rows that are read block by block, as often as it takes; made by :func:`as_blocks`.
+
+    A pickle has the description of the source: the path and the time stamp of a file, not its
+    values. Of arrays in memory the description is the array.
+
+    Parameters
+    ----------
+    reader : object
+        What reads a block of the source.
+    y, sample_weight : array or None
+        Labels and weights of all rows, where the source has none of its own.
+
+    Attributes
+    ----------
+    n_blocks, n_rows : int
+    sizes : ndarray of int, shape (n_blocks,)
+        Rows of each block.
+    shape : tuple of int
+        (n_rows, n_features).
+    dtype : dtype
+        Of the rows as they are read, float32 or float64.
+    names : list of str or None
+        Of the features, where the source has names.
+    """
+
+    def __init__(self, reader: Any, y: Any = None, sample_weight: Any = None):
+        self.reader, self.y, self.sample_weight = reader, y, sample_weight
+        self.sizes = np.asarray(reader.sizes, dtype=np.int64)
+        self.edges = np.concatenate([[0], np.cumsum(self.sizes)])
+        self.names = reader.names
+        self._last, self._labels = (None, None), None
+        self._checked = np.zeros(len(self.sizes), dtype=bool)
+        filled = np.flatnonzero(self.sizes)
+        if not len(filled):
+            raise ValueError(f"{reader!r} has no rows.")
+        for name, values in (("y", y), ("sample_weight", sample_weight)):
+            if values is not None and len(values) != self.n_rows:
+                raise ValueError(
+                    f"{name} has {len(values)} rows, X has {self.n_rows}: the source and its "
+                    "labels should be of one length."
+                )
+        self.dtype, self.n_features = None, None
+        first = self._rows(int(filled[0]), reader.read(int(filled[0]))[0])
+        self.dtype, self.n_features = first.dtype, first.shape[1]
+        self._is_sparse = hasattr(first, "tocsr")
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks.
+
+        Returns
+        -------
+        int
+            Empty ones included.
+        """
+        return len(self.sizes)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows.
+
+        Returns
+        -------
+        int
+            Of all blocks.
+        """
+        return int(self.edges[-1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the matrix that the blocks are rows of.
+
+        Returns
+        -------
+        tuple of int
+            (n_rows, n_features).
+        """
+        return self.n_rows, self.n_features
+
+    def __repr__(self) -> str:
+        n, p = self.shape
+        return f"RowBlocks({self.reader!r}: {n} rows of {p} columns in {self.n_blocks} blocks)"
+
+    def read(self, i: int) -> tuple[Any, Any, Any]:
+        """Read a block.
+
+        Parameters
+        ----------
+        i : int
+            From 0 to n_blocks - 1.
+
+        Returns
+        -------
+        X_i : ndarray or CSR of shape (sizes[i], n_features)
+            Float32 or float64, finite.
+        y_i, w_i : ndarray of shape (sizes[i],) or None
+            Labels and weights.
+        """
+        X, y, weight = self.reader.read(i)
+        rows = slice(int(self.edges[i]), int(self.edges[i + 1]))
+        y = y if self.y is None else self.y[rows]
+        weight = weight if self.sample_weight is None else self.sample_weight[rows]
+        return self._rows(i, X), _array(y), _array(weight)
+
+    def block(self, i: int) -> Any:
+        """Rows of a block; the last one that was read is kept.
+
+        Parameters
+        ----------
+        i : int
+            From 0 to n_blocks - 1.
+
+        Returns
+        -------
+        ndarray or CSR of shape (sizes[i], n_features)
+            Of a file that can be mapped a view of it.
+        """
+        position, rows = self._last
+        if position != i:
+            rows = self._rows(i, self.reader.read(i)[0])
+            self._last = i, rows
+        return rows
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Rows of a slice or an index array, in memory."""
+        index = np.arange(self.n_rows)[rows]
+        if hasattr(self.reader, "take"):
+            return self._rows(None, self.reader.take(index))
+        order = np.argsort(index, kind="stable")
+        cuts = np.searchsorted(index[order], self.edges)
+        parts = [
+            self.block(i)[index[order[cuts[i] : cuts[i + 1]]] - self.edges[i]]
+            for i in range(self.n_blocks)
+            if cuts[i] < cuts[i + 1]
+        ]
+        if not parts:
+            return self.empty()
+        back = np.argsort(order, kind="stable")
+        if hasattr(parts[0], "tocsr"):
+            from scipy.sparse import vstack
+
+            return vstack(parts, format="csr")[back]
+        return np.concatenate(parts)[back]
+
+    def empty(self, columns: Any = None) -> Any:
+        """Return no rows of these columns.
+
+        Parameters
+        ----------
+        columns : ndarray of int, optional
+            Some of them.
+
+        Returns
+        -------
+        ndarray or CSR of shape (0, n_features)
+            Of the kind and type of the blocks.
+        """
+        filled = int(np.flatnonzero(self.sizes)[0])
+        none = self.block(filled)[:0]
+        return none if columns is None else none[:, columns]
+
+    def selected(self, rows: Any = None, columns: Any = None) -> "RowBlocks":
+        """Return blocks of some rows or columns, which are selected when they are read.
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            Ascending.
+        columns : ndarray of int, optional
+            Positions of columns.
+
+        Returns
+        -------
+        RowBlocks
+            Without labels.
+        """
+        return RowBlocks(SelectionReader(self, rows, columns))
+
+    def followed_by(self, X: Any) -> "RowBlocks":
+        """Return the blocks with rows in memory, or further blocks, below them.
+
+        Parameters
+        ----------
+        X : ndarray, CSR or RowBlocks
+            Of the same columns.
+
+        Returns
+        -------
+        RowBlocks
+            Without labels.
+        """
+        below = X.reader if isinstance(X, RowBlocks) else ArrayReader(X, "auto", self.names)
+        return RowBlocks(ChainReader([self.reader, below]))
+
+    def labels(self) -> tuple[Any, Any]:
+        """Labels and weights of all rows.
+
+        Returns
+        -------
+        y, sample_weight : ndarray of shape (n_rows,) or None
+            Of a file that can be mapped a view of it. They are read once, and kept.
+        """
+        if self._labels is not None:
+            return self._labels
+        y, weight = self.y, self.sample_weight
+        y, weight = (v.open() if isinstance(v, MappedFile) else v for v in (y, weight))
+        if hasattr(self.reader, "labels"):
+            found = [self.reader.labels(i) for i in range(self.n_blocks) if self.sizes[i]]
+            own_y, own_weight = (
+                None
+                if any(part[k] is None for part in found)
+                else np.concatenate([_array(part[k]) for part in found])
+                for k in (0, 1)
+            )
+            y, weight = own_y if y is None else y, own_weight if weight is None else weight
+        self._check_labels(y, "y")
+        self._check_labels(weight, "sample_weight")
+        self._labels = y, weight
+        return self._labels
+
+    def fingerprint(self) -> str:
+        """Hash of what identifies the source.
+
+        Returns
+        -------
+        str
+            Of files their names, sizes and time stamps; of arrays in memory their values; of
+            sources that have neither, the values of their first and last blocks.
+        """
+        parts = [self.reader.identity(), _identity(self.y), _identity(self.sample_weight)]
+        return as_text(parts, self.shape)
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    def _rows(self, i, X):
+        """Rows of a block as float32 or float64, checked when they are first read."""
+        where = "X" if i is None else f"block {i} of X"
+        X = as_rows(X, where, self.names)
+        if self.n_features is not None:
+            X = check_like(X, where, self.n_features, self.dtype)
+        if i is not None and not self._checked[i]:
+            self._check_finite(i, X)
+            self._checked[i] = True
+        return X
+
+    def _check_finite(self, i, X):
+        """Raise where a block has a value that is not finite, naming its row."""
+        found = first_not_finite(X)
+        if found is not None:
+            row, column = found
+            raise ValueError(
+                f"X contains NaN or infinity: {self._place(i, row)}, column "
+                f"{self.names[column] if self.names else column!r}. Leave such rows out, or impute "
+                "them, where the blocks are made."
+            )
+
+    def _check_labels(self, values, name):
+        """Raise where labels or weights are of another length or type, or missing."""
+        if values is None:
+            return
+        if len(values) != self.n_rows:
+            raise ValueError(f"{name} has {len(values)} rows, X has {self.n_rows}.")
+        if values.dtype == np.float16:
+            raise TypeError(f"{name} is float16: {HALF}")
+        for i in range(self.n_blocks):
+            missing = missing_labels(np.asarray(values[self.edges[i] : self.edges[i + 1]]))
+            if len(missing):
+                raise ValueError(f"{name} contains NaN: {self._place(i, int(missing[0]))}.")
+
+    def _place(self, i, row):
+        """Where a row of a block is, in words."""
+        return f"in block {i}, row {row} of it, which is row {int(self.edges[i]) + row} of all"
+
+    def __getstate__(self):
+        """What was read stays behind."""
+        return {**vars(self), "_last": (None, None), "_labels": None}
+
+
+def _identity(values):
+    """What tells labels from others: of a file its stamp, else the values."""
+    if values is None:
+        return None
+    return values.stamp.identity if isinstance(values, MappedFile) else content_hash(values)
+
+
+def _array(values):
+    """An array of labels or weights; None stays None."""
+    if values is None:
+        return None
+    values = np.asarray(values)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def as_blocks(
+    X: Any, y: Any = None, sample_weight: Any = None, *, block_rows: int | str = "auto"
+) -> RowBlocks:
+    """Return rows in blocks, of data that need not fit in memory.
+
+    Parameters
+    ----------
+    X : source
+        One of
+
+        - an array or a CSR matrix in memory, a NumPy memmap, or the path of a .npy file;
+        - the path of a parquet file, or of a folder of them, or a pyarrow Dataset: a block is a
+          row group;
+        - a polars LazyFrame; a dask array or data frame, of which a block is a chunk;
+        - a list of paths of files of one kind;
+        - a callable ``read(i)`` that returns ``X_i``, ``(X_i, y_i)`` or ``(X_i, y_i, w_i)`` of
+          block i, and None past the last. It is called once for each block here, to count the
+          rows, and for each block in every pass.
+    y : array-like, path of a .npy file, list of such paths, or str, optional
+        Labels; of parquet and of frames the name of a column, which is then no feature.
+    sample_weight : array-like, path of a .npy file, list of such paths, or str, optional
+        Weights, in the same way.
+    block_rows : int or "auto", default="auto"
+        Rows of a block, for sources that have no blocks of their own; by default blocks of 16 MiB.
+
+    Returns
+    -------
+    RowBlocks
+        For `X` in ``fit`` of linear estimators.
+
+    Raises
+    ------
+    TypeError
+        For a source of another kind, a generator, which cannot be read again, and float16.
+    ValueError
+        For a source without rows, of other columns from block to block, or with labels of another
+        length; when a block is read, for values that are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinfluence import InfluenceRidge
+    >>> from skinfluence.blocks import as_blocks
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(5000, 3))
+    >>> y = X @ [1.0, -1.0, 0.5] + rng.normal(size=5000)
+    >>> blocks = as_blocks(X, y, block_rows=1000)
+    >>> blocks.n_blocks, blocks.shape
+    (5, (5000, 3))
+    >>> model = InfluenceRidge().fit(blocks)
+    >>> bool(np.allclose(model.coef_, InfluenceRidge().fit(X, y).coef_, rtol=1e-12))
+    True
+    """
+    if isinstance(X, RowBlocks):
+        if y is None and sample_weight is None:
+            return X
+        return RowBlocks(
+            X.reader,
+            X.y if y is None else _labels_of(y, "y"),
+            X.sample_weight
+            if sample_weight is None
+            else _labels_of(sample_weight, "sample_weight"),
+        )
+    if block_rows != "auto" and (
+        isinstance(block_rows, bool)
+        or not isinstance(block_rows, int | np.integer)
+        or block_rows < 1
+    ):
+        raise ValueError(
+            f"block_rows should be a positive integer or 'auto'; got {shown(block_rows)}."
+        )
+    names = tuple(value if _is_column(value) else None for value in (y, sample_weight))
+    reader = _reader(X, *names, block_rows)
+    if names != (None, None) and not hasattr(reader, "labels"):
+        name = next(name for name in names if name is not None)
+        raise ValueError(
+            f"{name!r} is no column of X, which has no names: pass an array, or a .npy file."
+        )
+    y, sample_weight = (
+        None if name is not None else _labels_of(value, argument)
+        for value, name, argument in zip(
+            (y, sample_weight), names, ("y", "sample_weight"), strict=True
+        )
+    )
+    return RowBlocks(reader, y, sample_weight)
+
+
+def _is_column(value):
+    """Whether labels are a column of the source, by its name."""
+    return isinstance(value, str) and not is_npy(value)
+
+
+def _packages(value):
+    """Packages that the classes of a value come from."""
+    return {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
+
+
+def _reader(X, y, weight, block_rows):
+    """The reader of a source."""
+    packages = _packages(X)
+    if isinstance(X, str | os.PathLike):
+        return _file_reader(X, y, weight, block_rows)
+    if isinstance(X, list | tuple) and X and all(isinstance(v, str | os.PathLike) for v in X):
+        return ChainReader([_file_reader(path, y, weight, block_rows) for path in X])
+    if isinstance(X, np.ndarray) or hasattr(X, "tocsr"):
+        return _array_reader(X, block_rows)
+    if packages & {"dask", "dask_expr"}:
+        return DaskArrayReader(X) if hasattr(X, "chunks") else DaskFrameReader(X, y, weight)
+    if "polars" in packages and type(X).__name__ == "LazyFrame":
+        return LazyFrameReader(X, y, weight, block_rows)
+    if "pyarrow" in packages and hasattr(X, "get_fragments"):
+        return ParquetReader(X, y, weight)
+    if hasattr(X, "__next__"):
+        raise TypeError(
+            "X can be read once only: give a source that can be read again, such as a list of "
+            "files, or a callable read(i) that returns block i."
+        )
+    if callable(X):
+        return CallableReader(X)
+    what = "a list of something else than paths" if isinstance(X, Iterable) else type(X).__name__
+    raise TypeError(
+        f"X is {what}, which as_blocks does not know: pass an array, a CSR matrix, the path of a "
+        ".npy or parquet file, a list of these, a pyarrow Dataset, a polars LazyFrame, a dask "
+        "array or data frame, or a callable read(i)."
+    )
+
+
+def _array_reader(X, block_rows):
+    """Reader of an array; of a memmap by its file, where it is a whole one."""
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+    mapped = MappedFile.of(X) if isinstance(X, np.memmap) else None
+    return ArrayReader(X if mapped is None else mapped, block_rows)
+
+
+def _file_reader(path, y, weight, block_rows):
+    """Reader of a file, by the suffix of its name."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} is not there.")
+    suffix = suffix_of(path)
+    if suffix == ".npy":
+        return ArrayReader(MappedFile.npy(path), block_rows)
+    if suffix in (".parquet", ".pq"):
+        return ParquetReader(path, y, weight)
+    raise ValueError(
+        f"{path} should be a .npy or .parquet file, or a folder of the latter; its suffix is "
+        f"{suffix!r}."
+    )
+
+
+def _labels_of(values: Any, name: str) -> Any:
+    """Labels or weights of all rows: an array, or a file of them that is mapped."""
+    if values is None:
+        return None
+    if is_npy(values):
+        values = MappedFile.npy(values)
+    elif isinstance(values, list | tuple) and values and all(is_npy(v) for v in values):
+        values = np.concatenate([np.load(path, allow_pickle=False) for path in values])
+    elif isinstance(values, np.memmap):
+        values = MappedFile.of(values) or np.asarray(values)
+    elif isinstance(values, Callable):
+        raise TypeError(f"{name} is a callable: let read(i) return (X_i, y_i, w_i).")
+    elif hasattr(values, "compute"):
+        values = np.asarray(values.compute())
+    else:
+        values = np.asarray(values)
+    if len(values.shape) == 2 and values.shape[1] == 1:
+        values = np.asarray(values[:, 0])
+    return values

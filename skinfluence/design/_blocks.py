@@ -1,0 +1,206 @@
+"""Rows that are read in blocks: the answers of the blocks' designs, put together."""
+
+import numpy as np
+from scipy.sparse import issparse
+
+from skinfluence._memory import check_memory
+from skinfluence._sources import RowBlocks
+from skinfluence.design._base import Design
+from skinfluence.design._csr import CSRDesign
+from skinfluence.design._dense import DenseDesign
+
+# Bytes of rows that `take` copies; more of them stay blocks of which some rows are read.
+COPIED = 2**25
+
+
+class BlocksDesign(Design):
+    """Z = [X - m, 1] of rows in blocks, of which one block at a time is in memory.
+
+    Every method is one pass over the rows. Sums are added in the order of the blocks.
+    """
+
+    def __init__(self, X, fit_intercept, origin=None, eps=None):
+        if not isinstance(X, RowBlocks):
+            raise TypeError(f"a design of blocks needs RowBlocks; got {type(X).__name__}.")
+        super().__init__(X, fit_intercept, origin, eps)
+
+    def _in_memory(self, X):
+        """Design of some rows in memory, about the same origin."""
+        kind = CSRDesign if issparse(X) else DenseDesign
+        return kind(X, self.fit_intercept, self.origin)
+
+    def _blocks(self):
+        """Yield (slice of rows, their design in memory) of every block that has rows."""
+        edges = self.X.edges
+        for i in np.flatnonzero(self.X.sizes):
+            yield slice(int(edges[i]), int(edges[i + 1])), self._in_memory(self.X.block(int(i)))
+
+    def parts(self, n_rows):
+        for rows, design in self._blocks():
+            for own, part in design.parts(n_rows):
+                yield slice(rows.start + own.start, rows.start + own.stop), part
+
+    def _added(self, answer):
+        """Sum over the blocks of answer(rows, design)."""
+        total = None
+        for rows, design in self._blocks():
+            found = answer(rows, design)
+            total = found if total is None else np.add(total, found, out=total)
+        return total
+
+    def _filled(self, shape, answer):
+        """Array of the answers of the blocks' rows, one below the other."""
+        result = np.empty((self.shape[0], *shape))
+        for rows, design in self._blocks():
+            result[rows] = answer(design)
+        return result
+
+    def matmul(self, V, out=None):
+        product = np.empty((self.shape[0], V.shape[1])) if out is None else out
+        for rows, design in self._blocks():
+            design.matmul(V, out=product[rows])
+        return product
+
+    def transpose_matmul(self, U):
+        U = np.asarray(U, dtype=np.float64)
+        return self._added(lambda rows, design: design.transpose_matmul(U[rows]))
+
+    def forward_back(self, V, slopes):
+        product, total = np.empty((self.shape[0], V.shape[1])), 0.0
+        for rows, design in self._blocks():
+
+            def own(part, eta, start=rows.start, size=rows.stop - rows.start):
+                """Slopes of a part of the block."""
+                first, last, _ = part.indices(size)
+                return slopes(slice(start + first, start + last), eta)
+
+            product[rows], found = design.forward_back(V, own)
+            total = total + found
+        return product, total
+
+    def absolute_sum(self, u):
+        return self._added(lambda rows, design: design.absolute_sum(u[rows]))
+
+    def squared_columns(self, w):
+        return self._added(lambda rows, design: design.squared_columns(w[rows]))
+
+    def sandwich_of(self, parts, n_outputs):
+        total = np.zeros((n_outputs * self.shape[1],) * 2)
+        for rows, W in parts:
+            if isinstance(rows, slice) and rows == slice(None):
+                total += self._added(
+                    lambda own, design, W=W: design.sandwich_of([(slice(None), W[own])], n_outputs)
+                )
+            else:
+                total += self.take(rows).sandwich_of([(slice(None), W)], n_outputs)
+        return total
+
+    def dense(self, rows):
+        return self._in_memory(self.X[rows]).dense(slice(None))
+
+    def features(self, rows):
+        return self._in_memory(self.X[rows]).features(slice(None))
+
+    def contract(self, S, V, rows, out=None):
+        if not isinstance(rows, slice):
+            return self._in_memory(self.X[rows]).contract(S, V, slice(None), out)
+        start, stop, _ = rows.indices(self.shape[0])
+        result = np.empty((len(S), stop - start)) if out is None else out
+        for own, design in self._overlapping(start, stop):
+            at = slice(own.start - start, own.stop - start)
+            result[:, at] = design.contract(S, V[at], slice(None))
+        return result
+
+    def _overlapping(self, start, stop):
+        """Yield (rows, design) of the parts of blocks between two rows."""
+        edges = self.X.edges
+        first, last = np.searchsorted(edges, [start, stop], side="right")
+        for i in range(max(0, int(first) - 1), min(int(last), self.X.n_blocks)):
+            begin, end = max(start, int(edges[i])), min(stop, int(edges[i + 1]))
+            if begin < end:
+                own = self.X.block(i)[begin - int(edges[i]) : end - int(edges[i])]
+                yield slice(begin, end), self._in_memory(own)
+
+    def row_quadratic(self, M):
+        return self._filled((), lambda design: design.row_quadratic(M))
+
+    def row_norms(self, T):
+        return self._filled((), lambda design: design.row_norms(T))
+
+    def block_quadratic(self, M, n_outputs):
+        shape = (n_outputs, n_outputs)
+        return self._filled(shape, lambda design: design.block_quadratic(M, n_outputs))
+
+    def row_squares(self):
+        return self._filled((), lambda design: design.row_squares())
+
+    def kernel_diagonal(self, scale):
+        return self._filled((), lambda design: design.kernel_diagonal(scale))
+
+    def kernel(self, scale):
+        n = self.shape[0]
+        return self._whole(8 * n * n, f"the kernel of {n} rows").kernel(scale)
+
+    def row_space(self, scale):
+        return self._whole(24 * self.shape[0] ** 2, "coordinates in the rows' space").row_space(
+            scale
+        )
+
+    def _whole(self, n_bytes, what):
+        """Design of all rows in memory, for what cannot be found block by block."""
+        size = self.shape[0] * self.n_features * self.X.dtype.itemsize
+        check_memory(
+            n_bytes + size,
+            f"{what}, which needs all rows at once,",
+            "pass curvature='dense' or curvature='cg', which read them block by block",
+        )
+        return self._in_memory(self.X[:])
+
+    @property
+    def n_stored(self):
+        filled = int(np.flatnonzero(self.X.sizes)[0])
+        first = self._in_memory(self.X.block(filled))
+        return int(first.n_stored * (self.shape[0] / first.shape[0]))
+
+    def row_hashes(self, multipliers, rows):
+        if not (isinstance(rows, slice) and rows == slice(None)):
+            return self._in_memory(self.X[rows]).row_hashes(multipliers, slice(None))
+        hashes = np.empty(self.shape[0], dtype=np.uint64)
+        for own, design in self._blocks():
+            hashes[own] = design.row_hashes(multipliers, slice(None))
+        return hashes
+
+    def like(self, X):
+        return super().like(X) if isinstance(X, RowBlocks) else self._in_memory(X)
+
+    def extended(self, other):
+        return BlocksDesign(self.X.followed_by(other.X), self.fit_intercept, self.origin)
+
+    def _columns(self, features, fit_intercept):
+        origin = None if self.origin is None else self.origin[features]
+        return BlocksDesign(self.X.selected(columns=features), fit_intercept, origin)
+
+    def take(self, rows):
+        index = np.arange(self.shape[0])[rows]
+        everything = len(index) == self.shape[0] and (index[1:] > index[:-1]).all()
+        if everything:
+            return self
+        size = len(index) * self.n_features * self.X.dtype.itemsize
+        if size > COPIED and (index[1:] >= index[:-1]).all():
+            return BlocksDesign(self.X.selected(index), self.fit_intercept, self.origin)
+        check_memory(size, f"{len(index)} of the rows", "ask about fewer rows (train_indices)")
+        return self._in_memory(self.X[index])
+
+    # Answered by `matmul` and `transpose_matmul`, and by `extended`.
+
+    def _times(self, V, out=None):
+        raise NotImplementedError
+
+    def _transpose_times(self, U):
+        raise NotImplementedError
+
+    def _gram(self, w):
+        raise NotImplementedError
+
+    def _stacked(self, X):
+        raise NotImplementedError

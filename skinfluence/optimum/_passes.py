@@ -1,0 +1,72 @@
+"""Newton's method where a pass over the rows is what costs: one a step."""
+
+import numpy as np
+
+from skinfluence.curvature import DenseCurvature
+from skinfluence.objective import row_sums
+from skinfluence.optimum._newton import TOLERANCE, Optimum
+
+# From a start near the optimum three or four steps are enough; halved ones are passes too.
+MAX_PASSES = 40
+HALVINGS = 12
+
+
+def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
+    """Take Newton steps, each with its loss, gradient and Hessian of one pass over the rows.
+
+    Parameters
+    ----------
+    objective : Objective
+        At any parameter with finite predictors, under a penalty without kinks.
+    tolerance : float
+        Bound on `Objective.stationarity`.
+    max_passes : int
+
+    Returns
+    -------
+    optimum : Optimum
+        Its objective knows the sums over its rows.
+    n_passes : int
+    """
+    objective, n_passes, n_steps = objective.with_sums(row_sums(objective)), 1, 0
+    while objective.stationarity > tolerance and n_passes < max_passes:
+        try:
+            curvature = DenseCurvature(objective.with_fixed_penalty())
+        except np.linalg.LinAlgError as error:
+            return Optimum(objective, n_steps, False, failure=str(error)), n_passes
+        step = curvature.solve(-objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
+        moved, tried = _moved(objective, step)
+        n_passes += tried
+        if moved is None:
+            return Optimum(objective, n_steps, False, stalled=True), n_passes
+        objective, n_steps = moved, n_steps + 1
+    return Optimum(objective, n_steps, objective.stationarity <= tolerance), n_passes
+
+
+def _moved(objective, step):
+    """The objective after the first of the halved steps that helps, or None; the passes it took.
+
+    A step helps that lowers the objective enough, or near the optimum its stationarity.
+    """
+    slope = float(np.sum(objective.gradient * step))
+    rounding = 16 * np.finfo(float).eps * abs(objective.value)
+    for halvings in range(HALVINGS):
+        size = 0.5**halvings
+        moved = objective.at(objective.theta + size * step)
+        moved = moved.with_sums(row_sums(moved))
+        if not np.isfinite(moved.value):
+            continue
+        settles = moved.stationarity < objective.stationarity
+        if settles and moved.value <= objective.value + rounding:
+            return moved, halvings + 1
+        if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
+            return moved, halvings + 1
+    return None, HALVINGS
+
+
+def is_by_passes(objective):
+    """Whether the steps of `polish_by_passes` are possible: a smooth penalty, a factor that fits.
+
+    Outputs that share nothing have factors of their own, with products only between them.
+    """
+    return not objective.penalty.is_kinked and not objective.loss.is_separable
