@@ -159,12 +159,25 @@ def _is_level(objective, kept, clear, direction):
 
 def last_rows_of_a_class(objective):
     """Mask of the rows that are the last of positive weight in a required class, or of all."""
+    return last_of_a_class(objective, rows_of_classes(objective))
+
+
+def rows_of_classes(objective):
+    """Number of rows of positive weight of each required class, the last entry that of all rows."""
+    counts = np.zeros(max(1, objective.loss.n_classes) + 1, dtype=np.int64)
+    for rows in row_blocks(objective.n_rows, 64):
+        live = objective.sample_weight[rows] > 0
+        kind = _required_class(objective, rows)
+        counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+        counts[-1] += np.count_nonzero(live)
+    return counts
+
+
+def last_of_a_class(objective, counts):
+    """Mask of rows that are the last, where there are so many of each class and in all."""
     live = objective.sample_weight > 0
-    last = live & (np.count_nonzero(live) == 1)
     kind = _required_class(objective)
-    positive = live & (kind >= 0)
-    counts = np.bincount(kind[positive], minlength=kind.max(initial=0) + 1)
-    return last | (positive & (counts[kind] == 1))
+    return (live & (counts[-1] == 1)) | (live & (kind >= 0) & (counts[:-1][kind] == 1))
 
 
 def lost_a_class(objective, before=None):
@@ -175,12 +188,13 @@ def lost_a_class(objective, before=None):
     return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
 
 
-def _required_class(objective):
+def _required_class(objective, rows=slice(None)):
     """Code of each row, -1 for those that may go; a model without any row is none."""
-    kind = objective.loss.required_classes(objective.y)
+    y = objective.y[rows]
+    kind = objective.loss.required_classes(y)
     if objective.loss.n_classes or (kind is not None and objective.free_intercepts[-1]):
         return kind
-    return np.zeros(objective.n_rows, dtype=int)
+    return np.zeros(len(y), dtype=int)
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):

@@ -481,3 +481,33 @@ def test_what_cannot_be_read_in_blocks_says_so():
         sparse.set_params(penalty="elasticnet")
     with pytest.raises(NotImplementedError, match="L1 penalty does not read rows in blocks"):
         sparse.fit(blocks)
+
+
+@pytest.mark.parametrize("name", models())
+def test_part_by_part_as_all_rows_at_once(name, monkeypatch):
+    monkeypatch.setattr("skinfluence.problem._by_parts.PART_VALUES", 1)
+    monkeypatch.setattr("skinfluence.problem._by_parts.FEWEST_ROWS", 23)
+    model, X, y = models()[name]
+    w = weights(3, 200, zeros=5)
+    one = type(model)(**model.get_params()).fit(X, y, w)
+    for method in ("first_order", "newton"):
+        expected = one.self_influence(method=method)
+        with monkeypatch.context() as patch:
+            patch.setattr("skinfluence.problem._by_parts.MANY_ROWS", 1)
+            found = one.self_influence(method=method)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-14)
+
+
+def test_the_last_row_of_a_class_is_found_in_all_parts(monkeypatch):
+    X, y = problem(n=100, p=3)
+    y = np.zeros(100, dtype=int)
+    y[[3, 70]] = 1
+    monkeypatch.setattr("skinfluence.problem._by_parts.PART_VALUES", 1)
+    monkeypatch.setattr("skinfluence.problem._by_parts.FEWEST_ROWS", 40)
+    model = InfluenceLogisticRegression().fit(as_blocks(X, y, block_rows=30))
+    assert np.isfinite(model.self_influence(method="newton")).all()
+    y[3] = 0
+    model = InfluenceLogisticRegression().fit(as_blocks(X, y, block_rows=30))
+    with pytest.warns(RuntimeWarning, match="without row 70 a class is empty"):
+        values = model.self_influence(method="newton")
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(values)), [70])

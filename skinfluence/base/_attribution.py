@@ -252,6 +252,15 @@ class AttributionMixin(QueryMixin):
         213
         """
         problem = self.__fitted_problem__()
+        if train_indices is None and not return_info:
+            options = {"curvature": curvature, "damping": damping}
+            values = problem.self_influence(target, method, **options)
+            if values is not None:
+                if not as_frame:
+                    return values
+                n_outputs, names = (*values.shape, 1)[1], problem.row_names
+                form = Answer(problem, as_frame, return_info)
+                return form.frame(values, n_outputs=n_outputs, name="self_influence", names=names)
         query = problem.own_query(target, method, train_indices)
         deletion = problem.deletion(
             method,

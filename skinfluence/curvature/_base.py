@@ -32,6 +32,10 @@ class Leverage:
     quadratic: np.ndarray
     one_minus: np.ndarray
 
+    def take(self, rows):
+        """Return those of some rows."""
+        return Leverage(self.quadratic[rows], self.one_minus[rows])
+
 
 class Curvature(ABC):
     """H = sum_i W_i (x) z_i z_i' + R'' + damping I at an objective's parameter, with its inverse.
@@ -175,15 +179,24 @@ class Curvature(ABC):
 
     def _leverage_of(self, rows):
         """Compute the leverage blocks of rows, an index array, or of all if None."""
-        K = self.objective.n_outputs
         self._check_room(rows)
         quadratic = self._own_quadratic(slice(None) if rows is None else rows)
-        if self.objective.n_outputs == 1:
-            weights = self.objective.weights if rows is None else self.objective.weights[rows]
+        return self._weighted(quadratic, self.objective, rows)
+
+    def leverage_of_part(self, part, rows) -> Leverage:
+        """Leverage blocks of a part of the objective, whose rows are a slice of its own."""
+        return self._weighted(self.row_quadratic(part.design), part, None)
+
+    @staticmethod
+    def _weighted(quadratic, objective, rows):
+        """Leverage of blocks A_i of rows of an objective, an index array, or of all if None."""
+        K = objective.n_outputs
+        if K == 1:
+            weights = objective.weights if rows is None else objective.weights[rows]
             return Leverage(quadratic, 1.0 - weights * quadratic)
         one_minus = np.empty_like(quadratic)
-        for part, some in self.objective.weight_blocks(rows):
-            L = self.objective.weight_roots_of(some)
+        for part, some in objective.weight_blocks(rows):
+            L = objective.weight_roots_of(some)
             own = one_minus[part]
             np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
             np.subtract(np.eye(K), own, out=own)

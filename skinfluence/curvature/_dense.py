@@ -137,9 +137,16 @@ class DenseCurvature(Curvature):
 
     def _leverage_of(self, rows):
         """As in the base class; leverages near 1 from the curvature without the row."""
-        found = super()._leverage_of(rows)
-        quadratic, one_minus = found.quadratic, found.one_minus
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
+        return self._kept_digits(super()._leverage_of(rows), index)
+
+    def leverage_of_part(self, part, rows):
+        found = super().leverage_of_part(part, rows)
+        return self._kept_digits(found, np.arange(rows.start, rows.stop))
+
+    def _kept_digits(self, found, index):
+        """Leverage of rows at some positions, those near 1 by the curvature without the row."""
+        quadratic, one_minus = found.quadratic, found.one_minus
         # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only
         # blocks with a sum above 0.9 need eigenvalues.
         K = self.objective.n_outputs

@@ -40,6 +40,8 @@ class OneStep(Deletion):
     final : bool, default=False
         Whether the step is the answer and not the start of a refit: one that has `collapsed` is
         then undefined.
+    last : ndarray of bool, shape (r,), optional
+        Whether each row is the last of its class, where the objective is a part of another.
 
     Attributes
     ----------
@@ -60,9 +62,11 @@ class OneStep(Deletion):
         multipliers=None,
         share=None,
         final=False,
+        last=None,
     ):
         self.curvature, self._known_leverage = curvature, leverage
-        super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
+        last = last_rows_of_a_class(objective)[rows] if last is None else last
+        super().__init__(objective, rows, last)
         residuals = shifted_residuals(objective, curvature)[rows]
         self.share = objective.shares[rows] if share is None else share
         self.penalty_step = None
@@ -178,7 +182,7 @@ class OneStep(Deletion):
         if curved.all():
             return self._corrected(residuals, self.leverage, self.pick(slice(None)))
         multipliers, rows = residuals.copy(), self.rows[curved]
-        leverage = self.curvature.leverage(rows)
+        leverage = self.leverage.take(curved) if known else self.curvature.leverage(rows)
         multipliers[curved] = self._corrected(residuals[curved], leverage, rows)
         return multipliers
 

@@ -42,6 +42,7 @@ from skinfluence.existence import is_unpenalised
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
+from skinfluence.problem._by_parts import goes_by_parts, self_influence_by_parts
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._names import NamedFit
@@ -565,6 +566,18 @@ class FittedProblem(NamedFit, UndefinedRows):
             The training rows that a callable `scoring` is handed.
         """
         return leave_one_out_estimate(self, loo, scoring, X)
+
+    def self_influence(self, target, method, *, curvature="auto", damping=0.0):
+        """Influence of every row on itself by one step, part by part; None where not so."""
+        damping = self.check_method(method, damping)
+        if method not in ("first_order", "newton"):
+            return None
+        self.check_data()
+        n_solves = self.objective.n_rows * self.objective.n_outputs
+        made = self.deletion_curvature(method, curvature, damping, n_solves)
+        if made is None or not goes_by_parts(self, method, made):
+            return None
+        return self_influence_by_parts(self, target, method, made)
 
     def step_info(self, deletion, method, names=None, *, quick=False):
         """Return how each step of a deletion was found and how far it is from the refit.

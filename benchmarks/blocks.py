@@ -1,0 +1,125 @@
+"""Rows in blocks against passes of BLAS: ``python -m benchmarks.blocks --rows 1000000``.
+
+Makes a float32 .npy file of rows in a temporary folder, and says what a fit and the questions of it
+take, in units of one streaming pass of dsyrk over the same file, in CPU time of one thread, and how
+much private memory they take above their answers.
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.linalg.blas import dsyrk
+
+from skinfluence import InfluenceLogisticRegression
+from skinfluence.blocks import as_blocks
+
+BLOCK = 8192
+
+
+def make(folder, n, p, seed=0):
+    """Write rows and labels of a logistic model; return their paths."""
+    rng = np.random.default_rng(seed)
+    coef = rng.normal(size=p) / np.sqrt(p)
+    X = np.lib.format.open_memmap(folder / "X.npy", "w+", np.float32, (n, p))
+    y = np.lib.format.open_memmap(folder / "y.npy", "w+", np.int8, (n,))
+    for start in range(0, n, 100_000):
+        rows = slice(start, min(start + 100_000, n))
+        X[rows] = rng.standard_normal((rows.stop - start, p), dtype=np.float32)
+        y[rows] = X[rows] @ coef + rng.logistic(size=rows.stop - start) > 0
+    return folder / "X.npy", folder / "y.npy"
+
+
+def dsyrk_pass(path):
+    """Gram matrix of all rows in float64, block by block: the floor."""
+    X = np.load(path, mmap_mode="r")
+    total = np.zeros((X.shape[1],) * 2)
+    for start in range(0, len(X), BLOCK):
+        block = np.asarray(X[start : start + BLOCK], dtype=np.float64)
+        total += dsyrk(1.0, block.T)
+    return total
+
+
+def private():
+    """Bytes of private memory: what the kernel counts as data."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+class Peak:
+    """The highest private memory while a block of code runs, by a thread that looks."""
+
+    def __enter__(self):
+        self.before = self.most = private()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def _look(self):
+        while not self._stop.wait(0.005):
+            self.most = max(self.most, private())
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def above(self, n_bytes):
+        """Megabytes beside the answer."""
+        return (self.most - self.before - n_bytes) / 1e6
+
+
+def timed(function):
+    """(Answer, CPU seconds, peak) of a call."""
+    with Peak() as peak:
+        start = time.process_time()
+        answer = function()
+        seconds = time.process_time() - start
+    return answer, seconds, peak
+
+
+def report(n, p, folder, *, leave_one_out):
+    """Print the table."""
+    X, y = make(folder, n, p)
+    floor = min(timed(lambda: dsyrk_pass(X))[1] for _ in range(3))
+    print(f"{n} rows of {p} float32 columns; one dsyrk pass {floor:.2f} s")
+    model, seconds, peak = timed(lambda: InfluenceLogisticRegression().fit(as_blocks(X, y)))
+    over = int(model.n_iter_[0]) + 1
+    print(f"fit             {seconds / floor:6.2f} passes, {over} over the rows", end="")
+    print(f", {peak.above(0):6.0f} MB")
+    line("self influence", *timed(lambda: model.self_influence(method="newton")), floor)
+    if leave_one_out:
+        line("leave-one-out", *timed(lambda: model.loo_estimate(method="newton")), floor)
+
+
+def line(name, answer, seconds, peak, floor):
+    """Print what one answer took."""
+    arrays = [answer] if isinstance(answer, np.ndarray) else vars(answer).values()
+    size = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+    print(f"{name:15s} {seconds / floor:6.2f} passes", end=", ")
+    print(f"{peak.above(size):6.0f} MB beside {size / 1e6:.0f} MB of answer")
+
+
+def main():
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=50)
+    parser.add_argument("--leave-one-out", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report(
+            arguments.rows,
+            arguments.columns,
+            Path(folder),
+            leave_one_out=arguments.leave_one_out,
+        )
+
+
+if __name__ == "__main__":
+    main()

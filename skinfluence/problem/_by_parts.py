@@ -1,0 +1,81 @@
+"""Answers about every row of very many, part by part: no vector of all rows but the answer."""
+
+import numpy as np
+
+from skinfluence.attribution import Query, self_influence
+from skinfluence.curvature import DenseCurvature
+from skinfluence.deletion import OneStep, dominant_rows, warn_dominant
+from skinfluence.existence import is_unpenalised, last_of_a_class, rows_of_classes
+from skinfluence.objective import parts_of
+
+# Rows in memory from which their answers are found part by part.
+MANY_ROWS = 2**18
+# Float64 values of a part: its vectors stay in a cache, and its calls are few beside its flops.
+PART_VALUES, FEWEST_ROWS = 2**20, 1024
+
+
+def goes_by_parts(problem, method, curvature):
+    """Whether one step of every row is found part by part: by leverages and residuals alone.
+
+    Not where undefined rows are found by the steps of all rows together.
+    """
+    objective = problem.objective
+    many = problem.record.data.is_in_blocks or objective.n_rows >= MANY_ROWS
+    return (
+        many
+        and method in ("first_order", "newton")
+        and isinstance(curvature, DenseCurvature)
+        and objective.is_at_its_own_optimum
+        and not is_unpenalised(objective)
+        and not objective.penalty.is_kinked
+    )
+
+
+def steps_by_parts(problem, method, curvature):
+    """Yield (slice of rows, OneStep of their deletions), part by part.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    method : {"first_order", "newton"}
+    curvature : Curvature
+        Of all rows.
+    """
+    objective, corrected = problem.objective, method == "newton"
+    classes = rows_of_classes(objective)
+    n_rows = max(FEWEST_ROWS, PART_VALUES // (objective.n_outputs * objective.design.shape[1]))
+    for rows, part in parts_of(objective, n_rows):
+        yield (
+            rows,
+            OneStep(
+                part,
+                curvature,
+                np.arange(part.n_rows),
+                corrected=corrected,
+                leverage=curvature.leverage_of_part(part, rows),
+                final=corrected,
+                last=last_of_a_class(part, classes),
+            ),
+        )
+
+
+def self_influence_by_parts(problem, target, method, curvature):
+    """Influence of each row on a target at itself, (n,) or (n, O); warn of undefined rows."""
+    target, objective = problem.target(target, method), problem.objective
+    shape = (objective.n_rows, target.n_outputs)[: 1 + (target.n_outputs > 1)]
+    values, undefined, dominant = np.empty(shape), [], []
+    for rows, step in steps_by_parts(problem, method, curvature):
+        part = step.objective
+        y = part.y if target.uses_encoded_labels else problem.adapted.labels(part.y)
+        query = Query(part.design, y, part.eta, target)
+        values[rows] = self_influence(step, query, linearised=method == "first_order")
+        undefined.append(rows.start + np.flatnonzero(step.undefined))
+        if method == "newton" and objective.loss.has_dominant_rows:
+            dominant.append(rows.start + dominant_rows(part, step.rows, step.row_leverages))
+    for found, say in (
+        (np.concatenate(undefined), problem.warn_undefined),
+        (np.concatenate(dominant or [[]]), lambda rows: warn_dominant(problem.row_names[rows])),
+    ):
+        if len(found):
+            say(found)
+    return values
