@@ -27,6 +27,8 @@ CLEAR = 1e-6
 BALANCED = 1e-9
 # Share of its size under which the sum of squares along a direction is zero but for rounding.
 FLAT = 1e-10
+# Rows whose classes are counted at once.
+COUNTED_ROWS = 2**16
 # Entries of a linear program, at most: a larger one is not asked.
 LARGEST_PROGRAM = 4_000_000
 # Entries of one that takes less time than Newton's method: milliseconds.
@@ -165,7 +167,7 @@ def last_rows_of_a_class(objective):
 def rows_of_classes(objective):
     """Number of rows of positive weight of each required class, the last entry that of all rows."""
     counts = np.zeros(max(1, objective.loss.n_classes) + 1, dtype=np.int64)
-    for rows in row_blocks(objective.n_rows, 64):
+    for rows in row_blocks(objective.n_rows, 64, at_most=COUNTED_ROWS):
         live = objective.sample_weight[rows] > 0
         kind = _required_class(objective, rows)
         counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)

@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -511,3 +513,39 @@ def test_the_last_row_of_a_class_is_found_in_all_parts(monkeypatch):
     with pytest.warns(RuntimeWarning, match="without row 70 a class is empty"):
         values = model.self_influence(method="newton")
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(values)), [70])
+
+
+MEMORY = """
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.blocks import make
+from skinfluence import InfluenceLogisticRegression
+from skinfluence.blocks import as_blocks
+
+folder, n = Path(sys.argv[1]), 1_000_000
+InfluenceLogisticRegression().fit(np.eye(4), [0, 1, 0, 1]).self_influence(method="newton")
+X, y = make(folder, n, 50)  # 200 MB
+status = Path("/proc/self/status").read_text()
+now = 1024 * int(status.partition("VmData:")[2].split()[0])
+limit = now + 150_000_000 + 8 * n
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+model = InfluenceLogisticRegression().fit(as_blocks(X, y))
+values = model.self_influence(method="newton")
+assert np.isfinite(values).all()
+try:
+    np.ones(2 * limit // 8)
+except MemoryError:
+    print("held")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_memory_beside_the_answer_is_that_of_a_few_vectors(tmp_path):
+    # 150 MB for 10^6 rows of 200 MB: half of the rows, and of the bar, of 2 * 10^6.
+    command = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stdout == "held\n", run.stderr

@@ -180,6 +180,8 @@ class DenseDesign(Design):
     def row_norms(self, T):
         """Return ||z_i' T||^2 for an upper triangular T (q, q), in panels that skip its zeros."""
         q, n_panels = self.shape[1], max(1, self.shape[1] // 64)
+        if n_panels == 1:
+            return self._row_norms_at_once(T)
         edges = np.linspace(0, q, n_panels + 1).astype(int)
         norms = np.zeros(self.shape[0])
         for rows in row_blocks(self.shape[0], 8 * q, at_most=BLOCK_ROWS):
@@ -187,6 +189,16 @@ class DenseDesign(Design):
             for start, stop in pairwise(edges):
                 product = Z[:, :stop] @ T[:stop, start:stop]
                 norms[rows] += np.einsum("ij,ij->i", product, product)
+        return norms
+
+    def _row_norms_at_once(self, T):
+        """As `row_norms`, without a copy of the rows beside a column of ones."""
+        norms, p = np.empty(self.shape[0]), self.n_features
+        for rows, block in self._blocks():
+            product = block @ T[:p]
+            if self.fit_intercept:
+                product += T[-1]
+            np.einsum("ij,ij->i", product, product, out=norms[rows])
         return norms
 
     def row_squares(self):

@@ -49,16 +49,25 @@ def parts_of(objective, n_rows=None):
         yield rows, objective.of_part(rows, design)
 
 
-def row_sums(objective):
-    """Return the RowSums of an objective, added in the order of the rows."""
+def row_sums(objective, terms=None):
+    """Return the RowSums of an objective, added in the order of the rows.
+
+    Parameters
+    ----------
+    objective : Objective
+    terms : ndarray of shape (K, q), optional
+        Those of a parameter nearby, which say as well what size a gradient has.
+    """
     shape, P = (objective.n_outputs, objective.design.shape[1]), objective.n_parameters
-    loss, gradient, terms, hessian = 0.0, np.zeros(shape), np.zeros(shape), np.zeros((P, P))
+    loss, gradient, hessian = 0.0, np.zeros(shape), np.zeros((P, P))
+    sizes = np.zeros(shape) if terms is None else terms
     n_curved, is_convex = 0, True
     for _, part in parts_of(objective):
         loss += part.loss_sum
         gradient += part.design.transpose_matmul(part.residuals).T
-        terms += part.design.absolute_sum(part.residual_terms)
+        if terms is None:
+            sizes += part.design.absolute_sum(part.residual_terms)
         hessian += part.loss_hessian()
         n_curved += len(part.curved_rows)
         is_convex = is_convex and bool((part.weight_diagonals >= 0).all())
-    return RowSums(loss, gradient, terms, hessian, n_curved, is_convex)
+    return RowSums(loss, gradient, sizes, hessian, n_curved, is_convex)

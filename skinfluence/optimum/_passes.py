@@ -9,6 +9,8 @@ from skinfluence.optimum._newton import TOLERANCE, Optimum
 # From a start near the optimum three or four steps are enough; halved ones are passes too.
 MAX_PASSES = 40
 HALVINGS = 12
+# Share of the loss that a step changes, up to which the sizes of terms stay the same.
+NEARBY = 0.1
 
 
 def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
@@ -39,6 +41,9 @@ def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
         n_passes += tried
         if moved is None:
             return Optimum(objective, n_steps, False, stalled=True), n_passes
+        if abs(moved.loss_sum - objective.loss_sum) > NEARBY * abs(objective.loss_sum):
+            moved = objective.at(moved.theta)
+            moved, n_passes = moved.with_sums(row_sums(moved)), n_passes + 1
         objective, n_steps = moved, n_steps + 1
     return Optimum(objective, n_steps, objective.stationarity <= tolerance), n_passes
 
@@ -53,7 +58,7 @@ def _moved(objective, step):
     for halvings in range(HALVINGS):
         size = 0.5**halvings
         moved = objective.at(objective.theta + size * step)
-        moved = moved.with_sums(row_sums(moved))
+        moved = moved.with_sums(row_sums(moved, objective.sums.terms))
         if not np.isfinite(moved.value):
             continue
         settles = moved.stationarity < objective.stationarity
