@@ -157,6 +157,14 @@ def _exact(objective, curvature, rows, tolerance, progress):
     return replace(loo, route=deletion.routes, set_changes=changes)
 
 
+def leave_one_out_of(objective, curvature, rows, tolerance):
+    """Return the LooPredictions of some rows by refits."""
+    loo = _exact(objective, curvature, rows, tolerance, None)
+    if objective.stationarity > CERTIFIABLE:
+        loo = replace(loo, error_bound=np.full(len(loo.error_bound), np.inf))
+    return loo
+
+
 def _refined(objective, curvature, newton, tolerance, progress):
     """LooPredictions by Newton steps, with the rows of the largest estimated errors refitted.
 

@@ -4,6 +4,7 @@ from skinfluence import attribution
 from skinfluence._frames import row_names
 from skinfluence._validation import check_aggregate, check_test_weight
 from skinfluence.base._query import Answer, QueryMixin
+from skinfluence.problem import check_stored
 from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
 
 
@@ -28,6 +29,8 @@ class AttributionMixin(QueryMixin):
         progress=None,
         as_frame=False,
         return_info=False,
+        out=None,
+        checkpoint=None,
     ):
         """Change of a target at each test row if a training row were removed.
 
@@ -76,6 +79,12 @@ class AttributionMixin(QueryMixin):
         return_info : bool, default=False
             Return a pair with the :class:`StepInfo` of the deletions: method, estimated error and
             bound of each.
+        out : str or Path, optional
+            A .npy file for the matrix, which is found block by block and never held; the file
+            appears when it is complete. Not with method="auto", whose budget is one for all rows.
+        checkpoint : str or Path, optional
+            A folder for finished blocks of training rows. The same call goes on after an end in
+            between, with blocks that are the same to the last bit. Not with method="auto".
 
         Returns
         -------
@@ -83,6 +92,7 @@ class AttributionMixin(QueryMixin):
             For a loss, positive: the row helps (the loss rises without it). For margins,
             probabilities and scores, positive: it hurts. With several outputs a class axis is last;
             with `aggregate` the first axis is gone; with `train_indices` there is one column each.
+            With `out` a read-only map of the file.
             Rows without a model after their removal are NaN, with one warning.
 
         Raises
@@ -116,6 +126,13 @@ class AttributionMixin(QueryMixin):
         """
         check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
+        if out is not None or checkpoint is not None:
+            forms = {"aggregate": aggregate, "as_frame": as_frame, "return_info": return_info}
+            check_stored(method, out, checkpoint, **forms)
+            asked = (X_test, y_test, target, method, train_indices, curvature, damping)
+            return problem.stored_influence(
+                *asked, out=out, checkpoint=checkpoint, progress=progress
+            )
         query, deletion = problem.ask(
             X_test,
             y_test,

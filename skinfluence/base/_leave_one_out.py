@@ -15,7 +15,16 @@ from skinfluence.base._query import Answer, QueryMixin
 class LeaveOneOutMixin(QueryMixin):
     """What the model would say of each training row, had it never seen it."""
 
-    def loo_estimate(self, *, method="auto", scoring=None, groups=None, tol=1e-8, progress=None):
+    def loo_estimate(
+        self,
+        *,
+        method="auto",
+        scoring=None,
+        groups=None,
+        tol=1e-8,
+        progress=None,
+        checkpoint=None,
+    ):
         """Predict each training row by the model fitted without it, from this one fit.
 
         Parameters
@@ -37,6 +46,9 @@ class LeaveOneOutMixin(QueryMixin):
             units of the spread of y.
         progress : callable, optional
             Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
+        checkpoint : str or Path, optional
+            A folder for finished blocks of refits, for method="exact" without groups. The same
+            call goes on after an end in between, to the same numbers to the last bit.
 
         Returns
         -------
@@ -70,9 +82,15 @@ class LeaveOneOutMixin(QueryMixin):
         check_choice("method", method, METHODS)
         check_tolerance(tol)
         check_progress(progress)
+        if checkpoint is not None and (method != "exact" or groups is not None):
+            raise ValueError(
+                "checkpoint= is for method='exact' without groups: other methods take about as "
+                "long as reading what they found."
+            )
         problem = self.__fitted_problem__()
         if groups is None:
-            loo = problem.leave_one_out(method, tolerance=tol, progress=progress)
+            options = {"tolerance": tol, "progress": progress, "checkpoint": checkpoint}
+            loo = problem.leave_one_out(method, **options)
         else:
             method = "exact" if method == "auto" else method
             loo = problem.leave_group_out(groups, method, progress=progress)

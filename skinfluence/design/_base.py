@@ -159,14 +159,16 @@ class Design(ABC):
         return product, self.transpose_matmul(slopes(slice(None), product))
 
     def parts(self, n_rows):
-        """Yield (slice of rows, their design) of parts of about `n_rows` rows, in order.
+        """Yield (slice of rows, their design) of parts of at most `n_rows` rows, in order.
 
-        Each is read and converted to float64 once, and short enough to stay in a cache.
+        Each is read and converted to float64 once.
         """
-        n = self.shape[0]
-        for start in range(0, n, n_rows):
-            rows = slice(start, min(start + n_rows, n))
+        for rows in self.part_slices(n_rows):
             yield rows, self.take(rows)
+
+    def part_slices(self, n_rows):
+        """Yield the slices of rows of `parts`."""
+        yield from row_blocks(self.shape[0], 8 * self.shape[1], at_most=n_rows)
 
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
 from skinfluence._sources import RowBlocks
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
@@ -39,6 +40,12 @@ class BlocksDesign(Design):
         for rows, design in self._blocks():
             for own, part in design.parts(n_rows):
                 yield slice(rows.start + own.start, rows.start + own.stop), part
+
+    def part_slices(self, n_rows):
+        edges = self.X.edges
+        for i in np.flatnonzero(self.X.sizes):
+            for rows in row_blocks(int(self.X.sizes[i]), 8 * self.shape[1], at_most=n_rows):
+                yield slice(int(edges[i]) + rows.start, int(edges[i]) + rows.stop)
 
     def _added(self, answer):
         """Sum over the blocks of answer(rows, design)."""

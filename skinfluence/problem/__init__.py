@@ -3,11 +3,13 @@
 from skinfluence.problem._fingerprint import Fingerprint
 from skinfluence.problem._problem import FittedProblem, fitted_problem
 from skinfluence.problem._record import OptimumRecord, prediction_difference
+from skinfluence.problem.stored import check_stored
 
 __all__ = [
     "Fingerprint",
     "FittedProblem",
     "OptimumRecord",
+    "check_stored",
     "fitted_problem",
     "prediction_difference",
 ]

@@ -31,8 +31,10 @@ def goes_by_parts(problem, method, curvature):
     )
 
 
-def steps_by_parts(problem, method, curvature):
-    """Yield (slice of rows, OneStep of their deletions), part by part.
+def steps_by_parts(problem, method, curvature, n_rows=None):
+    """Yield (slice of rows, function that makes the OneStep of their deletions), part by part.
+
+    The function is to be called before the next part is asked for.
 
     Parameters
     ----------
@@ -40,14 +42,18 @@ def steps_by_parts(problem, method, curvature):
     method : {"first_order", "newton"}
     curvature : Curvature
         Of all rows.
+    n_rows : int, optional
+        Of a part.
     """
     objective, corrected = problem.objective, method == "newton"
     classes = rows_of_classes(objective)
-    n_rows = max(FEWEST_ROWS, PART_VALUES // (objective.n_outputs * objective.design.shape[1]))
+    if n_rows is None:
+        n_rows = max(FEWEST_ROWS, PART_VALUES // objective.n_parameters)
     for rows, part in parts_of(objective, n_rows):
-        yield (
-            rows,
-            OneStep(
+
+        def step(rows=rows, part=part):
+            """The deletions of the rows of a part."""
+            return OneStep(
                 part,
                 curvature,
                 np.arange(part.n_rows),
@@ -55,8 +61,9 @@ def steps_by_parts(problem, method, curvature):
                 leverage=curvature.leverage_of_part(part, rows),
                 final=corrected,
                 last=last_of_a_class(part, classes),
-            ),
-        )
+            )
+
+        yield rows, step
 
 
 def self_influence_by_parts(problem, target, method, curvature):
@@ -64,7 +71,8 @@ def self_influence_by_parts(problem, target, method, curvature):
     target, objective = problem.target(target, method), problem.objective
     shape = (objective.n_rows, target.n_outputs)[: 1 + (target.n_outputs > 1)]
     values, undefined, dominant = np.empty(shape), [], []
-    for rows, step in steps_by_parts(problem, method, curvature):
+    for rows, make in steps_by_parts(problem, method, curvature):
+        step = make()
         part = step.objective
         y = part.y if target.uses_encoded_labels else problem.adapted.labels(part.y)
         query = Query(part.design, y, part.eta, target)

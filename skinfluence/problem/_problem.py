@@ -49,6 +49,7 @@ from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.problem._undefined import UndefinedRows
+from skinfluence.problem.stored import stored_influence, stored_leave_one_out
 from skinfluence.results import StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
@@ -531,13 +532,17 @@ class FittedProblem(NamedFit, UndefinedRows):
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
-    def leave_one_out(self, method, *, tolerance=1e-8, progress=None):
+    def leave_one_out(self, method, *, tolerance=1e-8, progress=None, checkpoint=None):
         """Return the LooPredictions of every row; warn of undefined ones."""
         objective = self.objective
         self.check_data()
         method = resolve_auto(objective, method)
         curvature = self.deletion_curvature(method)
-        loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
+        options = {"tolerance": tolerance, "progress": progress}
+        if checkpoint is None:
+            loo = leave_one_out(objective, curvature, method, **options)
+        else:
+            loo = stored_leave_one_out(self, method, curvature, checkpoint=checkpoint, **options)
         self.warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton":
             dominant = dominant_rows(objective, np.arange(objective.n_rows), loo.leverage)
@@ -566,6 +571,25 @@ class FittedProblem(NamedFit, UndefinedRows):
             The training rows that a callable `scoring` is handed.
         """
         return leave_one_out_estimate(self, loo, scoring, X)
+
+    def stored_influence(
+        self, X_test, y_test, target, method, rows, curvature, damping, *, out, checkpoint, progress
+    ):
+        """Return the influence matrix found in blocks, into a file or through a folder."""
+        damping = self.check_method(method, damping)
+        query, rows = (
+            self.query(X_test, y_test, target, method),
+            as_index(rows, self.objective.n_rows),
+        )
+        if checkpoint is not None and not isinstance(target, str):
+            raise ValueError("with checkpoint= a target should be named; got a function.")
+        self.check_data(rows)
+        n_solves = (len(query) + len(rows)) * self.objective.n_outputs
+        made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
+        asked = {"question": "influence", "target": target, "damping": damping}
+        asked["curvature"] = curvature
+        options = {"out": out, "checkpoint": checkpoint, "asked": asked, "progress": progress}
+        return stored_influence(self, query, method, rows, made, **options)
 
     def self_influence(self, target, method, *, curvature="auto", damping=0.0):
         """Influence of every row on itself by one step, part by part; None where not so."""

@@ -1,0 +1,171 @@
+"""Long work into files and folders: the same numbers, whatever ends it on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from skinfluence import InfluenceLogisticRegression, InfluencePoissonRegressor
+from skinfluence.blocks import as_blocks
+from skinfluence.problem import stored
+from tests.cases import problem, responses
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of 20 rows."""
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(stored, "FEWEST_ROWS", 20)
+    monkeypatch.setattr(stored, "REFITTED_ROWS", 20)
+
+
+def fitted(in_blocks=False, n_classes=2):
+    X, y = problem(n=130, p=4, n_classes=n_classes)
+    data = (as_blocks(X, y, block_rows=50),) if in_blocks else (X, y)
+    return InfluenceLogisticRegression(C=0.5).fit(*data), X[:9], y[:9]
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+@pytest.mark.parametrize("method", ["first_order", "newton", "exact"])
+def test_the_matrix_in_a_file_and_through_a_folder(method, in_blocks, tmp_path):
+    model, X, y = fitted(in_blocks)
+    for target in ("loss", "predict_proba"):
+        expected = model.influence(X, y, method=method, target=target)
+        options = {"method": method, "target": target}
+        out = model.influence(X, y, out=tmp_path / "a.npy", **options)
+        assert isinstance(out, np.memmap)
+        np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-12)
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), out)
+        kept = tmp_path / target
+        found = model.influence(X, y, checkpoint=kept, **options)
+        np.testing.assert_array_equal(found, out)
+        assert sorted(p.name for p in tmp_path.glob("*")) == sorted(
+            {"a.npy", "loss", target}  # and no file that is not complete
+        )
+        blocks = sorted(kept.glob("*.npz"))
+        assert len(blocks) in (7, 8)  # 130 rows by 20; of three blocks of rows each its own
+        blocks[3].unlink()
+        stamps = [path.stat().st_mtime_ns for path in blocks[:3]]
+        seen = []
+
+        def progress(parts, total, seen=seen):
+            for part in parts:
+                seen.append(total)
+                yield part
+
+        again = model.influence(X, y, checkpoint=kept, progress=progress, **options)
+        np.testing.assert_array_equal(again, out)
+        assert seen == [len(blocks)] * len(blocks)  # finished blocks count
+        assert stamps == [path.stat().st_mtime_ns for path in blocks[:3]]
+    some = model.influence(X, y, method=method, train_indices=[5, 100], out=tmp_path / "b.npy")
+    np.testing.assert_allclose(some, model.influence(X, y, method=method)[:, [5, 100]], rtol=1e-6)
+
+
+def test_shares_of_a_penalty_and_undefined_rows(tmp_path):
+    R, counts = responses(n=130, counts=True)
+    model = InfluencePoissonRegressor(alpha=0.1).fit(as_blocks(R, counts, block_rows=40))
+    expected = InfluencePoissonRegressor(alpha=0.1).fit(R, counts)
+    for method in ("first_order", "newton"):
+        found = model.influence(R[:5], counts[:5], method=method, out=tmp_path / "a.npy")
+        one = expected.influence(R[:5], counts[:5], method=method)
+        np.testing.assert_allclose(found, one, rtol=1e-6, atol=1e-12)
+    X, y = problem(n=130, p=4)
+    y = np.zeros(130, dtype=int)
+    y[77] = 1
+    model = InfluenceLogisticRegression().fit(as_blocks(X, y, block_rows=40))
+    for _ in range(2):  # also where the blocks are read
+        with pytest.warns(RuntimeWarning, match="1 row left undefined .* without row 77"):
+            found = model.influence(X[:3], y[:3], method="newton", checkpoint=tmp_path / "c")
+        np.testing.assert_array_equal(np.flatnonzero(np.isnan(found[0])), [77])
+
+
+def test_leave_one_out_through_a_folder(tmp_path):
+    model, *_ = fitted(n_classes=3)
+    expected = model.loo_estimate(method="exact")
+    for _ in range(2):
+        found = model.loo_estimate(method="exact", checkpoint=tmp_path / "loo")
+        np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-7)
+        np.testing.assert_allclose(found.leverage, expected.leverage, rtol=1e-9)
+        sorted((tmp_path / "loo").glob("*.npz"))[-1].unlink()
+    with pytest.raises(ValueError, match="tol is 1e-08 there, and 1e-07 here"):
+        model.loo_estimate(method="exact", tol=1e-7, checkpoint=tmp_path / "loo")
+    with pytest.raises(ValueError, match="checkpoint= is for method='exact' without groups"):
+        model.loo_estimate(checkpoint=tmp_path / "loo")
+
+
+def test_what_does_not_belong_to_a_folder_is_named(tmp_path):
+    model, X, y = fitted()
+    kept = {"checkpoint": tmp_path / "kept"}
+    model.influence(X, y, method="newton", **kept)
+    for options, field in (
+        ({"method": "first_order"}, "method is 'newton' there, and 'first_order' here"),
+        ({"method": "newton", "target": "margin"}, "target is 'loss' there, and 'margin' here"),
+        ({"method": "newton", "damping": 1.0}, "damping is 0.0 there, and 1.0 here"),
+        ({"method": "newton", "train_indices": [1]}, "the fingerprint of the data"),
+    ):
+        with pytest.raises(ValueError, match=field):
+            model.influence(X, y, **options, **kept)
+    with pytest.raises(ValueError, match="the fingerprint of the data"):
+        model.influence(X[::-1], y[::-1], method="newton", **kept)
+    other, *_ = fitted(in_blocks=True)
+    with pytest.raises(ValueError, match="the fingerprint of the data"):
+        other.influence(X, y, method="newton", **kept)
+
+
+def test_wrong_options(tmp_path):
+    model, X, y = fitted()
+    with pytest.raises(ValueError, match="method='auto' has one budget for all: pass method="):
+        model.influence(X, y, out=tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="aggregate='mean' is not available with out="):
+        model.influence(X, y, method="newton", aggregate="mean", out=tmp_path / "a.npy")
+    with pytest.raises(ValueError, match="return_info=True is not available with checkpoint="):
+        model.influence(X, y, method="newton", return_info=True, checkpoint=tmp_path / "a")
+    with pytest.raises(ValueError, match=r"out should be the path of a \.npy file"):
+        model.influence(X, y, method="newton", out=tmp_path / "a.txt")
+    with pytest.raises(ValueError, match="a target should be named"):
+        model.influence(X, y, method="newton", target=np.add, checkpoint=tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+WORK = """
+import sys
+
+from skinfluence.problem import stored
+from tests.test_checkpoints import fitted
+
+stored.BLOCK_BYTES, stored.FEWEST_ROWS, stored.REFITTED_ROWS = 1, 2, 2
+model, X, y = fitted()
+print("ready", flush=True)
+model.influence(X, y, method="exact", checkpoint=sys.argv[1], out=sys.argv[1] + ".npy")
+"""
+
+
+def killed(folder, after):
+    """Start the work, end it after so many seconds; return its blocks, with their times."""
+    command = [sys.executable, "-c", WORK, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout.readline() == "ready\n"
+        time.sleep(after)
+        os.kill(run.pid, signal.SIGKILL)
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill")
+def test_work_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "FEWEST_ROWS", 2)
+    monkeypatch.setattr(stored, "REFITTED_ROWS", 2)
+    model, X, y = fitted()
+    expected = model.influence(X, y, method="exact", checkpoint=tmp_path / "whole")
+    random = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
+    before = {}
+    for _ in range(int(os.environ.get("KILLS", "2"))):
+        now = killed(tmp_path / "kept", random.uniform(0.0, 0.15))
+        assert before.items() <= now.items()  # nothing that was finished is done again
+        before = now
+    assert not (tmp_path / "kept.npy").exists() or len(before) == 65
+    found = model.influence(X, y, method="exact", checkpoint=tmp_path / "kept")
+    np.testing.assert_array_equal(found, expected)
