@@ -7,7 +7,7 @@ from sklearn.metrics import hinge_loss, make_scorer
 
 from skinfluence.explainer import InfluenceExplainer, fit_params, fitted_view, unwrap
 from skinfluence.labels._scores import NOISE_MODEL, WITHOUT_PROBABILITIES
-from skinfluence.model_selection import LeaveOneOutSearchCV, strength_parameter
+from skinfluence.model_selection import strength_parameter, walk_to_best
 from skinfluence.problem import fitted_problem
 
 # Strengths of the penalty that are compared, in powers of ten of the estimator's own weakness.
@@ -32,14 +32,14 @@ def fitted_audited(audit, X, y, sample_weight, metadata):
     if audit.regularization is not None:
         name, grid = candidates(estimator)
         smooth = has_probabilities(estimator)
-        search = LeaveOneOutSearchCV(
+        chosen = walk_to_best(
             estimator,
-            {name: grid},
+            (X, y, fit_params(audit, sample_weight, metadata)),
+            name,
+            grid,
             scoring="neg_log_loss" if smooth else HINGE,
             method="newton" if smooth else "auto",
-            refit=False,
-        ).fit(X, y, sample_weight, **metadata)
-        chosen = float(search.best_params_[name])
+        )
         estimator = clone(estimator).set_params(**{name: chosen})
     params = fit_params(audit, sample_weight, metadata)
     view = fitted_view(clone(estimator), X, y, params)
