@@ -281,7 +281,7 @@ class PoisoningAttack(BaseEstimator):
             ) from error
         if not (low <= high).all():  # NaN is not either
             raise ValueError(f"bounds should have low <= high; got {shown(bounds)}.")
-        outside = ((X < low) | (X > high)) & is_number
+        outside = ((low > X) | (high < X)) & is_number
         if outside.any():
             raise ValueError(
                 f"bounds leave out training rows: X has {X[outside][0]:g}. Pass wider ones, or "

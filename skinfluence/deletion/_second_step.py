@@ -80,7 +80,7 @@ class SecondStep(StoredSteps):
 
 
 def can_follow(step):
-    """Whether a chord step improves implicit steps: at a smooth optimum, with room for the steps."""
+    """Whether a chord step improves implicit steps: at a smooth optimum, if memory has room."""
     objective = step.objective
     if objective.penalty.is_kinked or objective.trained_loss.is_piecewise_linear:
         return False
