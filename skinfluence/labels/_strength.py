@@ -17,22 +17,30 @@ HINGE = make_scorer(hinge_loss, greater_is_better=False, response_method="decisi
 
 
 def fitted_audited(audit, X, y, sample_weight, metadata):
-    """Return the explainer of the audited model, fitted on all rows, and the chosen strength.
+    """Return the explainer of the audited model, fitted on all rows, and what chose its strength.
+
+    Returns
+    -------
+    view : InfluenceExplainer
+    chosen : float or None
+        The strength of the penalty, where it was chosen.
+    loo : LooPredictions or None
+        By Newton steps from that model, where these chose it.
 
     Raises
     ------
     ValueError
         If there is no strength to choose, or the model does not have the score.
     """
-    estimator, chosen = audit.estimator, None
+    estimator, chosen, loo = audit.estimator, None, None
     if isinstance(estimator, FrozenEstimator):
         view = InfluenceExplainer(estimator).fit(X, y, sample_weight)
         check_score(audit, view)
-        return view, chosen
+        return view, chosen, loo
     if audit.regularization is not None:
         name, grid = candidates(estimator)
         smooth = has_probabilities(estimator)
-        chosen = walk_to_best(
+        chosen, loo = walk_to_best(
             estimator,
             (X, y, fit_params(audit, sample_weight, metadata)),
             name,
@@ -40,11 +48,12 @@ def fitted_audited(audit, X, y, sample_weight, metadata):
             scoring="neg_log_loss" if smooth else HINGE,
             method="newton" if smooth else "auto",
         )
+        loo = loo if smooth else None
         estimator = clone(estimator).set_params(**{name: chosen})
     params = fit_params(audit, sample_weight, metadata)
     view = fitted_view(clone(estimator), X, y, params)
     check_score(audit, view)
-    return view, chosen
+    return view, chosen, loo
 
 
 def candidates(estimator):
