@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence.curvature import make_curvature
+from skinfluence.curvature import newton_direction
 
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
@@ -68,12 +68,14 @@ def descend(objective, next_step, *, max_steps, tolerance):
     return Optimum(objective, max_steps, False)
 
 
-def newton_step(objective, kind="auto", floor=0.0):
-    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column."""
+def newton_step(objective, kind="auto", floor=0.0, tolerance=None):
+    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column.
+
+    With a `tolerance` to that relative residual where a solve by products is cheap.
+    """
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
     metric = metric.dropping_flat_rows(FLAT)
-    curvature = make_curvature(metric, kind, n_solves=1)
-    step = curvature.solve(-objective.gradient.reshape(-1, 1))
+    step = newton_direction(metric, -objective.gradient.reshape(-1, 1), kind, tolerance)
     return step.reshape(objective.theta.shape)
 
 
