@@ -69,6 +69,7 @@
   // -- what the page is about -----------------------------------------------------------------------
 
   const classes = data.classes;
+  const weighted = data.weighted ? "weighted " : "";
   const table = Object.fromEntries(Object.entries(data.table).map(([key, value]) => [key, key === "names" ? value : unpack(value)]));
   const train = { ...data.train, labels: unpack(data.train.labels), images: unpack(data.train.images) };
   const test = { ...data.test, images: unpack(data.test.images) };
@@ -640,7 +641,7 @@
       panel.append(el("p", {}, "No groups were passed: groups= names sets of training rows."));
       return;
     }
-    const heads = [{ text: "group" }, { text: "rows", number: true }, { text: "mean test loss", number: true }, { text: classes ? "accuracy after" : "R2 after", number: true }];
+    const heads = [{ text: "group" }, { text: "rows", number: true }, { text: `${weighted}mean test loss`, number: true }, { text: `${weighted}${classes ? "accuracy" : "R2"} after`, number: true }];
     if (classes) heads.push({ text: "predictions that flip" });
     heads.push({ text: "method" });
     const rows = found.groups.map((group) => {
@@ -712,7 +713,7 @@
       const all = picks.reduce((total, j) => total + tables.mean_loss_change.values[j], 0);
       const lines = [
         el("p", { class: "result" }, "Mean loss of the test rows with details: ", el("strong", { id: "loss-before" }, number(before)), " → ", el("strong", { id: "loss-after" }, number(after))),
-        el("p", {}, `Mean loss of all ${count(data.n_test, "test row")}: `, el("strong", { id: "all-change" }, number(all, true)))];
+        el("p", {}, `${weighted ? "Weighted mean" : "Mean"} loss of all ${count(data.n_test, "test row")}: `, el("strong", { id: "all-change" }, number(all, true)))];
       if (classes) lines.push(el("p", {}, "Accuracy at the test rows with details: ", el("strong", { id: "accuracy" }, `${right} → ${rightAfter}`), ` right of ${s}`));
       return lines;
     }
