@@ -175,7 +175,10 @@ def test_groups_and_rows_of_what_if(report, cancer):
 def test_suspects_are_those_of_the_audit(report):
     audit, page = report._subject.audit, contents(report)["labels"]
     rows = report.data["labels"]["rows"]
-    np.testing.assert_array_equal(rows, audit.issues()[:50] if len(audit.issues()) else rows)
+    issues, expected = audit.issues(), int(np.ceil(audit.expected_errors_))
+    np.testing.assert_array_equal(rows[: len(issues)], issues[:50])
+    assert len(rows) == min(50, max(10, len(issues), expected))
+    assert np.isin(rows, audit.ranking_[: len(rows) + len(issues)]).all()
     np.testing.assert_allclose(page["error_probability"], audit.error_probability_[rows])
     np.testing.assert_allclose(page["effect"], audit.effect_of_fixing(rows))
     found = audit.evidence(int(rows[0]), 5)
