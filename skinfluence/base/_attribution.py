@@ -4,7 +4,7 @@ from skinfluence import attribution
 from skinfluence._frames import row_names
 from skinfluence._validation import check_aggregate, check_test_weight
 from skinfluence.base._query import Answer, QueryMixin
-from skinfluence.problem import check_stored
+from skinfluence.problem import check_stored, refuse_stored
 from skinfluence.results import CurvatureReport, MostInfluential, ParameterInfluence
 
 
@@ -124,6 +124,23 @@ class AttributionMixin(QueryMixin):
         >>> clf.influence(X[400:], y[400:]).shape
         (169, 400)
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            refuse_stored(out=out, checkpoint=checkpoint)
+            return array_model.influence(
+                X_test,
+                y_test,
+                target=target,
+                method=method,
+                aggregate=aggregate,
+                test_sample_weight=test_sample_weight,
+                train_indices=train_indices,
+                curvature=curvature,
+                damping=damping,
+                progress=progress,
+                as_frame=as_frame,
+                return_info=return_info,
+            )
         check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         if out is not None or checkpoint is not None:
@@ -211,6 +228,19 @@ class AttributionMixin(QueryMixin):
         >>> clf.most_influential(X[400:402], y[400:402], k=3).helpful_indices.shape
         (2, 3)
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            return array_model.most_influential(
+                X_test,
+                y_test,
+                k=k,
+                target=target,
+                method=method,
+                train_indices=train_indices,
+                curvature=curvature,
+                damping=damping,
+                progress=progress,
+            )
         problem = self.__fitted_problem__()
         query = problem.query(X_test, y_test, target, method)
         options = {"curvature": curvature, "damping": damping, "progress": progress}
@@ -268,6 +298,18 @@ class AttributionMixin(QueryMixin):
         >>> int(clf.self_influence().argmax())
         213
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            return array_model.self_influence(
+                target=target,
+                method=method,
+                train_indices=train_indices,
+                curvature=curvature,
+                damping=damping,
+                progress=progress,
+                as_frame=as_frame,
+                return_info=return_info,
+            )
         problem = self.__fitted_problem__()
         if train_indices is None and not return_info:
             options = {"curvature": curvature, "damping": damping}

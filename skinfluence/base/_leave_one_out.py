@@ -10,6 +10,7 @@ from skinfluence._validation import (
     group_names,
 )
 from skinfluence.base._query import Answer, QueryMixin
+from skinfluence.problem import refuse_stored
 
 
 class LeaveOneOutMixin(QueryMixin):
@@ -79,6 +80,12 @@ class LeaveOneOutMixin(QueryMixin):
         >>> print(f"{loo.mean_loss:.4f} {loo.train_loss:.4f} {loo.score:.4f}")
         0.0757 0.0534 0.9789
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            refuse_stored(checkpoint=checkpoint)
+            return array_model.loo_estimate(
+                method=method, scoring=scoring, groups=groups, tol=tol, progress=progress
+            )
         check_choice("method", method, METHODS)
         check_tolerance(tol)
         check_progress(progress)

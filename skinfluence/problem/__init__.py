@@ -3,7 +3,7 @@
 from skinfluence.problem._fingerprint import Fingerprint
 from skinfluence.problem._problem import FittedProblem, fitted_problem
 from skinfluence.problem._record import OptimumRecord, prediction_difference
-from skinfluence.problem.stored import check_stored
+from skinfluence.problem.stored import check_stored, refuse_stored
 
 __all__ = [
     "Fingerprint",
@@ -12,4 +12,5 @@ __all__ = [
     "check_stored",
     "fitted_problem",
     "prediction_difference",
+    "refuse_stored",
 ]

@@ -14,15 +14,19 @@ MANY_ROWS = 2**18
 PART_VALUES, FEWEST_ROWS = 2**21, 1024
 
 
+def has_many_rows(problem):
+    """Whether the vectors of all rows are worth doing without."""
+    return problem.record.data.is_in_blocks or problem.objective.n_rows >= MANY_ROWS
+
+
 def goes_by_parts(problem, method, curvature):
     """Whether one step of every row is found part by part: by leverages and residuals alone.
 
     Not where undefined rows are found by the steps of all rows together.
     """
     objective = problem.objective
-    many = problem.record.data.is_in_blocks or objective.n_rows >= MANY_ROWS
     return (
-        many
+        has_many_rows(problem)
         and method in ("first_order", "newton")
         and isinstance(curvature, DenseCurvature)
         and objective.is_at_its_own_optimum

@@ -42,7 +42,7 @@ from skinfluence.existence import is_unpenalised
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
-from skinfluence.problem._by_parts import goes_by_parts, self_influence_by_parts
+from skinfluence.problem._by_parts import goes_by_parts, has_many_rows, self_influence_by_parts
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._names import NamedFit
@@ -232,6 +232,10 @@ class FittedProblem(NamedFit, UndefinedRows):
             Naming the rows that have changed.
         """
         changed = self.record.fingerprint.changed_rows(self.record.data, rows)
+        self.refuse_changed(changed, live)
+
+    def refuse_changed(self, changed, live=None):
+        """Raise for rows that have changed, unless they are no longer in the model."""
         if live is not None and changed is not None and len(changed):
             changed = np.intersect1d(changed, live)
         if changed is None or len(changed):
@@ -594,7 +598,7 @@ class FittedProblem(NamedFit, UndefinedRows):
     def self_influence(self, target, method, *, curvature="auto", damping=0.0):
         """Influence of every row on itself by one step, part by part; None where not so."""
         damping = self.check_method(method, damping)
-        if method not in ("first_order", "newton"):
+        if method not in ("first_order", "newton") or not has_many_rows(self):
             return None
         self.check_data()
         n_solves = self.objective.n_rows * self.objective.n_outputs

@@ -167,6 +167,15 @@ def _data_hash(problem):
     return getattr(fingerprint, "source", None) or fingerprint_of(fingerprint.rows)
 
 
+def refuse_stored(**given):
+    """Raise for files and folders where the model lies on another device than NumPy's."""
+    for name, value in given.items():
+        if value is not None:
+            raise NotImplementedError(
+                f"{name}= is for models that are fitted on arrays of NumPy: pass X and y as such."
+            )
+
+
 def check_stored(method, out, checkpoint, **excluded):
     """Raise for options that an answer in blocks has no place for.
 
