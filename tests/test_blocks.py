@@ -549,3 +549,29 @@ def test_memory_beside_the_answer_is_that_of_a_few_vectors(tmp_path):
     command = [sys.executable, "-c", MEMORY, str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.stdout == "held\n", run.stderr
+
+
+class Counted(Pieces):
+    """A source that counts how often a block is read."""
+
+    def __call__(self, i):
+        self.n_read = getattr(self, "n_read", 0) + (i < len(self.blocks))
+        return super().__call__(i)
+
+
+@pytest.mark.parametrize("model", [InfluenceLogisticRegression(), InfluenceRidge()])
+def test_a_fit_is_a_few_passes(model, monkeypatch):
+    monkeypatch.setattr(fitting, "MOST_ROWS", 1000)
+    X, y = problem(n=4000, p=5)
+    source = Counted(*zip(cut(X, [1000, 2000, 3000]), cut(y, [1000, 2000, 3000]), strict=True))
+    blocks = as_blocks(source)
+    assert source.n_read == 4 + 1  # to count the rows, and to see their type
+    source.n_read = 0
+    fitted = type(model)().fit(blocks)
+    n_passes = int(np.max(fitted.n_iter_)) + 1
+    assert n_passes == 2 if isinstance(model, InfluenceRidge) else n_passes <= 5
+    # Labels, an origin and a sample to start from are a pass each where rows come in blocks.
+    assert source.n_read <= 4 * (n_passes + 3) + 2  # the fingerprint reads the ends
+    source.n_read = 0
+    fitted.self_influence(method="newton")
+    assert source.n_read <= 4 + 2  # the fingerprint reads the ends

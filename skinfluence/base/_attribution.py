@@ -124,35 +124,21 @@ class AttributionMixin(QueryMixin):
         >>> clf.influence(X[400:], y[400:]).shape
         (169, 400)
         """
-        array_model = self.__array_model__()
+        array_model, asked = self.__array_model__(), (X_test, y_test)
+        settings = {"target": target, "method": method, "train_indices": train_indices}
+        settings |= {"curvature": curvature, "damping": damping, "progress": progress}
+        forms = {"aggregate": aggregate, "as_frame": as_frame, "return_info": return_info}
         if array_model is not None:
             refuse_stored(out=out, checkpoint=checkpoint)
-            return array_model.influence(
-                X_test,
-                y_test,
-                target=target,
-                method=method,
-                aggregate=aggregate,
-                test_sample_weight=test_sample_weight,
-                train_indices=train_indices,
-                curvature=curvature,
-                damping=damping,
-                progress=progress,
-                as_frame=as_frame,
-                return_info=return_info,
-            )
+            forms["test_sample_weight"] = test_sample_weight
+            return array_model.influence(*asked, **settings, **forms)
         check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         if out is not None or checkpoint is not None:
-            forms = {"aggregate": aggregate, "as_frame": as_frame, "return_info": return_info}
             check_stored(method, out, checkpoint, **forms)
-            asked = (X_test, y_test, target, method, train_indices, curvature, damping)
-            return problem.stored_influence(
-                *asked, out=out, checkpoint=checkpoint, progress=progress
-            )
+            return problem.stored_influence(*asked, **settings, out=out, checkpoint=checkpoint)
         query, deletion = problem.ask(
-            X_test,
-            y_test,
+            *asked,
             target,
             method,
             train_indices,
@@ -164,16 +150,10 @@ class AttributionMixin(QueryMixin):
         values = attribution.influence(
             deletion, query, aggregate, linearised=method == "first_order", progress=progress
         )
-        return Answer(problem, as_frame, return_info).of(
-            values,
-            deletion,
-            method,
-            test=X_test,
-            aggregate=aggregate,
-            n_outputs=query.target.n_outputs,
-            name="influence",
-            names=problem.row_names[deletion.rows],
-        )
+        names = problem.row_names[deletion.rows]
+        forms = {"aggregate": aggregate, "n_outputs": query.target.n_outputs, "names": names}
+        form = Answer(problem, as_frame, return_info)
+        return form.of(values, deletion, method, test=X_test, name="influence", **forms)
 
     def most_influential(
         self,
@@ -312,14 +292,9 @@ class AttributionMixin(QueryMixin):
             )
         problem = self.__fitted_problem__()
         if train_indices is None and not return_info:
-            options = {"curvature": curvature, "damping": damping}
-            values = problem.self_influence(target, method, **options)
+            values = problem.self_influence(target, method, curvature=curvature, damping=damping)
             if values is not None:
-                if not as_frame:
-                    return values
-                n_outputs, names = (*values.shape, 1)[1], problem.row_names
-                form = Answer(problem, as_frame, return_info)
-                return form.frame(values, n_outputs=n_outputs, name="self_influence", names=names)
+                return Answer(problem, as_frame, False).of_rows(values, "self_influence")
         query = problem.own_query(target, method, train_indices)
         deletion = problem.deletion(
             method,

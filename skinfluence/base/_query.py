@@ -189,6 +189,13 @@ class Answer:
             return values
         return values, self.problem.step_info(deletion, method, names)
 
+    def of_rows(self, values, name):
+        """Return an array (n,) or (n, O) about every training row in the wanted form."""
+        if not self.as_frame:
+            return values
+        n_outputs = values.shape[1] if values.ndim > 1 else 1
+        return self.frame(values, n_outputs=n_outputs, name=name, names=self.problem.row_names)
+
     def frame(self, values, *, test=None, aggregate=None, n_outputs=1, name, names):
         """DataFrame of the values; parameters as in :meth:`of`."""
         classes = None

@@ -104,6 +104,8 @@ class HuberLoss(Loss):
     def unit(self, y, eta):
         return float(eta[0, 1])
 
+    has_doubtful_optimum = True
+
     def check_optimum(self, y, eta):
         """Raise if the scale is 0 to rounding, where the loss has no derivative."""
         scale = float(eta[0, 1])

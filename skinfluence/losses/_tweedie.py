@@ -114,9 +114,13 @@ class TweedieLoss(Loss):
         # Also inf - inf: both terms of a difference overflow only where the loss does.
         return np.where(np.isnan(value) & ~np.isnan(eta), np.inf, value)
 
+    @property
+    def has_doubtful_optimum(self):
+        return not self._is_log and self.power > 0
+
     def check_optimum(self, y, eta):
         """Raise where a mean is none."""
-        if not self._is_log and self.power > 0 and not (eta > 0).all():
+        if self.has_doubtful_optimum and not (eta > 0).all():
             row = int(np.flatnonzero(~(np.ravel(eta) > 0))[0])
             raise np.linalg.LinAlgError(
                 f"no optimum was found: with link='identity' and power={self.power:g} every fitted "

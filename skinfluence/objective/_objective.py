@@ -499,7 +499,8 @@ class Objective(RelatedObjectives):
 
     def check_optimum(self):
         """Raise where the loss has no derivatives at theta, in rows of positive weight."""
-        self.loss.check_optimum(*self._counted)
+        if self.loss.has_doubtful_optimum:
+            self.loss.check_optimum(*self._counted)
 
     def check_intercept(self):
         """Raise LinAlgError where the curvature of an unpenalised intercept vanishes."""

@@ -42,14 +42,14 @@ from skinfluence.existence import is_unpenalised
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
-from skinfluence.problem._by_parts import goes_by_parts, has_many_rows, self_influence_by_parts
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._estimate import leave_one_out_estimate
+from skinfluence.problem._many_rows import ManyRows
 from skinfluence.problem._names import NamedFit
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.problem._undefined import UndefinedRows
-from skinfluence.problem.stored import stored_influence, stored_leave_one_out
+from skinfluence.problem.stored import stored_leave_one_out
 from skinfluence.results import StepInfo
 
 # A gradient that has moved by more than this share of its terms is of another training set.
@@ -93,7 +93,7 @@ def fitted_problem(model):
 
 
 @dataclass(frozen=True)
-class FittedProblem(NamedFit, UndefinedRows):
+class FittedProblem(NamedFit, UndefinedRows, ManyRows):
     """A fitted model as an objective at its optimum, with its labels, names and checks.
 
     Frozen but for its cache of curvatures. A question is a method of this class: it checks the
@@ -575,37 +575,6 @@ class FittedProblem(NamedFit, UndefinedRows):
             The training rows that a callable `scoring` is handed.
         """
         return leave_one_out_estimate(self, loo, scoring, X)
-
-    def stored_influence(
-        self, X_test, y_test, target, method, rows, curvature, damping, *, out, checkpoint, progress
-    ):
-        """Return the influence matrix found in blocks, into a file or through a folder."""
-        damping = self.check_method(method, damping)
-        query, rows = (
-            self.query(X_test, y_test, target, method),
-            as_index(rows, self.objective.n_rows),
-        )
-        if checkpoint is not None and not isinstance(target, str):
-            raise ValueError("with checkpoint= a target should be named; got a function.")
-        self.check_data(rows)
-        n_solves = (len(query) + len(rows)) * self.objective.n_outputs
-        made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
-        asked = {"question": "influence", "target": target, "damping": damping}
-        asked["curvature"] = curvature
-        options = {"out": out, "checkpoint": checkpoint, "asked": asked, "progress": progress}
-        return stored_influence(self, query, method, rows, made, **options)
-
-    def self_influence(self, target, method, *, curvature="auto", damping=0.0):
-        """Influence of every row on itself by one step, part by part; None where not so."""
-        damping = self.check_method(method, damping)
-        if method not in ("first_order", "newton") or not has_many_rows(self):
-            return None
-        self.check_data()
-        n_solves = self.objective.n_rows * self.objective.n_outputs
-        made = self.deletion_curvature(method, curvature, damping, n_solves)
-        if made is None or not goes_by_parts(self, method, made):
-            return None
-        return self_influence_by_parts(self, target, method, made)
 
     def step_info(self, deletion, method, names=None, *, quick=False):
         """Return how each step of a deletion was found and how far it is from the refit.
