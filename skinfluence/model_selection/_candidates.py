@@ -158,12 +158,16 @@ class Path:
         As in `loo_estimate`.
     varying : str or None
         The penalty parameter in which the candidates differ; None if there is no common one.
+    **tolerance
+        As in `polish`, of the optima reached from a neighbour's.
     """
 
-    def __init__(self, estimator, data, scoring, method, varying):
+    def __init__(self, estimator, data, scoring, method, varying, **tolerance):
+        self.tolerance = tolerance
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring, method, varying
         self.view = self.curvature = self.ridge = None
+        self.left = None  # LooPredictions of the last candidate
         self.flops = np.inf  # flops of a Gram matrix, known after the first fit
         self.causes = {}  # why there is no model without a row, asked once for a path
 
@@ -180,7 +184,7 @@ class Path:
             fitted = time.perf_counter()
             if self.method in ("newton", "first_order"):
                 self.flops = float(objective.n_rows) * objective.n_parameters**2
-            left = self._left_out(objective, params)
+            left = self.left = self._left_out(objective, params)
         except np.linalg.LinAlgError as error:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
@@ -239,7 +243,8 @@ class Path:
             return self.ridge.objective  # the path needs the data, not the optimum
         if self.curvature is not None and self.varying is not None:
             name = self.varying.rpartition("__")[2]
-            warm = neighbour(self.view, self.curvature, name, params[self.varying])
+            value = params[self.varying]
+            warm = neighbour(self.view, self.curvature, name, value, **self.tolerance)
             if warm is not None:
                 return warm
         candidate = clone(self.estimator).set_params(**clone(params, safe=False))
