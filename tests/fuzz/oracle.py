@@ -310,8 +310,12 @@ class Oracle:
         g = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
         terms = np.matmul(np.swapaxes(np.abs(g), 1, 2), Z)
         terms += objective.strength(w) * np.abs(theta) + objective.strength_l1(w)
-        l1 = objective.fixed_l1 + objective.shared_l1
-        moves = (objective.free & ((theta != 0) | (l1 == 0))).reshape(len(theta), -1)
+        # A zero whose slope is that of the penalty may move as well. Where rows that stay make
+        # columns equal, how they share a coefficient is not unique: nothing is to be compared.
+        l1 = objective.strength_l1(w)
+        slope = np.matmul(np.swapaxes(g, 1, 2), objective.Z)
+        at_limit = np.abs(slope) >= l1 * (1 - LD(1e-9))
+        moves = (objective.free & ((theta != 0) | (l1 == 0) | at_limit)).reshape(len(theta), -1)
         moved = np.abs(objective.eta(theta - self.theta)).max(axis=(1, 2))
         for b, free in enumerate(moves):
             at = np.flatnonzero(free)
@@ -357,6 +361,20 @@ class Oracle:
     @property
     def eta(self):
         return self.objective.eta(self.theta)
+
+    @cached_property
+    def terms(self):
+        """Size (n, K) of what is summed to a predictor, and may cancel.
+
+        A trained hinge is a sum of its rows, each of at most its weight.
+        """
+        Z, objective = np.abs(self.objective.Z), self.objective
+        found = Z @ np.abs(self.theta).T
+        if self.spec.lent is not None:
+            strength = np.where(objective.fixed > 0, objective.fixed, np.inf)
+            of_rows = self.w[:, None] * np.abs(objective.y)
+            found = found + Z @ ((of_rows.T @ Z) / strength).T
+        return found
 
     @property
     def eta_test(self):
