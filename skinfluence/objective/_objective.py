@@ -353,6 +353,15 @@ class Objective(RelatedObjectives):
             terms += largest * float(np.abs(self.residuals).sum(axis=0).max()) / strength
         return terms
 
+    @property
+    def kernel_rounding(self):
+        """Rounding of a kernel's largest entry over the penalty; 0 for designs without a kernel."""
+        largest = self.design.largest_kernel
+        if not largest:
+            return 0.0
+        strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features], initial=np.inf)
+        return float(np.finfo(float).eps * largest / strength) if strength > 0 else np.inf
+
     # -- sums --------------------------------------------------------------------------------------
 
     @cached_property

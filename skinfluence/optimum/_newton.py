@@ -16,7 +16,7 @@ SETTLED = 1e-7
 FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
-FALL = 0.9
+FALL = 0.99
 
 
 @dataclass(frozen=True)

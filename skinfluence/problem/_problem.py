@@ -18,6 +18,7 @@ from skinfluence._validation import (
     group_names,
     listed,
     shown,
+    warn,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import (
@@ -27,6 +28,7 @@ from skinfluence.attribution import (
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
+    COARSE_KERNEL,
     GroupDeletion,
     delete,
     dominant_rows,
@@ -393,12 +395,24 @@ class FittedProblem(NamedFit, UndefinedRows):
                 objective, kind, float(damping), n_solves, without_share=without_share
             )
             made.warn_of_lost_digits()
+            self._warn_of_coarse_kernel()
             return made
         except np.linalg.LinAlgError as error:
             advice = objective.loss.advice_if_flat
             if advice is None:
                 raise
             raise np.linalg.LinAlgError(f"{error}. {advice}") from error
+
+    def _warn_of_coarse_kernel(self):
+        """Warn where the rounding of a kernel's entries is felt beside the penalty."""
+        rounding = self.objective.kernel_rounding
+        if rounding > COARSE_KERNEL:
+            warn(
+                "the kernel matrix is ill-conditioned: the rounding of its largest entries is "
+                f"{rounding:.0e} of the penalty, and changes of the fit are known no better. "
+                "Centre and scale the columns of X, or raise the penalty.",
+                RuntimeWarning,
+            )
 
     def joint_factor(self):
         """Return the JointFactor of joint changes of the rows; None where there is none."""
