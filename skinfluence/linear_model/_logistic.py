@@ -3,8 +3,8 @@
 from typing import Self
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike
-from sklearn import __version__ as sklearn_version
 from sklearn.linear_model import LogisticRegression
 
 from skinfluence._typing import MatrixLike
@@ -112,7 +112,7 @@ class InfluenceLogisticRegression(ArrayFitMixin, LogisticRegression):
     def _array_penalty(self):
         penalty, ratio = getattr(self, "penalty", "l2"), getattr(self, "l1_ratio", None)
         if not self._original_takes_arrays():
-            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn_version}")
+            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn.__version__}")
         if not np.isfinite(self.C) or penalty is None:
             self._refuse_on_device("no penalty (C=inf)")
         if ratio:

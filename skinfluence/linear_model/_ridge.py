@@ -4,8 +4,8 @@ from numbers import Real
 from typing import Self
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike
-from sklearn import __version__ as sklearn_version
 from sklearn.linear_model import LinearRegression, Ridge
 
 from skinfluence._typing import MatrixLike
@@ -108,7 +108,7 @@ class InfluenceRidge(RegressorShapes, ArrayFitMixin, Ridge):
 
     def _array_penalty(self):
         if not self._original_takes_arrays():
-            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn_version}")
+            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn.__version__}")
         if self.positive:
             self._refuse_on_device("positive=True")
         if not isinstance(self.alpha, Real):
