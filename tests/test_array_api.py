@@ -22,14 +22,12 @@ from skinfluence import (
     InfluencePoissonRegressor,
     InfluenceRidge,
 )
-from skinfluence._backend import HAS_ARRAY_API, as_numpy
+from skinfluence._backend import as_numpy
 
+pytest.importorskip("array_api_compat")
 DISPATCHES = os.environ.get("SCIPY_ARRAY_API") == "1"
 TAKES_ARRAYS = LogisticRegression().__sklearn_tags__().array_api_support
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Using Array API dispatch to namespace:UserWarning"),
-    pytest.mark.skipif(not HAS_ARRAY_API, reason="array-api-compat is not installed"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Using Array API dispatch to namespace:UserWarning")
 # scikit-learn dispatches only where an environment variable was set before its import: these tests
 # are run in a process of their own, by the first one.
 dispatched = pytest.mark.skipif(
@@ -69,6 +67,11 @@ LIBRARIES = [
     pytest.param("torch:cuda", marks=needs_a_card, id="torch on a gpu"),
     pytest.param("cupy", marks=needs_a_card, id="cupy on a gpu"),
 ]
+MODULES = {
+    "torch": lambda: pytest.importorskip("torch"),
+    "array_api_strict": lambda: pytest.importorskip("array_api_strict"),
+    "cupy": lambda: pytest.importorskip("cupy"),
+}
 # Errors relative to the largest value.
 TOLERANCE = {"float32": 5e-6, "float64": 1e-9}
 
@@ -78,7 +81,7 @@ class Library:
 
     def __init__(self, name, dtype):
         name, _, self.device = name.partition(":")
-        self.xp, self.dtype = pytest.importorskip(name), dtype
+        self.xp, self.dtype = MODULES[name](), dtype
 
     def __call__(self, values, dtype=None):
         """Values as an array of the library."""

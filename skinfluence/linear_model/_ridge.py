@@ -41,8 +41,9 @@ class InfluenceRidge(RegressorShapes, ArrayFitMixin, Ridge):
     and "exact" are the same, and exact.
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    the array API is not supported; the training data are kept by reference, and
-    pickles contain them. With ``positive=True`` the fit is scikit-learn's and the influence methods
+    the training data are kept by reference, and pickles contain them. Arrays of PyTorch and CuPy
+    are computed on where they lie, under scikit-learn's ``array_api_dispatch`` with
+    ``solver="svd"`` and one response; `coef_` has the type of X there. With ``positive=True`` the fit is scikit-learn's and the influence methods
     raise.
 
     Attributes
