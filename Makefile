@@ -68,8 +68,8 @@ gpu: $(VENV)/.installed-test  ## Tests and rates on a card, where there is one (
 	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -k gpu tests/test_array_api.py $(wildcard tests/test_torch_*.py) $(PYTEST_ARGS)
 	SCIPY_ARRAY_API=1 $(BIN)/python -m benchmarks.gpu $(if $(shell command -v nvidia-smi),,--small)
 
-fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle, with a table
-	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc)
+fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle; goes on where it was ended
+	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc) --state build/fuzz
 
 bench: $(VENV)/.installed-test  ## Time, memory and error against refitting, in one table
 	$(BIN)/python -m benchmarks
