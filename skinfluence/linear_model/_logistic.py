@@ -30,9 +30,9 @@ class InfluenceLogisticRegression(ArrayFitMixin, LogisticRegression):
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
     negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never
-    return); the training data are kept by reference, and pickles contain them. Arrays of PyTorch and
-    CuPy are computed on where they lie, under scikit-learn's ``array_api_dispatch``: dense, with
-    ``solver="lbfgs"`` and a penalty, and answered by one step; `coef_` has the type of X there.
+    return); the training data are kept by reference, and pickles contain them. Arrays of PyTorch
+    and CuPy are computed on where they lie, under scikit-learn's ``array_api_dispatch``: dense,
+    with ``solver="lbfgs"`` and a penalty, answered by one step; `coef_` has the type of X there.
 
     For ``l1_ratio > 0`` the penalty is that of an elastic net, 1 / C times
     :math:`\rho \lVert w \rVert_1 + (1 - \rho) / 2 \lVert w \rVert^2`, and the notes of

@@ -40,11 +40,11 @@ class InfluenceRidge(RegressorShapes, ArrayFitMixin, Ridge):
     polishes the result. The refit without a row is known in closed form, so the methods "newton"
     and "exact" are the same, and exact.
 
-    It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    the training data are kept by reference, and pickles contain them. Arrays of PyTorch and CuPy
-    are computed on where they lie, under scikit-learn's ``array_api_dispatch`` with
-    ``solver="svd"`` and one response; `coef_` has the type of X there. With ``positive=True`` the fit is scikit-learn's and the influence methods
-    raise.
+    It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished; the
+    training data are kept by reference, and pickles contain them. With ``positive=True`` the fit is
+    scikit-learn's and the influence methods raise. Arrays of PyTorch and CuPy are computed on where
+    they lie, under scikit-learn's ``array_api_dispatch`` with ``solver="svd"`` and one response;
+    `coef_` has the type of X there.
 
     Attributes
     ----------
