@@ -2,7 +2,7 @@
 
 from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._cg import CGCurvature
-from skinfluence.curvature._choose import KINDS, Choice, choose, make_curvature
+from skinfluence.curvature._choose import KINDS, Choice, choose, factor_flops, make_curvature
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature
 
@@ -15,5 +15,6 @@ __all__ = [
     "DualCurvature",
     "Leverage",
     "choose",
+    "factor_flops",
     "make_curvature",
 ]

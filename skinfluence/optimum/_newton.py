@@ -47,16 +47,19 @@ class Optimum:
         return self.converged or (self.stalled and self.objective.stationarity < SETTLED)
 
 
-def descend(objective, next_step, *, max_steps, tolerance):
+def descend(objective, next_step, further=None, *, max_steps, tolerance):
     """Take steps, halved until they help, until every coordinate's gradient vanishes.
 
     `next_step(objective)` gives a step (K, q) and the slope along it, or raises LinAlgError.
+    `further(before, after, most)` goes on from where a step has led, by at most so many steps that
+    need no new curvature, and gives (objective, their number).
     """
-    for n_steps in range(max_steps + 1):
-        if objective.stationarity <= tolerance:
-            return Optimum(objective, n_steps, True)
+    if "eta" not in vars(objective):
+        objective = objective.evaluated_at(objective.theta)
+    n_steps = 0
+    while not objective.stationarity <= tolerance:
         if n_steps == max_steps:
-            break
+            return Optimum(objective, max_steps, False)
         try:
             step, slope = next_step(objective)
         except np.linalg.LinAlgError as error:
@@ -64,17 +67,31 @@ def descend(objective, next_step, *, max_steps, tolerance):
         moved = line_search(objective, step, slope)
         if moved is None:
             return Optimum(objective, n_steps, False, stalled=True)
+        n_steps += 1
+        if further is not None:
+            moved, more = further(objective, moved, max_steps - n_steps)
+            n_steps += more
         objective = moved
-    return Optimum(objective, max_steps, False)
+    return Optimum(objective, n_steps, True)
+
+
+def step_curvature(objective, kind="auto", floor=0.0, blocks=None):
+    """Return H for one step, with at least `floor` as the penalty's part in every column."""
+    metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
+    metric = metric.dropping_flat_rows(FLAT)
+    return make_curvature(metric, kind, n_solves=1, kept=False, blocks=blocks)
 
 
 def newton_step(objective, kind="auto", floor=0.0):
     """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column."""
-    metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
-    metric = metric.dropping_flat_rows(FLAT)
-    curvature = make_curvature(metric, kind, n_solves=1)
+    curvature = step_curvature(objective, kind, floor)
     step = curvature.solve(-objective.gradient.reshape(-1, 1))
     return step.reshape(objective.theta.shape)
+
+
+def rounding_of_value(objective):
+    """Change of an objective's value that may be rounding."""
+    return 16 * np.finfo(float).eps * abs(objective.value)
 
 
 def line_search(objective, step, slope):
@@ -86,10 +103,12 @@ def line_search(objective, step, slope):
     does: a step of relative size e changes them by e^2 and e. So the stationarity decides there;
     far from the optimum it may rise while the objective falls.
     """
-    rounding = 16 * np.finfo(float).eps * abs(objective.value)
+    rounding = rounding_of_value(objective)
     for halvings in range(30):
         size = 0.5**halvings
-        moved = objective.at(objective.theta + size * step)
+        # Its gradient with its predictors, in one pass: both are asked for below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = objective.evaluated_at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
         if (

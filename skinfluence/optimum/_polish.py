@@ -1,9 +1,8 @@
 """Newton's method for every penalty."""
 
-import numpy as np
-
 from skinfluence.optimum._active_set import proximal_step
-from skinfluence.optimum._newton import TOLERANCE, descend, newton_step
+from skinfluence.optimum._chord import SmoothSteps
+from skinfluence.optimum._newton import TOLERANCE, descend
 
 # From a solver's early stop on data all but separable under a penalty all but 0, each Newton step
 # divides the log loss by e: many are needed.
@@ -13,7 +12,9 @@ MAX_STEPS = 50
 def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
     """Take Newton steps, halved until they help, until every coordinate's gradient vanishes.
 
-    Under an L1 penalty each is the optimum of a quadratic model with that penalty.
+    Under an L1 penalty each is the optimum of a quadratic model with that penalty. A factor that is
+    dear serves further steps (chords) as long as they do; where H is not factored the solves are as
+    rough as the steps allow.
 
     Parameters
     ----------
@@ -35,9 +36,8 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
         Never raises on a singular or indefinite curvature: it reports it.
     """
 
-    def smooth_step(objective):
-        step = newton_step(objective, kind, floor)
-        return step, float(np.sum(objective.gradient * step))
-
-    next_step = proximal_step if objective.penalty.is_kinked else smooth_step
-    return descend(objective, next_step, max_steps=max_steps, tolerance=tolerance)
+    limits = {"max_steps": max_steps, "tolerance": tolerance}
+    if objective.penalty.is_kinked:
+        return descend(objective, proximal_step, **limits)
+    steps = SmoothSteps(kind, floor, tolerance)
+    return descend(objective, steps.next_step, steps.further, **limits)
