@@ -15,6 +15,7 @@ from skinfluence._parallel import one_thread
 
 # Up to this size LAPACK stays on one thread, so that it does not compete with the threads of NumPy.
 SMALL = 64
+ROWS = 512  # of a matrix that is read block by block
 
 
 def add_gram(G, B, sign=1.0):
@@ -99,7 +100,9 @@ def reciprocal_condition(R, H):
     if R.shape[0] == 0:
         return 1.0
     scale = 1.0 / np.sqrt(np.diag(H))
-    norm = ((scale @ np.abs(H)) * scale).max()
+    # By blocks of rows: a copy of all of H may be a large part of the memory.
+    sums = sum(scale[i : i + ROWS] @ np.abs(H[i : i + ROWS]) for i in range(0, len(H), ROWS))
+    norm = (sums * scale).max()
     scaled = R * scale
     (pocon,) = get_lapack_funcs(("pocon",), (scaled,))
     rcond, _ = pocon(np.asfortranarray(scaled), norm)

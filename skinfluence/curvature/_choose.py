@@ -86,7 +86,7 @@ def choose(objective, n_solves, budget=None, *, kept=True):
     # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
     gram = _gram_flops(objective, m)
     flops = {
-        "dense": gram * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
+        "dense": gram * K * (K + 1) / 2 + P**3 + _dense_solves(objective, n_solves),
         "dual": m * m * per_row + (1.0 if K == 1 else 2.0) * (m * K) ** 3,
         "cg": _products(objective, n_solves),
     }
@@ -107,6 +107,13 @@ def choose(objective, n_solves, budget=None, *, kept=True):
         return Choice("cg", reason, flops, memory)
     why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
+
+
+def _dense_solves(objective, n_solves):
+    """Cost of solves with a dense factor, those of the leverages by products with parts of R^-1."""
+    P, K = objective.n_parameters, objective.n_outputs
+    own = objective.n_rows * K if n_solves >= objective.n_rows * K else 0
+    return 2.0 * P * P * (n_solves - own) + own * (2.0 if K == 1 else (K + 1.0) / K**2) * P * P
 
 
 def _gram_flops(objective, n_rows):

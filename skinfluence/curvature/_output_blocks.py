@@ -28,7 +28,7 @@ def sampled_rows(objective):
 
 
 class OutputBlocks:
-    """Inverses of sum_i W_ikk z_i z_i' + R''_k, one for each output k, orthogonal to the null space.
+    """Inverses of sum_i W_ikk z_i z_i' + R''_k, one an output k, orthogonal to the null space.
 
     For a softmax with equal probabilities this is a multiple of H^-1 itself; for others the
     eigenvalues of H in its metric lie mostly within a factor of ten. A sum over a sample of the

@@ -35,7 +35,6 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
     Optimum
         Never raises on a singular or indefinite curvature: it reports it.
     """
-
     limits = {"max_steps": max_steps, "tolerance": tolerance}
     if objective.penalty.is_kinked:
         return descend(objective, proximal_step, **limits)
