@@ -116,7 +116,7 @@ class DenseCurvature(Curvature):
         return np.einsum("ij,ij->i", self.inverse_factor, self.inverse_factor)
 
     def row_quadratic(self, design):
-        """Quadratic forms: sums of squares with R^-1, or from blocks of H^-1 where these cost less."""
+        """Quadratic forms: sums of squares with R^-1, or from blocks of H^-1 if these cost less."""
         if self.by_rows or (self.objective.n_outputs > 1 and self._prefers_squares(design)):
             return self._factored_quadratic(design)
         if self.objective.n_outputs == 1:
