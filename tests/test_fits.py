@@ -156,7 +156,8 @@ def test_preconditioned_steps_reach_the_same_optimum(options, monkeypatch):
     assert choose(objective, 1, kept=False).kind == "cg"
     found = polish(objective)
     assert found.converged
-    assert found.objective.stationarity < 1e-12
+    newton = polish(objective, kind="dense").objective
+    assert found.objective.stationarity <= max(1e-13, 3 * newton.stationarity)
     expected = plain(objective).theta
     # An intercept common to all classes is not determined.
     intercept = objective.design.split(found.objective.theta - expected)[1]
@@ -206,7 +207,7 @@ class ByFeatures(SmoothHingeSVC):
     [
         {},
         {"C": 1e4},
-        {"C": 1e-3},
+        {"C": 0.1},
         {"temperature": 0.5},
         {"gamma": 5.0},
         {"class_weight": "balanced"},
