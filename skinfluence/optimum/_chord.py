@@ -10,7 +10,7 @@ DEAR = 1e8
 # Share of the gradient that a step with an old factor may leave: with more a new one is made.
 CONTRACTION = 0.1
 # Stationarity at which steps end that cost one pass: as near as Newton's own last step comes.
-FLOOR = 1e-14
+FLOOR = 1e-13
 # A Newton step leaves about the square of a small stationarity: no solve need be better than that.
 ROUGHEST, FINEST = 1e-2, 1e-10
 # Change of a predictor, root mean square, that changes curvatures by no more than a factor of 3.
