@@ -34,10 +34,7 @@ class DenseCurvature(Curvature):
         H = objective.loss_hessian()
         H[np.diag_indices_from(H)] += self.diagonal
         if self.null_space_ridge is not None:
-            H += np.kron(
-                np.outer(objective.loss.null_direction, objective.loss.null_direction),
-                np.diag(self.null_space_ridge),
-            )
+            self._add_null_ridge(H)
         fixed = objective.fixed_at_zero
         if len(fixed):  # their equations become theta_j = 0; `inverse_factor` zeroes their rows
             H[fixed], H[:, fixed] = 0.0, 0.0
@@ -53,6 +50,12 @@ class DenseCurvature(Curvature):
         lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
         if lost and not self.by_rows:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
+
+    def _add_null_ridge(self, H):
+        """Add u u' (x) diag(h) to H, in place: K^2 numbers a column."""
+        null, ridge = self.objective.loss.null_direction, self.null_space_ridge
+        columns, blocks = np.arange(len(ridge)), H.reshape(len(null), len(ridge), len(null), -1)
+        blocks[:, columns, :, columns] += ridge[:, None, None] * np.outer(null, null)
 
     def _factor_of_rows(self, H):
         """R by QR of the rows and 1 / cond(H); None and 0 where they have not full rank."""
