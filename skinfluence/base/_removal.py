@@ -70,11 +70,11 @@ class RemovalMixin(QueryMixin):
         """
         fit = self._live_fit()
         rows = _rows_asked(fit, rows, row_labels, groups)
-        fit.check_data()
         fit.check_removal(rows)
         gone = fit.remaining[rows]
         nobody = gone[:0]
         if fit.obstacle:
+            fit.check_data()
             rest = fit.at_rows(np.delete(fit.live, rows))
             return self._fitted_again(rest, fit.obstacle, gone, nobody)
         fit, removal = fit.without(rows)

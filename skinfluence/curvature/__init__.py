@@ -2,7 +2,14 @@
 
 from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._cg import CGCurvature
-from skinfluence.curvature._choose import KINDS, Choice, choose, factor_flops, make_curvature
+from skinfluence.curvature._choose import (
+    KINDS,
+    Choice,
+    choose,
+    factor_flops,
+    make_curvature,
+    make_step_curvature,
+)
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature
 
@@ -17,4 +24,5 @@ __all__ = [
     "choose",
     "factor_flops",
     "make_curvature",
+    "make_step_curvature",
 ]

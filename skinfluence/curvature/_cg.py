@@ -141,6 +141,8 @@ class CGCurvature(Curvature):
             rho, before = np.einsum("ij,ij->j", R, P), rho
             D *= np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
             D += P
+        if tolerance > TOLERANCE:
+            return self.scale[:, None] * X
         # The recurrence's own residual drifts from the true one.
         reached = float(
             (np.linalg.norm(B - self._scaled_matmul(X), axis=0) / size).max(initial=0.0)

@@ -28,6 +28,7 @@ CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
 ROW_ITERATIONS = 12  # in the space of the rows, the mean of solves and of leverages
 BLOCK_ITERATIONS = 30  # with the blocks of the outputs, by classes and penalty 16 to 40
 ELEMENTS = 100.0  # the softmax of an iteration, an element
+TRUNCATED_ITERATIONS = 60  # of one solve to the few digits that a step of Newton's method needs
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
@@ -168,6 +169,24 @@ def _plain_products(objective, n_solves):
     slow = max(slow, MEMORY_BOUND / max(1, n_solves))
     iteration = 4.0 * stored * slow + PASSES * objective.design.shape[1]
     return K * iteration * (CG_ITERATIONS * n_solves + 100)
+
+
+def make_step_curvature(objective, kind="auto", blocks=None):
+    """Return the curvature for one solve, which a step of Newton's method asks and nobody reuses.
+
+    Its `rough_solve` is by conjugate gradients where the few digits that a step needs cost less
+    than a factor: of sparse rows, and of a softmax, to which the `blocks` of an earlier step are
+    passed on.
+    """
+    truncated = kind == "auto" and objective.design.has_row_operator
+    truncated = truncated and not objective.penalty.is_kinked and not objective.penalty.has_fixed
+    if truncated and not objective.loss.is_separable:
+        stored, q = objective.design.n_stored, objective.design.shape[1]
+        iteration = objective.n_outputs * (4.0 * stored * SPARSE + PASSES * q)
+        flops = choose(objective, 1, kept=False).flops
+        if TRUNCATED_ITERATIONS * iteration < min(flops["dense"], flops["dual"]):
+            return CGCurvature(objective, deflate=False)
+    return make_curvature(objective, kind, n_solves=1, kept=False, blocks=blocks)
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=True, blocks=None):

@@ -421,6 +421,9 @@ class Objective(RelatedObjectives):
     def hessian_matmul(self, V):
         """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
         K, q, m = self.n_outputs, self.design.shape[1], V.shape[1]
+        if K == 1 and self.design.has_row_operator:
+            product = self.design.transpose_matmul(self.weights[:, 0] * (self.design @ V))
+            return product + self.hessian_diagonal[:, None] * V
         # The outputs' columns side by side: one product for all, in one pass over the rows.
         beside = V.reshape(K, q, m).transpose(1, 0, 2).reshape(q, K * m)
 
@@ -514,8 +517,15 @@ class Objective(RelatedObjectives):
         """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
-    def evaluated_at(self, theta):
-        """Return the objective at another parameter, evaluated by one pass over the rows."""
+    def evaluated_at(self, theta, read=None):
+        """Return the objective at another parameter, evaluated by one pass over the rows.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (K, q)
+        read : callable, optional
+            Called with each slice of rows, while these are in the cache.
+        """
         K, offset = self.n_outputs, self.offset
         own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
 
@@ -524,6 +534,8 @@ class Objective(RelatedObjectives):
             eta = eta if offset is None else eta + offset[rows]
             own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
             residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            if read is not None:
+                read(rows)
             return residuals[rows]
 
         eta, total = self.design.forward_back(theta.T, slopes)

@@ -13,6 +13,9 @@ CONTRACTION = 0.1
 FLOOR = 1e-13
 # A Newton step leaves about the square of a small stationarity: no solve need be better than that.
 ROUGHEST, FINEST = 1e-2, 1e-10
+# Relative residual of the first steps for sparse rows; later ones are solved to the root of the
+# stationarity, which then falls faster than linearly.
+FORCING = 0.1
 # Change of a predictor, root mean square, that changes curvatures by no more than a factor of 3.
 SAME_BLOCKS = 0.5
 
@@ -39,7 +42,11 @@ class SmoothSteps:
         self.curvature = None  # makes room for the next
         self.curvature = step_curvature(objective, self.kind, self.floor, self._usable(objective))
         self.blocks = getattr(self.curvature, "blocks", None)
-        rough = float(np.clip(0.01 * objective.stationarity, FINEST, ROUGHEST))
+        size = objective.stationarity
+        if self.blocks is None and objective.design.has_row_operator:
+            rough = min(FORCING, float(np.sqrt(size)))
+        else:
+            rough = float(np.clip(0.01 * size, FINEST, ROUGHEST))
         right = -objective.gradient.reshape(-1, 1)
         step = self.curvature.rough_solve(right, rough).reshape(objective.theta.shape)
         return step, float(np.sum(objective.gradient * step))

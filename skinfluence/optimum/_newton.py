@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence.curvature import make_curvature
+from skinfluence.curvature import make_step_curvature
 
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
@@ -14,6 +14,9 @@ SETTLED = 1e-7
 # Share of the largest curvature under which a row is left out of a step's Hessian. That changes the
 # step by as little, and leaves out most rows of a hinge at a low temperature.
 FLAT = 1e-10
+# Where rounding hides the fall of the objective, a step has to bring its stationarity below this
+# share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
+FALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def step_curvature(objective, kind="auto", floor=0.0, blocks=None):
     """Return H for one step, with at least `floor` as the penalty's part in every column."""
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
     metric = metric.dropping_flat_rows(FLAT)
-    return make_curvature(metric, kind, n_solves=1, kept=False, blocks=blocks)
+    return make_step_curvature(metric, kind, blocks)
 
 
 def newton_step(objective, kind="auto", floor=0.0):
@@ -104,17 +107,17 @@ def line_search(objective, step, slope):
     far from the optimum it may rise while the objective falls.
     """
     rounding = rounding_of_value(objective)
+    most = objective.stationarity * (1.0 if -slope > rounding else FALL)
     for halvings in range(30):
         size = 0.5**halvings
+        if most < objective.stationarity and size < 1 - FALL:
+            break  # a step that short lowers the gradient of a quadratic by less than that
         # Its gradient with its predictors, in one pass: both are asked for below.
         with np.errstate(over="ignore", invalid="ignore"):
             moved = objective.evaluated_at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
-        if (
-            moved.stationarity < objective.stationarity
-            and moved.value <= objective.value + rounding
-        ):
+        if moved.stationarity < most and moved.value <= objective.value + rounding:
             return moved
         if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
             return moved
