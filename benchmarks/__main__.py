@@ -14,6 +14,7 @@ import numpy as np
 from benchmarks import (
     case_deletion,
     choice,
+    fits,
     intervals,
     micro,
     model_selection,
@@ -28,7 +29,7 @@ from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
 MODULES = {"search": model_selection, "svm": svm, "diagnostics": case_deletion}
-MODULES |= {"second": second, "choice": choice, "intervals": intervals}
+MODULES |= {"fits": fits, "second": second, "choice": choice, "intervals": intervals}
 MICRO = "kernels", "fingerprint", "import", *MODULES
 
 

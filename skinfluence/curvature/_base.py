@@ -102,6 +102,10 @@ class Curvature(ABC):
     def solve(self, V):
         """H^-1 V for V (K q, m)."""
 
+    def rough_solve(self, V, tolerance):
+        """H^-1 V to a relative residual of `tolerance`, where that is quicker than `solve`."""
+        return self.solve(V)
+
     def solver(self, n_columns):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve

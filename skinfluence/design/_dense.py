@@ -91,8 +91,9 @@ class DenseDesign(Design):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
         u = np.abs(u)
         total = np.zeros((self.n_features, u.shape[1]))
-        for rows, block in self._blocks():
-            total += np.abs(block).T @ u[rows]
+        buffer = np.empty((min(PASS_ROWS, self.shape[0]), self.n_features))
+        for rows, block in self._blocks(PASS_ROWS):
+            total += np.abs(block, out=buffer[: len(block)]).T @ u[rows]
         if self.fit_intercept:
             total = np.vstack([total, u.sum(axis=0)])
         return total.T
