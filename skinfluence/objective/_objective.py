@@ -408,6 +408,9 @@ class Objective(RelatedObjectives):
     def hessian_matmul(self, V):
         """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
         K, q = self.n_outputs, self.design.shape[1]
+        if K == 1:
+            product = self.design.transpose_matmul(self.weights[:, 0] * (self.design @ V))
+            return product + self.hessian_diagonal[:, None] * V
         product = np.empty_like(V)
         moved = np.stack([self.design @ block for block in V.reshape(K, q, V.shape[1])], axis=1)
         moved = self.weights_matmul(moved)
