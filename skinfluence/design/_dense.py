@@ -13,8 +13,8 @@ from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
-# The same of a pass that reads its rows two or three times, from a core's own cache.
-PASS_ROWS = 256
+# Bytes of a block of a pass that reads its rows two or three times, from the cache.
+PASS_BYTES = 3 * 2**19
 
 # Up to this number of columns all class blocks are computed together from the products of pairs of
 # columns. With more columns the products of a few rows would fill the cache, and separate syrk
@@ -71,7 +71,7 @@ class DenseDesign(Design):
         p, K = self.n_features, V.shape[1]
         product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
         single = np.ascontiguousarray(V[:p, 0]) if K == 1 else None
-        for rows, block in self._blocks(PASS_ROWS):
+        for rows, block in self._blocks(max(1, PASS_BYTES // (8 * self.shape[1]))):
             if K == 1:  # products with vectors: those with matrices of one column copy them
                 product[rows, 0] = block @ single
             else:
