@@ -170,9 +170,13 @@ def last_rows_of_a_class(objective):
 def lost_a_class(objective, before=None):
     """Whether a required class, of the objective `before` a change, has no weight."""
     kind = _required_class(objective)
-    present = kind if before is None else _required_class(before)
-    wanted = np.unique(present[present >= 0]) if objective.loss.n_classes else [0]
-    return len(np.setdiff1d(wanted, kind[objective.sample_weight > 0])) > 0
+    left = np.bincount(kind[(objective.sample_weight > 0) & (kind >= 0)])
+    wanted = np.ones(1, dtype=int)
+    if objective.loss.n_classes:
+        present = kind if before is None else _required_class(before)
+        wanted = np.bincount(present[present >= 0])
+    left = np.pad(left, (0, max(0, len(wanted) - len(left))))
+    return bool(((wanted > 0) & (left[: len(wanted)] == 0)).any())
 
 
 def _required_class(objective):

@@ -334,7 +334,9 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         budget : int, optional
-            How many rows can be checked; by default those that are more likely wrong than right.
+            How many rows can be checked, such as ``round(audit.expected_errors_)``; by default
+            those that are more likely wrong than right. With many classes and an unsure model
+            hardly a row is that, and the first of the ranking are wrong all the same.
 
         Returns
         -------

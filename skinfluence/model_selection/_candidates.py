@@ -9,7 +9,7 @@ from sklearn.base import clone
 from skinfluence._parallel import blas_for
 from skinfluence.attribution import rows_to_score
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion import needs_curvature
+from skinfluence.deletion import LOOKED_AT, needs_curvature
 from skinfluence.explainer import fitted_view
 from skinfluence.leave_one_out import leave_one_out, resolve_auto
 from skinfluence.model_selection._pooled_score import PooledScore, pooled_score
@@ -37,8 +37,9 @@ class Scored:
         was found.
     effective_parameters : float
         Sum of the leverages.
-    undefined : ndarray of int
-        Rows without a leave-one-out prediction.
+    undefined : dict of int to tuple
+        Rows without a leave-one-out prediction: (name, why there is none, None where it was not
+        looked for).
     fit_time, score_time : float
         Seconds.
     failure : str
@@ -47,7 +48,7 @@ class Scored:
 
     scores: dict = field(default_factory=dict)
     effective_parameters: float = np.nan
-    undefined: tuple = ()
+    undefined: dict = field(default_factory=dict)
     fit_time: float = 0.0
     score_time: float = 0.0
     failure: str = ""
@@ -168,6 +169,7 @@ class Path:
         self.view = self.curvature = self.ridge = None
         self.left = None  # LooPredictions of the last candidate
         self.flops = np.inf  # flops of a Gram matrix, known after the first fit
+        self.causes = {}  # why there is no model without a row, asked once for a path
 
     def score(self, params):
         """Fit and score one candidate."""
@@ -205,10 +207,16 @@ class Path:
         return Scored(
             scores,
             float(np.nansum(left.leverage)),
-            np.flatnonzero(undefined),
+            self._undefined(problem, objective, np.flatnonzero(undefined)),
             fitted - start,
             time.perf_counter() - fitted,
         )
+
+    def _undefined(self, problem, objective, rows):
+        """Names of rows without a leave-one-out prediction, and why there is none, by position."""
+        new = [row for row in rows[:LOOKED_AT].tolist() if row not in self.causes]
+        self.causes |= zip(new, problem.causes_without(new, objective), strict=True)
+        return {row: (problem.row_names[row], self.causes.get(row)) for row in rows.tolist()}
 
     def _left_out(self, objective, params):
         """LooPredictions of a candidate; a path under squared error needs one decomposition."""

@@ -499,8 +499,15 @@ class Objective(RelatedObjectives):
         """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
-    def evaluated_at(self, theta):
-        """Return the objective at another parameter, evaluated by one pass over the rows."""
+    def evaluated_at(self, theta, read=None):
+        """Return the objective at another parameter, evaluated by one pass over the rows.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (K, q)
+        read : callable, optional
+            Called with each slice of rows, while these are in the cache.
+        """
         K, offset = self.n_outputs, self.offset
         own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
 
@@ -509,6 +516,8 @@ class Objective(RelatedObjectives):
             eta = eta if offset is None else eta + offset[rows]
             own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
             residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            if read is not None:
+                read(rows)
             return residuals[rows]
 
         eta, total = self.design.forward_back(theta.T, slopes)

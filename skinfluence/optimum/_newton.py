@@ -14,6 +14,9 @@ SETTLED = 1e-7
 # Share of the largest curvature under which a row is left out of a step's Hessian. That changes the
 # step by as little, and leaves out most rows of a hinge at a low temperature.
 FLAT = 1e-10
+# Where rounding hides the fall of the objective, a step has to bring its stationarity below this
+# share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
+FALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,15 @@ def line_search(objective, step, slope):
     far from the optimum it may rise while the objective falls.
     """
     rounding = 16 * np.finfo(float).eps * abs(objective.value)
+    most = objective.stationarity * (1.0 if -slope > rounding else FALL)
     for halvings in range(30):
         size = 0.5**halvings
+        if most < objective.stationarity and size < 1 - FALL:
+            break  # a step that short lowers the gradient of a quadratic by less than that
         moved = objective.at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
-        if (
-            moved.stationarity < objective.stationarity
-            and moved.value <= objective.value + rounding
-        ):
+        if moved.stationarity < most and moved.value <= objective.value + rounding:
             return moved
         if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
             return moved

@@ -1,4 +1,4 @@
-"""Dense linear algebra, the only module that names BLAS and LAPACK routines.
+"""Dense linear algebra of NumPy arrays, the only module that names BLAS and LAPACK routines.
 
 Small on purpose: another array library would have to offer these functions and no others. Long
 computations go through NumPy's BLAS alone. NumPy and SciPy bring one OpenBLAS each, whose threads
