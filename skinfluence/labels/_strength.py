@@ -12,8 +12,8 @@ from skinfluence.problem import fitted_problem
 
 # Strengths of the penalty that are compared, in powers of ten of the estimator's own weakness.
 DECADES = np.arange(-3, 2)
-# What chooses where there are probabilities. It is bounded: by the log loss a few wrong labels that a
-# model is sure about count for more than all others, and a penalty that leaves it unsure of
+# What chooses where there are probabilities. It is bounded: by the log loss a few wrong labels that
+# a model is sure about count for more than all others, and a penalty that leaves it unsure of
 # everything wins.
 BOUNDED = "neg_brier_score"
 # What is minimised where there are no probabilities.
