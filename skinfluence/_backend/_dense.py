@@ -67,7 +67,7 @@ def corner_inverses(R):
 
 
 def _small_inverse(R):
-    """R^-1 for an upper triangle of at most SMALL rows, which LAPACK inverts on one thread."""
+    """R^-1 for an upper triangle by LAPACK, which takes one thread up to SMALL rows."""
     (trtri,) = get_lapack_funcs(("trtri",), (R,))
     inverse, info = trtri(np.asfortranarray(R), lower=False)
     if info > 0:
