@@ -164,7 +164,9 @@ class OneStep(Deletion):
         For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
         most rows, are not computed.
         """
-        curved = np.isin(self.rows, self.objective.curved_rows)
+        curved = np.zeros(self.objective.n_rows, dtype=bool)
+        curved[self.objective.curved_rows] = True
+        curved = curved[self.pick(slice(None))]
         if not curved.any():
             return residuals.copy()
         known = self._known_leverage is not None or "leverage" in vars(self)
@@ -184,6 +186,9 @@ class OneStep(Deletion):
 
     def _corrected(self, residuals, leverage, rows):
         """Multipliers of rows whose leverage is known."""
+        if self.objective.n_outputs == 1:
+            with np.errstate(divide="ignore", invalid="ignore"):  # a leverage of 1
+                return residuals / leverage.one_minus[:, :, 0]
         multipliers = np.empty_like(residuals)
         for part, some in self.objective.weight_blocks(rows):
             L, S = self.objective.weight_factors_of(some)
