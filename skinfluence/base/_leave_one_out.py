@@ -76,7 +76,8 @@ class LeaveOneOutMixin(QueryMixin):
         else:
             method = "exact" if method == "auto" else method
             loo = problem.leave_group_out(groups, method, progress=progress)
-        return problem.estimate(loo, scoring, self.__scored_rows__())
+        rows = self.__scored_rows__() if callable(scoring) else None  # a name looks at no rows
+        return problem.estimate(loo, scoring, rows)
 
     def group_influence(
         self,

@@ -43,6 +43,7 @@ class OneStep(Deletion):
 
     Attributes
     ----------
+    corrected : bool
     entering : Entering or None
         Rows that enter in the place of these, see :class:`RowChange`; None for deletions.
     """
@@ -62,6 +63,7 @@ class OneStep(Deletion):
         final=False,
     ):
         self.curvature, self._known_leverage = curvature, leverage
+        self.corrected = corrected
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
         self.share = objective.shares[rows] if share is None else share
