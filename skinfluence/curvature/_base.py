@@ -89,6 +89,10 @@ class Curvature(ABC):
         product = self.objective.hessian_matmul(V) + self.damping * V
         return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
+    def leverage_error(self, rows):
+        """Standard error of the leverage of rows, (b,); None where leverages are computed."""
+        return None
+
     def warn_of_lost_digits(self):
         """Warn where a representation has lost half of the digits that another would keep."""
         return None

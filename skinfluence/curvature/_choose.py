@@ -11,6 +11,7 @@ from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature
 from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
+from skinfluence.curvature._stochastic import StochasticCurvature
 from skinfluence.curvature._woodbury import WEAK
 from skinfluence.penalties import LinearPlusL2
 
@@ -139,12 +140,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
         doubtful = kind == "dual" and choice.flops["dense"] <= max(CHEAP, 4 * choice.flops["dual"])
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
-    if kind == "cg" and not objective.penalty.is_kinked:
-        if solves_by_rows(objective):
-            return RowSpaceCurvature(objective, damping)
-        return CGCurvature(
-            objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
-        )
+    if kind == "stochastic" or (kind == "cg" and not objective.penalty.is_kinked):
+        return _by_products(objective, kind, damping, n_solves)
     if objective.loss.is_separable:
         outputs = range(objective.n_outputs)
         each = "auto" if doubtful else kind
@@ -159,6 +156,21 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     made = KINDS[kind](objective, damping)
     return _without_loss(made, objective, damping) if doubtful else made
+
+
+def _by_products(objective, kind, damping, n_solves):
+    """Curvature without a factor, of kind "cg" or "stochastic"."""
+    by_rows = not objective.penalty.is_kinked and solves_by_rows(objective)
+    if kind == "stochastic":
+        if not by_rows or objective.n_outputs > 1:
+            raise ValueError(
+                "curvature='stochastic' is for sparse X of no more rows than columns, one output "
+                "and an L2 penalty. Use curvature='auto'."
+            )
+        return StochasticCurvature(objective, damping)
+    if by_rows:
+        return RowSpaceCurvature(objective, damping)
+    return CGCurvature(objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION)
 
 
 def _without_loss(dual, objective, damping):
