@@ -20,6 +20,8 @@ from benchmarks import (
     oracle,
     report,
     second,
+    small,
+    sparse_rows,
     svm,
 )
 from benchmarks.contestants import PACKAGES
@@ -29,6 +31,7 @@ from skinfluence.evaluation import agreement
 
 MODULES = {"search": model_selection, "svm": svm, "diagnostics": case_deletion}
 MODULES |= {"second": second, "choice": choice, "intervals": intervals}
+MODULES |= {"warm": small, "loo-sparse": sparse_rows}
 MICRO = "kernels", "fingerprint", "import", *MODULES
 
 

@@ -51,8 +51,9 @@ def one_step_errors(deletion, method):
     objective, newton, changes = deletion.objective, deletion, None
     if method == "first_order":
         newton = deletion.newton_step()
-    error = NewtonError(newton)
-    bound = error.bound()
+    error, sampled = NewtonError(newton), newton.curvature.leverage_error(newton.rows)
+    # Estimated leverages certify nothing.
+    bound = error.bound() if sampled is None else np.full(len(newton), np.inf)
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
     if objective.penalty.is_kinked:
         changes = set_changes(objective, newton)
@@ -62,9 +63,8 @@ def one_step_errors(deletion, method):
     if method == "first_order":
         missing = objective.loss.predictor_norm(newton.own_change() - deletion.own_change())
         estimate, bound = missing + estimate, missing + bound
-    sampled = newton.curvature.leverage_error(newton.rows)
     if sampled is not None:
-        estimate, bound = estimate + _moved_by(newton, sampled), np.full(len(bound), np.inf)
+        estimate = estimate + _moved_by(newton, sampled)
     estimate[newton.undefined], bound[newton.undefined] = np.nan, np.inf
     return estimate, bound, changes
 
