@@ -67,8 +67,8 @@ docs-full: $(VENV)/.installed-doc  ## The same with every gallery page run
 gpu: $(VENV)/.installed-test  ## The tests that need a card, where there is one (with a build of PyTorch for it)
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -k gpu $(wildcard tests/test_torch_*.py) $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle, with a table
-	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc)
+fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle; goes on where it was ended
+	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc) --state build/fuzz
 
 bench: $(VENV)/.installed-test  ## Time, memory and error against refitting, in one table
 	$(BIN)/python -m benchmarks

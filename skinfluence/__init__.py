@@ -6,7 +6,7 @@ Pipeline.
 
 from importlib import import_module
 
-from skinfluence import evaluation, kernel_models, robustness, svm
+from skinfluence import kernel_models, svm
 from skinfluence._version import __version__
 from skinfluence.adapters import supported_estimators
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
@@ -115,9 +115,20 @@ __all__ = [
 ]
 
 
+_ON_FIRST_TOUCH = (
+    "attacks",
+    "debugging",
+    "display",
+    "evaluation",
+    "labels",
+    "model_selection",
+    "robustness",
+)
+
+
 def __getattr__(name):
     """Import a package when it is first used, so that `import skinfluence` is fast."""
-    if name in ("attacks", "debugging", "display", "labels", "model_selection", "robustness"):
+    if name in _ON_FIRST_TOUCH:
         return import_module(f"skinfluence.{name}")
     if name == "InfluenceReport":
         return import_module("skinfluence.report").InfluenceReport

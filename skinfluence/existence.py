@@ -175,9 +175,13 @@ def lost_a_class(objective, before=None):
     kind, live = _required_class(objective), objective.sample_weight > 0
     if kind is None:
         return not live.any()
-    present = kind if before is None else _required_class(before)
-    wanted = np.unique(present[present >= 0]) if objective.loss.n_classes else [0]
-    return len(np.setdiff1d(wanted, kind[live])) > 0
+    left = np.bincount(kind[live & (kind >= 0)])
+    wanted = np.ones(1, dtype=int)
+    if objective.loss.n_classes:
+        present = kind if before is None else _required_class(before)
+        wanted = np.bincount(present[present >= 0])
+    left = np.pad(left, (0, max(0, len(wanted) - len(left))))
+    return bool(((wanted > 0) & (left[: len(wanted)] == 0)).any())
 
 
 def _required_class(objective):

@@ -1,7 +1,7 @@
 """The influence methods as functions of a fitted model: one-liners over the explainer."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,15 +12,16 @@ from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
 from skinfluence.explainer import InfluenceExplainer, explainer_of, model_with, model_without
 from skinfluence.perturbation import LocalInfluence
 from skinfluence.problem import fitted_problem
-from skinfluence.problem.mirrored import mirrored
 from skinfluence.results import (
     BestChanges,
     LeaveOneOutEstimate,
     MostInfluential,
     ParameterInfluence,
 )
-from skinfluence.robustness import Quantity, RobustnessAudit
 from skinfluence.uncertainty import ParameterCovariance
+
+if TYPE_CHECKING:
+    from skinfluence.robustness import Quantity, RobustnessAudit
 
 
 def explain(model: BaseEstimator) -> InfluenceExplainer:
@@ -615,6 +616,8 @@ def mirrored_influence(
     >>> bool(np.allclose(found, model.influence(X[:3], y[:3], method="first_order")))
     True
     """
+    from skinfluence.problem.mirrored import mirrored
+
     return mirrored(fitted_problem(explain(model)), X_test, y_test, stream, target)
 
 
@@ -710,7 +713,7 @@ def with_rows(
     return model_with(model, X_new, y_new, sample_weight)
 
 
-def smallest_flip(model: BaseEstimator, quantity: Quantity, **options: Any) -> RobustnessAudit:
+def smallest_flip(model: BaseEstimator, quantity: "Quantity", **options: Any) -> "RobustnessAudit":
     """Find how few training rows overturn a conclusion, and prove how many are needed.
 
     Parameters

@@ -105,9 +105,10 @@ class BestChanges(Result):
         if not len(self.values):
             return f"BestChanges({self.kind}: none)"
         label = "" if self.labels is None else f" to {self.labels[0]}"
+        row = _named(self.indices[:1], self.row_names)[0]
         return (
             f"BestChanges({len(self.values)} of kind {self.kind}, the best row "
-            f"{self.indices[0]}{label}: {self.values[0]:+.3g})"
+            f"{row}{label}: {self.values[0]:+.3g})"
         )
 
 
@@ -154,8 +155,13 @@ class MostInfluential(Result):
             indices, values = (getattr(self, f"{kind}_{part}")[0] for part in ("indices", "values"))
             first = indices.reshape(k, -1)[:3, 0], values.reshape(k, -1)[:3, 0]
             named = zip(_named(first[0], self.row_names), first[1], strict=True)
-            found = ", ".join(f"row {row} ({value:+.3g})" for row, value in named)
-            lines.append(f"  test row {name}: {kind} {found}{', ...' if k > 3 else ''}")
+            found = ", ".join(f"row {row} ({value:+.3g})" for row, value in named if value)
+            if not found:
+                found = "none: no row changes the target"
+            else:
+                found += ", ..." if k > 3 else ""
+            of_class = ", first class" if indices.ndim > 1 else ""
+            lines.append(f"  test row {name}{of_class}: {kind} {found}")
         return "\n".join(lines)
 
     def to_frame(

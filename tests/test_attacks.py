@@ -310,6 +310,35 @@ def test_constraints():
         PoisoningAttack(clf, epsilon=1.0, constraint=lambda a, b: a[:0]).run(X, y, *question)
 
 
+def test_bounds_keep_rows_in_the_range_of_the_data():
+    X, y, X_test, y_test = digits()
+    clf = InfluenceLogisticRegression()
+    question = X_test[:1], y_test[:1]
+    free = PoisoningAttack(clf, epsilon=1.0, n_iter=4).run(X, y, *question)
+    assert free.X_poisoned.min() < 0
+    kept = PoisoningAttack(clf, epsilon=1.0, bounds=(0, 1), n_iter=4).run(X, y, *question)
+    assert kept.X_poisoned.min() >= 0
+    assert kept.X_poisoned.max() <= 1
+    assert kept.losses[-1] > kept.losses[0]
+    seen = PoisoningAttack(clf, epsilon=1.0, bounds="data", n_iter=4).run(X, y, *question)
+    assert (seen.X_poisoned >= X.min(axis=0)).all()
+    assert (seen.X_poisoned <= X.max(axis=0)).all()
+    ends = np.zeros(64), np.where(np.arange(64) < 32, 1.0, np.inf)
+    half = PoisoningAttack(clf, epsilon=1.0, bounds=ends, n_iter=4).run(X, y, *question)
+    assert half.X_poisoned[:, :32].max() <= 1
+    assert half.X_poisoned[:, 32:].max() > 1
+    for bounds, message in (
+        ("range", "bounds should be one of 'data'"),
+        ((0, 1, 2), r"bounds should be 'data' or a pair \(low, high\)"),
+        ((0, np.ones(5)), "arrays of 64 numbers"),
+        ((1, 0), "low <= high"),
+        ((0, np.nan), "low <= high"),
+        ((0, 0.5), r"bounds leave out training rows: X has 0\.[0-9]+"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            PoisoningAttack(clf, bounds=bounds).run(X, y, *question)
+
+
 def test_pipelines_and_kernels():
     pipe = make_pipeline(StandardScaler(), InfluenceLogisticRegression())
     found = PoisoningAttack(pipe, epsilon=1.5, n_iter=6).run(

@@ -360,9 +360,9 @@ def addition_errors(X, y, n_seeds, method):
     ("load", "method", "median", "worst"),
     [
         (load_breast_cancer, "auto", 0.03, 0.15),
-        (load_breast_cancer, "newton", 0.04, 0.4),
+        (load_breast_cancer, "newton", 0.03, 0.15),
         (load_digits, "auto", 0.02, 0.03),
-        (load_digits, "newton", 0.03, 0.1),
+        (load_digits, "newton", 0.02, 0.03),
     ],
 )
 def test_additions_on_real_data(load, method, median, worst):

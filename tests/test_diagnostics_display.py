@@ -22,6 +22,7 @@ from skinfluence.display import (
     CooksDistanceDisplay,
     DfbetasDisplay,
     InfluencePlotDisplay,
+    LeaveOneOutDisplay,
     QQResidualDisplay,
 )
 from tests.cases import problem, weights
@@ -236,8 +237,54 @@ def test_of_pipelines_and_names(display):
     assert all(text.startswith("p") for text in written(drawn))
     assert len(written(drawn)) >= 1
     assert set(drawn.to_frame().index) == set(labels)
+    X.index = y.index = labels
+    own = display.from_estimator(InfluenceExplainer(pipe).fit(X, y))
+    assert set(written(own)) == set(written(drawn))  # the names that fit has seen
+    assert list(own.to_frame().index) == list(drawn.to_frame().index)
     again = drawn.plot(name="other")
     assert again.ax_.get_title(loc="left") == "other"
+
+
+@pytest.mark.parametrize("n", [1, 300])
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_long_names_are_cut_and_do_not_lie_on_each_other(style, n):
+    from matplotlib import pyplot as plt
+
+    values = np.random.default_rng(0).normal(size=n) * 3.0
+    size = np.abs(values)
+    names = [f"a name that is far too long to be written in full, of row {i}" for i in range(n)]
+    asked = {"train_labels": names, "name": "a model with a name"}
+    with plt.style.context(style):
+        for display in (
+            CooksDistanceDisplay(cooks_distance=size, threshold=0.0, **asked),
+            InfluencePlotDisplay(
+                leverage=size / 10,
+                studentized_residual=values,
+                cooks_distance=size,
+                mean_leverage=0.1,
+                **asked,
+            ),
+            DfbetasDisplay(
+                dfbetas=np.c_[values, -values], coefficients=["a", "b"], threshold=0.1, **asked
+            ),
+            QQResidualDisplay(studentized_residual=values, df=30, **asked),
+            AddedVariableDisplay(
+                x=values, y=size, weight=np.ones(n), slope=1.0, feature="x" * 20, **asked
+            ),
+            LeaveOneOutDisplay(
+                fitted=values, left_out=-values, flipped=np.ones(n, bool), train_labels=names
+            ),
+        ):
+            display.plot()
+            display.figure_.canvas.draw()
+            boxes = [text.get_window_extent() for text in display.ax_.texts]
+            assert all(len(text) <= 28 for text in written(display))
+            assert boxes
+            for i, box in enumerate(boxes):
+                assert not any(
+                    abs(box.x0 - other.x0) < 1 and abs(box.y0 - other.y0) < 6 for other in boxes[:i]
+                )
+        plt.close("all")
 
 
 @pytest.mark.parametrize("display", DISPLAYS)

@@ -8,6 +8,7 @@ from tests.fuzz.campaign import Table, campaign
 from tests.fuzz.draw import ATTACKS, NAMES, SEED, draw
 from tests.fuzz.hostile import cases, complaint
 from tests.fuzz.known import KNOWN, which
+from tests.fuzz.progress import Progress
 from tests.fuzz.run import run, warm_up
 
 N_PROBLEMS, PART, N_HOSTILE = 300, 25, 500
@@ -51,3 +52,22 @@ def test_hostile_inputs_end_in_a_clear_error_at_once(part):
     picked = np.random.default_rng(SEED).permutation(len(everything))[part:N_HOSTILE:5]
     ends = {str(everything[k]): complaint(everything[k]) for k in picked}
     assert not {case: end for case, end in ends.items() if end is not None}
+
+
+def test_a_campaign_goes_on_where_it_was_ended(tmp_path):
+    first = Progress(tmp_path, SEED, 1)
+    for record in campaign(SEED, range(3), n_questions=1):
+        record.tally.find("wrong", "influence", "made up")
+        first.add(record)  # written at once, for what was found
+    (tmp_path / ".000004-1.json.part").write_text("{ a process that was ended while it wr")
+    again = Progress(tmp_path, SEED, 1)
+    assert list(again.records()) == [0, 1, 2]
+    for record in campaign(SEED, range(2, 4), n_questions=1):
+        again.add(record)
+    again.flush()
+    found = Progress(tmp_path, SEED, 1).records()
+    assert list(found) == [0, 1, 2, 3]
+    assert [len(record.tally.findings) for record in found.values()] == [1, 1, 0, 0]
+    assert found[3] == record
+    with pytest.raises(ValueError, match="not of"):
+        Progress(tmp_path, SEED, 2).records()

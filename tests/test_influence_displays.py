@@ -205,6 +205,16 @@ def test_change_display_is_one_step_against_refits(change):
     assert len(display.to_frame()) == len(display.predicted)
 
 
+def test_changes_have_the_names_of_groups_and_added_rows(named):
+    pipe, X, y = named
+    groups = {"first": [0, 1, 2], "odd": [1, 3, 5]}
+    display = ChangeDisplay.from_estimator(pipe, X[60:], y[60:], "group", groups=groups)
+    assert list(display.to_frame().index) == ["first", "odd"]
+    new = {"X_new": X[60:64], "y_new": y[60:64]}
+    display = ChangeDisplay.from_estimator(pipe, X[60:], y[60:], "addition", **new)
+    assert list(display.to_frame().index) == list(X.index[60:64])
+
+
 def test_change_display_refuses_what_it_cannot_ask():
     X, y = problem(n=60, seed=9)
     clf = InfluenceLogisticRegression().fit(X[:40], y[:40])

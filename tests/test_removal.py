@@ -479,6 +479,29 @@ def test_bad_removals_say_what_is_wrong():
         refused.without([0])
 
 
+@pytest.mark.parametrize("storage", [np.asarray, np.float32, sp.csr_array])
+def test_rows_are_checked_as_the_refit_reads_them(storage):
+    """An edit in any block of rows, of a label or a weight is named, in what has left is not."""
+    rng = np.random.default_rng(3)
+    X, weight = rng.normal(size=(700, 4)), rng.uniform(0.5, 2.0, 700)
+    y = (X[:, 0] + rng.normal(size=700) > 0).astype(int)
+    X = storage(X)
+    model = InfluenceLogisticRegression().fit(X, y, sample_weight=weight)
+    values = X.data.reshape(700, 4) if hasattr(X, "tocsr") else X
+    for edited, row in ((values[:, 2], 650), (y, 300), (weight, 2)):
+        before = edited[row]
+        edited[row] = np.nextafter(before, 9) if edited.dtype.kind == "f" else 1 - before
+        with pytest.raises(RuntimeError, match=rf"changed since the fit \(row {row}\)"):
+            model.without([0, 699])
+        rest = model.fit(X, y, sample_weight=weight).without([row])
+        edited[row] = before  # of a row that has left
+        assert rest.without([1]).removal_certificate_.n_rows == 698
+        model.fit(X, y, sample_weight=weight)
+    values[:] = np.inf
+    with pytest.raises(RuntimeError, match="changed since the fit"), np.errstate(all="ignore"):
+        model.without([5])
+
+
 def test_scikit_learn_estimators_have_no_rows_to_leave():
     X, y = regression()
     with pytest.raises(TypeError, match="keep its training data"):

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -171,7 +175,10 @@ def test_groups_and_rows_of_what_if(report, cancer):
 def test_suspects_are_those_of_the_audit(report):
     audit, page = report._subject.audit, contents(report)["labels"]
     rows = report.data["labels"]["rows"]
-    np.testing.assert_array_equal(rows, audit.issues()[:50] if len(audit.issues()) else rows)
+    issues, expected = audit.issues(), int(np.ceil(audit.expected_errors_))
+    np.testing.assert_array_equal(rows[: len(issues)], issues[:50])
+    assert len(rows) == min(50, max(10, len(issues), expected))
+    assert np.isin(rows, audit.ranking_[: len(rows) + len(issues)]).all()
     np.testing.assert_allclose(page["error_probability"], audit.error_probability_[rows])
     np.testing.assert_allclose(page["effect"], audit.effect_of_fixing(rows))
     found = audit.evidence(int(rows[0]), 5)
@@ -473,3 +480,118 @@ def test_images_are_reduced_where_they_are_large():
     assert size[1:] == [100 // factor, 120 // factor, 3]
     block = images[40 + report.data["shown"].tests[0], :factor, :factor, 0]
     assert abs(unpacked(page["test"]["images"])[0, 0, 0, 0] - 255 * block.mean()) < 2
+
+
+# -- weights of the test rows, and who asks for them ----------------------------------------------
+
+TEST_WEIGHT = np.random.default_rng(0).uniform(0.0, 3.0, 40)
+
+
+def scored_pipe(request):
+    """Unfitted Pipeline and frames, the score of whose last step has a request."""
+    clf = InfluenceLogisticRegression()
+    if request is not None:
+        clf.set_score_request(sample_weight=request)
+    return make_pipeline(StandardScaler(), clf)
+
+
+def weighted_numbers(report):
+    """What weights of test rows change: a score, the mean effect of a group and of single rows."""
+    what_if = report.data["what_if"]
+    return [
+        *(each["test"] for each in report.data["overview"]["scores"]),
+        what_if["groups"][0]["loss"],
+        what_if["groups"][0]["score"],
+        *what_if["rows"]["mean_loss_change"],
+    ]
+
+
+def test_weights_of_test_rows_count_in_scores_and_mean_losses():
+    X, y = problem(3, n=100, p=4)
+    pipe = scored_pipe(None).fit(X[:60], y[:60])
+    asked = {"groups": {"some": [0, 1, 2, 3]}}
+    report = InfluenceReport(pipe, X[60:], y[60:], test_sample_weight=TEST_WEIGHT, **asked)
+    view, w = explain(pipe), TEST_WEIGHT
+    accuracy, log_loss = (each["test"] for each in report.data["overview"]["scores"])
+    assert accuracy == pytest.approx(np.average(pipe.predict(X[60:]) == y[60:], weights=w))
+    own = pipe.predict_proba(X[60:])[np.arange(40), y[60:]]
+    assert log_loss == pytest.approx(np.average(np.log(own), weights=w))
+    group = report.data["what_if"]["groups"][0]
+    change = view.group_influence([[0, 1, 2, 3]], X[60:], y[60:])[:, 0]
+    assert group["loss"] == pytest.approx(np.average(change, weights=w))
+    refit = make_pipeline(StandardScaler(), InfluenceLogisticRegression())
+    refit[-1].fit(pipe[:-1].transform(X[4:60]), y[4:60])
+    right = refit[-1].predict(pipe[:-1].transform(X[60:])) == y[60:]
+    assert group["score"] == pytest.approx(np.average(right, weights=w))
+    pool = report.data["shown"].pool
+    single = view.influence(X[60:], y[60:], method="newton", train_indices=pool)
+    np.testing.assert_allclose(
+        report.data["what_if"]["rows"]["mean_loss_change"], np.average(single, axis=0, weights=w)
+    )
+    page = contents(report)
+    assert page["weighted"]
+    assert any("have weights" in note for note in page["notes"])
+    copies = np.random.default_rng(1).integers(1, 4, 40)  # a weight of k is the row k times
+    weighted = InfluenceReport(pipe, X[60:], y[60:], test_sample_weight=copies, **asked)
+    repeated = InfluenceReport(
+        pipe, np.repeat(X[60:], copies, axis=0), np.repeat(y[60:], copies), **asked
+    )
+    np.testing.assert_allclose(weighted_numbers(weighted)[:4], weighted_numbers(repeated)[:4])
+
+
+@pytest.mark.parametrize("wrap", ["pipe", "explain", "explainer", "search", "frozen"])
+def test_a_report_routes_weights_as_the_score_requests(wrap):
+    X, y = problem(3, n=100, p=4)
+
+    def fitted(request):
+        pipe = scored_pipe(request)
+        if wrap == "search":
+            pipe = GridSearchCV(pipe, {"influencelogisticregression__C": [1.0]}, cv=2)
+        if wrap == "explainer":
+            return InfluenceExplainer(pipe).fit(X[:60], y[:60])
+        with config_context(enable_metadata_routing=False):  # searches score folds as they fit
+            pipe.fit(X[:60], y[:60])
+        if wrap == "frozen":
+            return InfluenceExplainer(FrozenEstimator(pipe)).fit(X[:60], y[:60])
+        return explain(pipe) if wrap == "explain" else pipe
+
+    def report(model, **options):
+        options["groups"] = {"some": [0, 1, 2, 3]}
+        return weighted_numbers(InfluenceReport(model, X[60:], y[60:], **options))
+
+    plain = fitted(None)
+    with_weights = report(plain, test_sample_weight=TEST_WEIGHT)
+    assert with_weights[1] != report(plain)[1]
+    with pytest.raises(ValueError, match=r"'importance'.* are passed but are not understood"):
+        report(plain, importance=TEST_WEIGHT)
+    with config_context(enable_metadata_routing=True):
+        np.testing.assert_array_equal(
+            report(fitted(True), test_sample_weight=TEST_WEIGHT), with_weights
+        )
+        with pytest.raises(TypeError, match="not routed to any object"):  # as scikit-learn's own
+            report(fitted(False), test_sample_weight=TEST_WEIGHT)
+        np.testing.assert_array_equal(
+            report(fitted("importance"), importance=TEST_WEIGHT), with_weights
+        )
+        with pytest.raises((UnsetMetadataPassedError, TypeError), match="sample_weight"):
+            report(fitted(None), test_sample_weight=TEST_WEIGHT)
+        with pytest.raises(TypeError, match="colour"):
+            report(fitted(True), colour=TEST_WEIGHT)
+        routing = InfluenceReport(fitted(True), X[60:], y[60:]).get_metadata_routing()
+        assert routing.consumes("score", ["sample_weight", "colour"]) == {"sample_weight"}
+        model = fitted(True)
+        if hasattr(model, "influence"):  # an explainer hands weights on to its model's score
+            steps = model.estimator_
+            expected = np.average(steps.predict(X[60:]) == y[60:], weights=TEST_WEIGHT)
+            assert model.score(X[60:], y[60:], TEST_WEIGHT) == pytest.approx(expected)
+
+
+def test_weights_of_test_rows_need_labels_and_are_weights():
+    X, y = problem(3, n=60, p=4)
+    model = InfluenceLogisticRegression().fit(X[:40], y[:40])
+    with pytest.raises(ValueError, match="without y_test there are none"):
+        InfluenceReport(model, X[40:], None, test_sample_weight=np.ones(20))
+    with pytest.raises(ValueError, match=r"test_sample_weight should have shape \(20,\)"):
+        InfluenceReport(model, X[40:], y[40:], test_sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match="Negative values in test_sample_weight"):
+        InfluenceReport(model, X[40:], y[40:], test_sample_weight=-np.ones(20))

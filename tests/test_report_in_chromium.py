@@ -106,7 +106,8 @@ def digits(tmp_path_factory):
 def diabetes(tmp_path_factory):
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     model = InfluenceRidge(alpha=0.1).fit(X[:200], y[:200])
-    report = InfluenceReport(model, X[200:260], y[200:260])
+    groups = np.where(X[:200]["sex"] > 0, "women", "men")
+    report = InfluenceReport(model, X[200:260], y[200:260], groups=groups)
     return report, report.write_html(tmp_path_factory.mktemp("pages") / "diabetes.html")
 
 
@@ -154,17 +155,29 @@ def test_no_tab_errs_asks_the_network_or_is_wider_than_the_window(
     context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(scheme, browser, cancer):
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        ("cancer", "light"),
+        ("cancer", "dark"),
+        ("digits", "light"),
+        ("digits", "dark"),
+        ("diabetes", "light"),
+        ("diabetes", "dark"),
+        ("without_labels", "dark"),
+    ],
+)
+def test_axe_finds_nothing_serious(name, scheme, browser, request):
+    path = request.getfixturevalue(name)[-1]
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     )
-    page = opened(context, cancer[-1])
+    page = opened(context, path)
     for each in TABS:
         tab(page, each)
-        if each == "predictions":
-            page.locator("#grid .body .row").first.click()
+        if each == "what-if":
+            page.locator("#picks input").first.check()
         found = axe.run(page).response["violations"]
         serious = [
             (v["id"], [node["html"][:120] for node in v["nodes"]][:3])
@@ -242,7 +255,7 @@ def test_labels_groups_and_figures_have_pythons_numbers(context, cancer):
     report, audit, X, y, path = cancer
     page, view = opened(context, path), report._subject.view
     tab(page, "labels")
-    rows = audit.issues()[:50]
+    rows = report.data["labels"]["rows"]
     lines = page.locator("#suspects .option").all_inner_texts()
     assert len(lines) == len(rows) >= 5
     for line, row in zip(lines, rows, strict=True):
@@ -398,10 +411,10 @@ def downloaded(page, button, folder, frame=None):
 
 
 def test_decisions_are_made_kept_exported_and_read_back(context, cancer, tmp_path):
-    _, audit, X, y, path = cancer
+    report, audit, X, y, path = cancer
     page = opened(context, path)
     tab(page, "labels")
-    rows = audit.issues()[:50]
+    rows = report.data["labels"]["rows"]
     page.locator("[data-decision=accept]").click()
     page.keyboard.press("r")  # the next row
     page.keyboard.press("d")
@@ -452,6 +465,19 @@ def test_decisions_are_made_kept_exported_and_read_back(context, cancer, tmp_pat
     other.goto(copy.as_uri())
     tab(other, "labels")
     assert other.locator("#decided").inner_text().startswith("4 of")
+
+
+def test_the_first_rows_are_chosen(context, cancer, without_labels):
+    for path, place in ((cancer[-1], 0), (without_labels[-1], 0)):
+        page = opened(context, path)
+        tab(page, "predictions")
+        chosen = page.locator("#grid .body .row[aria-selected=true]")
+        assert chosen.count() == 1
+        assert chosen.get_attribute("aria-rowindex") == str(place + 2)
+        name = chosen.locator("bdi").first.inner_text()
+        assert page.locator("#detail h2").inner_text() == f"Test row {name}"
+        assert page.locator("#status").inner_text() == ""  # nobody has asked yet
+        assert page.wrong == []
 
 
 def test_keys_do_not_decide_while_a_note_is_written(context, cancer):

@@ -16,7 +16,7 @@ from skinfluence import (
     InfluencePoissonRegressor,
     influence,
 )
-from skinfluence.model_selection import approximate_cross_val_predict
+from skinfluence.model_selection import LeaveOneOutSearchCV, approximate_cross_val_predict
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem
 
@@ -80,6 +80,29 @@ def test_rows_and_changes_by_name():
     groups = np.where(np.arange(40) < 4, "few", "many")
     message = said(lambda: explainer.loo_estimate(groups=groups))
     assert message.startswith("4 rows left undefined (NaN): without row r0, r1, r2, r3 a class is")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_searches_name_rows_and_the_cause(n_jobs):
+    frame = pd.DataFrame(X, index=[f"r{i}" for i in range(40)]).add_prefix("c")
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    grid = {"logisticregression__C": [0.1, 1.0, 10.0]}
+    search = LeaveOneOutSearchCV(pipe, grid, scoring="neg_log_loss", n_jobs=n_jobs)
+    message = said(lambda: search.fit(frame, pd.Series(LAST, index=frame.index)))
+    start = "1 row left undefined (NaN): without row r0 "
+    assert message == start + "a class is empty. Give the class more rows."
+    line = pd.DataFrame(np.linspace(-1, 1, 12)[:, None], index=list("abcdefghijkl"))
+    crossed = np.r_[np.ones(1, int), np.zeros(5, int), np.ones(6, int)]
+    free = InfluenceLogisticRegression()
+    search = LeaveOneOutSearchCV(free, {"C": [1.0, np.inf]}, scoring="accuracy", n_jobs=n_jobs)
+    message = said(lambda: search.fit(line, crossed))
+    assert "without row a the classes are separated, so that" in message
+    assert message.endswith("Fit with a penalty.")
+    alone = np.c_[X[:, :2], np.r_[1.0, np.zeros(39)]]
+    search = LeaveOneOutSearchCV(InfluenceLinearRegression(), {"copy_X": [True]}, n_jobs=n_jobs)
+    search.set_params(scoring="neg_mean_squared_error")
+    message = said(lambda: search.fit(alone, X[:, 2]))
+    assert message.startswith("1 row left undefined (NaN): without row 0 the columns lose their")
 
 
 @pytest.mark.parametrize(

@@ -45,3 +45,26 @@ def csr_row_quadratic(data, indices, indptr, M, intercept, out):
         if intercept:
             total += M[last, last]
         out[i] = total
+
+
+@compiled
+def csr_kernel(values, indices, indptr, rows_values, rows_indices, rows_indptr, scale, out):
+    """X diag(scale) X' into `out` (n, n), from CSR (indptr of rows) and CSC (rows of columns).
+
+    The lower triangle row by row, so that what is added to lies in the cache, then its mirror.
+    """
+    n = indptr.shape[0] - 1
+    for i in range(n):
+        own = out[i]
+        own[: i + 1] = 0.0
+        for a in range(indptr[i], indptr[i + 1]):
+            j, value = indices[a], values[a] * scale[indices[a]]
+            for b in range(rows_indptr[j], rows_indptr[j + 1]):
+                k = rows_indices[b]
+                if k > i:
+                    break
+                own[k] += value * rows_values[b]
+    for start in range(0, n, 64):
+        for i in range(start, n):
+            for k in range(start, min(i, start + 64)):
+                out[k, i] = out[i, k]

@@ -1,10 +1,10 @@
 """Fitted transformers of scikit-learn as linear maps of their input."""
 
+from functools import cache
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.compose import ColumnTransformer
-from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_selection import SelectorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import (
@@ -37,10 +37,11 @@ def linear_map(step, n_features):
         return linear_map(step.estimator, n_features)
     if step in PASSED:
         return sp.eye_array(n_features, format="csr")
-    if isinstance(step, SelectorMixin) and type(step).transform is SelectorMixin.transform:
+    maps, selector = _known_steps()
+    if isinstance(step, selector) and type(step).transform is selector.transform:
         kept = step.get_support(indices=True)
         return sp.eye_array(n_features, format="csr")[kept]
-    find = _MAPS.get(type(step))
+    find = maps.get(type(step))
     return None if find is None else find(step, n_features)
 
 
@@ -147,18 +148,29 @@ def _positions(columns, step, n_features):
     return every[columns]
 
 
-_MAPS = {
-    StandardScaler: _standard,
-    RobustScaler: _robust,
-    MaxAbsScaler: _max_abs,
-    MinMaxScaler: _min_max,
-    PCA: _components,
-    TruncatedSVD: _components,
-    FunctionTransformer: _function,
-    Pipeline: _pipeline,
-    FeatureUnion: _union,
-    ColumnTransformer: _columns,
-}
+@cache
+def _known_steps():
+    """Map of each class of linear steps, and the class that selectors of features inherit from.
+
+    The packages of decompositions and selectors import 40 others: they are imported when a Pipeline
+    is looked into, and not with the library.
+    """
+    from sklearn.decomposition import PCA, TruncatedSVD
+    from sklearn.feature_selection import SelectorMixin
+
+    maps = {
+        StandardScaler: _standard,
+        RobustScaler: _robust,
+        MaxAbsScaler: _max_abs,
+        MinMaxScaler: _min_max,
+        PCA: _components,
+        TruncatedSVD: _components,
+        FunctionTransformer: _function,
+        Pipeline: _pipeline,
+        FeatureUnion: _union,
+        ColumnTransformer: _columns,
+    }
+    return maps, SelectorMixin
 
 
 def _flat(steps):

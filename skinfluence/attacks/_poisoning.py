@@ -123,6 +123,10 @@ class PoisoningAttack(BaseEstimator):
         the same, and whole numbers from 0 to 255. A callable takes the moved rows and the original
         ones, (n_rows, p) each, and returns rows that are allowed, such as those in the range of
         each column.
+    bounds : pair (low, high) or "data", optional
+        Smallest and largest value that a feature may have, numbers or one for each column: moved
+        rows are clipped to them, after the constraint. "data": those of each column of X. Without
+        them a box of pixels reaches out of the range of pixels.
     n_iter : int, default=30
         Refits, at most.
     target_rows : array-like of int or bool mask, optional
@@ -157,6 +161,7 @@ class PoisoningAttack(BaseEstimator):
         n_rows: int = 1,
         epsilon: float = 0.1,
         constraint: str | Callable = "box",
+        bounds: tuple | str | None = None,
         n_iter: int = 30,
         target_rows: ArrayLike | None = None,
     ):
@@ -164,6 +169,7 @@ class PoisoningAttack(BaseEstimator):
         self.n_rows = n_rows
         self.epsilon = epsilon
         self.constraint = constraint
+        self.bounds = bounds
         self.n_iter = n_iter
         self.target_rows = target_rows
 
@@ -195,6 +201,7 @@ class PoisoningAttack(BaseEstimator):
         table = MovableRows(X)
         X, y, y_test = table.values, column_or_1d(y), column_or_1d(y_test)
         self._check(X[:, table.is_number])
+        bounds = self._checked_bounds(X, table.is_number)
         asked = as_index(self.target_rows, len(y_test), "target_rows")
         if not len(asked):
             raise ValueError("target_rows is empty: name at least one test row to attack.")
@@ -206,7 +213,7 @@ class PoisoningAttack(BaseEstimator):
                 "target_rows are all misclassified without any attack: there is nothing to flip."
             )
         question = take_rows(X_test, targets), y_test[targets]
-        rows, X_moved, losses, n_iter = self._search(model, table, X, y, question)
+        rows, X_moved, losses, n_iter = self._search(model, table, X, y, question, bounds)
         poisoned = X.copy()
         poisoned[rows] = X_moved
         refit = clone(self.estimator).fit(table.like_table(poisoned), y)
@@ -257,6 +264,31 @@ class PoisoningAttack(BaseEstimator):
                 f"got {shown(self.epsilon)}."
             )
 
+    def _checked_bounds(self, X, is_number):
+        """(low, high) of each column, (p,) each; infinite without bounds."""
+        p, bounds = X.shape[1], self.bounds
+        if bounds is None:
+            return np.full(p, -np.inf), np.full(p, np.inf)
+        if isinstance(bounds, str):
+            check_choice("bounds", bounds, ("data",))
+            return X.min(axis=0), X.max(axis=0)
+        try:
+            low, high = (np.broadcast_to(np.asarray(end, dtype=np.float64), (p,)) for end in bounds)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"bounds should be 'data' or a pair (low, high) of numbers or of arrays of {p} "
+                f"numbers; got {shown(bounds)}."
+            ) from error
+        if not (low <= high).all():  # NaN is not either
+            raise ValueError(f"bounds should have low <= high; got {shown(bounds)}.")
+        outside = ((low > X) | (high < X)) & is_number
+        if outside.any():
+            raise ValueError(
+                f"bounds leave out training rows: X has {X[outside][0]:g}. Pass wider ones, or "
+                "bounds='data'."
+            )
+        return low, high
+
     def _fit(self, table, X, y):
         """Explainer of a clone fitted on some rows."""
         X = table.like_table(X)
@@ -281,12 +313,13 @@ class PoisoningAttack(BaseEstimator):
         moved = np.clip(np.round(moved), original - reach, original + reach)
         return np.clip(moved, 0.0, LEVELS)
 
-    def _search(self, model, table, X, y, question):
+    def _search(self, model, table, X, y, question, bounds):
         """(rows, their features, mean losses of the targets, number of refits)."""
         gradient = self._gradient(model, table.like_table(X), question)
 
         def allowed(moved, original):
-            return np.where(table.is_number, self._allowed(moved, original), original)
+            moved = np.clip(self._allowed(moved, original), *bounds)
+            return np.where(table.is_number, moved, original)
 
         corner = allowed(X + self.epsilon * np.sign(gradient), X)
         rows = self._most_harmful(model, table.like_table(X), corner - X, question)

@@ -114,6 +114,22 @@ class AttributionMixin(QueryMixin):
         >>> clf.influence(X[400:], y[400:]).shape
         (169, 400)
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            return array_model.influence(
+                X_test,
+                y_test,
+                target=target,
+                method=method,
+                aggregate=aggregate,
+                test_sample_weight=test_sample_weight,
+                train_indices=train_indices,
+                curvature=curvature,
+                damping=damping,
+                progress=progress,
+                as_frame=as_frame,
+                return_info=return_info,
+            )
         check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         query, deletion = problem.ask(
@@ -194,6 +210,19 @@ class AttributionMixin(QueryMixin):
         >>> clf.most_influential(X[400:402], y[400:402], k=3).helpful_indices.shape
         (2, 3)
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            return array_model.most_influential(
+                X_test,
+                y_test,
+                k=k,
+                target=target,
+                method=method,
+                train_indices=train_indices,
+                curvature=curvature,
+                damping=damping,
+                progress=progress,
+            )
         problem = self.__fitted_problem__()
         query = problem.query(X_test, y_test, target, method)
         options = {"curvature": curvature, "damping": damping, "progress": progress}
@@ -251,6 +280,18 @@ class AttributionMixin(QueryMixin):
         >>> int(clf.self_influence().argmax())
         213
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            return array_model.self_influence(
+                target=target,
+                method=method,
+                train_indices=train_indices,
+                curvature=curvature,
+                damping=damping,
+                progress=progress,
+                as_frame=as_frame,
+                return_info=return_info,
+            )
         problem = self.__fitted_problem__()
         query = problem.own_query(target, method, train_indices)
         deletion = problem.deletion(

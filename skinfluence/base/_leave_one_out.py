@@ -81,6 +81,11 @@ class LeaveOneOutMixin(QueryMixin):
         >>> print(f"{loo.mean_loss:.4f} {loo.train_loss:.4f} {loo.score:.4f}")
         0.0757 0.0534 0.9789
         """
+        array_model = self.__array_model__()
+        if array_model is not None:
+            return array_model.loo_estimate(
+                method=method, scoring=scoring, groups=groups, tol=tol, progress=progress
+            )
         check_choice("method", method, METHODS)
         check_tolerance(tol)
         check_progress(progress)

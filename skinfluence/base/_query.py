@@ -57,6 +57,10 @@ class QueryMixin:
         """Return the names of the features of the model where it does not know them; else None."""
         return None
 
+    def __array_model__(self):
+        """Return what answers for a fit on arrays of another library than NumPy, or None."""
+        return None
+
     # -- what it gains -----------------------------------------------------------------------------
 
     def __fitted_problem__(self) -> FittedProblem:

@@ -9,8 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 from skinfluence._frames import row_names
 from skinfluence._validation import as_index, check_group_labels, listed
 from skinfluence.base._query import QueryMixin
-from skinfluence.problem.removal import LiveFit
-from skinfluence.robustness import certificate_of
 
 
 class RemovalMixin(QueryMixin):
@@ -72,11 +70,11 @@ class RemovalMixin(QueryMixin):
         """
         fit = self._live_fit()
         rows = _rows_asked(fit, rows, row_labels, groups)
-        fit.check_data()
         fit.check_removal(rows)
         gone = fit.remaining[rows]
         nobody = gone[:0]
         if fit.obstacle:
+            fit.check_data()
             rest = fit.at_rows(np.delete(fit.live, rows))
             return self._fitted_again(rest, fit.obstacle, gone, nobody)
         fit, removal = fit.without(rows)
@@ -166,6 +164,9 @@ class RemovalMixin(QueryMixin):
         problem = self.__fitted_problem__()
         if names is not None and len(names) != problem.objective.n_rows:
             names = None  # fitted again since
+        # The package of certificates is imported when the first row leaves, not with the library.
+        from skinfluence.problem.removal import LiveFit
+
         return LiveFit.of(problem, names)
 
     def _moved_to(self, fit, removal, removed, added):
@@ -180,7 +181,7 @@ class RemovalMixin(QueryMixin):
         new.__adapted_model__().set_params(**settings)
         if data.space is not None:
             # In a kernel's space the rows that remain have coordinates of their own.
-            fit = LiveFit.of(new.__fitted_problem__(), fit.remaining)
+            fit = fit.of(new.__fitted_problem__(), fit.remaining)
             removal, data = fit.proven_again(removal), fit.problem.record.data
         new.__dict__["_changed_fit"] = fit.owned_by(new.__adapted_model__())
         recipe = fit.recipe(fit.objective, data)
@@ -198,13 +199,15 @@ class RemovalMixin(QueryMixin):
 
     def _certified_refit(self, new, fit, reason, removed, added):
         """Give an estimator that was fitted anew to the rows of a LiveFit its certificate."""
-        at = LiveFit.of(new.__fitted_problem__(), fit.remaining)
+        at = fit.of(new.__fitted_problem__(), fit.remaining)
         recipe = at.recipe(at.objective, at.problem.record.data)
         removal, settings = at.refitted(reason), fit.frozen_settings()
         return self._certified(new, fit, removal, settings, removed, added, recipe)
 
     def _certified(self, new, fit, removal, settings, removed, added, recipe):
         """Give an estimator its certificate."""
+        from skinfluence.robustness import certificate_of
+
         name = type(fit.problem.model).__name__
         new.removal_certificate_ = certificate_of(
             removal, name, fit.remaining, removed, added, settings, recipe

@@ -1,16 +1,9 @@
-"""How few rows overturn a conclusion."""
+"""How few rows overturn a conclusion: the package that finds it is imported when it is asked."""
 
 import numpy as np
 
 from skinfluence._validation import as_groups, check_choice, check_group_labels
 from skinfluence.base._query import QueryMixin
-from skinfluence.robustness import (
-    InfluentialSet,
-    RobustnessAudit,
-    bind,
-    most_influential_set,
-    smallest_flip,
-)
 
 
 class RobustnessMixin(QueryMixin):
@@ -90,6 +83,8 @@ class RobustnessMixin(QueryMixin):
         >>> model.smallest_flip(coefficient("s3")).n_rows
         102
         """
+        from skinfluence.robustness import RobustnessAudit, bind, smallest_flip
+
         check_choice("certify", certify, ("auto", "never"))
         problem = self.__fitted_problem__()
         _check_smooth(problem)
@@ -109,8 +104,7 @@ class RobustnessMixin(QueryMixin):
             budget=budget,
             progress=progress,
         )
-        rows = [units[unit] for unit in found.order]
-        rows = np.concatenate(rows) if rows else np.zeros(0, dtype=int)
+        rows = np.concatenate([np.zeros(0, dtype=int), *(units[unit] for unit in found.order)])
         return RobustnessAudit(
             what=bound.what,
             n_rows=len(rows) if found.flips else None,
@@ -169,6 +163,8 @@ class RobustnessMixin(QueryMixin):
         >>> model.most_influential_set(3, coefficient("s3"))
         Without 3 rows the quantity of the sign of 's3' goes from -639.1 to -608.7.
         """
+        from skinfluence.robustness import InfluentialSet, bind, most_influential_set
+
         problem = self.__fitted_problem__()
         _check_smooth(problem)
         bound = bind(quantity, problem)

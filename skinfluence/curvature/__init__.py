@@ -2,7 +2,13 @@
 
 from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._cg import CGCurvature
-from skinfluence.curvature._choose import KINDS, Choice, choose, make_curvature
+from skinfluence.curvature._choose import (
+    KINDS,
+    Choice,
+    choose,
+    make_curvature,
+    newton_direction,
+)
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature
 
@@ -16,4 +22,5 @@ __all__ = [
     "Leverage",
     "choose",
     "make_curvature",
+    "newton_direction",
 ]

@@ -77,8 +77,12 @@ class CGCurvature(Curvature):
         along = self.Q.T @ R
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
-    def solve(self, V):
-        """H^-1 V; the iteration ends for all columns when the last one has converged."""
+    def solve(self, V, tolerance=TOLERANCE):
+        """H^-1 V; the iteration ends for all columns when the last one has converged.
+
+        To a relative residual of `tolerance`: a larger one for a step of Newton's method that need
+        not be whole.
+        """
         # C-ordered, because SciPy's sparse products would copy any other array in every iteration.
         B = np.ascontiguousarray(self.scale[:, None] * V)
         X, R = np.zeros_like(B), B.copy()
@@ -88,7 +92,7 @@ class CGCurvature(Curvature):
         rho = np.einsum("ij,ij->j", R, D)
         for _ in range(MAX_ITERATIONS):
             # The column of an undefined deletion is NaN from the start, and stays so.
-            if not (np.linalg.norm(R, axis=0) > TOLERANCE * size).any():
+            if not (np.linalg.norm(R, axis=0) > tolerance * size).any():
                 break
             HD = self._scaled_matmul(D)
             along = np.einsum("ij,ij->j", D, HD)
@@ -102,6 +106,8 @@ class CGCurvature(Curvature):
             rho, before = np.einsum("ij,ij->j", R, P), rho
             D *= np.divide(rho, before, out=np.zeros_like(rho), where=before > 0)
             D += P
+        if tolerance > TOLERANCE:
+            return self.scale[:, None] * X
         # The recurrence's own residual drifts from the true one.
         reached = float(
             (np.linalg.norm(B - self._scaled_matmul(X), axis=0) / size).max(initial=0.0)

@@ -26,6 +26,7 @@ PASSES = 900.0  # the dozen passes over vectors of an iteration, an element
 ROW_PASSES = 100.0  # the same in the space of the rows
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
 ROW_ITERATIONS = 12  # in the space of the rows, the mean of solves and of leverages
+TRUNCATED_ITERATIONS = 60  # of one solve to the few digits that a step of Newton's method needs
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
 # much memory for fewer of them.
@@ -122,6 +123,23 @@ def _products(objective, n_solves):
     slow = max(slow, MEMORY_BOUND / max(1, n_solves))
     iteration = 4.0 * stored * slow + PASSES * objective.design.shape[1]
     return K * iteration * (CG_ITERATIONS * n_solves + 100)
+
+
+def newton_direction(objective, V, kind="auto", tolerance=None):
+    """Return H^-1 V for V (K q, 1), used once: no factor is kept.
+
+    With a `tolerance` to that relative residual, by conjugate gradients, where rows are sparse and
+    the products cost less than a factor.
+    """
+    truncated = tolerance is not None and kind == "auto" and objective.design.has_row_operator
+    truncated = truncated and not objective.penalty.is_kinked and not objective.penalty.has_fixed
+    if truncated and not objective.loss.is_separable:
+        stored, q = objective.design.n_stored, objective.design.shape[1]
+        iteration = objective.n_outputs * (4.0 * stored * SPARSE + PASSES * q)
+        flops = choose(objective, 1).flops
+        if TRUNCATED_ITERATIONS * iteration < min(flops["dense"], flops["dual"]):
+            return CGCurvature(objective, deflate=False).solve(V, tolerance)
+    return make_curvature(objective, kind, n_solves=V.shape[1]).solve(V)
 
 
 def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):

@@ -30,7 +30,8 @@ def refit_flops(objective):
 
 def question_flops(objective, n_deletions, n_test):
     """Estimated cost of Newton steps read at test rows, in flops: factor, leverages, products."""
-    P = objective.n_parameters
+    # In the space of the rows where there are fewer of them than parameters.
+    P = min(objective.n_parameters, objective.n_rows * objective.n_outputs)
     return P**3 / 3.0 + 2.0 * n_deletions * P * P + 2.0 * n_test * P * (n_deletions + P)
 
 

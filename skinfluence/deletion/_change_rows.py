@@ -11,6 +11,7 @@ from skinfluence.deletion._exact import Exact
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import NewtonError
 from skinfluence.deletion._row_change import RowChange, same_labels
+from skinfluence.deletion._second_step import SecondStep, can_follow
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.optimum import is_acceptable_refit, refit
@@ -28,7 +29,7 @@ def change_rows(
 
     With `is_rough` one step is a poor estimate (another label, another place), and "auto" refits
     as many of the changes as a budget of flops allows, the longest steps first; else it refits the
-    long ones, as for removals.
+    long ones, as for removals, and the implicit steps of the others are followed by one chord step.
     """
 
     def exactly(some):
@@ -58,9 +59,15 @@ def change_rows(
             # may be moved little itself, and the others much.
             budget = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
             wanted = _longest(found, wanted, budget / flops, tells=False)
+    bound = None
+    if not is_rough and len(wanted) < len(rows) and can_follow(step):
+        step = SecondStep(step)
+        error, bound = step.own_error, step.own_bound
+        stalled = step.stalled[: int(FREE_FLOPS / refit_flops(objective))]
+        wanted = np.union1d(wanted, stalled).astype(np.intp)
     if method == "newton" and not len(wanted):
         return step
-    return MixedDeletion(step, exactly(wanted), wanted, error=error)
+    return MixedDeletion(step, exactly(wanted), wanted, error, bound)
 
 
 def _longest(found, wanted, budget, *, tells=True):

@@ -286,7 +286,7 @@ def joint_gradient(objective, rows, delta):
     return objective.freed(gradient)
 
 
-def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
+def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
     """Return the JointRefit from the optimum before a change; None where the steps do not end.
 
     Parameters
@@ -299,6 +299,8 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
         Of the objective after the change, there.
     tolerance : float
         Of the coefficients, relative to `Objective.coefficient_unit`.
+    read : callable, optional
+        See `Objective.evaluated_at`.
 
     Returns
     -------
@@ -311,7 +313,7 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE):
     last = _length(gradient, plain)
     while n_passes < MAX_PASSES and np.isfinite(step).all():
         theta = theta + step.reshape(theta_shape)
-        at = factor.objective.evaluated_at(theta)
+        at = factor.objective.evaluated_at(theta, read)
         n_passes += 1
         pairs.add(step, (at.gradient - gradient).ravel())
         gradient = at.gradient
@@ -359,6 +361,9 @@ class SecantPairs:
     def step(self, gradient, factor):
         """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,)."""
         plain = q = -gradient.ravel()
+        if not self.pairs:
+            step = factor.solve(plain[:, None])[:, 0]
+            return step, step
         shares = []
         for step, change, along in reversed(self.pairs):
             shares.append(float(step @ q) / along)
@@ -390,7 +395,7 @@ def _found(at, step, size, factor, n_passes, n_factors):
     return JointRefit(end, factor, n_passes, n_factors, at, size)
 
 
-def joint_refit(objective, factor, rows, delta, *, step=None):
+def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
     """Return the JointRefit after a change of weights; None where no optimum is found.
 
     Parameters
@@ -404,6 +409,8 @@ def joint_refit(objective, factor, rows, delta, *, step=None):
         What is added to their weights.
     step : ndarray of shape (K, q), optional
         From which Newton's method starts where the chord does not end.
+    read : callable, optional
+        See `Objective.evaluated_at`; not called by Newton's method.
     """
     added = np.zeros(objective.n_rows)
     added[rows] = delta
@@ -414,7 +421,7 @@ def joint_refit(objective, factor, rows, delta, *, step=None):
         inner = objective.on_active_set() if kinked else objective
         try:
             gradient = joint_gradient(inner, rows, delta)
-            found = chord(factor.reweighted(rows, delta), inner.theta, gradient)
+            found = chord(factor.reweighted(rows, delta), inner.theta, gradient, read=read)
         except np.linalg.LinAlgError:
             found = None
     if found is not None and kinked:

@@ -1,5 +1,7 @@
 """Sparse X in CSR format, a matrix or an array of SciPy."""
 
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse
 
@@ -39,7 +41,16 @@ class CSRDesign(Design):
         return out
 
     def _transpose_times(self, U):
-        return np.asarray(self.X.T @ U, dtype=np.float64)
+        return np.asarray(self._transposed @ U, dtype=np.float64)
+
+    @cached_property
+    def _transposed(self):
+        """X.T, a view of the same entries that takes SciPy longer to make than a product."""
+        return self.X.T
+
+    def __getstate__(self):
+        """A pickle of the view would have every entry twice."""
+        return {name: value for name, value in vars(self).items() if name != "_transposed"}
 
     def _gram(self, w):
         """Z' diag(w) Z by a loop over pairs of stored entries, or dense blocks if they are many."""
@@ -103,12 +114,15 @@ class CSRDesign(Design):
         return squares + 1.0 if self.fit_intercept else squares
 
     def kernel(self, scale):
-        """Z diag(scale) Z' by blocks of rows, each a sparse product made dense."""
+        """Z diag(scale) Z' by a loop over pairs of entries of a column, half of them."""
+        from skinfluence._kernels import csr_kernel
+
         K = np.empty((self.shape[0], self.shape[0]))
-        transposed = self.X.T.tocsr()
-        scaled = self.X.multiply(scale[: self.n_features]).tocsr()
-        for rows in row_blocks(self.shape[0], 24 * self.shape[0]):
-            K[rows] = (scaled[rows] @ transposed).toarray()
+        X, columns = self.X, self.X.tocsc()
+        if not columns.has_sorted_indices:
+            columns.sort_indices()
+        parts = X.data, X.indices, X.indptr, columns.data, columns.indices, columns.indptr
+        csr_kernel(*parts, np.asarray(scale, dtype=np.float64), K)
         if self.fit_intercept and scale[-1]:
             K += scale[-1]
         return K

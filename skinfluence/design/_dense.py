@@ -13,8 +13,8 @@ from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
-# The same of a pass with two products, which has to find the rows in a core's own cache.
-PASS_ROWS = 512
+# The same of a pass that reads its rows two or three times, from a core's own cache.
+PASS_ROWS = 256
 # The same of sums of squares with all columns of a triangle.
 NORM_ROWS = 1024
 
@@ -72,12 +72,19 @@ class DenseDesign(Design):
         """Block by block: rows that are in the cache are not fetched twice."""
         p, K = self.n_features, V.shape[1]
         product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
+        single = np.ascontiguousarray(V[:p, 0]) if K == 1 else None
         for rows, block in self._blocks(PASS_ROWS):
-            np.matmul(block, V[:p], out=product[rows])
+            if K == 1:  # products with vectors: those with matrices of one column copy them
+                product[rows, 0] = block @ single
+            else:
+                np.matmul(block, V[:p], out=product[rows])
             if self.fit_intercept:
                 product[rows] += V[-1]
             U = slopes(rows, product[rows])
-            total[:p] += block.T @ U
+            if K == 1:
+                total[:p, 0] += U[:, 0] @ block
+            else:
+                total[:p] += block.T @ U
             if self.fit_intercept:
                 total[-1] += U.sum(axis=0)
         return product, total

@@ -117,7 +117,7 @@ class AddedVariableDisplay:
         feature : str or int
             Name or position of a column of the X of the last step, or "const" for the intercept.
         train_labels : array-like of shape (n_train,), optional
-            Names of the rows; positions by default.
+            Names of the rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -163,7 +163,7 @@ class AddedVariableDisplay:
             slope=slope,
             weight=weight,
             feature=columns[column],
-            train_labels=train_labels,
+            train_labels=problem.row_names if train_labels is None else train_labels,
             name=name,
         )
         return display.plot(ax, **kwargs)
@@ -204,7 +204,8 @@ class AddedVariableDisplay:
         self.line_ = ax.axline((0.0, 0.0), slope=self.slope, **merged(style, line_kwargs))
         off = np.abs(self.y - self.slope * self.x)
         named = [most(size, n_labels, drawn) for size in (np.abs(self.x), off)]
-        annotate(ax, self.x, self.y, self.train_labels, np.unique(np.concatenate(named)))
+        named = dict.fromkeys(np.concatenate(named).tolist())
+        annotate(ax, self.x, self.y, self.train_labels, named)
         ax.set_xlabel(f"{self.feature}, without the others")
         ax.set_ylabel("response, without the others")
         titled(ax, self.name if name is None else name)

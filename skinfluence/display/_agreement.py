@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
+from skinfluence._validation import as_index
 from skinfluence.deletion.targets import Target
 from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
 from skinfluence.evaluation import agreement
 from skinfluence.functions import explain
+from skinfluence.problem import fitted_problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +34,8 @@ class LeaveOneOutAgreementDisplay:
         Effects by the method under test, and by refits. Pairs with a NaN are not drawn.
     train_indices : ndarray of int, shape (n,), optional
         Training rows of the effects; 0, ..., n - 1 by default.
+    train_labels : array-like of shape (n,), optional
+        Names of those rows; `train_indices` by default.
     response : str, default="change of the loss"
         Name of the effect, for the axes.
     name : str, optional
@@ -75,6 +79,7 @@ class LeaveOneOutAgreementDisplay:
         estimated: ArrayLike,
         actual: ArrayLike,
         train_indices: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
         response: str = "change of the loss",
         name: str | None = None,
     ):
@@ -85,6 +90,9 @@ class LeaveOneOutAgreementDisplay:
             raise ValueError(
                 f"train_indices should have shape ({n},); got {self.train_indices.shape}."
             )
+        self.train_labels = self.train_indices
+        if train_labels is not None:
+            self.train_labels = checked_labels(train_labels, n, "train_labels")
         self.response = response
         self.name = name
         defined = np.isfinite(self.estimated) & np.isfinite(self.actual)
@@ -100,6 +108,7 @@ class LeaveOneOutAgreementDisplay:
         target: str | Target = "loss",
         method: str = "newton",
         train_indices: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
         ax: "Axes | None" = None,
         name: str | None = None,
         **kwargs: Any,
@@ -119,6 +128,8 @@ class LeaveOneOutAgreementDisplay:
             The method under test.
         train_indices : array-like of int, optional
             Training rows to compare, all by default; a few hundred if refits are slow.
+        train_labels : array-like of shape (n,), optional
+            Names of those rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -151,10 +162,13 @@ class LeaveOneOutAgreementDisplay:
                 'target with one number for each row, such as "loss" or "margin".'
             )
         what = target if isinstance(target, str) else getattr(target, "__name__", "target")
+        names = fitted_problem(view).row_names
+        rows = as_index(train_indices, len(names))
         display = cls(
             estimated=estimated,
             actual=effects("exact"),
-            train_indices=train_indices,
+            train_indices=rows,
+            train_labels=names[rows] if train_labels is None else train_labels,
             response=f"change of the {what.replace('_', ' ')}",
             name=method if name is None else name,
         )
@@ -167,6 +181,7 @@ class LeaveOneOutAgreementDisplay:
         actual: ArrayLike,
         *,
         train_indices: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
         ax: "Axes | None" = None,
         name: str | None = None,
         **kwargs: Any,
@@ -179,6 +194,8 @@ class LeaveOneOutAgreementDisplay:
             Effects by the method under test, and by refits.
         train_indices : array-like of int, shape (n,), optional
             Training rows of the effects; 0, ..., n - 1 by default.
+        train_labels : array-like of shape (n,), optional
+            Names of those rows; `train_indices` by default.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -196,7 +213,13 @@ class LeaveOneOutAgreementDisplay:
         ValueError
             If the arrays have different lengths, or fewer than two pairs are finite.
         """
-        display = cls(estimated=estimated, actual=actual, train_indices=train_indices, name=name)
+        display = cls(
+            estimated=estimated,
+            actual=actual,
+            train_indices=train_indices,
+            train_labels=train_labels,
+            name=name,
+        )
         return display.plot(ax, **kwargs)
 
     def plot(
@@ -237,7 +260,7 @@ class LeaveOneOutAgreementDisplay:
         self.fit_ = ax.axline((0.0, found.intercept), slope=found.slope, **merged(line, fit_kwargs))
         off = np.nan_to_num(np.abs(self.estimated - self.actual))
         farthest = np.argsort(-off, kind="stable")[:n_labels]
-        annotate(ax, self.actual, self.estimated, self.train_indices, farthest)
+        annotate(ax, self.actual, self.estimated, self.train_labels, farthest)
         ax.set_xlabel(f"{self.response}, exact")
         ax.set_ylabel(f"{self.response}, estimated")
         figures = (
@@ -255,5 +278,5 @@ class LeaveOneOutAgreementDisplay:
             Columns estimated and actual, one line for each training row.
         """
         frame = data_frame({"estimated": self.estimated, "actual": self.actual})
-        frame.index = self.train_indices
+        frame.index = self.train_labels
         return frame

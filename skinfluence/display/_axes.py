@@ -2,7 +2,8 @@
 
 import numpy as np
 
-BLUE, RED, GREY = "#1f5fa8", "#b5443b", "0.6"
+# Read as well on white as on black, and apart for those who do not tell red from green.
+BLUE, RED, GREY = "#2f77bd", "#c9523f", "0.6"
 
 # Colours of classes that are told apart without red against green, each with a marker of its own.
 CLASS_STYLES = (
@@ -40,12 +41,15 @@ def diagonal(ax):
 
 
 def annotate(ax, x, y, labels, chosen):
-    """Write the labels of some points beside them, on the side with more room."""
+    """Write the labels of some points beside them, on the side with more room.
+
+    A label that would lie on an earlier one is left out.
+    """
     middle = np.mean(ax.get_xlim())
-    for row in chosen:
+    for row, text in apart(ax, x, y, labels, chosen):
         right = x[row] <= middle
         ax.annotate(
-            str(labels[row]),
+            text,
             (x[row], y[row]),
             xytext=(5 if right else -5, 0),
             textcoords="offset points",
@@ -55,18 +59,19 @@ def annotate(ax, x, y, labels, chosen):
         )
 
 
-def annotate_apart(ax, x, y, labels, chosen):
-    """As `annotate`, without the labels that would lie on an earlier one."""
+def apart(ax, x, y, labels, chosen):
+    """Return (row, text) of the chosen points whose texts do not lie on an earlier one."""
     at = ax.transData.transform(np.c_[x, y])
     height, kept = 0.9 * font_pixels(ax), []
     for row in chosen:
+        text = short(labels[row])
         if all(
             abs(at[row, 1] - at[other, 1]) > height
-            or abs(at[row, 0] - at[other, 0]) > 0.7 * height * (4 + len(labels[row]))
-            for other in kept
+            or abs(at[row, 0] - at[other, 0]) > 0.7 * height * (4 + len(text))
+            for other, _ in kept
         ):
-            kept.append(row)
-    annotate(ax, x, y, labels, kept)
+            kept.append((row, text))
+    return kept
 
 
 def font_pixels(ax):

@@ -1,19 +1,20 @@
 """Predicted against refitted effects of any change of the training data."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame, row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice
 from skinfluence.deletion.targets import Target
 from skinfluence.display._axes import (
     BLUE,
     RED,
-    annotate_apart,
+    annotate,
     axes,
     checked,
     diagonal,
@@ -145,8 +146,8 @@ default="removal"
         method : {"newton", "first_order"}, default="newton"
             The method under test.
         labels : array-like of shape (n,), optional
-            Names of the changes; names of the rows by default, where rows are changed. For
-            "relabel" they are the other labels, as in `relabel_influence`.
+            Names of the changes; by default those of the rows that are changed, or of the groups.
+            For "relabel" they are the other labels, as in `relabel_influence`.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -280,8 +281,7 @@ default="removal"
                 f"relative RMSE {found.relative_rmse:.1%}"
             )
         off = np.abs(self.predicted - self.refitted)
-        labels = [short(label) for label in self.labels]
-        annotate_apart(ax, self.refitted, self.predicted, labels, most(off, n_labels))
+        annotate(ax, self.refitted, self.predicted, self.labels, most(off, n_labels))
         ax.set_xlabel(f"{self.response}, refitted")
         ax.set_ylabel(f"{self.response}, predicted")
         ax.set_title(title, fontsize="medium")
@@ -302,7 +302,11 @@ default="removal"
 
 def _names(change, problem, asked, shape):
     """Names of the changes: of rows where rows are changed, else positions."""
-    if change in ("group", "reweight", "addition"):
+    if change == "group" and isinstance(asked["groups"], Mapping):
+        return np.array([str(name) for name in asked["groups"]])
+    if change == "addition":
+        return row_names(asked["X_new"])
+    if change in ("group", "reweight"):
         return None
     rows = problem.row_names
     if asked.get("train_indices") is not None:

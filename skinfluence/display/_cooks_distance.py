@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skinfluence._frames import DataFrame, data_frame
-from skinfluence.display._axes import BLUE, GREY, axes, checked, merged
+from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
 
 if TYPE_CHECKING:
@@ -114,19 +114,12 @@ class CooksDistanceDisplay(DiagnosticsDisplay):
         self.stems_ = ax.vlines(rows[drawn], 0.0, size[drawn], **merged(style, stem_kwargs))
         (self.markers_,) = ax.plot(rows[drawn], size[drawn], "o", color=BLUE, markersize=3)
         self.line_ = ax.axhline(self.threshold, color=GREY, linewidth=1.0, linestyle="--", zorder=0)
-        for row in most(size, n_labels, drawn & (size > self.threshold)):
-            ax.annotate(
-                str(self.train_labels[row]),
-                (row, size[row]),
-                xytext=(0, 4),
-                textcoords="offset points",
-                ha="center",
-                fontsize="small",
-            )
-        ax.set_xlabel("row")
-        ax.set_ylabel("Cook's distance")
-        ax.set_ylim(bottom=0.0)
         ax.margins(y=0.1)
+        ax.set_ylim(bottom=0.0)
+        flagged = most(size, n_labels, drawn & (size > self.threshold))
+        annotate(ax, rows, size, self.train_labels, flagged)
+        ax.set_xlabel("position of the row")
+        ax.set_ylabel("Cook's distance")
         titled(ax, self.name if name is None else name)
         return self
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skinfluence._frames import DataFrame, data_frame
-from skinfluence.display._axes import BLUE, GREY, axes, merged
+from skinfluence.display._axes import BLUE, GREY, apart, axes, merged
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
 
 if TYPE_CHECKING:
@@ -134,8 +134,6 @@ class DfbetasDisplay(DiagnosticsDisplay):
             drawn = np.isfinite(values)
             heights = np.full(int(drawn.sum()), float(j))
             self.points_ += ax.plot(values[drawn], heights, "o", **merged(style, point_kwargs))
-            beyond = drawn & (np.abs(values) > self.threshold)
-            self._name(ax, j, values, most(np.abs(values), n_labels, beyond))
         style = {"color": GREY, "linewidth": 1.0, "zorder": 0}
         self.lines_ = [
             ax.axvline(sign * self.threshold, linestyle="--", **style) for sign in (-1.0, 1.0)
@@ -145,21 +143,27 @@ class DfbetasDisplay(DiagnosticsDisplay):
         ax.set_ylim(len(self.coefficients) - 0.4, -0.6)
         ax.set_xlabel("DFBETAS")
         ax.margins(x=0.08)
+        for j, values in enumerate(self.dfbetas.T):
+            beyond = np.isfinite(values) & (np.abs(values) > self.threshold)
+            self._name(ax, j, values, most(np.abs(values), n_labels, beyond))
         titled(ax, self.name if name is None else name)
         return self
 
     def _name(self, ax, strip, values, rows):
         """Write the labels of rows alternately above and below a strip."""
-        for position, row in enumerate(rows[np.argsort(values[rows])]):
-            ax.annotate(
-                str(self.train_labels[row]),
-                (values[row], strip),
-                xytext=(0, 5 if position % 2 == 0 else -5),
-                textcoords="offset points",
-                ha="center",
-                va="bottom" if position % 2 == 0 else "top",
-                fontsize="small",
-            )
+        heights, ordered = np.full(len(values), float(strip)), rows[np.argsort(values[rows])]
+        for above in (True, False):
+            side = ordered[0 if above else 1 :: 2]
+            for row, text in apart(ax, np.nan_to_num(values), heights, self.train_labels, side):
+                ax.annotate(
+                    text,
+                    (values[row], strip),
+                    xytext=(0, 5 if above else -5),
+                    textcoords="offset points",
+                    ha="left" if values[row] < 0 else "right",  # within the axes
+                    va="bottom" if above else "top",
+                    fontsize="small",
+                )
 
     def to_frame(self) -> DataFrame:
         """Return the drawn values as a pandas DataFrame.

@@ -39,7 +39,7 @@ class DiagnosticsDisplay:
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         train_labels : array-like of shape (n_train,), optional
-            Names of the rows; positions by default.
+            Names of the rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -81,7 +81,7 @@ class DiagnosticsDisplay:
         diagnostics : CaseDeletionDiagnostics
             Result of `case_deletion_diagnostics`.
         train_labels : array-like of shape (n_train,), optional
-            Names of the rows; positions by default.
+            Names of the rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -106,6 +106,7 @@ class DiagnosticsDisplay:
                 f"{cls.__name__} needs the CaseDeletionDiagnostics of a model with one response; "
                 f"got {type(diagnostics).__name__}."
             )
+        train_labels = diagnostics.row_names if train_labels is None else train_labels
         figure: Any = cls  # each figure has a constructor and a plot of its own
         display = figure(**cls._arguments(diagnostics), train_labels=train_labels, name=name)
         return display.plot(ax, **kwargs)

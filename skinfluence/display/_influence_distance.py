@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.metrics import pairwise_distances
 
-from skinfluence._frames import DataFrame, checked_labels, data_frame
+from skinfluence._frames import DataFrame, checked_labels, data_frame, row_names
 from skinfluence._typing import MatrixLike
 from skinfluence.deletion.targets import Target
-from skinfluence.display._axes import GREY, annotate_apart, axes, checked, scatter_by_class, short
+from skinfluence.display._axes import GREY, annotate, axes, checked, scatter_by_class, short
 from skinfluence.display._diagnostics import most, titled
 from skinfluence.functions import explain
 from skinfluence.problem import changes, fitted_problem
@@ -122,7 +122,7 @@ class InfluenceDistanceDisplay:
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
-            Name of the test row.
+            Name of the test row, for the title; that of its index by default, if it has one.
         **kwargs
             As in :meth:`plot`.
 
@@ -160,7 +160,7 @@ class InfluenceDistanceDisplay:
             train_labels=problem.row_names if train_labels is None else train_labels,
             response=f"change of the {what.replace('_', ' ')} without the row",
             ax=ax,
-            name=name,
+            name=_test_name(X_test) if name is None else name,
             **kwargs,
         )
 
@@ -237,12 +237,11 @@ class InfluenceDistanceDisplay:
         self.scatter_ = scatter_by_class(
             ax, self.distance[known], self.influence[known], classes, scatter_kwargs
         )
-        labels = [short(label) for label in self.train_labels]
         chosen = most(np.abs(self.influence), n_labels, known)
-        annotate_apart(ax, self.distance, self.influence, labels, chosen)
+        ax.margins(x=0.08, y=0.1)
+        annotate(ax, self.distance, self.influence, self.train_labels, chosen)
         ax.set_xlabel("distance from the test row")
         ax.set_ylabel(self.response)
-        ax.margins(x=0.08, y=0.1)
         titled(ax, self.name if name is None else name)
         return self
 
@@ -260,3 +259,9 @@ class InfluenceDistanceDisplay:
         frame = data_frame(columns)
         frame.index = self.train_labels
         return frame
+
+
+def _test_name(X_test):
+    """Title of a test row of a frame; None for one without a name."""
+    names = row_names(X_test)
+    return None if names is None else f"test row {short(names[0])}"

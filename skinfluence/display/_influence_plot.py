@@ -138,13 +138,11 @@ class InfluencePlotDisplay(DiagnosticsDisplay):
             for k, kind in ((2.0, "--"), (3.0, ":"))
         ]
         ax.axhline(0.0, **style)
-        named = np.unique(
-            np.concatenate([most(np.abs(values), n_labels, drawn) for values in (x, y, cook)])
-        )
-        annotate(ax, x, y, self.train_labels, named)
+        ax.margins(0.08)
+        named = [most(np.abs(values), n_labels, drawn) for values in (cook, x, y)]
+        annotate(ax, x, y, self.train_labels, dict.fromkeys(np.concatenate(named).tolist()))
         ax.set_xlabel("leverage")
         ax.set_ylabel("studentised residual")
-        ax.margins(0.08)
         titled(ax, self.name if name is None else name)
         return self
 

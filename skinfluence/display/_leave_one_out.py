@@ -116,7 +116,7 @@ class LeaveOneOutDisplay:
         method : {"auto", "exact", "newton", "first_order"}, default="auto"
             As in :meth:`InfluenceExplainer.loo_estimate`.
         train_labels : array-like of shape (n_train,), optional
-            Names of the rows; positions by default.
+            Names of the rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional
             Axes to draw on; new axes by default.
         name : str, optional
@@ -156,7 +156,7 @@ class LeaveOneOutDisplay:
             left_out=left_out,
             response=f"{what} of the own label",
             flipped=flipped,
-            train_labels=train_labels,
+            train_labels=problem.row_names if train_labels is None else train_labels,
             name=type(view.estimator_).__name__ if name is None else name,
         )
         return display.plot(ax, **kwargs)

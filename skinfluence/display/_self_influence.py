@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence.deletion.targets import Target
-from skinfluence.display._axes import annotate_apart, axes, checked, scatter_by_class, short
+from skinfluence.display._axes import annotate, axes, checked, scatter_by_class
 from skinfluence.display._diagnostics import most, titled
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -203,8 +203,7 @@ class SelfInfluenceDisplay:
         classes = None if self.classes is None else self.classes[rows]
         self.scatter_ = scatter_by_class(ax, rank, height, classes, scatter_kwargs)
         ax.margins(x=0.04, y=0.1)
-        labels = [short(label) for label in self.train_labels[rows]]
-        annotate_apart(ax, rank, height, labels, range(min(n_labels, len(rows))))
+        annotate(ax, rank, height, self.train_labels[rows], range(min(n_labels, len(rows))))
         ax.set_xlabel("rank")
         ax.set_ylabel(self.response)
         titled(ax, self.name if name is None else name)

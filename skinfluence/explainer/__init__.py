@@ -4,6 +4,7 @@ from skinfluence.explainer._explainer import InfluenceExplainer, explainer_of, f
 from skinfluence.explainer._models import (
     estimator_router,
     fit_params,
+    score_weight,
     unwrap,
     weight_name,
     weight_params,
@@ -18,6 +19,7 @@ __all__ = [
     "fitted_view",
     "model_with",
     "model_without",
+    "score_weight",
     "unwrap",
     "weight_name",
     "weight_params",

@@ -9,8 +9,6 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-# A fitted model whose predictors move by more than this on the way to the optimum is said to be
-
 
 def unwrap(model):
     """Return (transformers of X, of y, final estimator) of a fitted or unfitted model."""
@@ -97,13 +95,38 @@ def fit_params(owner, sample_weight, params):
     if get_config()["enable_metadata_routing"]:
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         return dict(process_routing(owner, "fit", **given, **params).estimator.fit)
+    _refuse_params(params, "sample_weight a fit takes metadata")
+    return weight_params(owner.estimator, sample_weight)
+
+
+def score_weight(owner, sample_weight, params):
+    """Weights of test rows that reach the score of the last step of the estimator of a router.
+
+    With metadata routing as its requests say; else the weights as they are.
+
+    Parameters
+    ----------
+    owner : object with get_metadata_routing
+        Its router has "estimator", a fitted model.
+    sample_weight : array-like or None
+    params : dict
+        Other metadata.
+    """
+    if get_config()["enable_metadata_routing"]:
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        routed = process_routing(owner, "score", **given, **params).estimator.score
+        return final_weight(owner.estimator, routed, "score")
+    _refuse_params(params, "test_sample_weight a report takes metadata")
+    return sample_weight
+
+
+def _refuse_params(params, what):
+    """Raise for metadata without metadata routing."""
     if params:
         raise ValueError(
-            f"[{', '.join(map(repr, params))}] are passed but are not understood: beside "
-            "sample_weight a fit takes metadata with "
-            "sklearn.set_config(enable_metadata_routing=True), as the estimator requests them."
+            f"[{', '.join(map(repr, params))}] are passed but are not understood: beside {what} "
+            "with sklearn.set_config(enable_metadata_routing=True), as the estimator requests them."
         )
-    return weight_params(owner.estimator, sample_weight)
 
 
 def estimator_router(owner, **mappings):
@@ -111,26 +134,45 @@ def estimator_router(owner, **mappings):
 
     Parameters
     ----------
-    owner : estimator
+    owner : object
+        Its `estimator` may be frozen, which has no requests of its own.
     **mappings
         Method of the estimator that each method of the owner calls.
     """
     mapping = MethodMapping()
     for caller, callee in mappings.items():
         mapping.add(caller=caller, callee=callee)
-    return MetadataRouter(owner=owner).add(estimator=owner.estimator, method_mapping=mapping)
+    inner = owner.estimator
+    inner = inner.estimator if isinstance(inner, FrozenEstimator) else inner
+    return MetadataRouter(owner=owner).add(estimator=inner, method_mapping=mapping)
 
 
-def final_weight(model, params):
-    """Weights that the last step of a model is fitted with, for keyword arguments of its `fit`."""
+def final_weight(model, params, method="fit"):
+    """Weights that reach the last step of a model, for keyword arguments of its `fit` or `score`.
+
+    Parameters
+    ----------
+    model : estimator
+    params : dict
+        Keyword arguments of the method.
+    method : {"fit", "score"}
+    """
     if not get_config()["enable_metadata_routing"]:
         return params.get(weight_name(model))
+    if isinstance(model, FrozenEstimator):
+        return final_weight(model.estimator, params, method)
     if isinstance(model, Pipeline):
         name, last = model.steps[-1]
-        return final_weight(last, process_routing(model, "fit", **params)[name].fit)
+        return final_weight(last, process_routing(model, method, **params)[name][method], method)
+    searches = hasattr(model, "param_distributions") or hasattr(model, "param_grid")
+    if method == "score":
+        if searches and model.scoring is None:  # its scorer is the estimator's own score
+            routed = process_routing(model, "score", **params).scorer.score
+            return final_weight(model.estimator, routed, "score")
+        return params.get("sample_weight")
     if isinstance(model, TransformedTargetRegressor):
         inner = process_routing(model, "fit", **params).regressor.fit
         return final_weight(_inner_regressor(model), inner)
-    if hasattr(model, "param_distributions") or hasattr(model, "param_grid"):
+    if searches:
         return final_weight(model.estimator, process_routing(model, "fit", **params).estimator.fit)
     return params.get("sample_weight")

@@ -43,6 +43,7 @@ from skinfluence.labels._fixing import relabelling_effects
 from skinfluence.labels._noise_model import (
     error_probability,
     given_probability,
+    leave_each_out,
     noise_model,
 )
 from skinfluence.labels._review import (
@@ -91,9 +92,10 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         decades from 1e-3 to 10 times the estimator's own C. Much of the gain on text; on few
         columns it can lose a little. None keeps the estimator's own.
     method : {"auto", "exact", "newton"}, default="auto"
-        How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`; "auto" takes Newton's
-        step without each row from the weighted refits of the noise model. With `groups`, "auto" is
-        exact.
+        How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`. "auto" refits without
+        each row where that is cheap, and is Newton's step elsewhere, with errors that are not
+        estimated; it is that step from the weighted refits of the noise model. With `groups`,
+        "auto" is exact.
 
     Attributes
     ----------
@@ -231,7 +233,8 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(labels))
         check_validation(self, X_val, y_val, labels)
-        self.estimator_, self.regularization_ = fitted_audited(self, X, y, sample_weight, params)
+        view, chosen, loo = fitted_audited(self, X, y, sample_weight, params)
+        self.estimator_, self.regularization_ = view, chosen
         problem = fitted_problem(self.estimator_)
         self._data, self._validation = (X, labels, sample_weight), (X_val, y_val)
         self.classes_ = problem.classes
@@ -241,7 +244,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
                 setattr(self, name, getattr(self.estimator_, name))
         check_one_decision_a_class(problem)
         self._codes = encode_labels(labels, self.classes_, "y")
-        self._score(problem, groups)
+        self._score(problem, groups, loo)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -254,11 +257,11 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         """
         return estimator_router(self, fit="fit")
 
-    def _score(self, problem, groups):
-        """Set everything that is known of the labels."""
+    def _score(self, problem, groups, known):
+        """Set everything that is known of the labels; `known` are LooPredictions, or None."""
         method, codes = self.method, self._codes
         if groups is None:
-            loo = problem.leave_one_out(method)
+            loo = leave_each_out(problem, method, known)
         else:
             loo = problem.leave_group_out(groups, "exact" if method == "auto" else method)
             groups = as_partition(groups, len(codes))
@@ -330,7 +333,9 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         budget : int, optional
-            How many rows can be checked; by default those that are more likely wrong than right.
+            How many rows can be checked, such as ``round(audit.expected_errors_)``; by default
+            those that are more likely wrong than right. With many classes and an unsure model
+            hardly a row is that, and the first of the ranking are wrong all the same.
 
         Returns
         -------

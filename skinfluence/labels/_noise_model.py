@@ -5,7 +5,7 @@ import numpy as np
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
-from skinfluence.leave_one_out import leave_group_out, leave_one_out
+from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.optimum import polish
 
 # Refits with the posteriors as weights.
@@ -29,6 +29,27 @@ def error_probability(probability, n_classes, rho):
 def given_probability(log_probabilities, codes):
     """Probability (n,) of each given label, from those of all classes (n, K)."""
     return np.exp(log_probabilities[np.arange(len(codes)), codes])
+
+
+def leave_each_out(problem, method, known):
+    """LooPredictions of a FittedProblem; warn of undefined rows.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    method : {"auto", "exact", "newton"}
+    known : LooPredictions or None
+        By Newton steps: what "auto" takes where it does not refit.
+    """
+    objective = problem.objective
+    steps = method == "auto" and resolve_auto(objective, method) == "auto"
+    if not steps or not problem.link.has_probabilities or objective.loss.has_dominant_rows:
+        return problem.leave_one_out(method)
+    if known is None:
+        with blas_for(float(objective.n_rows) * objective.n_parameters**2):
+            known = left_out(objective, "newton", None)
+    problem.warn_undefined(np.flatnonzero(known.route == "undefined"))
+    return known
 
 
 def left_out(objective, method, groups):

@@ -7,7 +7,7 @@ from sklearn.metrics import hinge_loss, make_scorer
 
 from skinfluence.explainer import InfluenceExplainer, fit_params, fitted_view, unwrap
 from skinfluence.labels._scores import NOISE_MODEL, WITHOUT_PROBABILITIES
-from skinfluence.model_selection import LeaveOneOutSearchCV, strength_parameter
+from skinfluence.model_selection import strength_parameter, walk_to_best
 from skinfluence.problem import fitted_problem
 
 # Strengths of the penalty that are compared, in powers of ten of the estimator's own weakness.
@@ -17,34 +17,43 @@ HINGE = make_scorer(hinge_loss, greater_is_better=False, response_method="decisi
 
 
 def fitted_audited(audit, X, y, sample_weight, metadata):
-    """Return the explainer of the audited model, fitted on all rows, and the chosen strength.
+    """Return the explainer of the audited model, fitted on all rows, and what chose its strength.
+
+    Returns
+    -------
+    view : InfluenceExplainer
+    chosen : float or None
+        The strength of the penalty, where it was chosen.
+    loo : LooPredictions or None
+        By Newton steps from that model, where these chose it.
 
     Raises
     ------
     ValueError
         If there is no strength to choose, or the model does not have the score.
     """
-    estimator, chosen = audit.estimator, None
+    estimator, chosen, loo = audit.estimator, None, None
     if isinstance(estimator, FrozenEstimator):
         view = InfluenceExplainer(estimator).fit(X, y, sample_weight)
         check_score(audit, view)
-        return view, chosen
+        return view, chosen, loo
     if audit.regularization is not None:
         name, grid = candidates(estimator)
         smooth = has_probabilities(estimator)
-        search = LeaveOneOutSearchCV(
+        chosen, loo = walk_to_best(
             estimator,
-            {name: grid},
+            (X, y, fit_params(audit, sample_weight, metadata)),
+            name,
+            grid,
             scoring="neg_log_loss" if smooth else HINGE,
             method="newton" if smooth else "auto",
-            refit=False,
-        ).fit(X, y, sample_weight, **metadata)
-        chosen = float(search.best_params_[name])
+        )
+        loo = loo if smooth else None
         estimator = clone(estimator).set_params(**{name: chosen})
     params = fit_params(audit, sample_weight, metadata)
     view = fitted_view(clone(estimator), X, y, params)
     check_score(audit, view)
-    return view, chosen
+    return view, chosen, loo
 
 
 def candidates(estimator):

@@ -4,14 +4,15 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import __version__ as sklearn_version
 from sklearn.linear_model import LogisticRegression
 
 from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_logistic, register
-from skinfluence.linear_model._polished import RefinedFitMixin
+from skinfluence.linear_model._array_fit import ArrayFitMixin
 
 
-class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
+class InfluenceLogisticRegression(ArrayFitMixin, LogisticRegression):
     r"""Logistic regression with influence diagnostics.
 
     Minimises, over coefficients w and unpenalised intercepts b,
@@ -107,6 +108,18 @@ class InfluenceLogisticRegression(RefinedFitMixin, LogisticRegression):
                 "penalty=None is not supported for the liblinear solver: it needs a finite C; got "
                 "C=inf. Use solver='newton-cholesky' or 'lbfgs' for a fit without penalty."
             )
+
+    def _array_penalty(self):
+        penalty, ratio = getattr(self, "penalty", "l2"), getattr(self, "l1_ratio", None)
+        if not self._original_takes_arrays():
+            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn_version}")
+        if not np.isfinite(self.C) or penalty is None:
+            self._refuse_on_device("no penalty (C=inf)")
+        if ratio:
+            self._refuse_on_device(f"l1_ratio={ratio}")
+        if self.class_weight is not None:
+            self._refuse_on_device(f"class_weight={self.class_weight!r}")
+        return 1.0 / float(self.C)
 
 
 register(InfluenceLogisticRegression, inherited=True)(adapt_logistic)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skinfluence._backend import array_library, as_numpy
 from skinfluence._frames import row_names
 from skinfluence._validation import check_sample_weight, validate_rows, warn
 from skinfluence.adapters import TrainingData, adapt
@@ -38,25 +39,37 @@ class RefinedFitMixin(InfluenceMixin):
     def _fit_and_polish(self, fit, X, y, sample_weight):
         """Fit, remember the training data, polish; warn of what is left."""
         self._begin_fit(X, y, sample_weight)
-        if sample_weight is not None:
-            weight = np.asarray(sample_weight)
-            check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
+        library = array_library(X)
+        if library is not None:
+            raise NotImplementedError(
+                f"{type(self).__name__} computes on arrays of NumPy, and X is one of "
+                f"{library.name}: pass X and y as arrays of NumPy (of a tensor X.cpu().numpy()). "
+                "InfluenceLogisticRegression and InfluenceRidge take X where it lies."
+            )
         rows = X if getattr(self, "copy_X", True) else _copied(X)  # it would be overwritten
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            fit(rows, y, sample_weight)
+        caught = self._original_fit(fit, rows, y, sample_weight)
         self._remember(X, y, sample_weight)
         self._polish()
-        self._reissue(caught)
+        self._reissue(caught, self._optimum)
         return self
+
+    def _original_fit(self, fit, X, y, sample_weight):
+        """Fit by scikit-learn's solver, and return the warnings that it gave."""
+        if sample_weight is not None:
+            weight = as_numpy(sample_weight)
+            check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            fit(X, y, sample_weight)
+        return caught
 
     def _remember(self, X, y, sample_weight):
         """Keep references to the validated training data."""
         names = row_names(X, y)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sample_weight is not None:
-            sample_weight = np.broadcast_to(np.asarray(sample_weight), X.shape[:1])
-        y = np.asarray(y)
+            sample_weight = np.broadcast_to(as_numpy(sample_weight), X.shape[:1])
+        y = as_numpy(y)
         y = y.ravel() if y.ndim == 1 or y.shape[1] == 1 else y
         self._training_data = TrainingData(X, y, sample_weight, row_names=names)
 
@@ -76,9 +89,8 @@ class RefinedFitMixin(InfluenceMixin):
         self.coef_ = coef
         self.intercept_ = intercept
 
-    def _reissue(self, caught):
+    def _reissue(self, caught, explanation):
         """Issue scikit-learn's convergence warnings again, unless polishing made them untrue."""
-        explanation = self._optimum
         separable = explanation is not None and explanation.separable
         settled = explanation is not None and (explanation.converged or separable)
         for warning in caught:

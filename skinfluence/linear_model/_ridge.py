@@ -1,13 +1,16 @@
 """Ridge and least-squares regression with the influence methods."""
 
+from numbers import Real
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import __version__ as sklearn_version
 from sklearn.linear_model import LinearRegression, Ridge
 
 from skinfluence._typing import MatrixLike
 from skinfluence.adapters import adapt_ridge, register
+from skinfluence.linear_model._array_fit import ArrayFitMixin
 from skinfluence.linear_model._polished import RefinedFitMixin, RegressorShapes
 
 
@@ -15,6 +18,9 @@ def _iterations(model):
     """`n_iter_` of a fitted Ridge; 1 for each response if its solver is direct and reports none."""
     if model.n_iter_ is not None:
         return model.n_iter_
+    array_model = model.__array_model__()
+    if array_model is not None:
+        return array_model.problem.library.positions([1])
     return np.ones(1 if np.ndim(model.coef_) == 1 else len(model.coef_), dtype=int)
 
 
@@ -22,7 +28,7 @@ class _LeastSquares(RegressorShapes, RefinedFitMixin):
     """Base class of ridge and least-squares regression."""
 
 
-class InfluenceRidge(_LeastSquares, Ridge):
+class InfluenceRidge(RegressorShapes, ArrayFitMixin, Ridge):
     r"""Ridge regression with influence diagnostics.
 
     Minimises, over coefficients w and unpenalised intercepts b,
@@ -99,6 +105,15 @@ class InfluenceRidge(_LeastSquares, Ridge):
         self._fit_and_polish(super().fit, X, y, sample_weight)
         self.n_iter_ = _iterations(self)
         return self
+
+    def _array_penalty(self):
+        if not self._original_takes_arrays():
+            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn_version}")
+        if self.positive:
+            self._refuse_on_device("positive=True")
+        if not isinstance(self.alpha, Real):
+            self._refuse_on_device("several values of alpha")
+        return float(self.alpha)
 
 
 class InfluenceLinearRegression(_LeastSquares, LinearRegression):

@@ -7,6 +7,7 @@ from skinfluence.model_selection._regularization import (
     optimize_regularization,
 )
 from skinfluence.model_selection._search import LeaveOneOutSearchCV
+from skinfluence.model_selection._strength_walk import walk_to_best  # noqa: F401, for labels
 from skinfluence.model_selection._views import strength_parameter  # noqa: F401, for labels
 
 __all__ = [

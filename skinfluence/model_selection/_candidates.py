@@ -9,7 +9,7 @@ from sklearn.base import clone
 from skinfluence._parallel import blas_for
 from skinfluence.attribution import rows_to_score
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion import needs_curvature
+from skinfluence.deletion import LOOKED_AT, needs_curvature
 from skinfluence.explainer import fitted_view
 from skinfluence.leave_one_out import leave_one_out, resolve_auto
 from skinfluence.model_selection._pooled_score import PooledScore, pooled_score
@@ -37,8 +37,9 @@ class Scored:
         was found.
     effective_parameters : float
         Sum of the leverages.
-    undefined : ndarray of int
-        Rows without a leave-one-out prediction.
+    undefined : dict of int to tuple
+        Rows without a leave-one-out prediction: (name, why there is none, None where it was not
+        looked for).
     fit_time, score_time : float
         Seconds.
     failure : str
@@ -47,7 +48,7 @@ class Scored:
 
     scores: dict = field(default_factory=dict)
     effective_parameters: float = np.nan
-    undefined: tuple = ()
+    undefined: dict = field(default_factory=dict)
     fit_time: float = 0.0
     score_time: float = 0.0
     failure: str = ""
@@ -157,13 +158,18 @@ class Path:
         As in `loo_estimate`.
     varying : str or None
         The penalty parameter in which the candidates differ; None if there is no common one.
+    **tolerance
+        As in `polish`, of the optima reached from a neighbour's.
     """
 
-    def __init__(self, estimator, data, scoring, method, varying):
+    def __init__(self, estimator, data, scoring, method, varying, **tolerance):
+        self.tolerance = tolerance
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring, method, varying
         self.view = self.problem = self.curvature = self.ridge = None
+        self.left = None  # LooPredictions of the last candidate
         self.flops = np.inf  # flops of a Gram matrix, known after the first fit
+        self.causes = {}  # why there is no model without a row, asked once for a path
 
     def score(self, params):
         """Fit and score one candidate."""
@@ -178,7 +184,7 @@ class Path:
             fitted = time.perf_counter()
             if self.method in ("newton", "first_order"):
                 self.flops = float(objective.n_rows) * objective.n_parameters**2
-            left = self._left_out(objective, params)
+            left = self.left = self._left_out(objective, params)
         except np.linalg.LinAlgError as error:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
@@ -200,10 +206,19 @@ class Path:
         return Scored(
             scores,
             float(np.nansum(left.leverage)),
-            np.flatnonzero(undefined),
+            self._undefined(objective, np.flatnonzero(undefined)),
             fitted - start,
             time.perf_counter() - fitted,
         )
+
+    def _undefined(self, objective, rows):
+        """Names of rows without a leave-one-out prediction, and why there is none, by position."""
+        if not len(rows):
+            return {}
+        problem = self.problem
+        new = [row for row in rows[:LOOKED_AT].tolist() if row not in self.causes]
+        self.causes |= zip(new, problem.causes_without(new, objective), strict=True)
+        return {row: (problem.row_names[row], self.causes.get(row)) for row in rows.tolist()}
 
     def _left_out(self, objective, params):
         """LooPredictions of a candidate; a path under squared error needs one decomposition."""
@@ -230,7 +245,8 @@ class Path:
             return self.ridge.objective  # the path needs the data, not the optimum
         if self.curvature is not None and self.varying is not None:
             name = self.varying.rpartition("__")[2]
-            warm = neighbour(self.view, self.curvature, name, params[self.varying])
+            value = params[self.varying]
+            warm = neighbour(self.view, self.curvature, name, value, **self.tolerance)
             if warm is not None:
                 return warm
         candidate = clone(self.estimator).set_params(**clone(params, safe=False))

@@ -23,7 +23,7 @@ from skinfluence._typing import MatrixLike
 from skinfluence._validation import METHODS, check_choice, warn
 from skinfluence.adapters import is_supported, unsupported
 from skinfluence.base import InfluenceMixin
-from skinfluence.deletion import warn_undefined
+from skinfluence.deletion import LOOKED_AT, warn_undefined
 from skinfluence.explainer import estimator_router, fit_params, unwrap
 from skinfluence.model_selection._candidates import (
     Path,
@@ -307,10 +307,13 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _warn(self, candidates, scored):
         """Warn once each of undefined rows, and of candidates without an optimum or a score."""
-        undefined = [found.undefined for found in scored if len(found.undefined)]
+        undefined = {}
+        for found in scored:
+            for row, (name, cause) in found.undefined.items():
+                undefined[row] = (name, undefined.get(row, (name, None))[1] or cause)
         if undefined:
-            rows = np.unique(np.concatenate(undefined))
-            warn_undefined(rows, [])
+            names, causes = zip(*(undefined[row] for row in sorted(undefined)), strict=True)
+            warn_undefined(np.asarray(names), list(causes[:LOOKED_AT]))
         failed = [i for i, found in enumerate(scored) if found.failure]
         if len(failed) == len(scored):
             raise ValueError(f"no candidate has a leave-one-out score: {scored[0].failure}")

@@ -38,7 +38,7 @@ def strength_parameter(estimator):
     return None
 
 
-def neighbour(view, curvature, name, value):
+def neighbour(view, curvature, name, value, **tolerance):
     """Return the objective of a fitted view at another penalty, at its optimum.
 
     One step with the given curvature, then Newton's method with its own; scikit-learn fits nothing,
@@ -53,6 +53,8 @@ def neighbour(view, curvature, name, value):
         Curvature of the same model at its optimum, with a penalty near the one asked for.
     name, value : str, float
         Parameter of the last step.
+    **tolerance
+        As in `polish`.
     """
     if not is_strength(value):
         return None
@@ -63,7 +65,7 @@ def neighbour(view, curvature, name, value):
         return None
     step = curvature.solve(-start.gradient.reshape(-1, 1)).reshape(start.theta.shape)
     moved = start.at(start.theta + step)
-    optimum = polish(moved if moved.value <= start.value else start)
+    optimum = polish(moved if moved.value <= start.value else start, **tolerance)
     return optimum.objective if optimum.converged else None
 
 

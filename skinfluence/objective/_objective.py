@@ -408,6 +408,9 @@ class Objective(RelatedObjectives):
     def hessian_matmul(self, V):
         """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
         K, q = self.n_outputs, self.design.shape[1]
+        if K == 1:
+            product = self.design.transpose_matmul(self.weights[:, 0] * (self.design @ V))
+            return product + self.hessian_diagonal[:, None] * V
         product = np.empty_like(V)
         moved = np.stack([self.design @ block for block in V.reshape(K, q, V.shape[1])], axis=1)
         moved = self.weights_matmul(moved)
@@ -496,8 +499,15 @@ class Objective(RelatedObjectives):
         """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
-    def evaluated_at(self, theta):
-        """Return the objective at another parameter, evaluated by one pass over the rows."""
+    def evaluated_at(self, theta, read=None):
+        """Return the objective at another parameter, evaluated by one pass over the rows.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (K, q)
+        read : callable, optional
+            Called with each slice of rows, while these are in the cache.
+        """
         K, offset = self.n_outputs, self.offset
         own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
 
@@ -506,6 +516,8 @@ class Objective(RelatedObjectives):
             eta = eta if offset is None else eta + offset[rows]
             own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
             residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            if read is not None:
+                read(rows)
             return residuals[rows]
 
         eta, total = self.design.forward_back(theta.T, slopes)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence.curvature import make_curvature
+from skinfluence.curvature import newton_direction
 
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
@@ -14,6 +14,9 @@ SETTLED = 1e-7
 # Share of the largest curvature under which a row is left out of a step's Hessian. That changes the
 # step by as little, and leaves out most rows of a hinge at a low temperature.
 FLAT = 1e-10
+# Where rounding hides the fall of the objective, a step has to bring its stationarity below this
+# share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
+FALL = 0.9
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,14 @@ def descend(objective, next_step, *, max_steps, tolerance):
     return Optimum(objective, max_steps, False)
 
 
-def newton_step(objective, kind="auto", floor=0.0):
-    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column."""
+def newton_step(objective, kind="auto", floor=0.0, tolerance=None):
+    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column.
+
+    With a `tolerance` to that relative residual where a solve by products is cheap.
+    """
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
     metric = metric.dropping_flat_rows(FLAT)
-    curvature = make_curvature(metric, kind, n_solves=1)
-    step = curvature.solve(-objective.gradient.reshape(-1, 1))
+    step = newton_direction(metric, -objective.gradient.reshape(-1, 1), kind, tolerance)
     return step.reshape(objective.theta.shape)
 
 
@@ -87,15 +92,15 @@ def line_search(objective, step, slope):
     far from the optimum it may rise while the objective falls.
     """
     rounding = 16 * np.finfo(float).eps * abs(objective.value)
+    most = objective.stationarity * (1.0 if -slope > rounding else FALL)
     for halvings in range(30):
         size = 0.5**halvings
+        if most < objective.stationarity and size < 1 - FALL:
+            break  # a step that short lowers the gradient of a quadratic by less than that
         moved = objective.at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
-        if (
-            moved.stationarity < objective.stationarity
-            and moved.value <= objective.value + rounding
-        ):
+        if moved.stationarity < most and moved.value <= objective.value + rounding:
             return moved
         if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
             return moved

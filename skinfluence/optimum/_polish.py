@@ -8,6 +8,9 @@ from skinfluence.optimum._newton import TOLERANCE, descend, newton_step
 # From a solver's early stop on data all but separable under a penalty all but 0, each Newton step
 # divides the log loss by e: many are needed.
 MAX_STEPS = 50
+# Relative residual of the first steps where these are by conjugate gradients; later ones are solved
+# to the root of the stationarity, which then falls faster than linearly.
+FORCING = 0.1
 
 
 def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
@@ -36,7 +39,8 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
     """
 
     def smooth_step(objective):
-        step = newton_step(objective, kind, floor)
+        forcing = min(FORCING, np.sqrt(objective.stationarity))
+        step = newton_step(objective, kind, floor, forcing)
         return step, float(np.sum(objective.gradient * step))
 
     next_step = proximal_step if objective.penalty.is_kinked else smooth_step

@@ -61,6 +61,38 @@ class Fingerprint:
         rows = np.union1d(rows, np.random.default_rng().integers(n, size=CHECKED_ROWS))
         return rows[_row_hashes(data, rows) != self.rows[rows]]
 
+    def differing_rows(self, other):
+        """Positions of the rows whose hash is another in a Fingerprint of as many rows."""
+        return np.flatnonzero(other.rows != self.rows)
+
+
+class RowReader:
+    """Hashes of all rows of TrainingData, of parts as they are read, for a Fingerprint.
+
+    A pass over the rows has them in the cache, where a hash costs half of one by a pass of its own.
+
+    Parameters
+    ----------
+    data : TrainingData
+    """
+
+    def __init__(self, data):
+        self.data, self.n_left = data, data.n_rows
+        self._design = None if data.space is not None else make_design(data.X, False)
+        self._values = np.empty(data.n_rows, dtype=np.uint64)
+
+    def read(self, rows):
+        """Hash the values of a slice of rows; each row is to be read once."""
+        if self._design is not None:
+            multipliers = _multipliers(self._design.n_features, 0)
+            self._values[rows] = self._design.row_hashes(multipliers, rows)
+        self.n_left -= len(self._values[rows])
+
+    def fingerprint(self):
+        """Return the Fingerprint of all rows, once they are read."""
+        own = _label_hashes(self.data, slice(None))
+        return Fingerprint(own if self._design is None else own + self._values)
+
 
 @lru_cache(maxsize=16)
 def _multipliers(size, stream):
@@ -71,10 +103,16 @@ def _multipliers(size, stream):
 
 def _row_hashes(data, rows):
     """Hash some rows (a slice or an index array) of TrainingData, (b,)."""
-    total = _hash_labels(np.asarray(data.y)[rows])
+    total = _label_hashes(data, rows)
     if data.space is None:  # the coordinates of a kernel are ours: nobody else can edit them
         design = make_design(data.X, False)
         total += design.row_hashes(_multipliers(design.n_features, 0), rows)
+    return total
+
+
+def _label_hashes(data, rows):
+    """Hash the labels and weights of some rows of TrainingData, (b,)."""
+    total = _hash_labels(np.asarray(data.y)[rows])
     if data.sample_weight is not None:
         weight = np.ascontiguousarray(np.asarray(data.sample_weight)[rows], dtype=np.float64)
         total += weight.view(np.uint64) * _multipliers(1, 2)

@@ -232,6 +232,10 @@ class FittedProblem(NamedFit, UndefinedRows):
             Naming the rows that have changed.
         """
         changed = self.record.fingerprint.changed_rows(self.record.data, rows)
+        self.refuse_changed(changed, live)
+
+    def refuse_changed(self, changed, live=None):
+        """Raise for rows that have changed, unless they are no longer in the model."""
         if live is not None and changed is not None and len(changed):
             changed = np.intersect1d(changed, live)
         if changed is None or len(changed):

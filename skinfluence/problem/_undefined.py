@@ -8,10 +8,14 @@ from skinfluence.deletion import LOOKED_AT, causes, warn_undefined
 class UndefinedRows:
     """What a FittedProblem says of rows and groups that no model is left without."""
 
+    def causes_without(self, rows, objective=None):
+        """Why there is no model without each of the first rows, optionally of another objective."""
+        objective = self.objective if objective is None else objective
+        return causes(objective, (objective.without(row) for row in rows))
+
     def warn_undefined(self, rows):
         """Warn once of rows without a model after their removal, by name, and say why."""
-        found = causes(self.objective, (self.objective.without(row) for row in rows))
-        warn_undefined(self.row_names[rows], found)
+        warn_undefined(self.row_names[rows], self.causes_without(rows))
 
     def warn_undefined_groups(self, deletion, names, what="group"):
         """Warn once of groups without a model after their removal, by name, and say why."""

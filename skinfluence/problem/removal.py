@@ -9,7 +9,7 @@ from skinfluence.curvature import make_curvature
 from skinfluence.deletion import JointFactor, first_factor
 from skinfluence.design import make_design
 from skinfluence.objective import Objective
-from skinfluence.problem._fingerprint import Fingerprint
+from skinfluence.problem._fingerprint import Fingerprint, RowReader
 from skinfluence.problem._problem import FittedProblem
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
@@ -24,6 +24,43 @@ from skinfluence.robustness import (
 
 # Share of the weights that has to remain for a gradient's scale to be in proportion to them.
 STALE = 0.5
+
+
+class DataCheck:
+    """The check that the training data are those of the fit, of rows while they are read.
+
+    A pass of the refit has the rows in the cache: a check of its own would fetch them once more.
+
+    Parameters
+    ----------
+    fit : LiveFit
+        Before the change.
+    """
+
+    def __init__(self, fit):
+        self.problem, self.live = fit.problem, fit.live
+        record = self.problem.record
+        n_rows = len(record.fingerprint.rows)
+        if not record.data.n_rows == len(record.data.y) == n_rows:
+            self.problem.refuse_changed(None)
+        self._reader, self._is_done = RowReader(record.data), False
+
+    def read(self, rows):
+        """Check a slice of rows; raise once all are read, where some have changed."""
+        if self._is_done:
+            return
+        self._reader.read(rows)
+        if not self._reader.n_left:
+            self._is_done = True
+            found = self._reader.fingerprint()
+            changed = self.problem.record.fingerprint.differing_rows(found)
+            self.problem.refuse_changed(changed, self.live)
+
+    def finish(self):
+        """Check all rows, unless a pass has done so."""
+        if not self._is_done:
+            self._is_done = True
+            self.problem.check_data(live=self.live)
 
 
 @dataclass(frozen=True)
@@ -141,11 +178,21 @@ class LiveFit:
         check_remaining(self.objective, rows, delta, self.problem.classes)
 
     def without(self, rows):
-        """Return (LiveFit, Removal) without rows, positions among those in the model."""
+        """Return (LiveFit, Removal) without rows, positions among those in the model.
+
+        Raises
+        ------
+        RuntimeError
+            Where rows in the model are not those of the fit.
+        """
         gone = self.live[rows]
         delta = -self.objective.sample_weight[gone]
         live = np.delete(self.live, rows)
-        return self._moved(gone, delta, live)
+        check = DataCheck(self)
+        try:
+            return self._moved(gone, delta, live, check.read)
+        finally:
+            check.finish()
 
     def extended(self, X, y, sample_weight, names=None):
         """Return the fit with further rows of weight 0, and the weights that they should have.
@@ -192,9 +239,9 @@ class LiveFit:
         rows = np.arange(n - len(weight), n)
         return self._moved(rows, weight, np.concatenate([self.live, rows]))
 
-    def _moved(self, rows, delta, live):
+    def _moved(self, rows, delta, live, read=None):
         """Return (LiveFit, Removal) after a change of weights that leaves `live` in the model."""
-        removal = row_removal(self.objective, self._factor(), rows, delta)
+        removal = row_removal(self.objective, self._factor(), rows, delta, read)
         scale = self._scale(removal)
         fit = replace(
             self, objective=removal.objective, factor=removal.factor, live=live, scale=scale

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import checked_labels, row_names, take_rows
-from skinfluence._validation import as_groups, check_group_labels
+from skinfluence._validation import as_groups, check_group_labels, check_test_weight
 from skinfluence.functions import explain
 from skinfluence.labels import LabelAudit
 from skinfluence.problem import FittedProblem, fitted_problem
@@ -46,11 +46,22 @@ class Subject:
     test_images: np.ndarray | None
     train_texts: list | None
     test_texts: list | None
+    test_weight: np.ndarray | None = None
 
     @property
     def is_classifier(self):
         """Whether responses are classes."""
         return self.problem.classes is not None
+
+    def mean_influence(self, **asked):
+        """Influence (n_train,) of rows on the mean loss of all test rows."""
+        return self.view.influence(
+            self.X_test,
+            self.y_test,
+            aggregate="mean",
+            test_sample_weight=self.test_weight,
+            **asked,
+        )
 
     @property
     def output(self):
@@ -83,7 +94,7 @@ class Subject:
         return link.classes[link.predicted(eta)] if self.is_classifier else link.mean(eta)
 
 
-def make_subject(estimator, X_test, y_test, *, audit, groups, row_labels, images, texts):
+def make_subject(estimator, X_test, y_test, *, audit, groups, row_labels, images, texts, weight):
     """Return the Subject of a report; raise on what cannot be shown."""
     view = estimator if hasattr(estimator, "__fitted_problem__") else explain(estimator)
     problem = fitted_problem(view)
@@ -112,6 +123,7 @@ def make_subject(estimator, X_test, y_test, *, audit, groups, row_labels, images
         test_images=test_images,
         train_texts=train_texts,
         test_texts=test_texts,
+        test_weight=_checked_weight(weight, y_test, m),
     )
 
 
@@ -124,6 +136,16 @@ def _count(X_test):
             f"part of them as X_test (and y_test), such as X_test[:{MOST_TEST_ROWS}]."
         )
     return m
+
+
+def _checked_weight(weight, y_test, m):
+    """Return the weights of the test rows (m,); None for none."""
+    if weight is not None and y_test is None:
+        raise ValueError(
+            "test_sample_weight are weights of the test rows in scores and mean losses, and "
+            "without y_test there are none: pass y_test, or leave them out."
+        )
+    return check_test_weight(weight, m)
 
 
 def _check_kind(problem):

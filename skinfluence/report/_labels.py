@@ -28,9 +28,7 @@ def labels(audit):
     has_p = audit.error_probability_ is not None
     n = len(audit.ranking_)
     issues = audit.issues() if has_p else audit.ranking_
-    rows = issues[:MOST_SUSPECTS]
-    if not len(rows):  # none is more likely wrong than right
-        rows = audit.issues(min(10, n))
+    rows = _suspects(audit, issues)
     k = min(WITNESSES, n - 1)
     evidence = [_evidence(audit.evidence(int(row), k)) for row in rows]
     ids = audit.row_ids(as_text=True)
@@ -53,6 +51,14 @@ def labels(audit):
         "n_issues": len(issues) if has_p else None,
         "fingerprint": _fingerprint(audit),
     }
+
+
+def _suspects(audit, issues):
+    """Rows to show: the issues, and the next suspects up to the expected number of errors."""
+    expected = 0.0 if np.isnan(audit.expected_errors_) else audit.expected_errors_
+    least = int(np.clip(np.ceil(expected), 10, MOST_SUSPECTS))
+    others = audit.ranking_[~np.isin(audit.ranking_, issues)]
+    return np.r_[issues, others[: max(0, least - len(issues))]][:MOST_SUSPECTS]
 
 
 def _evidence(found):

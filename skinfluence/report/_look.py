@@ -88,7 +88,7 @@ def _suspect_label(subject):
 
     def say(row):
         return (
-            f"The label {name_text(labels[row])} is wrong with "
+            f"The label {name_text(labels[row])} is wrong with a probability of "
             f"{_percent(audit.error_probability_[row])}; "
             f"{name_text(audit.suggested_label_[row])} is suggested."
         )
@@ -105,7 +105,8 @@ def _least_expected(subject, estimate):
         begin = "The training row that the others expect least: "
         if estimate.predict_proba is not None:
             p = _percent(_own_probability(subject, estimate, row))
-            return f"{begin}the others give its label {name_text(labels[row])} {p}."
+            label = name_text(labels[row])
+            return f"{begin}the others give its label {label} a probability of {p}."
         if estimate.prediction is not None:
             predicted = f"{estimate.prediction[row]:.4g}"
             return f"{begin}the others predict {predicted} where it has {labels[row]:.4g}."

@@ -60,6 +60,9 @@ def _facts(subject):
         ("Features of the last step", f"{problem.objective.design.n_features:,}"),
         ("Parameters", f"{problem.objective.n_parameters:,}"),
     ]
+    if subject.test_weight is not None:
+        weight = subject.test_weight
+        facts.append(("Weights of test rows", f"from {weight.min():.4g} to {weight.max():.4g}"))
     if subject.is_classifier:
         counts = {c: int((problem.labels == c).sum()) for c in problem.classes.tolist()}
         shown = ", ".join(f"{name_text(c)} ({counts[c]:,} rows)" for c in list(counts)[:20])
@@ -85,10 +88,10 @@ def _scores(subject, loo):
 
 def _test_score(subject, scoring):
     """Score of the test rows; None for an R2 of one row, which has none."""
-    X, y = subject.X_test, subject.y_test
+    X, y, weight = subject.X_test, subject.y_test, subject.test_weight
     if scoring == "neg_log_loss":  # the scorer asks for test rows of every class
-        probabilities = subject.view.predict_proba(X)
-        return -float(log_loss(y, probabilities, labels=subject.problem.classes))
+        probabilities, classes = subject.view.predict_proba(X), subject.problem.classes
+        return -float(log_loss(y, probabilities, labels=classes, sample_weight=weight))
     if scoring == "r2" and len(y) < 2:
         return None
-    return float(get_scorer(scoring)(subject.view, X, y))
+    return float(get_scorer(scoring)(subject.view, X, y, sample_weight=weight))

@@ -43,6 +43,7 @@ def payload(subject, data, title):
         "output": subject.output,
         "asked": data["shown"].asked,
         "has_labels": subject.y_test is not None,
+        "weighted": subject.test_weight is not None,
         "n_train": int(subject.problem.objective.n_rows),
         "n_test": len(subject.test_names),
         "overview": data["overview"] | {"look": _look(subject, data, registry)},
@@ -246,6 +247,11 @@ def _notes(subject, data, factor):
         f"A report holds at most {MOST_TEST_ROWS:,} test rows; names are cut behind 120 characters "
         f"and texts behind {LONGEST_TEXT}.",
     ]
+    if subject.test_weight is not None:
+        notes.append(
+            "The test rows have weights, which count in scores and mean losses of all test rows; "
+            "means over the test rows with details are not weighted."
+        )
     if data["labels"] is not None and data["labels"]["n_issues"]:
         count = data["labels"]["n_issues"]
         if count > MOST_SUSPECTS:

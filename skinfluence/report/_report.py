@@ -7,11 +7,14 @@ import webbrowser
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import MetadataRouter
 
 from skinfluence._typing import MatrixLike
+from skinfluence.explainer import estimator_router, score_weight
 from skinfluence.labels import LabelAudit
 from skinfluence.report._diagnostics import diagnostics
 from skinfluence.report._encode import clipped
@@ -69,9 +72,16 @@ class InfluenceReport:
         Of the training rows and the test rows.
     title : str, optional
         Of the page.
+    test_sample_weight : array-like of shape (n_test,), optional
+        Weights of the test rows in scores and mean losses; with metadata routing only if the score
+        of the last step requests `sample_weight`.
+    **params
+        Metadata for that score, with ``sklearn.set_config(enable_metadata_routing=True)``.
 
     Attributes
     ----------
+    estimator : estimator
+        The fitted model; of an explainer, the one inside.
     data : dict
         What the tabs show, as arrays.
 
@@ -79,7 +89,7 @@ class InfluenceReport:
     ------
     ValueError, TypeError
         For names, images or texts of another number than rows, texts that are no strings, an audit
-        of other rows, and too many test rows.
+        of other rows, weights without labels, and too many test rows.
     NotImplementedError
         For models with several responses.
     numpy.linalg.LinAlgError, RuntimeError
@@ -115,7 +125,10 @@ class InfluenceReport:
         images: tuple | None = None,
         texts: tuple | None = None,
         title: str | None = None,
+        test_sample_weight: ArrayLike | None = None,
+        **params: Any,
     ):
+        self.estimator = getattr(estimator, "estimator_", estimator)
         self._subject = subject = make_subject(
             estimator,
             X_test,
@@ -125,6 +138,7 @@ class InfluenceReport:
             row_labels=row_labels,
             images=images,
             texts=texts,
+            weight=score_weight(self, test_sample_weight, params),
         )
         if title is not None and not isinstance(title, str):
             raise TypeError(f"title should be a string; got {type(title).__name__}.")
@@ -138,6 +152,16 @@ class InfluenceReport:
         self.data["warnings"] = [clipped(message) for message, _ in said]
         for message, category in said:  # once each, at the caller's line
             warnings.warn(message, category, stacklevel=2)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which metadata the score of the model requests.
+
+        Returns
+        -------
+        MetadataRouter
+            As in scikit-learn's User Guide on metadata routing.
+        """
+        return estimator_router(self, score="score")
 
     def to_html(self) -> str:
         """Return the page.
@@ -201,7 +225,7 @@ def _computed(subject):
     estimate = subject.problem.estimate(loo)
     mean = None
     if subject.y_test is not None:
-        mean = subject.view.influence(subject.X_test, subject.y_test, aggregate="mean")
+        mean = subject.mean_influence()
     return {
         "predictions": table,
         "shown": shown,

@@ -44,7 +44,7 @@ def score_of(subject, predicted):
     if not subject.is_classifier and len(subject.y_test) < 2:
         return None
     score = accuracy_score if subject.is_classifier else r2_score
-    return float(score(subject.y_test, predicted))
+    return float(score(subject.y_test, predicted, sample_weight=subject.test_weight))
 
 
 def _groups(subject, table):
@@ -60,7 +60,13 @@ def _groups(subject, table):
     )
     loss = None
     if subject.y_test is not None:
-        loss = subject.view.group_influence(rows, subject.X_test, subject.y_test, aggregate="mean")
+        loss = subject.view.group_influence(
+            rows,
+            subject.X_test,
+            subject.y_test,
+            aggregate="mean",
+            test_sample_weight=subject.test_weight,
+        )
     before = predicted_of(base, classes)
     found = []
     for position, (name, group) in enumerate(largest):
@@ -103,9 +109,7 @@ def _rows(subject, shown):
     if y is not None:
         found["loss"] = subject.values("loss", shown.tests)
         found["loss_change"] = subject.view.influence(X, y, **asked)
-        found["mean_loss_change"] = subject.view.influence(
-            subject.X_test, subject.y_test, aggregate="mean", **asked
-        )
+        found["mean_loss_change"] = subject.mean_influence(**asked)
     return found | {"error": _error(subject, shown, found)}
 
 

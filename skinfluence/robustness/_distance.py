@@ -49,9 +49,8 @@ def rounding_of_gradient(objective):
     """Bound on the norm of what rounding adds to an objective's gradient."""
     n, q = objective.design.shape
     norm = objective.design.largest_row_norm
-    live = objective.sample_weight > 0
-    terms = float(objective.residual_terms[live].sum())
-    curvature = float(np.abs(objective.weight_diagonals[live]).sum())
+    terms = float(objective.residual_terms.sum())
+    curvature = float(np.abs(objective.weight_diagonals).sum())
     theta = float(np.linalg.norm(objective.theta))
     penalty = float(np.linalg.norm(objective.penalty.gradient(objective.theta)))
     sums = (n + 4) * norm * terms + (q + 2) * curvature * norm**2 * theta

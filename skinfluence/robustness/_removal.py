@@ -47,7 +47,7 @@ class Removal:
     residual: np.ndarray
 
 
-def row_removal(objective, factor, rows, delta):
+def row_removal(objective, factor, rows, delta, read=None):
     """Return the Removal after a change of the weights of some rows.
 
     Parameters
@@ -59,13 +59,15 @@ def row_removal(objective, factor, rows, delta):
     rows : ndarray of int, shape (k,)
     delta : ndarray of shape (k,)
         What is added to their weights.
+    read : callable, optional
+        See `Objective.evaluated_at`.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         If no optimum is found.
     """
-    found = joint_refit(objective, factor, rows, delta)
+    found = joint_refit(objective, factor, rows, delta, read=read)
     if found is None:
         raise np.linalg.LinAlgError(
             "the refit without the rows did not converge: no optimum was found. Fit with a "

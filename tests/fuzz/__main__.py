@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.fuzz.campaign import N_QUESTIONS, Table, campaign, reproductions
 from tests.fuzz.draw import SEED
 from tests.fuzz.problems import Problem
+from tests.fuzz.progress import Progress
 from tests.fuzz.run import run, warm_up
 
 
@@ -23,17 +24,15 @@ def main():
     parser.add_argument("--no-shrink", action="store_true", help="report findings as they are")
     parser.add_argument("--write", help="file for the table, which a page of the docs shows")
     parser.add_argument("--problem", help="run this one instead: Problem('ridge', n=3, ...)")
+    parser.add_argument("--state", help="folder of finished problems, from which it goes on")
+    parser.add_argument("--again", action="store_true", help="of these those with findings anew")
     options = parser.parse_args()
     if options.problem:
         return _only(options.problem)
-    table, start = Table(), time.monotonic()
     indices = range(options.start, options.start + options.problems)
-    for record in campaign(options.seed, indices, jobs=options.jobs, n_questions=options.questions):
+    table = Table()
+    for record in _records(options, indices):
         table.add(record)
-        if time.monotonic() - start > options.seconds:
-            break
-        if sys.stderr.isatty():
-            print(f"\r{table.problems} of {options.problems}", end="", file=sys.stderr)
     lines = [f"{table.problems} problems from {options.start}, seed {options.seed}", ""]
     lines += table.lines()
     text = "\n".join(lines)
@@ -47,6 +46,35 @@ def main():
     for problem, finding in found:
         print(f"\n{finding.kind}: {finding.question}: {finding.detail}\n    {problem!r}")
     return 1 if table.unknown else 0
+
+
+def _records(options, indices):
+    """Records of these problems: finished ones, then those that the time allows."""
+    done, progress = {}, None
+    if options.state:
+        progress = Progress(options.state, options.seed, options.questions)
+        done = {k: record for k, record in progress.records().items() if k in indices}
+    if options.again:
+        done = {k: record for k, record in done.items() if not record.tally.findings}
+    yield from done.values()
+    start, count = time.monotonic(), len(done)
+    left = [index for index in indices if index not in done]
+    running = campaign(options.seed, left, jobs=options.jobs, n_questions=options.questions)
+    try:
+        for record in campaign(
+            options.seed, left, jobs=options.jobs, n_questions=options.questions
+        ):
+            count += 1
+            if progress is not None:
+                progress.add(record)
+            yield record
+            if time.monotonic() - start > options.seconds:
+                return
+            if sys.stderr.isatty():
+                print(f"\r{count} of {len(indices)}", end="", file=sys.stderr)
+    finally:
+        if progress is not None:
+            progress.flush()
 
 
 def _only(text):

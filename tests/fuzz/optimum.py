@@ -26,7 +26,7 @@ def solve(A, b):
     every = np.arange(B)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         for k in range(P):
-            pivot = k + np.abs(np.nan_to_num(A[:, k:, k])).argmax(axis=1)
+            pivot = k + np.abs(A[:, k:, k]).argmax(axis=1)  # of a NaN, where there is one
             for M in (A, b):
                 M[every, k], M[every, pivot] = M[every, pivot].copy(), M[every, k].copy()
             factor = A[:, k + 1 :, k] / A[:, k, k, None]

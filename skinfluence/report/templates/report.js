@@ -69,6 +69,7 @@
   // -- what the page is about -----------------------------------------------------------------------
 
   const classes = data.classes;
+  const weighted = data.weighted ? "weighted " : "";
   const table = Object.fromEntries(Object.entries(data.table).map(([key, value]) => [key, key === "names" ? value : unpack(value)]));
   const train = { ...data.train, labels: unpack(data.train.labels), images: unpack(data.train.images) };
   const test = { ...data.test, images: unpack(data.test.images) };
@@ -77,6 +78,12 @@
     shown[key] = value && value.dtype ? unpack(value) : value;
   }
   const placeOfTest = new Map(Array.from(shown.tests.values, (row, place) => [row, place]));
+
+  // How rows and groups are left out, in words.
+  const METHODS = { refined: "refitted", newton: "by one Newton step", first_order: "by first order" };
+
+  // A name that may be broken behind its underscores.
+  const breakable = (name) => el("span", {}, ...name.split("_").flatMap((part, i) => (i ? ["_", el("wbr"), part] : [part])));
 
   const testName = (row) => (table.names ? table.names[row] : String(row));
   const label = (packed, i) => (classes ? classes[packed.values[i]] : number(packed.values[i]));
@@ -152,8 +159,8 @@
     const facts = el("dl", {}, ...found.facts.flatMap(([what, value]) => [el("dt", {}, what), el("dd", {}, named(value))]));
     const scores = makeTable("Scores: each training row predicted without it, and the test rows",
       [{ text: "score" }, { text: "leave-one-out", number: true }, { text: "test", number: true }],
-      found.scores.map((s) => [s.name, number(s.loo), s.test === null ? "none" : number(s.test)]));
-    const routes = Object.entries(found.routes).map(([kind, n]) => `${n.toLocaleString("en")} ${kind}`).join(", ");
+      found.scores.map((s) => [breakable(s.name), number(s.loo), s.test === null ? "none" : number(s.test)]));
+    const routes = Object.entries(found.routes).map(([kind, n]) => `${n.toLocaleString("en")} ${METHODS[kind] || kind}`).join(", ");
     const rows = el("dl", {},
       el("dt", {}, "How rows are left out"), el("dd", {}, routes),
       el("dt", {}, "Certified"), el("dd", {}, `${count(found.certified, "row")} with a finite bound of the error`),
@@ -183,16 +190,16 @@
   let selectTest = () => {};
 
   function columns() {
-    const found = [{ key: "name", text: "row", width: "minmax(4.6rem, 2fr)", cell: (i) => named(testName(i)), sort: (i) => testName(i) }];
-    if (table.given) found.push({ key: "given", text: classes ? "label" : "response", width: "minmax(4rem, 1.2fr)", number: !classes,
+    const found = [{ key: "name", text: "row", width: "minmax(4.6rem, 1.25fr)", cell: (i) => named(testName(i)), sort: (i) => testName(i) }];
+    if (table.given) found.push({ key: "given", text: classes ? "label" : "response", width: "minmax(4rem, 1.1fr)", number: !classes,
       cell: (i) => named(label(table.given, i)), sort: (i) => (classes ? label(table.given, i) : table.given.values[i]) });
-    found.push({ key: "predicted", text: "predicted", width: "minmax(5.6rem, 1.2fr)", number: !classes,
+    found.push({ key: "predicted", text: "predicted", width: "minmax(5.6rem, 1.3fr)", number: !classes,
       cell: (i) => (table.error && table.error.values[i]
         ? el("span", { class: "error" }, "✗ ", named(label(table.predicted, i))) : named(label(table.predicted, i))),
       sort: (i) => (classes ? label(table.predicted, i) : table.predicted.values[i]) });
     if (table.probability) found.push({ key: "probability", text: "probability", width: "minmax(6.4rem, 1fr)", number: true, optional: true,
       cell: (i) => number(table.probability.values[i]), sort: (i) => table.probability.values[i] });
-    if (table.loss) found.push({ key: "loss", text: "loss", width: "minmax(4.5rem, 1fr)", number: true,
+    if (table.loss) found.push({ key: "loss", text: "loss", width: "minmax(4.5rem, .8fr)", number: true,
       cell: (i) => number(table.loss.values[i]), sort: (i) => table.loss.values[i] });
     return found;
   }
@@ -285,11 +292,11 @@
       draw();
     }
 
-    function choose(i) {
+    function choose(i, unasked) {
       state.selected = i;
       reveal(i);
       detail.replaceChildren(...details(i));
-      say(`Test row ${testName(i)}`);
+      if (!unasked) say(`Test row ${testName(i)}`);
     }
 
     selectTest = (i) => {
@@ -317,12 +324,13 @@
 
     panel.append(
       el("p", { class: "soft" }, data.has_labels
-        ? "Errors come first, then the rows with the largest loss."
+        ? `${classes ? "Errors come first, then the" : "The"} rows with the largest loss${classes ? "" : " come first"}.`
         : "The test rows came without labels: there are no errors and losses here, and the rows behind a prediction are those behind the predicted value."),
       el("div", { class: "bar" }, el("label", { for: "filter" }, "Filter"), search, el("label", { for: "kind" }, "Show"), kind, tally),
       el("div", { class: "split" }, grid, detail));
     widths();
     arrange();
+    choose(state.rows[0], true);
   }
 
   // What an output of the model is called, and its entry for a class.
@@ -640,7 +648,7 @@
       panel.append(el("p", {}, "No groups were passed: groups= names sets of training rows."));
       return;
     }
-    const heads = [{ text: "group" }, { text: "rows", number: true }, { text: "mean test loss", number: true }, { text: classes ? "accuracy after" : "R2 after", number: true }];
+    const heads = [{ text: "group" }, { text: "rows", number: true }, { text: `${weighted}mean test loss`, number: true }, { text: `${weighted}${classes ? "accuracy" : "R2"} after`, number: true }];
     if (classes) heads.push({ text: "predictions that flip" });
     heads.push({ text: "method" });
     const rows = found.groups.map((group) => {
@@ -650,7 +658,7 @@
           el("ul", {}, ...group.flips.map(([name, from, to]) => el("li", {}, named(name), ": ", named(from), " → ", named(to)))),
           group.n_flips > group.flips.length ? el("p", {}, `The first ${group.flips.length} of ${group.n_flips}.`) : null) : number(group.n_flips));
       }
-      cells.push(group.method);
+      cells.push(METHODS[group.method] || group.method);
       return cells;
     });
     panel.append(makeTable(`Joint steps at all ${count(data.n_test, "test row")}: the change without the group` +
@@ -712,7 +720,7 @@
       const all = picks.reduce((total, j) => total + tables.mean_loss_change.values[j], 0);
       const lines = [
         el("p", { class: "result" }, "Mean loss of the test rows with details: ", el("strong", { id: "loss-before" }, number(before)), " → ", el("strong", { id: "loss-after" }, number(after))),
-        el("p", {}, `Mean loss of all ${count(data.n_test, "test row")}: `, el("strong", { id: "all-change" }, number(all, true)))];
+        el("p", {}, `${weighted ? "Weighted mean" : "Mean"} loss of all ${count(data.n_test, "test row")}: `, el("strong", { id: "all-change" }, number(all, true)))];
       if (classes) lines.push(el("p", {}, "Accuracy at the test rows with details: ", el("strong", { id: "accuracy" }, `${right} → ${rightAfter}`), ` right of ${s}`));
       return lines;
     }
@@ -750,7 +758,7 @@
     const own = found.agreement;
     cards.append(figure("Estimated against exact removal", own, {
       x: "change of the row's own loss, refitted", y: "one Newton step", diagonal: true,
-      note: own.slope === undefined ? "" : `Slope ${number(own.slope)}, r ${number(own.r)}, relative error ${number(100 * own.relative_rmse)} %` }));
+      note: own.slope === undefined ? "" : `Slope ${number(own.slope)}, r ${number(own.r)}, relative error ${number(100 * own.relative_rmse)} %.` }));
     cards.append(figure("Leverage against residual", found.leverage, { x: "leverage", y: found.leverage.what }));
     if (found.cooks) cards.append(figure("Cook's distances", found.cooks, { x: "training row", y: "Cook's distance", line: found.cooks.threshold, note: `The line is 4 / n = ${number(found.cooks.threshold)}.` }));
     panel.append(cards);

@@ -1,4 +1,4 @@
-"""Dense linear algebra, the only module that names BLAS and LAPACK routines.
+"""Dense linear algebra of NumPy arrays, the only module that names BLAS and LAPACK routines.
 
 Small on purpose: another array library would have to offer these functions and no others. Long
 computations go through NumPy's BLAS alone. NumPy and SciPy bring one OpenBLAS each, whose threads
@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from skinfluence._parallel import one_thread
+from skinfluence._parallel import n_threads, one_thread
 
 # Up to this size LAPACK stays on one thread, so that it does not compete with the threads of NumPy.
 SMALL = 64
@@ -65,7 +65,7 @@ def corner_inverses(R):
 
 
 def _small_inverse(R):
-    """R^-1 for an upper triangle of at most SMALL rows, which LAPACK inverts on one thread."""
+    """R^-1 for an upper triangle by LAPACK: of at most SMALL rows, which it inverts on one thread."""
     (trtri,) = get_lapack_funcs(("trtri",), (R,))
     inverse, info = trtri(np.asfortranarray(R), lower=False)
     if info > 0:
@@ -74,11 +74,14 @@ def _small_inverse(R):
 
 
 def inverse_factor(R):
-    """Return R^-1, upper triangular, by recursion on halves; nearly all flops are products."""
+    """Return R^-1, upper triangular, by recursion on halves; nearly all flops are products.
+
+    On one thread LAPACK takes half of these flops.
+    """
     size = len(R)
     if size == 0:
         return R
-    if size <= SMALL:
+    if size <= SMALL or n_threads() == 1:
         return _small_inverse(R)
     # [[A, B], [0, D]]^-1 = [[A^-1, -A^-1 B D^-1], [0, D^-1]].
     half = size // 2
