@@ -21,6 +21,8 @@ from benchmarks import (
     oracle,
     report,
     second,
+    small,
+    sparse_rows,
     svm,
 )
 from benchmarks.contestants import PACKAGES
@@ -30,6 +32,7 @@ from skinfluence.evaluation import agreement
 
 MODULES = {"search": model_selection, "svm": svm, "diagnostics": case_deletion}
 MODULES |= {"fits": fits, "second": second, "choice": choice, "intervals": intervals}
+MODULES |= {"warm": small, "loo-sparse": sparse_rows}
 MICRO = "kernels", "fingerprint", "import", *MODULES
 
 

@@ -157,3 +157,23 @@ def apply_blocks(A, B):
     if A.shape[1] == 1:
         return A[:, :, 0] * B
     return np.matmul(A, B[:, :, None])[:, :, 0]
+
+
+def symmetric_eigenvalues(A):
+    """Return the eigenvalues (n, K) of a stack of symmetric blocks A (n, K, K), ascending."""
+    return A[:, :, 0] if A.shape[1] == 1 else np.linalg.eigvalsh(A)
+
+
+def integer_power(x, exponent):
+    """Return x ** exponent for an integer exponent >= 0, by repeated squaring: pow is ten slower.
+
+    Its relative error is about the exponent times eps, that of the power of a rounded x.
+    """
+    result, square = np.ones_like(x), x
+    while exponent:
+        if exponent & 1:
+            result = result * square
+        exponent >>= 1
+        if exponent:
+            square = square * square
+    return result

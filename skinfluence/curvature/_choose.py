@@ -12,6 +12,7 @@ from skinfluence.curvature._dual import DualCurvature
 from skinfluence.curvature._output_blocks import has_output_blocks, sampled_rows
 from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
+from skinfluence.curvature._stochastic import StochasticCurvature
 from skinfluence.curvature._woodbury import WEAK
 from skinfluence.penalties import LinearPlusL2
 
@@ -209,13 +210,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=T
         doubtful = kind == "dual" and choice.flops["dense"] <= max(CHEAP, 4 * choice.flops["dual"])
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
-    if kind == "cg" and not objective.penalty.is_kinked:
-        if solves_by_rows(objective):
-            return RowSpaceCurvature(objective, damping)
-        many = n_solves is None or n_solves >= WORTH_DEFLATION
-        if blocks is None and uses_output_blocks(objective, n_solves or objective.n_rows):
-            blocks = True
-        return CGCurvature(objective, damping, deflate=many, blocks=blocks)
+    if kind == "stochastic" or (kind == "cg" and not objective.penalty.is_kinked):
+        return _by_products(objective, kind, damping, n_solves, blocks)
     if objective.loss.is_separable:
         outputs = range(objective.n_outputs)
         each = "auto" if doubtful else kind
@@ -230,6 +226,24 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=T
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     made = KINDS[kind](objective, damping)
     return _without_loss(made, objective, damping) if doubtful else made
+
+
+def _by_products(objective, kind, damping, n_solves, blocks):
+    """Curvature without a factor, of kind "cg" or "stochastic"; `blocks` as in `make_curvature`."""
+    by_rows = not objective.penalty.is_kinked and solves_by_rows(objective)
+    if kind == "stochastic":
+        if not by_rows or objective.n_outputs > 1:
+            raise ValueError(
+                "curvature='stochastic' is for sparse X of no more rows than columns, one output "
+                "and an L2 penalty. Use curvature='auto'."
+            )
+        return StochasticCurvature(objective, damping)
+    if by_rows:
+        return RowSpaceCurvature(objective, damping)
+    many = n_solves is None or n_solves >= WORTH_DEFLATION
+    if blocks is None and uses_output_blocks(objective, n_solves or objective.n_rows):
+        blocks = True
+    return CGCurvature(objective, damping, deflate=many, blocks=blocks)
 
 
 def _without_loss(dual, objective, damping):

@@ -144,9 +144,27 @@ class DenseCurvature(Curvature):
             A[rows] = parts @ parts.transpose(0, 2, 1)
         return A
 
-    def _leverage_of(self, rows):
+    def penalty_terms(self):
+        return super().penalty_terms() if self.by_rows else self._sums_with_penalty[1:]
+
+    @cached_property
+    def _sums_with_penalty(self):
+        """Quadratic forms a_i and `penalty_terms` of all own rows, by one product with the rows.
+
+        With T T' = H^-1 and T'R T diagonal they are weighted sums of squares of z_i'T, and z_i'T
+        times T'R theta.
+        """
+        strength = self.objective.penalty.strength
+        half = np.sqrt(strength)[:, None] * self.inverse_factor
+        share, axes = np.linalg.eigh(half.T @ half)
+        T, shares = self.inverse_factor @ axes, np.vstack([np.ones(len(share)), share])
+        along = T.T @ (strength * self.objective.theta[0])
+        sums, pull = self.objective.design.squared_sums(T, np.maximum(shares, 0.0), along)
+        return *sums, pull
+
+    def _leverage_from(self, quadratic, rows):
         """As in the base class; leverages near 1 from the curvature without the row."""
-        found = super()._leverage_of(rows)
+        found = super()._leverage_from(quadratic, rows)
         quadratic, one_minus = found.quadratic, found.one_minus
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
         # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only
@@ -182,6 +200,8 @@ class DenseCurvature(Curvature):
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; all rows, a slice, are not copied."""
+        if isinstance(rows, slice) and "_sums_with_penalty" in self.__dict__:
+            return self._sums_with_penalty[0][:, None, None]
         design = self.objective.design
         return self.row_quadratic(design if isinstance(rows, slice) else design.take(rows))
 

@@ -186,6 +186,23 @@ class CSRDesign(Design):
             A = scipy.sparse.hstack([A, scipy.sparse.csc_array(ones)], format="csc")
         return RowOperator(A)
 
+    def squared_kernel_sums(self, scale, weight, n_entries):
+        """sum_j w_j k_ij^2 of every row, (n,), for the kernel k = Z diag(scale) Z'.
+
+        Entries of some rows of the kernel at a time, `n_entries` where it is dense.
+        """
+        X = self.X.astype(np.float64, copy=False)
+        if self.fit_intercept and scale[-1]:
+            X = scipy.sparse.hstack([X, np.ones((X.shape[0], 1))], format="csr")
+        root = np.sqrt(scale[: X.shape[1]])
+        X = (X @ scipy.sparse.diags(root)).tocsr()
+        columns, sums = X.T.tocsr(), np.empty(X.shape[0])
+        for rows in row_blocks(X.shape[0], 1, at_most=max(1, n_entries // X.shape[0])):
+            block = X[rows] @ columns
+            block.data **= 2
+            sums[rows] = block @ weight
+        return sums
+
     def cross_kernel(self, other, scale):
         """As in the base class, by a sparse product."""
         scaled = other.X.multiply(scale[: self.n_features]).T.tocsr()

@@ -52,6 +52,9 @@ from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.problem._undefined import UndefinedRows
 from skinfluence.results import StepInfo
 
+# Kind of curvature whose leverages are estimated, for leave-one-out by one step only.
+STOCHASTIC = "stochastic"
+
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
 
@@ -385,7 +388,7 @@ class FittedProblem(NamedFit, UndefinedRows):
         numpy.linalg.LinAlgError
             If H is singular or indefinite.
         """
-        check_choice("curvature", kind, ("auto", *KINDS))
+        check_choice("curvature", kind, ("auto", *KINDS, STOCHASTIC))
         objective = self.objective
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
@@ -543,12 +546,21 @@ class FittedProblem(NamedFit, UndefinedRows):
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
-    def leave_one_out(self, method, *, tolerance=1e-8, progress=None):
+    def leave_one_out(self, method, *, tolerance=1e-8, progress=None, curvature="auto"):
         """Return the LooPredictions of every row; warn of undefined ones."""
         objective = self.objective
+        check_choice("curvature", curvature, ("auto", *KINDS, STOCHASTIC))
+        if curvature == STOCHASTIC and method not in ("newton", "first_order"):
+            raise ValueError(
+                "curvature='stochastic' estimates the leverages, of which refits are not made; got "
+                f"method={method!r}. Use method='newton'."
+            )
         self.check_data()
         method = resolve_auto(objective, method)
-        curvature = self.deletion_curvature(method)
+        if curvature == STOCHASTIC:
+            curvature = self.curvature(STOCHASTIC, without_share=True)
+        else:
+            curvature = self.deletion_curvature(method, curvature)
         loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
         self.warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton":
