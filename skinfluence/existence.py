@@ -14,6 +14,7 @@ decides, in the directions that are orthogonal to all rows whose c is clearly po
 import numpy as np
 from scipy.optimize import linprog
 
+from skinfluence._backend import symmetric_eigenvalues
 from skinfluence._parallel import row_blocks
 from skinfluence.curvature import make_curvature
 from skinfluence.optimum import polish
@@ -170,7 +171,8 @@ def rows_of_classes(objective):
     for rows in row_blocks(objective.n_rows, 64, at_most=COUNTED_ROWS):
         live = objective.sample_weight[rows] > 0
         kind = _required_class(objective, rows)
-        counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+        if kind is not None:
+            counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
         counts[-1] += np.count_nonzero(live)
     return counts
 
@@ -179,13 +181,18 @@ def last_of_a_class(objective, counts):
     """Mask of rows that are the last, where there are so many of each class and in all."""
     live = objective.sample_weight > 0
     kind = _required_class(objective)
-    return (live & (counts[-1] == 1)) | (live & (kind >= 0) & (counts[:-1][kind] == 1))
+    last = live & (counts[-1] == 1)
+    if kind is None:
+        return last
+    return last | (live & (kind >= 0) & (counts[:-1][kind] == 1))
 
 
 def lost_a_class(objective, before=None):
     """Whether a required class, of the objective `before` a change, has no weight."""
-    kind = _required_class(objective)
-    left = np.bincount(kind[(objective.sample_weight > 0) & (kind >= 0)])
+    kind, live = _required_class(objective), objective.sample_weight > 0
+    if kind is None:
+        return not live.any()
+    left = np.bincount(kind[live & (kind >= 0)])
     wanted = np.ones(1, dtype=int)
     if objective.loss.n_classes:
         present = kind if before is None else _required_class(before)
@@ -195,12 +202,11 @@ def lost_a_class(objective, before=None):
 
 
 def _required_class(objective, rows=slice(None)):
-    """Code of each row, -1 for those that may go; a model without any row is none."""
-    y = objective.y[rows]
-    kind = objective.loss.required_classes(y)
+    """Code of each row, -1 for those that may go; None where any row will do, as long as one is."""
+    kind = objective.loss.required_classes(objective.y[rows])
     if objective.loss.n_classes or (kind is not None and objective.free_intercepts[-1]):
         return kind
-    return np.zeros(len(y), dtype=int)
+    return None
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):
@@ -220,7 +226,7 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
         return undefined
     suspects = ~undefined & (objective.sample_weight[rows] > 0)
     if objective.loss.is_coercive:
-        one_minus = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        one_minus = symmetric_eigenvalues(leverage.one_minus)[:, 0]
         suspects &= one_minus <= RANK_LOST
         # Rows without curvature (beyond a kink, outliers) still count for the rank of the columns.
         if not objective.loss.is_quadratic:
@@ -252,7 +258,7 @@ def _safe_a_priori(objective, all_leverages, leverage, multipliers):
     s_i = sqrt(v_i' A_i v_i), and moves the predictor of row j by at most s_i sqrt(a_j).
     """
     A = all_leverages.quadratic
-    row_norm = np.sqrt(np.maximum(np.linalg.eigvalsh(A)[:, -1], 0.0))
+    row_norm = np.sqrt(np.maximum(symmetric_eigenvalues(A)[:, -1], 0.0))
     residuals = objective.loss.recession_multipliers(objective.y, objective.residuals)
     steepest = np.empty(objective.n_rows)
     for part, rows in objective.weight_blocks():

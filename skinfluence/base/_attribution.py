@@ -124,29 +124,22 @@ class AttributionMixin(QueryMixin):
         >>> clf.influence(X[400:], y[400:]).shape
         (169, 400)
         """
-        array_model, asked = self.__array_model__(), (X_test, y_test)
-        settings = {"target": target, "method": method, "train_indices": train_indices}
-        settings |= {"curvature": curvature, "damping": damping, "progress": progress}
+        options = {"target": target, "method": method, "rows": train_indices}
+        options |= {"curvature": curvature, "damping": damping, "progress": progress}
         forms = {"aggregate": aggregate, "as_frame": as_frame, "return_info": return_info}
+        array_model = self.__array_model__()
         if array_model is not None:
             refuse_stored(out=out, checkpoint=checkpoint)
-            forms["test_sample_weight"] = test_sample_weight
-            return array_model.influence(*asked, **settings, **forms)
+            options["weight"] = test_sample_weight
+            return array_model.influence(X_test, y_test, **forms, **options)
         check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
         if out is not None or checkpoint is not None:
             check_stored(method, out, checkpoint, **forms)
-            return problem.stored_influence(*asked, **settings, out=out, checkpoint=checkpoint)
-        query, deletion = problem.ask(
-            *asked,
-            target,
-            method,
-            train_indices,
-            curvature,
-            damping,
-            progress,
-            test_sample_weight,
-        )
+            options |= {"out": out, "checkpoint": checkpoint}
+            return problem.stored_influence(X_test, y_test, **options)
+        options["weight"] = test_sample_weight
+        query, deletion = problem.ask(X_test, y_test, **options)
         values = attribution.influence(
             deletion, query, aggregate, linearised=method == "first_order", progress=progress
         )

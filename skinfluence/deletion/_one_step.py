@@ -45,6 +45,7 @@ class OneStep(Deletion):
 
     Attributes
     ----------
+    corrected : bool
     entering : Entering or None
         Rows that enter in the place of these, see :class:`RowChange`; None for deletions.
     """
@@ -65,6 +66,7 @@ class OneStep(Deletion):
         last=None,
     ):
         self.curvature, self._known_leverage = curvature, leverage
+        self.corrected = corrected
         last = last_rows_of_a_class(objective)[rows] if last is None else last
         super().__init__(objective, rows, last)
         residuals = shifted_residuals(objective, curvature)[rows]
@@ -168,7 +170,9 @@ class OneStep(Deletion):
         For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
         most rows, are not computed.
         """
-        curved = np.isin(self.rows, self.objective.curved_rows)
+        curved = np.zeros(self.objective.n_rows, dtype=bool)
+        curved[self.objective.curved_rows] = True
+        curved = curved[self.pick(slice(None))]
         if not curved.any():
             return residuals.copy()
         known = self._known_leverage is not None or "leverage" in vars(self)
@@ -188,6 +192,9 @@ class OneStep(Deletion):
 
     def _corrected(self, residuals, leverage, rows):
         """Multipliers of rows whose leverage is known."""
+        if self.objective.n_outputs == 1:
+            with np.errstate(divide="ignore", invalid="ignore"):  # a leverage of 1
+                return residuals / leverage.one_minus[:, :, 0]
         multipliers = np.empty_like(residuals)
         for part, some in self.objective.weight_blocks(rows):
             L, S = self.objective.weight_factors_of(some)

@@ -15,7 +15,7 @@ class ManyRows:
         *,
         target,
         method,
-        train_indices,
+        rows,
         curvature,
         damping,
         out,
@@ -25,7 +25,7 @@ class ManyRows:
         """Return the influence matrix found in blocks, into a file or through a folder."""
         damping = self.check_method(method, damping)
         query = self.query(X_test, y_test, target, method)
-        rows = as_index(train_indices, self.objective.n_rows)
+        rows = as_index(rows, self.objective.n_rows)
         if checkpoint is not None and not isinstance(target, str):
             raise ValueError("with checkpoint= a target should be named; got a function.")
         self.check_data(rows)
