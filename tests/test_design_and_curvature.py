@@ -54,7 +54,7 @@ def test_design_products(designs):
         V, U, w = rng.normal(size=(q, 3)), rng.normal(size=(23, 2)), rng.normal(size=23)
         M = rng.normal(size=(q, q))
         M = M + M.T
-        T = np.triu(rng.normal(size=(q, q)))
+        T, along = np.triu(rng.normal(size=(q, q))), rng.normal(size=q)
         for got, expected in (
             (design @ V, Z @ V),
             (design @ V[:, 0], Z @ V[:, 0]),
@@ -62,7 +62,10 @@ def test_design_products(designs):
             (design.absolute_sum(U), (np.abs(Z).T @ np.abs(U)).T),
             (design._gram(w), Z.T @ (w[:, None] * Z)),
             (design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z)),
+            (design._gram(np.full(23, 0.7)), 0.7 * Z.T @ Z),
             (design.row_norms(T), ((Z @ T) ** 2).sum(axis=1)),
+            (design.squared_sums(M, V.T, along)[0], V.T @ ((Z @ M) ** 2).T),
+            (design.squared_sums(M, V.T, along)[1], Z @ M @ along),
             (design.kernel(np.abs(V[:, 0])), (Z * np.abs(V[:, 0])) @ Z.T),
             (design.dense([3, 1]), Z[[3, 1]]),
             (design.take(slice(2, 9)) @ V, Z[2:9] @ V),
