@@ -66,12 +66,12 @@ def right_rows(data, model, count):
     return found[:count]
 
 
-def attacked(target, *, data, model, epsilon, n_rows, n_iter):
+def attacked(target, *, data, model, epsilon, n_rows, n_iter, bounds):
     """(whether the target was flipped, places of the poisoned rows by what would see them)."""
     seed, row = target
     X, y, X_test, y_test = split(data, seed)
     attack = PoisoningAttack(
-        model, n_rows=n_rows, epsilon=epsilon, n_iter=n_iter, target_rows=[row]
+        model, n_rows=n_rows, epsilon=epsilon, bounds=bounds, n_iter=n_iter, target_rows=[row]
     )
     found = attack.run(X, y, X_test, y_test)
     poisoned = X.copy()
@@ -96,11 +96,10 @@ def _places(found, X, y):
     return {name: float(np.mean(rank[found.rows]) / (len(y) - 1)) for name, rank in ranks.items()}
 
 
-def success(data, model, epsilon, n_rows, targets, n_iter, pool):
+def success(data, model, epsilon, n_rows, targets, n_iter, bounds, pool):
     """(share of flipped targets, mean places) over some targets."""
-    attack = partial(
-        attacked, data=data, model=model, epsilon=epsilon, n_rows=n_rows, n_iter=n_iter
-    )
+    options = {"n_rows": n_rows, "n_iter": n_iter, "bounds": bounds}
+    attack = partial(attacked, data=data, model=model, epsilon=epsilon, **options)
     found = list(pool.map(attack, targets))
     places = {name: float(np.mean([each[name] for _, each in found])) for name in found[0][1]}
     return float(np.mean([flipped for flipped, _ in found])), places
@@ -116,7 +115,9 @@ def main():
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS))
     parser.add_argument("--iterations", type=int, default=30)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--bounded", action="store_true", help="features stay in [0, 1]")
     asked = parser.parse_args()
+    bounds = (0.0, 1.0) if asked.bounded else None
     X, y = split(asked.data, 0)[:2]
     print(f"{asked.data}: {len(y)} training rows of {X.shape[1]} features")
     with ProcessPoolExecutor(asked.processes) as pool:
@@ -124,9 +125,8 @@ def main():
             targets = right_rows(asked.data, MODELS[name], asked.targets)
             for n_rows in asked.rows:
                 for epsilon in asked.budgets:
-                    share, places = success(
-                        asked.data, MODELS[name], epsilon, n_rows, targets, asked.iterations, pool
-                    )
+                    ask = asked.data, MODELS[name], epsilon, n_rows, targets
+                    share, places = success(*ask, asked.iterations, bounds, pool)
                     seen = "  ".join(f"{what} {place:.2f}" for what, place in places.items())
                     print(
                         f"{name:13s} {n_rows:3d} rows, epsilon {epsilon:4g}: {share:4.0%} of "

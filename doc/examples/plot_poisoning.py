@@ -64,8 +64,9 @@ for ax, image, title in zip(
 # ---------
 # Fifteen test rows, one attack each. A change that is hardly seen does nothing to this model: with
 # 178 rows of 64 features there is no row that holds a prediction up alone. Moved by the whole range
-# of a pixel, out of it even, one row turns some of them; ten rows turn nearly all. Two hundred
-# test rows are attacked by ``python -m benchmarks.poisoning``.
+# of a pixel, out of it even, one row turns some of them; ten rows turn nearly all. With
+# ``bounds=(0, 1)`` a pixel stays a pixel. Two hundred test rows are attacked by
+# ``python -m benchmarks.poisoning``.
 
 targets = np.flatnonzero(clf.predict(X_test) == y_test)[:15]
 for n_rows in (1, 10):
