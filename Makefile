@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed-plot  ## Explain a misdiagnosed patient, check against refits, draw a figure
+demo: $(VENV)/.installed-plot,frames  ## Explain a misdiagnosed patient, check against refits, draw a figure
 	$(BIN)/python examples/demo.py
 
 report: $(VENV)/.installed-report,frames  ## Write the pages of two reports, and print where they are
@@ -64,8 +64,9 @@ docs: $(VENV)/.installed-doc  ## Build doc/_build/html; gallery pages that take 
 docs-full: $(VENV)/.installed-doc  ## The same with every gallery page run
 	SKINFLUENCE_DOCS_FULL=1 $(BIN)/python $(SPHINX)
 
-gpu: $(VENV)/.installed-test  ## The tests that need a card, where there is one (with a build of PyTorch for it)
-	$(ONE_THREAD) $(BIN)/python -m pytest -q -k gpu $(wildcard tests/test_torch_*.py) $(PYTEST_ARGS)
+gpu: $(VENV)/.installed-test  ## Tests and rates on a card, where there is one (with a build of PyTorch for it)
+	SCIPY_ARRAY_API=1 $(BIN)/python -m pytest -q -k gpu tests/test_array_api.py $(wildcard tests/test_torch_*.py) $(PYTEST_ARGS)
+	SCIPY_ARRAY_API=1 $(BIN)/python -m benchmarks.gpu $(if $(shell command -v nvidia-smi),,--small)
 
 fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle; goes on where it was ended
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc) --state build/fuzz

@@ -27,7 +27,8 @@ from torch import nn
 from skinfluence.evaluation import agreement
 from skinfluence.torch import NetworkInfluence
 
-SEEDS = (1, 2)  # 0 was for trying
+# Nothing was changed after a look at these; 0 was for trying, and 1 was looked at for the encoder.
+ENCODER_SEEDS, SEEDS = (3, 4), (1, 2)
 
 
 def descend(net, total, steps):
@@ -289,7 +290,7 @@ def report(name, seed, pairs, model):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for seed in SEEDS:
+    for seed in ENCODER_SEEDS:
         report("encoder", seed, *encoder_pairs(seed))
     for seed in SEEDS:
         pairs, model = skip_gram_pairs(seed)

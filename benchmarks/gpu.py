@@ -63,7 +63,7 @@ def data(n, p, m, device):
 
 
 def run(job, device, rates):
-    """Lines of a table of one job."""
+    """Yield the lines of a table of one job."""
     name, n, p, m = job
     X, y, X_test, y_test = data(n, p, m, device)
     wait(device)
@@ -72,74 +72,75 @@ def run(job, device, rates):
     wait(device)
     fit = time.perf_counter() - start
     problem = model.__array_model__().problem
-    lines = [
-        f"{name}: {n:,} x {p:,} float32, {m:,} test rows",
+    yield f"{name}: {n:,} x {p:,} float32, {m:,} test rows"
+    yield (
         f"  fit {fit:.2f} s ({int(model.n_iter_[0])} iterations of lbfgs, {problem.n_steps} Newton "
-        f"steps to a relative gradient of {problem.stationarity:.0e})",
-    ]
+        f"steps to a relative gradient of {problem.stationarity:.0e})"
+    )
 
-    def factor():
-        return problem.without_factor().root
-
-    def first_question(method):
-        model.__array_model__().problem.kept.clear()
-        return model.influence(X_test, y_test, method=method)
-
-    def line(what, flops, took, rate):
+    def line(what, flops, call, rate, repeats=3):
+        took, _ = seconds(call, device, repeats)
         share = flops / took / rate
         return f"  {what:44s} {1e3 * took:9.1f} ms {flops / took / 1e12:7.2f} TFLOP/s {share:7.1%}"
 
+    def first(question):
+        problem.kept.clear()
+        return question()
+
     single, double = rates
     gram, scores = 2.0 * n * p * p, 2.0 * n * m * p
-    took = {"factor": seconds(factor, device)[0]}
-    lines.append(line("Gram matrix and factor (float64)", gram, took["factor"], double))
+    yield line(
+        "Gram matrix and factor (float64)", gram, lambda: first(lambda: problem.root), double
+    )
     for method in ("first_order", "newton"):
-        model.influence(X_test[:2], y_test[:2], method=method)
-        took[method] = seconds(
-            lambda method=method: model.influence(X_test, y_test, method=method), device
-        )[0]
-        lines.append(line(f"scores, {method}", scores, took[method], single))
-        both = seconds(lambda method=method: first_question(method), device, 2)[0]
+
+        def question(method=method):
+            return model.influence(X_test, y_test, method=method)
+
+        yield line(f"scores, {method}", scores, question, single)
         counted = gram + scores + (gram if method == "newton" else 0.0)
-        lines.append(line(f"Gram, factor and scores, {method}", counted, both, single))
-    took["top"] = seconds(
-        lambda: model.most_influential(X_test, y_test, k=10, method="first_order"), device, 1
-    )[0]
-    lines.append(line("most_influential, k = 10", scores, took["top"], single))
-    problem.kept.clear()
-    own = seconds(lambda: (problem.kept.clear(), model.self_influence(method="newton")), device, 1)[
-        0
-    ]
-    lines.append(line("self_influence with its factor", 2 * gram, own, double))
-    loo = seconds(lambda: model.loo_estimate(method="newton"), device, 1)
-    lines.append(f"  loo_estimate of the same factor {1e3 * loo[0]:.1f} ms: {loo[1].mean_loss:.6f}")
-    return lines + error_lines(model, (X, y, X_test[:COMPARED], y_test[:COMPARED]))
+        yield line(
+            f"Gram, factor and scores, {method}",
+            counted,
+            lambda question=question: first(question),
+            single,
+            2,
+        )
+
+    def top():
+        return model.most_influential(X_test, y_test, k=10, method="first_order")
+
+    def own():
+        return model.self_influence(method="newton")
+
+    yield line("most_influential, k = 10", scores, top, single, 1)
+    yield line("Gram, factor and self_influence", 2 * gram, lambda: first(own), double, 1)
+    took, loo = seconds(lambda: model.loo_estimate(method="newton"), device, 1)
+    yield f"  loo_estimate of the same factor {1e3 * took:.1f} ms: mean loss {loo.mean_loss:.6f}"
+    yield from error_lines(model, (X, y, X_test[:COMPARED], y_test[:COMPARED]))
 
 
 def error_lines(model, rows):
-    """Error of float32 scores against float64 ones, both over a float64 factor."""
+    """Yield the error of float32 scores against float64 ones, both over a float64 factor."""
     X, y, X_test, y_test = rows
     exact = InfluenceLogisticRegression(C=1.0).fit(X.double(), y)
-    lines = []
     for method in ("first_order", "newton"):
         found = model.influence(X_test, y_test, method=method).double()
         known = exact.influence(X_test.double(), y_test, method=method)
         missed = found - known
         rmse = float(missed.square().mean().sqrt() / known.square().mean().sqrt())
         worst = float(missed.abs().max() / known.abs().max())
-        lines.append(
+        yield (
             f"  float32 scores against float64, {method:12s} relative RMSE {rmse:.1e}, largest "
             f"error {worst:.1e} of the largest score"
         )
-    return lines
 
 
 def other_libraries(device):
-    """Lines that compare NumPy, PyTorch and CuPy on one small model."""
+    """Yield lines that compare NumPy, PyTorch and CuPy on one small model."""
     X, y, X_test, y_test = data(5_000, 50, 100, device)
     host = [part.cpu().numpy() for part in (X, y, X_test, y_test)]
     known = InfluenceLogisticRegression().fit(*host[:2]).influence(*host[2:], method="newton")
-    lines = []
     for name in ("torch", "cupy") if device == "cuda" else ("torch",):
         if name == "cupy":
             import cupy
@@ -151,10 +152,7 @@ def other_libraries(device):
         top = model.most_influential(X_test, y_test, k=5, method="newton")
         missed = np.sqrt(((found - known) ** 2).mean() / (known**2).mean())
         kind = type(top.helpful_values).__module__
-        lines.append(
-            f"  {name} against NumPy, newton: relative RMSE {missed:.1e} (arrays of {kind})"
-        )
-    return lines
+        yield f"  {name} against NumPy, newton: relative RMSE {missed:.1e} (arrays of {kind})"
 
 
 def main():
@@ -184,16 +182,20 @@ def main():
         for task in [*tasks, lambda: other_libraries(device)]:
             start = time.perf_counter()
             try:
-                new = task()
+                for line in task():
+                    print(line, flush=True)
+                    lines.append(line)
             except Exception:  # the other jobs are still worth their time on the card
-                new, failed = traceback.format_exc().splitlines(), True
+                traceback.print_exc(file=sys.stdout)
+                failed = True
             if device == "cuda":
-                peak = torch.cuda.max_memory_allocated() / 1e9
-                new.append(f"  peak of the card's memory {peak:.1f} GB")
+                lines.append(
+                    f"  peak of the card's memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
+                )
+                print(lines[-1])
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
-            print("\n".join(new), f"\n  ({time.perf_counter() - start:.1f} s)", flush=True)
-            lines += new
+            print(f"  ({time.perf_counter() - start:.1f} s)", flush=True)
     if asked.write:
         asked.write.write_text("\n".join(lines) + "\n")
     return int(failed)

@@ -43,7 +43,7 @@ LAYERS = [
     ["deletion"],
     ["attribution"],
     ["results"],
-    ["leave_one_out", "case_deletion", "uncertainty", "perturbation"],
+    ["leave_one_out", "case_deletion", "uncertainty", "perturbation", "array_api"],
     ["robustness"],  # significance asks the covariances
     ["adapters"],
     ["problem"],
@@ -68,6 +68,8 @@ DOORS = {
     "jinja2": {"report"},
     "torch": {"torch"},
     "safetensors": {"torch"},
+    "array_api_compat": {"_backend"},
+    "cupy": set(),
 }
 FILES = sorted(ROOT.rglob("*.py"))
 

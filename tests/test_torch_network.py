@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy  # noqa: E402
+from torch.utils import data  # noqa: E402
 
 from skinfluence import InfluenceLogisticRegression  # noqa: E402
 from skinfluence.evaluation import agreement  # noqa: E402
@@ -388,6 +389,38 @@ def test_on_a_gpu_it_is_the_same(minimum, solver):
     np.testing.assert_allclose(
         found, explained(minimum, solver).influence(X_test, y_test), rtol=1e-5, atol=1e-9
     )
+
+
+def test_a_loader_has_rows_and_labels(minimum):
+    net, X, y, weight = minimum
+    X_test, y_test = rows(9, seed=1)
+    known = NetworkInfluence(net, cross_entropy, penalty=PENALTY).fit(X, y, weight)
+    loader = data.DataLoader(data.TensorDataset(X, y), batch_size=7)
+    test = data.DataLoader(data.TensorDataset(X_test, y_test), batch_size=4)
+    found = NetworkInfluence(net, cross_entropy, penalty=PENALTY).fit(loader, sample_weight=weight)
+    np.testing.assert_array_equal(found.influence(test), known.influence(X_test, y_test))
+    np.testing.assert_array_equal(
+        found.most_influential(test, k=3).helpful_indices,
+        known.most_influential(X_test, y_test, k=3).helpful_indices,
+    )
+
+
+def test_loaders_that_are_refused(minimum):
+    net, X, y, _ = minimum
+    model, pairs = NetworkInfluence(net, cross_entropy, penalty=PENALTY), data.TensorDataset(X, y)
+    with pytest.raises(ValueError, match=r"shuffles \(RandomSampler\).*shuffle=False"):
+        model.fit(data.DataLoader(pairs, batch_size=7, shuffle=True))
+    with pytest.raises(ValueError, match="leaves out the last 4 of 60"):
+        model.fit(data.DataLoader(pairs, batch_size=8, drop_last=True))
+    with pytest.raises(ValueError, match="leave y at None"):
+        model.fit(data.DataLoader(pairs, batch_size=8), y)
+    with pytest.raises(TypeError, match="pairs of rows and labels; got list of 1"):
+        model.fit(data.DataLoader(data.TensorDataset(X), batch_size=8))
+    with pytest.raises(ValueError, match="y is None, and X is no DataLoader"):
+        model.fit(X)
+    model.fit(X, y)
+    with pytest.raises(ValueError, match=r"shuffles \(RandomSampler\)"):
+        model.influence(data.DataLoader(pairs, batch_size=7, shuffle=True))
 
 
 def test_bad_input(minimum):

@@ -150,7 +150,7 @@ def extra(name):
     return [requirement for requirement in listed if distribution(requirement) != "skinfluence"]
 
 
-USERS = ("frames", "plot", "report")
+USERS = ("array-api", "frames", "plot", "report")
 LARGE = ("torch",)  # for users too, who ask for it by name
 
 
@@ -181,7 +181,7 @@ def test_what_developers_install_is_used(name):
 
 # Sources of lazy data: their tests run against stand-ins everywhere, and against the packages
 # themselves where these happen to be installed. What takes our numbers is asked where it is, too.
-WHERE_INSTALLED = {"cleanlab", "dask", "latex2mathml", "pyarrow", "sphinx", "trak"}
+WHERE_INSTALLED = {"cleanlab", "cupy", "dask", "latex2mathml", "pyarrow", "sphinx", "trak"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():

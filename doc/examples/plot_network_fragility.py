@@ -127,6 +127,7 @@ for axis, name, values in zip(axes, ("first order", "Newton"), (estimate, newton
     ends = np.array([actual.min(), actual.max()])
     axis.plot(ends, ends, color="0.6", linewidth=1)
     axis.set(xlabel="actual change of a test loss", ylabel="predicted", title=name)
+    axis.label_outer()
 
 # %%
 # Width and depth

@@ -164,7 +164,7 @@ for line, title in zip(axes, ("RBF machine, pixels", "logistic regression, netwo
     line[0].set_title(f"test: {label[0]}", fontsize="small")
     for ax, i in zip(line[1:], best, strict=True):
         ax.imshow(X_train[i].reshape(side, side), cmap="gray_r")
-        ax.set_title(f"{y_train[i]}: {effects[title][i]:+.4f}", fontsize="small")
+        ax.set_title(f"{y_train[i]}: {effects[title][i]:+.2g}", fontsize="small")
     line[0].text(
         -0.1, 0.5, title.replace(", ", ",\n"), rotation=90, va="center", ha="right",
         fontsize="small", multialignment="center", transform=line[0].transAxes,

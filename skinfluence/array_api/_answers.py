@@ -186,9 +186,12 @@ class ArrayAnswers:
         whole = target == "loss" and self.method == "newton"
         for rows, eta, shares in self._shares(X, y, target):
             labels = library.native(y[rows, :]) if whole else None
-            for part in row_blocks(self.n_deletions, 16 * problem.theta.shape[0] * K):
+            parts = row_blocks(self.n_deletions, 16 * problem.theta.shape[0] * K)
+            widest = max((part.stop - part.start for part in parts), default=0)
+            blocks = row_blocks(eta.shape[0], 4 * widest * (2 * K + 2))
+            for part in parts:
                 scaled = self._scaled(part)
-                for block in row_blocks(eta.shape[0], 4 * scaled[0].shape[0] * (2 * K + 2)):
+                for block in blocks:
                     steps = [self._product(each, block, scaled) for each in shares]
                     tile = steps[0] if len(steps) == 1 else xp.stack(steps, axis=-1)
                     if whole:

@@ -18,9 +18,9 @@ from skinfluence._validation import (
     warn,
 )
 from skinfluence.array_api._answers import ArrayAnswers
-from skinfluence.array_api._losses import ArrayLogLoss, ArraySoftmaxLoss, ArraySquaredLoss
 from skinfluence.array_api._problem import ArrayProblem
 from skinfluence.array_api._results import ArrayLeaveOneOut, ArrayMostInfluential
+from skinfluence.losses import ArrayLogLoss, ArraySoftmaxLoss, ArraySquaredLoss
 
 # Settings that the answers on a device do not know, and their only value there.
 DEFAULTS = {
@@ -172,21 +172,17 @@ class ArrayModel:
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def influence(
-        self, X, y, *, target, method, aggregate, test_sample_weight, train_indices, **settings
-    ):
+    def influence(self, X, y, *, target, method, rows, aggregate, weight, **settings):
         """As :meth:`InfluenceExplainer.influence`, in the library and type of the data."""
         self._refuse(**settings)
-        check_aggregate(aggregate, test_sample_weight)
+        check_aggregate(aggregate, weight)
         X, y = self._test_rows(X, y, target)
-        answers = self._answers(method, train_indices)
+        answers = self._answers(method, rows)
         if aggregate is None:
             return answers.influence(X, y, target)
         library = self.problem.library
-        weight = check_test_weight(
-            None if test_sample_weight is None else as_numpy(test_sample_weight), X.shape[0]
-        )
-        weight = np.ones(X.shape[0]) if weight is None else weight
+        weight = np.ones(X.shape[0]) if weight is None else as_numpy(weight)
+        weight = check_test_weight(weight, X.shape[0])
         if aggregate == "mean":
             weight = weight / weight.sum()
         return answers.aggregate(X, y, target, library.exact(weight))

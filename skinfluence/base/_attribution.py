@@ -114,35 +114,16 @@ class AttributionMixin(QueryMixin):
         >>> clf.influence(X[400:], y[400:]).shape
         (169, 400)
         """
+        options = {"target": target, "method": method, "rows": train_indices}
+        options |= {"curvature": curvature, "damping": damping, "progress": progress}
+        options["weight"] = test_sample_weight
         array_model = self.__array_model__()
         if array_model is not None:
-            return array_model.influence(
-                X_test,
-                y_test,
-                target=target,
-                method=method,
-                aggregate=aggregate,
-                test_sample_weight=test_sample_weight,
-                train_indices=train_indices,
-                curvature=curvature,
-                damping=damping,
-                progress=progress,
-                as_frame=as_frame,
-                return_info=return_info,
-            )
+            form = {"aggregate": aggregate, "as_frame": as_frame, "return_info": return_info}
+            return array_model.influence(X_test, y_test, **form, **options)
         check_aggregate(aggregate, test_sample_weight)
         problem = self.__fitted_problem__()
-        query, deletion = problem.ask(
-            X_test,
-            y_test,
-            target,
-            method,
-            train_indices,
-            curvature,
-            damping,
-            progress,
-            test_sample_weight,
-        )
+        query, deletion = problem.ask(X_test, y_test, **options)
         values = attribution.influence(
             deletion, query, aggregate, linearised=method == "first_order", progress=progress
         )

@@ -31,11 +31,12 @@ from skinfluence.deletion._joint_chord import (
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
-from skinfluence.deletion._rounding import rounding_floor
+from skinfluence.deletion._rounding import COARSE_KERNEL, rounding_floor
 from skinfluence.deletion._row_change import Entering, RowChange, same_labels
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
+    "COARSE_KERNEL",
     "LOOKED_AT",
     "RESIDUAL_FLOPS",
     "ROUNDING",

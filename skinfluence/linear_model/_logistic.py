@@ -3,8 +3,8 @@
 from typing import Self
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike
-from sklearn import __version__ as sklearn_version
 from sklearn.linear_model import LogisticRegression
 
 from skinfluence._typing import MatrixLike
@@ -30,8 +30,9 @@ class InfluenceLogisticRegression(ArrayFitMixin, LogisticRegression):
 
     It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
     negative sample weights raise; ``solver="liblinear"`` with ``C=inf`` raises (it may never
-    return); the array API is not supported; the training data are kept by
-    reference, and pickles contain them.
+    return); the training data are kept by reference, and pickles contain them. Arrays of PyTorch
+    and CuPy are computed on where they lie, under scikit-learn's ``array_api_dispatch``: dense,
+    with ``solver="lbfgs"`` and a penalty, answered by one step; `coef_` has the type of X there.
 
     For ``l1_ratio > 0`` the penalty is that of an elastic net, 1 / C times
     :math:`\rho \lVert w \rVert_1 + (1 - \rho) / 2 \lVert w \rVert^2`, and the notes of
@@ -112,7 +113,7 @@ class InfluenceLogisticRegression(ArrayFitMixin, LogisticRegression):
     def _array_penalty(self):
         penalty, ratio = getattr(self, "penalty", "l2"), getattr(self, "l1_ratio", None)
         if not self._original_takes_arrays():
-            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn_version}")
+            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn.__version__}")
         if not np.isfinite(self.C) or penalty is None:
             self._refuse_on_device("no penalty (C=inf)")
         if ratio:

@@ -4,8 +4,8 @@ from numbers import Real
 from typing import Self
 
 import numpy as np
+import sklearn
 from numpy.typing import ArrayLike
-from sklearn import __version__ as sklearn_version
 from sklearn.linear_model import LinearRegression, Ridge
 
 from skinfluence._typing import MatrixLike
@@ -40,10 +40,11 @@ class InfluenceRidge(RegressorShapes, ArrayFitMixin, Ridge):
     polishes the result. The refit without a row is known in closed form, so the methods "newton"
     and "exact" are the same, and exact.
 
-    It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished;
-    the array API is not supported; the training data are kept by reference, and
-    pickles contain them. With ``positive=True`` the fit is scikit-learn's and the influence methods
-    raise.
+    It differs from the original in this: ``coef_`` and ``intercept_`` are float64 and polished; the
+    training data are kept by reference, and pickles contain them. With ``positive=True`` the fit is
+    scikit-learn's and the influence methods raise. Arrays of PyTorch and CuPy are computed on where
+    they lie, under scikit-learn's ``array_api_dispatch`` with ``solver="svd"`` and one response;
+    `coef_` has the type of X there.
 
     Attributes
     ----------
@@ -108,7 +109,7 @@ class InfluenceRidge(RegressorShapes, ArrayFitMixin, Ridge):
 
     def _array_penalty(self):
         if not self._original_takes_arrays():
-            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn_version}")
+            self._refuse_on_device(f"solver={self.solver!r} by scikit-learn {sklearn.__version__}")
         if self.positive:
             self._refuse_on_device("positive=True")
         if not isinstance(self.alpha, Real):

@@ -1,5 +1,6 @@
 """Pointwise losses of a label and a linear predictor, without X, weights or penalty."""
 
+from skinfluence.losses._array_api import ArrayLogLoss, ArraySoftmaxLoss, ArraySquaredLoss
 from skinfluence.losses._base import Loss
 from skinfluence.losses._hinge import HingeLoss
 from skinfluence.losses._huber import HuberLoss
@@ -17,6 +18,9 @@ from skinfluence.losses._squared_label import SquaredLabelLoss
 from skinfluence.losses._tweedie import TweedieLoss
 
 __all__ = [
+    "ArrayLogLoss",
+    "ArraySoftmaxLoss",
+    "ArraySquaredLoss",
     "BinaryLogLoss",
     "HingeLoss",
     "HuberLoss",

@@ -28,6 +28,7 @@ from skinfluence.torch._newton_rows import newton_steps
 from skinfluence.torch._products import RowLoss, SumOfLosses
 from skinfluence.torch._ranked import most_influential
 from skinfluence.torch._row_gradients import Blocks, store_of
+from skinfluence.torch._rows import rows_and_labels
 from skinfluence.torch._targets import target_of
 
 METHODS = ("first_order", "newton")
@@ -197,15 +198,16 @@ class NetworkInfluence(BaseEstimator):
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X: object, y: object, sample_weight: object = None) -> "NetworkInfluence":
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> "NetworkInfluence":
         """Bind the training rows, and prepare the solver.
 
         Parameters
         ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Training rows of the network.
+        X : array-like, torch.Tensor of shape (n_samples, ...), or DataLoader
+            Training rows of the network; a loader gives pairs of rows and labels, in one order, and
+            is read into memory.
         y : array-like or torch.Tensor of shape (n_samples, ...)
-            Their labels, as `train_loss` takes them.
+            Their labels, as `train_loss` takes them; None beside a loader.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in F.
 
@@ -217,14 +219,17 @@ class NetworkInfluence(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            For a module without parameters, in training mode, with weights that are NaN; for rows
-            that are not finite, labels that the outputs have no column for, and a loss that is not
-            one number for each row.
+            For a module without parameters, in training mode, with weights that are NaN; for a
+            loader that shuffles or leaves rows out; for rows that are not finite, labels that the
+            outputs have no column for, and a loss that is not one number for each row.
         numpy.linalg.LinAlgError
             If H with the given damping is not positive definite.
         """
         self._check_settings()
         network = NetworkFunction(self.module, self.device, self.dtype)
+        X, y = rows_and_labels(X, y)
+        if y is None:
+            raise ValueError("y is None, and X is no DataLoader: train_loss needs the labels.")
         self._loss, rows = RowLoss(self.train_loss), network.rows(X)
         self._n_outputs = network.n_outputs(rows)
         labels = self._loss.labels(y, rows, self._n_outputs, network)
@@ -284,8 +289,9 @@ class NetworkInfluence(BaseEstimator):
 
         Parameters
         ----------
-        X_test : array-like or torch.Tensor of shape (n_test, ...), optional
-            Test rows; none where the target is a function of the weights.
+        X_test : array-like, torch.Tensor of shape (n_test, ...), or DataLoader, optional
+            Test rows, of a loader with their labels; none where the target is a function of the
+            weights.
         y_test : array-like or torch.Tensor of shape (n_test, ...), optional
             Their labels.
         target : {"loss", "margin"} or callable, default="loss"
@@ -445,6 +451,7 @@ class NetworkInfluence(BaseEstimator):
         network = self._sum.network
         if X_test is None:
             return target_of(target, network, self._loss, self._n_outputs)
+        X_test, y_test = rows_and_labels(X_test, y_test, "y_test")
         rows = network.rows(X_test, "X_test")
         return target_of(target, network, self._loss, self._n_outputs, rows, y_test)
 

@@ -47,6 +47,41 @@ def row_batches(X, batch_size):
     return len(X), _groups(items, batch_size)
 
 
+def rows_and_labels(X, y, name="y"):
+    """Return rows and labels as they are, or both from the batches of a DataLoader.
+
+    Raises
+    ------
+    ValueError
+        For a loader that shuffles or leaves rows out, one beside other labels, and one without
+        rows.
+    TypeError
+        For batches that are not pairs.
+    """
+    if not isinstance(X, data.DataLoader):
+        return X, y
+    if y is not None:
+        raise ValueError(
+            f"the DataLoader has the labels beside its rows: leave {name} at None, or pass the "
+            "rows as a tensor."
+        )
+    _rows_of_loader(X)
+    pairs = list(X)
+    if not pairs:
+        raise ValueError("the DataLoader has no rows.")
+    wrong = next((b for b in pairs if not (isinstance(b, tuple | list) and len(b) == 2)), None)
+    if wrong is not None:
+        size = f" of {len(wrong)}" if isinstance(wrong, tuple | list) else ""
+        raise TypeError(
+            "batches of the DataLoader should be pairs of rows and labels; got "
+            f"{type(wrong).__name__}{size}."
+        )
+    rows, labels = (
+        torch.cat([torch.as_tensor(each) for each in part]) for part in zip(*pairs, strict=True)
+    )
+    return rows, labels
+
+
 def _rows_of_loader(loader):
     """Number of rows that a loader gives, None if it does not know; raise if they are not all."""
     if isinstance(loader.dataset, data.IterableDataset):
@@ -59,8 +94,8 @@ def _rows_of_loader(loader):
         shuffled = list(sampler) != list(sampler)
     if shuffled:
         raise ValueError(
-            f"the DataLoader shuffles ({type(sampler).__name__}): features would not be in the "
-            "order of the labels. Pass one with shuffle=False."
+            f"the DataLoader shuffles ({type(sampler).__name__}): answers would not be in the "
+            "order of the rows. Pass one with shuffle=False."
         )
     if not plain:  # what its batches are is the loader's own affair
         return None

@@ -13,7 +13,8 @@ tests below, each of which is expected to fail for the reason it stands under; a
 these, and a pass among these, are errors. (This page is printed from that list.)
 
 Two things no test of scikit-learn's asks for. The training rows are kept by reference, and pickles
-carry them. And arrays of other libraries than NumPy are not passed through: the array API is off.
+carry them. And arrays of other libraries than NumPy are passed through by logistic regression and
+ridge alone (:doc:`array_api`), where `coef_` has the type of X.
 """
 
 
