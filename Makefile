@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed-plot  ## Explain a misdiagnosed patient, check against refits, draw a figure
+demo: $(VENV)/.installed-plot,frames  ## Explain a misdiagnosed patient, check against refits, draw a figure
 	$(BIN)/python examples/demo.py
 
 report: $(VENV)/.installed-report,frames  ## Write the pages of two reports, and print where they are

@@ -14,12 +14,15 @@ import numpy as np
 from benchmarks import (
     case_deletion,
     choice,
+    fits,
     intervals,
     micro,
     model_selection,
     oracle,
     report,
     second,
+    small,
+    sparse_rows,
     svm,
 )
 from benchmarks.contestants import PACKAGES
@@ -28,7 +31,8 @@ from benchmarks.rows import ROWS, SAMPLED, SAMPLED_ELSEWHERE
 from skinfluence.evaluation import agreement
 
 MODULES = {"search": model_selection, "svm": svm, "diagnostics": case_deletion}
-MODULES |= {"second": second, "choice": choice, "intervals": intervals}
+MODULES |= {"fits": fits, "second": second, "choice": choice, "intervals": intervals}
+MODULES |= {"warm": small, "loo-sparse": sparse_rows}
 MICRO = "kernels", "fingerprint", "import", *MODULES
 
 

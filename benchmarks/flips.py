@@ -2,16 +2,21 @@
 
 Random small problems, of which every set of up to four rows (or groups) is refitted by a batched
 Newton's method of NumPy alone. A lower bound above the true optimum, an exact answer that is none,
-or a set smaller than the smallest is a violation.
+or a set smaller than the smallest is a violation. `--record FILE` keeps the outcomes, and a run
+that was ended goes on where it was; `--output FILE` writes the summary.
 """
 
 import argparse
+import hashlib
+import json
 import time
 import warnings
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
+import skinfluence
 from skinfluence import (
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
@@ -194,49 +199,97 @@ def violations(optimum, audit, number):
     return found
 
 
-def run(seeds, budget):
-    """Return the lines of the summary of some seeds."""
-    rows, wrong = {family: [] for family in FAMILIES}, []
+def outcome(seed, budget):
+    """What one problem has shown, as a dict of plain numbers; of use with an optimum alone."""
     start = time.process_time()
+    problem, optimum, audit, number, greedy = examine(seed, budget)
+    return {
+        "seed": seed,
+        "budget": budget,
+        "family": problem.family,
+        "one_covariate": problem.X.shape[1] == 1,
+        "optimum": optimum,
+        "smallest": bool(number == optimum),
+        "greedy": bool(greedy == optimum),
+        "exact": bool(audit.is_exact),
+        "at_least": int(audit.at_least),
+        "violations": violations(optimum, audit, number),
+        "seconds": time.process_time() - start,
+    }
+
+
+def recorded(path, budget):
+    """Outcomes of earlier runs by seed, of the same budget and sources; {} without a file."""
+    if path is None or not path.exists():
+        return {}
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [each for each in found if (each["budget"], each["sources"]) == (budget, sources())]
+    return {each["seed"]: each for each in kept}
+
+
+def sources():
+    """Hash of the files of the library and of this command: other ones are run anew."""
+    digest = hashlib.sha256()
+    for path in sorted([*Path(skinfluence.__file__).parent.rglob("*.py"), Path(__file__)]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run(seeds, budget, record=None, minutes=np.inf):
+    """Return outcomes of problems, those of a record first, until the time is over.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+    budget : int
+        Cells of branch and bound.
+    record : Path, optional
+        File of outcomes, one a line, which grows.
+    minutes : float
+        Of the clock, after which no further problem is begun.
+    """
+    known, start, version = recorded(record, budget), time.monotonic(), sources()
     for seed in seeds:
-        problem, optimum, audit, number, greedy = examine(seed, budget)
-        wrong += [f"seed {seed}: {line}" for line in violations(optimum, audit, number)]
-        one = problem.X.shape[1] == 1
-        if optimum is not None:
-            rows[problem.family].append(
-                (
-                    number == optimum,
-                    greedy == optimum,
-                    audit.is_exact,
-                    audit.at_least / optimum,
-                    one,
-                )
-            )
+        if time.monotonic() - start > 60 * minutes:
+            break
+        if seed in known:
+            continue
+        known[seed] = {**outcome(seed, budget), "sources": version}
+        if record is not None:
+            with record.open("a") as file:
+                file.write(json.dumps(known[seed]) + "\n")
+    return [known[seed] for seed in seeds if seed in known]
+
+
+def summary(outcomes):
+    """Lines of the summary of outcomes."""
+    found = [each for each in outcomes if each["optimum"] is not None]
     lines = [
-        f"{len(seeds)} problems, seeds {seeds[0]} to {seeds[-1]}; those with an optimum of at most "
-        f"{LARGEST} by all subsets:",
+        f"{len(outcomes)} problems, seeds {outcomes[0]['seed']} to {outcomes[-1]['seed']}; of "
+        f"those with an optimum of at most {LARGEST} by all subsets ({len(found)}) the share:",
         "",
         f"{'family':15}{'problems':>9}{'smallest':>9}{'greedy':>8}{'exact':>7}{'half':>7}",
     ]
-    counted = []
-    for family, found in rows.items():
-        table = np.array(found, dtype=float).reshape(-1, 5)
-        half = table[:, 3] >= 0.5
-        counted.append(table if family in ("least squares",) else table[table[:, 4] == 1])
-        shares = [table[:, 0].mean(), table[:, 1].mean(), table[:, 2].mean(), half.mean()]
-        cells = "".join(f"{share:>{w}.3f}" for share, w in zip(shares, (9, 8, 7, 7), strict=True))
-        lines.append(f"{family:15}{len(table):>9}{cells}")
-    counted = np.vstack(counted)
-    lines += [
+    for family in FAMILIES:
+        own = [each for each in found if each["family"] == family]
+        shares = [[each[name] for each in own] for name in ("smallest", "greedy", "exact")]
+        shares.append([each["at_least"] >= 0.5 * each["optimum"] for each in own])
+        cells = [np.mean(share) if share else np.nan for share in shares]
+        row = "".join(f"{cell:>{w}.3f}" for cell, w in zip(cells, (9, 8, 7, 7), strict=True))
+        lines.append(f"{family:15}{len(own):>9}{row}")
+    easy = [each for each in found if each["family"] == "least squares" or each["one_covariate"]]
+    half = np.mean([each["at_least"] >= 0.5 * each["optimum"] for each in easy]) if easy else np.nan
+    wrong = [f"seed {each['seed']}: {line}" for each in outcomes for line in each["violations"]]
+    return [
+        *lines,
         "",
         "smallest: the verified set is a smallest one; greedy: already that of the greedy search;",
         "exact: proven so; half: the proven bound is at least half of the optimum.",
-        f"half among least squares and problems of one covariate: "
-        f"{(counted[:, 3] >= 0.5).mean():.3f} of {len(counted)}",
+        f"half among least squares and problems of one covariate: {half:.3f} of {len(easy)}",
         f"violations: {len(wrong)}",
         *wrong,
+        f"{sum(each['seconds'] for each in outcomes):.0f} s of processor time",
     ]
-    return lines, time.process_time() - start
 
 
 def main():
@@ -245,11 +298,15 @@ def main():
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--budget", type=int, default=2000, help="cells of branch and bound")
+    parser.add_argument("--record", type=Path, help="file of outcomes, which a later run goes on")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="begin no problem after")
+    parser.add_argument("--output", type=Path, help="file for the summary")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.count)
-    lines, seconds = run(seeds, options.budget)
+    lines = summary(run(seeds, options.budget, options.record, options.minutes))
     print("\n".join(lines))
-    print(f"({seconds:.0f} s of processor time)")
+    if options.output:
+        options.output.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, RidgeCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
 
-from skinfluence import InfluenceLogisticRegression
+from benchmarks.measure import by_turns
+from skinfluence import InfluenceLogisticRegression, InfluenceRidge
 from skinfluence.model_selection import LeaveOneOutSearchCV, optimize_regularization
 
 CS = np.logspace(-4, 4, 20)
@@ -105,3 +106,25 @@ def rows(quick):
             line = {"problem": "search", "who": who, "seconds": seconds, "floor_seconds": floor}
             bar = {grid: 0.1, path: 0.5}[rival] if name == FASTEST and not quick else None
             yield line | {"ratio": seconds / floor, "bar": bar}
+    yield from _ridge(quick)
+
+
+def _ridge(quick):
+    """Lines of twenty penalties of a ridge against RidgeCV, both by leave-one-out, CPU seconds."""
+    alphas = np.logspace(-3, 4, 20)
+    for n, p in [(500, 20)] if quick else [(500, 20), (20_000, 100)]:
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((n, p))
+        y = X @ rng.standard_normal(p) / np.sqrt(p) + rng.standard_normal(n)
+        search = LeaveOneOutSearchCV(InfluenceRidge(), {"alpha": alphas})
+        squared = LeaveOneOutSearchCV(
+            InfluenceRidge(), {"alpha": alphas}, scoring="neg_mean_squared_error"
+        )
+        rival = RidgeCV(alphas=alphas)
+        turns = [lambda s=s, X=X, y=y: s.fit(X, y) for s in (search, squared, rival)]
+        *ours, theirs = by_turns(turns, 5, 15, "cpu")
+        assert squared.best_params_["alpha"] == rival.alpha_
+        for scoring, seconds in zip(("r2", "neg_mean_squared_error"), ours, strict=True):
+            who = f"LeaveOneOutSearchCV, ridge, {scoring}, n = {n:,}, p = {p}, against RidgeCV"
+            line = {"problem": "search", "who": who, "seconds": seconds, "floor_seconds": theirs}
+            yield line | {"ratio": seconds / theirs, "bar": 2.0}

@@ -108,11 +108,47 @@ def relabelling_times():
     return removal, relabelling, int((info.method == "refined").sum()), len(y)
 
 
+def costs(repeats=3):
+    """CPU time of "auto" over that of "newton", warm, at (n, p, rows asked about), each repeat."""
+    n, p, m = 20_000, 300, 500
+    rng = np.random.default_rng(SEED)
+    w = 2.0 * rng.standard_normal(p) / np.sqrt(p)
+    drawn = rng.standard_normal((n + m, p))
+    labels = (drawn @ w + rng.logistic(size=n + m) > 0).astype(int)
+    cancer, diagnosis = load_breast_cancer(return_X_y=True)
+    train, test = next(splits(diagnosis, (300, 269), 1))
+    order = np.concatenate([train, test])
+    data = [(drawn, labels, n), (scale(cancer)[order], diagnosis[order], 300)]
+    found = {}
+    for X, y, n in data:
+        X, X_test, y, y_test = X[:n], X[n:], y[:n], y[n:]
+        clf = InfluenceLogisticRegression().fit(X, y)
+        clf.influence(X_test, y_test)  # what the first call of all prepares
+        times = 1 if n > 1000 else 20
+        ratios = []
+        for _ in range(repeats):
+            spent = []
+            for method in ("newton", "auto"):
+                start = time.process_time()
+                for _ in range(times):
+                    clf.influence(X_test, y_test, method=method)
+                spent.append(time.process_time() - start)
+            ratios.append(spent[1] / spent[0])
+        found[n, X.shape[1], len(X_test)] = ratios
+    return found
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__)
     parser.add_argument("--splits", type=int, default=100, help="of the removals (default: 100)")
+    parser.add_argument("--costs", action="store_true", help="the cost of auto, and nothing else")
     options = parser.parse_args()
+    if options.costs:
+        for (n, p, m), ratios in costs().items():
+            shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(f"{n} x {p}, {m} rows asked about: auto / newton {shown} of CPU", flush=True)
+        return
     few = max(2, options.splits // 10)
     print(" " * 34 + "   ".join(f"{method:^26}" for method in METHODS))
     print(" " * 34 + "   ".join(["worst r   median    worst"] * 3))

@@ -27,12 +27,15 @@ FIGURE = Path(__file__).with_name("demo.png")
 
 
 def load():
-    """Return scaled training and test data, labels, and the names of the two diagnoses."""
-    data = load_breast_cancer()
+    """Return scaled training and test frames, labels, and the names of the two diagnoses.
+
+    Rows keep the names that they have in the data set, as in the README.
+    """
+    data = load_breast_cancer(as_frame=True)
     X_train, X_test, y_train, y_test = train_test_split(
         data.data, data.target, train_size=300, stratify=data.target, random_state=0
     )
-    scaler = StandardScaler().fit(X_train)
+    scaler = StandardScaler().set_output(transform="pandas").fit(X_train)
     return scaler.transform(X_train), scaler.transform(X_test), y_train, y_test, data.target_names
 
 
@@ -73,24 +76,22 @@ def main():
     """Fit, explain, check."""
     X_train, X_test, y_train, y_test, names = load()
     clf = InfluenceLogisticRegression(C=1.0).fit(X_train, y_train)
-    wrong = np.flatnonzero(clf.predict(X_test) != y_test)
+    n_wrong = int((clf.predict(X_test) != y_test).sum())
     probability = clf.predict_proba(X_test)[np.arange(len(y_test)), y_test]
-    patient = int(wrong[np.argmin(probability[wrong])])
-    X, y = X_test[[patient]], y_test[[patient]]
-    print(f"test accuracy {clf.score(X_test, y_test):.3f}; {len(wrong)} of {len(y_test)} wrong")
+    worst = int(np.argmin(probability))
+    X, y, patient = X_test.iloc[[worst]], y_test.iloc[[worst]], X_test.index[worst]
+    print(f"test accuracy {clf.score(X_test, y_test):.3f}; {n_wrong} of {len(y_test)} wrong")
     print(
-        f"test patient {patient} is {names[y[0]]}; the model gives that diagnosis "
-        f"{probability[patient]:.1%}\n"
+        f"test patient {patient} is {names[y.iloc[0]]}; the model gives that diagnosis "
+        f"{probability[worst]:.1%}\n"
     )
 
-    most = clf.most_influential(X, y, k=5)
-    for kind, indices, values in (
-        ("helpful: without it the loss rises", most.helpful_indices, most.helpful_values),
-        ("harmful: without it the loss falls", most.harmful_indices, most.harmful_values),
-    ):
-        print(f"most {kind}")
-        for row, value in zip(indices[0], values[0], strict=True):
-            print(f"  training row {row:3d}  {names[y_train[row]]:9s}  {value:+.4f}")
+    most = clf.most_influential(X, y, k=5).to_frame()
+    for kind, what in (("helpful", "rises"), ("harmful", "falls")):
+        print(f"most {kind}: without it the loss {what}")
+        for each in most[most["kind"] == kind].itertuples():
+            diagnosis = names[y_train[each.train]]
+            print(f"  training row {each.train:3d}  {diagnosis:9s}  {each.influence:+.4f}")
     print()
 
     before = log_loss(y, clf.predict_proba(X), labels=[0, 1])

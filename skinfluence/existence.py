@@ -14,6 +14,7 @@ decides, in the directions that are orthogonal to all rows whose c is clearly po
 import numpy as np
 from scipy.optimize import linprog
 
+from skinfluence._backend import symmetric_eigenvalues
 from skinfluence._parallel import row_blocks
 from skinfluence.curvature import make_curvature
 from skinfluence.optimum import polish
@@ -162,6 +163,8 @@ def last_rows_of_a_class(objective):
     live = objective.sample_weight > 0
     last = live & (np.count_nonzero(live) == 1)
     kind = _required_class(objective)
+    if kind is None:
+        return last
     positive = live & (kind >= 0)
     counts = np.bincount(kind[positive], minlength=kind.max(initial=0) + 1)
     return last | (positive & (counts[kind] == 1))
@@ -169,8 +172,10 @@ def last_rows_of_a_class(objective):
 
 def lost_a_class(objective, before=None):
     """Whether a required class, of the objective `before` a change, has no weight."""
-    kind = _required_class(objective)
-    left = np.bincount(kind[(objective.sample_weight > 0) & (kind >= 0)])
+    kind, live = _required_class(objective), objective.sample_weight > 0
+    if kind is None:
+        return not live.any()
+    left = np.bincount(kind[live & (kind >= 0)])
     wanted = np.ones(1, dtype=int)
     if objective.loss.n_classes:
         present = kind if before is None else _required_class(before)
@@ -180,11 +185,11 @@ def lost_a_class(objective, before=None):
 
 
 def _required_class(objective):
-    """Code of each row, -1 for those that may go; a model without any row is none."""
+    """Code of each row, -1 for those that may go; None where any row will do, as long as one is."""
     kind = objective.loss.required_classes(objective.y)
     if objective.loss.n_classes or (kind is not None and objective.free_intercepts[-1]):
         return kind
-    return np.zeros(objective.n_rows, dtype=int)
+    return None
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):
@@ -204,7 +209,7 @@ def undefined_rows(objective, curvature, leverage, multipliers, rows):
         return undefined
     suspects = ~undefined & (objective.sample_weight[rows] > 0)
     if objective.loss.is_coercive:
-        one_minus = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        one_minus = symmetric_eigenvalues(leverage.one_minus)[:, 0]
         suspects &= one_minus <= RANK_LOST
         # Rows without curvature (beyond a kink, outliers) still count for the rank of the columns.
         if not objective.loss.is_quadratic:
@@ -236,7 +241,7 @@ def _safe_a_priori(objective, all_leverages, leverage, multipliers):
     s_i = sqrt(v_i' A_i v_i), and moves the predictor of row j by at most s_i sqrt(a_j).
     """
     A = all_leverages.quadratic
-    row_norm = np.sqrt(np.maximum(np.linalg.eigvalsh(A)[:, -1], 0.0))
+    row_norm = np.sqrt(np.maximum(symmetric_eigenvalues(A)[:, -1], 0.0))
     residuals = objective.loss.recession_multipliers(objective.y, objective.residuals)
     steepest = np.empty(objective.n_rows)
     for part, rows in objective.weight_blocks():

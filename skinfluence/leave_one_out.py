@@ -42,6 +42,9 @@ class LooPredictions:
         Of the predictor (of its range over the outputs): estimated, and certified or inf.
     set_changes : ndarray of bool, shape (n,), or None
         Whether the active set of an L1 penalty changes without the row; None without such a one.
+    step : OneStep or None
+        The one-step deletion of all rows, if its errors have not been computed: they are NaN, and
+        the bounds inf.
     """
 
     eta: np.ndarray
@@ -50,6 +53,16 @@ class LooPredictions:
     error_estimate: np.ndarray
     error_bound: np.ndarray
     set_changes: np.ndarray | None = None
+    step: OneStep | None = None
+
+    def with_errors(self):
+        """Return the same predictions with the errors of their step."""
+        if self.step is None:
+            return self
+        step, route = self.step, "newton" if self.step.corrected else "first_order"
+        estimate, bound, changes = one_step_errors(step, route)
+        errors = _errors_of(step, estimate, bound)
+        return _uncertified(replace(self, **errors, set_changes=changes, step=None), step.objective)
 
 
 def exact_flops(objective):
@@ -79,39 +92,37 @@ def resolve_auto(objective, method, flops=None):
     return "exact" if cheap else method
 
 
-def leave_one_out(objective, curvature, method, *, tolerance, progress=None, errors=True):
+def leave_one_out(objective, curvature, method, *, tolerance, progress=None):
     """Return the LooPredictions of every row by "auto", "exact", "newton" or "first_order".
 
-    Without `errors` those of "newton" and "first_order" are not estimated: NaN, and bounds inf.
+    Errors of "newton" and "first_order" are computed by their `with_errors`.
     """
-    loo = _predictions(objective, curvature, method, tolerance, progress, errors)
-    if objective.stationarity > CERTIFIABLE:  # the certificate is about an optimum
-        loo = replace(loo, error_bound=np.full(len(loo.error_bound), np.inf))
-    return loo
-
-
-def _predictions(objective, curvature, method, tolerance, progress, errors):
-    """LooPredictions by any method, as if the objective were at its optimum."""
     method = resolve_auto(objective, method)
     if method == "exact":
-        return _exact(objective, curvature, np.arange(objective.n_rows), tolerance, progress)
-    if not errors and method != "auto":
-        return _without_errors(objective, curvature, method)
-    first_order, rows = method == "first_order", np.arange(objective.n_rows)
-    step = OneStep(objective, curvature, rows, corrected=not first_order, final=method == "newton")
-    route = "first_order" if first_order else "newton"
-    estimate, bound, changes = one_step_errors(step, route)
-    loo = _assembled(step, step.own_change(), route, estimate, bound)
-    loo = replace(loo, set_changes=changes)
-    return _refined(objective, curvature, loo, tolerance, progress) if method == "auto" else loo
+        rows = np.arange(objective.n_rows)
+        loo = _exact(objective, curvature, rows, tolerance, progress)
+    else:
+        loo = _by_one_step(objective, curvature, method)
+        if method == "auto":
+            loo = _refined(objective, curvature, loo.with_errors(), tolerance, progress)
+    return _uncertified(loo, objective)
 
 
-def _without_errors(objective, curvature, method):
-    """LooPredictions by one step and nothing more."""
-    n = objective.n_rows
-    corrected = method == "newton"
-    step = OneStep(objective, curvature, np.arange(n), corrected=corrected, final=corrected)
-    return _assembled(step, step.own_change(), method, np.full(n, np.nan), np.full(n, np.inf))
+def _uncertified(loo, objective):
+    """Return predictions whose bounds are inf away from an optimum, which certificates suppose."""
+    if objective.stationarity <= CERTIFIABLE:
+        return loo
+    return replace(loo, error_bound=np.full(len(loo.error_bound), np.inf))
+
+
+def _by_one_step(objective, curvature, method):
+    """LooPredictions by one step of every row, without errors."""
+    n, corrected = objective.n_rows, method != "first_order"
+    final = method == "newton"
+    step = OneStep(objective, curvature, np.arange(n), corrected=corrected, final=final)
+    unknown = {"error_estimate": np.full(n, np.nan), "error_bound": np.full(n, np.inf)}
+    route = "newton" if corrected else "first_order"
+    return _assembled(step, step.own_change(), route, {**unknown, "step": step})
 
 
 def leave_group_out(objective, curvature, method, groups, *, progress=None):
@@ -131,28 +142,35 @@ def leave_group_out(objective, curvature, method, groups, *, progress=None):
     )
 
 
-def _assembled(deletion, change, route, estimate, bound):
-    """LooPredictions of a deletion's rows; of rows of weight 0 the fit's, undefined ones NaN."""
+def _assembled(deletion, change, route, others):
+    """LooPredictions of a deletion's rows, with `others` of their fields.
+
+    Of rows of weight 0 those of the fit, undefined ones NaN.
+    """
     objective, rows = deletion.objective, deletion.rows
     eta = objective.eta[rows] + change
     routes = np.full(len(rows), route, dtype="<U11")
     idle = objective.sample_weight[rows] == 0
     routes[idle] = "exact"
-    estimate, bound = estimate.copy(), bound.copy()
-    estimate[idle] = np.nan_to_num(estimate[idle])  # of the fit itself, where it is known
-    for array in (eta, estimate):
-        array[deletion.undefined] = np.nan
-    bound[deletion.undefined] = np.inf
+    eta[deletion.undefined] = np.nan
     routes[deletion.undefined] = "undefined"
-    return LooPredictions(eta, deletion.row_leverages, routes, estimate, bound)
+    return LooPredictions(eta, deletion.row_leverages, routes, **others)
+
+
+def _errors_of(deletion, estimate, bound):
+    """Errors of a deletion's rows by name; of rows of weight 0 the fit's, undefined ones NaN."""
+    estimate, bound = estimate.copy(), bound.copy()
+    idle = deletion.objective.sample_weight[deletion.rows] == 0
+    estimate[idle] = np.nan_to_num(estimate[idle])  # of the fit itself, where it is known
+    estimate[deletion.undefined], bound[deletion.undefined] = np.nan, np.inf
+    return {"error_estimate": estimate, "error_bound": bound}
 
 
 def _exact(objective, curvature, rows, tolerance, progress):
     """LooPredictions by refits."""
     deletion = delete_exactly(objective, curvature, rows, tolerance=tolerance, progress=progress)
-    loo = _assembled(
-        deletion, deletion.own_change(), "exact", deletion.own_error, deletion.own_bound
-    )
+    errors = _errors_of(deletion, deletion.own_error, deletion.own_bound)
+    loo = _assembled(deletion, deletion.own_change(), "exact", errors)
     changes = getattr(deletion, "changes", None)  # of the deletions under an L1 penalty
     return replace(loo, route=deletion.routes, set_changes=changes)
 

@@ -1,6 +1,8 @@
 """Results of methods that return several arrays: frozen dataclasses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -379,14 +381,6 @@ class LeaveOneOutEstimate(Result):
         Trace of the row's leverage block; their sum is the effective number of parameters.
     method : ndarray of str, shape (n,)
         "exact", "refined", "newton", "first_order" or "undefined".
-    error_estimate : ndarray of shape (n,)
-        Estimated error of the predictor: the size of the next step. NaN if it was not computed.
-    error_bound : ndarray of shape (n,)
-        Certified bound of the error of the predictor (of its range over the classes); inf if there
-        is no certificate. Where it is finite, it replaces the estimate.
-    active_set_changes : ndarray of bool, shape (n,), or None
-        Whether the set of nonzero coefficients is another one without the row; one step is wrong
-        there. None without an L1 penalty, and if the errors of the steps were not computed.
     weight : ndarray of shape (n,)
         Sample weights of the rows in the means.
     mean_loss, standard_error : float
@@ -410,9 +404,7 @@ class LeaveOneOutEstimate(Result):
     loss: np.ndarray
     leverage: np.ndarray
     method: np.ndarray
-    error_estimate: np.ndarray
-    error_bound: np.ndarray
-    active_set_changes: np.ndarray | None
+    error_source: Any = field(repr=False)
     weight: np.ndarray
     mean_loss: float
     standard_error: float
@@ -422,11 +414,63 @@ class LeaveOneOutEstimate(Result):
     score_failure: str = ""
     row_names: np.ndarray | None = None
 
+    def __getstate__(self):
+        """Return the numbers alone: a pickle or a copy carries no training data."""
+        return {**vars(self), "error_source": self._errors}
+
+    @cached_property
+    def _errors(self):
+        """Estimates, bounds and changes of the active set; of one step computed when asked for."""
+        return self.error_source() if callable(self.error_source) else self.error_source
+
+    @property
+    def error_estimate(self) -> np.ndarray:
+        """Return the estimated errors of the predictors.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The size of the next step; NaN if it was not computed. Of "newton" and "first_order"
+            computed from the training data at the first access of an error, and kept.
+
+        Raises
+        ------
+        RuntimeError
+            If the training data have changed since the fit.
+        """
+        return self._errors[0]
+
+    @property
+    def error_bound(self) -> np.ndarray:
+        """Return certified bounds of the errors of the predictors.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Of the predictor's range over the classes; inf if there is no certificate. Where it is
+            finite, it replaces the estimate.
+        """
+        return self._errors[1]
+
+    @property
+    def active_set_changes(self) -> np.ndarray | None:
+        """Return whether the set of nonzero coefficients is another one without each row.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,), or None
+            One step is wrong for these rows. None without an L1 penalty, and if the errors of the
+            steps were not computed.
+        """
+        return self._errors[2]
+
     @classmethod
     def of_rows(
         cls,
         *,
-        loo,
+        leverage,
+        method,
+        error_source,
         decision_function,
         predict_proba,
         prediction,
@@ -451,11 +495,9 @@ class LeaveOneOutEstimate(Result):
             predict_proba,
             prediction,
             loss,
-            loo.leverage,
-            loo.route,
-            loo.error_estimate,
-            loo.error_bound,
-            loo.set_changes,
+            leverage,
+            method,
+            error_source,
             weight,
             mean,
             float(error),

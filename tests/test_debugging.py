@@ -93,6 +93,18 @@ def test_influence_by_a_column():
     assert constant.n_rows.sum() == 80
 
 
+@pytest.mark.parametrize("absent", [None, np.nan, pd.NA, pd.NaT])
+def test_missing_labels_of_a_column_are_a_group_of_their_own(absent):
+    sex = pd.Series(list("fm") * 40, dtype=object)
+    sex[[0, 7]] = absent
+    for by in (sex, sex.to_numpy(), sex.tolist()):
+        found = explain_errors(model(), X_test, y_test, by=by).groups
+        assert [name.split(" ")[-1] for name in found.groups] == ["f", "m", "missing"]
+        assert found.n_rows.tolist() == [39, 39, 2]
+        assert np.flatnonzero(found.codes == 2).tolist() == [0, 7]
+    assert found.harmful.sum() == pytest.approx(1.0)
+
+
 def test_through_a_pipeline():
     frame = pd.DataFrame(X_train, columns=list("abcd"), index=[f"r{i}" for i in range(80)])
     test = pd.DataFrame(X_test, columns=list("abcd"), index=[f"t{i}" for i in range(40)])

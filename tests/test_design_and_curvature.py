@@ -1,5 +1,6 @@
 """Designs and curvatures against dense arithmetic."""
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +9,13 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
+from skinfluence import InfluenceLogisticRegression
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
-from skinfluence.curvature import KINDS, choose, make_curvature
+from skinfluence.curvature import KINDS, choose, make_curvature, newton_direction
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import make_design
 from skinfluence.penalties import L2
+from skinfluence.problem import fitted_problem
 from tests.cases import CASES, build, problem
 from tests.oracles import hessian
 
@@ -51,7 +54,7 @@ def test_design_products(designs):
         V, U, w = rng.normal(size=(q, 3)), rng.normal(size=(23, 2)), rng.normal(size=23)
         M = rng.normal(size=(q, q))
         M = M + M.T
-        T = np.triu(rng.normal(size=(q, q)))
+        T, along = np.triu(rng.normal(size=(q, q))), rng.normal(size=q)
         for got, expected in (
             (design @ V, Z @ V),
             (design @ V[:, 0], Z @ V[:, 0]),
@@ -59,7 +62,10 @@ def test_design_products(designs):
             (design.absolute_sum(U), (np.abs(Z).T @ np.abs(U)).T),
             (design._gram(w), Z.T @ (w[:, None] * Z)),
             (design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z)),
+            (design._gram(np.full(23, 0.7)), 0.7 * Z.T @ Z),
             (design.row_norms(T), ((Z @ T) ** 2).sum(axis=1)),
+            (design.squared_sums(M, V.T, along)[0], V.T @ ((Z @ M) ** 2).T),
+            (design.squared_sums(M, V.T, along)[1], Z @ M @ along),
             (design.kernel(np.abs(V[:, 0])), (Z * np.abs(V[:, 0])) @ Z.T),
             (design.dense([3, 1]), Z[[3, 1]]),
             (design.take(slice(2, 9)) @ V, Z[2:9] @ V),
@@ -291,3 +297,37 @@ def test_memory_blocks_change_nothing():
     with config_context(working_memory=0.001):
         parts = make_curvature(objective, "cg").leverage()
     np.testing.assert_allclose(parts.quadratic, whole.quadratic, atol=1e-8)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_the_kernel_of_sparse_rows(fit_intercept):
+    rng = np.random.default_rng(3)
+    X = sp.random(150, 90, density=0.1, random_state=3, format="csr")
+    X.indices[: X.indptr[1]] = X.indices[: X.indptr[1]][::-1]  # unsorted entries of the first row
+    X.data[: X.indptr[1]] = X.data[: X.indptr[1]][::-1]
+    scale = rng.uniform(0.5, 2.0, 90 + fit_intercept)
+    Z = np.hstack([X.toarray(), np.ones((150, int(fit_intercept)))])
+    found = make_design(X, fit_intercept).kernel(scale)
+    np.testing.assert_allclose(found, (Z * scale) @ Z.T, atol=1e-12)
+    np.testing.assert_array_equal(found, found.T)
+
+
+def test_a_pickle_of_sparse_rows_has_each_entry_once():
+    design = make_design(sp.random(300, 200, density=0.1, random_state=0, format="csr"), True)
+    before = len(pickle.dumps(design))
+    design.transpose_matmul(np.ones(300))
+    assert len(pickle.dumps(design)) == before
+
+
+def test_a_truncated_direction_is_as_good_as_its_tolerance():
+    rng = np.random.default_rng(5)
+    X = sp.random(900, 2000, density=0.01, random_state=5, format="csr")
+    y = (X @ rng.normal(size=2000) + 0.1 * rng.normal(size=900) > 0).astype(int)
+    objective = fitted_problem(InfluenceLogisticRegression().fit(X, y)).objective
+    V = rng.normal(size=(2001, 1))
+    exact = make_curvature(objective, "dual").solve(V)
+    for tolerance in (1e-2, 1e-6):
+        found = newton_direction(objective, V, tolerance=tolerance)  # fewer flops than a factor
+        residual = make_curvature(objective, "dual") @ found - V
+        assert 1e-3 * tolerance < np.linalg.norm(residual) / np.linalg.norm(V) < 10 * tolerance
+    np.testing.assert_allclose(newton_direction(objective, V), exact, atol=1e-7)

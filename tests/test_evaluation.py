@@ -26,12 +26,18 @@ from skinfluence import InfluenceLogisticRegression, InfluenceRidge, explain
 from skinfluence.evaluation import (
     Datamodel,
     SubsetTruths,
+    _comparison,
     brittleness,
     leave_one_out_correlation,
     linear_datamodeling_score,
     removal_curve,
 )
-from skinfluence.evaluation._comparison import _counted_ranks
+from skinfluence.evaluation._comparison import (
+    _counted_ranks,
+    compare,
+    predicted_changes,
+    rank_correlation,
+)
 from tests.cases import problem, weights
 
 TREE = Path(__file__).parents[1]
@@ -437,25 +443,40 @@ def test_the_bootstrap_ranks_as_it_resamples():
     np.testing.assert_allclose(ranks[drawn], rankdata(codes[drawn], axis=0) - 15.5)
 
 
-def test_the_interval_covers_other_draws():
-    """Scores of other subsets and test rows lie in the interval about as often as it says."""
-    X, y = problem(n=400, p=6, seed=3)
-    model = LogisticRegression(**EXACT)
-    train = (X[:100], y[:100])
-    clf = InfluenceLogisticRegression(**EXACT).fit(*train)
-    found = []
-    for seed in range(12):
-        rng = np.random.default_rng(seed)
-        test = 100 + rng.permutation(300)[:25]
-        rows = clf.influence(X[test], y[test], target="margin", method="first_order")
-        found.append(
-            linear_datamodeling_score(
-                model, *train, X[test], y[test], rows, n_subsets=40, random_state=seed
+@pytest.mark.parametrize(("n_subsets", "n_test"), [(60, 12), (20, 40)])
+def test_the_interval_covers_what_more_draws_score(n_subsets, n_test, many_truths, monkeypatch):
+    """Samples of many subsets and test rows: about 95 % of the intervals hold the score of all."""
+    monkeypatch.setattr(_comparison, "DRAWS", 100)
+    covered = {}
+    for name, (predicted, actual) in many_truths.items():
+        score = rank_correlation(predicted, actual).mean()
+        found = []
+        for seed in range(60):
+            rng = np.random.default_rng([seed, n_test])
+            sample = np.ix_(
+                rng.choice(len(actual), n_subsets, replace=False),
+                rng.choice(actual.shape[1], n_test, replace=False),
             )
-        )
-    mean = np.mean([each.score for each in found])
-    covered = [each.interval[0] <= mean <= each.interval[1] for each in found]
-    assert np.mean(covered) >= 0.75, found
+            one = compare(predicted[sample], actual[sample], 0.0, np.ones(n_test), seed)
+            found.append(one.interval[0] <= score <= one.interval[1])
+        covered[name] = np.mean(found)
+    # Of 120 intervals; two standard errors are .04.
+    assert 0.90 <= np.mean(list(covered.values())) <= 0.99, covered
+
+
+@pytest.fixture(scope="module")
+def many_truths():
+    """(predicted changes, outputs) of 2,000 subsets and 300 test rows, by good and bad rows."""
+    X, y = problem(n=400, p=6, seed=3)
+    clf = InfluenceLogisticRegression(**EXACT).fit(X[:100], y[:100])
+    data = (X[:100], y[:100], X[100:], y[100:])
+    truths = SubsetTruths.compute(clf, *data, n_subsets=2000, random_state=0)
+    rows = clf.influence(X[100:], y[100:], target="margin", method="first_order")
+    noise = np.random.default_rng(0).normal(size=rows.shape) * 1.5 * rows.std()
+    return {
+        name: (predicted_changes(each, truths.subsets), truths.mean_outputs)
+        for name, each in (("first order", rows), ("with noise", rows + noise))
+    }
 
 
 def test_the_ceiling_is_what_a_perfect_prediction_reaches():

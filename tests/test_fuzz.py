@@ -8,6 +8,7 @@ from tests.fuzz.campaign import Table, campaign
 from tests.fuzz.draw import ATTACKS, NAMES, SEED, draw
 from tests.fuzz.hostile import cases, complaint
 from tests.fuzz.known import KNOWN, which
+from tests.fuzz.problems import Problem
 from tests.fuzz.progress import Progress
 from tests.fuzz.run import run, warm_up
 
@@ -44,6 +45,99 @@ def test_what_is_known_still_shows(entry):
     problem = entry.example
     findings = run(problem, entry.questions).findings
     assert any(which(problem, finding) is entry for finding in findings), "remove the entry"
+
+
+MENDED = {
+    "joint steps multiplied what the fit had left of its gradient": (
+        Problem(
+            "poisson", seed=1534689832, n=14, p=4, m=4, strength=0.216, scale="wide", storage="csr"
+        ),
+        "group_influence",
+    ),
+    "the same, a little": (
+        Problem(
+            "gamma",
+            seed=683326922,
+            n=10,
+            p=1,
+            strength=0.00472,
+            data="integers",
+            weights="equal",
+            labels="str",
+            curvature="dual",
+        ),
+        "group_influence",
+    ),
+    "bounds at a low temperature did not know the rounding of a gradient": (
+        Problem(
+            "svr",
+            seed=1347098740,
+            n=2,
+            p=1,
+            strength=0.0124,
+            options=(("kernel", "linear"), ("epsilon", 0.5), ("temperature", 0.0226)),
+            weights="equal",
+        ),
+        "loo_estimate",
+    ),
+    "bounds did not know where a series ends": (
+        Problem(
+            "tweedie",
+            seed=364298938,
+            n=2,
+            p=1,
+            m=2,
+            intercept=False,
+            strength=0.000167,
+            options=(("power", 1.5), ("link", "log")),
+            weights="uniform",
+            shift=1e6,
+            labels="str",
+            curvature="cg",
+        ),
+        "loo_estimate",
+    ),
+    "a polynomial kernel of rows far from zero said nothing": (
+        Problem(
+            "kernel ridge",
+            seed=111938621,
+            n=8,
+            p=4,
+            strength=2.25,
+            options=(("kernel", "poly"), ("gamma", 0.623), ("degree", 2), ("coef0", 1.0)),
+            data="saturated",
+            weights="zeros",
+            shift=1000.0,
+        ),
+        "loo_estimate",
+    ),
+    "rows that no active coefficient sees were never refitted": (
+        Problem(
+            "quantile",
+            seed=1490969868,
+            n=13,
+            p=4,
+            intercept=False,
+            strength=0.152,
+            options=(("quantile", 0.73), ("temperature", 0.745)),
+            data="integers",
+            labels="odd",
+            storage="F",
+            through="pipeline",
+            curvature="dual",
+        ),
+        "most_influential",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_what_was_mended_stays_so(name):
+    warm_up()
+    problem, question = MENDED[name]
+    tally = run(problem, (question,))
+    assert tally.counts["questions"] > 0
+    assert not tally.findings
 
 
 @pytest.mark.parametrize("part", range(5))

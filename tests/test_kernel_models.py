@@ -212,7 +212,9 @@ def test_a_pickle_keeps_its_coordinates_where_rounding_chooses_other_pivots(monk
 
 def test_a_kernel_that_is_another_one_after_a_pickle_says_so():
     X = np.random.default_rng(0).normal(size=(8, 2))
-    space = pickle.loads(pickle.dumps(KernelSpace(X, "rbf", gamma=0.5)))
+    space = KernelSpace(X, "rbf", gamma=0.5)
+    assert space.features.pivots.shape == (8,)  # which a pickle keeps once they are found
+    space = pickle.loads(pickle.dumps(space))
     space.kernel = "linear"  # of rank 2: two rows cannot span what eight did
     with pytest.raises(RuntimeError, match="not what it was in fit"):
         space.design(True)

@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, make_classificatio
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeClassifier
-from sklearn.metrics import average_precision_score, hinge_loss, log_loss
+from sklearn.metrics import average_precision_score, brier_score_loss, hinge_loss, log_loss
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
@@ -26,6 +26,8 @@ from skinfluence.labels._confident_joint import (
     noise_matrix,
 )
 from skinfluence.labels._noise_model import UPDATES, error_probability
+from skinfluence.model_selection import LeaveOneOutSearchCV
+from skinfluence.model_selection import _strength_walk as walk
 from skinfluence.svm import SmoothHingeSVC
 
 SOLVER = {"solver": "newton-cholesky", "tol": 1e-13, "max_iter": 10_000}
@@ -244,11 +246,36 @@ def test_C_is_chosen_by_leave_one_out():
     losses = {}
     for C in 10.0 ** np.arange(-3, 2):
         P = cross_val_predict(logistic(C=C), X, y, cv=LeaveOneOut(), method="predict_proba")
-        losses[C] = log_loss(y, P)
+        losses[C] = brier_score_loss(y, P[:, 1])
     audit = LabelAudit(make_pipeline("passthrough", logistic()), score="loo_loss").fit(X, y)
     assert audit.regularization_ == pytest.approx(min(losses, key=losses.get))
     final = audit.estimator_.estimator_[-1]
     assert audit.regularization_ == final.C
+
+
+def test_the_search_ends_where_the_score_has_fallen(monkeypatch):
+    X, y = data(n=60, seed=4)
+    path, scored = walk.Path, []
+
+    class Watched(path):
+        def score(self, params):
+            scored.append(params["C"])
+            return super().score(params)
+
+    monkeypatch.setattr(walk, "Path", Watched)
+    best, loo = walk.walk_to_best(
+        logistic(), (X, y, {}), "C", [1e4, 1e-3, 1e-2, 1e-1, 1.0], scoring="neg_log_loss",
+        method="newton",
+    )  # fmt: skip
+    assert scored == sorted(scored)
+    assert scored[0] == 1e-3
+    full = LeaveOneOutSearchCV(
+        logistic(), {"C": [1e-3, 1e-2, 1e-1, 1.0, 1e4]}, scoring="neg_log_loss", method="newton"
+    ).fit(X, y)
+    assert best == full.best_params_["C"]
+    # What it hands on are the predictions of the best model, not of the last.
+    expected = InfluenceLogisticRegression(C=best).fit(X, y).loo_estimate(method="newton")
+    np.testing.assert_allclose(loo.eta[:, 0], expected.decision_function, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     f1_score,
     log_loss,
+    r2_score,
     roc_auc_score,
 )
 from sklearn.preprocessing import StandardScaler
 
 import skinfluence.leave_one_out as module
 from benchmarks.certificate import slopes
-from skinfluence import InfluenceLogisticRegression
+from skinfluence import InfluenceLogisticRegression, InfluenceRidge
 from skinfluence.evaluation import agreement
 from tests.cases import CASES, build, problem, weights
 from tests.oracles import dense, refit
@@ -436,8 +437,11 @@ def test_estimates_hold_arrays_only_and_are_frozen():
     restored = pickle.loads(pickle.dumps(loo))
     for field in dataclasses.fields(loo):
         value = getattr(loo, field.name)
-        # Of a regressor, and of one under an L1 penalty.
-        missing = field.name in ("prediction", "active_set_changes") and value is None
+        if field.name == "error_source":  # the errors, if they have been computed already
+            value, restored_value = value[:2], restored.error_source[:2]
+            np.testing.assert_array_equal(restored_value, value)
+            continue
+        missing = field.name == "prediction" and value is None  # of a regressor
         assert missing or isinstance(value, np.ndarray | float | str), field.name
         np.testing.assert_array_equal(getattr(restored, field.name), value)
     assert len(pickle.dumps(loo)) < 100 * len(y) + 10_000
@@ -453,6 +457,52 @@ def test_estimates_hold_arrays_only_and_are_frozen():
     assert ", ".join(f"{row} ({loo.loss[row]:.2f})" for row in worst) in repr(loo)
 
 
+@pytest.mark.parametrize("method", ["newton", "first_order"])
+def test_errors_of_one_step_are_computed_when_they_are_asked_for(method):
+    X, y = problem(seed=9)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    loo, other = clf.loo_estimate(method=method), clf.loo_estimate(method=method)
+    assert callable(loo.error_source)
+    restored = pickle.loads(pickle.dumps(other))
+    assert len(pickle.dumps(other)) < 100 * len(y) + 10_000
+    info = clf.influence(X[:2], y[:2], method=method, return_info=True)[1]
+    for one in (loo, restored):
+        np.testing.assert_allclose(one.error_estimate, info.error_estimate, rtol=1e-12)
+        np.testing.assert_allclose(one.error_bound, info.error_bound, rtol=1e-12)
+    assert (loo.error_estimate > 0).all()
+    assert loo.active_set_changes is None
+    late = clf.loo_estimate(method=method)
+    X[3, 0] += 1.0
+    with pytest.raises(RuntimeError, match="row 3"):
+        late.error_estimate  # noqa: B018
+    np.testing.assert_allclose(loo.error_estimate, info.error_estimate, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_default_scores_are_those_of_scikit_learn(weighted):
+    rng = np.random.default_rng(4)
+    X, y = problem(seed=9)
+    weight = rng.integers(0, 3, len(y)) if weighted else None
+    bins = np.digitize(X[:, 0], [-0.5, 0.5])
+    for model, labels in (
+        (InfluenceLogisticRegression(), y),
+        (InfluenceLogisticRegression(), np.array(["a", "b", "c"])[bins]),
+        (InfluenceRidge(), X[:, 0] + rng.normal(size=len(y))),
+        (InfluenceRidge(), np.ones(len(y))),
+    ):
+        loo = model.fit(X, labels, sample_weight=weight).loo_estimate(method="newton")
+        used = np.ones(len(y), dtype=bool) if weight is None else weight > 0
+        some = None if weight is None else weight[used]
+        if loo.prediction is not None:
+            expected = r2_score(labels[used], loo.prediction[used], sample_weight=some)
+        else:
+            eta = loo.decision_function
+            codes = (eta > 0).astype(int) if eta.ndim == 1 else eta.argmax(axis=1)
+            right = model.classes_[codes] == labels
+            expected = accuracy_score(right[used], np.ones(used.sum()), sample_weight=some)
+        assert loo.score == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
 def test_a_printed_estimate_counts_no_useless_bounds():
     X, y = load_breast_cancer(return_X_y=True)
     clf = InfluenceLogisticRegression(C=10.0).fit(StandardScaler().fit_transform(X), y)
@@ -464,7 +514,8 @@ def test_a_printed_estimate_counts_no_useless_bounds():
     median = f"median bound {np.median(loo.error_bound):.0e}"
     assert f"{useful} of 569 within {tolerance:.1e}, 0.1% of the predictors' spread" in line
     assert median in line
-    several = dataclasses.replace(loo, error_bound=np.full(569, np.inf))
+    errors = loo.error_estimate, np.full(569, np.inf), None
+    several = dataclasses.replace(loo, error_source=errors)
     assert "0 of 569 within" in repr(several)
     assert "median bound inf" in repr(several)
 

@@ -406,6 +406,31 @@ def test_numbers_negative_labels_and_hashes_are_ids(tmp_path):
             np.testing.assert_array_equal(audit.apply(decisions)[0], expected)
 
 
+def test_whole_numbers_with_empty_cells_are_read_back(tmp_path):
+    """A frame of them has floats: 3.0 for 3, as has the CSV that pandas writes of it."""
+    pd = pytest.importorskip("pandas")
+    X, y = problem(n=50, seed=3)
+    audit = LabelAudit(InfluenceLogisticRegression()).fit(X, y)
+    rows = [4, 6, 9]
+    frame = pd.DataFrame(
+        {
+            "row_id": [audit.row_ids()[row] for row in rows],
+            "given_label": y[rows],
+            "decision": ["relabel", "drop", "accept"],
+            "label": [1 - y[4], None, None],
+        }
+    )
+    assert frame["label"].dtype == float
+    path = tmp_path / "decisions.csv"
+    frame.to_csv(path, index=False)
+    expected = y.copy()
+    expected[4] = 1 - y[4]
+    for decisions in (frame, path, pd.read_csv(path), frame.astype({"given_label": float})):
+        labels, kept = audit.apply(decisions)
+        np.testing.assert_array_equal(labels, expected)
+        assert np.flatnonzero(kept == 0).tolist() == [6]
+
+
 # -- wrong arguments -------------------------------------------------------------------------------
 
 

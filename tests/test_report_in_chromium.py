@@ -160,10 +160,8 @@ def test_no_tab_errs_asks_the_network_or_is_wider_than_the_window(
     [
         ("cancer", "light"),
         ("cancer", "dark"),
-        ("digits", "light"),
         ("digits", "dark"),
         ("diabetes", "light"),
-        ("diabetes", "dark"),
         ("without_labels", "dark"),
     ],
 )

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.datasets import load_diabetes
+from sklearn.svm import SVC
 
 from skinfluence import (
+    InfluenceExplainer,
     InfluenceGammaRegressor,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
@@ -111,6 +113,19 @@ def test_rows_and_columns_have_their_names():
     assert f"test row <r0>: helpful row <r{found.helpful_indices[0, 0]}> (" in repr(found)
     chosen = RESULTS["curvature"].to_frame()
     assert chosen.index[chosen["chosen"]].tolist() == [RESULTS["curvature"].kind]
+
+
+def test_the_best_change_has_a_name_and_rows_without_effect_have_none():
+    best = RESULTS["best"]
+    assert f"the best row <r{best.indices[0]}> to {best.labels[0]}: " in repr(best)
+    found = InfluenceExplainer(SVC()).fit(FRAME, y)
+    margin = (2 * y - 1) * found.decision_function(FRAME)
+    far = int(np.argmax(margin))  # no hinge, whichever row is gone
+    text = repr(found.most_influential(FRAME.iloc[[far]], y[[far]], k=2))
+    assert text.count(f"test row <r{far}>: ") == text.count("none: no row changes the target") == 2
+    clf = InfluenceLogisticRegression().fit(FRAME, y + (X[:, 0] > 1))
+    text = repr(clf.most_influential(TEST, target="predict_proba", k=2))
+    assert "test row <r0>, first class: helpful row <r" in text
 
 
 def test_without_pandas_the_text_is_left(monkeypatch):

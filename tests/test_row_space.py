@@ -172,3 +172,51 @@ def test_the_kind_that_is_chosen_is_as_fast_as_the_best(n, p, per_row, n_solves,
     design, theta = make_design(X, True), np.zeros((1, p + 1))
     objective = Objective(BinaryLogLoss(), design, y, np.ones(n), penalty, theta)
     assert choose(objective, n_solves).kind in within
+
+
+@pytest.mark.parametrize("options", [{}, {"fit_intercept": False}, {"storage": sp.csr_matrix}])
+def test_estimated_leverages_have_their_standard_error(options):
+    objective = objective_of(**options)
+    exact = make_curvature(objective, "dense").leverage()
+    made = make_curvature(objective, "stochastic")
+    found, error = made.leverage(), made.leverage_error(np.arange(60))
+    missed = (found.one_minus - exact.one_minus)[:, 0, 0]
+    # Rows that share no column are known without a probe; of the others the errors are as stated.
+    known = error < 1e-6
+    assert np.abs(missed[known]).max(initial=0.0) < 1e-5
+    share = missed[~known] / error[~known]
+    assert 0.7 < np.sqrt(np.mean(share**2)) < 1.3, np.sqrt(np.mean(share**2))
+    assert np.abs(share).max() < 4.5
+    assert error.max() < 0.02
+    weight = objective.weights[:, 0, 0]
+    np.testing.assert_allclose(
+        found.quadratic[:, 0, 0], (1 - found.one_minus[:, 0, 0]) / weight, rtol=1e-12
+    )
+    again = make_curvature(objective, "stochastic").leverage(np.array([5, 2]))
+    np.testing.assert_array_equal(again.one_minus, found.one_minus[[5, 2]])
+
+
+def test_leave_one_out_by_estimated_leverages():
+    X, rng = sparse_rows(300, 900), np.random.default_rng(1)
+    y = (X @ rng.normal(size=900) + rng.normal(size=300) > 0).astype(int)
+    clf = InfluenceLogisticRegression(max_iter=1000).fit(X, y)
+    exact = clf.loo_estimate(method="newton")
+    loo = clf.loo_estimate(method="newton", curvature="stochastic")
+    missed = np.abs(loo.decision_function - exact.decision_function)
+    assert np.isinf(loo.error_bound).all()
+    assert 0 < missed.max() < 0.05 * exact.decision_function.std()
+    assert np.mean(missed <= loo.error_estimate) > 0.65  # one standard error, and Newton's own
+    assert np.mean(missed <= 3 * loo.error_estimate) > 0.98
+    assert (loo.method == "newton").all()
+    auto = clf.loo_estimate()
+    assert np.isfinite(auto.error_bound).any()
+    for method in ("auto", "exact"):
+        with pytest.raises(ValueError, match="Use method='newton'"):
+            clf.loo_estimate(method=method, curvature="stochastic")
+    with pytest.raises(ValueError, match="curvature should be"):
+        clf.influence(X[:2], y[:2], curvature="stochastic")
+    dense = InfluenceLogisticRegression().fit(X.toarray()[:, :5], y)
+    with pytest.raises(ValueError, match="is for sparse X"):
+        dense.loo_estimate(method="newton", curvature="stochastic")
+    with pytest.raises(ValueError, match="curvature should be"):
+        clf.loo_estimate(groups=y, curvature="cg")

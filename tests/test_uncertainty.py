@@ -23,6 +23,7 @@ from skinfluence import (
 )
 from skinfluence.kernel_models import InfluenceKernelRidge
 from skinfluence.svm import SmoothHingeSVC
+from skinfluence.uncertainty import _intervals
 from tests.cases import problem, weights
 
 
@@ -421,3 +422,19 @@ def test_weights_of_test_rows_are_checked():
         InfluenceRidge().fit(X, y).prediction_interval(X, test_sample_weight=w)
     with pytest.raises(ValueError, match=r"should have shape \(3,\)"):
         model.prediction_interval(X[:3], test_sample_weight=w)
+
+
+@pytest.mark.parametrize("alpha", [0.02, 0.1, 0.5, 0.9])
+def test_screened_intervals_are_those_of_all_models(alpha, monkeypatch):
+    rng = np.random.default_rng(0)
+    for n, p, weighted in ((40, 3, False), (300, 20, True), (60, 80, False)):
+        X, T = rng.normal(size=(n, p)), rng.normal(size=(50, p))
+        X[0], T[1] = 20.0 * X[0], 100.0 * T[1]  # rows far out, in training and in test
+        y = X @ rng.normal(size=p) + rng.normal(size=n)
+        weight = rng.integers(0, 3, n).astype(float) if weighted else None
+        model = InfluenceRidge(alpha=2.0).fit(X, y, sample_weight=weight)
+        found = model.prediction_interval(T, alpha=alpha)
+        with monkeypatch.context() as patch:
+            patch.setattr(_intervals, "_can_screen", lambda *_: False)
+            expected = model.prediction_interval(T, alpha=alpha)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)

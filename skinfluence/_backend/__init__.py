@@ -12,9 +12,11 @@ from skinfluence._backend._dense import (
     cholesky,
     cholesky_solve,
     corner_inverses,
+    integer_power,
     inverse_factor,
     reciprocal_condition,
     solve_blocks,
+    symmetric_eigenvalues,
 )
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "cholesky",
     "cholesky_solve",
     "corner_inverses",
+    "integer_power",
     "inverse_factor",
     "reciprocal_condition",
     "solve_blocks",
+    "symmetric_eigenvalues",
 ]

@@ -15,6 +15,8 @@ from skinfluence._parallel import n_threads, one_thread
 
 # Up to this size LAPACK stays on one thread, so that it does not compete with the threads of NumPy.
 SMALL = 64
+PANEL = 256  # columns of a triangle that are multiplied together
+ROWS = 512  # of a matrix that is read block by block
 
 
 def add_gram(G, B, sign=1.0):
@@ -65,7 +67,7 @@ def corner_inverses(R):
 
 
 def _small_inverse(R):
-    """R^-1 for an upper triangle of at most SMALL rows, which LAPACK inverts on one thread."""
+    """R^-1 for an upper triangle by LAPACK, which takes one thread up to SMALL rows."""
     (trtri,) = get_lapack_funcs(("trtri",), (R,))
     inverse, info = trtri(np.asfortranarray(R), lower=False)
     if info > 0:
@@ -76,20 +78,42 @@ def _small_inverse(R):
 def inverse_factor(R):
     """Return R^-1, upper triangular, by recursion on halves; nearly all flops are products.
 
-    On one thread LAPACK takes half of these flops.
+    On one thread LAPACK takes no more flops than these.
+    """
+    if len(R) and n_threads() == 1:
+        return _small_inverse(R)
+    inverse = np.zeros(R.shape)
+    if len(R):
+        _invert_into(R, inverse)
+    return inverse
+
+
+def _invert_into(R, inverse):
+    """Write R^-1 into an array of zeros: [[A, B], [0, D]]^-1 = [[A^-1, -A^-1 B D^-1], [0, D^-1]].
+
+    The products with the triangles A^-1 and D^-1 leave out most of their zeros, panel by panel.
     """
     size = len(R)
-    if size == 0:
-        return R
-    if size <= SMALL or n_threads() == 1:
-        return _small_inverse(R)
-    # [[A, B], [0, D]]^-1 = [[A^-1, -A^-1 B D^-1], [0, D^-1]].
+    if size <= SMALL:
+        inverse[...] = _small_inverse(R)
+        return
     half = size // 2
-    first, last = inverse_factor(R[:half, :half]), inverse_factor(R[half:, half:])
-    inverse = np.zeros_like(R)
-    inverse[:half, :half], inverse[half:, half:] = first, last
-    inverse[:half, half:] = -first @ (R[:half, half:] @ last)
-    return inverse
+    first, last = inverse[:half, :half], inverse[half:, half:]
+    _invert_into(R[:half, :half], first)
+    _invert_into(R[half:, half:], last)
+    product = np.empty((half, size - half))
+    for part in _panels(size - half):
+        rows = slice(half, half + part.stop)
+        np.matmul(R[:half, rows], last[: part.stop, part], out=product[:, part])
+    for part in _panels(half):
+        corner = inverse[part, half:]
+        np.matmul(first[part, part.start :], product[part.start :], out=corner)
+        np.negative(corner, out=corner)
+
+
+def _panels(size):
+    """Cut range(size) into a few slices, none of them narrow."""
+    return [slice(i, min(i + PANEL, size)) for i in range(0, size, PANEL)]
 
 
 def reciprocal_condition(R, H):
@@ -102,7 +126,9 @@ def reciprocal_condition(R, H):
     if R.shape[0] == 0:
         return 1.0
     scale = 1.0 / np.sqrt(np.diag(H))
-    norm = ((scale @ np.abs(H)) * scale).max()
+    # By blocks of rows: a copy of all of H may be a large part of the memory.
+    sums = sum(scale[i : i + ROWS] @ np.abs(H[i : i + ROWS]) for i in range(0, len(H), ROWS))
+    norm = (sums * scale).max()
     scaled = R * scale
     (pocon,) = get_lapack_funcs(("pocon",), (scaled,))
     rcond, _ = pocon(np.asfortranarray(scaled), norm)
@@ -131,3 +157,23 @@ def apply_blocks(A, B):
     if A.shape[1] == 1:
         return A[:, :, 0] * B
     return np.matmul(A, B[:, :, None])[:, :, 0]
+
+
+def symmetric_eigenvalues(A):
+    """Return the eigenvalues (n, K) of a stack of symmetric blocks A (n, K, K), ascending."""
+    return A[:, :, 0] if A.shape[1] == 1 else np.linalg.eigvalsh(A)
+
+
+def integer_power(x, exponent):
+    """Return x ** exponent for an integer exponent >= 0, by repeated squaring: pow is ten slower.
+
+    Its relative error is about the exponent times eps, that of the power of a rounded x.
+    """
+    result, square = np.ones_like(x), x
+    while exponent:
+        if exponent & 1:
+            result = result * square
+        exponent >>= 1
+        if exponent:
+            square = square * square
+    return result

@@ -3,6 +3,7 @@
 import copy
 import threading
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -258,7 +259,7 @@ class Adapted:
     own_link: Link | None = None
     restart: object = None
 
-    @property
+    @cached_property
     def link(self):
         """The link from predictors to the estimator's predictions.
 

@@ -153,7 +153,7 @@ def _one_number(score, scoring):
     return score
 
 
-def score_of(link, eta, labels, scoring, *, X=None, weight=None):
+def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
     """Score of predictors (n,) or (n, K) on labelled rows, and why there is none.
 
     Parameters
@@ -167,6 +167,9 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None):
         The rows, for a callable `scoring`; without them it sees n rows of no columns.
     weight : ndarray of shape (n,), optional
         Positive weights. A scorer that takes no `sample_weight` scores without.
+    encoded : ndarray, optional
+        The labels as the loss has them, by which the default scores are computed at once: the
+        general scorers look at their arguments for longer than a small model takes to be asked.
 
     Returns
     -------
@@ -175,8 +178,14 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None):
     """
     if not len(labels):
         return np.nan, "no row has a prediction"
-    predictions = link.predictions(eta)
     weight = None if weight is None or (weight == weight[0]).all() else weight
+    if encoded is not None and scoring == link.scoring:
+        fast = _fast_path(scoring, link)
+        with np.errstate(invalid="ignore", divide="ignore"):  # constant responses
+            score = np.nan if fast is None else fast(link, encoded, eta[:, None], weight)[0]
+        if np.isfinite(score):
+            return float(score), ""
+    predictions = link.predictions(eta)
     if isinstance(scoring, str) and scoring == "neg_log_loss" and link.has_probabilities:
         # The scorer knows no class that is left without a row.
         probability = predictions.predict_proba(None)

@@ -244,8 +244,10 @@ class ChangesMixin(QueryMixin):
         y_new : array-like of shape (n_new,), or None
             Their labels or responses; None for a classifier with probabilities.
         X_test, y_test, target, method, aggregate, test_sample_weight, curvature, damping, progress
-            As in :meth:`influence`. "newton" is the implicit step of :meth:`relabel_influence`;
-            "auto" refits the longest steps, within the budget that it has for removals.
+            As in :meth:`influence`. "newton" is the implicit step of :meth:`relabel_influence` and
+            one chord step after it, which sees how the curvature of the other rows changes; the few
+            rows for which that is no small step are refitted. "auto" refits the longest steps,
+            within the budget that it has for removals.
         as_frame : bool, default=False
             As in :meth:`influence`.
         sample_weight_new : array-like of shape (n_new,), optional

@@ -15,7 +15,16 @@ from skinfluence.base._query import Answer, QueryMixin
 class LeaveOneOutMixin(QueryMixin):
     """What the model would say of each training row, had it never seen it."""
 
-    def loo_estimate(self, *, method="auto", scoring=None, groups=None, tol=1e-8, progress=None):
+    def loo_estimate(
+        self,
+        *,
+        method="auto",
+        scoring=None,
+        groups=None,
+        tol=1e-8,
+        curvature="auto",
+        progress=None,
+    ):
         """Predict each training row by the model fitted without it, from this one fit.
 
         Parameters
@@ -35,6 +44,11 @@ class LeaveOneOutMixin(QueryMixin):
         tol : float, default=1e-8
             Of the coefficients of "exact", relative to max(1, their largest); of a regressor in
             units of the spread of y.
+        curvature : {"auto", "dense", "dual", "cg", "stochastic"}, default="auto"
+            As in :meth:`influence`; without `groups`. "stochastic", of one step and sparse X of
+            more columns than rows, estimates the leverages from 512 random probes in place of a
+            solve for each row: their standard error is part of `error_estimate`, and no error is
+            certified. "auto" never takes it.
         progress : callable, optional
             Wraps the iteration over blocks, such as `tqdm.auto.tqdm`.
 
@@ -77,11 +91,15 @@ class LeaveOneOutMixin(QueryMixin):
         check_progress(progress)
         problem = self.__fitted_problem__()
         if groups is None:
-            loo = problem.leave_one_out(method, tolerance=tol, progress=progress)
+            loo = problem.leave_one_out(
+                method, tolerance=tol, progress=progress, curvature=curvature
+            )
         else:
+            check_choice("curvature", curvature, ("auto",))
             method = "exact" if method == "auto" else method
             loo = problem.leave_group_out(groups, method, progress=progress)
-        return problem.estimate(loo, scoring, self.__scored_rows__())
+        rows = self.__scored_rows__() if callable(scoring) else None  # a name looks at no rows
+        return problem.estimate(loo, scoring, rows)
 
     def group_influence(
         self,

@@ -194,7 +194,7 @@ class RemovalMixin(QueryMixin):
         if hasattr(self, "feature_names_in_") and not hasattr(new, "feature_names_in_"):
             new.feature_names_in_ = self.feature_names_in_
         if fit.index is not None:
-            new._optimum = new._optimum.named(fit.index)
+            new._optimum = new.__optimum_record__().named(fit.index)
         return self._certified_refit(new, fit, reason, removed, added)
 
     def _certified_refit(self, new, fit, reason, removed, added):

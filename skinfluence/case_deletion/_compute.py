@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._backend import integer_power
 from skinfluence._validation import listed, warn
 from skinfluence.case_deletion._dfbeta import CoefficientChanges
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
@@ -34,13 +35,17 @@ def diagnose(objective, full, curvature, names, check):
     `curvature` the one that steps without a row go through. They differ by a row's share of a
     common penalty.
     """
+    penalised = None
+    if objective.penalty.strength.any() and objective.loss.family == "least squares":
+        # Before the leverages: one pass for all.
+        penalised = curvature.penalty_terms()
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     order = objective.design.intercept_first
     rows = _Rows(objective, step, step.leverage if full is curvature else full.leverage())
     if objective.loss.has_known_dispersion:
         sigma, sigma_without = 1.0, np.ones(objective.n_rows)
     else:
-        sigma, sigma_without = _scales(objective, rows, curvature)
+        sigma, sigma_without = _scales(rows, penalised)
     lost = rows.used & step.undefined
     diagnostics = CaseDeletionDiagnostics(
         family=objective.loss.family,
@@ -84,24 +89,40 @@ class _Rows:
         self.one_minus_leverage = leverage.one_minus[:, 0, 0]
         lost = RANK_LOST if is_unpenalised(objective) else 0.0
         self.alone = self.used & (self.one_minus_leverage <= lost)  # fitted by the row alone
-        self.one_minus_leverage = np.where(self.alone, 0.0, self.one_minus_leverage)
-        self.leverage = 1.0 - self.one_minus_leverage
-        small = self.leverage < 0.5  # a small h is accurate as W a, a large one as 1 - (1 - h)
-        product = objective.weights[:, 0, 0] * self.quadratic
-        self.leverage[small] = product[small]
+        self.multiplier = step.multipliers[:, 0]
+        if self.alone.any():
+            self.one_minus_leverage = np.where(self.alone, 0.0, self.one_minus_leverage)
+            self.multiplier = np.where(self.alone, np.nan, self.multiplier)
+        # A small h is accurate as W a, a large one as 1 - (1 - h).
+        self.leverage = objective.weights[:, 0, 0] * self.quadratic
+        large = self.one_minus_leverage <= 0.5
+        if large.any():
+            self.leverage[large] = 1.0 - self.one_minus_leverage[large]
         self.n_effective = float(self.leverage.sum())
         if is_unpenalised(objective):
             self.n_effective = float(objective.n_parameters)
-        self.multiplier = np.where(self.alone, np.nan, step.multipliers[:, 0])
-        loss, root = objective.loss, np.sqrt(self.weight)
+        loss = objective.loss
         self.residual = loss.response_residual(self.y, self.eta)
-        self.pearson = root * loss.pearson_residual(self.y, self.eta)
-        sign = np.sign(self.residual)
-        self.deviance = root * sign * np.sqrt(2.0 * objective.row_losses)
-        self.moved = self.eta + step.own_change()[:, 0]
+        self.pearson = self._weighted(loss.pearson_residual(self.y, self.eta))
+        # Of least squares the deviance residual is the residual itself.
+        self.deviance = self.pearson.copy()
+        if not self.is_linear:
+            root = np.sqrt(2.0 * objective.row_losses)
+            self.deviance = self._weighted(np.copysign(root, self.residual))
+            self.deviance[self.residual == 0] = 0.0
+        self.step = step
+
+    def _weighted(self, residual):
+        """Residuals times the roots of the rows' weights."""
+        return residual if (self.weight == 1.0).all() else np.sqrt(self.weight) * residual
+
+    @property
+    def moved(self):
+        """Predictor of each row on its own deletion, (n,)."""
+        return self.eta + self.step.own_change()[:, 0]
 
 
-def _scales(objective, rows, curvature):
+def _scales(rows, penalised):
     """s, and s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
 
     For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
@@ -113,36 +134,18 @@ def _scales(objective, rows, curvature):
     # The degrees of freedom are a difference of n and a trace: below 1e-9 they are rounding of 0.
     total = float(rows.pearson @ rows.pearson)
     freedom = rows.n_used - rows.n_effective
-    strength = objective.penalty.strength
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = total - rows.pearson**2 / rows.one_minus_leverage
         freedom_without = np.full(len(squares), freedom - 1.0)
-        if strength.any() and rows.is_linear:
-            design, c = objective.design, -rows.multiplier
-            penalised = _penalised_norms(design, curvature, strength)
-            pull = curvature.solve((strength * objective.theta[0])[:, None])
-            squares += 2.0 * c * (design @ pull)[:, 0]
-            squares -= c**2 * penalised
-            freedom_without += rows.weight * penalised / rows.one_minus_leverage
+        if penalised is not None:
+            (norms, pull), c = penalised, -rows.multiplier
+            squares += 2.0 * c * pull
+            squares -= c**2 * norms
+            freedom_without += rows.weight * norms / rows.one_minus_leverage
         squares = np.where(squares > ROUNDED * total, squares, np.nan)
         without = np.sqrt(squares / np.where(freedom_without > 1e-9, freedom_without, np.nan))
     sigma = np.sqrt(total / freedom) if freedom > 1e-9 else np.nan
     return float(sigma), np.where(rows.used, without, sigma)
-
-
-def _penalised_norms(design, curvature, strength):
-    """z_i'H^-1 R H^-1 z_i of every row, (n,), for R = diag(strength)."""
-    inverse = curvature.known_inverse()
-    if inverse is not None:
-        # H^-1 R H^-1 = T T' with T upper triangular, by QR of R^(1/2) H^-1 in reversed order: it
-        # may be singular, and the zeros of T are skipped.
-        half = np.sqrt(strength)[:, None] * inverse
-        factor = np.linalg.qr(half[:, ::-1], mode="r")
-        return design.row_norms(np.ascontiguousarray(factor.T[::-1, ::-1]))
-    found = np.empty(design.shape[0])
-    for part in design.blocks(n_columns=4):
-        found[part] = strength @ curvature.solve(design.dense(part).T) ** 2
-    return found
 
 
 def _deleted(rows, step, sigma, sigma_without):
@@ -151,6 +154,9 @@ def _deleted(rows, step, sigma, sigma_without):
     undefined = rows.alone | step.undefined
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         unit = pearson / np.sqrt(one_minus)  # its standard deviation is sigma
+        standardized = unit / sigma
+        odds = h / one_minus
+        ratio = sigma_without / sigma
         if rows.is_linear:
             studentized = unit / sigma_without
             deleted = rows.residual / one_minus
@@ -158,17 +164,21 @@ def _deleted(rows, step, sigma, sigma_without):
             studentized = np.sqrt(rows.deviance**2 + h * unit**2) / sigma_without
             studentized *= np.sign(pearson)
             deleted = step.objective.loss.response_residual(rows.y, rows.moved)
-        covratio = (sigma_without / sigma) ** (2 * step.objective.n_parameters) / one_minus
         found = {
-            "covratio": np.where(rows.used, covratio, 1.0),
+            "covratio": integer_power(ratio * ratio, step.objective.n_parameters) / one_minus,
             "deleted_residual": deleted,
-            "cooks_distance": (unit / sigma) ** 2 * h / one_minus / rows.n_effective,
-            "dffits": unit * np.sqrt(h / one_minus) / sigma_without,
-            "sigma_without": np.where(undefined, np.nan, sigma_without),
-            "studentized_residual": np.where(rows.used, studentized, np.nan),
+            "cooks_distance": standardized**2 * odds / rows.n_effective,
+            "dffits": unit * np.sqrt(odds) / sigma_without,
+            "sigma_without": sigma_without,
+            "studentized_residual": studentized,
         }
-        standardized = np.where(rows.used & ~rows.alone, unit / sigma, np.nan)
-    found = {name: np.where(undefined, np.nan, values) for name, values in found.items()}
+    if not rows.used.all():
+        found["covratio"][~rows.used] = 1.0
+        found["studentized_residual"][~rows.used] = np.nan
+    if undefined.any():
+        for values in found.values():
+            values[undefined] = np.nan
+    standardized[~rows.used | rows.alone] = np.nan
     return {**found, "standardized_residual": standardized}
 
 

@@ -6,8 +6,9 @@ from skinfluence.curvature._choose import (
     KINDS,
     Choice,
     choose,
+    factor_flops,
     make_curvature,
-    newton_direction,
+    make_step_curvature,
 )
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature
@@ -21,6 +22,7 @@ __all__ = [
     "DualCurvature",
     "Leverage",
     "choose",
+    "factor_flops",
     "make_curvature",
-    "newton_direction",
+    "make_step_curvature",
 ]

@@ -89,6 +89,10 @@ class Curvature(ABC):
         product = self.objective.hessian_matmul(V) + self.damping * V
         return product if self.null_space_ridge is None else product + self.null_ridge_matmul(V)
 
+    def leverage_error(self, rows):
+        """Standard error of the leverage of rows, (b,); None where leverages are computed."""
+        return None
+
     def warn_of_lost_digits(self):
         """Warn where a representation has lost half of the digits that another would keep."""
         return None
@@ -101,6 +105,10 @@ class Curvature(ABC):
     @abstractmethod
     def solve(self, V):
         """H^-1 V for V (K q, m)."""
+
+    def rough_solve(self, V, tolerance):
+        """H^-1 V to a relative residual of `tolerance`, where that is quicker than `solve`."""
+        return self.solve(V)
 
     def solver(self, n_columns):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
@@ -166,6 +174,18 @@ class Curvature(ABC):
         """Leverage blocks of the objective's own rows: all, found once and read-only, or some."""
         return self._leverage_of_all if rows is None else self._leverage_of(rows)
 
+    def penalty_terms(self):
+        """z_i'H^-1 R H^-1 z_i and z_i'H^-1 R theta of all own rows, (n,) each; for one output.
+
+        R is the Hessian of an L2 penalty.
+        """
+        design, theta = self.objective.design, self.objective.theta[0]
+        strength = self.objective.penalty.strength
+        norms = np.empty(self.objective.n_rows)
+        for part in design.blocks(n_columns=4):
+            norms[part] = strength @ self.solve(design.dense(part).T) ** 2
+        return norms, design @ self.solve((strength * theta)[:, None])[:, 0]
+
     @cached_property
     def _leverage_of_all(self):
         """The leverages of all rows, part of this curvature as its factor is."""
@@ -175,9 +195,12 @@ class Curvature(ABC):
 
     def _leverage_of(self, rows):
         """Compute the leverage blocks of rows, an index array, or of all if None."""
-        K = self.objective.n_outputs
         self._check_room(rows)
-        quadratic = self._own_quadratic(slice(None) if rows is None else rows)
+        return self._leverage_from(self._own_quadratic(slice(None) if rows is None else rows), rows)
+
+    def _leverage_from(self, quadratic, rows):
+        """Leverage of rows, an index array or None for all, from their blocks A_i."""
+        K = self.objective.n_outputs
         if self.objective.n_outputs == 1:
             weights = self.objective.weights if rows is None else self.objective.weights[rows]
             return Leverage(quadratic, 1.0 - weights * quadratic)

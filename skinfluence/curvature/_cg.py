@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._validation import warn
 from skinfluence.curvature._base import Curvature
+from skinfluence.curvature._output_blocks import OutputBlocks
 
 # Of the residual relative to the right-hand side, both scaled so that H has a unit diagonal. The
 # relative error of a solution is at most this times the condition number of the scaled H.
@@ -25,12 +26,23 @@ class CGCurvature(Curvature):
     Each iteration costs four flops for each stored entry, output and column. The preconditioner, in
     the scaling that gives H a unit diagonal, is the identity, except on the span Q of the
     unpenalised columns and the leading eigenvectors, where it is (Q'HQ)^-1. A solve with a relative
-    residual above 10 TOLERANCE issues a ConvergenceWarning with the residual.
+    residual above 10 TOLERANCE issues a ConvergenceWarning with the residual. Of a softmax the
+    preconditioner may be `OutputBlocks`; what lies along its null direction, where H is a diagonal,
+    is then solved for by itself.
+
+    Parameters
+    ----------
+    objective : Objective
+    damping : float
+    deflate : bool
+        Whether the leading eigenvectors are estimated, for many solves.
+    blocks : OutputBlocks or True, optional
+        Of this objective, or of one with much the same predictors; True: to be made.
     """
 
     kind = "cg"
 
-    def __init__(self, objective, damping=0.0, *, deflate=True):
+    def __init__(self, objective, damping=0.0, *, deflate=True, blocks=None):
         super().__init__(objective, damping)
         diagonal = (
             objective.design.squared_columns(objective.weight_diagonals).ravel() + self.diagonal
@@ -42,7 +54,17 @@ class CGCurvature(Curvature):
                 f"{objective.design.column_name(column)}. Fit with a penalty or pass damping > 0."
             )
         self.scale = diagonal**-0.5
-        self.Q, self.small = self._deflate(N_DEFLATED if deflate else 0)
+        self.blocks = self._made(blocks) if blocks is True else blocks
+        if self.blocks is None:
+            self.Q, self.small = self._deflate(N_DEFLATED if deflate else 0)
+
+    def _made(self, blocks):
+        """Blocks of this objective; None where one is singular."""
+        shape = self.objective.n_outputs, self.objective.design.shape[1]
+        try:
+            return OutputBlocks(self.objective, self.diagonal.reshape(shape))
+        except np.linalg.LinAlgError:
+            return None
 
     def _scaled_matmul(self, V):
         """S H S V with S the scaling to a unit diagonal."""
@@ -71,22 +93,35 @@ class CGCurvature(Curvature):
         return Q, Q.T @ self._scaled_matmul(Q)
 
     def _precondition(self, R):
-        """Apply the inverse on Q and the identity on the rest."""
+        """Apply the blocks, or the inverse on Q and the identity on the rest."""
+        if self.blocks is not None:
+            unscale = 1.0 / self.scale[:, None]
+            return unscale * self.blocks.apply(unscale * R)
         if not self.Q.shape[1]:
             return R.copy()
         along = self.Q.T @ R
         return R + self.Q @ (np.linalg.solve(self.small, along) - along)
 
-    def solve(self, V, tolerance=TOLERANCE):
-        """H^-1 V; the iteration ends for all columns when the last one has converged.
+    def solve(self, V):
+        """H^-1 V; the iteration ends for all columns when the last one has converged."""
+        return self.rough_solve(V, TOLERANCE)
 
-        To a relative residual of `tolerance`: a larger one for a step of Newton's method that need
-        not be whole.
-        """
+    def rough_solve(self, V, tolerance):
+        if self.blocks is None:
+            return self._conjugate_gradients(V, tolerance, V)
+        along, rest = self.blocks.split(V)
+        diagonal = self.diagonal[: len(along)]
+        if self.null_space_ridge is not None:
+            diagonal = diagonal + self.null_space_ridge
+        solved = self.blocks.lift(along / diagonal[:, None])
+        return solved + self._conjugate_gradients(rest, tolerance, V)
+
+    def _conjugate_gradients(self, V, tolerance, whole):
+        """H^-1 V to a residual relative to `whole`, of which V is a part."""
         # C-ordered, because SciPy's sparse products would copy any other array in every iteration.
         B = np.ascontiguousarray(self.scale[:, None] * V)
         X, R = np.zeros_like(B), B.copy()
-        size = np.linalg.norm(B, axis=0)
+        size = np.linalg.norm(self.scale[:, None] * whole, axis=0)
         size[size == 0] = 1.0
         D = self._precondition(R)
         rho = np.einsum("ij,ij->j", R, D)
@@ -112,7 +147,7 @@ class CGCurvature(Curvature):
         reached = float(
             (np.linalg.norm(B - self._scaled_matmul(X), axis=0) / size).max(initial=0.0)
         )
-        warn_unsolved(reached)
+        warn_unsolved(reached, tolerance)
         return self.scale[:, None] * X
 
     @cached_property
@@ -123,11 +158,11 @@ class CGCurvature(Curvature):
         return float(np.linalg.norm(left) / np.linalg.norm(self.scale[:, None] * right))
 
 
-def warn_unsolved(reached):
+def warn_unsolved(reached, tolerance=TOLERANCE):
     """Warn where the largest relative residual of a solve misses the tolerance."""
-    if reached > 10 * TOLERANCE:
+    if reached > 10 * tolerance:
         warn(
             f"conjugate gradients stopped at a relative residual of {reached:.1e} (wanted "
-            f"{TOLERANCE:.0e}); rescale the columns of X, or use curvature='dense' or 'dual'.",
+            f"{tolerance:.0e}); rescale the columns of X, or use curvature='dense' or 'dual'.",
             ConvergenceWarning,
         )

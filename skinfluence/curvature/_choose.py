@@ -9,8 +9,10 @@ from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature
+from skinfluence.curvature._output_blocks import has_output_blocks, sampled_rows
 from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
+from skinfluence.curvature._stochastic import StochasticCurvature
 from skinfluence.curvature._woodbury import WEAK
 from skinfluence.penalties import LinearPlusL2
 
@@ -25,6 +27,8 @@ PASSES = 900.0  # the dozen passes over vectors of an iteration, an element
 ROW_PASSES = 100.0  # the same in the space of the rows
 CG_ITERATIONS = 60  # what a deflated solve to 1e-10 takes on ordinary data
 ROW_ITERATIONS = 12  # in the space of the rows, the mean of solves and of leverages
+BLOCK_ITERATIONS = 30  # with the blocks of the outputs, by classes and penalty 16 to 40
+ELEMENTS = 100.0  # the softmax of an iteration, an element
 TRUNCATED_ITERATIONS = 60  # of one solve to the few digits that a step of Newton's method needs
 WORTH_DEFLATION = 8  # solves from which a better preconditioner pays for itself
 # What a product with a few vectors takes for each flop, next to a product of matrices: it reads as
@@ -34,6 +38,7 @@ MEMORY_BOUND = 8.0
 DOUBTFUL = 1e6
 CHEAP = 1e8
 WORTHWHILE = 5e9  # flops below which a factorisation is always chosen, because it is cached
+NOT_KEPT = 2e9  # the same for a single solve, whose factor no second question reuses
 # Share of a factorisation's cost below which products are chosen, which no second question reuses.
 CHEAPER = 1.5
 
@@ -56,22 +61,23 @@ class Choice:
     memory: dict
 
 
-def choose(objective, n_solves, budget=None):
+def choose(objective, n_solves, budget=None, *, kept=True):
     """Choose a representation for `n_solves` right-hand sides (a leverage counts as K of them).
 
     `budget` is what a factorisation may take, in bytes: by default half of the memory there is.
+    `kept` says whether further questions may reuse a factor.
     """
     budget = memory_budget() if budget is None else budget
     if objective.loss.is_separable:
         K = objective.n_outputs
-        one = choose(objective.output(0), max(1, n_solves // K), budget / K)
+        one = choose(objective.output(0), max(1, n_solves // K), budget / K, kept=kept)
         return replace(
             one,
             reason=f"{one.reason}; one of {K} outputs that share nothing",
             memory={kind: K * size for kind, size in one.memory.items()},
         )
     if objective.penalty.is_kinked:
-        one = choose(objective.on_active_set(), n_solves, budget)
+        one = choose(objective.on_active_set(), n_solves, budget, kept=kept)
         return replace(one, reason=f"{one.reason}; on the active set")
     n, K, P = objective.n_rows, objective.n_outputs, objective.n_parameters
     q, stored = objective.design.shape[1], objective.design.n_stored
@@ -80,9 +86,9 @@ def choose(objective, n_solves, budget=None):
     strength = objective.penalty.strength
     # Per row of s stored entries the Gram matrix costs s^2 products for each pair of outputs, the
     # kernel of m rows m^2 s; factors and inverses cost a multiple of the cube of their size.
-    pair = SPARSE_GRAM if objective.design.has_row_operator else 1.0
+    gram = _gram_flops(objective, m)
     flops = {
-        "dense": pair * m * per_row * per_row * K * (K + 1) / 2 + P**3 + 2.0 * P * P * n_solves,
+        "dense": gram * K * (K + 1) / 2 + P**3 + _dense_solves(objective, n_solves),
         "dual": m * m * per_row + (1.0 if K == 1 else 2.0) * (m * K) ** 3,
         "cg": _products(objective, n_solves),
     }
@@ -98,11 +104,25 @@ def choose(objective, n_solves, budget=None):
     if not direct:
         return Choice("cg", "no factorisation fits in memory", flops, memory)
     best = min(direct, key=flops.__getitem__)
-    if flops[best] > WORTHWHILE and flops["cg"] < flops[best] / CHEAPER:
+    if flops[best] > (WORTHWHILE if kept else NOT_KEPT) and flops["cg"] < flops[best] / CHEAPER:
         reason = f"{n_solves} solves by products cost less than factoring ({best})"
         return Choice("cg", reason, flops, memory)
     why = "the only factorisation possible" if len(direct) == 1 else "fewest flops"
     return Choice(best, f"{why}: n={n}, K={K}, {q} columns", flops, memory)
+
+
+def _dense_solves(objective, n_solves):
+    """Cost of solves with a dense factor, those of the leverages by products with parts of R^-1."""
+    P, K = objective.n_parameters, objective.n_outputs
+    own = objective.n_rows * K if n_solves >= objective.n_rows * K else 0
+    return 2.0 * P * P * (n_solves - own) + own * (2.0 if K == 1 else (K + 1.0) / K**2) * P * P
+
+
+def _gram_flops(objective, n_rows):
+    """Cost of the weighted Gram matrix of so many rows, for one pair of outputs."""
+    per_row = objective.design.n_stored / max(objective.n_rows, 1)
+    pair = SPARSE_GRAM if objective.design.has_row_operator else 1.0
+    return pair * n_rows * per_row * per_row
 
 
 def _memory_of(objective):
@@ -111,12 +131,40 @@ def _memory_of(objective):
     return {"dense": 24.0 * P * P, "dual": 32.0 * mK**2, "cg": 8.0 * P * 30}
 
 
+def _block_products(objective, n_solves):
+    """Cost of solves by products with the blocks of the outputs as preconditioner."""
+    K, q = objective.n_outputs, objective.design.shape[1]
+    sparse = objective.design.has_row_operator
+    slow = max(SPARSE if sparse else 1.0, MEMORY_BOUND / max(1, K * n_solves))
+    iteration = 4.0 * objective.design.n_stored * slow + ELEMENTS * objective.n_rows
+    blocks = K * (_gram_flops(objective, sampled_rows(objective)) + 1.5 * q**3)
+    return blocks + BLOCK_ITERATIONS * K * n_solves * (iteration + 2.0 * q * q * MEMORY_BOUND)
+
+
+def uses_output_blocks(objective, n_solves):
+    """Whether solves by products pay for the blocks of the outputs, and there is room for them."""
+    if not has_output_blocks(objective) or solves_by_rows(objective):
+        return False
+    K, q = objective.n_outputs, objective.design.shape[1]
+    if 8.0 * 4 * K * q * q > memory_budget():
+        return False
+    return _block_products(objective, n_solves) < _plain_products(objective, n_solves)
+
+
 def _products(objective, n_solves):
     """Cost of solves by products: stored entries, and passes over dense vectors."""
     stored, K = objective.design.n_stored, objective.n_outputs
     if solves_by_rows(objective):
         iteration = 4.0 * stored * ROW_SPARSE + ROW_PASSES * objective.n_rows
         return ROW_ITERATIONS * K * iteration * (n_solves + 8)
+    if uses_output_blocks(objective, n_solves):
+        return _block_products(objective, n_solves)
+    return _plain_products(objective, n_solves)
+
+
+def _plain_products(objective, n_solves):
+    """Cost of solves by products with the diagonal and few vectors as preconditioner."""
+    stored, K = objective.design.n_stored, objective.n_outputs
     # A product with few vectors reads as much memory as one with many.
     slow = SPARSE if objective.design.has_row_operator else 1.0
     slow = max(slow, MEMORY_BOUND / max(1, n_solves))
@@ -124,25 +172,30 @@ def _products(objective, n_solves):
     return K * iteration * (CG_ITERATIONS * n_solves + 100)
 
 
-def newton_direction(objective, V, kind="auto", tolerance=None):
-    """Return H^-1 V for V (K q, 1), used once: no factor is kept.
+def make_step_curvature(objective, kind="auto", blocks=None):
+    """Return the curvature for one solve, which a step of Newton's method asks and nobody reuses.
 
-    With a `tolerance` to that relative residual, by conjugate gradients, where rows are sparse and
-    the products cost less than a factor.
+    Its `rough_solve` is by conjugate gradients where the few digits that a step needs cost less
+    than a factor: of sparse rows, and of a softmax, to which the `blocks` of an earlier step are
+    passed on.
     """
-    truncated = tolerance is not None and kind == "auto" and objective.design.has_row_operator
+    truncated = kind == "auto" and objective.design.has_row_operator
     truncated = truncated and not objective.penalty.is_kinked and not objective.penalty.has_fixed
     if truncated and not objective.loss.is_separable:
         stored, q = objective.design.n_stored, objective.design.shape[1]
         iteration = objective.n_outputs * (4.0 * stored * SPARSE + PASSES * q)
-        flops = choose(objective, 1).flops
+        flops = choose(objective, 1, kept=False).flops
         if TRUNCATED_ITERATIONS * iteration < min(flops["dense"], flops["dual"]):
-            return CGCurvature(objective, deflate=False).solve(V, tolerance)
-    return make_curvature(objective, kind, n_solves=V.shape[1]).solve(V)
+            return CGCurvature(objective, deflate=False)
+    return make_curvature(objective, kind, n_solves=1, kept=False, blocks=blocks)
 
 
-def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
-    """Return the curvature of an objective; by default chosen for the leverages of all rows."""
+def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=True, blocks=None):
+    """Return the curvature of an objective; by default chosen for the leverages of all rows.
+
+    `kept` is as in `choose`; `blocks` are the preconditioner of another objective with much the
+    same predictors, if solves by products have one.
+    """
     objective, doubtful = objective.with_fixed_penalty(), False
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
         raise ValueError(
@@ -152,17 +205,13 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     if kind == "auto":
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
-        choice = choose(objective, n_solves)
+        choice = choose(objective, n_solves, kept=kept)
         kind = _that_fits(choice, objective)
         doubtful = kind == "dual" and choice.flops["dense"] <= max(CHEAP, 4 * choice.flops["dual"])
     if kind == "dense" and not np.isfinite(objective.weight_diagonals).all():
         raise np.linalg.LinAlgError("the curvature is not finite: the fit has diverged.")
-    if kind == "cg" and not objective.penalty.is_kinked:
-        if solves_by_rows(objective):
-            return RowSpaceCurvature(objective, damping)
-        return CGCurvature(
-            objective, damping, deflate=n_solves is None or n_solves >= WORTH_DEFLATION
-        )
+    if kind == "stochastic" or (kind == "cg" and not objective.penalty.is_kinked):
+        return _by_products(objective, kind, damping, n_solves, blocks)
     if objective.loss.is_separable:
         outputs = range(objective.n_outputs)
         each = "auto" if doubtful else kind
@@ -177,6 +226,24 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None):
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
     made = KINDS[kind](objective, damping)
     return _without_loss(made, objective, damping) if doubtful else made
+
+
+def _by_products(objective, kind, damping, n_solves, blocks):
+    """Curvature without a factor, of kind "cg" or "stochastic"; `blocks` as in `make_curvature`."""
+    by_rows = not objective.penalty.is_kinked and solves_by_rows(objective)
+    if kind == "stochastic":
+        if not by_rows or objective.n_outputs > 1:
+            raise ValueError(
+                "curvature='stochastic' is for sparse X of no more rows than columns, one output "
+                "and an L2 penalty. Use curvature='auto'."
+            )
+        return StochasticCurvature(objective, damping)
+    if by_rows:
+        return RowSpaceCurvature(objective, damping)
+    many = n_solves is None or n_solves >= WORTH_DEFLATION
+    if blocks is None and uses_output_blocks(objective, n_solves or objective.n_rows):
+        blocks = True
+    return CGCurvature(objective, damping, deflate=many, blocks=blocks)
 
 
 def _without_loss(dual, objective, damping):
@@ -194,3 +261,13 @@ def _that_fits(choice, objective):
     if choice.kind == "cg" or objective.penalty.has_fixed:
         return choice.kind
     return choice.kind if fits(choice.memory[choice.kind]) else "cg"
+
+
+def factor_flops(objective, kind):
+    """Cost of the factor of a kind that has one, "dense" or "dual", without its solves."""
+    K, P, m = objective.n_outputs, objective.n_parameters, len(objective.curved_rows)
+    if objective.loss.is_separable:
+        return K * factor_flops(objective.output(0), kind)
+    if kind == "dense":
+        return _gram_flops(objective, m) * K * (K + 1) / 2 + P**3 / 3
+    return m * m * objective.design.n_stored / max(objective.n_rows, 1) + (m * K) ** 3 / 3

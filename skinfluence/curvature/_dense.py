@@ -34,10 +34,7 @@ class DenseCurvature(Curvature):
         H = objective.loss_hessian()
         H[np.diag_indices_from(H)] += self.diagonal
         if self.null_space_ridge is not None:
-            H += np.kron(
-                np.outer(objective.loss.null_direction, objective.loss.null_direction),
-                np.diag(self.null_space_ridge),
-            )
+            self._add_null_ridge(H)
         fixed = objective.fixed_at_zero
         if len(fixed):  # their equations become theta_j = 0; `inverse_factor` zeroes their rows
             H[fixed], H[:, fixed] = 0.0, 0.0
@@ -53,6 +50,12 @@ class DenseCurvature(Curvature):
         lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
         if lost and not self.by_rows:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
+
+    def _add_null_ridge(self, H):
+        """Add u u' (x) diag(h) to H, in place: K^2 numbers a column."""
+        null, ridge = self.objective.loss.null_direction, self.null_space_ridge
+        columns, blocks = np.arange(len(ridge)), H.reshape(len(null), len(ridge), len(null), -1)
+        blocks[:, columns, :, columns] += ridge[:, None, None] * np.outer(null, null)
 
     def _factor_of_rows(self, H):
         """R by QR of the rows and 1 / cond(H); None and 0 where they have not full rank."""
@@ -116,13 +119,18 @@ class DenseCurvature(Curvature):
         return np.einsum("ij,ij->i", self.inverse_factor, self.inverse_factor)
 
     def row_quadratic(self, design):
-        """Quadratic forms: sums of squares with R^-1 for one output, else from blocks of H^-1."""
-        K = self.objective.n_outputs
-        if self.by_rows:
+        """Quadratic forms: sums of squares with R^-1, or from blocks of H^-1 if these cost less."""
+        if self.by_rows or (self.objective.n_outputs > 1 and self._prefers_squares(design)):
             return self._factored_quadratic(design)
-        if K == 1:
+        if self.objective.n_outputs == 1:
             return design.row_norms(self.inverse_factor)[:, None, None]
-        return design.block_quadratic(self.inverse(), K)
+        return design.block_quadratic(self.inverse(), self.objective.n_outputs)
+
+    def _prefers_squares(self, design):
+        """Whether the rows' products with R^-1 cost less than H^-1 and its forms of them."""
+        (n, q), K, P = design.shape, self.objective.n_outputs, len(self.factor)
+        made = 0.0 if "_inverse" in self.__dict__ else float(P) ** 3
+        return n * P * (q * (K + 1) + 2.0 * K * K) < made + n * K * (K + 1) * float(q) ** 2
 
     def _factored_quadratic(self, design):
         """From the rows (e_k (x) z_i)' R^-1 themselves, not from products of R^-1."""
@@ -130,14 +138,33 @@ class DenseCurvature(Curvature):
         A = np.empty((design.shape[0], K, K))
         for rows in design.blocks(n_columns=2 * K * K):
             Z = design.dense(rows)
-            parts = [Z @ self.inverse_factor[k * q : (k + 1) * q] for k in range(K)]
-            parts = np.stack(parts, axis=1)
+            parts = np.zeros((len(Z), K, K * q))
+            for k in range(K):  # R^-1 is a triangle
+                parts[:, k, k * q :] = Z @ self.inverse_factor[k * q : (k + 1) * q, k * q :]
             A[rows] = parts @ parts.transpose(0, 2, 1)
         return A
 
-    def _leverage_of(self, rows):
+    def penalty_terms(self):
+        return super().penalty_terms() if self.by_rows else self._sums_with_penalty[1:]
+
+    @cached_property
+    def _sums_with_penalty(self):
+        """Quadratic forms a_i and `penalty_terms` of all own rows, by one product with the rows.
+
+        With T T' = H^-1 and T'R T diagonal they are weighted sums of squares of z_i'T, and z_i'T
+        times T'R theta.
+        """
+        strength = self.objective.penalty.strength
+        half = np.sqrt(strength)[:, None] * self.inverse_factor
+        share, axes = np.linalg.eigh(half.T @ half)
+        T, shares = self.inverse_factor @ axes, np.vstack([np.ones(len(share)), share])
+        along = T.T @ (strength * self.objective.theta[0])
+        sums, pull = self.objective.design.squared_sums(T, np.maximum(shares, 0.0), along)
+        return *sums, pull
+
+    def _leverage_from(self, quadratic, rows):
         """As in the base class; leverages near 1 from the curvature without the row."""
-        found = super()._leverage_of(rows)
+        found = super()._leverage_from(quadratic, rows)
         quadratic, one_minus = found.quadratic, found.one_minus
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
         # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only
@@ -173,6 +200,8 @@ class DenseCurvature(Curvature):
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; all rows, a slice, are not copied."""
+        if isinstance(rows, slice) and "_sums_with_penalty" in self.__dict__:
+            return self._sums_with_penalty[0][:, None, None]
         design = self.objective.design
         return self.row_quadratic(design if isinstance(rows, slice) else design.take(rows))
 

@@ -321,7 +321,8 @@ def _column(problem, by, X_train):
     n = problem.objective.n_rows
     if isinstance(by, str | int | np.integer) and not isinstance(by, bool):
         return _named(problem, by, X_train, n)
-    values = np.asarray(by)
+    # Among strings NaN would become the string "nan": a list keeps its objects.
+    values = np.asarray(by, dtype=None if hasattr(by, "dtype") else object)
     if values.shape != (n,):
         raise ValueError(
             f"by should be a column of X_train or hold one value for each of the {n} training "

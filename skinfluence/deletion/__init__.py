@@ -21,15 +21,22 @@ from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_
 from skinfluence.deletion._exact import Exact, in_row_space
 from skinfluence.deletion._groups import GroupDeletion, JointChange, first_factor, without_group
 from skinfluence.deletion._hinge import HingeExact
-from skinfluence.deletion._joint_chord import JointFactor, JointRefit, joint_refit, largest_change
+from skinfluence.deletion._joint_chord import (
+    JointFactor,
+    JointRefit,
+    SecantPairs,
+    joint_refit,
+    largest_change,
+)
 from skinfluence.deletion._mixed import MixedDeletion
 from skinfluence.deletion._newton_error import RESIDUAL_FLOPS, NewtonError
 from skinfluence.deletion._one_step import OneStep
-from skinfluence.deletion._rounding import rounding_floor
+from skinfluence.deletion._rounding import COARSE_KERNEL, rounding_floor
 from skinfluence.deletion._row_change import Entering, RowChange, same_labels
 from skinfluence.deletion._step_errors import next_group_change, one_step_errors, step_errors
 
 __all__ = [
+    "COARSE_KERNEL",
     "LOOKED_AT",
     "RESIDUAL_FLOPS",
     "ROUNDING",
@@ -48,6 +55,7 @@ __all__ = [
     "NewtonError",
     "OneStep",
     "RowChange",
+    "SecantPairs",
     "causes",
     "change_rows",
     "conjugate_gradients",

@@ -124,7 +124,14 @@ class RefitsOnDemand:
         flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
         self._left = len(rows) if is_exact else int(flops / refit_flops(objective))
         self._exactly = exactly
-        self.unreliable = np.flatnonzero(_unreliable(error, self._length, missed))
+        unreliable = _unreliable(error, self._length, missed)
+        if objective.penalty.is_kinked:
+            # A row that no active coefficient sees has a step of 0, and its refit may have others.
+            unseen = (self._length == 0) & objective.residuals[rows].any(axis=1)
+            unseen &= ~self._newton.idle & ~self._newton.undefined
+            self._length[unseen] = np.finfo(float).tiny
+            unreliable = unreliable | unseen
+        self.unreliable = np.flatnonzero(unreliable)
         self.refitted = np.zeros(len(rows), dtype=bool)
         nothing = np.zeros(0, dtype=int)
         self.deletion = MixedDeletion(self._newton, self._newton, nothing, error=error.estimate())

@@ -8,6 +8,7 @@ curvature since the full fit: some thirtyfold on ordinary data.
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -147,9 +148,13 @@ class ChordNewton:
         gradient of norm at most ||d||. An error of a share e of them moves a coefficient by at most
         e ||d|| times the largest standard deviation of one; twice that, as the step may grow.
         """
-        length = np.sqrt(np.maximum(self.one_step.squared_length[part], 1e-300))
-        change = self.metric.coefficient_change(2.0 * length, part)
+        change = self.metric.coefficient_change(self._longest[part], part)
         return np.clip(TRUNCATION_SHARE * self.tolerance / change, 1e-13, 1e-6)
+
+    @cached_property
+    def _longest(self):
+        """Twice the lengths ||d|| of the Newton steps, (r,)."""
+        return 2.0 * np.sqrt(np.maximum(self.one_step.squared_length, 1e-300))
 
     def _buffer(self, size):
         """Return the thread's own scratch array: a fresh page costs more than a flop."""
@@ -350,15 +355,19 @@ class ChordNewton:
         leaving = inverse_rows[:, : self.objective.n_outputs]
         return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
 
-    def certified_size(self, gradient, size, deletions, inverse_rows):
+    def certified_size(self, gradient, size, deletions, inverse_rows, truncation=TRUNCATION):
         """Norm of the gradients in the inverse of the curvature of the rows that stay, (a,).
 
-        `size` is that with what has entered: the same where nothing has.
+        With what rounding and the end of a series, see `_truncation`, may have hidden of them.
+        `size` is the norm with what has entered: the same where nothing has.
         """
+        hidden = self.metric.gradient_rounding[deletions]
+        if self.series is not None:
+            hidden = hidden + truncation * self._longest[deletions]
         if self.one_step.entering is None:
-            return size
+            return size + hidden
         solved = self.solve_without(gradient, deletions, inverse_rows)
-        return np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
+        return hidden + np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
 
     def advance(self, state, gradient, moved):
         """Take the next step of every active row; retire those that have converged or diverge."""
@@ -367,7 +376,9 @@ class ChordNewton:
         step = -self.solve(gradient, deletions, state.inverse_rows[active], state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
-        held = self.certified_size(gradient, size, deletions, state.inverse_rows[active])
+        truncation = state.truncation[active]
+        inverse_rows = state.inverse_rows[active]
+        held = self.certified_size(gradient, size, deletions, inverse_rows, truncation)
         bound = self.bound_after(held, moved, deletions)
         certified = self.metric.coefficient_change(bound, deletions) <= self.tolerance
 

@@ -209,6 +209,10 @@ def _one_step(objective, curvature, rows, delta, shift, *, corrected):
         total += shared * common.reshape(-1, 1)
     if not corrected:
         return curvature.solve(total).reshape(objective.theta.shape)
+    if shift is None:
+        # What the fit has left of its gradient. Without nearly all rows the curvature may be
+        # smaller by ten digits, and would multiply that; this way the step ends where it should.
+        total -= objective.gradient.reshape(-1, 1)
     # The k x k system needs solves with k K columns, 2 P^2 flops each: for k K > P / 2 more than
     # P^3, while a new factor costs P^3 / 3 and a Gram matrix.
     large = k * K > objective.n_parameters // 2 and curvature.kind == "dense"

@@ -347,16 +347,23 @@ class SecantPairs:
 
     The two-loop recursion of limited-memory BFGS around the inverse at hand: a curvature that was
     computed elsewhere is wrong in few directions at a time, and these are the steps.
+
+    Parameters
+    ----------
+    most : int, optional
+        Pairs that are kept, the last ones; all by default.
     """
 
-    def __init__(self):
-        self.pairs = []
+    def __init__(self, most=None):
+        self.pairs, self._most = [], most
 
     def add(self, step, change):
         """Keep a pair (P,) each, unless the curvature along it is not positive."""
         along = float(step @ change)
         if along > 0:
             self.pairs.append((step, change, along))
+            if self._most is not None:
+                del self.pairs[: -self._most]
 
     def step(self, gradient, factor):
         """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,)."""

@@ -43,6 +43,7 @@ class OneStep(Deletion):
 
     Attributes
     ----------
+    corrected : bool
     entering : Entering or None
         Rows that enter in the place of these, see :class:`RowChange`; None for deletions.
     """
@@ -62,6 +63,7 @@ class OneStep(Deletion):
         final=False,
     ):
         self.curvature, self._known_leverage = curvature, leverage
+        self.corrected = corrected
         super().__init__(objective, rows, last_rows_of_a_class(objective)[rows])
         residuals = shifted_residuals(objective, curvature)[rows]
         self.share = objective.shares[rows] if share is None else share
@@ -164,7 +166,9 @@ class OneStep(Deletion):
         For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
         most rows, are not computed.
         """
-        curved = np.isin(self.rows, self.objective.curved_rows)
+        curved = np.zeros(self.objective.n_rows, dtype=bool)
+        curved[self.objective.curved_rows] = True
+        curved = curved[self.pick(slice(None))]
         if not curved.any():
             return residuals.copy()
         known = self._known_leverage is not None or "leverage" in vars(self)
@@ -184,6 +188,9 @@ class OneStep(Deletion):
 
     def _corrected(self, residuals, leverage, rows):
         """Multipliers of rows whose leverage is known."""
+        if self.objective.n_outputs == 1:
+            with np.errstate(divide="ignore", invalid="ignore"):  # a leverage of 1
+                return residuals / leverage.one_minus[:, :, 0]
         multipliers = np.empty_like(residuals)
         for part, some in self.objective.weight_blocks(rows):
             L, S = self.objective.weight_factors_of(some)

@@ -4,6 +4,8 @@ import numpy as np
 
 # Rounding of a product, in units of the last place: for what is summed on the way.
 ROUNDING = 16 * np.finfo(float).eps
+# Rounding of the entries of a kernel, over the penalty, above which nothing is certified.
+COARSE_KERNEL = 1e-6
 
 
 def rounding_floor(deletion, curvature, *, refitted=False):
@@ -36,6 +38,8 @@ def rounding_floor(deletion, curvature, *, refitted=False):
         idle = objective.sample_weight[deletion.rows] == 0
         fit = rounding + ROUNDING * objective.predictor_terms + left
     floor = np.where(idle, fit, floor)
+    if objective.kernel_rounding > COARSE_KERNEL:
+        floor[:] = np.inf
     return np.where(np.isfinite(floor), floor, np.inf)
 
 

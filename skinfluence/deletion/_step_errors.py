@@ -51,8 +51,9 @@ def one_step_errors(deletion, method):
     objective, newton, changes = deletion.objective, deletion, None
     if method == "first_order":
         newton = deletion.newton_step()
-    error = NewtonError(newton)
-    bound = error.bound()
+    error, sampled = NewtonError(newton), newton.curvature.leverage_error(newton.rows)
+    # Estimated leverages certify nothing.
+    bound = error.bound() if sampled is None else np.full(len(newton), np.inf)
     estimate = np.fmin(error.estimate(), bound)  # no estimate is worth more than a proof
     if objective.penalty.is_kinked:
         changes = set_changes(objective, newton)
@@ -62,8 +63,22 @@ def one_step_errors(deletion, method):
     if method == "first_order":
         missing = objective.loss.predictor_norm(newton.own_change() - deletion.own_change())
         estimate, bound = missing + estimate, missing + bound
+    if sampled is not None:
+        estimate = estimate + _moved_by(newton, sampled)
     estimate[newton.undefined], bound[newton.undefined] = np.nan, np.inf
     return estimate, bound, changes
+
+
+def _moved_by(newton, error):
+    """What an error (r,) of the leverages h moves the rows' own predictors by, (r,).
+
+    They move by (g / W) h / (1 - h), the derivative of which is (g / W) / (1 - h)^2.
+    """
+    weights = newton.objective.weights[newton.rows][:, 0, 0]
+    one_minus = newton.leverage.one_minus[:, 0, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.abs(newton.objective.residuals[newton.rows][:, 0]) / (weights * one_minus**2)
+    return np.where(weights > 0, slope * error, 0.0)
 
 
 def _group_errors(deletion, *, quick):

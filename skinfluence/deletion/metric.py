@@ -33,6 +33,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence.deletion._rounding import ROUNDING
 from skinfluence.deletion.certificate import distance
 
 
@@ -111,6 +112,20 @@ class RefitMetric:
     def max_row_norm(self):
         """R, (r,): bound on the largest ||z_j||_{G^-1} of the rows j that remain."""
         return self.max_row_norm_full * self.inverse_norm_ratio
+
+    @cached_property
+    def gradient_rounding(self):
+        """What rounding may add to ||r||_{G^-1} of a gradient, (r,), by its terms g_j z_j.
+
+        Their errors have any sign: the root of the sum of squares. Of the rows that are not asked
+        about, the terms are taken to be like those of the others.
+        """
+        terms = np.linalg.norm(self.objective.residuals[self.rows], axis=1)
+        terms = terms * self.loss.max_predictor_change(self.leverage.quadratic)
+        terms = terms[np.isfinite(terms) & (self.objective.sample_weight[self.rows] > 0)]
+        n_live = np.count_nonzero(self.objective.sample_weight)
+        total = np.sqrt(n_live * np.mean(terms**2)) if len(terms) else 0.0
+        return ROUNDING * total * self.inverse_norm_ratio
 
     @cached_property
     def max_coef_sd(self):

@@ -8,13 +8,20 @@ from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
 from skinfluence.design._dense import DenseDesign
 from skinfluence.design._dependence import Dependence, column_dependence
-from skinfluence.design._kernel import KERNELS, KernelSpace, named_kernel, resolved_gamma
+from skinfluence.design._kernel import (
+    KERNELS,
+    PROVEN_KERNELS,
+    KernelSpace,
+    named_kernel,
+    resolved_gamma,
+)
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._kernel_gradients import KernelGradients
 from skinfluence.design._origin import far_origin
 
 __all__ = [
     "KERNELS",
+    "PROVEN_KERNELS",
     "CSRDesign",
     "DenseDesign",
     "Dependence",

@@ -78,6 +78,14 @@ class Design(ABC):
     def kernel(self, scale):
         """Z diag(scale) Z', (n, n)."""
 
+    def squared_sums(self, T, shares, linear):
+        """Sums over j of s_j (z_i'T)_j^2 and of c_j (z_i'T)_j of every row: (k, n) and (n,).
+
+        For T (q, r), k shares s (k, r) and the coefficients c (r,), `linear`.
+        """
+        sums = np.stack([self.row_quadratic((T * share) @ T.T) for share in shares])
+        return sums, self @ (T @ linear)
+
     def dense_columns(self, columns):
         """Some columns of Z, (n, u), as a dense array: products with unit vectors."""
         unit = np.zeros((self.shape[1], len(columns)))

@@ -1,11 +1,12 @@
 """Sparse X in CSR format, a matrix or an array of SciPy."""
 
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse
 
-from skinfluence._parallel import one_thread, row_blocks
+from skinfluence._parallel import map_ordered, n_threads, one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._dense import BLOCK_ROWS, DenseDesign
 from skinfluence.design._origin import centred
@@ -15,6 +16,8 @@ from skinfluence.design._row_operator import RowOperator
 # than the loop over pairs: measured with 20,000 rows, from 140 entries a row for 2,000 columns,
 # from 70 for 500 and from 45 for 200.
 DENSE_PAIRS = 10.0
+# Multiplications from which a product is shared out among threads.
+SHARED = 4e6
 
 
 class CSRDesign(Design):
@@ -34,6 +37,17 @@ class CSRDesign(Design):
 
     def _times(self, V, out=None):
         """X @ V, copied into `out`: SciPy's sparse product has no such argument."""
+        parts = self._row_parts(V.shape[1])
+        if len(parts) > 1:
+            out = np.empty((self.shape[0], V.shape[1])) if out is None else out
+
+            def times(rows):
+                """Write the products of some rows."""
+                out[rows] = self._rows(rows) @ V
+
+            for _ in map_ordered(times, parts):
+                pass
+            return out
         product = np.asarray(self.X @ V, dtype=np.float64)
         if out is None:
             return product
@@ -41,7 +55,35 @@ class CSRDesign(Design):
         return out
 
     def _transpose_times(self, U):
-        return np.asarray(self._transposed @ U, dtype=np.float64)
+        """X'U, by columns of U: the order of each sum does not depend on the threads."""
+        k = U.shape[1]
+        if k == 1 or len(self._row_parts(k)) == 1:
+            return np.asarray(self._transposed @ U, dtype=np.float64)
+        product = np.empty((self.n_features, k))
+
+        def times(columns):
+            """Write the sums of some columns."""
+            product[:, columns] = self._transposed @ np.ascontiguousarray(U[:, columns])
+
+        for _ in map_ordered(times, row_blocks(k, 1, at_most=-(-k // n_threads()))):
+            pass
+        return product
+
+    def _row_parts(self, n_columns):
+        """Slices of rows with about as many entries, a thread's share each; one for little work."""
+        n = n_threads() if self.X.nnz * n_columns >= SHARED else 1
+        if n == 1:
+            return [slice(0, self.shape[0])]
+        goals = np.linspace(0, self.X.nnz, n + 1)[1:-1]
+        edges = [0, *np.searchsorted(self.X.indptr, goals).tolist(), self.shape[0]]
+        return [slice(*pair) for pair in pairwise(edges) if pair[0] < pair[1]]
+
+    def _rows(self, rows):
+        """Rows of X, a slice, that share its arrays of entries."""
+        pointers = self.X.indptr[rows.start : rows.stop + 1]
+        entries = slice(pointers[0], pointers[-1])
+        parts = self.X.data[entries], self.X.indices[entries], pointers - pointers[0]
+        return scipy.sparse.csr_array(parts, shape=(len(pointers) - 1, self.n_features))
 
     @cached_property
     def _transposed(self):
@@ -97,11 +139,18 @@ class CSRDesign(Design):
         """z_i' M z_i over pairs of stored entries."""
         from skinfluence._kernels import csr_row_quadratic
 
-        X = self.X
+        X, M = self.X, np.ascontiguousarray(M)
         quadratic = np.empty(self.shape[0])
-        csr_row_quadratic(
-            X.data, X.indices, X.indptr, np.ascontiguousarray(M), self.fit_intercept, quadratic
-        )
+
+        def forms(rows):
+            """Write those of some rows."""
+            pointers = X.indptr[rows.start : rows.stop + 1]
+            own = quadratic[rows]
+            csr_row_quadratic(X.data, X.indices, pointers, M, self.fit_intercept, own)
+
+        pairs = int(X.nnz / max(1, self.shape[0]))  # multiplications for each entry
+        for _ in map_ordered(forms, self._row_parts(pairs)):
+            pass
         return quadratic
 
     def row_norms(self, T):
@@ -136,6 +185,23 @@ class CSRDesign(Design):
             ones = np.full((A.shape[0], 1), np.sqrt(scale[-1]))
             A = scipy.sparse.hstack([A, scipy.sparse.csc_array(ones)], format="csc")
         return RowOperator(A)
+
+    def squared_kernel_sums(self, scale, weight, n_entries):
+        """sum_j w_j k_ij^2 of every row, (n,), for the kernel k = Z diag(scale) Z'.
+
+        Entries of some rows of the kernel at a time, `n_entries` where it is dense.
+        """
+        X = self.X.astype(np.float64, copy=False)
+        if self.fit_intercept and scale[-1]:
+            X = scipy.sparse.hstack([X, np.ones((X.shape[0], 1))], format="csr")
+        root = np.sqrt(scale[: X.shape[1]])
+        X = (X @ scipy.sparse.diags(root)).tocsr()
+        columns, sums = X.T.tocsr(), np.empty(X.shape[0])
+        for rows in row_blocks(X.shape[0], 1, at_most=max(1, n_entries // X.shape[0])):
+            block = X[rows] @ columns
+            block.data **= 2
+            sums[rows] = block @ weight
+        return sums
 
     def cross_kernel(self, other, scale):
         """As in the base class, by a sparse product."""

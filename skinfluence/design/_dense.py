@@ -13,8 +13,12 @@ from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
 # the block stays in the last-level cache.
 BLOCK_ROWS = 2048
+# Bytes of a block of a pass that reads its rows two or three times, from the cache.
+PASS_BYTES = 3 * 2**19
 # The same of a pass that reads its rows two or three times, from a core's own cache.
 PASS_ROWS = 256
+# The same of sums of squares with all columns of a triangle.
+NORM_ROWS = 1024
 
 # Up to this number of columns all class blocks are computed together from the products of pairs of
 # columns. With more columns the products of a few rows would fill the cache, and separate syrk
@@ -71,7 +75,7 @@ class DenseDesign(Design):
         p, K = self.n_features, V.shape[1]
         product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
         single = np.ascontiguousarray(V[:p, 0]) if K == 1 else None
-        for rows, block in self._blocks(PASS_ROWS):
+        for rows, block in self._blocks(max(1, PASS_BYTES // (8 * self.shape[1]))):
             if K == 1:  # products with vectors: those with matrices of one column copy them
                 product[rows, 0] = block @ single
             else:
@@ -91,8 +95,9 @@ class DenseDesign(Design):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
         u = np.abs(u)
         total = np.zeros((self.n_features, u.shape[1]))
-        for rows, block in self._blocks():
-            total += np.abs(block).T @ u[rows]
+        buffer = np.empty((min(PASS_ROWS, self.shape[0]), self.n_features))
+        for rows, block in self._blocks(PASS_ROWS):
+            total += np.abs(block, out=buffer[: len(block)]).T @ u[rows]
         if self.fit_intercept:
             total = np.vstack([total, u.sum(axis=0)])
         return total.T
@@ -115,6 +120,8 @@ class DenseDesign(Design):
 
     def _gram(self, w):
         """Z' diag(w) Z by syrk on blocks scaled by sqrt|w|, separately for the two signs of w."""
+        if len(w) and (w == w[0]).all():
+            return self._plain_gram(w[0])
         q = self.shape[1]
         G = np.zeros((q, q))
         buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
@@ -129,6 +136,20 @@ class DenseDesign(Design):
             else:
                 add_gram(G, Z[~negative[rows]])
                 add_gram(G, Z[negative[rows]], sign=-1.0)
+        return G
+
+    def _plain_gram(self, weight):
+        """`weight` Z'Z: no row has to be scaled, hence none copied."""
+        p, q = self.n_features, self.shape[1]
+        G, sums = np.zeros((q, q)), np.zeros(p)
+        inner = G[:p, :p]
+        for _, block in self._blocks():
+            add_gram(inner, block)
+            if self.fit_intercept:
+                sums += np.ones(len(block)) @ block
+        if self.fit_intercept:
+            G[:p, p], G[p, :p], G[p, p] = sums, sums, self.shape[0]
+        G *= weight
         return G
 
     def sandwich_of(self, parts, n_outputs):
@@ -181,16 +202,42 @@ class DenseDesign(Design):
         return A
 
     def row_norms(self, T):
-        """Return ||z_i' T||^2 for an upper triangular T (q, q), in panels that skip its zeros."""
-        q, n_panels = self.shape[1], max(1, self.shape[1] // 64)
-        edges = np.linspace(0, q, n_panels + 1).astype(int)
-        norms = np.zeros(self.shape[0])
-        for rows in row_blocks(self.shape[0], 8 * q, at_most=BLOCK_ROWS):
-            Z = self.dense(rows)
+        """Return ||z_i' T||^2 for an upper triangular T (q, q), in panels that skip its zeros.
+
+        Rows run along the last axis, where the squares of a block are summed at the speed of
+        memory.
+        """
+        p, q = self.n_features, self.shape[1]
+        edges = np.linspace(0, q, max(1, min(3, q // 16), q // 64) + 1).astype(int)
+        features, ones = np.ascontiguousarray(T[:p].T), np.ones(q)
+        norms = np.empty(self.shape[0])
+        buffer = np.empty((q, min(NORM_ROWS, self.shape[0])))
+        for rows, block in self._blocks(NORM_ROWS):
+            product, columns = buffer[:, : len(block)], block.T
             for start, stop in pairwise(edges):
-                product = Z[:, :stop] @ T[:stop, start:stop]
-                norms[rows] += np.einsum("ij,ij->i", product, product)
+                top = min(stop, p)
+                np.matmul(features[start:stop, :top], columns[:top], out=product[start:stop])
+            if self.fit_intercept:
+                product[-1] += T[-1, -1]
+            np.multiply(product, product, out=product)
+            np.matmul(ones, product, out=norms[rows])
         return norms
+
+    def squared_sums(self, T, shares, linear):
+        """One product with all rows for all sums."""
+        p = self.n_features
+        features = np.ascontiguousarray(T[:p].T)
+        sums, along = np.empty((len(shares), self.shape[0])), np.empty(self.shape[0])
+        buffer = np.empty((T.shape[1], min(NORM_ROWS, self.shape[0])))
+        for rows, block in self._blocks(NORM_ROWS):
+            product = np.matmul(features, block.T, out=buffer[:, : len(block)])
+            if self.fit_intercept:
+                product += T[-1][:, None]
+            np.matmul(linear, product, out=along[rows])
+            np.multiply(product, product, out=product)
+            for k in range(len(shares)):  # faster than one product of so few rows
+                np.matmul(shares[k], product, out=sums[k, rows])
+        return sums, along
 
     def row_squares(self):
         squares = np.empty(self.shape[0])

@@ -14,6 +14,9 @@ from skinfluence.design._origin import centred, far_origin
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
 OF_DISTANCES = ("rbf", "laplacian")
+# Kernels whose matrices are positive semidefinite whatever the rows and the parameters, and have no
+# negative entries.
+PROVEN_KERNELS = ("rbf",)
 
 
 def resolved_gamma(gamma, X, weight):
@@ -104,28 +107,34 @@ class KernelSpace:
         self.rows = None if precomputed else X.copy()
         self.n_rows = X.shape[0]
         matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
-        features = KernelFeatures(matrix)
-        self._computed, self._pivots, self._factor = (matrix, features), features.pivots, None
+        self._matrix, self._features, self._pivots, self._factor = matrix, None, None, None
+        if kernel not in PROVEN_KERNELS:
+            self._compute_features()  # raises where K is indefinite
 
-    def _compute(self):
-        """Return (kernel matrix, features): those of the fit, in a pickle computed anew."""
-        if self._computed is None and self.rows is None:
-            features = KernelFeatures.of_factor(self._factor, self._pivots)
-            self._computed = self._factor @ self._factor.T, features
-        elif self._computed is None:
-            matrix = kernel_matrix(self.kernel, self.rows, self.rows, **self.options)
-            self._computed = matrix, KernelFeatures.of_pivots(matrix, self._pivots)
-        return self._computed
+    def _compute_features(self):
+        """Features of the kernel matrix: of a fit, or those of a pickle anew."""
+        if self._factor is not None:
+            self._features = KernelFeatures.of_factor(self._factor, self._pivots)
+        elif self._pivots is not None:
+            self._features = KernelFeatures.of_pivots(self.matrix, self._pivots)
+        else:
+            self._features = KernelFeatures(self.matrix)
+        self._pivots = self._features.pivots
+        return self._features
 
     @property
     def matrix(self):
         """K, (n, n)."""
-        return self._compute()[0]
+        if self._matrix is None and self.rows is None:
+            self._matrix = self._factor @ self._factor.T
+        elif self._matrix is None:
+            self._matrix = kernel_matrix(self.kernel, self.rows, self.rows, **self.options)
+        return self._matrix
 
     @property
     def features(self):
-        """Coordinates of the training rows."""
-        return self._compute()[1]
+        """Coordinates of the training rows, computed when they are first asked for."""
+        return self._compute_features() if self._features is None else self._features
 
     def with_training_rows(self, X):
         """Kernel of rows with the training rows, (len(X), n)."""
@@ -135,7 +144,7 @@ class KernelSpace:
         """Features of any rows, (len(X), r)."""
         if self.rows is None:
             return self.features.map(X[:, self.features.pivots])
-        pivot_rows = self.rows[self._pivots]
+        pivot_rows = self.rows[self.features.pivots]
         return self.features.map(kernel_matrix(self.kernel, X, pivot_rows, **self.options))
 
     def extended(self, X):
@@ -157,14 +166,14 @@ class KernelSpace:
             )
         if issparse(X) != issparse(self.rows):
             X = X.toarray() if issparse(X) else csr_matrix(X)
-        pivots = self.rows[self._pivots]
+        pivots = self.rows[self.features.pivots]
         cross = kernel_matrix(self.kernel, X, pivots, **self.options)
         own = kernel_matrix(self.kernel, X, X, **self.options)
         features = self.features.extended(cross, own)
         found = copy(self)
         found.rows = np.vstack([self.rows, X]) if not issparse(X) else self._stacked(X)
         found.n_rows = self.n_rows + X.shape[0]
-        found._computed = features.features @ features.features.T, features
+        found._matrix, found._features = features.features @ features.features.T, features
         found._pivots = features.pivots
         return found
 
@@ -179,7 +188,7 @@ class KernelSpace:
         found = copy(self)
         found.rows = None if self.rows is None else self.rows[rows]
         features = KernelFeatures(matrix)
-        found.n_rows, found._computed = len(rows), (matrix, features)
+        found.n_rows, found._matrix, found._features = len(rows), matrix, features
         found._pivots, found._factor = features.pivots, None
         return found
 
@@ -194,7 +203,7 @@ class KernelSpace:
     def __getstate__(self):
         """State without what is as large as the kernel matrix and follows from the rows."""
         factor = self.features.features if self.rows is None else None
-        return {**self.__dict__, "_computed": None, "_factor": factor}
+        return {**self.__dict__, "_matrix": None, "_features": None, "_factor": factor}
 
 
 def _entry_variance(X, weight):

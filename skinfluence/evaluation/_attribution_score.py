@@ -17,7 +17,9 @@ class AttributionScore(Result):
     score : float
         Mean over the test rows of the Spearman correlations.
     interval : tuple of float
-        95 % bootstrap interval of the score, for other subsets and other test rows.
+        95 % bootstrap interval of what more subsets and test rows would score. Of m subsets a rank
+        correlation is 3 (rho - tau) / (m + 1) too small in the mean, and the interval lies higher
+        by that; of one test row it says nothing of others.
     ceiling : float
         Mean of the correlations that a perfect prediction would have: 1 of a model without a random
         state; NaN where nothing says how random the outputs are.

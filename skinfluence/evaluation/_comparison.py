@@ -86,7 +86,7 @@ def _interval(predicted, actual, score, seed):
     are too small once more by as much: the interval is centred where their mean is that of the
     score, and moved up by the same again.
     """
-    rng, (m, k) = np.random.default_rng([seed, 0, 0, 1]), actual.shape
+    rng, k = np.random.default_rng([seed, 0, 0, 1]), actual.shape[1]
     found = _drawn_correlations(predicted, actual, rng)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # draws without a correlation

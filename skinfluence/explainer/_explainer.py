@@ -13,11 +13,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, process_routing
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import row_names, without_columns
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_sample_weight, warn
+from skinfluence._validation import check_sample_weight, validate_rows, warn
 from skinfluence.adapters import (
     ResponseScale,
     TrainingData,
@@ -389,9 +389,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             X = transformer.transform(X)
         if isinstance(self._final, InfluenceMixin):
             return self._final.__design_rows__(X)
-        return validate_data(
-            self._final, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
-        )
+        return validate_rows(self._final, X, accept_sparse="csr", dtype=[np.float64, np.float32])
 
     # -- scikit-learn ------------------------------------------------------------------------------
 

@@ -88,9 +88,10 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         larger for more suspect rows. Classifiers without probabilities have "loo_loss" and
         "margin"; a FrozenEstimator has all but "noise_model".
     regularization : {"loo", None}, default="loo"
-        Whether the strength of the penalty (`C` or `alpha`) is first chosen by leave-one-out, in
-        decades from 1e-3 to 10 times the estimator's own C. Much of the gain on text; on few
-        columns it can lose a little. None keeps the estimator's own.
+        Whether the strength of the penalty (`C` or `alpha`) is first chosen by the Brier score of
+        leave-one-out probabilities (the hinge loss without probabilities), in decades from 1e-3 to
+        10 times the estimator's own C, from strong penalties on until the score falls. Much of the
+        gain on text; on few columns it can lose a little. None keeps the estimator's own.
     method : {"auto", "exact", "newton"}, default="auto"
         How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`. "auto" refits without
         each row where that is cheap, and is Newton's step elsewhere, with errors that are not

@@ -90,7 +90,7 @@ def read_back(records, ids, texts, given, classes):
     for record in records:
         row = position[str(record["row_id"])]
         label = called[own[row]]
-        if str(record["given_label"]) not in (label, guarded(label)):
+        if _label(record["given_label"], known) != own[row]:
             differing.append(f"{record['row_id']} ({record['given_label']}, now {label})")
         pairs.append((listed_ids[row], _decision(record, known)))
     if differing:
@@ -123,5 +123,15 @@ def _decision(record, known):
     kind = CALLED[record["decision"]]
     if kind != "relabel":
         return kind
-    text = str(record["label"])
-    return "relabel", known.get(text, text)  # what is no class is refused where all decisions are
+    return "relabel", _label(record["label"], known)  # what is no class is refused with the others
+
+
+def _label(value, known):
+    """The class that a value of a file means, else its text.
+
+    A column of whole numbers with empty cells comes back from pandas as 3.0 for 3.
+    """
+    text = str(value)
+    if text not in known and re.fullmatch(r"-?\d+\.0", text):
+        text = text[:-2]
+    return known.get(text, text)

@@ -60,7 +60,7 @@ def left_out(objective, method, groups):
         return leave_group_out(objective, made, method, groups)
     if needed:
         made = make_curvature(objective.without_mean_penalty_share())
-    return leave_one_out(objective, made, method, tolerance=TOLERANCE, errors=False)
+    return leave_one_out(objective, made, method, tolerance=TOLERANCE)
 
 
 def refitted(objective, weight, **tolerance):

@@ -12,6 +12,10 @@ from skinfluence.problem import fitted_problem
 
 # Strengths of the penalty that are compared, in powers of ten of the estimator's own weakness.
 DECADES = np.arange(-3, 2)
+# What chooses where there are probabilities. It is bounded: by the log loss a few wrong labels that
+# a model is sure about count for more than all others, and a penalty that leaves it unsure of
+# everything wins.
+BOUNDED = "neg_brier_score"
 # What is minimised where there are no probabilities.
 HINGE = make_scorer(hinge_loss, greater_is_better=False, response_method="decision_function")
 
@@ -45,7 +49,7 @@ def fitted_audited(audit, X, y, sample_weight, metadata):
             (X, y, fit_params(audit, sample_weight, metadata)),
             name,
             grid,
-            scoring="neg_log_loss" if smooth else HINGE,
+            scoring=BOUNDED if smooth else HINGE,
             method="newton" if smooth else "auto",
         )
         loo = loo if smooth else None

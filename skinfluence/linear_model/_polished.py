@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinfluence._backend import array_library, as_numpy
 from skinfluence._frames import row_names
-from skinfluence._validation import check_sample_weight, warn
+from skinfluence._validation import check_sample_weight, validate_rows, warn
 from skinfluence.adapters import TrainingData, adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.optimum import CERTIFIABLE
@@ -117,7 +117,8 @@ class RefinedFitMixin(InfluenceMixin):
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 
     def __optimum_record__(self):
-        check_is_fitted(self)
+        if "_optimum" not in self.__dict__:  # the check itself takes a tenth of a small question
+            check_is_fitted(self)
         if self._optimum is None:
             raise type(self._refused)(*self._refused.args)
         return self._optimum
@@ -140,9 +141,7 @@ class RefinedFitMixin(InfluenceMixin):
 
     def __design_rows__(self, X):
         """Return X_test, checked like the X of predict."""
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False
-        )
+        return validate_rows(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
 
     def __sklearn_tags__(self):
         """Tags of the original estimator, without the array API."""

@@ -121,9 +121,13 @@ class Loss(ABC):
         curvature = self.curvature(y, eta)
         return curvature if self.is_scalar else np.einsum("...kk->...k", curvature)
 
-    def curvature_matmul(self, y, eta, U):
-        """Curvatures (n, K, K) of a vector loss times U (n, K, m)."""
-        return np.matmul(self.curvature(y, eta), U)
+    def curvature_state(self, y, eta):
+        """Arrays of n rows that say what the curvatures are, for `curvature_matmul`."""
+        return (self.curvature(y, eta),)
+
+    def curvature_matmul(self, state, U):
+        """Curvatures (n, K, K) of a vector loss, by their `curvature_state`, times U (n, K, m)."""
+        return np.matmul(state[0], U)
 
     def curvature_root(self, y, eta):
         """L with L L' = curvature, of the same shape; NaN where the curvature is negative."""

@@ -111,16 +111,22 @@ class MultinomialLogLoss(Loss):
         np.put_along_axis(rest, likeliest, others.sum(axis=-1, keepdims=True), axis=-1)
         return p * rest
 
-    def curvature_matmul(self, y, eta, U):
+    def curvature_state(self, y, eta):
+        """The probabilities, and the likeliest class."""
+        p = softmax(eta)
+        return p, p.argmax(axis=-1)
+
+    def curvature_matmul(self, state, U):
         """P_k (U_k - P'U), with K products a row instead of K^2.
 
         Of the differences to the likeliest class: where its P is 1 to rounding P'U is U_k, and what
         the others make of it would be lost.
         """
-        p = softmax(eta)
-        likeliest = p.argmax(axis=-1)[:, None, None]
-        U = U - np.take_along_axis(U, likeliest, axis=1)
-        return p[:, :, None] * (U - np.matmul(p[:, None, :], U))
+        p, likeliest = state
+        U = U - U[np.arange(len(U)), likeliest][:, None]
+        U -= np.einsum("ik,ikm->im", p, U)[:, None]
+        U *= p[:, :, None]
+        return U
 
     def curvature_root(self, y, eta):
         """L = diag(sqrt P) - P sqrt(P)': L L' = diag(P) - P P' because P adds up to 1."""

@@ -76,8 +76,11 @@ class OneVsRestLoss(Loss):
         """Diagonal: an output has no curvature with another."""
         return self.curvature_diagonal(y, eta)[..., None] * np.eye(self.n_outputs)
 
-    def curvature_matmul(self, y, eta, U):
-        return self.curvature_diagonal(y, eta)[..., None] * U
+    def curvature_state(self, y, eta):
+        return (self.curvature_diagonal(y, eta),)
+
+    def curvature_matmul(self, state, U):
+        return state[0][..., None] * U
 
     def curvature_split(self, y, eta):
         """The diagonal, and nothing to subtract."""

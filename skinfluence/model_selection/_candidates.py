@@ -166,7 +166,7 @@ class Path:
         self.tolerance = tolerance
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring, method, varying
-        self.view = self.curvature = self.ridge = None
+        self.view = self.problem = self.curvature = self.ridge = None
         self.left = None  # LooPredictions of the last candidate
         self.flops = np.inf  # flops of a Gram matrix, known after the first fit
         self.causes = {}  # why there is no model without a row, asked once for a path
@@ -188,8 +188,7 @@ class Path:
         except np.linalg.LinAlgError as error:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
-        problem = fitted_problem(self.view)
-        adapted, weight = problem.adapted, problem.sample_weight
+        adapted, weight = self.problem.adapted, self.problem.sample_weight
         undefined = np.isnan(left.eta).any(axis=1) & (weight > 0)
         used = np.flatnonzero(~undefined & (weight > 0))
         eta, labels = objective.native(left.eta)[used], adapted.labels(objective.y)[used]
@@ -207,13 +206,16 @@ class Path:
         return Scored(
             scores,
             float(np.nansum(left.leverage)),
-            self._undefined(problem, objective, np.flatnonzero(undefined)),
+            self._undefined(objective, np.flatnonzero(undefined)),
             fitted - start,
             time.perf_counter() - fitted,
         )
 
-    def _undefined(self, problem, objective, rows):
+    def _undefined(self, objective, rows):
         """Names of rows without a leave-one-out prediction, and why there is none, by position."""
+        if not len(rows):
+            return {}
+        problem = self.problem
         new = [row for row in rows[:LOOKED_AT].tolist() if row not in self.causes]
         self.causes |= zip(new, problem.causes_without(new, objective), strict=True)
         return {row: (problem.row_names[row], self.causes.get(row)) for row in rows.tolist()}
@@ -227,15 +229,15 @@ class Path:
         needed = needs_curvature(objective, method)
         lighter = objective if method == "first_order" else objective.without_mean_penalty_share()
         self.curvature = make_curvature(lighter) if needed else None
-        return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE, errors=False)
+        return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE)
 
     def _follows_ridge(self, params):
         """Whether `RidgePath` applies: a quadratic objective and a path of penalty strengths."""
-        objective = None if self.view is None else fitted_problem(self.view).objective
-        quadratic = objective is not None and objective.loss.is_quadratic
-        quadratic = quadratic and objective.row_penalty is None
-        wanted = self.method != "first_order" and self.varying is not None
-        return quadratic and wanted and is_strength(params[self.varying])
+        if self.varying is None or self.problem is None or self.method == "first_order":
+            return False
+        objective = self.problem.objective
+        quadratic = objective.loss.is_quadratic and objective.row_penalty is None
+        return quadratic and is_strength(params[self.varying])
 
     def _fit(self, params):
         """Return a candidate's objective at its optimum, by a warm start if possible."""
@@ -249,4 +251,5 @@ class Path:
                 return warm
         candidate = clone(self.estimator).set_params(**clone(params, safe=False))
         self.view = fitted_view(candidate, *self.data)
-        return fitted_problem(self.view).objective
+        self.problem = fitted_problem(self.view)
+        return self.problem.objective

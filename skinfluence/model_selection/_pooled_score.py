@@ -40,9 +40,14 @@ def pooled_score(link, decision, labels, scoring, *, X=None, weight=None):
     rows = _row_scores(link, decision, labels, scoring)
     if rows is not None:
         return PooledScore(*weighted_mean(rows, weight))
-    score, failure = score_of(link, decision, labels, scoring, X=X, weight=weight)
+    encoded = labels if link.classes is None else None  # responses are as the loss has them
+    score, failure = score_of(link, decision, labels, scoring, X=X, weight=weight, encoded=encoded)
     if failure or n < 2:
         return PooledScore(score, np.nan, failure)
+    if isinstance(scoring, str) and scoring == "r2" and labels.ndim == 1 and link.classes is None:
+        scores = _r2_without_groups(link.mean(decision), labels, weight)
+        if np.isfinite(scores).all():
+            return PooledScore(score, _spread(scores))
     error, failure = _jackknife(link, decision, labels, scoring, X, weight)
     return PooledScore(score, error, failure and f"its standard error: {failure}")
 
@@ -74,10 +79,7 @@ def _jackknife(link, decision, labels, scoring, X, weight):
 
     The groups interleave the rows sorted by label.
     """
-    n_groups = min(GROUPS, len(labels))
-    group = np.empty(len(labels), dtype=int)
-    order = np.argsort(labels if labels.ndim == 1 else labels[:, 0], kind="stable")
-    group[order] = np.arange(len(labels)) % n_groups
+    group, n_groups = _groups(labels)
     scores = np.empty(n_groups)
     for position in range(n_groups):
         kept = np.flatnonzero(group != position)
@@ -91,5 +93,34 @@ def _jackknife(link, decision, labels, scoring, X, weight):
         )
         if failure:
             return np.nan, failure
-    spread = np.sum((scores - scores.mean()) ** 2)
-    return float(np.sqrt((n_groups - 1) / n_groups * spread)), ""
+    return _spread(scores), ""
+
+
+def _groups(labels):
+    """Group of each row, and how many there are."""
+    n_groups = min(GROUPS, len(labels))
+    group = np.empty(len(labels), dtype=int)
+    order = np.argsort(labels if labels.ndim == 1 else labels[:, 0], kind="stable")
+    group[order] = np.arange(len(labels)) % n_groups
+    return group, n_groups
+
+
+def _spread(scores):
+    """Standard error from the scores without each of the groups."""
+    n = len(scores)
+    return float(np.sqrt((n - 1) / n * np.sum((scores - scores.mean()) ** 2)))
+
+
+def _r2_without_groups(prediction, labels, weight):
+    """R^2 of the predictions without each of the groups, from sums over the groups."""
+    group, n_groups = _groups(labels)
+    centred = labels - weight @ labels / weight.sum()
+
+    def rest(values):
+        sums = np.bincount(group, weight * values, n_groups)
+        return sums.sum() - sums
+
+    missed = rest((labels - prediction) ** 2)
+    total = rest(centred**2) - rest(centred) ** 2 / rest(np.ones(len(labels)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(total > 1e-12 * rest(labels**2), 1.0 - missed / total, np.nan)

@@ -4,8 +4,8 @@ import numpy as np
 
 from skinfluence.model_selection._candidates import Path
 
-# Tolerance of `Objective.stationarity` at the optima that Newton steps are taken from: the steps are
-# off by far more.
+# Tolerance of `Objective.stationarity` at the optima that Newton steps are taken from: these steps
+# are off by far more.
 STATIONARITY = 1e-6
 
 

@@ -279,12 +279,25 @@ class Objective(RelatedObjectives):
         if self.n_outputs == 1:
             return self.weights * U
         if self._keeps_weights:
-            return np.einsum("ikl,ilm->ikm", self.weights, U)
+            return np.matmul(self.weights, U)
         product = np.empty_like(U)
         for rows in cache_blocks(self.n_rows, self.n_outputs * U.shape[2]):
-            own = self.loss.curvature_matmul(self.y[rows], self.eta[rows], U[rows])
-            np.multiply(self.sample_weight[rows, None, None], own, out=product[rows])
+            product[rows] = self._weigh_some(rows, U[rows])
         return product
+
+    @cached_property
+    def _curvature_state(self):
+        """What the loss multiplies with its curvatures by, for every row."""
+        return self.loss.curvature_state(self.y, self.eta)
+
+    def _weigh_some(self, rows, U):
+        """W_i U_i for the U (b, K, m) of some rows, without their weights where these are large."""
+        if self.n_outputs == 1:
+            return self.weights[rows] * U
+        if self._keeps_weights and U.shape[2] > 1:
+            return np.matmul(self.weights[rows], U)
+        own = self.loss.curvature_matmul([part[rows] for part in self._curvature_state], U)
+        return _weighted(own, self.sample_weight[rows])
 
     def weighted_traces(self, A, rows):
         """Traces of W_i A_i, (r,), for the blocks A (r, K, K) of rows."""
@@ -353,6 +366,15 @@ class Objective(RelatedObjectives):
             terms += largest * float(np.abs(self.residuals).sum(axis=0).max()) / strength
         return terms
 
+    @property
+    def kernel_rounding(self):
+        """Rounding of a kernel's largest entry over the penalty; 0 for designs without a kernel."""
+        largest = self.design.largest_kernel
+        if not largest:
+            return 0.0
+        strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features], initial=np.inf)
+        return float(np.finfo(float).eps * largest / strength) if strength > 0 else np.inf
+
     # -- sums --------------------------------------------------------------------------------------
 
     @cached_property
@@ -407,16 +429,21 @@ class Objective(RelatedObjectives):
 
     def hessian_matmul(self, V):
         """(sum_i W_i (x) z_i z_i' + R'') V, for V (K q, m), without forming the Hessian."""
-        K, q = self.n_outputs, self.design.shape[1]
-        if K == 1:
+        K, q, m = self.n_outputs, self.design.shape[1], V.shape[1]
+        if K == 1 and self.design.has_row_operator:
             product = self.design.transpose_matmul(self.weights[:, 0] * (self.design @ V))
             return product + self.hessian_diagonal[:, None] * V
-        product = np.empty_like(V)
-        moved = np.stack([self.design @ block for block in V.reshape(K, q, V.shape[1])], axis=1)
-        moved = self.weights_matmul(moved)
-        for k in range(K):
-            product[k * q : (k + 1) * q] = self.design.transpose_matmul(moved[:, k])
-        return product + self.hessian_diagonal[:, None] * V
+        # The outputs' columns side by side: one product for all, in one pass over the rows.
+        beside = V.reshape(K, q, m).transpose(1, 0, 2).reshape(q, K * m)
+
+        def curved(rows, moved):
+            """W_i times the predictors of some rows, (b, K m)."""
+            return self._weigh_some(rows, moved.reshape(-1, K, m)).reshape(moved.shape)
+
+        product = self.design.forward_back(beside, curved)[1]
+        product = product.reshape(q, K, m).transpose(1, 0, 2).reshape(V.shape)
+        product += self.hessian_diagonal[:, None] * V
+        return product
 
     @property
     def free_intercepts(self):

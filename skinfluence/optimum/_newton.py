@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skinfluence.curvature import newton_direction
+from skinfluence.curvature import make_step_curvature
 
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
@@ -16,7 +16,7 @@ SETTLED = 1e-7
 FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
-FALL = 0.9
+FALL = 0.99
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,19 @@ class Optimum:
         return self.converged or (self.stalled and self.objective.stationarity < SETTLED)
 
 
-def descend(objective, next_step, *, max_steps, tolerance):
+def descend(objective, next_step, further=None, *, max_steps, tolerance):
     """Take steps, halved until they help, until every coordinate's gradient vanishes.
 
     `next_step(objective)` gives a step (K, q) and the slope along it, or raises LinAlgError.
+    `further(before, after, most)` goes on from where a step has led, by at most so many steps that
+    need no new curvature, and gives (objective, their number).
     """
-    for n_steps in range(max_steps + 1):
-        if objective.stationarity <= tolerance:
-            return Optimum(objective, n_steps, True)
+    if "eta" not in vars(objective):
+        objective = objective.evaluated_at(objective.theta)
+    n_steps = 0
+    while not objective.stationarity <= tolerance:
         if n_steps == max_steps:
-            break
+            return Optimum(objective, max_steps, False)
         try:
             step, slope = next_step(objective)
         except np.linalg.LinAlgError as error:
@@ -67,19 +70,31 @@ def descend(objective, next_step, *, max_steps, tolerance):
         moved = line_search(objective, step, slope)
         if moved is None:
             return Optimum(objective, n_steps, False, stalled=True)
+        n_steps += 1
+        if further is not None:
+            moved, more = further(objective, moved, max_steps - n_steps)
+            n_steps += more
         objective = moved
-    return Optimum(objective, max_steps, False)
+    return Optimum(objective, n_steps, True)
 
 
-def newton_step(objective, kind="auto", floor=0.0, tolerance=None):
-    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column.
-
-    With a `tolerance` to that relative residual where a solve by products is cheap.
-    """
+def step_curvature(objective, kind="auto", floor=0.0, blocks=None):
+    """Return H for one step, with at least `floor` as the penalty's part in every column."""
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
     metric = metric.dropping_flat_rows(FLAT)
-    step = newton_direction(metric, -objective.gradient.reshape(-1, 1), kind, tolerance)
+    return make_step_curvature(metric, kind, blocks)
+
+
+def newton_step(objective, kind="auto", floor=0.0):
+    """-H^-1 grad, (K, q), with at least `floor` as the penalty's part of H in every column."""
+    curvature = step_curvature(objective, kind, floor)
+    step = curvature.solve(-objective.gradient.reshape(-1, 1))
     return step.reshape(objective.theta.shape)
+
+
+def rounding_of_value(objective):
+    """Change of an objective's value that may be rounding."""
+    return 16 * np.finfo(float).eps * abs(objective.value)
 
 
 def line_search(objective, step, slope):
@@ -91,13 +106,15 @@ def line_search(objective, step, slope):
     does: a step of relative size e changes them by e^2 and e. So the stationarity decides there;
     far from the optimum it may rise while the objective falls.
     """
-    rounding = 16 * np.finfo(float).eps * abs(objective.value)
+    rounding = rounding_of_value(objective)
     most = objective.stationarity * (1.0 if -slope > rounding else FALL)
     for halvings in range(30):
         size = 0.5**halvings
         if most < objective.stationarity and size < 1 - FALL:
             break  # a step that short lowers the gradient of a quadratic by less than that
-        moved = objective.at(objective.theta + size * step)
+        # Its gradient with its predictors, in one pass: both are asked for below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = objective.evaluated_at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
         if moved.stationarity < most and moved.value <= objective.value + rounding:

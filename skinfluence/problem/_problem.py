@@ -18,6 +18,7 @@ from skinfluence._validation import (
     group_names,
     listed,
     shown,
+    warn,
 )
 from skinfluence.adapters import Adapted, adapt
 from skinfluence.attribution import (
@@ -27,6 +28,7 @@ from skinfluence.attribution import (
 )
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
+    COARSE_KERNEL,
     GroupDeletion,
     delete,
     dominant_rows,
@@ -49,6 +51,9 @@ from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
 from skinfluence.problem._undefined import UndefinedRows
 from skinfluence.results import StepInfo
+
+# Kind of curvature whose leverages are estimated, for leave-one-out by one step only.
+STOCHASTIC = "stochastic"
 
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
@@ -383,7 +388,7 @@ class FittedProblem(NamedFit, UndefinedRows):
         numpy.linalg.LinAlgError
             If H is singular or indefinite.
         """
-        check_choice("curvature", kind, ("auto", *KINDS))
+        check_choice("curvature", kind, ("auto", *KINDS, STOCHASTIC))
         objective = self.objective
         if n_solves is None:
             n_solves = objective.n_rows * objective.n_outputs
@@ -393,12 +398,24 @@ class FittedProblem(NamedFit, UndefinedRows):
                 objective, kind, float(damping), n_solves, without_share=without_share
             )
             made.warn_of_lost_digits()
+            self._warn_of_coarse_kernel()
             return made
         except np.linalg.LinAlgError as error:
             advice = objective.loss.advice_if_flat
             if advice is None:
                 raise
             raise np.linalg.LinAlgError(f"{error}. {advice}") from error
+
+    def _warn_of_coarse_kernel(self):
+        """Warn where the rounding of a kernel's entries is felt beside the penalty."""
+        rounding = self.objective.kernel_rounding
+        if rounding > COARSE_KERNEL:
+            warn(
+                "the kernel matrix is ill-conditioned: the rounding of its largest entries is "
+                f"{rounding:.0e} of the penalty, and changes of the fit are known no better. "
+                "Centre and scale the columns of X, or raise the penalty.",
+                RuntimeWarning,
+            )
 
     def joint_factor(self):
         """Return the JointFactor of joint changes of the rows; None where there is none."""
@@ -529,12 +546,21 @@ class FittedProblem(NamedFit, UndefinedRows):
 
     # -- leave-one-out -----------------------------------------------------------------------------
 
-    def leave_one_out(self, method, *, tolerance=1e-8, progress=None):
+    def leave_one_out(self, method, *, tolerance=1e-8, progress=None, curvature="auto"):
         """Return the LooPredictions of every row; warn of undefined ones."""
         objective = self.objective
+        check_choice("curvature", curvature, ("auto", *KINDS, STOCHASTIC))
+        if curvature == STOCHASTIC and method not in ("newton", "first_order"):
+            raise ValueError(
+                "curvature='stochastic' estimates the leverages, of which refits are not made; got "
+                f"method={method!r}. Use method='newton'."
+            )
         self.check_data()
         method = resolve_auto(objective, method)
-        curvature = self.deletion_curvature(method)
+        if curvature == STOCHASTIC:
+            curvature = self.curvature(STOCHASTIC, without_share=True)
+        else:
+            curvature = self.deletion_curvature(method, curvature)
         loo = leave_one_out(objective, curvature, method, tolerance=tolerance, progress=progress)
         self.warn_undefined(np.flatnonzero(loo.route == "undefined"))
         if method == "newton":

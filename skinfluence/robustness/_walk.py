@@ -8,14 +8,18 @@ each row that has left since; where the steps of a chord no longer shrink a new 
 import numpy as np
 
 from skinfluence.curvature import make_curvature
+from skinfluence.deletion import SecantPairs
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
-# Of the last chord step, in units of the coefficients: what is left is some hundredth of it.
-TOLERANCE = 1e-8
+# Of the last chord step, in units of the coefficients: what is left is some hundredth of it. A
+# longer step is the last where its length times the ratio of two steps leaves this share of it.
+TOLERANCE, LEFT = 1e-8, 0.1
 MAX_PASSES = 25
 # Multiple of the tolerance below which steps that no longer shrink are rounding.
 NEAR = 1e3
+# Steps whose changes of the gradient correct the factor.
+SECANTS = 6
 # A chord whose steps shrink by less than this gets a new factor.
 SLOW = 0.3
 # Passes after which an otherwise converging chord has a new factor the next time.
@@ -107,6 +111,8 @@ class Walk:
     def _set_factor(self, curvature):
         """Take a factor, which no row has left."""
         self._curvature, self._quadratic, self._stale = curvature, None, False
+        self._n_counted = 0  # terms that the A_i have
+        self._pairs = SecantPairs(SECANTS)  # of earlier removals too: the curvature drifts slowly
         n, P = self.start.n_rows, self.start.n_parameters
         most = MAX_TERMS
         if not self.start.loss.is_quadratic:
@@ -122,20 +128,29 @@ class Walk:
 
     def quadratic(self):
         """A_i = (I (x) z_i)' H^-1 (I (x) z_i) of every row, (n, K, K), kept up to date."""
+        self._update_quadratic()
+        return self._quadratic
+
+    def _update_quadratic(self, step=None):
+        """Add the terms of the rows that have left since to the A_i.
+
+        Return the predictors (n, K) of a step (K, q), by the same product with the design.
+        """
         if self._curvature is None or self._stale:
             self._refactor()
         if self._quadratic is None:
             self._quadratic = self._curvature.leverage().quadratic.copy()
-            for part in range(self._terms.n):
-                self._update_quadratic(*self._terms.of_row(part))
-        return self._quadratic
-
-    def _update_quadratic(self, U, S):
-        """Add a term of rank K to the A_i."""
-        K = self.objective.n_outputs
-        blocks = U.T.reshape(K, K, -1)
-        moved = self.objective.design.predictors_of(blocks).transpose(1, 0, 2)  # (n, K, K)
-        self._quadratic += np.matmul(np.matmul(moved, S), moved.transpose(0, 2, 1))
+        K, design = self.objective.n_outputs, self.objective.design
+        new = [self._terms.of_row(part) for part in range(self._n_counted, self._terms.n)]
+        self._n_counted = self._terms.n
+        blocks = [U.T.reshape(K, K, -1) for U, _ in new] + ([] if step is None else [step[None]])
+        if not blocks:
+            return None
+        moved = design.predictors_of(np.concatenate(blocks)).transpose(1, 2, 0)  # (n, ., K)
+        for position, (_, S) in enumerate(new):
+            part = moved[:, position * K : (position + 1) * K].transpose(0, 2, 1)
+            self._quadratic += np.matmul(np.matmul(part, S), part.transpose(0, 2, 1))
+        return None if step is None else moved[:, -1]
 
     def _down_date(self, row):
         """Take one row out of the factor; leave it to a new factor where that loses digits."""
@@ -152,8 +167,6 @@ class Walk:
             return
         S = np.linalg.inv(inner)
         self._terms.add(U, S)
-        if self._quadratic is not None:
-            self._update_quadratic(U, S)
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -165,12 +178,13 @@ class Walk:
         objective = self.objective
         slope, direct = quantity.slopes(objective, self.solve)
         v = self.solve(slope.reshape(-1, 1)).reshape(objective.theta.shape)
+        along = self._update_quadratic(v) if corrected else objective.design @ v.T
         residuals = objective.residuals
         if corrected:
-            inner = np.eye(objective.n_outputs) - objective.weights_matmul(self.quadratic())
+            inner = np.eye(objective.n_outputs) - objective.weights_matmul(self._quadratic)
             with np.errstate(divide="ignore", invalid="ignore"):
                 residuals = _solve_blocks(inner, residuals)
-        effect = np.einsum("ik,ik->i", objective.design @ v.T, residuals)
+        effect = np.einsum("ik,ik->i", along, residuals)
         if objective.row_penalty is not None:
             common = objective.row_penalty.gradient(objective.theta)
             effect += objective.shares * float(np.sum(v * common))
@@ -206,7 +220,7 @@ class Walk:
             self._down_date(int(row))
         self._stale |= not (leaving and factored)
         with np.errstate(over="ignore", invalid="ignore"):  # rows that come back may overflow
-            found = None if after.penalty.is_kinked else self._chord(after)
+            found = None if after.penalty.is_kinked else self._chord(after, rows, delta[rows])
         if found is None:
             found = self._newton(after)
         if found is None:
@@ -227,29 +241,46 @@ class Walk:
         kinds = set(self._class[rows]) - {-1}
         return any(not (weight[self._class == kind] > 0).any() for kind in kinds)
 
-    def _chord(self, objective):
-        """Optimum by chord steps; None where they do not converge."""
+    def _chord(self, objective, rows, delta):
+        """Optimum by chord steps after a change of the weights; None where they do not converge."""
         if self._stale:
             try:
                 self._set_factor(make_curvature(objective, n_solves=objective.n_rows))
             except np.linalg.LinAlgError:
                 return None
         before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
+        gradient = objective.gradient if quadratic else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
-            step = -self.solve(objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
+            step = self._pairs.step(gradient, self)[0].reshape(objective.theta.shape)
             size = np.abs(step).max()
             near = size <= NEAR * self.tolerance
             if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
                 self._stale = True
                 return None
-            objective = objective.at(objective.theta + step)
+            # Twice: the first ratio is that of a curvature midway, not at the end.
+            left = size * min(1.0, 2.0 * size / before) if passes else size
             # The one step of a quadratic loss is exact but for rounding, which the next corrects.
-            if quadratic or size <= self.tolerance or (near and size >= before):
+            done = quadratic or size <= self.tolerance or (near and size >= before)
+            if done or left <= LEFT * self.tolerance:
                 self._stale = passes > MANY_PASSES
-                return objective
-            before = size
+                return objective.at(objective.theta + step)
+            objective = objective.evaluated_at(objective.theta + step)
+            self._pairs.add(step.ravel(), (objective.gradient - gradient).ravel())
+            gradient, before = objective.gradient, size
         self._stale = True
         return None
+
+    def _first_gradient(self, rows, delta):
+        """Gradient after a change of weights at the optimum before it: that of the change alone.
+
+        What is left of the gradient before it, by rounding or a last step, the next pass corrects.
+        """
+        objective = self.objective
+        some = objective.take(rows)
+        gradient = some.design.transpose_matmul(delta[:, None] * some.row_gradients).T
+        if objective.shares.any():
+            gradient = gradient + delta.sum() * objective.row_penalty.gradient(objective.theta)
+        return objective.freed(gradient)
 
     def _newton(self, objective):
         """Optimum by Newton's method; None where there is none."""

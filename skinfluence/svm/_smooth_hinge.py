@@ -2,13 +2,19 @@
 
 import numbers
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from skinfluence._validation import check_choice, shown
+from skinfluence._validation import check_choice, encode_labels, shown
 from skinfluence.adapters import register
+from skinfluence.design import PROVEN_KERNELS
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier, fitted_space
+from skinfluence.optimum import polish
+from skinfluence.problem import Fingerprint, OptimumRecord
 from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
+from skinfluence.svm._in_kernel import kernel_optimum
 
 
 class SmoothHingeSVC(KernelClassifier):
@@ -161,6 +167,59 @@ class SmoothHingeSVC(KernelClassifier):
         """Smooth hinge, and the loss that is minimised: the smooth hinge or the hinge."""
         smooth = smooth_hinge(self.temperature, n_classes)
         return smooth, (smooth if self.loss == "smooth_hinge" else smooth_hinge(0.0, n_classes))
+
+    def _solve(self):
+        """Minimise by the dual coefficients where that is possible, else in the features.
+
+        The features of the kernel, a factor of its matrix that costs more than the fit, are
+        computed with the first question then, and the optimum in their coordinates.
+        """
+        self._of_fit = None
+        found = self._by_dual_coefficients()
+        if found is None:
+            super()._solve()
+            return
+        self._optimum = None
+        self._of_fit = Fingerprint.of(self._training_data)
+        self.dual_coef_ = np.stack([one.alpha for one in found])
+        self.intercept_ = np.array([one.intercept for one in found])
+        self.stationarity_ = max(one.stationarity for one in found)
+        self.n_iter_ = max(1, sum(one.n_steps for one in found))
+        self.intercept_is_identified_ = np.ones(len(found), dtype=bool)
+
+    def _by_dual_coefficients(self):
+        """Optima of the binary machines; None where they are not found, or K may be indefinite."""
+        if self.kernel not in PROVEN_KERNELS or self.loss == "hinge" or not self.fit_intercept:
+            return None
+        data, loss = self._training_data, self._losses(len(self.classes_))[0]
+        codes = encode_labels(data.y, self.classes_, "y")
+        weight = self._class_weight[codes]
+        weight = weight if data.sample_weight is None else weight * data.sample_weight
+        found = []
+        for k in range(loss.n_outputs):
+            own, y = loss.output(codes, k)[:2] if loss.is_separable else (loss, codes)
+            y = np.asarray(y, dtype=np.float64)
+            one = kernel_optimum(data.space.matrix, own, y, weight, self.C, self.tol)
+            if one is None or sum(part.n_steps for part in [*found, one]) > self.max_iter:
+                return None
+            found.append(one)
+        return found
+
+    def __optimum_record__(self):
+        check_is_fitted(self)
+        if self._optimum is None:
+            start = self._start()
+            coef = self.dual_coef_ @ self._space.features.features
+            start = start.at(start.design.pack(coef, self.intercept_))
+            found = polish(start, max_steps=self.max_iter, tolerance=self.tol)
+            record = OptimumRecord.at(
+                found.objective,
+                self._training_data,
+                converged=found.is_settled,
+                n_steps=self.n_iter_,
+            )
+            self._optimum = replace(record, fingerprint=self._of_fit)
+        return self._optimum
 
     def _minimise(self, objective):
         """Minimise by continuation in the temperature, with a kernel from the hinge's optimum."""

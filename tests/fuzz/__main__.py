@@ -61,9 +61,7 @@ def _records(options, indices):
     left = [index for index in indices if index not in done]
     running = campaign(options.seed, left, jobs=options.jobs, n_questions=options.questions)
     try:
-        for record in campaign(
-            options.seed, left, jobs=options.jobs, n_questions=options.questions
-        ):
+        for record in running:
             count += 1
             if progress is not None:
                 progress.add(record)

@@ -83,7 +83,7 @@ def of_rows(oracle, problem):
     pearson = np.sqrt(w) * residual / np.sqrt(variance)
     trace = LD(q) if not is_penalised(objective) else h.sum()
     known = name == "LogBinary" or (name == "Tweedie" and spec.loss.p == 1)
-    change, _, _ = oracle.change("newton", [[i] for i in range(len(w))])
+    change, _, _ = oracle.change("newton", [[i] for i in range(len(w))], joint=False)
     freedom = n - trace
     with np.errstate(divide="ignore", invalid="ignore"):
         sigma = LD(1) if known else np.sqrt((pearson**2).sum() / freedom)
@@ -181,7 +181,7 @@ def covariance(oracle, kind, groups):
     if kind in ("HC0", "HC1", "CR0"):
         change, undefined, rounding = oracle.change("first_order", rows)
     elif kind == "HC3":
-        change, undefined, rounding = oracle.change("newton", rows)
+        change, undefined, rounding = oracle.change("newton", rows, joint=False)
     elif kind == "CR3":
         rows = [live[groups[live] == g] for g in np.unique(groups[live])]
         change, undefined, rounding = oracle.change("exact", rows)

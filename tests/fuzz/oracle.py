@@ -187,9 +187,11 @@ class Oracle:
             dtype=bool,
         )
 
-    def change(self, method, groups):
+    def change(self, method, groups, joint=True):
         """(change of theta (B, K, q), undefined (B,), rounding (B,)) by a method.
 
+        A Newton step for one row that is not `joint` is that of the documented formula: with the
+        mean row's share of the penalty taken from the curvature, where a joint one takes its own.
         The last is what float64 may lose, relative to the largest change; inf where this loses more
         than it should.
         """
@@ -207,7 +209,7 @@ class Oracle:
                 change[wanted] = theta - self.theta
                 rounding[wanted] = np.where(moving <= UNSURE, self._rounding(theta, rest), np.inf)
             else:
-                change[wanted], rounding[wanted] = self._step(method, some)
+                change[wanted], rounding[wanted] = self._step(method, some, joint=joint)
         change[idle] = 0
         return self._in_gauge(change), undefined, rounding
 
@@ -221,7 +223,7 @@ class Oracle:
         change[..., -1] -= intercept.mean(axis=1, keepdims=True)
         return change
 
-    def blurs(self, method, groups):
+    def blurs(self, method, groups, joint=True):
         """Changes of theta if the margins of a trained hinge are where its solver may leave them.
 
         They are right to 1e-9 or to rounding; the smooth hinge that lends its curvature magnifies
@@ -244,11 +246,11 @@ class Oracle:
             wanted = np.flatnonzero(~undefined)
             if len(wanted):
                 some = [np.asarray(groups[b]) for b in wanted]
-                change[wanted] = self._step(method, some, self.theta + direction)[0]
+                change[wanted] = self._step(method, some, self.theta + direction, joint)[0]
             found.append(change)
         return found
 
-    def _step(self, method, groups, theta=None):
+    def _step(self, method, groups, theta=None, joint=True):
         """(first-order or Newton step of each group, (B, K, q), rounding (B,))."""
         objective = self.smooth
         theta, w = self.theta if theta is None else theta, self.w
@@ -277,12 +279,22 @@ class Oracle:
                 right = right - gradient
         if method == "newton":
             rest = self.weights_without(groups)
-            H = self._metric(objective.hessian(np.repeat(theta[None], B, axis=0), rest, fixed))
+            H = objective.hessian(np.repeat(theta[None], B, axis=0), rest, fixed)
+            H = self._metric(H if joint else self._with_mean_share(H, rest))
         else:
             H = np.repeat(H, B, axis=0)
         step = self._solve(H, right, at) + gone
         rounding = amplified(condition(H[:, at[:, None], at]))
         return step, np.where(np.isfinite(step).all(axis=(1, 2)), rounding, np.inf)
+
+    def _with_mean_share(self, H, rest):
+        """H (B, P, P) with a shared penalty that lacks the mean row's weight, not the row's own."""
+        live = np.count_nonzero(self.w)
+        left = self.w.sum() * (1 - LD(1) / live if live > 1 else 1)
+        at = np.arange(H.shape[1])
+        H = H.copy()
+        H[:, at, at] += (left - rest.sum(axis=1))[:, None] * self.objective.shared.ravel()
+        return H
 
     def _rounding(self, theta, w):
         """What float64 may lose of optima (B, K, q) under weights (B, n).
@@ -298,8 +310,12 @@ class Oracle:
         g = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
         terms = np.matmul(np.swapaxes(np.abs(g), 1, 2), Z)
         terms += objective.strength(w) * np.abs(theta) + objective.strength_l1(w)
-        l1 = objective.fixed_l1 + objective.shared_l1
-        moves = (objective.free & ((theta != 0) | (l1 == 0))).reshape(len(theta), -1)
+        # A zero whose slope is that of the penalty may move as well. Where rows that stay make
+        # columns equal, how they share a coefficient is not unique: nothing is to be compared.
+        l1 = objective.strength_l1(w)
+        slope = np.matmul(np.swapaxes(g, 1, 2), objective.Z)
+        at_limit = np.abs(slope) >= l1 * (1 - LD(1e-9))
+        moves = (objective.free & ((theta != 0) | (l1 == 0) | at_limit)).reshape(len(theta), -1)
         moved = np.abs(objective.eta(theta - self.theta)).max(axis=(1, 2))
         for b, free in enumerate(moves):
             at = np.flatnonzero(free)
@@ -345,6 +361,20 @@ class Oracle:
     @property
     def eta(self):
         return self.objective.eta(self.theta)
+
+    @cached_property
+    def terms(self):
+        """Size (n, K) of what is summed to a predictor, and may cancel.
+
+        A trained hinge is a sum of its rows, each of at most its weight.
+        """
+        Z, objective = np.abs(self.objective.Z), self.objective
+        found = Z @ np.abs(self.theta).T
+        if self.spec.lent is not None:
+            strength = np.where(objective.fixed > 0, objective.fixed, np.inf)
+            of_rows = self.w[:, None] * np.abs(objective.y)
+            found = found + Z @ ((of_rows.T @ Z) / strength).T
+        return found
 
     @property
     def eta_test(self):

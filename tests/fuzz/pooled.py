@@ -123,7 +123,8 @@ class PooledQuestions(Questions):
         before = self.oracle.eta
         if want is not eta:
             before = targets.scores(self.spec, before)
-        floor = ROUNDING * (np.abs(before) + np.abs(want))
+        terms = self.oracle.terms.max(axis=1)
+        floor = ROUNDING * (np.resize(terms, before.T.shape).T + np.abs(want))
         if not self.spec.loss.n_classes:
             y = np.abs(self.oracle.objective.y).max(axis=1, keepdims=True)
             floor = floor + ROUNDING * np.resize(y, floor.shape)
@@ -372,5 +373,8 @@ class PooledQuestions(Questions):
         want = diagnostics.local_weights(self.oracle)
         if want is not None:
             got = np.asarray(answer.value.row_curvature, dtype=LD)
-            floor = ROUNDING**2 * diagnostics.leverages(self.oracle)[1].max()  # of no slope
+            h, quadratic, _ = diagnostics.leverages(self.oracle)
+            steep = (np.abs(self.oracle.eta[:, 0]) * h / np.maximum(quadratic, 1e-300)).max()
+            # Of slopes that are 0: predictors are right to some units of the fit's tolerance.
+            floor = max(ROUNDING, 1e-12 * steep) ** 2 * quadratic.max()
             self.judge.compare(question, _Like(got, answer), want, floor=floor)

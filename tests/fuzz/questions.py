@@ -160,7 +160,7 @@ class Questions:
         if groups is not None:
             return self.oracle.change(method, groups)
         if method not in self.changes:
-            self.changes[method] = self.oracle.change(method, self.rows)
+            self.changes[method] = self.oracle.change(method, self.rows, joint=False)
         return self.changes[method]
 
     def found_by(self, method, names, groups=None):
@@ -187,7 +187,7 @@ class Questions:
             return self.oracle.blurs(method, groups)
         key = "blurs", method
         if key not in self.changes:
-            self.changes[key] = self.oracle.blurs(method, self.rows)
+            self.changes[key] = self.oracle.blurs(method, self.rows, joint=False)
         return self.changes[key]
 
     def effects(self, name, method, change, Z, eta, labels, groups=None):

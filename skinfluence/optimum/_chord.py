@@ -1,0 +1,91 @@
+"""Newton steps that reuse their curvature: chords, and preconditioners of an earlier parameter."""
+
+import numpy as np
+
+from skinfluence.curvature import factor_flops
+from skinfluence.optimum._newton import TOLERANCE, rounding_of_value, step_curvature
+
+# Flops of a factor from which it is worth more than the passes over the rows that it saves.
+DEAR = 1e8
+# Share of the gradient that a step with an old factor may leave: with more a new one is made.
+CONTRACTION = 0.1
+# Stationarity at which steps end that cost one pass: as near as Newton's own last step comes.
+FLOOR = 1e-13
+# A Newton step leaves about the square of a small stationarity: no solve need be better than that.
+ROUGHEST, FINEST = 1e-2, 1e-10
+# Relative residual of the first steps for sparse rows; later ones are solved to the root of the
+# stationarity, which then falls faster than linearly.
+FORCING = 0.1
+# Change of a predictor, root mean square, that changes curvatures by no more than a factor of 3.
+SAME_BLOCKS = 0.5
+
+
+class SmoothSteps:
+    """Newton steps of a smooth objective, and what each leaves for the next.
+
+    Parameters
+    ----------
+    kind : str
+        Representation of the curvature.
+    floor : float
+        As in `newton_step`.
+    tolerance : float
+        Of the stationarity that the steps are to reach.
+    """
+
+    def __init__(self, kind, floor, tolerance):
+        self.kind, self.floor, self.tolerance = kind, floor, tolerance
+        self.curvature = self.blocks = None
+
+    def next_step(self, objective):
+        """-H^-1 grad, (K, q), and the slope along it."""
+        self.curvature = None  # makes room for the next
+        self.curvature = step_curvature(objective, self.kind, self.floor, self._usable(objective))
+        self.blocks = getattr(self.curvature, "blocks", None)
+        size = objective.stationarity
+        if self.blocks is None and objective.design.has_row_operator:
+            rough = min(FORCING, float(np.sqrt(size)))
+        else:
+            rough = float(np.clip(0.01 * size, FINEST, ROUGHEST))
+        right = -objective.gradient.reshape(-1, 1)
+        step = self.curvature.rough_solve(right, rough).reshape(objective.theta.shape)
+        return step, float(np.sum(objective.gradient * step))
+
+    def _usable(self, objective):
+        """Blocks of an earlier step, where the predictors are much the same."""
+        if self.blocks is None:
+            return None
+        change = np.sqrt(np.mean((objective.eta - self.blocks.eta) ** 2))
+        return self.blocks if change <= SAME_BLOCKS else None
+
+    def further(self, before, after, most):
+        """Go on by chords where a full Newton step has just shown that this is near enough."""
+        dear = self.curvature.kind in ("dense", "dual")
+        dear = dear and factor_flops(before, self.curvature.kind) >= DEAR
+        if not dear or not after.stationarity <= CONTRACTION * before.stationarity:
+            return after, 0
+        return self._chords(after, most)
+
+    def _chords(self, objective, most):
+        """Steps with the curvature at hand, while each leaves a tenth of the gradient."""
+        scale = objective.gradient_scale  # to a tenth that of the parameters on the way
+        goal = min(self.tolerance, FLOOR) if self.tolerance <= TOLERANCE else self.tolerance
+        size, taken = _relative(objective.gradient, scale), 0
+        while taken < most and size > goal:
+            step = self.curvature.solve(-objective.gradient.reshape(-1, 1))
+            moved = objective.evaluated_at(objective.theta + step.reshape(objective.theta.shape))
+            after = _relative(moved.gradient, scale)
+            if not (after < size and moved.value <= objective.value + rounding_of_value(objective)):
+                break
+            slow = after > CONTRACTION * size
+            objective, size, taken = moved, after, taken + 1
+            if slow:
+                break
+        return objective, taken
+
+
+def _relative(gradient, scale):
+    """Largest coordinate of a gradient relative to its scale."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(gradient == 0.0, 0.0, np.abs(gradient) / scale)
+    return float(ratio.max(initial=0.0))
