@@ -137,9 +137,9 @@ class ArrayProblem:
         for n_steps in range(MAX_STEPS + 1):
             here = replace(self, theta=theta, n_steps=n_steps, kept={})
             gradient, scale, H = here.derivatives()
-            here = replace(here, stationarity=_ratio(xp, gradient, scale))
             root = self.library.inverse_root(H)
-            here.kept["root"] = root
+            ratio = _ratio(xp, gradient, scale)
+            here = replace(here, stationarity=ratio, kept={"root": root})
             if here.stationarity <= STATIONARY or n_steps == MAX_STEPS or root is None:
                 return here
             step = _rows(xp, root.T @ (root @ _column(xp, gradient)), theta.shape)
