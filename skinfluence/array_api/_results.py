@@ -28,7 +28,9 @@ class _OnDevice:
 
 
 def _plain(value):
-    """Arrays of other libraries as those of NumPy; everything else as it is."""
+    """Arrays of other libraries as those of NumPy, in tuples too; everything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(_plain(each) for each in value)
     return as_numpy(value) if hasattr(value, "shape") else value
 
 

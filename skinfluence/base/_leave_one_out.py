@@ -89,9 +89,8 @@ class LeaveOneOutMixin(QueryMixin):
         array_model = self.__array_model__()
         if array_model is not None:
             refuse_stored(checkpoint=checkpoint)
-            return array_model.loo_estimate(
-                method=method, scoring=scoring, groups=groups, tol=tol, progress=progress
-            )
+            settings = {"groups": groups, "tol": tol, "curvature": curvature, "progress": progress}
+            return array_model.loo_estimate(method=method, scoring=scoring, **settings)
         check_choice("method", method, METHODS)
         check_tolerance(tol)
         check_progress(progress)

@@ -198,9 +198,7 @@ class CSRDesign(Design):
         X = (X @ scipy.sparse.diags(root)).tocsr()
         columns, sums = X.T.tocsr(), np.empty(X.shape[0])
         for rows in row_blocks(X.shape[0], 1, at_most=max(1, n_entries // X.shape[0])):
-            block = X[rows] @ columns
-            block.data **= 2
-            sums[rows] = block @ weight
+            sums[rows] = (X[rows] @ columns).power(2) @ weight
         return sums
 
     def cross_kernel(self, other, scale):
