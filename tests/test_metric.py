@@ -239,7 +239,10 @@ def test_a_step_lengthened_by_the_secant_pair_adds_what_it_adds(name):
         gradient, moved = chord.gradient(state.D[active], active, state.truncation[active])
         plain = -chord.solve(gradient, active, state.inverse_rows[active])
         size = np.sqrt(np.einsum("ij,ij->i", -gradient, plain))
-        bound = chord.bound_after(size, moved, active)
+        held = chord.certified_size(
+            gradient, size, active, state.inverse_rows[active], state.truncation[active]
+        )
+        bound = chord.bound_after(held, moved, active)
         chord.advance(state, gradient, moved)
         apart = state.D[active] - (before[active] + plain)
         for position, row in enumerate(active):
