@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
-from skinfluence import InfluenceLogisticRegression
+from skinfluence import InfluenceLogisticRegression, InfluenceRidge
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
 from skinfluence.curvature import KINDS, choose, make_curvature, make_step_curvature
 from skinfluence.design import _dense as dense_module
@@ -220,11 +220,33 @@ def test_damping_is_added_to_the_whole_diagonal():
 def test_dual_keeps_the_digits_of_one_minus_a_leverage_near_one():
     X, y = problem(seed=3, n=12, p=30)
     X[4] *= 1e5
-    from skinfluence import InfluenceLogisticRegression
-
     objective = InfluenceLogisticRegression(C=10.0).fit(X, y).__fitted_problem__().objective
     dual, dense = (make_curvature(objective, kind).leverage() for kind in ("dual", "dense"))
     np.testing.assert_allclose(dual.one_minus, dense.one_minus, rtol=1e-6)
+
+
+def test_dense_keeps_the_digits_of_one_minus_a_leverage_near_one():
+    X, y = problem(seed=3, n=12, p=3)
+    X[4] *= 1e5
+    model = InfluenceRidge(alpha=0.5, fit_intercept=False).fit(X, y)
+    found = make_curvature(model.__fitted_problem__().objective, "dense").leverage()
+    rest = np.delete(X, 4, axis=0)
+    a = X[4] @ np.linalg.solve(rest.T @ rest + 0.5 * np.eye(3), X[4])
+    np.testing.assert_allclose(found.one_minus[4], 1.0 / (1.0 + a), rtol=1e-10)
+
+
+def test_hardly_penalised_columns_do_not_drown_the_kernel():
+    X, y = problem(seed=3, n=12, p=30)
+    options = {"solver": "liblinear", "intercept_scaling": 1e6, "max_iter": 10_000}
+    model = InfluenceLogisticRegression(**options).fit(X, y)
+    objective = model.__fitted_problem__().objective
+    strength = objective.penalty.strength
+    assert 0 < strength.min() < 1e-10 * strength.max()
+    V = np.random.default_rng(0).normal(size=(31, 2))
+    H = hessian(objective)
+    np.testing.assert_allclose(
+        make_curvature(objective, "dual").solve(V), np.linalg.solve(H, V), 1e-8
+    )
 
 
 def test_singular_and_indefinite_curvature_say_why():

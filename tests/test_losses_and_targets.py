@@ -333,6 +333,26 @@ def test_multiclass_definitions():
         )
 
 
+def test_targets_at_their_corners():
+    """A score of 0 is the first class; slopes at kinks are 0; no deviance of a mean below 0."""
+    y, zero = np.array([0.0, 1.0]), np.zeros(2)
+    for name in ("binary", "smooth hinge", "squared hinge", "hinge"):
+        found = resolve_target("zero_one", LOSSES[name].link, LOSSES[name])
+        np.testing.assert_array_equal(found.value(y, zero), [0.0, 1.0])
+        np.testing.assert_array_equal(found.value(y, zero + 1e-12), [1.0, 0.0])
+    quantile, squared = LOSSES["smooth pinball"], LOSSES["squared"]
+    pinball = resolve_target("pinball", quantile.link, quantile)
+    absolute = resolve_target("absolute_error", squared.link, squared)
+    y, mean = np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, 2.0])
+    np.testing.assert_allclose(np.ravel(pinball.gradient(y, mean)), [-0.3, 0.0, 0.7])
+    np.testing.assert_allclose(np.ravel(pinball.value(y, mean)), [0.3, 0.0, 0.7])
+    np.testing.assert_allclose(np.ravel(absolute.gradient(y, mean)), [-1.0, 0.0, 1.0])
+    deviance = resolve_target("poisson_deviance", squared.link, squared)
+    y, mean = np.array([0.0, 2.0, 0.0, 2.0, 2.0]), np.array([-1.0, -1.0, 0.0, 0.0, 2.0])
+    found = np.ravel(deviance.value(y, mean))
+    np.testing.assert_array_equal(found, [np.inf, np.inf, np.inf, np.inf, 0.0])
+
+
 def test_custom_target_is_differentiated_and_checked():
     loss = LOSSES["softmax3"]
     y, eta = draw(loss)

@@ -121,6 +121,16 @@ def test_a_question_about_one_row_reads_that_row_and_a_sample(monkeypatch):
         model.influence(X[:1], y[:1], **ask)
 
 
+def test_small_changes_of_parameters_are_noticed():
+    X, y, _ = data()
+    model = InfluenceLogisticRegression().fit(X, y)
+    model.set_params(C=1.0 + 1e-6)
+    with pytest.raises(RuntimeError, match=r"parameters of .* have changed"):
+        model.influence(X[:2], y[:2])
+    model.set_params(C=1.0 + 1e-14)  # rounding of what a search has written
+    model.influence(X[:2], y[:2])
+
+
 def test_changed_parameters_are_noticed():
     X, y, _ = data()
     model = InfluenceLogisticRegression().fit(X, y)

@@ -405,6 +405,25 @@ def test_a_loader_has_rows_and_labels(minimum):
     )
 
 
+def test_products_that_do_not_fit_in_memory_are_halved(minimum, monkeypatch):
+    net, X, y, weight = minimum
+    options = {"solver": "cg", "penalty": PENALTY, "batch_size": 32}
+    expected = NetworkInfluence(net, cross_entropy, **options).fit(X, y, sample_weight=weight)
+    expected = expected.influence(X[:3], y[:3])
+    seen, product = [], SumOfLosses._hessian_product
+
+    def small_memory(self, V, part):
+        seen.append(len(self.rows[part]))
+        if seen[-1] > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return product(self, V, part)
+
+    monkeypatch.setattr(SumOfLosses, "_hessian_product", small_memory)
+    found = NetworkInfluence(net, cross_entropy, **options).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(found.influence(X[:3], y[:3]), expected, rtol=1e-6, atol=1e-9)
+    assert seen[:3] == [32, 16, 8]
+
+
 def test_loaders_that_are_refused(minimum):
     net, X, y, _ = minimum
     model, pairs = NetworkInfluence(net, cross_entropy, penalty=PENALTY), data.TensorDataset(X, y)

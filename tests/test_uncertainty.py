@@ -338,6 +338,22 @@ def test_intervals_of_pipelines_and_undefined_rows():
         assert np.isfinite(lonely.prediction_interval(T, 0.1)).all()
 
 
+def test_an_undefined_row_counts_as_the_largest_residual():
+    X, y = data()
+    Z = np.c_[X, np.arange(50) == 3].astype(float)
+    model, T = InfluenceLinearRegression().fit(Z, y), np.c_[X[:6], np.zeros(6)]
+    residual = np.full(50, np.inf)
+    for row in np.delete(np.arange(50), 3):
+        rest = LinearRegression().fit(np.delete(Z, row, axis=0), np.delete(y, row))
+        residual[row] = abs(y[row] - rest.predict(Z[[row]])[0])
+    for level in (0.1, 0.5):
+        width = np.sort(residual)[int(np.ceil((1 - level) * 51)) - 1]
+        with pytest.warns(RuntimeWarning, match="row 3"):
+            found = model.prediction_interval(T, level, method="jackknife")
+        expected = model.predict(T)[:, None] + [-width, width]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
 def test_intervals_are_for_regressors_and_check_their_arguments():
     X, y = data()
     assert not hasattr(InfluenceLogisticRegression(), "prediction_interval")
