@@ -659,7 +659,7 @@ def without(
     ------
     TypeError, ValueError, numpy.linalg.LinAlgError, RuntimeError
         As :func:`explain` and :meth:`InfluenceExplainer.without`; ValueError also for
-        ``refit_steps`` without the rows.
+        ``refit_steps`` without the rows of fit.
 
     Examples
     --------

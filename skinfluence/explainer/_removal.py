@@ -6,19 +6,16 @@ import numpy as np
 from sklearn.base import clone
 
 from skinfluence._frames import take_rows
-from skinfluence.adapters import (
-    ResponseScale,
-)
+from skinfluence.adapters import ResponseScale
 from skinfluence.base import (
     InfluenceMixin,
     certify_refit,
     frozen_settings,
     rows_asked,
 )
-
-# A fitted model whose predictors move by more than this on the way to the optimum is said to be
 from skinfluence.explainer._explainer import explainer_of
 from skinfluence.explainer._models import unwrap, weight_params, with_final
+from skinfluence.problem import changes, fitted_problem
 
 
 def model_without(model, rows, asked, data=None):
@@ -35,7 +32,7 @@ def model_without(model, rows, asked, data=None):
     if isinstance(model, InfluenceMixin) and data is None:
         return model.without(rows, **asked)
     explainer_of(model)  # raises where there is nothing to move
-    transformers, _, final = unwrap(model)
+    transformers, responses, final = unwrap(model)
     if data is None or not transformers:
         return with_final(model, final.without(rows, **asked))
     X, y, weight = data
@@ -50,6 +47,7 @@ def model_without(model, rows, asked, data=None):
             f"X and y should be the {n_before} rows that the model was fitted on; got "
             f"{np.shape(X)[0]} and {len(np.asarray(y))}."
         )
+    _check_rows_of_fit(final, X, y, transformers, responses)
     kept = np.delete(np.arange(n_before), gone)
     fresh = clone(getattr(model, "best_estimator_", model))
     weight = None if weight is None else np.asarray(weight)[kept]
@@ -61,6 +59,28 @@ def model_without(model, rows, asked, data=None):
     new = copy.copy(model)
     new.best_estimator_ = fresh
     return new
+
+
+def _check_rows_of_fit(final, X, y, transformers, responses):
+    """Raise unless the earlier steps send rows and labels to those of the last step's fit."""
+    problem = fitted_problem(final)
+    for step in transformers:
+        X = step.transform(X)
+    space = problem.record.data.space
+    if space is None or space.rows is not None:
+        here, there = problem.transform(X), changes.features_of(problem, slice(None))
+        if here.shape != there.shape or abs(here - there).max() > 1e-8 * (1 + abs(there).max()):
+            raise ValueError(
+                "X are not the rows that the model was fitted on: its steps do not send them to "
+                "those of its last step. Pass all rows of fit, in their order."
+            )
+    y = ResponseScale(responses).transform(y, "y") if responses else y
+    codes, own = problem.adapted.encode(y, "y"), problem.objective.y
+    if codes.shape != own.shape or not np.allclose(codes, own, rtol=1e-8):
+        raise ValueError(
+            "y are not the labels that the model was fitted on. Pass all labels of fit, in their "
+            "order."
+        )
 
 
 def model_with(model, X_new, y_new, sample_weight):
