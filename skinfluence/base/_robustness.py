@@ -122,6 +122,7 @@ class RobustnessMixin(QueryMixin):
             n_groups=None if groups is None else len(found.order),
             groups=() if groups is None else tuple(names[unit] for unit in found.order),
             diverges=found.diverges,
+            empties_class=found.empties_class,
             row_names=problem.row_names,
         )
 
