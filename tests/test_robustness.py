@@ -698,12 +698,12 @@ def test_wrong_quantities():
         ask(coefficient("bp"), groups=np.arange(442) % 30, max_rows=30)
     with pytest.raises(TypeError, match="progress should be None or a callable"):
         ask(coefficient("bp"), progress=3)
+    counts = InfluencePoissonRegressor(alpha=0.1).fit(X, np.arange(442) % 7)
     with pytest.raises(ValueError, match="value should be positive: predictions are"):
-        counts = InfluencePoissonRegressor(alpha=0.1).fit(X, np.arange(442) % 7)
         counts.smallest_flip(prediction(X.iloc[0], value=-1.0))
     Z, labels = two_classes()
     clf = InfluenceLogisticRegression().fit(Z, labels)
-    with pytest.raises(ValueError, match="^y contains previously unseen labels: 5"):
+    with pytest.raises(ValueError, match=r"^y contains previously unseen labels: 5"):
         clf.smallest_flip(score(Z, labels + 5, "accuracy", value=0.5))
 
 

@@ -91,8 +91,7 @@ class RobustnessMixin(QueryMixin):
         bound = bind(quantity, problem)
         units, names = _units(problem, groups)
         max_units = _check_size(problem, max_rows, units, "max_rows")
-        if budget is not None:
-            _check_count("budget", budget, None)
+        _check_count("budget", 1 if budget is None else budget, None)
         problem.check_data()
         found, lower, count = smallest_flip(
             problem.objective,

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skinfluence._frames import take_rows
+from skinfluence._validation import check_sample_weight
 from skinfluence.adapters import ResponseScale
 from skinfluence.base import (
     InfluenceMixin,
@@ -47,7 +48,7 @@ def model_without(model, rows, asked, data=None):
             f"X and y should be the {n_before} rows that the model was fitted on; got "
             f"{np.shape(X)[0]} and {len(np.asarray(y))}."
         )
-    _check_rows_of_fit(final, X, y, transformers, responses)
+    _check_rows_of_fit(final, X, y, weight, transformers, responses)
     kept = np.delete(np.arange(n_before), gone)
     fresh = clone(getattr(model, "best_estimator_", model))
     weight = None if weight is None else np.asarray(weight)[kept]
@@ -61,7 +62,7 @@ def model_without(model, rows, asked, data=None):
     return new
 
 
-def _check_rows_of_fit(final, X, y, transformers, responses):
+def _check_rows_of_fit(final, X, y, weight, transformers, responses):
     """Raise unless the earlier steps send rows and labels to those of the last step's fit."""
     problem = fitted_problem(final)
     for step in transformers:
@@ -80,6 +81,13 @@ def _check_rows_of_fit(final, X, y, transformers, responses):
         raise ValueError(
             "y are not the labels that the model was fitted on. Pass all labels of fit, in their "
             "order."
+        )
+    n = problem.objective.n_rows
+    weights = [check_sample_weight(each, n) for each in (weight, problem.sample_weight)]
+    if not np.allclose(*weights, rtol=1e-8):
+        raise ValueError(
+            "sample_weight are not those that the model was fitted with. Pass all weights of fit, "
+            "in their order, or none if it had none."
         )
 
 
