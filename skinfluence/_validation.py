@@ -217,7 +217,8 @@ def as_index(train_indices, n_train, name="train_indices"):
 
 def encode_labels(y, classes, name):
     """Return the positions of labels in the sorted `classes`; raise on labels not among them."""
-    if type(y) is not np.ndarray or y.ndim != 1:  # an array of labels needs no look at its type
+    # A plain array of numbers or strings needs no look at its values.
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind not in "biufUS":
         y = column_or_1d(y, warn=False)
     if len(y) == 0:
         return np.zeros(0, dtype=np.intp)

@@ -253,7 +253,7 @@ def test_no_error_bound_is_violated(name, weighted):
         own = objective.eta[:, 0] + np.einsum("ij,ij->i", steps, np.c_[X, np.ones(len(X))])
         for method in ("first_order", "newton", "exact"):
             curvature = problem.deletion_curvature(method)
-            left = leave_one_out(objective, curvature, method, tolerance=1e-8)
+            left = leave_one_out(objective, curvature, method, tolerance=1e-8).with_errors()
             error = np.abs(left.eta[:, 0] - own)
             assert (error <= left.error_bound + 1e-9).all()
             n_finite += np.isfinite(left.error_bound).sum()

@@ -200,7 +200,8 @@ class ChordNewton:
         """Change that steps (b, P) make at their own rows, (b, K)."""
         rows = self.one_step.own_rows[deletions]
         own = self.objective.design.dense(rows)
-        return np.einsum("ikj,ij->ik", steps.reshape(len(rows), self.objective.n_outputs, -1), own)
+        steps = steps.reshape(len(rows), self.objective.n_outputs, own.shape[1])
+        return np.einsum("ikj,ij->ik", steps, own)
 
     def inverse_rows(self, deletions):
         """H^-1 (e_k (x) z_i), (b, K, P); (b, 2 K, P) where the row that enters is another."""

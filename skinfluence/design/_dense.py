@@ -79,7 +79,7 @@ class DenseDesign(Design):
         p, K = self.n_features, V.shape[1]
         product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
         single = np.ascontiguousarray(V[:p, 0]) if K == 1 else None
-        for rows, block in self._blocks(max(1, PASS_BYTES // (8 * self.shape[1]))):
+        for rows, block in self._blocks(max(1, PASS_BYTES // (8 * max(1, self.shape[1])))):
             if K == 1:  # products with vectors: those with matrices of one column copy them
                 product[rows, 0] = block @ single
             else:

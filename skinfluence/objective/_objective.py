@@ -402,7 +402,7 @@ class Objective(RelatedObjectives):
         largest = self.design.largest_kernel
         if not largest:
             return 0.0
-        strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features], initial=np.inf)
+        strength = self.penalty.hessian_diagonal[..., : self.design.n_features].min(initial=np.inf)
         return float(np.finfo(float).eps * largest / strength) if strength > 0 else np.inf
 
     # -- sums --------------------------------------------------------------------------------------
