@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -324,6 +325,11 @@ def test_pipelines_searches_and_responses():
         skinfluence.without(pipe, GONE, refit_steps=True, X=X[:9], y=y[:9])
     with pytest.raises(ValueError, match=r"^X are not the rows that the model was fitted on"):
         skinfluence.without(pipe, GONE, refit_steps=True, X=X[::-1], y=y)
+    single = X.astype(np.float32)  # a decomposition's fit_transform is not quite its transform
+    steps = StandardScaler(), PCA(5, svd_solver="randomized", random_state=0)
+    reduced = make_pipeline(*steps, InfluenceLogisticRegression()).fit(single, y)
+    again = skinfluence.without(reduced, GONE, refit_steps=True, X=single, y=y)
+    assert again[-1].removal_certificate_.n_rows == len(kept)
     with pytest.raises(ValueError, match=r"^y are not the labels"):
         skinfluence.without(pipe, GONE, refit_steps=True, X=X, y=1 - y)
     with pytest.raises(ValueError, match=r"^sample_weight are not those"):

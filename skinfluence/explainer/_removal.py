@@ -18,6 +18,9 @@ from skinfluence.explainer._explainer import explainer_of
 from skinfluence.explainer._models import unwrap, weight_params, with_final
 from skinfluence.problem import changes, fitted_problem
 
+# Distance of all rows from those of fit, as a share of their spread, at which they are others.
+FAR = 0.5
+
 
 def model_without(model, rows, asked, data=None):
     """Return a fitted model without some rows: its last step moved, or all steps fitted again.
@@ -62,6 +65,17 @@ def model_without(model, rows, asked, data=None):
     return new
 
 
+def _is_near(here, there):
+    """Whether rows are the same but for what a step's `fit_transform` does unlike its `transform`.
+
+    Target encoders and randomised decompositions do; rows in another order differ by more than the
+    spread of the data.
+    """
+    size, apart = (X.data if hasattr(X, "tocsr") else X for X in (there, here - there))
+    spread = size - (0.0 if hasattr(there, "tocsr") else there.mean(axis=0))
+    return np.linalg.norm(apart) <= FAR * np.linalg.norm(spread)
+
+
 def _check_rows_of_fit(final, X, y, weight, transformers, responses):
     """Raise unless the earlier steps send rows and labels to those of the last step's fit."""
     problem = fitted_problem(final)
@@ -70,7 +84,7 @@ def _check_rows_of_fit(final, X, y, weight, transformers, responses):
     space = problem.record.data.space
     if space is None or space.rows is not None:
         here, there = problem.transform(X), changes.features_of(problem, slice(None))
-        if here.shape != there.shape or abs(here - there).max() > 1e-8 * (1 + abs(there).max()):
+        if here.shape != there.shape or not _is_near(here, there):
             raise ValueError(
                 "X are not the rows that the model was fitted on: its steps do not send them to "
                 "those of its last step. Pass all rows of fit, in their order."
