@@ -284,7 +284,12 @@ def check_group_labels(groups, name="groups"):
 
     A missing label says nothing: rows without one are no group of their own.
     """
-    labels = np.asarray(groups)
+    try:
+        labels = np.asarray(groups)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(
+            f"{name} should hold one label for each training row; got lists of different lengths."
+        ) from error
     # Among strings NaN becomes the string "nan": lists are looked at before they are converted.
     given = labels if hasattr(groups, "dtype") else np.asarray(groups, dtype=object)
     missing = np.ma.getmaskarray(groups) if np.ma.isMaskedArray(groups) else _are_missing(given)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skinfluence._typing import MatrixLike
+from skinfluence._validation import check_flag
 from skinfluence.case_deletion import CaseDeletionDiagnostics, LeverageBlocks
 from skinfluence.explainer import InfluenceExplainer, explainer_of, model_with, model_without
 from skinfluence.perturbation import LocalInfluence
@@ -659,7 +660,7 @@ def without(
     ------
     TypeError, ValueError, numpy.linalg.LinAlgError, RuntimeError
         As :func:`explain` and :meth:`InfluenceExplainer.without`; ValueError also for
-        ``refit_steps`` without the rows.
+        ``refit_steps`` without the rows of fit.
 
     Examples
     --------
@@ -674,6 +675,7 @@ def without(
     148
     """
     asked = {"row_labels": row_labels, "groups": groups}
+    check_flag("refit_steps", refit_steps)
     data = (X, y, sample_weight) if refit_steps else None
     return model_without(model, rows, asked, data)
 

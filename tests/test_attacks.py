@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_digits
@@ -362,9 +363,28 @@ def test_bad_attacks():
         ({"epsilon": 0}, "epsilon should be a finite positive number"),
         ({"constraint": "ball"}, "constraint should be one of 'box', 'uint8'"),
         ({"target_rows": [99]}, "target_rows should lie in"),
+        ({"target_rows": 3}, r"target_rows should be a 1-D array.*shape \(\)"),
+        ({"target_rows": [0.5]}, "target_rows should be a 1-D array"),
+        ({"target_rows": []}, "target_rows is empty"),
+        ({"n_rows": True}, "n_rows should be a positive integer.*got True"),
+        ({"n_rows": 1.5}, "n_rows should be a positive integer.*got 1.5"),
+        ({"n_iter": "a"}, "n_iter should be a positive integer; got 'a'"),
+        ({"epsilon": np.nan}, "epsilon should be a finite positive number; got nan"),
+        ({"epsilon": np.inf}, "epsilon should be a finite positive number; got inf"),
+        ({"constraint": None}, "constraint should be one of 'box', 'uint8'; got None"),
+        ({"constraint": lambda a, b: a * np.nan}, "constraint.* should return finite numbers"),
+        ({"constraint": lambda a, b: ["a"]}, "what constraint returns should hold numbers"),
     ):
         with pytest.raises(ValueError, match=message):
             PoisoningAttack(clf, **{"epsilon": 0.1, **parameters}).run(*question)
+    for epsilon in (True, "a", None, [0.1], np.array([0.1])):
+        with pytest.raises(TypeError, match="epsilon should be a positive number; got"):
+            PoisoningAttack(clf, epsilon=epsilon).run(*question)
+        if epsilon is not None:
+            with pytest.raises(TypeError, match="epsilon should be a positive number; got"):
+                adversarial_perturbation(clf.fit(X_train, y_train), X_test, epsilon=epsilon)
+    with pytest.raises(TypeError, match="X should be dense"):
+        PoisoningAttack(clf).run(sp.csr_array(X_train), y_train, X_test, y_test)
     with pytest.raises(ValueError, match="InfluenceRidge is no classifier"):
         PoisoningAttack(InfluenceRidge(), epsilon=1.0).run(*question)
     wrong = 1 - clf.fit(X_train, y_train).predict(X_test[:3])

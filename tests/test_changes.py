@@ -340,6 +340,16 @@ def test_the_same_label_and_no_weight_are_no_change():
         assert (found[:, 5:] != 0.0).any(axis=0).all()
 
 
+@pytest.mark.parametrize("method", ["first_order", "newton", "exact", "auto"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_added_without_weight_change_nothing(method, n_classes):
+    X, y = problem(seed=1, n=60, n_classes=n_classes)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    for weight in (np.zeros(8), np.r_[0.0, np.ones(7)]):
+        found = clf.addition_influence(X[:8], y[:8], X, y, sample_weight_new=weight, method=method)
+        np.testing.assert_array_equal(np.all(found == 0.0, axis=0), weight == 0)
+
+
 # -- how good the implicit step is ---------------------------------------------------------------
 
 

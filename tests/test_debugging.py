@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, InfluenceRidge
 from skinfluence.debugging import GroupShares, compare_models, explain_errors
@@ -91,6 +92,56 @@ def test_influence_by_a_column():
     assert "rows with x1" in repr(own)
     constant = explain_errors(clf, X_test, y_test, by=np.r_[np.zeros(75), 1:6], bins=3).groups
     assert constant.n_rows.sum() == 80
+
+
+def test_columns_of_a_raw_frame_of_any_kind():
+    """The Pipeline's last step has other columns; those of the frame are named as they are."""
+    rng = np.random.default_rng(0)
+
+    def raw(rows):
+        frame = pd.DataFrame(rows, columns=list("abcd"))
+        n = len(rows)
+        frame["city"] = np.where(np.arange(n) % 3, "Rome", "Oslo").astype(object)
+        frame["kind"] = pd.Categorical(np.where(np.arange(n) % 2, "u", "v"))
+        frame["text"] = pd.array(frame["city"], dtype="string")
+        frame["day"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(n) % 2, unit="D")
+        frame["count"] = pd.array(rng.integers(0, 50, n), dtype="Int64")
+        return frame
+
+    frame, test = raw(X_train), raw(X_test)
+    columns = ColumnTransformer(
+        [("city", OneHotEncoder(), ["city", "kind"]), ("numbers", StandardScaler(), list("abcd"))]
+    )
+    pipe = make_pipeline(columns, InfluenceLogisticRegression()).fit(frame, y_train)
+    expected = {
+        "city": ["city = Oslo", "city = Rome"],
+        "kind": ["kind = u", "kind = v"],
+        "text": ["text = Oslo", "text = Rome"],
+    }
+    influence = explain_errors(pipe, test, y_test).influence
+    for by, names in expected.items():
+        found = explain_errors(pipe, test, y_test, X_train=frame, by=by, k=3).groups
+        assert found.groups == names
+        harmful = np.maximum(-influence, 0)
+        some = harmful[(frame[by] == names[0].split()[-1]).to_numpy()].sum() / harmful.sum()
+        assert found.harmful[0] == pytest.approx(some)
+        by_values = explain_errors(pipe, test, y_test, by=frame[by], k=3).groups
+        np.testing.assert_array_equal(by_values.harmful, found.harmful)
+        position = list(frame).index(by)
+        by_place = explain_errors(pipe, test, y_test, X_train=frame.to_numpy(), by=position, k=3)
+        np.testing.assert_array_equal(by_place.groups.harmful, found.harmful)
+    days = explain_errors(pipe, test, y_test, X_train=frame, by="day", k=3).groups
+    assert [group[:16] for group in days.groups] == ["day = 2020-01-01", "day = 2020-01-02"]
+    counts = explain_errors(pipe, test, y_test, X_train=frame, by="count", bins=3, k=3).groups
+    assert counts.groups[0].startswith("count < ")
+    with pytest.raises(ValueError, match=r"by='town' is no column of X_train: \['a', 'b'"):
+        explain_errors(pipe, test, y_test, X_train=frame, by="town")
+    with pytest.raises(ValueError, match=r"one value for each of the 80 .*got shape \(80, 1\)"):
+        explain_errors(pipe, test, y_test, by=frame[["city"]])
+    with pytest.raises(ValueError, match=r"X_train should be a table .*got shape \(80,\)"):
+        explain_errors(pipe, test, y_test, X_train=frame["city"], by=0)
+    with pytest.raises(NotImplementedError, match="the step ColumnTransformer stops the gradient"):
+        explain_errors(pipe, test, y_test, X_train=frame, features="input")
 
 
 @pytest.mark.parametrize("absent", [None, np.nan, pd.NA, pd.NaT])

@@ -363,6 +363,18 @@ def test_wrong_arguments(cancer):
         SubsetTruths.compute(DecisionTreeClassifier(), *cancer, method="changes")
     with pytest.raises(ValueError, match=r"n_subsets should be a positive integer; got 0"):
         SubsetTruths.compute(model, *cancer, n_subsets=0)
+    with pytest.raises(ValueError, match=r"n_repeats should be a positive integer; got 0"):
+        SubsetTruths.compute(model, *cancer, n_repeats=0)
+    with pytest.raises(ValueError, match=r"random_state should be at least 0; got -1"):
+        SubsetTruths.compute(model, *cancer, random_state=-1)
+    with pytest.raises(ValueError, match=r"sample_weight should have shape \(200,\)"):
+        SubsetTruths.compute(model, *cancer, sample_weight=[1.0])
+    with pytest.raises(ValueError, match=r"max_removed should be a positive integer; got 0"):
+        brittleness(model, *cancer, np.ones((40, 200)), max_removed=0)
+    with pytest.raises(TypeError, match=r"attributions should be an array"):
+        brittleness(model, *cancer, lambda kept: kept)
+    with pytest.raises(ValueError, match=r"n_random should be a positive integer; got 0"):
+        removal_curve(model, *cancer, np.ones(200), n_random=0)
     with pytest.raises(ValueError, match=r"needs predict_proba, which LinearSVC"):
         SubsetTruths.compute(LinearSVC(), *cancer, target="probability", method="refits")
     with pytest.raises(ValueError, match=r"previously unseen labels: .*7"):
@@ -428,6 +440,18 @@ def test_scores_of_the_wrong_sign_and_shape(cancer, truths):
         linear_datamodeling_score(model, *cancer, lambda kept: np.zeros(3), truths=truths)
     with pytest.raises(ValueError, match=r"constant at every test row"):
         linear_datamodeling_score(model, *cancer, np.zeros((40, 200)), truths=truths)
+    for nothing in (np.full((40, 200), np.nan), np.full((40, 200), -np.inf)):
+        with pytest.raises(ValueError, match="attributions has no finite number"):
+            linear_datamodeling_score(model, *cancer, nothing, truths=truths)
+    for other in ("truths.npz", truths.outputs):
+        with pytest.raises(TypeError, match=r"truths should be a SubsetTruths; got .*load"):
+            linear_datamodeling_score(model, *cancer, rows, truths=other)
+    with pytest.raises(ValueError, match="1 retrained model cannot be ranked"):
+        linear_datamodeling_score(model, *cancer, rows, n_subsets=1, random_state=0)
+    with pytest.raises(ValueError, match="0 retrained models cannot be ranked"):
+        leave_one_out_correlation(model, *cancer, rows, rows=[])
+    with pytest.raises(ValueError, match="rows should lie in"):
+        leave_one_out_correlation(model, *cancer, rows, rows=[200])
     undefined = rows.copy()
     undefined[:, [3, 7]] = np.nan
     with pytest.warns(RuntimeWarning, match=r"2 training rows have attributions.*row 3, 7"):

@@ -264,6 +264,18 @@ def test_exact_moves_of_kernel_machines_are_refits(name, storage):
     np.testing.assert_allclose(auto, found, atol=1e-7)
 
 
+@pytest.mark.parametrize("method", ["newton", "exact", "auto"])
+def test_a_move_that_separates_unpenalised_data_is_undefined(method):
+    x = np.r_[np.arange(30.0), 12.5][:, None]
+    y = np.r_[np.zeros(15), np.ones(16)].astype(int)
+    clf = InfluenceLogisticRegression(C=np.inf, tol=1e-8).fit(x, y)
+    move = np.r_[np.zeros(30), 5.0][:, None]  # the one label among the others
+    with pytest.warns(RuntimeWarning, match="row 30"):
+        found = clf.feature_influence(x[:2], y[:2], displacement=move, method=method)
+    assert np.isnan(found[:, 30]).all()
+    np.testing.assert_allclose(found[:, :30], 0.0, atol=1e-9)  # these rows stay where they are
+
+
 def test_a_short_move_is_the_gradient_along_it():
     # Coordinates of a kernel are known to 1e-6: moves of that size are not.
     for name, step in (("softmax", 1e-4), ("smooth hinge rbf", 1e-2), ("kernel ridge", 1e-2)):

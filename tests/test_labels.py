@@ -701,7 +701,30 @@ VALIDATION = {"X_val": data()[0][:3], "y_val": data()[1][:3]}
             "needs X_val and y_val",
             lambda: fit(audit={"score": "influence_on_validation"}),
         ),
+        (
+            ValueError,
+            "y_val has no label",
+            lambda: fit(X_val=data()[0][:2], y_val=[0, np.nan]),
+        ),
+        (
+            ValueError,
+            "X_val has 3 rows, y_val 2",
+            lambda: fit(X_val=data()[0][:3], y_val=[0, 1]),
+        ),
+        (
+            ValueError,
+            "X has 2 features, but LogisticRegression is expecting 5",
+            lambda: fit(X_val=data()[0][:2, :2], y_val=[0, 1]),
+        ),
+        (ValueError, "contains NaN", lambda: fit(X_val=np.full((2, 5), np.nan), y_val=[0, 1])),
         (ValueError, "score should be one of", lambda: fit(audit={"score": "loss"})),
+        (
+            ValueError,
+            "what score returns should hold numbers",
+            lambda: fit(audit={"score": lambda problem, y: ["a"] * 45}),
+        ),
+        (ValueError, "sample_weight should have shape", lambda: fit(sample_weight=[1.0])),
+        (ValueError, "Negative values in sample_weight", lambda: fit(sample_weight=-np.ones(45))),
         (
             ValueError,
             "regularization should be one of",
@@ -741,6 +764,11 @@ VALIDATION = {"X_val": data()[0][:3], "y_val": data()[1][:3]}
         ),
         (
             ValueError,
+            "X_test has 45 rows, y_test 2",
+            lambda: fit().review_curve(1 - data()[1], X_test=data()[0], y_test=[0, 1]),
+        ),
+        (
+            ValueError,
             "n_random should be an integer from 1",
             lambda: fit().review_curve(
                 1 - data()[1], X_test=data()[0], y_test=data()[1], n_random=0
@@ -763,6 +791,7 @@ VALIDATION = {"X_val": data()[0][:3], "y_val": data()[1][:3]}
             lambda: fit().apply({fit().row_ids()[0]: ("relabel", 5)}),
         ),
         (ValueError, "decisions should be a mapping", lambda: fit().apply([1, 2])),
+        (ValueError, "keyed by the ids", lambda: fit().apply([([1], "keep")])),
         (
             ValueError,
             "drop every row",

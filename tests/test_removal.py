@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -281,6 +282,13 @@ def test_a_certificate_notices_other_data():
         certificate.verify(X[1:], y[1:] + 5)
     with pytest.raises(ValueError, match="y_rest 3"):
         certificate.verify(X[1:], y[1:4])
+    for few in (X[1:, :3], sp.csr_array(X[1:, :3])):
+        with pytest.raises(ValueError, match="3 features, but the model has 8: pass them as"):
+            certificate.verify(few, y[1:])
+        with pytest.raises(ValueError, match="3 features, but the model has 8: pass them as"):
+            certificate.prediction_bound(few)
+    with pytest.raises(ValueError, match=r"2D array of rows; got an array of shape \(8,\)"):
+        certificate.prediction_bound(X[0])
 
 
 def test_strong_convexity_needs_no_curvature():
@@ -315,6 +323,19 @@ def test_pipelines_searches_and_responses():
         skinfluence.without(pipe, GONE, refit_steps=True)
     with pytest.raises(ValueError, match="should be the 569 rows"):
         skinfluence.without(pipe, GONE, refit_steps=True, X=X[:9], y=y[:9])
+    with pytest.raises(ValueError, match=r"^X are not the rows that the model was fitted on"):
+        skinfluence.without(pipe, GONE, refit_steps=True, X=X[::-1], y=y)
+    single = X.astype(np.float32)  # a decomposition's fit_transform is not quite its transform
+    steps = StandardScaler(), PCA(5, svd_solver="randomized", random_state=0)
+    reduced = make_pipeline(*steps, InfluenceLogisticRegression()).fit(single, y)
+    again = skinfluence.without(reduced, GONE, refit_steps=True, X=single, y=y)
+    assert again[-1].removal_certificate_.n_rows == len(kept)
+    with pytest.raises(ValueError, match=r"^y are not the labels"):
+        skinfluence.without(pipe, GONE, refit_steps=True, X=X, y=1 - y)
+    with pytest.raises(ValueError, match=r"^sample_weight are not those"):
+        skinfluence.without(pipe, GONE, refit_steps=True, X=X, y=y, sample_weight=1.0 + y)
+    with pytest.raises(TypeError, match="refit_steps should be True or False"):
+        skinfluence.without(pipe, GONE, refit_steps="yes", X=X, y=y)
     back = skinfluence.with_rows(rest, X[GONE], y[GONE])
     np.testing.assert_allclose(back.decision_function(X), pipe.decision_function(X), atol=1e-8)
     search = GridSearchCV(pipe, {"influencelogisticregression__C": [0.1, 1.0]}).fit(X, y)
@@ -421,6 +442,8 @@ def test_mirrored_influence_is_first_order():
             np.testing.assert_allclose(found, wanted, atol=1e-10 * np.abs(wanted).max())
     with pytest.raises(ValueError, match="no block"):
         skinfluence.mirrored_influence(model, X[:2], y[:2], [])
+    with pytest.raises(TypeError, match=r"stream should be an iterable of blocks \(X, y\).*got 3"):
+        skinfluence.mirrored_influence(model, X[:2], y[:2], 3)
     with pytest.raises(ValueError, match="should yield blocks"):
         skinfluence.mirrored_influence(model, X[:2], y[:2], [dense(X)])
     with pytest.raises(ValueError, match="y of block 0 contains previously unseen"):
@@ -441,6 +464,10 @@ def test_bad_removals_say_what_is_wrong():
         ({"rows": [0.5]}, "rows should be a 1-D array"),
         ({"rows": np.arange(60)}, "all 60 training rows"),
         ({"rows": [1], "groups": np.zeros(3)}, "one label for each of the 60"),
+        ({"rows": [1], "groups": [[1, 2], [3]]}, "groups should hold one label for each"),
+        ({"groups": y}, "got neither"),
+        ({"rows": 3}, "rows should be a 1-D array"),
+        ({"rows": np.ones(3, dtype=bool)}, "a boolean mask of length 60"),
         ({"row_labels": ["a"]}, "fit was given none"),
         ({"row_labels": [9], "groups": y}, "not in groups: 9"),
         ({"rows": np.flatnonzero(y == 1)}, "class 1 has no row left"),
@@ -449,6 +476,12 @@ def test_bad_removals_say_what_is_wrong():
             model.without(**arguments)
     with pytest.raises(ValueError, match="unseen labels"):
         model.with_rows(X[:1], [5])
+    with pytest.raises(ValueError, match=r"sample_weight should have shape \(2,\)"):
+        model.with_rows(X[:2], y[:2], sample_weight=[1.0])
+    with pytest.raises(ValueError, match="weights of at least 0; got -1 at row 1"):
+        model.with_rows(X[:2], y[:2], sample_weight=[1.0, -1.0])
+    with pytest.raises(ValueError, match="y_new should be finite"):
+        InfluenceRidge().fit(X, y).with_rows(X[:1], [np.nan])
     with pytest.raises(ValueError, match="X_new has 2 rows, y_new 1"):
         model.with_rows(X[:2], y[:1])
     with pytest.raises(ValueError, match="features"):

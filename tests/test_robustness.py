@@ -3,6 +3,7 @@
 import os
 import pickle
 import time
+from dataclasses import FrozenInstanceError, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -133,7 +134,9 @@ def test_two_covariates_of_pima_are_proven():
 def test_income_of_mroz_is_proven():
     X, y = mroz()
     model = InfluenceLogisticRegression(C=1e3, max_iter=1000).fit(X[["nwifeinc"]], y)
+    start = time.process_time()
     audit = model.smallest_flip(coefficient("nwifeinc"))
+    assert time.process_time() - start < 5
     assert audit.is_exact
     assert audit.n_rows == 26
     assert repr(audit).startswith("26 of 753 rows flip the sign of 'nwifeinc'. No 25 rows can")
@@ -662,6 +665,50 @@ def test_wrong_arguments():
         ask(coefficient({}))
 
 
+def test_wrong_quantities():
+    X, y, model = diabetes()
+    ask, bp = model.smallest_flip, float(model.coef_[3])
+    for call in (coefficient, significance, sign_and_significance):
+        with pytest.raises(TypeError, match=r"name should be the name .*got \['bp'\]"):
+            call(["bp"])
+        with pytest.raises(ValueError, match=r"no coefficient 'bpp'\. The coefficients are .*'bp'"):
+            ask(call("bpp"))
+    for call in (significance, sign_and_significance):
+        with pytest.raises(ValueError, match=r"groups are the clusters.*kind='CR3' and groups=Non"):
+            call("bp", "CR3")
+        with pytest.raises(ValueError, match="kind='HC1' and groups=labels"):
+            call("bp", "HC1", groups=y)
+        with pytest.raises(ValueError, match="one label for each of the 442"):
+            ask(call("bp", "CR0", groups=[1, 2]))
+    with pytest.raises(ValueError, match="kind should be one of 'model'"):
+        significance("bp", "HC9")
+    with pytest.raises(ValueError, match="first and second are both 'bp'"):
+        order("bp", "bp")
+    with pytest.raises(TypeError, match="second should be the name of a coefficient; got 3"):
+        order("bp", 3)
+    with pytest.raises(ValueError, match="multiplier of 'bp' should be a finite number; got 'a'"):
+        ask(coefficient({"bp": "a"}))
+    with pytest.raises(ValueError, match=r"'bp' is on is at its level .* already"):
+        ask(coefficient("bp", value=bp))
+    with pytest.raises(ValueError, match=r"r2 is at its level .* already"):
+        ask(score(X, y, "r2", value=float(model.score(X, y))))
+    with pytest.raises(ValueError, match="X has 442 rows, y 3"):
+        ask(score(X, y[:3], "r2", value=0.1))
+    with pytest.raises(ValueError, match="not a valid scoring value"):
+        ask(score(X, y, "nothing", value=0.1))
+    with pytest.raises(ValueError, match="max_rows should be an integer from 1 to 29; got 30"):
+        ask(coefficient("bp"), groups=np.arange(442) % 30, max_rows=30)
+    with pytest.raises(TypeError, match="progress should be None or a callable"):
+        ask(coefficient("bp"), progress=3)
+    counts = InfluencePoissonRegressor(alpha=0.1).fit(X, np.arange(442) % 7)
+    with pytest.raises(ValueError, match="value should be positive: predictions are"):
+        counts.smallest_flip(prediction(X.iloc[0], value=-1.0))
+    Z, labels = two_classes()
+    clf = InfluenceLogisticRegression().fit(Z, labels)
+    with pytest.raises(ValueError, match=r"^y contains previously unseen labels: 5"):
+        clf.smallest_flip(score(Z, labels + 5, "accuracy", value=0.5))
+
+
 def test_models_without_an_answer():
     X, y = two_classes()
     hinge = SmoothHingeSVC(loss="hinge", temperature=0.0).fit(X, y)
@@ -683,10 +730,40 @@ def test_a_class_is_not_emptied():
     X, y = two_classes()
     rare = np.flatnonzero(y == 1)[:3]
     kept = np.r_[np.flatnonzero(y == 0), rare]
-    model = InfluenceLogisticRegression(C=100.0).fit(X[kept], y[kept])
-    audit = model.smallest_flip(coefficient("x0", value=50.0), budget=100)
+    model = InfluenceLogisticRegression().fit(X[kept], y[kept])
+    # Nothing lowers the intercept as a row of the rare class does: two leave, the last one stays.
+    audit = model.smallest_flip(coefficient("const", value=-20.0), certify="never", max_rows=5)
     assert audit.n_rows is None
-    assert len(np.intersect1d(kept[audit.rows], rare)) < 3
+    assert len(np.intersect1d(kept[audit.rows], rare)) == 2
+    assert audit.empties_class
+    assert "a class was down to its last row, which stays" in repr(audit)
+    other = model.smallest_flip(coefficient("const", value=20.0), certify="never", max_rows=2)
+    assert not other.empties_class
+
+
+def test_what_an_audit_says():
+    X, y = two_classes()
+    audit = InfluenceLogisticRegression().fit(X, y).smallest_flip(coefficient("x0"))
+    with pytest.raises(FrozenInstanceError):
+        audit.n_rows = 1
+    assert audit.n_train == 80
+    assert audit.n_groups is None
+    assert len(audit.path) == audit.n_rows + 1
+    assert 0 < audit.fractional <= audit.n_rows
+    assert all(isinstance(each, str) for each in audit.assumptions)
+    assert len(audit.assumptions) == 2
+    what = f"{audit.n_rows} of 80 rows flip the sign of 'x0'. "
+    found = replace(audit, is_exact=False)
+    assert repr(found) == what + f"At least {audit.at_least} are needed (proven)."
+    evidence = f"(Its linear relaxation needs {audit.fractional:.1f}: evidence, not a proof.)"
+    unproven = replace(found, at_least=1)
+    assert repr(unproven) == what + f"That fewer cannot is not proven. {evidence}"
+    one = repr(replace(audit, n_rows=1))
+    assert one == "1 of 80 rows flip the sign of 'x0'. No removal is smaller."
+    assert repr(replace(audit, n_rows=2)).endswith("No single row can (proven).")
+    grouped = repr(replace(audit, n_groups=3, groups=("a", "b", "c")))
+    rows = f"3 groups ({audit.n_rows} rows) flip the sign of 'x0'. No 2 groups can (proven)."
+    assert grouped == rows
 
 
 def test_display():

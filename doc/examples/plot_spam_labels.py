@@ -116,7 +116,7 @@ print(f"{(y_new != y_given).sum()} relabelled, {(sample_weight == 0).sum()} drop
 # Where each scorer loses
 # -----------------------
 # None of them wins everywhere, and these flips are the easy kind: at random. Average precision over
-# two draws. Choosing C helps where the given C fits the wrong labels (many columns), and costs a
+# two draws. Choosing C helps where the given C fits the wrong labels (many columns), and changes
 # little where it does not. Self-influence is large for rows with a large leverage, whatever their
 # label. The training loss is as good as leave-one-out where no row can pull the fit to itself.
 

@@ -12,7 +12,14 @@ from sklearn.utils.validation import column_or_1d
 
 from skinfluence._frames import DataFrame, Result, data_frame, take_rows
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index, check_choice, check_positive, check_same_length, shown
+from skinfluence._validation import (
+    as_index,
+    as_numbers,
+    check_choice,
+    check_positive,
+    check_same_length,
+    shown,
+)
 from skinfluence.explainer import InfluenceExplainer, unwrap
 from skinfluence.functions import explain
 from skinfluence.perturbation import MovableRows
@@ -198,6 +205,8 @@ class PoisoningAttack(BaseEstimator):
         """
         check_same_length(X=X, y=y)
         check_same_length(X_test=X_test, y_test=y_test)
+        if hasattr(X, "tocsr"):
+            raise TypeError(f"X should be dense: every feature of a row moves; got {shown(X)}.")
         table = MovableRows(X)
         X, y, y_test = table.values, column_or_1d(y), column_or_1d(y_test)
         self._check(X[:, table.is_number])
@@ -300,12 +309,14 @@ class PoisoningAttack(BaseEstimator):
     def _allowed(self, moved, original):
         """The nearest rows that the constraint allows."""
         if callable(self.constraint):
-            allowed = np.asarray(self.constraint(moved, original), dtype=np.float64)
+            allowed = as_numbers("what constraint returns", self.constraint(moved, original))
             if allowed.shape != moved.shape:
                 raise ValueError(
                     f"constraint(moved, original) should return shape {moved.shape}; got "
                     f"{allowed.shape}."
                 )
+            if not np.isfinite(allowed).all():
+                raise ValueError("constraint(moved, original) should return finite numbers.")
             return allowed
         if self.constraint == "box":
             return np.clip(moved, original - self.epsilon, original + self.epsilon)

@@ -91,8 +91,7 @@ class RobustnessMixin(QueryMixin):
         bound = bind(quantity, problem)
         units, names = _units(problem, groups)
         max_units = _check_size(problem, max_rows, units, "max_rows")
-        if budget is not None:
-            _check_count("budget", budget, None)
+        _check_count("budget", 1 if budget is None else budget, None)
         problem.check_data()
         found, lower, count = smallest_flip(
             problem.objective,
@@ -122,6 +121,7 @@ class RobustnessMixin(QueryMixin):
             n_groups=None if groups is None else len(found.order),
             groups=() if groups is None else tuple(names[unit] for unit in found.order),
             diverges=found.diverges,
+            empties_class=found.empties_class,
             row_names=problem.row_names,
         )
 

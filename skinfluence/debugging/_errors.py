@@ -335,7 +335,9 @@ def _named(problem, by, X_train, n):
     """(name, values) of a column of X_train, or of the model's features, by name or position."""
     X = changes.features_of(problem, slice(None)) if X_train is None else X_train
     X = X if hasattr(X, "shape") else np.asarray(X)
-    if X.ndim != 2 or X.shape[0] != n:
+    if X.ndim != 2:
+        raise ValueError(f"X_train should be a table of rows and columns; got shape {X.shape}.")
+    if X.shape[0] != n:
         raise ValueError(f"X_train should have the {n} rows of fit; got {X.shape[0]}.")
     p = X.shape[1]
     is_frame = hasattr(X, "iloc")

@@ -46,6 +46,8 @@ class SecondStep(StoredSteps):
             inverse_rows = chord.inverse_rows(at)
             steps[part] = first = chord._newton(at, inverse_rows)
             some = np.isfinite(first).all(axis=1) & ~step.undefined[at] & ~step.idle[at]
+            if not some.any():
+                continue
             first, inverse_rows, at = first[some], inverse_rows[some], at[some]
             gradient, moved = chord.gradient(first, at)
             second = -chord.solve(gradient, at, inverse_rows, first)

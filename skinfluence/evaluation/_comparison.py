@@ -47,6 +47,11 @@ def compare(predicted, actual, full, ceiling, seed):
             f"attributions should return one number for each of the {actual.shape[1]} test rows; "
             f"got shape {predicted.shape[1:]}."
         )
+    if len(actual) < 2:
+        raise ValueError(
+            f"{len(actual)} retrained model{'' if len(actual) == 1 else 's'} cannot be ranked: ask "
+            "for at least two subsets, or rows that are left out, with a model each."
+        )
     correlations = rank_correlation(predicted, actual)
     known = ~np.isnan(correlations)
     if not known.any():
@@ -143,6 +148,8 @@ def checked_attributions(attributions, X, X_test):
             f"one column for each training row; got {attributions.shape}.{turned}"
         )
     undefined = ~np.isfinite(attributions)
+    if undefined.all():
+        raise ValueError("attributions has no finite number: there is nothing to compare.")
     if undefined.any():
         rows = np.flatnonzero(undefined.any(axis=0))
         warn(

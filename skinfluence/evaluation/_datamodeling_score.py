@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import as_index
+from skinfluence._validation import as_index, shown
 from skinfluence.evaluation._attribution_score import AttributionScore
 from skinfluence.evaluation._comparison import (
     checked_attributions,
@@ -124,6 +124,11 @@ def linear_datamodeling_score(
             random_state=random_state,
             n_jobs=n_jobs,
             progress=progress,
+        )
+    elif not isinstance(truths, SubsetTruths):
+        raise TypeError(
+            f"truths should be a SubsetTruths; got {shown(truths)}. Read a file of truths by "
+            "SubsetTruths.load(path)."
         )
     else:
         truths.check(estimator, X, y, X_test, y_test, target, sample_weight)

@@ -20,6 +20,8 @@ def subset_size(fraction, n_train):
 def seed_of(random_state, path=None):
     """An integer seed: the given one, else one drawn; raise where a path needs the same again."""
     if isinstance(random_state, int | np.integer):
+        if random_state < 0:
+            raise ValueError(f"random_state should be at least 0; got {random_state!r}.")
         return int(random_state)
     if path is not None:
         raise ValueError(

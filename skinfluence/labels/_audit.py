@@ -16,6 +16,7 @@ from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
     as_index,
     as_partition,
+    check_same_length,
     check_sample_weight,
     distinct_texts,
     encode_labels,
@@ -237,6 +238,8 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         view, chosen, loo = fitted_audited(self, X, y, sample_weight, params)
         self.estimator_, self.regularization_ = view, chosen
         problem = fitted_problem(self.estimator_)
+        if X_val is not None:  # before anything else is computed, not when it is first asked for
+            problem.test_rows(X_val, y_val, names=("X_val", "y_val"))
         self._data, self._validation = (X, labels, sample_weight), (X_val, y_val)
         self.classes_ = problem.classes
         for name in ("n_features_in_", "feature_names_in_"):
@@ -576,6 +579,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         checked = np.arange(n + 1)
         if (X_test is None) != (y_test is None):
             raise ValueError("X_test and y_test go together: pass both, or neither.")
+        check_same_length(X_test=X_test, y_test=y_test)
         if X_test is not None:
             for name, value, least in (("n_points", n_points, 2), ("n_random", n_random, 1)):
                 if not isinstance(value, int | np.integer) or value < least:

@@ -6,6 +6,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import column_or_1d
 
 from skinfluence._validation import (
+    as_numbers,
     check_choice,
     check_same_length,
     encode_labels,
@@ -95,7 +96,7 @@ def row_position(row, n):
 
 def checked_scores(scores, n):
     """Return scores as float64 (n,); raise on another shape or on infinite scores downwards."""
-    scores = np.asarray(scores, dtype=np.float64)
+    scores = as_numbers("what score returns", scores)
     if scores.shape != (n,):
         raise ValueError(
             f"score should return one number for each of the {n} training rows, larger for more "

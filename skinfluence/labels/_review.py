@@ -1,6 +1,6 @@
 """A review of labels: how fast the errors are found, and the labels after the decisions."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,6 +126,10 @@ def checked_decisions(decisions, ids, classes):
     given = [getattr(row_id, "item", lambda row_id=row_id: row_id)() for row_id, _ in pairs]
     seen, twice, unknown = set(), [], []
     for row_id in given:
+        if not isinstance(row_id, Hashable):
+            raise ValueError(
+                f"decisions should be keyed by the ids that row_ids() returns; got {shown(row_id)}."
+            )
         if row_id not in position:
             unknown.append(shown(row_id))
         elif row_id in seen:

@@ -1,7 +1,6 @@
 """Fits on the arrays of other libraries, by scikit-learn's convention."""
 
 from skinfluence._backend import HAS_ARRAY_API, array_library
-from skinfluence.array_api import ArrayModel
 from skinfluence.linear_model._polished import RefinedFitMixin
 
 
@@ -21,6 +20,9 @@ class ArrayFitMixin(RefinedFitMixin):
         library = array_library(X)
         if library is None:
             return super()._fit_and_polish(fit, X, y, sample_weight)
+        # Imported with the first such array, and not with the library.
+        from skinfluence.array_api import ArrayModel
+
         self._begin_fit(X, y, sample_weight)
         penalty = self._array_penalty()
         caught = self._original_fit(fit, X, y, sample_weight)

@@ -300,7 +300,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
 
     # -- questions ---------------------------------------------------------------------------------
 
-    def test_rows(self, X_test, y_test=None, required=None):
+    def test_rows(self, X_test, y_test=None, required=None, names=("X_test", "y_test")):
         """Return the design of test rows, their labels as passed and as the loss encodes them.
 
         Parameters
@@ -309,6 +309,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             As the caller has them.
         required : str, optional
             What needs labels, for the error where there are none.
+        names : (str, str)
+            What an error calls the two.
 
         Returns
         -------
@@ -323,14 +325,14 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         if y_test is None:
             if required is not None:
                 raise ValueError(
-                    f"y_test is None, but {required} needs the labels of the test rows."
+                    f"{names[1]} is None, but {required} needs the labels of the test rows."
                 )
             return design, None, None
-        encoded = self.adapted.encode(y_test, "y_test")
+        encoded = self.adapted.encode(y_test, names[1])
         if len(encoded) != design.shape[0]:
             raise ValueError(
-                "Found input variables with inconsistent numbers of samples: X_test has "
-                f"{design.shape[0]} rows, y_test {len(encoded)}."
+                f"Found input variables with inconsistent numbers of samples: {names[0]} has "
+                f"{design.shape[0]} rows, {names[1]} {len(encoded)}."
             )
         return design, self.adapted.labels(encoded), encoded
 

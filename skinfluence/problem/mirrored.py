@@ -1,8 +1,10 @@
 """First-order influence of rows that come in blocks, which need not be those of the fit."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, shown
 from skinfluence.attribution import MirroredQuery
 from skinfluence.robustness import class_weights, row_factors
 
@@ -22,6 +24,10 @@ def mirrored(problem, X_test, y_test, stream, target):
         raise NotImplementedError(
             "mirrored_influence() needs the gradient of every row at the optimum of its own loss; "
             "this model was trained by a hinge. Fit it with loss='smooth_hinge'."
+        )
+    if not isinstance(stream, Iterable):
+        raise TypeError(
+            f"stream should be an iterable of blocks (X, y) of training rows; got {shown(stream)}."
         )
     query = problem.query(X_test, y_test, target, "first_order")
     n_solves = len(query) * query.target.n_outputs

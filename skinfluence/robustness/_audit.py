@@ -102,8 +102,9 @@ class Audit:
                 best = self._better(best, search.shrunk(best, order))
         if best is not None:
             best = self._better(best, search.swapped(best))
-        if best is not None and greedy.diverges:
-            best = replace(best, diverges=True)
+        if best is not None:
+            kept = greedy.empties_class
+            best = replace(best, diverges=best.diverges or greedy.diverges, empties_class=kept)
         return greedy if best is None else best
 
     def rounded(self, best, candidates):

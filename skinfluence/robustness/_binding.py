@@ -154,7 +154,7 @@ def _log_of(value):
 
 def _bind_score(problem, X, y, scoring, value):
     """Bind the side of a value on which a score lies."""
-    design, labels, encoded = problem.test_rows(X, y, "score()")
+    design, labels, encoded = problem.test_rows(X, y, "score()", ("X", "y"))
     scoring = problem.link.scoring if scoring is None else scoring
     what = f"the side of {value:g} that {scoring} is on"
     found = ScoreLevel(design, labels, encoded, X, problem.link, scoring, value, 1.0, f"{what}")

@@ -44,7 +44,17 @@ class FitRecipe:
 
     def design(self, X):
         """Return the design of rows as the estimator sees them."""
-        return self.skeleton.design.like(X if self.space is None else self.space.map(X))
+        bare = self.skeleton.design
+        if self.space is not None:
+            return bare.like(self.space.map(X))
+        if np.ndim(X) != 2 and not hasattr(X, "tocsr"):
+            raise ValueError(f"Expected 2D array of rows; got an array of shape {np.shape(X)}.")
+        if X.shape[1] != bare.n_features:
+            raise ValueError(
+                f"the rows have {X.shape[1]} features, but the model has {bare.n_features}: pass "
+                "them as the estimator sees them, after the earlier steps of a Pipeline."
+            )
+        return bare.like(X)
 
     def objective(self, X, y, sample_weight):
         """Return the objective of rows, labels and weights at the parameters."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice
+from skinfluence._validation import check_choice, shown
 from skinfluence.uncertainty import KINDS
 
 
@@ -55,6 +55,7 @@ def coefficient(name: str | dict[str, float], value: float = 0.0) -> Quantity:
     >>> coefficient("bp")
     coefficient(name='bp', value=0.0)
     """
+    _check_name("name", name)
     return Quantity("coefficient", {"name": name, "value": finite_number("value", value)})
 
 
@@ -70,7 +71,17 @@ def order(first: str, second: str) -> Quantity:
     -------
     Quantity
         For :meth:`InfluenceExplainer.smallest_flip`.
+
+    Raises
+    ------
+    ValueError
+        If both are the same.
     """
+    for argument, name in (("first", first), ("second", second)):
+        if not isinstance(name, str):
+            raise TypeError(f"{argument} should be the name of a coefficient; got {shown(name)}.")
+    if first == second:
+        raise ValueError(f"first and second are both {first!r}: name two coefficients to compare.")
     return Quantity("order", {"first": first, "second": second})
 
 
@@ -164,6 +175,15 @@ def score(X: MatrixLike, y: ArrayLike, scoring: Any = None, value: float = 0.0) 
     return Quantity("score", given)
 
 
+def _check_name(argument, name):
+    """Raise unless it can be the name of a coefficient, or names and multipliers."""
+    if not isinstance(name, str | dict):
+        raise TypeError(
+            f"{argument} should be the name of a coefficient, or a dict of names and multipliers; "
+            f"got {shown(name)}."
+        )
+
+
 def finite_number(name, value):
     """Return a finite number; raise on anything else."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(value):
@@ -173,6 +193,7 @@ def finite_number(name, value):
 
 def _of_interval(name, kind, alpha, groups):
     """Return the checked arguments of a quantity of an interval."""
+    _check_name("name", name)
     kind = "HC0" if kind in ("sandwich", "infinitesimal_jackknife") else kind
     check_choice("kind", kind, KINDS)
     if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:

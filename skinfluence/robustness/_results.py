@@ -51,6 +51,9 @@ class RobustnessAudit:
     diverges : bool
         Whether a removal on the way leaves data without a finite optimum (separable, say): the
         coefficients then go to infinity.
+    empties_class : bool
+        Whether the search kept rows because a class would have lost its last one: a model of fewer
+        classes has no such coefficient.
     row_names : ndarray of shape (n_train,)
         Names of the training rows.
     """
@@ -71,6 +74,7 @@ class RobustnessAudit:
     n_groups: int | None = None
     groups: tuple = ()
     diverges: bool = False
+    empties_class: bool = False
     row_names: np.ndarray | None = None
 
     def to_frame(self) -> DataFrame:
@@ -97,6 +101,8 @@ class RobustnessAudit:
             known = f"No set of up to {self.max_rows} {unit} was found that flips {self.what}."
             if self.diverges:
                 known += " On the way the refits have no finite optimum."
+            if self.empties_class:
+                known += " On the way a class was down to its last row, which stays."
             return f"{known} At least {self.at_least} {_are(self.at_least, unit)} needed (proven)."
         number = self.n_rows if self.n_groups is None else self.n_groups
         of = f" of {self.n_train}" if self.n_groups is None else f" ({self.n_rows} rows)"

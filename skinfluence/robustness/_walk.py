@@ -91,11 +91,13 @@ class Walk:
         In order.
     diverges : bool
         Whether the last removal left no finite optimum.
+    empties_class : bool
+        Whether a removal was refused because a class would have lost its last row.
     """
 
     def __init__(self, objective, curvature=None):
         self.start = self.objective = objective
-        self.removed, self.diverges = [], False
+        self.removed, self.diverges, self.empties_class = [], False, False
         self.tolerance = TOLERANCE * objective.coefficient_unit
         self._set_factor(curvature)
         kind = objective.loss.required_classes(objective.y)
@@ -211,6 +213,7 @@ class Walk:
         before = self.objective
         after = before.reweighted(delta)
         if leaving and self._is_last_of_a_class(rows):
+            self.empties_class = True
             return False
         factored = self._curvature is not None and not self._stale
         for row in rows if leaving and factored else ():

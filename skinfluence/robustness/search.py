@@ -33,6 +33,8 @@ class Found:
         Whether the last margin is not positive.
     diverges : bool
         Whether the search ended because a further removal leaves no finite optimum.
+    empties_class : bool
+        Whether it kept a row because a class would have lost its last one.
     """
 
     order: list
@@ -40,6 +42,7 @@ class Found:
     margins: list
     flips: bool
     diverges: bool = False
+    empties_class: bool = False
 
 
 class Search:
@@ -127,7 +130,7 @@ class Search:
             if stops and self.flips(margins[-1]):
                 break
         done = bool(margins) and self.flips(margins[-1])
-        return Found(order, values, margins, done, diverges)
+        return Found(order, values, margins, done, diverges, state.empties_class)
 
     def longest(self, size):
         """Remove `size` units, each the best at the time, whether or not that flips."""
