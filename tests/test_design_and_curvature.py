@@ -121,6 +121,16 @@ def test_class_blocks_together_and_one_by_one(narrow, monkeypatch):
     np.testing.assert_allclose(design.block_quadratic(H, K), blocks, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_more_rows_than_two_blocks(order):
+    rng = np.random.default_rng(0)
+    n = 2 * dense_module.BLOCK_ROWS + 100
+    X, w = rng.normal(size=(n, 3)).copy(order), rng.uniform(size=n)
+    design, Z, T = make_design(X, True), np.c_[X, np.ones(n)], np.triu(rng.normal(size=(4, 4)))
+    np.testing.assert_allclose(design._gram(w), Z.T @ (w[:, None] * Z), rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(design.row_norms(T), ((Z @ T) ** 2).sum(axis=1), rtol=1e-10)
+
+
 @pytest.mark.parametrize("pairs", [0.0, 1e9])
 def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
     monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)

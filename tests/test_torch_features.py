@@ -655,7 +655,7 @@ def test_outputs_that_are_no_tensors_are_refused():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no card is there")
-def test_a_card_gives_the_same_features():
+def test_the_features_are_the_same_on_a_gpu():
     X = digits()[0][:40]
     host = NeuralFeatures(trained(), layer="hidden", dtype="float64").fit(X)
     card = NeuralFeatures(trained(), layer="hidden", dtype="float64", device="cuda").fit(X)

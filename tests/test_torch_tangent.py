@@ -10,6 +10,7 @@ from scipy.stats import spearmanr
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
+from torch.utils import data  # noqa: E402
 
 from skinfluence import InfluenceLogisticRegression  # noqa: E402
 from skinfluence.torch import TRAK, TangentFeatures, _sketch  # noqa: E402  # noqa: E402
@@ -329,6 +330,10 @@ def test_bad_input():
         broken.weight[0, 0] = torch.nan
     with pytest.raises(ValueError, match="weight of Linear are NaN"):
         TRAK(broken).fit(X, y)
+    shuffled = data.DataLoader(data.TensorDataset(X, y), batch_size=7, shuffle=True)
+    for asked in (TRAK(net), TangentFeatures(net, output=0)):
+        with pytest.raises(TypeError, match=r"X should hold.*DataLoader"):
+            asked.fit(shuffled, y)
     with pytest.raises(ValueError, match=r"X contains NaN or infinity, in row 3"):
         TRAK(net).fit(torch.where(torch.arange(120)[:, None] == 3, torch.nan, X), y)
     with pytest.raises(ValueError, match="k should be an integer from 1 to the 120"):

@@ -186,7 +186,10 @@ def as_tensor(values, name):
         return values.detach()
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} should hold numbers; got an array of dtype {array.dtype}.")
+        raise TypeError(
+            f"{name} should hold numbers; got {type(values).__name__} of dtype {array.dtype}. Pass "
+            "a tensor or an array, with the rows in one order."
+        )
     return torch.from_numpy(np.array(array))  # a copy: read-only arrays make warnings
 
 
