@@ -300,7 +300,7 @@ def test_an_explainer_of_such_a_machine_says_the_same():
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_sparse_products_do_not_depend_on_the_threads(fit_intercept, monkeypatch):
     rng = np.random.default_rng(0)
-    X = scipy.sparse.random_array((300, 40), density=0.1, rng=rng, format="csr")
+    X = scipy.sparse.random(300, 40, density=0.1, random_state=0, format="csr")
     X = scipy.sparse.vstack([X, scipy.sparse.csr_array((5, 40))], format="csr")  # empty rows last
     design = make_design(X, fit_intercept)
     V, U = rng.normal(size=(design.shape[1], 7)), rng.normal(size=(305, 7))

@@ -5,10 +5,13 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
+import scipy
 from sklearn import get_config
 
-# array-api-compat gives PyTorch and CuPy the functions of the standard under its names.
+# array-api-compat gives PyTorch and CuPy the functions of the standard under its names. Without
+# SciPy 1.14 scikit-learn refuses to dispatch, and the tags of the models say so.
 HAS_ARRAY_API = find_spec("array_api_compat") is not None
+HAS_ARRAY_API &= tuple(int(part) for part in scipy.__version__.split(".")[:2]) >= (1, 14)
 
 # Libraries whose arrays scikit-learn dispatches on, by the package of their class.
 LIBRARIES = ("torch", "cupy", "array_api_strict")
@@ -36,8 +39,8 @@ def array_library(X):
         return None
     if not HAS_ARRAY_API:
         raise ImportError(
-            f"X is an array of {type(X).__module__}, and computing on it needs array-api-compat: "
-            "pip install 'skinfluence[array-api]'."
+            f"X is an array of {type(X).__module__}, and computing on it needs array-api-compat "
+            "and SciPy 1.14 or newer: pip install 'skinfluence[array-api]' 'scipy>=1.14'."
         )
     from array_api_compat import array_namespace, device
 

@@ -210,6 +210,8 @@ class InfluenceReport:
 
     def __repr__(self):
         """Return how many rows the report is about."""
+        if "_subject" not in vars(self):  # scikit-learn's errors name what is not made yet
+            return "InfluenceReport"
         subject = self._subject
         return (
             f"InfluenceReport of {len(subject.test_names):,} test rows and "
