@@ -61,7 +61,8 @@ class RowBlocks:
         self.sizes = np.asarray(reader.sizes, dtype=np.int64)
         self.edges = np.concatenate([[0], np.cumsum(self.sizes)])
         self.names = reader.names
-        self._last, self._labels = (None, None), None
+        self._last: tuple[Any, Any] = (None, None)
+        self._labels: tuple[Any, Any] | None = None
         self._checked = np.zeros(len(self.sizes), dtype=bool)
         filled = np.flatnonzero(self.sizes)
         if not len(filled):
@@ -72,7 +73,8 @@ class RowBlocks:
                     f"{name} has {len(values)} rows, X has {self.n_rows}: the source and its "
                     "labels should be of one length."
                 )
-        self.dtype, self.n_features = None, None
+        self.dtype: Any = None
+        self.n_features: Any = None
         first = self._rows(int(filled[0]), reader.read(int(filled[0]))[0])
         self.dtype, self.n_features = first.dtype, first.shape[1]
         self._is_sparse = hasattr(first, "tocsr")
@@ -136,7 +138,7 @@ class RowBlocks:
         return self._rows(i, X), _array(y), _array(weight)
 
     def block(self, i: int) -> Any:
-        """Rows of a block; the last one that was read is kept.
+        """Return the rows of a block; the last one that was read is kept.
 
         Parameters
         ----------
@@ -226,12 +228,14 @@ class RowBlocks:
         return RowBlocks(ChainReader([self.reader, below]))
 
     def labels(self) -> tuple[Any, Any]:
-        """Labels and weights of all rows.
+        """Return the labels and weights of all rows.
 
         Returns
         -------
-        y, sample_weight : ndarray of shape (n_rows,) or None
-            Of a file that can be mapped a view of it. They are read once, and kept.
+        y : ndarray of shape (n_rows,) or None
+            Of a file that can be mapped a view of it. Labels are read once, and kept.
+        sample_weight : ndarray of shape (n_rows,) or None
+            The same of the weights.
         """
         if self._labels is not None:
             return self._labels
@@ -248,8 +252,8 @@ class RowBlocks:
             y, weight = own_y if y is None else y, own_weight if weight is None else weight
         self._check_labels(y, "y")
         self._check_labels(weight, "sample_weight")
-        self._labels = y, weight
-        return self._labels
+        self._labels = both = y, weight
+        return both
 
     def fingerprint(self) -> str:
         """Hash of what identifies the source.
@@ -396,7 +400,7 @@ def as_blocks(
             f"block_rows should be a positive integer or 'auto'; got {shown(block_rows)}."
         )
     names = tuple(value if _is_column(value) else None for value in (y, sample_weight))
-    reader = _reader(X, *names, block_rows)
+    reader = _reader(X, names[0], names[1], block_rows)
     if names != (None, None) and not hasattr(reader, "labels"):
         name = next(name for name in names if name is not None)
         raise ValueError(

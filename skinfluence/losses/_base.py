@@ -165,8 +165,10 @@ class Loss(ABC):
         """Natural unit of eta (e.g. the standard deviation of y); None if it is dimensionless."""
         return None
 
-    #: Whether `check_optimum` may raise, so that it is to be asked with all predictors.
-    has_doubtful_optimum = False
+    @property
+    def has_doubtful_optimum(self):
+        """Whether `check_optimum` may raise, so that it is to be asked with all predictors."""
+        return False
 
     def check_optimum(self, y, eta):
         """Raise NotImplementedError if the loss is not differentiable at this optimum."""

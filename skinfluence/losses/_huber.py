@@ -104,7 +104,9 @@ class HuberLoss(Loss):
     def unit(self, y, eta):
         return float(eta[0, 1])
 
-    has_doubtful_optimum = True
+    @property
+    def has_doubtful_optimum(self):
+        return True
 
     def check_optimum(self, y, eta):
         """Raise if the scale is 0 to rounding, where the loss has no derivative."""
