@@ -187,7 +187,7 @@ class ParquetReader(TableReader):
         self._open = fragments
 
     def _dataset(self):
-        """The pyarrow Dataset."""
+        """Return the pyarrow Dataset of the file, the folder or the object that was given."""
         if not isinstance(self.source, str | os.PathLike):
             return self.source
         import pyarrow.dataset

@@ -88,7 +88,7 @@ class ArrayProblem:
 
     @property
     def n_outputs(self):
-        """K."""
+        """Number of outputs K."""
         return self.theta.shape[1]
 
     def parameters(self):
