@@ -244,6 +244,23 @@ def test_one_row_and_three_hundred_are_drawn(style, pyplot):
 
 
 @pytest.mark.parametrize(
+    "name", ["patient number {:04d}, seen at the university hospital", "customer{:030d}"]
+)
+def test_names_that_differ_in_their_middle_are_told_apart(name):
+    X, y = problem(n=60, seed=9)
+    clf = InfluenceLogisticRegression().fit(X[:40], y[:40])
+    names = [name.format(row) for row in range(120, 160)]
+    display = InfluenceDisplay.from_estimator(clf, X[40:41], y[40:41], train_labels=names)
+    seen, rows = ticks(display.ax_), display.indices[0]
+    for text, row in zip(seen, rows, strict=True):
+        assert text[1:] in names[row] or text[1:].split("\N{HORIZONTAL ELLIPSIS}")[0] in names[row]
+        assert len(text) <= 28
+    assert len(set(seen)) == len(rows) == 10
+    score = ScoreInfluenceDisplay.from_score_influence(np.arange(-20.0, 20.0), train_labels=names)
+    assert len(set(ticks(score.ax_))) == len(score.rows_)
+
+
+@pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"images": (np.zeros((2, 4, 4)), None)}, r"images\[0\] has 2 entries"),

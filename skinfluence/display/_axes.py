@@ -63,8 +63,8 @@ def apart(ax, x, y, labels, chosen):
     """Return (row, text) of the chosen points whose texts do not lie on an earlier one."""
     at = ax.transData.transform(np.c_[x, y])
     height, kept = 0.9 * font_pixels(ax), []
-    for row in chosen:
-        text = short(labels[row])
+    chosen = list(chosen)
+    for row, text in zip(chosen, told_apart([labels[row] for row in chosen]), strict=True):
         if all(
             abs(at[row, 1] - at[other, 1]) > height
             or abs(at[row, 0] - at[other, 0]) > 0.7 * height * (4 + len(text))
@@ -103,6 +103,20 @@ def short(label, longest=LONGEST_LABEL):
         begin = longest // 2
         text = f"{text[:begin]}\N{HORIZONTAL ELLIPSIS}{text[begin + 1 - longest :]}"
     return text.replace("$", r"\$")  # no mathematics
+
+
+def told_apart(labels):
+    """Texts of labels for a figure; those that cuts make the same, without what all begin with."""
+    texts = [" ".join(str(label).split()) for label in labels]
+    cut = [short(text) for text in texts]
+    if len(set(cut)) == len(set(texts)):
+        return cut
+    first, last = min(texts), max(texts)  # what these two share, all between them share
+    n_shared = next(i for i in range(len(last)) if first[i : i + 1] != last[i])
+    shared = first[:n_shared]
+    # Numbers are kept whole: 0123 and 0124 are not told apart by 3 and 4 alone.
+    start = max(shared.rfind(mark) for mark in " _-/:") + 1 or len(shared)
+    return [short(f"\N{HORIZONTAL ELLIPSIS}{text[start:]}") for text in texts] if start else cut
 
 
 def scatter_by_class(ax, x, y, classes, scatter_kwargs):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence.deletion.targets import Target
-from skinfluence.display._axes import axes, short, signed_bars
+from skinfluence.display._axes import axes, short, signed_bars, told_apart
 from skinfluence.functions import explain
 from skinfluence.problem import changes, fitted_problem
 from skinfluence.results import MostInfluential
@@ -279,7 +279,7 @@ class InfluenceDisplay:
         for t, panel in enumerate(panels):
             known = np.flatnonzero(self.indices[t] >= 0)
             rows = self.indices[t][known]
-            labels = [self._label(row) for row in rows]
+            labels = self._labels(rows)
             hurts = known >= self.n_helpful
             bars = signed_bars(panel, self.influence[t][known], labels, hurts, bar_kwargs)
             self.bars_.append(bars)
@@ -310,12 +310,13 @@ class InfluenceDisplay:
             raise ValueError(f"ax should be {m} axes, one for each test row; got {len(panels)}.")
         return [axes(panel) for panel in panels]
 
-    def _label(self, row):
-        """Name of a training row, with the beginning of its text if there is one."""
-        label = short(self.train_labels[row])
-        if self.texts[0] is not None:
-            label = f"{label}\n{short(self.texts[0][row], LONGEST_TEXT)}"
-        return label
+    def _labels(self, rows):
+        """Names of training rows, with the beginnings of their texts if there are any."""
+        labels = told_apart([self.train_labels[row] for row in rows])
+        if self.texts[0] is None:
+            return labels
+        texts = [short(self.texts[0][row], LONGEST_TEXT) for row in rows]
+        return [f"{label}\n{text}" for label, text in zip(labels, texts, strict=True)]
 
     def _decorate(self, panel, t, rows):
         """Draw thumbnails beside the bars, and the test row's image in the free corner."""

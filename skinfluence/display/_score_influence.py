@@ -10,7 +10,7 @@ from sklearn.metrics import check_scoring
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence.display._axes import axes, checked, short, signed_bars
+from skinfluence.display._axes import axes, checked, short, signed_bars, told_apart
 from skinfluence.display._diagnostics import titled
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -206,7 +206,7 @@ class ScoreInfluenceDisplay:
         needed = [row for row in order[:k] if known[row] < 0]
         hurting = [row for row in order[::-1][:k][::-1] if known[row] > 0]
         self.rows_ = np.array([*needed, *hurting], dtype=np.intp)
-        labels = [short(label) for label in self.train_labels[self.rows_]]
+        labels = told_apart(self.train_labels[self.rows_])
         if new:
             self.figure_.set_size_inches(6.4, max(2.2, 1.2 + 0.2 * len(labels)))
         values = self.score_influence[self.rows_]
