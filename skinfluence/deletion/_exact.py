@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._backend import symmetric_eigenvalues
 from skinfluence._parallel import map_ordered, row_blocks, tracked
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
@@ -94,7 +95,7 @@ class _Refits:
         self.steps = steps_to_fill(self.objective, r)
         self.bound, self.own_error = np.full(r, np.inf), np.zeros(r)
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
-        one_minus = np.linalg.eigvalsh(one_step.leverage.one_minus)[:, 0]
+        one_minus = symmetric_eigenvalues(one_step.leverage.one_minus)[:, 0]
         self.is_untrusted = ~(one_minus > UNTRUSTED)
 
     def run(self, progress):
