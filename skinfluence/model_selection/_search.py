@@ -29,6 +29,7 @@ from skinfluence.model_selection._candidates import (
     Path,
     parts_of,
     paths,
+    refitted,
     score_path,
     scored_in_turn,
 )
@@ -224,15 +225,18 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
         params = fit_params(self, sample_weight, params)
-        scored = self._score(candidates, (X, y, params))
+        tasks = self._tasks(candidates, (X, y, params))
+        scored = self._score(candidates, tasks)
         self.cv_results_ = results_table(candidates, scored, self._scorings())
         self._select(candidates)
         for name in ("best_estimator_", "classes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         if self.refit is not False:
-            best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
-            start = time.perf_counter()
-            self.best_estimator_ = best.fit(X, y, **params)
+            start, chosen = time.perf_counter(), clone(self.best_params_, safe=False)
+            self.best_estimator_ = refitted(tasks, self.best_index_, chosen)
+            if self.best_estimator_ is None:
+                best = clone(self.estimator).set_params(**chosen)
+                self.best_estimator_ = best.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - start
             for name in ("classes_", "n_features_in_", "feature_names_in_"):
                 if hasattr(self.best_estimator_, name):
@@ -269,22 +273,24 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             return "score"
         return self.refit if isinstance(self.refit, str) else next(iter(self._scorings()))
 
-    def _score(self, candidates, data):
+    def _tasks(self, candidates, data):
+        """Return a Path for each part of the grid, with the positions of its candidates."""
+        groups, n_jobs = paths(self.estimator, candidates), n_workers(self.n_jobs)
+        if n_jobs > 1:
+            groups = parts_of(groups, -(-len(candidates) // n_jobs))
+        scorings = self._scorings()
+        return [
+            (Path(self.estimator, data, scorings, self.method, name), members)
+            for name, members in groups
+        ]
+
+    def _score(self, candidates, tasks):
         """Return the Scored of every candidate, in the order of the grid."""
         if self.verbose > 0:
             print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
         scored = [None] * len(candidates)
-        groups = paths(self.estimator, candidates)
-        scorings = self._scorings()
-        n_jobs = n_workers(self.n_jobs)
-        if n_jobs > 1:
-            groups = parts_of(groups, -(-len(candidates) // n_jobs))
-        tasks = [
-            (Path(self.estimator, data, scorings, self.method, name), members)
-            for name, members in groups
-        ]
         found = scored_in_turn(tasks, candidates)
-        if n_jobs > 1:
+        if n_workers(self.n_jobs) > 1:
             work = [(path, [candidates[i] for i in members]) for path, members in tasks]
             order = [position for _, members in tasks for position in members]
             results = in_workers(score_path, work, self.n_jobs)
