@@ -338,8 +338,10 @@ class PoisoningAttack(BaseEstimator):
         losses, step, n_refits = [_mean_loss(model, question)], self.epsilon, 0
         gradient = gradient[rows]
         while n_refits < self.n_iter and step >= SHORTEST * self.epsilon:
-            n_refits += 1
             trial = allowed(moved + step * np.sign(gradient), original)
+            if np.array_equal(trial, moved):  # in the corner that the gradient points to
+                break
+            n_refits += 1
             poisoned = X.copy()
             poisoned[rows] = trial
             refit = self._fit(table, poisoned, y)
