@@ -777,10 +777,14 @@ VALIDATION = {"X_val": data()[0][:3], "y_val": data()[1][:3]}
         ),
         (
             ValueError,
-            "X has 2 features, but LogisticRegression is expecting 5",
+            "X_val has 2 features, but LogisticRegression is expecting 5",
             lambda: fit(X_val=data()[0][:2, :2], y_val=[0, 1]),
         ),
-        (ValueError, "contains NaN", lambda: fit(X_val=np.full((2, 5), np.nan), y_val=[0, 1])),
+        (
+            ValueError,
+            "Input X_val contains NaN",
+            lambda: fit(X_val=np.full((2, 5), np.nan), y_val=[0, 1]),
+        ),
         (ValueError, "score should be one of", lambda: fit(audit={"score": "loss"})),
         (
             ValueError,

@@ -18,6 +18,7 @@ from skinfluence._validation import (
     check_choice,
     check_positive,
     check_same_length,
+    naming,
     shown,
 )
 from skinfluence.explainer import InfluenceExplainer, unwrap
@@ -215,7 +216,8 @@ class PoisoningAttack(BaseEstimator):
         if not len(asked):
             raise ValueError("target_rows is empty: name at least one test row to attack.")
         model = self._fit(table, X, y)
-        predicted = np.asarray(model.predict(take_rows(X_test, asked)))
+        with naming("X_test"):
+            predicted = np.asarray(model.predict(take_rows(X_test, asked)))
         targets = asked[predicted == y_test[asked]]
         if not len(targets):
             raise ValueError(
