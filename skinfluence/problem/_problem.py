@@ -156,9 +156,10 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
                 f"the parameters of {type(model).__name__} have changed since it was fitted: "
                 "they ask for other coefficients than it has. Fit again."
             )
-        objective = adapted.objective.at(record.theta)
         if record.sums is not None:
-            objective = objective.with_sums(record.sums)
+            objective = adapted.objective.at(record.theta).with_sums(record.sums)
+        else:  # predictors and the gradient, which is checked below, by one pass over the rows
+            objective = adapted.objective.evaluated_at(record.theta)
         problem = cls(objective, adapted, record, model, model_settings(model))
         problem._check_gradient()
         return problem._in_independent_columns()
