@@ -36,7 +36,7 @@ from skinfluence.model_selection._candidates import (
 )
 from skinfluence.model_selection._results_table import results_table, simplest
 from skinfluence.model_selection._scorings import check_refit, is_multimetric, scorings_by_name
-from skinfluence.model_selection._stored import BLOCK, StoredScores
+from skinfluence.model_selection._stored import StoredScores
 
 ONE_STANDARD_ERROR = "one_standard_error"
 
@@ -300,7 +300,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         if self.checkpoint is not None:
             parts = (self.estimator, candidates, scorings, self.method, data)
             stored = StoredScores(self.checkpoint, *parts)
-            groups = parts_of(groups, BLOCK)
+            groups = stored.cut(groups)
         elif n_jobs > 1:
             groups = parts_of(groups, -(-len(candidates) // n_jobs))
         tasks = [
