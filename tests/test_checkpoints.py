@@ -11,6 +11,7 @@ import pytest
 
 from skinfluence import InfluenceLogisticRegression, InfluencePoissonRegressor
 from skinfluence.blocks import as_blocks
+from skinfluence.model_selection import LeaveOneOutSearchCV
 from skinfluence.problem import stored
 from tests.cases import problem, responses
 
@@ -169,3 +170,98 @@ def test_work_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
     assert not (tmp_path / "kept.npy").exists() or len(before) == 65
     found = model.influence(X, y, method="exact", checkpoint=tmp_path / "kept")
     np.testing.assert_array_equal(found, expected)
+
+
+# -- searches --------------------------------------------------------------------------------------
+
+GRID = [
+    {"C": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]},
+    {"C": [0.1, 1.0], "fit_intercept": [False]},
+]
+
+
+def search(folder=None, **options):
+    """An unfitted search over 11 candidates: blocks of 4, 4, 1 and 2."""
+    options = {"scoring": ["neg_log_loss", "accuracy"], "refit": "neg_log_loss"} | options
+    clf = InfluenceLogisticRegression()
+    return LeaveOneOutSearchCV(clf, GRID, method="exact", checkpoint=folder, **options)
+
+
+def table(found):
+    """The columns of `cv_results_` that are no times, and no parameters."""
+    results = {**found.cv_results_}
+    return {name: np.asarray(results[name]) for name in results if "mean_test" in name} | {
+        name: np.asarray(results[name])
+        for name in results
+        if name.startswith("standard_error") or name in ("effective_parameters", "n_undefined")
+    }
+
+
+def same_bits(one, other):
+    for name, values in table(one).items():
+        np.testing.assert_array_equal(values, table(other)[name], err_msg=name)
+
+
+def test_a_search_through_a_folder(tmp_path):
+    X, y = problem(n=60, p=4)
+    expected = search().fit(X, y)
+    whole = search(tmp_path / "whole").fit(X, y)
+    for name, values in table(expected).items():
+        np.testing.assert_allclose(table(whole)[name], values, rtol=1e-6, err_msg=name)
+    assert whole.best_params_ == expected.best_params_
+    blocks = sorted((tmp_path / "whole").glob("*.npz"))
+    assert len(blocks) == 4
+    blocks[1].unlink()
+    stamps = {path: path.stat().st_mtime_ns for path in blocks if path.exists()}
+    seen = []
+
+    def progress(parts, total):
+        for part in parts:
+            seen.append(total)
+            yield part
+
+    again = search(tmp_path / "whole", progress=progress).fit(X, y)
+    same_bits(again, whole)
+    assert seen == [11] * 11  # candidates that were read count
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    same_bits(search(tmp_path / "workers", n_jobs=2).fit(X, y), whole)
+    # What took place when a block was made is what is reported of it.
+    np.testing.assert_array_equal(
+        again.cv_results_["mean_fit_time"][[0, 1, 2, 3]],
+        whole.cv_results_["mean_fit_time"][[0, 1, 2, 3]],
+    )
+
+
+def test_undefined_rows_of_a_search_keep_their_names(tmp_path):
+    import pandas as pd
+
+    X, y = problem(n=60, p=3)
+    y = np.zeros(60, dtype=int)
+    y[17] = 1
+    frame = pd.DataFrame(X, index=pd.date_range("2026-01-01", periods=60))
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match=r"without row .*2026-01-18.* a class is empty"):
+            found = search(tmp_path / "kept", scoring="accuracy", refit=True).fit(frame, y)
+        assert (found.cv_results_["n_undefined"] == 1).all()
+
+
+def test_what_does_not_belong_to_a_search_is_named(tmp_path):
+    X, y = problem(n=60, p=4)
+    kept = tmp_path / "kept"
+    fitted_search = search(kept).fit(X, y, sample_weight=np.ones(60))
+    assert fitted_search.best_score_ < 0
+    weight = {"sample_weight": np.ones(60)}
+    for other, field in (
+        (search(kept, scoring="accuracy", refit=True), "scoring is"),
+        (search(kept).set_params(method="newton"), "method is 'exact' there, and 'newton' here"),
+        (search(kept).set_params(estimator__solver="newton-cholesky"), "estimator is"),
+        (search(kept).set_params(param_grid={"C": [1.0]}), "param_grid is"),
+    ):
+        with pytest.raises(ValueError, match=f"holds results of another computation: {field}"):
+            other.fit(X, y, **weight)
+    for rows, labels, weights in ((X[::-1], y, np.ones(60)), (X, y, np.full(60, 2.0)), (X, y, None)):
+        with pytest.raises(ValueError, match="the fingerprint of the data"):
+            search(kept).fit(rows, labels, sample_weight=weights)
+    with pytest.raises(ValueError, match=r"scorer should be named by a string; got .* for 'score'"):
+        search(tmp_path / "new", scoring=np.add, refit=True).fit(X, y)
+    assert not (tmp_path / "new").exists()

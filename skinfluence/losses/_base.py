@@ -65,6 +65,8 @@ class Loss(ABC):
         Whether the variance of a response is that of the family over its sample weight.
     series_radius : float
         Distance from the real axis of eta to the nearest pole of the gradient in the complex plane.
+    predictor_range : tuple of float
+        Open interval of the predictors outside of which the loss is infinite.
     self_concordance : float
         The constant M with |l'''[u, v, v]| <= M predictor_norm(u) l''[v, v]; inf if there is none.
     """
@@ -89,6 +91,7 @@ class Loss(ABC):
     weights_are_exposures = False
     series_radius = 0.0
     self_concordance = np.inf
+    predictor_range = (-np.inf, np.inf)
 
     @property
     @abstractmethod
