@@ -289,6 +289,10 @@ class Design(ABC):
     def take(self, rows):
         """Return the design of these rows only."""
 
+    def in_single_precision(self):
+        """Return the design with a Gram matrix in float32, for steps; None where there is none."""
+        return
+
     def _some(self, rows):
         """Return the design of these rows: itself, and no copy, where they are all."""
         everything = isinstance(rows, slice) and rows == slice(None)

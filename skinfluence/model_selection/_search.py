@@ -285,8 +285,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.refit if isinstance(self.refit, str) else next(iter(self._scorings()))
 
     def _tasks(self, candidates, data):
-        """Return a Path for each part of the grid with the positions of its candidates, and the
-        StoredScores they are kept in, if in any."""
+        """Return (Path, positions of its candidates) of each part of the grid, and StoredScores."""
         groups, n_jobs = paths(self.estimator, candidates), n_workers(self.n_jobs)
         scorings, stored = self._scorings(), None
         if self.checkpoint is not None:
