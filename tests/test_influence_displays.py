@@ -256,6 +256,9 @@ def test_names_that_differ_in_their_middle_are_told_apart(name):
         assert text[1:] in names[row] or text[1:].split("\N{HORIZONTAL ELLIPSIS}")[0] in names[row]
         assert len(text) <= 28
     assert len(set(seen)) == len(rows) == 10
+    tests = [name.format(row) for row in range(3)]
+    display = InfluenceDisplay.from_estimator(clf, X[40:43], y[40:43], test_labels=tests)
+    assert len({panel.get_title(loc="left") for panel in display.ax_}) == 3
     score = ScoreInfluenceDisplay.from_score_influence(np.arange(-20.0, 20.0), train_labels=names)
     assert len(set(ticks(score.ax_))) == len(score.rows_)
 

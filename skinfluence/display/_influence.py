@@ -276,6 +276,7 @@ class InfluenceDisplay:
         panels = self._panels(ax)
         name = self.name if name is None else name
         self.figure_, self.bars_ = panels[0].figure, []
+        tests = told_apart(self.test_labels)
         for t, panel in enumerate(panels):
             known = np.flatnonzero(self.indices[t] >= 0)
             rows = self.indices[t][known]
@@ -284,7 +285,7 @@ class InfluenceDisplay:
             bars = signed_bars(panel, self.influence[t][known], labels, hurts, bar_kwargs)
             self.bars_.append(bars)
             self._decorate(panel, t, rows)
-            title = f"test row {short(self.test_labels[t])}"
+            title = f"test row {tests[t]}"
             if t == 0 and name is not None:
                 title = f"{short(name, 40)}: {title}"
             if self.texts[1] is not None:
