@@ -362,7 +362,7 @@ class Objective(RelatedObjectives):
         unit = self.loss.unit(*self._counted)
         return 1.0 if unit is None else unit
 
-    @property
+    @cached_property
     def coefficient_unit(self):
         """Natural unit of the coefficients, to which tolerances are relative.
 
@@ -378,7 +378,7 @@ class Objective(RelatedObjectives):
         widest = float(self.design.absolute_sum(weight).max(initial=0.0) / weight.sum())
         return max(unit / max(1.0, widest), 1e-6 * largest)
 
-    @property
+    @cached_property
     def predictor_terms(self):
         """Mean over the rows of sum_j |theta_kj z_ij|, the largest of the outputs'.
 
