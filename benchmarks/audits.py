@@ -9,6 +9,7 @@ hand) and one chord pass (two products with vectors, the residuals, one solve), 
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
