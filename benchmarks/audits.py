@@ -92,9 +92,8 @@ def proofs(turns):
     """Lines of the table of proofs on real data."""
     for name, model, feature, most in cases():
         model.__fitted_problem__().curvature()
-        found = [
-            clock(lambda m=model, f=feature: m.smallest_flip(coefficient(f))) for _ in range(turns)
-        ]
+        ask = partial(model.smallest_flip, coefficient(feature))
+        found = [clock(ask) for _ in range(turns)]
         audit, seconds = found[0][1], [spent for spent, _ in found]
         proof = "proven" if audit.is_exact else f"at least {audit.at_least}"
         yield (
