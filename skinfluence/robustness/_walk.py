@@ -13,8 +13,8 @@ from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Of the last chord step, in units of the coefficients: what is left is some hundredth of it. A
-# longer step is the last where its length times the ratio of two steps leaves this share of it.
-TOLERANCE, LEFT = 1e-8, 0.1
+# longer step is the last where its length times the ratio of two steps leaves no more than that.
+TOLERANCE = 1e-8
 MAX_PASSES = 25
 # Multiple of the tolerance below which steps that no longer shrink are rounding.
 NEAR = 1e3
@@ -165,10 +165,16 @@ class Walk:
         blocks = [U.T.reshape(K, K, -1) for U, _ in new] + ([] if step is None else [step[None]])
         if not blocks:
             return None
-        moved = design.predictors_of(np.concatenate(blocks)).transpose(1, 2, 0)  # (n, ., K)
+        # (n, ., K), one by one: a product with two or three columns costs more than their own.
+        steps = [each for block in blocks for each in block]
+        moved = np.stack([design @ each.T for each in steps], axis=1)
         for position, (_, S) in enumerate(new):
-            part = moved[:, position * K : (position + 1) * K].transpose(0, 2, 1)
-            self._quadratic += np.matmul(np.matmul(part, S), part.transpose(0, 2, 1))
+            part = moved[:, position * K : (position + 1) * K]
+            if K == 1:
+                self._quadratic += S * part**2
+            else:
+                part = part.transpose(0, 2, 1)
+                self._quadratic += np.matmul(np.matmul(part, S), part.transpose(0, 2, 1))
         return None if step is None else moved[:, -1]
 
     def _down_date(self, row):
@@ -281,7 +287,7 @@ class Walk:
             left = size * min(1.0, 2.0 * size / before) if passes else size
             # The one step of a quadratic loss is exact but for rounding, which the next corrects.
             done = quadratic or size <= self.tolerance or (near and size >= before)
-            if done or left <= LEFT * self.tolerance:
+            if done or left <= self.tolerance:
                 self._stale = passes > MANY_PASSES
                 return objective.at(objective.theta + step)
             objective = objective.evaluated_at(objective.theta + step)
