@@ -55,6 +55,8 @@ class Loss(ABC):
         Name of the distribution, if case-deletion diagnostics are defined for it.
     has_known_dispersion : bool
         Whether that distribution's dispersion is 1, not estimated.
+    residual_is_gradient : bool
+        Whether `response_residual` is minus the gradient, and need not be computed beside it.
     null_direction : ndarray of shape (K,) or None
         Unit direction of `eta` in which the loss is constant, if it has one.
     response_range : tuple of two floats
@@ -83,6 +85,7 @@ class Loss(ABC):
     temperature = 0.0
     family = None
     has_known_dispersion = False
+    residual_is_gradient = False
     null_direction = None
     response_range = (-np.inf, np.inf)
     weights_are_exposures = False

@@ -577,14 +577,18 @@ class Objective(RelatedObjectives):
         read : callable, optional
             Called with each slice of rows, while these are in the cache.
         """
-        K, offset = self.n_outputs, self.offset
-        own, residuals = np.empty((self.n_rows, K)), np.empty((self.n_rows, K))
+        K, offset, loss, y = self.n_outputs, self.offset, self.loss, self.y
+        own, residuals = np.empty((self.n_rows, K)), np.zeros((self.n_rows, K))
+        # Blocks are small, and what is the same for all of them is a tenth of the pass.
+        weight, scalar = self.sample_weight[:, None], loss.is_scalar
+        counted = None if weight.all() else weight != 0
 
         def slopes(rows, eta):
-            """Residuals of some rows, (b, K)."""
+            """Residuals of some rows, (b, K); 0 in rows of weight 0, even of inf."""
             eta = eta if offset is None else eta + offset[rows]
-            own[rows] = self.loss.gradient(self.y[rows], self.native(eta)).reshape(-1, K)
-            residuals[rows] = _weighted(own[rows], self.sample_weight[rows])
+            found = own[rows] = loss.gradient(y[rows], eta[:, 0] if scalar else eta).reshape(-1, K)
+            where = True if counted is None else counted[rows]
+            np.multiply(weight[rows], found, out=residuals[rows], where=where)
             if read is not None:
                 read(rows)
             return residuals[rows]
