@@ -15,7 +15,7 @@ from collections import Counter
 from tests.mutants.changes import mutants
 from tests.mutants.living import LIVING
 from tests.mutants.run import LEAST, PATIENCE, ROOT, Results, Workshop
-from tests.mutants.subjects import SUBJECTS, modules, tests_of
+from tests.mutants.subjects import SUBJECTS, concerned, modules
 
 SEED = 20261127
 
@@ -55,7 +55,7 @@ def main():
             if time.monotonic() - start > options.seconds:
                 break
             killed, spent = False, 0.0
-            for tests in tests_of(mutant.path):
+            for tests in concerned(mutant.path):
                 if tests not in limits:
                     limits[tests] = options.trust or _limit(workshop, tests)
                 killed, seconds = workshop.judged(mutant, [tests], limits[tests])

@@ -48,7 +48,7 @@ def modules():
     return sorted(p for p in found if p.startswith(SUBJECTS) and not p.endswith("__init__.py"))
 
 
-def tests_of(path):
+def concerned(path):
     """Files of tests for a module."""
     longest = max((name for name in TESTS if path.startswith(name)), key=len)
     return [f"tests/test_{name}.py" for name in TESTS[longest]]
