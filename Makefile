@@ -19,7 +19,7 @@ SPHINX := -m sphinx -q -W --keep-going -b html doc doc/_build/html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo report test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full gpu fuzz bench dist clean
+.PHONY: help demo report test test-floor test-sklearn test-sklearn-floor coverage lint format docs docs-full gpu fuzz mutants bench dist clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ gpu: $(VENV)/.installed-test  ## Tests and rates on a card, where there is one (
 
 fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle; goes on where it was ended
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc) --state build/fuzz
+
+mutants: $(VENV)/.installed-test  ## 300 small changes of the core: does a test notice? Goes on where it was ended
+	$(ONE_THREAD) $(BIN)/python -m tests.mutants --mutants 300 --state build/mutants
 
 bench: $(VENV)/.installed-test  ## Time, memory and error against refitting, in one table
 	$(BIN)/python -m benchmarks

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
+from sklearn.linear_model import Ridge
 from sklearn.svm import SVC, LinearSVC
 
 from skinfluence import (
@@ -206,3 +207,20 @@ def test_a_refit_outside_the_range_of_means_is_none():
     refit.fit(np.delete(x, 2, axis=0), np.delete(y, 2))
     change = refit.predict(x) - model.predict(x)
     np.testing.assert_allclose(effect[:, 2], change, atol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [4, 40])
+@pytest.mark.parametrize("factor", [1e4, 1e6])
+def test_a_row_that_settles_its_own_predictor_keeps_the_digits_of_its_residual(columns, factor):
+    """Its residual is 1e-11 of the terms that cancel in it; without it the rest are ordinary."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, columns))
+    y = X[:, 0] + rng.standard_normal(30)
+    X[3] *= factor
+    model = InfluenceRidge(alpha=1.0).fit(X, y)
+    refit = Ridge(alpha=1.0, solver="svd").fit(np.delete(X, 3, axis=0), np.delete(y, 3))
+    expected = refit.predict(X[[3]]) - model.predict(X[[3]])
+    for method in ("newton", "exact"):
+        ask = {"target": "prediction", "method": method, "curvature": "dense"}
+        found = model.influence(X[[3]], y[[3]], train_indices=[3], **ask)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-8)

@@ -760,3 +760,22 @@ def test_a_target_is_bound_to_no_model_but_the_one_that_is_asked():
     assert entropy.link is None
     with pytest.raises(ValueError, match="needs class probabilities"):
         resolve_target(entropy, three.link, three)
+
+
+class RampLink(BinaryLink):
+    """P(1) = 1/2 + eta between -1/2 and 1/2: exactly 1/2 at 0."""
+
+    name = "ramp"
+
+    def inverse(self, eta):
+        return np.clip(0.5 + np.asarray(eta, dtype=float), 0.0, 1.0)
+
+    def inverse_slope(self, eta):
+        return (np.abs(eta) < 0.5).astype(float)
+
+
+def test_equal_probabilities_are_the_first_class_by_any_link_of_two():
+    """As argmax has it, and scikit-learn where a decision is 0."""
+    eta, link = np.array([-0.75, -0.125, 0.0, 2.0**-52, 0.125, 0.75]), RampLink()
+    np.testing.assert_array_equal(link.predicted(eta), [0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(link.predicted(eta), link.probabilities(eta).argmax(axis=-1))

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import json
+import os
 import pickle
 import re
 import shutil
@@ -101,6 +102,27 @@ def test_the_source_distribution_is_what_git_tracks(tracked, distributions):
         files = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
     files = {path for path in files if not path.startswith("skinfluence.egg-info/")}
     assert files - {"PKG-INFO"} == tracked
+
+
+def test_the_source_distribution_runs_its_own_tests(distributions, tmp_path):
+    """A file of tests of every kind that is collected there; `make dist` runs all of them."""
+    with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    root = next(tmp_path.iterdir())
+    here = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    options = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+
+    def run(*arguments):
+        found = [*options, *arguments]
+        return subprocess.run(
+            found, cwd=root, env=here, capture_output=True, text=True, check=False
+        )
+
+    collected = run("--collect-only", "--deselect", "tests/test_workshop.py")
+    assert collected.returncode == 0, collected.stdout[-3000:]
+    passed = run("tests/test_pieces.py", "tests/test_contributing.py")
+    assert passed.returncode == 0, passed.stdout[-3000:]
+    assert "skinfluence" in (root / "PKG-INFO").read_text()
 
 
 def test_the_wheel_has_the_package_and_its_types_and_nothing_else(tracked, distributions):

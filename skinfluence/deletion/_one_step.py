@@ -11,6 +11,8 @@ from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefine
 
 # A larger multiplier is a quotient by 1 - leverage = 0, whose computed value is rounding.
 FARTHEST = 1e100
+# Growth of a residual by 1 / (1 - leverage) from which its own rounding is corrected.
+LOST_DIGITS = 1e6
 
 
 class OneStep(Deletion):
@@ -82,6 +84,7 @@ class OneStep(Deletion):
         self.multipliers = residuals
         if corrected or is_unpenalised(objective):
             newton = self._newton_multipliers(residuals + self._weighted_penalty_step())
+            self._restore_digits(newton, residuals)
             far = ~(np.abs(newton) <= FARTHEST)
             if far.any():
                 newton[far.any(axis=1)] = np.nan
@@ -168,6 +171,29 @@ class OneStep(Deletion):
             along = np.einsum("ik,ik->i", self.multipliers, self.penalty_step_at_rows)
             product += share * (along + self.share * np.sum(self.penalty_step * self.common))
         return product
+
+    def _restore_digits(self, newton, residuals):
+        """Correct, in place, the multipliers (r, K) of rows that settle their own predictors.
+
+        Where 1 - leverage is tiny the row's residual is what is left of terms that cancel, and its
+        digits are lost. The gradient of all rows vanishes, so what is left of it along the row is
+        the residual's rounding: that of the other rows' gradient is smaller by as much as they are.
+        """
+        objective = self.objective
+        if not objective.is_at_its_own_optimum or self.penalty_step is not None:
+            return
+        if objective.n_outputs > 1 and not objective.loss.is_separable:
+            return
+        with np.errstate(invalid="ignore", over="ignore"):
+            growth = np.abs(newton) > LOST_DIGITS * np.abs(residuals)
+        if not growth.any():
+            return
+        growth &= (residuals != 0) & np.isfinite(newton)
+        lost = np.flatnonzero(growth.any(axis=1))
+        Z = objective.design.dense(self.own_rows[lost])
+        left = (Z @ objective.gradient.T) / np.einsum("ij,ij->i", Z, Z)[:, None]
+        share = np.where(growth[lost], left / np.where(growth[lost], residuals[lost], 1.0), 0.0)
+        newton[lost] *= 1.0 - share
 
     def _newton_multipliers(self, residuals):
         """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S, for any W, singular or not.

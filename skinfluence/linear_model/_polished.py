@@ -134,7 +134,7 @@ class RefinedFitMixin(InfluenceMixin):
                 "coefficients have no finite optimum. Fit with a penalty (a finite C).",
                 ConvergenceWarning,
             )
-        elif explanation is not None and explanation.stationarity > CERTIFIABLE:
+        elif not settled and explanation is not None and explanation.stationarity > CERTIFIABLE:
             warn(
                 f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
                 f"{explanation.stationarity:.1e}. Influence refers to the parameters at the last "

@@ -19,6 +19,12 @@ PROXIMAL = 1e-10
 ROUNDING = 1e-11
 
 
+def has_exact_step(objective):
+    """Whether the quadratic model of a step is the objective itself, with all coefficients."""
+    small = objective.theta.size <= FEW
+    return objective.penalty.is_kinked and objective.loss.is_quadratic and small
+
+
 def proximal_step(objective):
     """Step (K, q) to the optimum of the quadratic model that keeps the penalty, and its slope.
 
@@ -29,8 +35,8 @@ def proximal_step(objective):
     """
     theta, penalty = objective.theta, objective.penalty
     chosen = objective.active | (objective.gradient != 0)
-    if objective.loss.is_quadratic and theta.size <= FEW:
-        # The model is the objective itself: with all coefficients in it one step is enough.
+    if has_exact_step(objective):
+        # With all coefficients in the model one step is enough.
         chosen = ~np.broadcast_to(penalty.fixed_at_zero, theta.shape)
     columns = np.flatnonzero(chosen.any(axis=0))
     inside = chosen[:, columns]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skinfluence.optimum._active_set import has_exact_step
 from skinfluence.optimum._newton import TOLERANCE, newton_step
 from skinfluence.optimum._polish import polish
 
@@ -25,6 +26,8 @@ REFIT_STEPS, WARM_REFIT_STEPS = 300, 100
 # What a refit goes on to. Where the curvature is nearly flat, as between the classes of a hinge, a
 # relative gradient of 1e-10 may still be far from the optimum.
 REFIT_TOLERANCE = 1e-15
+# Stationarity after a step that solves for the optimum itself: what is left is its rounding.
+AFTER_EXACT_STEP = 1e-12
 # Temperatures, relative to its own, from which a refit starts anew where Newton's method failed,
 # and the steps that it may take.
 RESTART_FACTORS = (25.0, 1e3, 1e5)
@@ -111,6 +114,11 @@ def refit(objective, step):
         if np.isfinite(moved.eta).all() and moved.value <= objective.value:
             start = moved
     max_steps = WARM_REFIT_STEPS if objective.loss.temperature else REFIT_STEPS
+    if has_exact_step(start):
+        found = polish(start, max_steps=1, tolerance=REFIT_TOLERANCE)
+        if found.objective.stationarity <= AFTER_EXACT_STEP:
+            return replace(found, converged=True)
+        start = found.objective
     found = polish(start, max_steps=max_steps, tolerance=REFIT_TOLERANCE)
     for factor in RESTART_FACTORS if objective.loss.temperature else ():
         if found.converged or is_acceptable_refit(found):  # another start ends nowhere else

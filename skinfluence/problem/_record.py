@@ -10,7 +10,7 @@ from skinfluence.adapters import WITHOUT_ROWS, TrainingData
 from skinfluence.existence import has_unclear_multipliers, is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.objective import RowSums
-from skinfluence.optimum import is_by_passes, polish, polish_by_passes
+from skinfluence.optimum import is_acceptable_refit, is_by_passes, polish, polish_by_passes
 from skinfluence.problem._fingerprint import Fingerprint, fingerprint_of_rows
 
 # Newton steps from a start that is safe, not near.
@@ -99,7 +99,9 @@ class OptimumRecord:
         return cls.at(
             objective,
             data,
-            converged=optimum.is_settled,
+            # At the floor of float64 the next step is nothing beside the predictors, however large
+            # the gradient of a row of huge entries stays.
+            converged=optimum.is_settled or (optimum.stalled and is_acceptable_refit(optimum)),
             separable=_separates(objective, optimum.converged),
             n_steps=optimum.n_steps,
         )

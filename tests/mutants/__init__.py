@@ -1,0 +1,1 @@
+"""What the tests see: small changes of the sources, each of which some test should notice."""
