@@ -1,6 +1,6 @@
 """Computation of the diagnostics: one factor of the curvature, then products."""
 
-import copy
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -138,12 +138,13 @@ class _Rows:
         self.pearson, self.deviance = self._weighted(pearson), self._weighted(deviance)
 
     def part(self, rows):
-        """Return the same of a slice of the rows."""
-        some = copy.copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                setattr(some, name, value[rows])
-        return some
+        """Return the attributes of a slice of the rows."""
+        return SimpleNamespace(
+            **{
+                name: value[rows] if isinstance(value, np.ndarray) else value
+                for name, value in vars(self).items()
+            }
+        )
 
     def _weighted(self, residual):
         """Residuals times the roots of the rows' weights."""

@@ -1,5 +1,6 @@
 """The interface of curvatures."""
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,10 @@ class Leverage:
     def take(self, rows):
         """Return those of some rows."""
         return Leverage(self.quadratic[rows], self.one_minus[rows])
+
+
+class RowsElsewhere(Exception):
+    """A worker cannot answer about its rows without all the others."""
 
 
 class Curvature(ABC):
@@ -203,6 +208,17 @@ class Curvature(ABC):
         """Compute the leverage blocks of rows, an index array, or of all if None."""
         self._check_room(rows)
         return self._leverage_from(self._own_quadratic(slice(None) if rows is None else rows), rows)
+
+    def without_rows(self):
+        """Return the factor alone, without the rows that it is of: what a worker is told of it.
+
+        `leverage_of_part` raises RowsElsewhere where it would need them.
+        """
+        told = copy.copy(self)
+        told.objective = self.objective.without_rows()
+        for name in ("_leverage_of_all", "_sums_with_penalty"):
+            vars(told).pop(name, None)
+        return told
 
     def leverage_of_part(self, part, rows) -> Leverage:
         """Leverage blocks of a part of the objective, whose rows are a slice of its own."""

@@ -39,6 +39,8 @@ DOUBTFUL = 1e6
 CHEAP = 1e8
 WORTHWHILE = 5e9  # flops below which a factorisation is always chosen, because it is cached
 NOT_KEPT = 2e9  # the same for a single solve, whose factor no second question reuses
+# Reciprocal condition from which the errors of float32 products leave a hundredth of a step.
+WELL_CONDITIONED = 1e-3
 # Share of a factorisation's cost below which products are chosen, which no second question reuses.
 CHEAPER = 1.5
 
@@ -172,13 +174,17 @@ def _plain_products(objective, n_solves):
     return K * iteration * (CG_ITERATIONS * n_solves + 100)
 
 
-def make_step_curvature(objective, kind="auto", blocks=None):
+def make_step_curvature(objective, kind="auto", blocks=None, *, single=False):
     """Return the curvature for one solve, which a step of Newton's method asks and nobody reuses.
 
     Its `rough_solve` is by conjugate gradients where the few digits that a step needs cost less
     than a factor: of sparse rows, and of a softmax, to which the `blocks` of an earlier step are
-    passed on.
+    passed on. With `single` the factor is one of float32 products, where these are right enough for
+    a step whose remainder further steps take away.
     """
+    rough = _in_single_precision(objective, kind) if single else None
+    if rough is not None:
+        return rough
     truncated = kind == "auto" and objective.design.has_row_operator
     truncated = truncated and not objective.penalty.is_kinked and not objective.penalty.has_fixed
     if truncated and not objective.loss.is_separable:
@@ -188,6 +194,24 @@ def make_step_curvature(objective, kind="auto", blocks=None):
         if TRUNCATED_ITERATIONS * iteration < min(flops["dense"], flops["dual"]):
             return CGCurvature(objective, deflate=False)
     return make_curvature(objective, kind, n_solves=1, kept=False, blocks=blocks)
+
+
+def _in_single_precision(objective, kind):
+    """The dense factor of one output by float32 products; None if a step might not contract."""
+    objective = objective.with_fixed_penalty()
+    penalty = objective.penalty
+    if objective.n_outputs > 1 or penalty.is_kinked or penalty.has_fixed:
+        return None
+    kind = choose(objective, 1, kept=False).kind if kind == "auto" else kind
+    rough = objective.in_single_precision() if kind == "dense" else None
+    if rough is None or not objective.has_finite_curvature:
+        return None
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = DenseCurvature(rough)
+    except np.linalg.LinAlgError:
+        return None
+    return made if made.rcond >= WELL_CONDITIONED and not made.by_rows else None
 
 
 def make_curvature(

@@ -205,7 +205,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         names : callable
             Returns the names of the features of the model where these are not its own, or None.
         """
-        return replace(self, transform=transform, design_names=names)
+        own = self.objective, self.adapted, self.record, self.model, self.settings, self.curvatures
+        return type(self)(*own, transform, names, self.dependence)
 
     # -- checks ------------------------------------------------------------------------------------
 
