@@ -47,10 +47,11 @@ def naming(name):
         yield
     except (ValueError, TypeError) as error:
         plain = type(error) in (ValueError, TypeError) and len(error.args) == 1
-        if plain and isinstance(error.args[0], str):
-            told = re.sub(r"^(Input )?X(?= (contains|has) )", rf"\g<1>{name}", error.args[0])
-            error.args = (told if name in told else f"{name}: {told}",)
-        raise
+        if not plain or not isinstance(error.args[0], str) or name in error.args[0]:
+            raise
+        told = re.sub(r"^(Input )?X(?= (contains|has) )", rf"\g<1>{name}", error.args[0])
+        told = told if name in told else f"{name}: {told}"
+        raise type(error)(told).with_traceback(error.__traceback__) from None
 
 
 # Texts of names are cut behind this many characters.
