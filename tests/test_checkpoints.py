@@ -250,11 +250,8 @@ def test_what_does_not_belong_to_a_search_is_named(tmp_path):
     ):
         with pytest.raises(ValueError, match=f"holds results of another computation: {field}"):
             other.fit(X, y, **weight)
-    for rows, labels, weights in (
-        (X[::-1], y, np.ones(60)),
-        (X, y, np.full(60, 2.0)),
-        (X, y, None),
-    ):
+    ones, twos = np.ones(60), np.full(60, 2.0)
+    for rows, labels, weights in ((X[::-1], y, ones), (X, y, twos), (X, y, None)):
         with pytest.raises(ValueError, match="the fingerprint of the data"):
             search(kept).fit(rows, labels, sample_weight=weights)
     with pytest.raises(ValueError, match=r"scorer should be named by a string; got .* for 'score'"):

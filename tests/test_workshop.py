@@ -150,7 +150,7 @@ def extra(name):
     return [requirement for requirement in listed if distribution(requirement) != "skinfluence"]
 
 
-USERS = ("array-api", "frames", "parquet", "plot", "report")
+USERS = ("array-api", "dask", "frames", "parquet", "plot", "report")
 LARGE = ("torch",)  # for users too, who ask for it by name
 
 
@@ -179,9 +179,9 @@ def test_what_developers_install_is_used(name):
         assert used, f"{package} is installed by [{name}] and used by nothing"
 
 
-# Sources of lazy data: their tests run against stand-ins everywhere, and against the packages
-# themselves where these happen to be installed. What takes our numbers is asked where it is, too.
-WHERE_INSTALLED = {"cleanlab", "cupy", "dask", "latex2mathml", "pyarrow", "sphinx", "trak"}
+# What takes our numbers is asked where it is installed, and an extra for doc is used by tests where
+# it is, too.
+WHERE_INSTALLED = {"cleanlab", "cupy", "latex2mathml", "sphinx", "trak"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():

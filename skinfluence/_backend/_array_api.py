@@ -123,6 +123,23 @@ class ArrayLibrary:
         """Return an array to be filled, in the type of the data."""
         return self.xp.empty(shape, dtype=self.dtype, device=self.device)
 
+    def writer(self, out):
+        """Return write(function, *arguments), which computes into an array; of None a new one.
+
+        PyTorch and CuPy do without a copy.
+        """
+
+        def write(function, *arguments):
+            """Compute, and return where it is."""
+            if out is None:
+                return function(*arguments)
+            if self._package in ("torch", "cupy"):
+                return function(*arguments, out=out)
+            out[...] = function(*arguments)
+            return out
+
+        return write
+
     def inverse_root(self, H):
         """Return L^-1 for H = L L', so that H^-1 is its Gram matrix; None unless H is positive."""
         xp = self.xp

@@ -11,6 +11,8 @@ from skinfluence.array_api._problem import ArrayProblem
 METHODS = ("first_order", "newton")
 # A row whose leverage is 1 but for rounding determines a coefficient alone.
 DETERMINING = 1e-12
+# Columns of the product of test and training rows: aligned for the widest loads of a card.
+ALIGNED = 8
 # What one pass over the training rows leaves, each (n, K) but for the leverages (n,).
 NAMES = ("eta", "leverage", "first_order", "newton", "own_first_order", "own_newton")
 
@@ -131,15 +133,15 @@ class ArrayAnswers:
     # -- read at test rows -------------------------------------------------------------------------
 
     def _scaled(self, part):
-        """Training rows times their multipliers (b, Kp), and the multipliers (b, K)."""
+        """Training rows times their multipliers, side by side for the outputs, see `_beside`."""
         problem = self.problem
-        library, xp = problem.library, problem.library.xp
+        library = problem.library
         m = library.native(self.multipliers[part, :])
         X = problem.centred(self._taken(problem.X, part))
-        return xp.concat([X * m[:, k][:, None] for k in range(m.shape[1])], axis=1), m
+        return self._beside([X * m[:, k][:, None] for k in range(m.shape[1])], m)
 
     def _share(self, cotangents, Z):
-        """H^-1 applied to cotangents (t, K) times rows Z (t, d): (t, Kp), (t, K) of intercepts."""
+        """H^-1 applied to cotangents (t, K) times rows Z (t, d), see `_beside`."""
         problem, K = self.problem, self.problem.n_outputs
         library, xp, root = problem.library, problem.library.xp, problem.root
         d, p = problem.theta.shape[0], problem.X.shape[1]
@@ -147,16 +149,19 @@ class ArrayAnswers:
         Q = xp.reshape((C @ root.T) @ root, (Z.shape[0], K, d))
         Q = library.native(Q)
         intercept = Q[:, :, p] if d > p else None
-        return xp.reshape(Q[:, :, :p], (Z.shape[0], K * p)), intercept
+        return self._beside([xp.reshape(Q[:, :, :p], (Z.shape[0], K * p))], intercept)
 
-    @staticmethod
-    def _product(share, block, scaled):
-        """Tile of the changes that some rows of a share make with scaled training rows."""
-        (Q, intercept), (rows, m) = share, scaled
-        tile = Q[block, :] @ rows.T
-        if intercept is not None:
-            tile += intercept[block, :] @ m.T
-        return tile
+    def _beside(self, parts, intercepts):
+        """Coefficients' columns (b, Kp), and with an intercept its K more, and columns of zeros.
+
+        So the intercepts are part of the product: a product of their own, and its sum with the
+        other, would be two more passes over the tile.
+        """
+        library, (rows, K) = self.problem.library, (parts[0].shape[0], self.problem.n_outputs)
+        if self.problem.theta.shape[0] > self.problem.X.shape[1]:
+            fill = -(K * self.problem.theta.shape[0]) % ALIGNED
+            parts = [*parts, intercepts, library.zeros(rows, fill, exact=False)]
+        return library.xp.concat(parts, axis=1)
 
     def _shares(self, X, y, target):
         """Yield (slice, predictors, shares) of blocks of test rows: one share, or one an output."""
@@ -168,11 +173,14 @@ class ArrayAnswers:
             eta = Z @ problem.theta
             if target == "loss" and self.method == "first_order":
                 cotangents = [problem.loss.gradient(xp, y[rows, :], eta)]
+            elif target == "loss":
+                directions = problem.loss.directions(xp, y[rows, :])
+                cotangents = [directions[:, k, :] for k in range(directions.shape[1])]
             else:
                 cotangents = [units[k, :][None, :] + 0.0 * eta for k in range(K)]
             yield rows, library.native(eta), [self._share(each, Z) for each in cotangents]
 
-    def tiles(self, X, y, target):
+    def tiles(self, X, y, target, out=None):
         """Yield (test slice, training slice, tile) of the influence, training rows rising.
 
         Parameters
@@ -180,6 +188,8 @@ class ArrayAnswers:
         X : array of shape (m, p)
         y : array of shape (m, K) or None
         target : str
+        out : array of shape (m, r), optional
+            What the tiles are written into, and are parts of.
         """
         problem, K = self.problem, self.problem.n_outputs
         library, xp = problem.library, problem.library.xp
@@ -190,24 +200,28 @@ class ArrayAnswers:
             widest = max((part.stop - part.start for part in parts), default=0)
             blocks = row_blocks(eta.shape[0], 4 * widest * (2 * K + 2))
             for part in parts:
-                scaled = self._scaled(part)
+                columns = self._scaled(part).T
                 for block in blocks:
-                    steps = [self._product(each, block, scaled) for each in shares]
-                    tile = steps[0] if len(steps) == 1 else xp.stack(steps, axis=-1)
+                    at = slice(rows.start + block.start, rows.start + block.stop)
+                    write = library.writer(None if out is None else out[at, part])
+                    if whole or len(shares) > 1:
+                        steps = [each[block, :] @ columns for each in shares]
+                        tile = steps[0] if len(steps) == 1 else xp.stack(steps, axis=-1)
+                    else:
+                        tile = write(xp.matmul, shares[0][block, :], columns)
                     if whole:
-                        step = tile if K > 1 else tile[:, :, None]
-                        here = labels[block, :][:, None, :], eta[block, :][:, None, :]
-                        tile = problem.loss.change(xp, *here, step)
-                    yield slice(rows.start + block.start, rows.start + block.stop), part, tile
+                        here = labels[block, :], eta[block, :]
+                        tile = problem.loss.change_along(xp, *here, tile, write)
+                    yield at, part, tile
 
     def influence(self, X, y, target):
         """Influence (m, r), or (m, r, K) of the predictors of K classes."""
         problem = self.problem
         K = problem.n_outputs if target != "loss" else 1
-        shape = (X.shape[0], self.n_deletions)
-        out = problem.library.empty(*shape, *([K] if K > 1 else []))
-        for rows, part, tile in self.tiles(X, y, target):
-            out[rows, part, ...] = tile
+        out = problem.library.empty(X.shape[0], self.n_deletions, *([K] if K > 1 else []))
+        for rows, part, tile in self.tiles(X, y, target, out if K == 1 else None):
+            if K > 1:
+                out[rows, part, ...] = tile
         return out
 
     def aggregate(self, X, y, target, weight):

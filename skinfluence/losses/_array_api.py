@@ -1,9 +1,19 @@
 """Losses of predictors eta (n, K) in the functions of the array API standard.
 
 The losses of :mod:`skinfluence.losses` are written for NumPy, block by block in its cache. These
-are the three that a device is asked for. `change` is written so that a small change of eta keeps
-its digits in float32, where the difference of two losses would not.
+are the three that a device is asked for. Changes of a loss are written so that a small change of
+eta keeps its digits in float32, where the difference of two losses would not.
+
+A device takes as long for a pass over all changes as for a tenth of the product that makes them. So
+`directions` are the combinations of the outputs' steps that the formula starts from, which the
+product gives at once, and `change_along` is the fewest passes after it; it writes the last by
+`write(function, *arguments)`.
 """
+
+
+def plain(function, *arguments):
+    """Return the function of its arguments: what writes nowhere else."""
+    return function(*arguments)
 
 
 class ArraySquaredLoss:
@@ -24,9 +34,22 @@ class ArraySquaredLoss:
         """Second derivative (n, 1, 1)."""
         return xp.ones_like(eta)[:, :, None]
 
+    def directions(self, xp, y):
+        """Combinations (n, 1, K) of the outputs, one for each step of `change_along`."""
+        return xp.ones_like(y)[:, :, None]
+
+    def change_along(self, xp, y, eta, step, write=plain):
+        """Loss at eta plus a step minus the loss at eta, for steps along the directions.
+
+        y and eta (n, 1) broadcast with steps (n, m).
+        """
+        slope = 0.5 * step
+        slope += eta - y
+        return write(xp.multiply, step, slope)
+
     def change(self, xp, y, eta, step):
-        """Loss at eta + step minus the loss at eta; the parts (..., K) broadcast."""
-        return (step * (eta - y + 0.5 * step))[..., 0]
+        """The same (n,) for steps (n, K) of the outputs."""
+        return self.change_along(xp, y, eta, step)[:, 0]
 
     def mean(self, xp, eta):
         """Predictions (n,)."""
@@ -53,11 +76,19 @@ class ArrayLogLoss:
         tail = xp.exp(-xp.abs(eta))
         return (tail / (1.0 + tail) ** 2)[:, :, None]
 
-    def change(self, xp, y, eta, step):
+    def directions(self, xp, y):
+        """Of the output, -s for s = 1 or -1: away from the label."""
+        return (1.0 - 2.0 * y)[:, :, None]
+
+    def change_along(self, xp, y, eta, step, write=plain):
         """As in ArraySquaredLoss: log1p(q expm1(-s step)) with q the probability of the other."""
-        sign = 2.0 * y - 1.0
-        wrong = self._probability(xp, -sign * eta)
-        return xp.log1p(wrong * xp.expm1(-sign * step))[..., 0]
+        growth = xp.expm1(step)
+        growth *= self._probability(xp, (1.0 - 2.0 * y) * eta)
+        return write(xp.log1p, growth)
+
+    def change(self, xp, y, eta, step):
+        """The same (n,) for steps (n, K) of the output."""
+        return self.change_along(xp, y, eta, (1.0 - 2.0 * y) * step)[:, 0]
 
     def mean(self, xp, eta):
         """Probabilities (n, 2)."""
@@ -94,10 +125,21 @@ class ArraySoftmaxLoss:
         identity = xp.eye(p.shape[1], dtype=p.dtype, device=p.device)
         return p[:, :, None] * (identity[None, :, :] - p[:, None, :])
 
+    def directions(self, xp, y):
+        """Each output's step less that of the label, so that nothing cancels later: (n, K, K)."""
+        identity = xp.eye(y.shape[1], dtype=y.dtype, device=y.device)
+        return identity[None, :, :] - y[:, None, :]
+
+    def change_along(self, xp, y, eta, step, write=plain):
+        """As in ArraySquaredLoss, for y and eta (n, K) and steps (n, m, K)."""
+        growth = xp.expm1(step)
+        growth *= self.mean(xp, eta)[:, None, :]
+        return write(xp.log1p, xp.sum(growth, axis=-1))
+
     def change(self, xp, y, eta, step):
-        """As in ArraySquaredLoss; the label's own step is taken off first, and nothing cancels."""
+        """The same (n,) for steps (n, K) of the outputs."""
         step = step - xp.sum(y * step, axis=-1, keepdims=True)
-        return xp.log1p(xp.sum(self.mean(xp, eta) * xp.expm1(step), axis=-1))
+        return self.change_along(xp, y, eta, step[:, None, :])[:, 0]
 
     def mean(self, xp, eta):
         """Probabilities (..., K)."""

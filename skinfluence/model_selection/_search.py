@@ -31,6 +31,7 @@ from skinfluence.model_selection._candidates import (
     Path,
     parts_of,
     paths,
+    refitted,
     score_path,
     scored_in_turn,
 )
@@ -235,15 +236,18 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
         params = fit_params(self, sample_weight, params)
-        scored = self._score(candidates, (X, y, params))
+        tasks, stored = self._tasks(candidates, (X, y, params))
+        scored = self._score(candidates, tasks, stored)
         self.cv_results_ = results_table(candidates, scored, self._scorings())
         self._select(candidates)
         for name in ("best_estimator_", "classes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         if self.refit is not False:
-            best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
-            start = time.perf_counter()
-            self.best_estimator_ = best.fit(X, y, **params)
+            start, chosen = time.perf_counter(), clone(self.best_params_, safe=False)
+            self.best_estimator_ = refitted(tasks, self.best_index_, chosen)
+            if self.best_estimator_ is None:
+                best = clone(self.estimator).set_params(**chosen)
+                self.best_estimator_ = best.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - start
             for name in ("classes_", "n_features_in_", "feature_names_in_"):
                 if hasattr(self.best_estimator_, name):
@@ -280,12 +284,27 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             return "score"
         return self.refit if isinstance(self.refit, str) else next(iter(self._scorings()))
 
-    def _score(self, candidates, data):
+    def _tasks(self, candidates, data):
+        """Return (Path, positions of its candidates) of each part of the grid, and StoredScores."""
+        groups, n_jobs = paths(self.estimator, candidates), n_workers(self.n_jobs)
+        scorings, stored = self._scorings(), None
+        if self.checkpoint is not None:
+            parts = (self.estimator, candidates, scorings, self.method, data)
+            stored = StoredScores(self.checkpoint, *parts)
+            groups = stored.cut(groups)
+        elif n_jobs > 1:
+            groups = parts_of(groups, -(-len(candidates) // n_jobs))
+        return [
+            (Path(self.estimator, data, scorings, self.method, name), members)
+            for name, members in groups
+        ], stored
+
+    def _score(self, candidates, tasks, stored):
         """Return the Scored of every candidate, in the order of the grid."""
         if self.verbose > 0:
             print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
         scored = [None] * len(candidates)
-        found = self._found(candidates, data)
+        found = self._found(candidates, tasks, stored)
         for position, result in tracked(found, self.progress, total=len(candidates)):
             scored[position] = result
             if self.verbose > 1:
@@ -293,20 +312,9 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._warn(candidates, scored)
         return scored
 
-    def _found(self, candidates, data):
+    def _found(self, candidates, tasks, stored):
         """Return or yield (position, Scored) of every candidate."""
-        groups, scorings = paths(self.estimator, candidates), self._scorings()
-        n_jobs, stored = n_workers(self.n_jobs), None
-        if self.checkpoint is not None:
-            parts = (self.estimator, candidates, scorings, self.method, data)
-            stored = StoredScores(self.checkpoint, *parts)
-            groups = stored.cut(groups)
-        elif n_jobs > 1:
-            groups = parts_of(groups, -(-len(candidates) // n_jobs))
-        tasks = [
-            (Path(self.estimator, data, scorings, self.method, name), members)
-            for name, members in groups
-        ]
+        n_jobs = n_workers(self.n_jobs)
         if n_jobs == 1 and stored is None:
             return scored_in_turn(tasks, candidates)
         work = [(path, [candidates[i] for i in members]) for path, members in tasks]
