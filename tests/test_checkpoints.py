@@ -371,9 +371,11 @@ def test_work_that_is_killed_goes_on_where_it_was(job, tmp_path, monkeypatch):
     random = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
     before = {}
     for _ in range(int(os.environ.get("KILLS", "2"))):
-        now = killed(job, tmp_path / "kept", random.uniform(0.0, 0.3))
+        after = random.uniform(0.0, float(os.environ.get("KILL_WITHIN", "0.3")))
+        now = killed(job, tmp_path / "kept", after)
         assert before.items() <= now.items()  # nothing that was finished is done again
         before = now
+    print(f"{len(before)} blocks before the last run")
     found = JOBS[job](tmp_path / "kept")
     if job == "flip":
         same_audit(found, expected)

@@ -27,6 +27,7 @@ from skinfluence.evaluation import (
     Datamodel,
     SubsetTruths,
     _comparison,
+    _retraining,
     brittleness,
     leave_one_out_correlation,
     linear_datamodeling_score,
@@ -293,6 +294,35 @@ def test_a_path_is_loaded_resumed_and_guarded(cancer, tmp_path, monkeypatch):
         SubsetTruths.compute(model, *cancer, **{**ask, "random_state": 2})
     with pytest.raises(ValueError, match=r"random_state should be an integer.*None"):
         SubsetTruths.compute(model, *cancer, **{**ask, "random_state": None})
+
+
+@pytest.mark.parametrize(
+    "model",
+    [DecisionTreeClassifier(max_depth=2, random_state=0), LogisticRegression(**EXACT)],
+    ids=["refits", "changes"],
+)
+def test_progress_counts_the_blocks_that_were_finished(model, tmp_path, monkeypatch):
+    for way in (_retraining.Refits, _retraining.Changes):
+        monkeypatch.setattr(way, "block", 5)
+    rng, seen = np.random.default_rng(0), []
+    X, y = rng.normal(size=(40, 3)), np.arange(40) % 2
+
+    def progress(blocks, total):
+        for number, block in enumerate(blocks):
+            seen.append((number, total))
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            yield block
+
+    ask = {"n_subsets": 25, "n_repeats": 1, "random_state": 0}
+    kept = {"path": tmp_path / "truths.npz", "progress": progress}
+    with pytest.raises(KeyboardInterrupt):
+        SubsetTruths.compute(model, X, y, X[:4], y[:4], **ask, **kept)
+    assert len(list((tmp_path / "truths.npz.parts").glob("*.npz"))) == 2
+    found = SubsetTruths.compute(model, X, y, X[:4], y[:4], **ask, **kept)
+    assert seen[3:] == [(number, 5) for number in range(5)]
+    expected = SubsetTruths.compute(model, X, y, X[:4], y[:4], **ask)
+    assert found.outputs.tobytes() == expected.outputs.tobytes()
 
 
 def test_what_settings_are_held_fixed_is_told_by_the_method():

@@ -101,21 +101,11 @@ class RobustnessMixin(QueryMixin):
         max_units = _check_size(problem, max_rows, units, "max_rows")
         _check_count("budget", 1 if budget is None else budget, None)
         problem.check_data()
-        store = None
-        if checkpoint is not None:
-            asked = {"max_rows": max_units, "certify": certify, "budget": budget}
-            store = flip_store(problem, checkpoint, quantity, units, asked)
-        found, lower, count = smallest_flip(
-            problem.objective,
-            problem.curvature(),
-            bound,
-            units,
-            max_units=max_units,
-            certify=certify == "auto",
-            budget=budget,
-            progress=progress,
-            store=store,
-        )
+        asked = {"max_rows": max_units, "certify": certify, "budget": budget}
+        store = flip_store(problem, checkpoint, quantity, units, asked)
+        options = {"certify": certify == "auto", "budget": budget, "progress": progress}
+        parts = (problem.objective, problem.curvature(), bound, units)
+        found, lower, count = smallest_flip(*parts, max_units=max_units, store=store, **options)
         rows = np.concatenate([np.zeros(0, dtype=int), *(units[unit] for unit in found.order)])
         return RobustnessAudit(
             what=bound.what,

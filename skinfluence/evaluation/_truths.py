@@ -5,6 +5,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, Result, data_frame
+from skinfluence._parallel import tracked
 from skinfluence._store import Store, described, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
@@ -147,7 +149,8 @@ class SubsetTruths(Result):
         n_jobs : int, optional
             Workers for refits, as in joblib.
         progress : callable, optional
-            Wraps the iteration over blocks of subsets, such as ``tqdm.auto.tqdm``.
+            Wraps the iteration over blocks of subsets, such as ``tqdm.auto.tqdm``; those that were
+            finished before count.
 
         Returns
         -------
@@ -408,10 +411,12 @@ def _all_outputs(ways, asked, task, subsets, n_repeats, path, n_jobs, progress):
     parameters = {**asked, "n_subsets": shape[0], "n_repeats": n_repeats, **_versions()}
     parameters.pop("skinfluence")
     store = Store(_parts_of(path), parameters=parameters, fingerprint=task.fingerprint)
-    left = [k for k, name in enumerate(names) if not store.finished(name)]
-    found = ways.outputs([blocks[k] for k in left], n_jobs, progress)
-    for k, outputs in zip(left, found, strict=True):
-        store.write(names[k], outputs=outputs)
+    pairs = zip(names, blocks, strict=True)
+    left = {name: block for name, block in pairs if not store.finished(name)}
+    with closing(ways.outputs(list(left.values()), n_jobs)) as found:
+        for name in tracked(names, progress):
+            if name in left:
+                store.write(name, outputs=next(found))
     return np.concatenate([store.read(name)["outputs"] for name in names]).reshape(shape)
 
 

@@ -104,12 +104,12 @@ def stored_leave_one_out(problem, method, curvature, *, tolerance, checkpoint, p
 
 
 def flip_store(problem, checkpoint, quantity, units, asked):
-    """Store of the steps of a search for the smallest flip.
+    """Store of the steps of a search for the smallest flip; None without a folder.
 
     Parameters
     ----------
     problem : FittedProblem
-    checkpoint : str or Path
+    checkpoint : str, Path or None
         The folder.
     quantity : Quantity
     units : list of ndarray of int
@@ -117,6 +117,8 @@ def flip_store(problem, checkpoint, quantity, units, asked):
     asked : dict
         What else the answer depends on.
     """
+    if checkpoint is None:
+        return None
     if callable(quantity.arguments.get("scoring")):
         raise ValueError("with checkpoint= the scoring should be named; got a function.")
     names = {"question": "smallest flip", "quantity": quantity.kind}
