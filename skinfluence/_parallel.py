@@ -7,6 +7,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
+from itertools import islice
 
 from joblib import effective_n_jobs
 from sklearn import get_config
@@ -190,6 +191,21 @@ def in_workers(function, tasks, n_jobs):
     scikit-learn's `Parallel` hands its configuration on, and the filters of warnings.
     """
     return Parallel(n_jobs=n_jobs)(delayed(function)(*task) for task in tasks)
+
+
+def in_order(function, tasks):
+    """Yield ``function(*task)`` of every task, in order, computed by joblib's workers.
+
+    How many, and of which backend, joblib's `parallel_config` says.
+    """
+    calls = (delayed(function)(*task) for task in tasks)
+    try:
+        parallel = Parallel(return_as="generator")
+    except ValueError:  # ray's backend, and that of multiprocessing
+        while window := list(islice(calls, 4 * effective_n_jobs(None))):
+            yield from Parallel()(window)
+        return
+    yield from parallel(calls)
 
 
 def map_ordered(function, blocks, *, threaded=True):

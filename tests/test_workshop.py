@@ -150,7 +150,7 @@ def extra(name):
     return [requirement for requirement in listed if distribution(requirement) != "skinfluence"]
 
 
-USERS = ("array-api", "frames", "parquet", "plot", "report")
+USERS = ("array-api", "dask", "frames", "parquet", "plot", "report")
 LARGE = ("torch",)  # for users too, who ask for it by name
 
 

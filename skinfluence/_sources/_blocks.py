@@ -10,10 +10,10 @@ from skinfluence._sources._checks import (
     HALF,
     as_rows,
     check_like,
-    first_not_finite,
     missing_labels,
 )
 from skinfluence._sources._files import MappedFile, is_npy
+from skinfluence._sources._one_block import LabelCode, OneBlock, check_finite, place
 from skinfluence._sources._readers import (
     ArrayReader,
     CallableReader,
@@ -255,6 +255,106 @@ class RowBlocks:
         self._labels = both = y, weight
         return both
 
+    # -- by workers --------------------------------------------------------------------------------
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether several threads may read at once.
+
+        Returns
+        -------
+        bool
+            False of callables, which may not be made for it.
+        """
+        return self.reader.is_thread_safe
+
+    @property
+    def computes(self) -> bool:
+        """Whether blocks are computed on where they lie, by the source's own workers.
+
+        Returns
+        -------
+        bool
+            True of dask's collections.
+        """
+        return hasattr(self.reader, "compute")
+
+    def map(self, function: Callable, tasks: Iterable) -> Any:
+        """Yield the answers of tasks about blocks, by the workers of the source itself.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(parts, *task)``, with what a OneBlock of the source is read from.
+        tasks : iterable of tuple
+            Each begins with a OneBlock.
+
+        Yields
+        ------
+        object
+            In order.
+        """
+        yield from self.reader.compute(function, tasks)
+
+    def one(self, i: int) -> OneBlock:
+        """Return the description of a block by itself.
+
+        Parameters
+        ----------
+        i : int
+            From 0 to n_blocks - 1.
+
+        Returns
+        -------
+        OneBlock
+            What a worker needs in order to read it.
+        """
+        return OneBlock(self, i, bool(self._checked[i]))
+
+    def mark_checked(self, i: int) -> None:
+        """Remember that a worker has found a block to be finite.
+
+        Parameters
+        ----------
+        i : int
+            From 0 to n_blocks - 1.
+        """
+        self._checked[i] = True
+
+    def label_code(self, y: np.ndarray, weight: np.ndarray) -> tuple[Any, bool]:
+        """Say how labels and weights of a fit follow from those that a block is read with.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_rows,) or (n_rows, K)
+            Encoded labels.
+        weight : ndarray of shape (n_rows,)
+            Weights of the rows.
+
+        Returns
+        -------
+        code : LabelCode or None
+            None where they are held in memory, or follow from no table.
+        weights_are_read : bool
+            Whether the weights are those of the source themselves.
+        """
+        own = hasattr(self.reader, "labels")
+        read, read_weight = self.labels()
+        lies_there = isinstance(self.y, MappedFile) or (self.y is None and own)
+        parts = [
+            slice(int(self.edges[i]), int(self.edges[i + 1])) for i in np.flatnonzero(self.sizes)
+        ]
+        code = LabelCode.of(read, y, weight, parts) if lies_there and read is not None else None
+        lies_there = isinstance(self.sample_weight, MappedFile) or (
+            self.sample_weight is None and own
+        )
+        weights_are_read = (
+            lies_there
+            and read_weight is not None
+            and all(np.array_equal(np.asarray(read_weight[p]), weight[p]) for p in parts)
+        )
+        return code, weights_are_read
+
     def fingerprint(self) -> str:
         """Hash of what identifies the source.
 
@@ -276,20 +376,9 @@ class RowBlocks:
         if self.n_features is not None:
             X = check_like(X, where, self.n_features, self.dtype)
         if i is not None and not self._checked[i]:
-            self._check_finite(i, X)
+            check_finite(X, self.names, i, int(self.edges[i]))
             self._checked[i] = True
         return X
-
-    def _check_finite(self, i, X):
-        """Raise where a block has a value that is not finite, naming its row."""
-        found = first_not_finite(X)
-        if found is not None:
-            row, column = found
-            raise ValueError(
-                f"X contains NaN or infinity: {self._place(i, row)}, column "
-                f"{self.names[column] if self.names else column!r}. Leave such rows out, or impute "
-                "them, where the blocks are made."
-            )
 
     def _check_labels(self, values, name):
         """Raise where labels or weights are of another length or type, or missing."""
@@ -302,11 +391,8 @@ class RowBlocks:
         for i in range(self.n_blocks):
             missing = missing_labels(np.asarray(values[self.edges[i] : self.edges[i + 1]]))
             if len(missing):
-                raise ValueError(f"{name} contains NaN: {self._place(i, int(missing[0]))}.")
-
-    def _place(self, i, row):
-        """Where a row of a block is, in words."""
-        return f"in block {i}, row {row} of it, which is row {int(self.edges[i]) + row} of all"
+                where = place(i, int(missing[0]), int(self.edges[i]))
+                raise ValueError(f"{name} contains NaN: {where}.")
 
     def __getstate__(self):
         """What was read stays behind."""
@@ -399,10 +485,13 @@ def as_blocks(
         raise ValueError(
             f"block_rows should be a positive integer or 'auto'; got {shown(block_rows)}."
         )
-    names = tuple(value if _is_column(value) else None for value in (y, sample_weight))
+    lies_there = _lies_there(X)
+    names = tuple(
+        value if _is_column(value) or lies_there(value) else None for value in (y, sample_weight)
+    )
     reader = _reader(X, names[0], names[1], block_rows)
-    if names != (None, None) and not hasattr(reader, "labels"):
-        name = next(name for name in names if name is not None)
+    if any(isinstance(v, str) for v in names) and not hasattr(reader, "labels"):
+        name = next(name for name in names if isinstance(name, str))
         raise ValueError(
             f"{name!r} is no column of X, which has no names: pass an array, or a .npy file."
         )
@@ -420,6 +509,13 @@ def _is_column(value):
     return isinstance(value, str) and not is_npy(value)
 
 
+def _lies_there(X):
+    """Function that says whether labels are a dask collection, as the rows are."""
+    if not _packages(X) & {"dask", "dask_expr"}:
+        return lambda value: False
+    return lambda value: hasattr(value, "__dask_graph__") and hasattr(X, "chunks")
+
+
 def _packages(value):
     """Packages that the classes of a value come from."""
     return {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
@@ -435,7 +531,9 @@ def _reader(X, y, weight, block_rows):
     if isinstance(X, np.ndarray) or hasattr(X, "tocsr"):
         return _array_reader(X, block_rows)
     if packages & {"dask", "dask_expr"}:
-        return DaskArrayReader(X) if hasattr(X, "chunks") else DaskFrameReader(X, y, weight)
+        if not hasattr(X, "chunks"):
+            return DaskFrameReader(X, y, weight)
+        return DaskArrayReader(X, *(None if isinstance(v, str) else v for v in (y, weight)))
     if "polars" in packages and type(X).__name__ == "LazyFrame":
         return LazyFrameReader(X, y, weight, block_rows)
     if "pyarrow" in packages and hasattr(X, "get_fragments"):

@@ -1,12 +1,14 @@
 """One reader for each kind of source: how many rows its blocks have, and how a block is read.
 
-Packages are imported here alone, and only pyarrow: the collections of the others are asked by their
-own methods.
+Packages are imported here alone, and only pyarrow and dask: the collections of the others are asked
+by their own methods.
 """
 
+import copy
 import hashlib
 import json
 import os
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from skinfluence._sources._files import FileStamp, MappedFile
 BLOCK_BYTES = 2**24
 # The fewest rows of such a block.
 FEWEST_ROWS = 2048
+# Chunks of dask whose answers are held at once.
+WINDOW = 64
 
 
 def block_edges(n_rows, row_bytes, block_rows):
@@ -57,14 +61,30 @@ class Reader:
     """
 
     names = None
+    #: Whether several threads may read at once.
+    is_thread_safe = True
 
     def read(self, i):
         """Return the rows of a block, its labels and its weights, None where there are none."""
         raise NotImplementedError
 
+    def only(self, i):
+        """Return the reader of one block, its block 0, with no other's rows."""
+        return OneOfReader(self, i)
+
     def identity(self):
         """Return what tells the source from others: names and time stamps of files, or a hash."""
         return _ends(self)
+
+
+class OneOfReader(Reader):
+    """One block of a source that is described as a whole."""
+
+    def __init__(self, reader, i):
+        self.reader, self.i = reader, i
+
+    def read(self, i):
+        return self.reader.read(self.i)
 
 
 class ArrayReader(Reader):
@@ -93,6 +113,14 @@ class ArrayReader(Reader):
 
     def read(self, i):
         return self.X[self.edges[i] : self.edges[i + 1]], None, None
+
+    def only(self, i):
+        first, last = (int(edge) for edge in self.edges[i : i + 2])
+        own = copy.copy(self)
+        own.edges = np.array([first, last])
+        if not isinstance(self.X, MappedFile):
+            own.X, own.edges = self.X[first:last], np.array([0, last - first])
+        return own
 
     def take(self, rows):
         """Return some rows, an index array, without reading their blocks."""
@@ -132,7 +160,10 @@ class TableReader(Reader):
         self.names = [name for name in self.all_names if name not in (y, weight)]
 
     def read(self, i):
-        table = self._table(i, self.all_names)
+        return self._parted(self._table(i, self.all_names))
+
+    def _parted(self, table):
+        """Rows, labels and weights of a table."""
         return (
             self._matrix(table),
             None if self.y is None else self._column(table, self.y),
@@ -268,6 +299,23 @@ def _is_text(column):
     return str(column.dtype).startswith(("String", "Categorical", "Enum"))
 
 
+def computed_by_dask(function, tasks):
+    """Yield ``function(*task)`` of tasks about chunks, by dask where the chunks lie, in order.
+
+    Parameters
+    ----------
+    function : callable
+    tasks : iterable of tuple
+        Dask collections, and what goes with them.
+    """
+    import dask
+
+    later = dask.delayed(function, pure=False, traverse=False)
+    calls = (later(*task) for task in tasks)
+    while window := list(islice(calls, WINDOW)):
+        yield from dask.compute(*window)
+
+
 class DaskFrameReader(TableReader):
     """Partitions of a dask data frame."""
 
@@ -276,23 +324,73 @@ class DaskFrameReader(TableReader):
         sizes = list(frame.map_partitions(len, meta=("n", "i8")).compute())
         super().__init__(sizes, list(frame.columns), y, weight)
 
+    def only(self, i):
+        own = copy.copy(self)
+        own.frame, own.sizes = None, self.sizes[i : i + 1]
+        return own
+
+    def read(self, i, table=None):
+        return self._parted(self._table(i, self.all_names) if table is None else table)
+
+    def compute(self, function, tasks):
+        """Yield the answers of tasks about partitions; what a OneBlock is read from is given."""
+        yield from computed_by_dask(
+            function, ((self.frame.partitions[task[0].i], None, None, *task) for task in tasks)
+        )
+
     def _table(self, i, names):
         return self.frame[names].partitions[i].compute()
 
 
 class DaskArrayReader(Reader):
-    """Chunks of rows of a dask array; y and weights are arrays of the same chunks, or in memory."""
+    """Chunks of rows of a dask array, with labels and weights in memory or of dask, too."""
 
-    def __init__(self, X):
+    def __init__(self, X, y=None, weight=None):
         if X.ndim != 2:
             raise ValueError(f"X should have two dimensions; it has shape {X.shape}.")
         if any(np.isnan(size) for size in X.chunks[0]):
             X = X.compute_chunk_sizes()
         self.X = X.rechunk({1: -1})
         self.sizes = np.asarray(self.X.chunks[0], dtype=np.int64)
+        self.own = tuple(self._chunked(values) for values in (y, weight))
+        if any(values is not None for values in self.own):
+            self.labels = self._labels
 
-    def read(self, i):
-        return self.X.blocks[i].compute(), None, None
+    def _chunked(self, values):
+        """Labels or weights in chunks of the same rows; None where they are not dask's."""
+        if values is None:
+            return None
+        values = getattr(values, "to_dask_array", lambda lengths: values)(lengths=True)
+        if values.shape[0] != self.X.shape[0]:
+            raise ValueError(
+                f"labels or weights have {values.shape[0]} rows, X has {self.X.shape[0]}."
+            )
+        return values.rechunk({0: self.X.chunks[0]})
+
+    def read(self, i, X=None, y=None, weight=None):
+        if X is None:
+            X, (y, weight) = self.X.blocks[i].compute(), self._labels(i)
+        # In one order of memory, whatever way it has come: sums depend on it in the last bit.
+        return (X if hasattr(X, "tocsr") else np.ascontiguousarray(X)), y, weight
+
+    def _labels(self, i):
+        """Labels and weights of a chunk."""
+        return tuple(None if v is None else v.blocks[i].compute() for v in self.own)
+
+    def only(self, i):
+        own = copy.copy(self)
+        own.__dict__.pop("labels", None)
+        own.X, own.own, own.sizes = None, (None, None), self.sizes[i : i + 1]
+        return own
+
+    def compute(self, function, tasks):
+        """Yield the answers of tasks about chunks; what a OneBlock is read from is given."""
+
+        def parts(i):
+            """Chunks of rows, labels and weights."""
+            return [None if v is None else v.blocks[i] for v in (self.X, *self.own)]
+
+        yield from computed_by_dask(function, ((*parts(task[0].i), *task) for task in tasks))
 
     def __repr__(self):
         return "a dask array"
@@ -300,6 +398,8 @@ class DaskArrayReader(Reader):
 
 class CallableReader(Reader):
     """Blocks of `read(i)`: X_i, or (X_i, y_i), or (X_i, y_i, w_i), and None past the last."""
+
+    is_thread_safe = False
 
     def __init__(self, function):
         self.function = function
@@ -366,12 +466,17 @@ class ChainReader(Reader):
         self.sizes = np.concatenate([reader.sizes for reader in readers])
         owners = [(k, i) for k, reader in enumerate(readers) for i in range(len(reader.sizes))]
         self.owners = owners
+        self.is_thread_safe = all(reader.is_thread_safe for reader in readers)
         if all(hasattr(reader, "labels") for reader in readers):
             self.labels = self._labels
 
     def read(self, i):
         k, own = self.owners[i]
         return self.readers[k].read(own)
+
+    def only(self, i):
+        k, own = self.owners[i]
+        return self.readers[k].only(own)
 
     def _labels(self, i):
         """Labels and weights of a block."""
@@ -397,6 +502,7 @@ class SelectionReader(Reader):
 
     def __init__(self, blocks, rows=None, columns=None):
         self.blocks, self.rows, self.columns = blocks, rows, columns
+        self.is_thread_safe = blocks.is_thread_safe
         self.sizes = np.asarray(blocks.sizes)
         if rows is not None:
             self.cuts = np.searchsorted(rows, blocks.edges)

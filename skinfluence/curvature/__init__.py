@@ -1,6 +1,6 @@
 """The curvature of an objective and its inverse, as operators: factor once, apply many times."""
 
-from skinfluence.curvature._base import Curvature, Leverage
+from skinfluence.curvature._base import Curvature, Leverage, RowsElsewhere
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._choose import (
     KINDS,
@@ -21,6 +21,7 @@ __all__ = [
     "DenseCurvature",
     "DualCurvature",
     "Leverage",
+    "RowsElsewhere",
     "choose",
     "factor_flops",
     "make_curvature",

@@ -1,5 +1,6 @@
 """The interface of curvatures."""
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +38,10 @@ class Leverage:
         return Leverage(self.quadratic[rows], self.one_minus[rows])
 
 
+class RowsElsewhere(Exception):
+    """A worker cannot answer about its rows without all the others."""
+
+
 class Curvature(ABC):
     """H = sum_i W_i (x) z_i z_i' + R'' + damping I at an objective's parameter, with its inverse.
 
@@ -62,6 +67,8 @@ class Curvature(ABC):
     #: Estimated reciprocal condition number of the matrix that was factored, scaled to a unit
     #: diagonal; None if none was.
     rcond = None
+    #: Whether it is as accurate as float64 lets it be. Errors of steps are estimated by it then.
+    has_all_digits = True
 
     def __init__(self, objective, damping=0.0):
         self.objective = objective
@@ -201,6 +208,17 @@ class Curvature(ABC):
         """Compute the leverage blocks of rows, an index array, or of all if None."""
         self._check_room(rows)
         return self._leverage_from(self._own_quadratic(slice(None) if rows is None else rows), rows)
+
+    def without_rows(self):
+        """Return the factor alone, without the rows that it is of: what a worker is told of it.
+
+        `leverage_of_part` raises RowsElsewhere where it would need them.
+        """
+        told = copy.copy(self)
+        told.objective = self.objective.without_rows()
+        for name in ("_leverage_of_all", "_sums_with_penalty"):
+            vars(told).pop(name, None)
+        return told
 
     def leverage_of_part(self, part, rows) -> Leverage:
         """Leverage blocks of a part of the objective, whose rows are a slice of its own."""

@@ -8,7 +8,7 @@ from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
-from skinfluence.curvature._dual import DualCurvature
+from skinfluence.curvature._dual import DualCurvature, SingleDualCurvature, is_single_enough
 from skinfluence.curvature._output_blocks import has_output_blocks, sampled_rows
 from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
@@ -214,11 +214,22 @@ def _in_single_precision(objective, kind):
     return made if made.rcond >= WELL_CONDITIONED and not made.by_rows else None
 
 
-def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=True, blocks=None):
+def make_curvature(
+    objective,
+    kind="auto",
+    damping=0.0,
+    n_solves=None,
+    *,
+    kept=True,
+    blocks=None,
+    single=False,
+    beside=None,
+):
     """Return the curvature of an objective; by default chosen for the leverages of all rows.
 
     `kept` is as in `choose`; `blocks` are the preconditioner of another objective with much the
-    same predictors, if solves by products have one.
+    same predictors, if solves by products have one. `single` says that a few digits are enough,
+    and `beside` is the curvature of the same rows at another strength of the penalty.
     """
     objective, doubtful = objective.with_fixed_penalty(), False
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
@@ -248,6 +259,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=T
     size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
     advice = "pass curvature='cg', which needs only products, or free memory"
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
+    if single and kind == "dual" and is_single_enough(objective):
+        return SingleDualCurvature(objective, damping, beside)
     made = KINDS[kind](objective, damping)
     return _without_loss(made, objective, damping) if doubtful else made
 

@@ -11,7 +11,7 @@ from skinfluence._backend import (
     inverse_factor,
     reciprocal_condition,
 )
-from skinfluence.curvature._base import Curvature, Leverage
+from skinfluence.curvature._base import Curvature, Leverage, RowsElsewhere
 from skinfluence.curvature._triangle import curvature_triangle
 
 # Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
@@ -162,6 +162,13 @@ class DenseCurvature(Curvature):
         sums, pull = self.objective.design.squared_sums(T, np.maximum(shares, 0.0), along)
         return *sums, pull
 
+    def without_rows(self):
+        told = super().without_rows()
+        vars(told)["inverse_factor"] = self.inverse_factor
+        if self.objective.n_outputs > 1 and not self.by_rows:
+            vars(told)["_inverse"] = self._inverse
+        return told
+
     def _leverage_from(self, quadratic, rows):
         """As in the base class; leverages near 1 from the curvature without the row."""
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
@@ -179,6 +186,8 @@ class DenseCurvature(Curvature):
         K = self.objective.n_outputs
         suspects = np.flatnonzero(np.einsum("ikk->i", one_minus) < K - 0.9)
         smallest = np.linalg.eigvalsh(one_minus[suspects])[:, 0]
+        if (smallest < CLOSE).any() and not self.objective.has_rows:
+            raise RowsElsewhere
         for position in suspects[smallest < CLOSE]:
             quadratic[position], one_minus[position] = self._from_the_rest(
                 index[position], quadratic[position]

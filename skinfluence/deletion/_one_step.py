@@ -305,6 +305,14 @@ class OneStep(Deletion):
         moved = self.objective.eta[self.rows] + self.own_change()
         return none | ~(moved[:, -1] > 0)
 
+    def own_change_of(self, residuals):
+        """Change (r, K) of each row's own predictor by the Newton step for other residuals (r, K).
+
+        With the curvature without each row as it is: at a parameter near this one, or with weights
+        near these.
+        """
+        return apply_blocks(self.leverage.quadratic, self._newton_multipliers(residuals))
+
     def own_change(self):
         """Change A_i v_i + s_i z_i'd of each row's own predictor, (r, K)."""
         change = apply_blocks(self.leverage.quadratic, self.multipliers)

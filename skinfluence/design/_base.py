@@ -45,6 +45,15 @@ class Design(ABC):
         self.n_features = X.shape[1]
         self.shape = (X.shape[0], X.shape[1] + self.fit_intercept)
 
+    def has_rows_of(self, other):
+        """Whether another design is known to have the same X, without a look at its values."""
+        same = type(self) is type(other) and self._holds(other.X)
+        return same and self.fit_intercept == other.fit_intercept and self.origin is other.origin
+
+    def _holds(self, X):
+        """Whether X is the very matrix of this design."""
+        return self.X is X
+
     # -- what a subclass implements for its storage ------------------------------------------------
 
     @abstractmethod
@@ -177,6 +186,23 @@ class Design(ABC):
     def part_slices(self, n_rows):
         """Yield the slices of rows of `parts`."""
         yield from row_blocks(self.shape[0], 8 * self.shape[1], at_most=n_rows)
+
+    def map_blocks(self, function, values, *shared, here=False):
+        """Yield (rows, function(start, design, *values, *shared)) of blocks of rows, in order.
+
+        Rows in memory are one block. Rows in blocks are read and computed on by the workers that
+        joblib is set to, or by those of the source, unless this is to be done `here`.
+
+        Parameters
+        ----------
+        function : callable
+            A pure function; `start` is the position of the block's first row.
+        values : sequence of (array of shape (n, ...) or None)
+            Labels, weights and offsets of the rows, of which each block gets its own.
+        *shared : object
+            Small: parameters and factors, not rows.
+        """
+        yield slice(0, self.shape[0]), function(0, self, *values, *shared)
 
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skinfluence._memory import check_memory
-from skinfluence._parallel import row_blocks
+from skinfluence._parallel import in_order, map_ordered, n_workers, one_thread, row_blocks
 from skinfluence._sources import RowBlocks
 from skinfluence.design._base import Design
 from skinfluence.design._csr import CSRDesign
@@ -12,6 +12,33 @@ from skinfluence.design._dense import DenseDesign
 
 # Bytes of rows that `take` copies; more of them stay blocks of which some rows are read.
 COPIED = 2**25
+
+
+def _design(X, fit_intercept, origin):
+    """Design of rows in memory."""
+    return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept, origin)
+
+
+def _answer(block, values, code, weights_are_read, about, function, *shared, parts=()):
+    """Answer of a block: a function of descriptions and parameters, which any worker can compute.
+
+    Products take one thread of BLAS, so that the numbers are the same wherever they are computed.
+    """
+    X, read, read_weight = block.read(parts)
+    y, weight, *others = values
+    y = code.labels(read) if y is None else y
+    if weight is None:
+        weight = np.asarray(read_weight) if weights_are_read else code.row_weights(read)
+    with one_thread():
+        return function(
+            block.start, _design(X, *about), y, np.asarray(weight, np.float64), *others, *shared
+        )
+
+
+def _answer_of_parts(X, y, weight, *task):
+    """The same of a block whose rows are at hand, None for what it has not."""
+    given = 3 if weight is not None else 2 if y is not None else 1
+    return _answer(*task, parts=(X, y, weight)[:given])
 
 
 class BlocksDesign(Design):
@@ -27,8 +54,7 @@ class BlocksDesign(Design):
 
     def _in_memory(self, X):
         """Design of some rows in memory, about the same origin."""
-        kind = CSRDesign if issparse(X) else DenseDesign
-        return kind(X, self.fit_intercept, self.origin)
+        return _design(X, self.fit_intercept, self.origin)
 
     def _blocks(self):
         """Yield (slice of rows, their design in memory) of every block that has rows."""
@@ -46,6 +72,57 @@ class BlocksDesign(Design):
         for i in np.flatnonzero(self.X.sizes):
             for rows in row_blocks(int(self.X.sizes[i]), 8 * self.shape[1], at_most=n_rows):
                 yield slice(int(edges[i]) + rows.start, int(edges[i]) + rows.stop)
+
+    def map_blocks(self, function, values, *shared, here=False):
+        filled = [int(i) for i in np.flatnonzero(self.X.sizes)]
+        edges = self.X.edges
+        rows = [slice(int(edges[i]), int(edges[i + 1])) for i in filled]
+
+        def own(position):
+            """Answer of a block that is read here."""
+            at = rows[position]
+            parts = [None if each is None else each[at] for each in values]
+            design = self._in_memory(self.X.block(filled[position]))
+            return function(at.start, design, *parts, *shared)
+
+        if here or not (self.X.computes or n_workers(None) > 1):
+            threaded = self.X.is_thread_safe and not here
+            answers = map_ordered(own, range(len(filled)), threaded=threaded)
+        else:
+            tasks = self._tasks(filled, rows, values, function, shared)
+            by = self.X.map if self.X.computes else in_order
+            answers = by(_answer_of_parts if self.X.computes else _answer, tasks)
+        for i, at, answer in zip(filled, rows, answers, strict=True):
+            self.X.mark_checked(i)
+            yield at, answer
+
+    def _tasks(self, filled, rows, values, function, shared):
+        """Yield what `_answer` takes of each block: descriptions, parameters, and no rows.
+
+        Labels in memory have no description: each block's own go along.
+        """
+        y, weight, *others = values
+        code, weights_are_read = self._label_code(y, weight)
+        by_class = code is not None and code.weights is not None
+        about = self.fit_intercept, self.origin
+        for i, at in zip(filled, rows, strict=True):
+            own = (
+                None if code is not None else y[at],
+                None if weights_are_read or by_class else weight[at],
+                *(None if each is None else each[at] for each in others),
+            )
+            yield self.X.one(i), own, code, weights_are_read, about, function, *shared
+
+    def _label_code(self, y, weight):
+        """Code of labels and weights, of the same arrays found once."""
+        kept = vars(self).get("_coded")
+        if kept is None or kept[0] is not y or kept[1] is not weight:
+            kept = self._coded = y, weight, self.X.label_code(y, weight)
+        return kept[2]
+
+    def __getstate__(self):
+        """Without what labels were compared with."""
+        return {name: value for name, value in vars(self).items() if name != "_coded"}
 
     def _added(self, answer):
         """Sum over the blocks of answer(rows, design)."""

@@ -174,12 +174,14 @@ class Path:
         As in `loo_estimate`.
     varying : str or None
         The penalty parameter in which the candidates differ; None if there is no common one.
+    single : bool, default=False
+        Whether leverages to a few digits are enough, as in `make_curvature`.
     **tolerance
         As in `polish`, of the optima reached from a neighbour's.
     """
 
-    def __init__(self, estimator, data, scoring, method, varying, **tolerance):
-        self.tolerance = tolerance
+    def __init__(self, estimator, data, scoring, method, varying, *, single=False, **tolerance):
+        self.single, self.tolerance = single, tolerance
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring, method, varying
         self.view = self.problem = self.curvature = self.ridge = None
@@ -256,7 +258,8 @@ class Path:
         method = resolve_auto(objective, self.method)
         needed = needs_curvature(objective, method)
         lighter = objective if method == "first_order" else objective.without_mean_penalty_share()
-        self.curvature = make_curvature(lighter) if needed else None
+        few = {"single": True, "beside": self.curvature} if self.single else {}
+        self.curvature = make_curvature(lighter, **few) if needed else None
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE)
 
     def refitted(self, params):

@@ -37,7 +37,7 @@ from skinfluence.model_selection._candidates import (
 )
 from skinfluence.model_selection._results_table import results_table, simplest
 from skinfluence.model_selection._scorings import check_refit, is_multimetric, scorings_by_name
-from skinfluence.model_selection._stored import BLOCK, StoredScores
+from skinfluence.model_selection._stored import StoredScores
 
 ONE_STANDARD_ERROR = "one_standard_error"
 
@@ -236,9 +236,8 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
         params = fit_params(self, sample_weight, params)
-        data = (X, y, params)
-        tasks = self._tasks(candidates, data)
-        scored = self._score(candidates, tasks, data)
+        tasks, stored = self._tasks(candidates, (X, y, params))
+        scored = self._score(candidates, tasks, stored)
         self.cv_results_ = results_table(candidates, scored, self._scorings())
         self._select(candidates)
         for name in ("best_estimator_", "classes_", "n_features_in_", "feature_names_in_"):
@@ -286,24 +285,26 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.refit if isinstance(self.refit, str) else next(iter(self._scorings()))
 
     def _tasks(self, candidates, data):
-        """Return a Path for each part of the grid, with the positions of its candidates."""
+        """Return (Path, positions of its candidates) of each part of the grid, and StoredScores."""
         groups, n_jobs = paths(self.estimator, candidates), n_workers(self.n_jobs)
+        scorings, stored = self._scorings(), None
         if self.checkpoint is not None:
-            groups = parts_of(groups, BLOCK)
+            parts = (self.estimator, candidates, scorings, self.method, data)
+            stored = StoredScores(self.checkpoint, *parts)
+            groups = stored.cut(groups)
         elif n_jobs > 1:
             groups = parts_of(groups, -(-len(candidates) // n_jobs))
-        scorings = self._scorings()
         return [
             (Path(self.estimator, data, scorings, self.method, name), members)
             for name, members in groups
-        ]
+        ], stored
 
-    def _score(self, candidates, tasks, data):
+    def _score(self, candidates, tasks, stored):
         """Return the Scored of every candidate, in the order of the grid."""
         if self.verbose > 0:
             print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
         scored = [None] * len(candidates)
-        found = self._found(candidates, tasks, data)
+        found = self._found(candidates, tasks, stored)
         for position, result in tracked(found, self.progress, total=len(candidates)):
             scored[position] = result
             if self.verbose > 1:
@@ -311,18 +312,15 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._warn(candidates, scored)
         return scored
 
-    def _found(self, candidates, tasks, data):
+    def _found(self, candidates, tasks, stored):
         """Return or yield (position, Scored) of every candidate."""
         n_jobs = n_workers(self.n_jobs)
-        if n_jobs == 1 and self.checkpoint is None:
+        if n_jobs == 1 and stored is None:
             return scored_in_turn(tasks, candidates)
-        score, work = (
-            score_path,
-            [(path, [candidates[i] for i in members]) for path, members in tasks],
-        )
-        if self.checkpoint is not None:
-            parts = (self.estimator, candidates, self._scorings(), self.method, data)
-            score = StoredScores(self.checkpoint, *parts).score
+        work = [(path, [candidates[i] for i in members]) for path, members in tasks]
+        score = score_path
+        if stored is not None:
+            score = stored.score
             work = [(members, *task) for (_, members), task in zip(tasks, work, strict=True)]
         order = [position for _, members in tasks for position in members]
         results = in_workers(score, work, self.n_jobs) if n_jobs > 1 else starmap(score, work)

@@ -8,7 +8,7 @@ import numpy as np
 from skinfluence._frames import row_names
 from skinfluence._store import Store, described, fingerprint_of
 from skinfluence._validation import shown
-from skinfluence.model_selection._candidates import Scored, score_path
+from skinfluence.model_selection._candidates import Scored, parts_of, score_path
 from skinfluence.model_selection._pooled_score import PooledScore
 
 # Candidates of a block. Its first is fitted by scikit-learn, the others start from their neighbour.
@@ -57,6 +57,11 @@ class StoredScores:
             },
             fingerprint=fingerprint_of(X, y, *(params[name] for name in keywords)),
         )
+
+    @staticmethod
+    def cut(groups):
+        """Groups of candidates, cut into blocks."""
+        return parts_of(groups, BLOCK)
 
     def score(self, members, path, candidates):
         """Return the Scored of some candidates of a path, which are at `members` of the grid."""

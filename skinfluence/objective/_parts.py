@@ -1,6 +1,6 @@
 """An objective as the sum of those of its parts: what a Newton step needs, in one pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,6 +35,17 @@ class RowSums:
     n_curved: int
     is_convex: bool
 
+    def plus(self, other):
+        """Return the sums over the rows of both."""
+        return RowSums(
+            self.loss + other.loss,
+            self.gradient + other.gradient,
+            self.terms + other.terms,
+            self.hessian + other.hessian,
+            self.n_curved + other.n_curved,
+            self.is_convex and other.is_convex,
+        )
+
 
 def part_rows(objective):
     """Rows of a part."""
@@ -50,7 +61,9 @@ def parts_of(objective, n_rows=None):
 
 
 def row_sums(objective, terms=None):
-    """Return the RowSums of an objective, added in the order of the rows.
+    """Return the RowSums of an objective, added in the order of its blocks of rows.
+
+    So they are the same to the last bit whatever worker has found those of a block.
 
     Parameters
     ----------
@@ -58,16 +71,23 @@ def row_sums(objective, terms=None):
     terms : ndarray of shape (K, q), optional
         Those of a parameter nearby, which say as well what size a gradient has.
     """
+    total = None
+    for _, found in objective.map_blocks(_sums_of_block, terms is None):
+        total = found if total is None else total.plus(found)
+    return total if terms is None else replace(total, terms=terms)
+
+
+def _sums_of_block(start, objective, with_terms):
+    """RowSums of a block of rows, in the order of its parts."""
     shape, P = (objective.n_outputs, objective.design.shape[1]), objective.n_parameters
     loss, gradient, hessian = 0.0, np.zeros(shape), np.zeros((P, P))
-    sizes = np.zeros(shape) if terms is None else terms
-    n_curved, is_convex = 0, True
+    terms, n_curved, is_convex = np.zeros(shape), 0, True
     for _, part in parts_of(objective):
         loss += part.loss_sum
         gradient += part.design.transpose_matmul(part.residuals).T
-        if terms is None:
-            sizes += part.design.absolute_sum(part.residual_terms)
+        if with_terms:
+            terms += part.design.absolute_sum(part.residual_terms)
         hessian += part.loss_hessian()
         n_curved += len(part.curved_rows)
         is_convex = is_convex and bool((part.weight_diagonals >= 0).all())
-    return RowSums(loss, gradient, sizes, hessian, n_curved, is_convex)
+    return RowSums(loss, gradient, terms, hessian, n_curved, is_convex)

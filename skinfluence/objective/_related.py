@@ -13,6 +13,12 @@ OF_ROWS |= {"weight_roots", "weight_diagonals"}
 UNWEIGHTED = {"eta", "row_losses", "row_gradients"}
 
 
+def _of_block(start, design, y, weight, offset, whole, function, *shared):
+    """Answer of a function about the objective of a block."""
+    part = whole._with(design=design, y=y, sample_weight=weight, offset=offset)
+    return function(start, part, *shared)
+
+
 class RelatedObjectives:
     """Methods of an objective that return another one, most at the same parameter."""
 
@@ -81,6 +87,25 @@ class RelatedObjectives:
         offset = None if self.offset is None else self.offset[rows]
         y, weight = self.y[rows], self.sample_weight[rows]
         return self._with(design=design, y=y, sample_weight=weight, offset=offset)
+
+    def without_rows(self):
+        """Return the objective without its rows: what a worker is told of it."""
+        known = {"fixed_at_zero": self.fixed_at_zero}
+        return self._with(design=None, y=None, sample_weight=np.zeros(0), offset=None, known=known)
+
+    @property
+    def has_rows(self):
+        """Whether the rows are at hand."""
+        return self.design is not None
+
+    def map_blocks(self, function, *shared, here=False):
+        """Yield (rows, function(start, objective of these rows, *shared)) of blocks, in order.
+
+        See `Design.map_blocks`.
+        """
+        values = self.y, self.sample_weight, self.offset
+        about = self.without_rows(), function, *shared
+        yield from self.design.map_blocks(_of_block, values, *about, here=here)
 
     def with_sums(self, sums):
         """Return the objective with sums over the rows that are known."""

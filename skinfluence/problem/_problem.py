@@ -17,6 +17,7 @@ from skinfluence._validation import (
     check_test_weight,
     group_names,
     listed,
+    naming,
     shown,
     warn,
 )
@@ -323,7 +324,9 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             check_in_memory(y_test=y_test)
         else:
             check_in_memory(X_test=X_test, y_test=y_test)
-        design = self.design_of(self.transform(X_test))
+        with naming(names[0]):
+            rows = self.transform(X_test)
+        design = self.design_of(rows, names[0])
         if y_test is None:
             if required is not None:
                 raise ValueError(
