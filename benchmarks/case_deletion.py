@@ -54,7 +54,7 @@ def rows(quick):
         X, y = _problem(n, p, name)
         fitted = model.fit(X, y)
         for scaled in (False, True):
-            best = by_turns([_question(fitted, scaled), _floor(X)], 7, 20, "cpu")
+            best = by_turns([_question(fitted, scaled), _floor(X)], 25, 30, "cpu")
             what = f"diagnostics, {name}, n = {n:,}, p = {p}{', with dfbetas' if scaled else ''}"
             yield _line(what, *best, None if scaled else 1.3)  # they are one more pass
     yield from _statsmodels(500 if quick else 2000)

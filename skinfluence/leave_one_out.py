@@ -128,7 +128,9 @@ def _by_one_step(objective, curvature, method):
     n, corrected = objective.n_rows, method != "first_order"
     final = method == "newton"
     step = OneStep(objective, curvature, np.arange(n), corrected=corrected, final=final)
-    unknown = {"error_estimate": np.full(n, np.nan), "error_bound": np.full(n, np.inf)}
+    # Read only, and no memory: `with_errors` puts others in their place.
+    nothing = {"error_estimate": np.nan, "error_bound": np.inf}
+    unknown = {name: np.broadcast_to(value, n) for name, value in nothing.items()}
     route = "newton" if corrected else "first_order"
     return _assembled(step, step.own_change(), route, {**unknown, "step": step})
 

@@ -598,3 +598,16 @@ def test_williams_residual_approximates_the_change_of_deviance_of_counts():
             full - deviance(InfluencePoissonRegressor(alpha=0).fit(X[keep], y[keep]), keep).sum()
         )
         assert found.studentized_residual[row] ** 2 == pytest.approx(change, rel=0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize("model", [InfluenceLinearRegression(), InfluenceLogisticRegression()])
+def test_blocks_of_rows_change_no_measure(model, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(500, 3))
+    y = X[:, 0] + np.random.default_rng(1).normal(size=500)
+    weight = np.where(np.arange(500) % 7, 1.5, 0.0)
+    y = (y > 0).astype(int) if hasattr(model, "decision_function") else y
+    fitted = model.fit(X, y, weight)
+    whole = fitted.case_deletion_diagnostics().to_frame()
+    monkeypatch.setattr("skinfluence._parallel.CACHE_ELEMENTS", 4 * 37)
+    parts = fitted.case_deletion_diagnostics().to_frame()
+    np.testing.assert_array_equal(whole.to_numpy(float), parts.to_numpy(float))

@@ -264,6 +264,15 @@ def test_deviances_keep_their_digits_beside_large_labels(power, link):
     np.testing.assert_allclose(found, y**a * series, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES[name].residual_is_gradient])
+def test_a_residual_that_is_minus_the_gradient(name):
+    loss, y = LOSSES[name], np.array([0.0, 1.0, 0.0, 1.0])
+    eta = np.array([-40.0, -0.3, 0.7, 35.0])
+    expected = y - loss.link.mean(eta) if loss.n_classes == 0 else y - 1 / (1 + np.exp(-eta))
+    np.testing.assert_allclose(loss.response_residual(y, eta), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(loss.response_residual(y, eta), -loss.gradient(y, eta))
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_labels_broadcast_against_columns(name):
     loss = LOSSES[name]

@@ -246,3 +246,13 @@ def test_a_factor_that_does_not_fit_now(monkeypatch):
     np.testing.assert_allclose(
         clf.influence(X[:5], y[:5], curvature="cg"), whole, rtol=1e-5, atol=1e-9
     )
+
+
+def test_one_step_leave_one_out_takes_no_more_than_three_times_its_answer():
+    X, y = problem(n=40_000, p=20)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    clf.__dict__.pop("_problem_cache", None)
+    kept = []
+    peak = peak_of(lambda: kept.append(clf.loo_estimate(method="newton")))
+    numbers = [each for each in vars(kept[0]).values() if isinstance(each, np.ndarray)]
+    assert peak < 3 * sum(each.nbytes for each in numbers)
