@@ -63,6 +63,7 @@ class RowBlocks:
         self.names = reader.names
         self._last: tuple[Any, Any] = (None, None)
         self._labels: tuple[Any, Any] | None = None
+        self._code: tuple[Any, ...] | None = None
         self._checked = np.zeros(len(self.sizes), dtype=bool)
         filled = np.flatnonzero(self.sizes)
         if not len(filled):
@@ -338,7 +339,13 @@ class RowBlocks:
         weights_are_read : bool
             Whether the weights are those of the source themselves.
         """
-        own = hasattr(self.reader, "labels")
+        if self._code is None or self._code[0] is not y or self._code[1] is not weight:
+            self._code = y, weight, self._compared(y, weight)
+        return self._code[2]
+
+    def _compared(self, y, weight):
+        """The code and whether weights are read, found by a look at all labels."""
+        own = getattr(self.reader, "labels", None) is not None
         read, read_weight = self.labels()
         lies_there = isinstance(self.y, MappedFile) or (self.y is None and own)
         parts = [
@@ -396,7 +403,7 @@ class RowBlocks:
 
     def __getstate__(self):
         """What was read stays behind."""
-        return {**vars(self), "_last": (None, None), "_labels": None}
+        return {**vars(self), "_last": (None, None), "_labels": None, "_code": None}
 
 
 def _identity(values):
