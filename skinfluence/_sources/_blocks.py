@@ -23,6 +23,7 @@ from skinfluence._sources._readers import (
     LazyFrameReader,
     ParquetReader,
     SelectionReader,
+    TransformedReader,
     as_text,
     content_hash,
     suffix_of,
@@ -211,6 +212,21 @@ class RowBlocks:
             Without labels.
         """
         return RowBlocks(SelectionReader(self, rows, columns))
+
+    def transformed(self, function: Callable) -> "RowBlocks":
+        """Return blocks that are sent through a function when they are read.
+
+        Parameters
+        ----------
+        function : callable
+            Of rows of a block, which keeps their number and order; its repr names it.
+
+        Returns
+        -------
+        RowBlocks
+            With the same labels and weights.
+        """
+        return RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
 
     def followed_by(self, X: Any) -> "RowBlocks":
         """Return the blocks with rows in memory, or further blocks, below them.

@@ -491,6 +491,38 @@ class ChainReader(Reader):
         return f"{len(self.readers)} files"
 
 
+class TransformedReader(Reader):
+    """Rows of another source, sent through a function when they are read.
+
+    Parameters
+    ----------
+    source : Reader
+    function : callable
+        Of rows, which keeps their number and order.
+    """
+
+    def __init__(self, source, function):
+        self.source, self.function, self.sizes = source, function, source.sizes
+        self.is_thread_safe = source.is_thread_safe
+        if getattr(source, "labels", None) is not None:
+            self.labels = source.labels
+
+    def read(self, i):
+        X, y, weight = self.source.read(i)
+        return (self.function(X) if X.shape[0] else X), y, weight
+
+    def only(self, i):
+        if hasattr(self.source, "compute"):  # a chunk is told by its collection
+            return OneOfReader(self, i)
+        return altered(self, source=self.source.only(i), sizes=self.sizes[i : i + 1], labels=None)
+
+    def identity(self):
+        return [self.source.identity(), repr(self.function)]
+
+    def __repr__(self):
+        return f"{self.source!r} by {self.function!r}"
+
+
 class SelectionReader(Reader):
     """Some rows, ascending, and some columns of other blocks.
 
