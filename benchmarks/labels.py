@@ -158,8 +158,11 @@ def line(problem, rate, seed):
     found["cleanlab"] = measures(cleanlab_scores(given, P), wrong)
     found["cleanlab, C chosen"] = measures(cleanlab_scores(given, folds[best]), wrong)
     low, high = audit.expected_errors_interval_
+    issues = audit.issues()
     return {
         "found": found,
+        "issues": [len(issues), int(wrong[issues].sum()), int(wrong.sum())],
+        "posterior": float(np.nansum(audit.error_probability_) / wrong.sum()),
         "expected": audit.expected_errors_ / wrong.sum(),
         "covered": bool(low <= wrong.sum() <= high),
         "chosen": audit.regularization_ / C,
@@ -204,6 +207,15 @@ def people():
     return "\n".join(lines)
 
 
+def _issues(results):
+    """Text: how many issues there are, how many of them are wrong labels, and of how many."""
+    known = [one["issues"] for one in results if "issues" in one]
+    if not known:
+        return ""
+    count, right, wrong = np.mean(known, axis=0)
+    return f"{count:.0f} ({right:.0f}) of {wrong:.0f}"
+
+
 def read():
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
@@ -234,8 +246,8 @@ def table():
     ]
     notes = [
         "| problem | flips | seeds | expected / true errors | interval covers | C chosen / given "
-        "| time / 5 folds |",
-        "|---|---|---|---|---|---|---|",
+        "| time / 5 folds | issues (right) of wrong labels |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for problem in PROBLEMS:
         for rate in sorted(RATES):
@@ -253,7 +265,7 @@ def table():
                 f"| {problem} | {rate:.0%} | {len(some)} | {np.mean(expected):.2f} "
                 f"({min(expected):.2f} to {max(expected):.2f}) | "
                 f"{sum(one['covered'] for one in some)} of {len(some)} | {', '.join(chosen)} | "
-                f"{np.median([one['ratio'] for one in some]):.1f} |"
+                f"{np.median([one['ratio'] for one in some]):.1f} | {_issues(some)} |"
             )
     return "\n".join([*lines, "", *notes])
 

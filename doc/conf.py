@@ -105,6 +105,7 @@ html_title = f"skinfluence {release}"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_nav_level": 1,
+    "header_links_before_dropdown": 4,  # with five the search has a line of its own at 1280 px
     "secondary_sidebar_items": ["page-toc"],
 }
 html_static_path = ["_static"]

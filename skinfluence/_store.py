@@ -209,6 +209,30 @@ def _add(digest, array):
         digest.update(np.ascontiguousarray(block).tobytes())
 
 
+def described(value):
+    """Say what an estimator or a value is, equally in every process, as JSON.
+
+    Estimators by class and parameters, arrays by a hash, functions by their names.
+    """
+    return json.dumps(_described(value), sort_keys=True)
+
+
+def _described(value):
+    """An estimator, a function or a value as strings, lists and dicts."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        own = {key: _described(part) for key, part in value.get_params(deep=False).items()}
+        return {type(value).__qualname__: own}
+    if isinstance(value, dict):
+        return {str(key): _described(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_described(part) for part in value]
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    if hasattr(value, "shape"):
+        return fingerprint_of(value)
+    return repr(value)
+
+
 def _as_stored(manifest):
     """Return a manifest as it will be read back; raise for what cannot be written down."""
     try:

@@ -2,8 +2,10 @@
 
 import inspect
 import numbers
+import re
 import warnings
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
 
@@ -36,6 +38,19 @@ def shown(value):
     text = repr(value.item() if isinstance(value, np.generic) else value)
     text = " ".join(text.split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+@contextmanager
+def naming(name):
+    """Let an error that a step or a check raises about its X say which argument that is."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        plain = type(error) in (ValueError, TypeError) and len(error.args) == 1
+        if plain and isinstance(error.args[0], str):
+            told = re.sub(r"^(Input )?X(?= (contains|has) )", rf"\g<1>{name}", error.args[0])
+            error.args = (told if name in told else f"{name}: {told}",)
+        raise
 
 
 # Texts of names are cut behind this many characters.

@@ -179,6 +179,8 @@ def rows_of_classes(objective):
 
 def last_of_a_class(objective, counts):
     """Mask of rows that are the last, where there are so many of each class and in all."""
+    if (counts != 1).all():
+        return np.zeros(objective.n_rows, dtype=bool)
     live = objective.sample_weight > 0
     kind = _required_class(objective)
     last = live & (counts[-1] == 1)

@@ -55,6 +55,14 @@ class LooPredictions:
     set_changes: np.ndarray | None = None
     step: OneStep | None = None
 
+    def without_rough_step(self):
+        """Return the same predictions; without their step where its curvature has few digits.
+
+        Its errors are not computed then.
+        """
+        rough = self.step is not None and not self.step.curvature.has_all_digits
+        return replace(self, step=None) if rough else self
+
     def with_errors(self):
         """Return the same predictions with the errors of their step."""
         if self.step is None:

@@ -1,6 +1,7 @@
 """Penalties, either fixed or proportional to the sum of the weights."""
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class L2:
         """Whether any coefficient is fixed at zero."""
         return bool(self.fixed_at_zero.any())
 
-    @property
+    @cached_property
     def is_none(self):
         """Whether no coefficient is penalised, apart from those that are fixed at zero."""
         parts = (getattr(self, field.name) for field in fields(self))

@@ -5,13 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, make_scorer
 
 from skinfluence import InfluenceLogisticRegression, InfluencePoissonRegressor
+from skinfluence._store import Store
 from skinfluence.blocks import as_blocks
+from skinfluence.model_selection import LeaveOneOutSearchCV
+from skinfluence.model_selection import _stored as candidate_blocks
 from skinfluence.problem import stored
+from skinfluence.robustness import _stored as steps
+from skinfluence.robustness import coefficient, score
 from tests.cases import problem, responses
 
 
@@ -134,19 +141,21 @@ def test_wrong_options(tmp_path):
 WORK = """
 import sys
 
+from skinfluence.model_selection import _stored as blocks
 from skinfluence.problem import stored
-from tests.test_checkpoints import fitted
+from skinfluence.robustness import _stored
+from tests.test_checkpoints import JOBS, fitted
 
 stored.BLOCK_BYTES, stored.FEWEST_ROWS, stored.REFITTED_ROWS = 1, 2, 2
-model, X, y = fitted()
+_stored.PICKS, blocks.BLOCK = 2, 2
 print("ready", flush=True)
-model.influence(X, y, method="exact", checkpoint=sys.argv[1], out=sys.argv[1] + ".npy")
+JOBS[sys.argv[1]](sys.argv[2])
 """
 
 
-def killed(folder, after):
+def killed(job, folder, after):
     """Start the work, end it after so many seconds; return its blocks, with their times."""
-    command = [sys.executable, "-c", WORK, str(folder)]
+    command = [sys.executable, "-c", WORK, job, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "ready\n"
         time.sleep(after)
@@ -154,18 +163,221 @@ def killed(folder, after):
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill")
-def test_work_that_is_killed_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "FEWEST_ROWS", 2)
-    monkeypatch.setattr(stored, "REFITTED_ROWS", 2)
+# -- searches --------------------------------------------------------------------------------------
+
+GRID = [
+    {"C": [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]},
+    {"C": [0.1, 1.0], "fit_intercept": [False]},
+]
+
+
+def search(folder=None, **options):
+    """An unfitted search over 11 candidates: blocks of 4, 4, 1 and 2."""
+    options = {"scoring": ["neg_log_loss", "accuracy"], "refit": "neg_log_loss"} | options
+    clf = InfluenceLogisticRegression()
+    return LeaveOneOutSearchCV(clf, GRID, method="exact", checkpoint=folder, **options)
+
+
+def table(found):
+    """The columns of `cv_results_` that are no times, and no parameters."""
+    results = {**found.cv_results_}
+    return {name: np.asarray(results[name]) for name in results if "mean_test" in name} | {
+        name: np.asarray(results[name])
+        for name in results
+        if name.startswith("standard_error") or name in ("effective_parameters", "n_undefined")
+    }
+
+
+def same_bits(one, other):
+    for name, values in table(one).items():
+        np.testing.assert_array_equal(values, table(other)[name], err_msg=name)
+
+
+def test_a_search_through_a_folder(tmp_path):
+    X, y = problem(n=60, p=4)
+    expected = search().fit(X, y)
+    whole = search(tmp_path / "whole").fit(X, y)
+    for name, values in table(expected).items():
+        np.testing.assert_allclose(table(whole)[name], values, rtol=1e-6, err_msg=name)
+    assert whole.best_params_ == expected.best_params_
+    blocks = sorted((tmp_path / "whole").glob("*.npz"))
+    assert len(blocks) == 4
+    blocks[1].unlink()
+    stamps = {path: path.stat().st_mtime_ns for path in blocks if path.exists()}
+    seen = []
+
+    def progress(parts, total):
+        for part in parts:
+            seen.append(total)
+            yield part
+
+    again = search(tmp_path / "whole", progress=progress).fit(X, y)
+    same_bits(again, whole)
+    assert seen == [11] * 11  # candidates that were read count
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    same_bits(search(tmp_path / "workers", n_jobs=2).fit(X, y), whole)
+    # What took place when a block was made is what is reported of it.
+    np.testing.assert_array_equal(
+        again.cv_results_["mean_fit_time"][[0, 1, 2, 3]],
+        whole.cv_results_["mean_fit_time"][[0, 1, 2, 3]],
+    )
+
+
+def test_undefined_rows_of_a_search_keep_their_names(tmp_path):
+    import pandas as pd
+
+    X, y = problem(n=60, p=3)
+    y = np.zeros(60, dtype=int)
+    y[17] = 1
+    frame = pd.DataFrame(X, index=pd.date_range("2026-01-01", periods=60))
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match=r"without row .*2026-01-18.* a class is empty"):
+            found = search(tmp_path / "kept", scoring="accuracy", refit=True).fit(frame, y)
+        assert (found.cv_results_["n_undefined"] == 1).all()
+
+
+def test_what_does_not_belong_to_a_search_is_named(tmp_path):
+    X, y = problem(n=60, p=4)
+    kept = tmp_path / "kept"
+    fitted_search = search(kept).fit(X, y, sample_weight=np.ones(60))
+    assert fitted_search.best_score_ < 0
+    weight = {"sample_weight": np.ones(60)}
+    for other, field in (
+        (search(kept, scoring="accuracy", refit=True), "scoring is"),
+        (search(kept).set_params(method="newton"), "method is 'exact' there, and 'newton' here"),
+        (search(kept).set_params(estimator__solver="newton-cholesky"), "estimator is"),
+        (search(kept).set_params(param_grid={"C": [1.0]}), "param_grid is"),
+    ):
+        with pytest.raises(ValueError, match=f"holds results of another computation: {field}"):
+            other.fit(X, y, **weight)
+    ones, twos = np.ones(60), np.full(60, 2.0)
+    for rows, labels, weights in ((X[::-1], y, ones), (X, y, twos), (X, y, None)):
+        with pytest.raises(ValueError, match="the fingerprint of the data"):
+            search(kept).fit(rows, labels, sample_weight=weights)
+    with pytest.raises(ValueError, match=r"scorer should be named by a string; got .* for 'score'"):
+        search(tmp_path / "new", scoring=np.add, refit=True).fit(X, y)
+    assert not (tmp_path / "new").exists()
+
+
+# -- smallest flips --------------------------------------------------------------------------------
+
+
+def flip(folder=None, p=4, what="x1", **options):
+    """The audit of a coefficient of a logistic regression, without a proof."""
+    X, y = problem(n=130, p=p)
+    model = InfluenceLogisticRegression(C=0.5).fit(X, y)
+    options = {"certify": "never", "budget": 10} | options
+    return model.smallest_flip(coefficient(what), checkpoint=folder, **options)
+
+
+def same_audit(one, other):
+    """Whether two audits agree to the last bit."""
+    for field in fields(one):
+        found, expected = getattr(one, field.name), getattr(other, field.name)
+        np.testing.assert_array_equal(found, expected, err_msg=field.name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"p": 2, "certify": "auto"}, {"groups": np.arange(130) // 2}],
+    ids=["rows", "bounds", "groups"],
+)
+def test_a_flip_that_is_ended_after_any_block(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "PICKS", 3)
+    without = flip(**options)
+    whole = flip(tmp_path / "whole", **options)
+    assert whole.n_rows == without.n_rows
+    assert len(whole.rows) > 6
+    # Rows of nearly the same effect may leave in another order, with a factor of another age.
+    np.testing.assert_array_equal(np.sort(whole.rows), np.sort(without.rows))
+    np.testing.assert_allclose(whole.path[-1], without.path[-1], rtol=1e-6)
+    blocks = [path.name for path in (tmp_path / "whole").glob("*.npz")]
+    assert sum(name.startswith("greedy") for name in blocks) >= 2
+    write, left = Store.write, [0]
+
+    def ends(self, name, /, **arrays):
+        """Write a block, and end the process with the next."""
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(self, name, **arrays)
+
+    monkeypatch.setattr(Store, "write", ends)
+    for _ in blocks:
+        left[0] = 1
+        try:
+            found = flip(tmp_path / "kept", **options)
+        except KeyboardInterrupt:
+            found = None
+    seen = []
+
+    def progress(tries, total=None):
+        for number in tries:
+            seen.append(number)
+            yield number
+
+    found = found or flip(tmp_path / "kept", **options)
+    same_audit(found, whole)
+    (tmp_path / "kept" / "searched.npz").unlink()
+    left[0] = 1
+    same_audit(flip(tmp_path / "kept", progress=progress, **options), whole)
+    assert seen[: len(whole.rows) // 3] == list(range(len(whole.rows) // 3))  # kept ones count
+
+
+def test_what_does_not_belong_to_a_flip_is_named(tmp_path):
+    X, y = problem(n=130, p=4)
+    kept = tmp_path / "kept"
+    flip(kept)
+    for options, field in (
+        ({"what": "x2"}, "coefficient name is"),
+        ({"max_rows": 5}, "max_rows is 65 there, and 5 here"),
+        ({"certify": "auto"}, "certify is 'never' there, and 'auto' here"),
+        ({"p": 3}, "the fingerprint of the data"),
+        ({"groups": np.arange(130) // 2, "max_rows": 64}, "the fingerprint of the data"),
+    ):
+        with pytest.raises(ValueError, match=f"of another computation: {field}"):
+            flip(kept, **options)
+    model = InfluenceLogisticRegression().fit(X, y)
+    asked = score(X, y, scoring=make_scorer(accuracy_score), value=0.5)
+    with pytest.raises(ValueError, match="with checkpoint= the scoring should be named"):
+        model.smallest_flip(asked, checkpoint=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+# -- kill -9 ---------------------------------------------------------------------------------------
+
+
+def matrix(folder):
+    """The matrix of exact influence."""
     model, X, y = fitted()
-    expected = model.influence(X, y, method="exact", checkpoint=tmp_path / "whole")
+    return model.influence(X, y, method="exact", checkpoint=folder, out=f"{folder}.npy")
+
+
+def best(folder):
+    """The scores of a search."""
+    return table(search(folder).fit(*problem(n=130, p=4)))
+
+
+JOBS = {"influence": matrix, "search": best, "flip": flip}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill")
+@pytest.mark.parametrize("job", JOBS)
+def test_work_that_is_killed_goes_on_where_it_was(job, tmp_path, monkeypatch):
+    for module, name in ((stored, "FEWEST_ROWS"), (stored, "REFITTED_ROWS"), (steps, "PICKS")):
+        monkeypatch.setattr(module, name, 2)
+    monkeypatch.setattr(candidate_blocks, "BLOCK", 2)
+    expected = JOBS[job](tmp_path / "whole")
     random = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
     before = {}
     for _ in range(int(os.environ.get("KILLS", "2"))):
-        now = killed(tmp_path / "kept", random.uniform(0.0, 0.15))
+        now = killed(job, tmp_path / "kept", random.uniform(0.0, 0.3))
         assert before.items() <= now.items()  # nothing that was finished is done again
         before = now
-    assert not (tmp_path / "kept.npy").exists() or len(before) == 65
-    found = model.influence(X, y, method="exact", checkpoint=tmp_path / "kept")
-    np.testing.assert_array_equal(found, expected)
+    found = JOBS[job](tmp_path / "kept")
+    if job == "flip":
+        same_audit(found, expected)
+        return
+    pairs = found.items() if job == "search" else [(slice(None), found)]
+    for name, values in pairs:
+        np.testing.assert_array_equal(values, expected[name])

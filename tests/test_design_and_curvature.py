@@ -364,3 +364,31 @@ def test_a_truncated_direction_is_as_good_as_its_tolerance():
         residual = make_curvature(objective, "dual") @ found - V
         assert 1e-3 * tolerance < np.linalg.norm(residual) / np.linalg.norm(V) < 10 * tolerance
     np.testing.assert_allclose(steps.solve(V), exact, atol=1e-7)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_a_dual_factor_in_float32_has_four_digits_of_the_leverages(sparse, fit_intercept):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(1050, 1300)) * (rng.random((1050, 1300)) < 0.1)
+    y = X @ rng.normal(size=1300) + 0.5 > 0
+    X = sp.csr_array(X) if sparse else X
+    models = [
+        InfluenceLogisticRegression(C=C, fit_intercept=fit_intercept).fit(X, y) for C in (0.1, 1.0)
+    ]
+    weak, strong = (fitted_problem(model).objective for model in models)
+    beside = make_curvature(weak, single=True)
+    rough, full = make_curvature(strong, single=True, beside=beside), make_curvature(strong)
+    assert full.kind == rough.kind == "dual"
+    assert full.has_all_digits
+    assert not rough.has_all_digits
+    assert rough.kernel.dtype == np.float32
+    a, b = rough.leverage(), full.leverage()
+    np.testing.assert_allclose(a.one_minus, b.one_minus, rtol=3e-4)
+    np.testing.assert_allclose(a.quadratic, b.quadratic, rtol=3e-3)
+    V = rng.normal(size=(strong.n_parameters, 2))
+    np.testing.assert_allclose(
+        rough.solve(V), full.solve(V), atol=1e-4 * np.abs(full.solve(V)).max()
+    )
+    # The kernel of the other strength is scaled, not computed again.
+    np.testing.assert_allclose(rough.kernel, full.kernel, rtol=1e-4, atol=1e-5)

@@ -454,7 +454,7 @@ BAD = {
         ValueError,
         "y_test is None, but target='loss' needs",
     ),
-    "width": (lambda m, X, y: m.influence(X[:, :2], y), ValueError, "X has 2 features"),
+    "width": (lambda m, X, y: m.influence(X[:, :2], y), ValueError, "X_test has 2 features"),
     "NaN": (lambda m, X, y: m.influence(np.full_like(X, np.nan), y), ValueError, "NaN"),
     "lengths": (lambda m, X, y: m.influence(X[:5], y), ValueError, "X_test has 5 rows, y_test 60"),
     "target": (

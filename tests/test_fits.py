@@ -13,7 +13,8 @@ from sklearn.preprocessing import scale
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression
 from skinfluence.curvature import CGCurvature, DenseCurvature, _choose, _output_blocks, choose
-from skinfluence.design import _csr, make_design
+from skinfluence.design import _csr, far_origin, make_design
+from skinfluence.design._dense import SinglePrecisionDesign
 from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import _chord, polish
@@ -61,7 +62,9 @@ def test_chords_reach_the_same_optimum_with_fewer_factors(K, monkeypatch):
     X = rng.normal(size=(300, 8))
     y = (X @ rng.normal(size=(8, K)) + rng.gumbel(size=(300, K))).argmax(axis=1)
     made, make = [], _chord.step_curvature
-    monkeypatch.setattr(_chord, "step_curvature", lambda *a: made.append(1) or make(*a))
+    monkeypatch.setattr(
+        _chord, "step_curvature", lambda *a, **given: made.append(1) or make(*a, **given)
+    )
     monkeypatch.setattr(_chord, "DEAR", np.inf)
     newton = InfluenceLogisticRegression().fit(X, y)
     n_newton = len(made)
@@ -97,6 +100,83 @@ def test_a_quadratic_takes_one_step(monkeypatch):
     found = polish(Objective(SquaredLoss(), design, y, np.ones(50), penalty, theta))
     assert found.converged
     assert found.n_steps <= 2
+
+
+# -- steps in single precision ---------------------------------------------------------------------
+
+
+def logistic_objective(X, *, penalty=0.5, fit_intercept=True):
+    """Two classes with weights, some of them 0, at theta = 0."""
+    rng = np.random.default_rng(5)
+    n, p = X.shape
+    y = (X[:, 0] / np.abs(X[:, 0]).max() + 0.3 * rng.normal(size=n) > 0).astype(float)
+    weight = rng.exponential(size=n) + 0.2
+    weight[-3:] = 0.0
+    design = make_design(X, fit_intercept, far_origin(X, weight) if fit_intercept else None)
+    strength = design.join(np.full(p, penalty), 0.0)[0]
+    theta = np.zeros((1, design.shape[1]))
+    return Objective(BinaryLogLoss(), design, y, weight, L2(strength), theta)
+
+
+def counted_factors(monkeypatch):
+    """Designs of the factors that are made from now on, and a limit of 0 on what is dear."""
+    made, init = [], DenseCurvature.__init__
+
+    def counting(self, objective, damping=0.0):
+        made.append(objective.design)
+        init(self, objective, damping)
+
+    monkeypatch.setattr(DenseCurvature, "__init__", counting)
+    monkeypatch.setattr(_chord, "DEAR", 0.0)
+    return made
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shift", [0.0, 1e5])
+def test_a_first_factor_in_single_precision_gives_the_same_optimum(
+    shift, dtype, fit_intercept, monkeypatch
+):
+    X = (np.random.default_rng(1).normal(size=(3000, 6)) + shift * fit_intercept).astype(dtype)
+    objective = logistic_objective(X, fit_intercept=fit_intercept)
+    expected = plain(objective)
+    made = counted_factors(monkeypatch)
+    found = polish(objective)
+    assert isinstance(made[0], SinglePrecisionDesign)
+    assert not any(isinstance(design, SinglePrecisionDesign) for design in made[1:])
+    assert found.converged
+    assert found.objective.stationarity < 1e-12
+    np.testing.assert_allclose(found.objective.eta, expected.eta, rtol=1e-10, atol=1e-10)
+
+
+def test_the_gram_matrix_in_single_precision():
+    X = np.random.default_rng(2).normal(size=(5000, 7)) * np.logspace(-6, 6, 7)
+    w = np.random.default_rng(3).exponential(size=5000)
+    w[:5] = 0.0
+    for signed in (w, np.where(np.arange(5000) % 2, w, -w)):
+        design = make_design(X, True)
+        exact = design.sandwich(signed[:, None, None])
+        found = design.in_single_precision().sandwich(signed[:, None, None])
+        norm = np.sqrt(np.diag(design.sandwich(np.abs(signed)[:, None, None])))
+        assert np.abs(found - exact).max() > 0 or (signed < 0).any()
+        assert (np.abs(found - exact) <= 1e-6 * np.outer(norm, norm)).all()
+
+
+@pytest.mark.parametrize("problem", ["collinear", "huge", "tiny"])
+def test_where_single_precision_would_not_do_the_factor_is_in_double(problem, monkeypatch):
+    X = np.random.default_rng(4).normal(size=(400, 4))
+    if problem == "collinear":
+        X[:, 3] = X[:, 2] + 1e-3 * X[:, 3]
+    else:
+        X[:, 1] *= {"huge": 1e25, "tiny": 1e-25}[problem]
+    penalty = {"collinear": 1e-3, "huge": 1e30, "tiny": 0.0}[problem]
+    objective = logistic_objective(X, penalty=penalty, fit_intercept=False)
+    made = counted_factors(monkeypatch)
+    found = polish(objective)
+    assert not isinstance(made[-1], SinglePrecisionDesign)
+    assert found.is_settled
+    expected = plain(objective, 1e-12)
+    np.testing.assert_allclose(found.objective.eta, expected.eta, rtol=1e-6, atol=1e-8)
 
 
 # -- blocks of the outputs -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from skinfluence import (
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceTweedieRegressor,
     SmoothQuantileRegressor,
     make_target,
 )
@@ -186,3 +187,22 @@ def test_hostile_arguments(call, sentence):
     X, y = numbers()
     with pytest.raises((ValueError, TypeError), match=sentence):
         call(InfluenceRidge().fit(X, y), X, y)
+
+
+def test_a_refit_outside_the_range_of_means_is_none():
+    """Without row 1 both rows at x = 1 are counts of 0: their mean falls to 0."""
+    x = np.array([1.0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])[:, None]
+    y = np.array([0.0, 6.04, 0.73, 0, 0.73, 0, 0, 0.73, 0.73, 0.73, 0, 0, 0, 0.73])
+    model = InfluenceTweedieRegressor(alpha=0.00382, link="identity", power=1.0, max_iter=1000)
+    model.fit(x, y)
+    for method in ("exact", "auto"):
+        with pytest.warns(RuntimeWarning, match="without row 1"):
+            effect, info = model.influence(
+                x, y, target="prediction", method=method, return_info=True
+            )
+        assert info.method[1] == "undefined"
+        np.testing.assert_array_equal(np.isnan(effect[0]), np.arange(14) == 1)
+    refit = InfluenceTweedieRegressor(alpha=0.00382, link="identity", power=1.0, max_iter=1000)
+    refit.fit(np.delete(x, 2, axis=0), np.delete(y, 2))
+    change = refit.predict(x) - model.predict(x)
+    np.testing.assert_allclose(effect[:, 2], change, atol=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skinfluence import InfluenceLogisticRegression
-from skinfluence.deletion import JointChange, _joint_refits
+from skinfluence.deletion import JointChange, _groups, _joint_quasi_newton, _joint_refits
 from skinfluence.problem import changes, fitted_problem
 from tests.cases import CASES, build, build_regressor, problem
 from tests.oracles import refit
@@ -25,18 +25,27 @@ def halves(objective, seed=0):
     return groups, deltas
 
 
+@pytest.fixture(params=["quasi-newton", "newton-cg"])
+def way(request, monkeypatch):
+    """By which method changes are refitted together: the second does what the first leaves."""
+    if request.param == "newton-cg":
+        monkeypatch.setattr(_joint_quasi_newton, "MAX_PASSES", 1)
+    return request.param
+
+
 def both(model, monkeypatch):
     """JointChange of the halves: together, and one by one."""
     objective = fitted_problem(model).objective
     curvature = fitted_problem(model).curvature()
     parts = halves(objective)
     together = JointChange(objective, curvature, "exact", *parts)
-    monkeypatch.setattr(_joint_refits, "FEWEST", 10**6)
+    for module in (_joint_refits, _groups):
+        monkeypatch.setattr(module, "FEWEST", 10**6)
     return objective, together, JointChange(objective, curvature, "exact", *parts)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "balanced" not in name])
-def test_classifiers(name, monkeypatch):
+def test_classifiers(name, way, monkeypatch):
     _, _, _, clf = build(name)
     objective, together, apart = both(clf, monkeypatch)
     np.testing.assert_array_equal(together.undefined, apart.undefined)
@@ -60,7 +69,7 @@ SMOOTH = ["ridge", "kernel ridge", "poisson", "gamma", "tweedie"]
         *((name, setting) for name in SMOOTH for setting in ("weights", "wide")),
     ],
 )
-def test_regressors(name, setting, monkeypatch):
+def test_regressors(name, setting, way, monkeypatch):
     _, _, _, model = build_regressor(name, setting)
     objective, together, apart = both(model, monkeypatch)
     np.testing.assert_array_equal(together.undefined, apart.undefined)
@@ -70,7 +79,7 @@ def test_regressors(name, setting, monkeypatch):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_they_are_the_refits_of_scikit_learn(n_classes, monkeypatch):
+def test_they_are_the_refits_of_scikit_learn(n_classes, way, monkeypatch):
     X, y = problem(n=90, n_classes=n_classes, seed=4)
     clf = InfluenceLogisticRegression(C=3.0).fit(X, y)
     view, rng = fitted_problem(clf), np.random.default_rng(1)
@@ -92,12 +101,14 @@ def test_they_are_the_refits_of_scikit_learn(n_classes, monkeypatch):
         np.testing.assert_allclose(eta[:, :, j].T, actual, atol=1e-6)
 
 
-def test_blocks_change_nothing(monkeypatch):
+def test_blocks_change_nothing(way, monkeypatch):
     _, _, _, clf = build("softmax-weights")
     objective, curvature = fitted_problem(clf).objective, fitted_problem(clf).curvature()
     parts = halves(objective)
     whole = JointChange(objective, curvature, "exact", *parts).steps(slice(0, M))
-    monkeypatch.setattr(_joint_refits, "BLOCK_CHANGES", 2)
+    for module in (_joint_refits, _joint_quasi_newton):
+        monkeypatch.setattr(module, "BLOCK_CHANGES", 2)
+    monkeypatch.setattr(_joint_quasi_newton, "BLOCK_ELEMENTS", 100)
     blocks = JointChange(objective, curvature, "exact", *parts).steps(slice(0, M))
     np.testing.assert_allclose(blocks, whole, atol=1e-9)
 
@@ -105,5 +116,6 @@ def test_blocks_change_nothing(monkeypatch):
 def test_what_does_not_converge_is_refitted_alone(monkeypatch):
     _, _, _, clf = build("binary")
     monkeypatch.setattr(_joint_refits, "MAX_STEPS", 1)
+    monkeypatch.setattr(_joint_quasi_newton, "MAX_PASSES", 1)
     _, stopped, apart = both(clf, monkeypatch)
     np.testing.assert_array_equal(stopped.steps(slice(0, M)), apart.steps(slice(0, M)))

@@ -74,19 +74,32 @@ def slow_noise_model(model, X, y, weight, groups=None):
     codes, K = np.searchsorted(np.unique(y), y), len(np.unique(y))
 
     def given(trust):
-        P = loo_probabilities(model, X, y, weight * trust, groups)
-        return P[np.arange(len(y)), codes]
+        return loo_probabilities(model, X, y, weight * trust, groups)
+
+    def own(P, temperature=1.0):
+        powers = P ** (1 / temperature)
+        return (powers / powers.sum(axis=1, keepdims=True))[np.arange(len(y)), codes]
 
     def right(P, rho):
         return (1 - rho) * P / ((1 - rho) * P + rho * (1 - P) / (K - 1))
 
     P = given(np.ones(len(y)))
-    rho = np.average(1 - P, weights=weight)
+    rho = np.average(1 - own(P), weights=weight)
     for _ in range(UPDATES):
-        trust = right(P, rho)
+        trust = right(own(P), rho)
         rho = np.average(1 - trust, weights=weight)
         P = given(trust)
-    return 1 - right(P, rho), -np.log(P)
+
+    def likelihood(log_temperature):
+        right = own(P, np.exp(log_temperature))
+        return weight @ np.log((1 - rho) * right + rho * (1 - right) / (K - 1))
+
+    best, width = 0.0, 1.0
+    for _ in range(14):  # a grid about the best of the coarser one
+        grid = best + width * np.linspace(-3, 3, 61)
+        grid, width = np.clip(grid, -3, 1), width / 5
+        best = grid[np.argmax([likelihood(each) for each in grid])]
+    return 1 - right(own(P, np.exp(best)), rho), -np.log(own(P))
 
 
 # -- one fit ---------------------------------------------------------------------------------------
@@ -156,6 +169,20 @@ def test_the_noise_model_by_newton_steps_is_near_that_by_refits():
     ]
     for other in found[1:]:
         np.testing.assert_allclose(other.error_probability_, found[0].error_probability_, atol=0.02)
+
+
+def test_posteriors_are_calibrated():
+    X, y = load_digits(return_X_y=True)
+    rng = np.random.default_rng(7)
+    wrong = np.zeros(len(y), dtype=bool)
+    wrong[rng.choice(len(y), 54, replace=False)] = True
+    given = np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)
+    audit = LabelAudit(logistic(tol=1e-4), regularization=None).fit(X / 16, given)
+    posterior = audit.error_probability_
+    assert posterior.sum() == pytest.approx(wrong.sum(), rel=0.15)
+    issues = audit.issues()
+    assert wrong[issues].mean() > 0.9
+    assert wrong[issues].sum() > 0.85 * wrong.sum()
 
 
 def test_class_weights_are_held_by_the_noise_model():
@@ -253,7 +280,8 @@ def test_C_is_chosen_by_leave_one_out():
     assert audit.regularization_ == final.C
 
 
-def test_the_search_ends_where_the_score_has_fallen(monkeypatch):
+@pytest.mark.parametrize("start", [0, 3, 4])
+def test_the_search_ends_where_the_score_has_fallen(monkeypatch, start):
     X, y = data(n=60, seed=4)
     path, scored = walk.Path, []
 
@@ -263,19 +291,55 @@ def test_the_search_ends_where_the_score_has_fallen(monkeypatch):
             return super().score(params)
 
     monkeypatch.setattr(walk, "Path", Watched)
-    best, loo = walk.walk_to_best(
-        logistic(), (X, y, {}), "C", [1e4, 1e-3, 1e-2, 1e-1, 1.0], scoring="neg_log_loss",
-        method="newton",
-    )  # fmt: skip
-    assert scored == sorted(scored)
-    assert scored[0] == 1e-3
-    full = LeaveOneOutSearchCV(
-        logistic(), {"C": [1e-3, 1e-2, 1e-1, 1.0, 1e4]}, scoring="neg_log_loss", method="newton"
+    grid = [1e-3, 1e-2, 1e-1, 1.0, 1e4]
+    found = walk.walk_to_best(
+        logistic(), (X, y, {}), "C", grid[::-1], start, scoring="neg_log_loss", method="newton"
+    )
+    search = LeaveOneOutSearchCV(
+        logistic(), {"C": grid}, scoring="neg_log_loss", method="newton"
     ).fit(X, y)
-    assert best == full.best_params_["C"]
-    # What it hands on are the predictions of the best model, not of the last.
-    expected = InfluenceLogisticRegression(C=best).fit(X, y).loo_estimate(method="newton")
-    np.testing.assert_allclose(loo.eta[:, 0], expected.decision_function, atol=1e-4)
+    assert found.best == search.best_params_["C"]
+    # From the start to the best and one further, and one on the other side where nothing was.
+    best = grid.index(found.best)
+    assert scored[0] == grid[start]
+    if best < start:
+        order = [*range(start, max(best - 2, -1), -1)]
+    else:
+        order = [start, *([start - 1] if start else []), *range(start + 1, min(best + 2, 5))]
+    assert scored == [grid[i] for i in order]
+    # What it hands on is of the best model, not of the last.
+    expected = InfluenceLogisticRegression(C=found.best).fit(X, y)
+    eta = expected.loo_estimate(method="newton").decision_function
+    np.testing.assert_allclose(found.loo.eta[:, 0], eta, atol=1e-4)
+    np.testing.assert_allclose(found.theta[0, :-1], expected.coef_[0], atol=1e-4)
+    assert (found.view is None) == (best != start)
+
+
+def wide(n=1100, p=1500, seed=0):
+    """Sparse rows in more columns, of which 15 matter; 10 % of the labels are wrong."""
+    rng = np.random.default_rng(seed)
+    own = sp.random_array((n, 15), density=0.5, rng=rng, format="csr")
+    X = sp.hstack([own, sp.random_array((n, p), density=0.02, rng=rng)], format="csr")
+    predictor = own @ (10 * rng.normal(size=15))
+    y = (predictor > np.median(predictor)).astype(int)
+    wrong = rng.random(n) < 0.1
+    return X, np.where(wrong, 1 - y, y), wrong
+
+
+def test_wide_data_are_ranked_by_leverages_in_float32():
+    X, y, wrong = wide()
+    audit = LabelAudit(logistic()).fit(X, y)
+    chosen = logistic(C=audit.regularization_)
+    expected = InfluenceLogisticRegression(C=chosen.C, tol=1e-8).fit(X, y)
+    P = expected.loo_estimate(method="newton").predict_proba
+    np.testing.assert_allclose(audit.pred_probs_, P, atol=1e-4)
+    # Its errors would be those of float32 too: nothing is said.
+    assert np.isnan(audit.loo_estimate_.error_estimate).all()
+    # With new leverages after each refit, all of them in float64, the ranking is as good.
+    full = LabelAudit(chosen, regularization=None, method="newton").fit(X, y)
+    scores = [average_precision_score(wrong, each.scores_) for each in (audit, full)]
+    assert scores[0] > scores[1] - 0.01 > 0.3
+    assert np.corrcoef(audit.scores_, full.scores_)[0, 1] > 0.98
 
 
 @pytest.mark.parametrize(
@@ -713,10 +777,14 @@ VALIDATION = {"X_val": data()[0][:3], "y_val": data()[1][:3]}
         ),
         (
             ValueError,
-            "X has 2 features, but LogisticRegression is expecting 5",
+            "X_val has 2 features, but LogisticRegression is expecting 5",
             lambda: fit(X_val=data()[0][:2, :2], y_val=[0, 1]),
         ),
-        (ValueError, "contains NaN", lambda: fit(X_val=np.full((2, 5), np.nan), y_val=[0, 1])),
+        (
+            ValueError,
+            "Input X_val contains NaN",
+            lambda: fit(X_val=np.full((2, 5), np.nan), y_val=[0, 1]),
+        ),
         (ValueError, "score should be one of", lambda: fit(audit={"score": "loss"})),
         (
             ValueError,

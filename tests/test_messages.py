@@ -28,8 +28,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
+from skinfluence.labels import LabelAudit
 from skinfluence.model_selection import LeaveOneOutSearchCV
 from tests.cases import problem
+
+# An audit that fits its model and chooses nothing.
+AS_IT_IS = {"regularization": None, "score": "loo_loss"}
 
 X, y = problem(0, n=60)
 LR = InfluenceLogisticRegression()
@@ -115,6 +119,49 @@ def test_numbers_are_numbers():
             call()
         assert "np." not in str(raised.value).replace("np.full", "")
         assert "array(" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wrong", ["columns", "NaN", "one axis", "three axes", "no rows", "text"])
+@pytest.mark.parametrize("kind", ["model", "explainer", "pipeline"])
+def test_the_argument_is_named_and_not_the_X_of_a_step(kind, wrong):
+    estimator, of_ours = LogisticRegression(), InfluenceLogisticRegression()
+    model = {
+        "model": lambda: of_ours.fit(X, y),
+        "explainer": lambda: InfluenceExplainer(make_pipeline(StandardScaler(), estimator)).fit(
+            X, y
+        ),
+        "pipeline": lambda: explain(make_pipeline(StandardScaler(), of_ours).fit(X, y)),
+    }[kind]()
+    rows = {
+        "columns": X[:3, :2],
+        "NaN": np.full((3, X.shape[1]), np.nan),
+        "one axis": X[0],
+        "three axes": X[:4, None],
+        "no rows": X[:0],
+        "text": np.full((3, X.shape[1]), "a"),
+    }[wrong]
+    labels = y[: len(rows)]
+    addition = {"kind": "addition", "X_new": rows, "y_new": labels}
+    calls = {
+        "X_test": [
+            lambda: model.influence(rows, labels),
+            lambda: model.relabel_influence(rows, labels),
+            lambda: model.feature_influence(rows, labels),
+            lambda: model.score_influence(rows, labels),
+            lambda: model.addition_influence(X[:2], y[:2], rows, labels),
+        ],
+        "X_new": [
+            lambda: model.addition_influence(rows, labels, X, y),
+            lambda: model.addition_influence(rows, None, X, y),
+            lambda: model.with_rows(rows, labels),
+            lambda: model.best_changes(X, y, **addition),
+        ],
+        "X_val": [lambda: LabelAudit(model, **AS_IT_IS).fit(X, y, X_val=rows, y_val=labels)],
+    }
+    for name, asked in calls.items():
+        for call in asked:
+            with pytest.raises(ValueError, match=name):
+                call()
 
 
 def test_packages_load_when_they_are_touched():

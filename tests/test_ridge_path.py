@@ -7,12 +7,13 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge, RidgeCV
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 import skinfluence.model_selection._candidates as candidates
-from skinfluence import InfluenceRidge
+from skinfluence import InfluenceRidge, InfluenceRidgeClassifier
 from skinfluence.kernel_models import InfluenceKernelRidge
 from skinfluence.model_selection import (
     FullSample,
@@ -114,3 +115,68 @@ def test_other_searches():
     np.testing.assert_allclose(found.prediction, expected, atol=1e-11)
     with pytest.raises((NotImplementedError, TypeError, ValueError), match="C"):
         optimize_regularization(InfluenceRidge(), X, y)
+
+
+@pytest.mark.parametrize("scale_y", [1.0, 1e6])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_r2_is_scikit_learns_and_its_error_that_of_refitted_groups(scale_y, weighted):
+    X, y = data()
+    y, weight = scale_y * (y + 3.0), weights(0, 40, zeros=3) if weighted else None
+    search = LeaveOneOutSearchCV(InfluenceRidge(), {"alpha": ALPHAS}).fit(X, y, weight)
+    share = np.ones(40) if weight is None else weight
+    for alpha, score, error in zip(
+        ALPHAS,
+        search.cv_results_["mean_test_score"],
+        search.cv_results_["standard_error_test_score"],
+        strict=True,
+    ):
+        model = InfluenceRidge(alpha=alpha).fit(X, y, weight)
+        predicted, live = model.loo_estimate().decision_function, np.flatnonzero(share)
+        order = live[np.argsort(y[live], kind="stable")]
+        n_groups = min(32, len(live))
+        without = []
+        for group in range(n_groups):
+            kept = np.delete(order, np.arange(group, len(order), n_groups))
+            without.append(r2_score(y[kept], predicted[kept], sample_weight=share[kept]))
+        expected = r2_score(y[live], predicted[live], sample_weight=share[live])
+        assert score == pytest.approx(expected, abs=1e-10)
+        spread = np.sqrt((n_groups - 1) * np.var(without))
+        assert error == pytest.approx(spread, rel=1e-8)
+
+
+@pytest.mark.parametrize("model", [InfluenceRidge(), InfluenceRidgeClassifier()])
+def test_the_best_of_a_path_is_its_own_fit(model):
+    X, y = data(n=60)
+    y = np.digitize(y, [0.0, 2.0]) if hasattr(model, "decision_function") else y
+    weight = weights(1, 60)
+    search = LeaveOneOutSearchCV(model, {"alpha": ALPHAS}).fit(X, y, weight)
+    best, alone = search.best_estimator_, clone(model).set_params(**search.best_params_)
+    alone.fit(X, y, weight)
+    assert best.get_params() == alone.get_params()
+    assert vars(best).keys() == vars(alone).keys()
+    np.testing.assert_allclose(best.coef_, alone.coef_, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(best.intercept_, alone.intercept_, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(best.n_iter_, alone.n_iter_)
+    np.testing.assert_allclose(
+        best.influence(X[:5], y[:5]), alone.influence(X[:5], y[:5]), atol=1e-10
+    )
+    y[3] += 1
+    with pytest.raises(RuntimeError, match="changed"):
+        best.influence(X[:5], y[:5])
+
+
+def test_a_subclass_is_fitted_again():
+    class Noting(InfluenceRidge):
+        def fit(self, X, y, sample_weight=None):
+            self.fitted_alpha_ = self.alpha
+            return super().fit(X, y, sample_weight)
+
+    X, y = data()
+    search = LeaveOneOutSearchCV(Noting(), {"alpha": ALPHAS}).fit(X, y)
+    assert search.best_estimator_.fitted_alpha_ == search.best_params_["alpha"]
+
+
+def test_r2_of_constant_responses_is_that_of_the_metric():
+    X, _ = data()
+    search = LeaveOneOutSearchCV(InfluenceRidge(), {"alpha": [1.0]}).fit(X, np.full(40, 2.0))
+    assert search.best_score_ in (0.0, 1.0)

@@ -339,7 +339,7 @@ def test_cells_and_cones_bound_the_relaxation(seed):
     for width in (1e-3, 0.1, 1.0, 5.0):
         middle, half = rng.normal(0, 2, d), width * rng.uniform(0.2, 1.0, d)
         _, dual, _ = relaxation.solve(cells.center + cells.N @ middle)
-        lower = cells.bound(middle, half, dual)
+        lower = max(cells.bound(middle, half, dual), cells.ray_bound(middle, half))
         for _ in range(4):
             theta = cells.center + cells.N @ (middle + half * rng.uniform(-1, 1, d))
             assert lower <= least_shares(relaxation, theta) + 1e-6

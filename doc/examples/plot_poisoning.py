@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits
 
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.attacks import PoisoningAttack, adversarial_perturbation
+from skinfluence.labels import LabelAudit
 
 X, y = load_digits(return_X_y=True)
 keep = np.isin(y, (3, 8))
@@ -82,13 +83,18 @@ for n_rows in (1, 10):
 # Would it be noticed?
 # --------------------
 # The place of the poisoned row among all training rows, 1 at the top, by what one would look at:
-# the influence of each row on its own loss, and Cook's distance. A row that turns a prediction by
-# force is an outlier, and both know it.
+# the influence of each row on its own loss, Cook's distance, and the audit of labels, to which a
+# row that has been moved far enough looks mislabelled. A row that turns a prediction by force is
+# an outlier, and all three know it.
 
 model = poisoning.estimator
+X_poisoned = X_train.copy()
+X_poisoned[poisoning.rows] = poisoning.X_poisoned
+audit = LabelAudit(InfluenceLogisticRegression(), regularization=None).fit(X_poisoned, y_train)
 for name, score in (
     ("self_influence", model.self_influence()),
     ("Cook's distance", model.case_deletion_diagnostics().cooks_distance),
+    ("LabelAudit", audit.scores_),
 ):
     place = np.mean(score <= score[poisoning.rows[0]])
     print(f"{name:16s} place {place:.3f}")

@@ -1,5 +1,7 @@
 """Rows that are not arrays in memory, told by their types: nothing is imported to look at them."""
 
+import numpy as np
+
 from skinfluence._sources._blocks import RowBlocks
 
 # Package and class: what it is, and what makes an array of it. None stands for every class.
@@ -54,6 +56,8 @@ def refuse_blocks(who, why):
 
 def _recognise(value):
     """(what it is, how it becomes an array) of data that are not an array yet; None of others."""
+    if value is None or type(value) is np.ndarray:
+        return None
     classes = [(cls.__module__.partition(".")[0], cls.__name__) for cls in type(value).__mro__]
     for key in [*classes, *((package, None) for package, _ in classes)]:
         if key in NOT_IN_MEMORY:

@@ -18,6 +18,7 @@ from skinfluence._validation import (
     check_choice,
     check_positive,
     check_same_length,
+    naming,
     shown,
 )
 from skinfluence.explainer import InfluenceExplainer, unwrap
@@ -215,7 +216,8 @@ class PoisoningAttack(BaseEstimator):
         if not len(asked):
             raise ValueError("target_rows is empty: name at least one test row to attack.")
         model = self._fit(table, X, y)
-        predicted = np.asarray(model.predict(take_rows(X_test, asked)))
+        with naming("X_test"):
+            predicted = np.asarray(model.predict(take_rows(X_test, asked)))
         targets = asked[predicted == y_test[asked]]
         if not len(targets):
             raise ValueError(
@@ -338,8 +340,10 @@ class PoisoningAttack(BaseEstimator):
         losses, step, n_refits = [_mean_loss(model, question)], self.epsilon, 0
         gradient = gradient[rows]
         while n_refits < self.n_iter and step >= SHORTEST * self.epsilon:
-            n_refits += 1
             trial = allowed(moved + step * np.sign(gradient), original)
+            if np.array_equal(trial, moved):  # in the corner that the gradient points to
+                break
+            n_refits += 1
             poisoned = X.copy()
             poisoned[rows] = trial
             refit = self._fit(table, poisoned, y)

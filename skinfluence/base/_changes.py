@@ -526,7 +526,7 @@ def _labels_of_new_rows(problem, X_new, y_new):
             "y_new is None, but the model has no probabilities to take the label's expectation "
             "over: pass y_new."
         )
-    design, _, _ = problem.test_rows(X_new)
+    design, _, _ = problem.test_rows(X_new, names=("X_new", "y_new"))
     eta = problem.objective.native(problem.objective.predictors(design))
     probability = problem.link.probabilities(eta)
     labels = [np.full(design.shape[0], label) for label in problem.classes]

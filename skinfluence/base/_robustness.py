@@ -4,6 +4,7 @@ import numpy as np
 
 from skinfluence._validation import as_groups, check_choice, check_group_labels
 from skinfluence.base._query import QueryMixin
+from skinfluence.problem.stored import flip_store
 
 
 class RobustnessMixin(QueryMixin):
@@ -18,6 +19,7 @@ class RobustnessMixin(QueryMixin):
         certify="auto",
         budget=None,
         progress=None,
+        checkpoint=None,
     ):
         r"""Find how few training rows overturn a conclusion, and prove how many are needed.
 
@@ -47,7 +49,13 @@ class RobustnessMixin(QueryMixin):
         budget : int, optional
             Cells that branch and bound may divide its domain into; 5,000 by default.
         progress : callable, optional
-            Wraps the iteration over removals, such as `tqdm.auto.tqdm`.
+            Wraps the iteration over removals, such as `tqdm.auto.tqdm`; those read from a
+            `checkpoint` count.
+        checkpoint : str or Path, optional
+            Folder of finished steps. A search that was ended on the way is gone on with by the same
+            call, with the same answer to the last bit; steps of other data, another quantity or
+            another version of the library are refused. After every 16 removals the greedy search
+            takes a new factor, as if it went on from the folder.
 
         Returns
         -------
@@ -93,6 +101,10 @@ class RobustnessMixin(QueryMixin):
         max_units = _check_size(problem, max_rows, units, "max_rows")
         _check_count("budget", 1 if budget is None else budget, None)
         problem.check_data()
+        store = None
+        if checkpoint is not None:
+            asked = {"max_rows": max_units, "certify": certify, "budget": budget}
+            store = flip_store(problem, checkpoint, quantity, units, asked)
         found, lower, count = smallest_flip(
             problem.objective,
             problem.curvature(),
@@ -102,6 +114,7 @@ class RobustnessMixin(QueryMixin):
             certify=certify == "auto",
             budget=budget,
             progress=progress,
+            store=store,
         )
         rows = np.concatenate([np.zeros(0, dtype=int), *(units[unit] for unit in found.order)])
         return RobustnessAudit(

@@ -1,8 +1,11 @@
 """Computation of the diagnostics: one factor of the curvature, then products."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from skinfluence._backend import integer_power
+from skinfluence._parallel import cache_blocks
 from skinfluence._validation import listed, warn
 from skinfluence.case_deletion._dfbeta import CoefficientChanges
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
@@ -11,6 +14,11 @@ from skinfluence.existence import RANK_LOST, is_unpenalised
 
 # A difference of sums of squares below this share of the first is rounding, and has no digit left.
 ROUNDED = 1e-13
+# What is measured of the deletion of a row.
+MEASURES = (
+    *("covratio", "deleted_residual", "cooks_distance", "dffits", "sigma_without"),
+    *("studentized_residual", "standardized_residual"),
+)
 
 
 def is_covered(objective):
@@ -42,10 +50,7 @@ def diagnose(objective, full, curvature, names, check):
     step = OneStep(objective, curvature, np.arange(objective.n_rows), corrected=True)
     order = objective.design.intercept_first
     rows = _Rows(objective, step, step.leverage if full is curvature else full.leverage())
-    if objective.loss.has_known_dispersion:
-        sigma, sigma_without = 1.0, np.ones(objective.n_rows)
-    else:
-        sigma, sigma_without = _scales(rows, penalised)
+    sigma = 1.0 if objective.loss.has_known_dispersion else rows.sigma
     lost = rows.used & step.undefined
     diagnostics = CaseDeletionDiagnostics(
         family=objective.loss.family,
@@ -62,7 +67,7 @@ def diagnose(objective, full, curvature, names, check):
         pearson_residual=rows.pearson,
         deviance_residual=rows.deviance,
         dfbeta_source=CoefficientChanges(step, curvature, order, rows.multiplier, lost, check),
-        **_deleted(rows, step, sigma, sigma_without),
+        **_by_blocks(rows, penalised, sigma),
     )
     _warn_without_scale(diagnostics)
     return diagnostics
@@ -101,29 +106,72 @@ class _Rows:
         self.n_effective = float(self.leverage.sum())
         if is_unpenalised(objective):
             self.n_effective = float(objective.n_parameters)
-        loss = objective.loss
-        self.residual = loss.response_residual(self.y, self.eta)
-        self.pearson = self._weighted(loss.pearson_residual(self.y, self.eta))
-        # Of least squares the deviance residual is the residual itself.
-        self.deviance = self.pearson.copy()
-        if not self.is_linear:
-            root = np.sqrt(2.0 * objective.row_losses)
-            self.deviance = self._weighted(np.copysign(root, self.residual))
-            self.deviance[self.residual == 0] = 0.0
-        self.step = step
+        self._read_residuals(objective)
+        self.n_parameters = objective.n_parameters
+        # The degrees of freedom are a difference of n and a trace: below 1e-9 rounding of 0.
+        self.total, freedom = float(self.pearson @ self.pearson), self.n_used - self.n_effective
+        self.freedom = freedom
+        self.sigma = float(np.sqrt(self.total / freedom)) if freedom > 1e-9 else np.nan
+        self.undefined = self.alone | step.undefined
+        self.moved = None if self.is_linear else self.eta + step.own_change()[:, 0]
+
+    def _read_residuals(self, objective):
+        """Take the residuals of three kinds."""
+        loss = self.loss = objective.loss
+        if self.is_linear:
+            self.residual = loss.response_residual(self.y, self.eta)
+            self.pearson = self._weighted(loss.pearson_residual(self.y, self.eta))
+            self.deviance = self.pearson.copy()  # of least squares the residual itself
+            return
+        residual, pearson, deviance = (np.empty(len(self.weight)) for _ in range(3))
+        for part in cache_blocks(len(self.weight), 4):
+            y, eta = self.y[part], self.eta[part]
+            if loss.residual_is_gradient:
+                np.negative(objective.row_gradients[part, 0], out=residual[part])
+            else:
+                residual[part] = loss.response_residual(y, eta)
+            pearson[part] = loss.pearson_residual(y, eta)
+            root = np.sqrt(2.0 * loss.value(y, eta))
+            root[residual[part] == 0] = 0.0
+            np.copysign(root, residual[part], out=deviance[part])
+        self.residual = residual
+        self.pearson, self.deviance = self._weighted(pearson), self._weighted(deviance)
+
+    def part(self, rows):
+        """Return the attributes of a slice of the rows."""
+        return SimpleNamespace(
+            **{
+                name: value[rows] if isinstance(value, np.ndarray) else value
+                for name, value in vars(self).items()
+            }
+        )
 
     def _weighted(self, residual):
         """Residuals times the roots of the rows' weights."""
         return residual if (self.weight == 1.0).all() else np.sqrt(self.weight) * residual
 
-    @property
-    def moved(self):
-        """Predictor of each row on its own deletion, (n,)."""
-        return self.eta + self.step.own_change()[:, 0]
+
+def _by_blocks(rows, penalised, sigma):
+    """Return the measures of deletion of all rows, by field.
+
+    Each is a dozen passes over some numbers a row: over rows that stay in the cache.
+    """
+    # One piece of memory for all: many of middle size are fetched page by page.
+    table = np.empty((len(MEASURES), len(rows.weight)))
+    for part in cache_blocks(len(rows.weight), 4):
+        block = rows.part(part)
+        if block.loss.has_known_dispersion:
+            without = np.ones(len(block.weight))
+        else:
+            without = _scales(block, penalised and [terms[part] for terms in penalised])
+        found = _deleted(block, sigma, without)
+        for values, name in zip(table, MEASURES, strict=True):
+            values[part] = found[name]
+    return dict(zip(MEASURES, table, strict=True))
 
 
 def _scales(rows, penalised):
-    """s, and s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
+    """s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
 
     For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
     without row i is RSS + 2 d'R theta + d'(H - R) d - w (e / (1 - h))^2, and the trace falls by
@@ -131,41 +179,42 @@ def _scales(rows, penalised):
     trace does not change. For other families it is the sum of squared Pearson residuals after one
     step, with the weights of the other rows held fixed.
     """
-    # The degrees of freedom are a difference of n and a trace: below 1e-9 they are rounding of 0.
-    total = float(rows.pearson @ rows.pearson)
-    freedom = rows.n_used - rows.n_effective
+    freedom, total = rows.freedom, rows.total
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = total - rows.pearson**2 / rows.one_minus_leverage
-        freedom_without = np.full(len(squares), freedom - 1.0)
+        freedom_without = freedom - 1.0
         if penalised is not None:
             (norms, pull), c = penalised, -rows.multiplier
             squares += 2.0 * c * pull
             squares -= c**2 * norms
-            freedom_without += rows.weight * norms / rows.one_minus_leverage
-        squares = np.where(squares > ROUNDED * total, squares, np.nan)
+            freedom_without = freedom_without + rows.weight * norms / rows.one_minus_leverage
+        squares[~(squares > ROUNDED * total)] = np.nan
         without = np.sqrt(squares / np.where(freedom_without > 1e-9, freedom_without, np.nan))
-    sigma = np.sqrt(total / freedom) if freedom > 1e-9 else np.nan
-    return float(sigma), np.where(rows.used, without, sigma)
+    if not rows.used.all():
+        without[~rows.used] = rows.sigma
+    return without
 
 
-def _deleted(rows, step, sigma, sigma_without):
+def _deleted(rows, sigma, sigma_without):
     """Return the measures of deletion, from residuals and leverages, by field."""
     h, one_minus, pearson = rows.leverage, rows.one_minus_leverage, rows.pearson
-    undefined = rows.alone | step.undefined
+    undefined, known = rows.undefined, rows.loss.has_known_dispersion
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         unit = pearson / np.sqrt(one_minus)  # its standard deviation is sigma
         standardized = unit / sigma
         odds = h / one_minus
-        ratio = sigma_without / sigma
+        covratio = 1.0 / one_minus
+        if not known:
+            covratio *= integer_power((sigma_without / sigma) ** 2, rows.n_parameters)
         if rows.is_linear:
             studentized = unit / sigma_without
             deleted = rows.residual / one_minus
         else:
             studentized = np.sqrt(rows.deviance**2 + h * unit**2) / sigma_without
             studentized *= np.sign(pearson)
-            deleted = step.objective.loss.response_residual(rows.y, rows.moved)
+            deleted = rows.loss.response_residual(rows.y, rows.moved)
         found = {
-            "covratio": integer_power(ratio * ratio, step.objective.n_parameters) / one_minus,
+            "covratio": covratio,
             "deleted_residual": deleted,
             "cooks_distance": standardized**2 * odds / rows.n_effective,
             "dffits": unit * np.sqrt(odds) / sigma_without,
@@ -178,7 +227,8 @@ def _deleted(rows, step, sigma, sigma_without):
     if undefined.any():
         for values in found.values():
             values[undefined] = np.nan
-    standardized[~rows.used | rows.alone] = np.nan
+    if rows.alone.any() or not rows.used.all():
+        standardized[~rows.used | rows.alone] = np.nan
     return {**found, "standardized_residual": standardized}
 
 

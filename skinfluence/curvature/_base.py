@@ -71,6 +71,8 @@ class Curvature(ABC):
     #: Estimated reciprocal condition number of the matrix that was factored, scaled to a unit
     #: diagonal; None if none was.
     rcond = None
+    #: Whether it is as accurate as float64 lets it be. Errors of steps are estimated by it then.
+    has_all_digits = True
 
     def __init__(self, objective, damping=0.0):
         self.objective = objective

@@ -8,7 +8,7 @@ from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
-from skinfluence.curvature._dual import DualCurvature
+from skinfluence.curvature._dual import DualCurvature, SingleDualCurvature, is_single_enough
 from skinfluence.curvature._output_blocks import has_output_blocks, sampled_rows
 from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
 from skinfluence.curvature._separate import SeparateCurvature
@@ -39,6 +39,8 @@ DOUBTFUL = 1e6
 CHEAP = 1e8
 WORTHWHILE = 5e9  # flops below which a factorisation is always chosen, because it is cached
 NOT_KEPT = 2e9  # the same for a single solve, whose factor no second question reuses
+# Reciprocal condition from which the errors of float32 products leave a hundredth of a step.
+WELL_CONDITIONED = 1e-3
 # Share of a factorisation's cost below which products are chosen, which no second question reuses.
 CHEAPER = 1.5
 
@@ -172,13 +174,17 @@ def _plain_products(objective, n_solves):
     return K * iteration * (CG_ITERATIONS * n_solves + 100)
 
 
-def make_step_curvature(objective, kind="auto", blocks=None):
+def make_step_curvature(objective, kind="auto", blocks=None, *, single=False):
     """Return the curvature for one solve, which a step of Newton's method asks and nobody reuses.
 
     Its `rough_solve` is by conjugate gradients where the few digits that a step needs cost less
     than a factor: of sparse rows, and of a softmax, to which the `blocks` of an earlier step are
-    passed on.
+    passed on. With `single` the factor is one of float32 products, where these are right enough for
+    a step whose remainder further steps take away.
     """
+    rough = _in_single_precision(objective, kind) if single else None
+    if rough is not None:
+        return rough
     truncated = kind == "auto" and objective.design.has_row_operator
     truncated = truncated and not objective.penalty.is_kinked and not objective.penalty.has_fixed
     if truncated and not objective.loss.is_separable:
@@ -190,11 +196,40 @@ def make_step_curvature(objective, kind="auto", blocks=None):
     return make_curvature(objective, kind, n_solves=1, kept=False, blocks=blocks)
 
 
-def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=True, blocks=None):
+def _in_single_precision(objective, kind):
+    """The dense factor of one output by float32 products; None if a step might not contract."""
+    objective = objective.with_fixed_penalty()
+    penalty = objective.penalty
+    if objective.n_outputs > 1 or penalty.is_kinked or penalty.has_fixed:
+        return None
+    kind = choose(objective, 1, kept=False).kind if kind == "auto" else kind
+    rough = objective.in_single_precision() if kind == "dense" else None
+    if rough is None or not objective.has_finite_curvature:
+        return None
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = DenseCurvature(rough)
+    except np.linalg.LinAlgError:
+        return None
+    return made if made.rcond >= WELL_CONDITIONED and not made.by_rows else None
+
+
+def make_curvature(
+    objective,
+    kind="auto",
+    damping=0.0,
+    n_solves=None,
+    *,
+    kept=True,
+    blocks=None,
+    single=False,
+    beside=None,
+):
     """Return the curvature of an objective; by default chosen for the leverages of all rows.
 
     `kept` is as in `choose`; `blocks` are the preconditioner of another objective with much the
-    same predictors, if solves by products have one.
+    same predictors, if solves by products have one. `single` says that a few digits are enough,
+    and `beside` is the curvature of the same rows at another strength of the penalty.
     """
     objective, doubtful = objective.with_fixed_penalty(), False
     if objective.penalty.has_fixed and kind not in ("auto", "dense"):
@@ -224,6 +259,8 @@ def make_curvature(objective, kind="auto", damping=0.0, n_solves=None, *, kept=T
     size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
     advice = "pass curvature='cg', which needs only products, or free memory"
     check_memory(_memory_of(objective)[kind], f"the Hessian as a factor of {size}", advice)
+    if single and kind == "dual" and is_single_enough(objective):
+        return SingleDualCurvature(objective, damping, beside)
     made = KINDS[kind](objective, damping)
     return _without_loss(made, objective, damping) if doubtful else made
 

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, Result, data_frame, row_names, take_rows
 from skinfluence._typing import MatrixLike
-from skinfluence._validation import check_choice, check_same_length, shown
+from skinfluence._validation import check_choice, check_same_length, naming, shown
 from skinfluence.debugging._groups import GroupShares, group_shares
 from skinfluence.functions import explain
 from skinfluence.perturbation import MovableRows
@@ -220,7 +220,8 @@ def explain_errors(
     _check_count("k", k, 1, problem.objective.n_rows)
     column = None if by is None else _column(problem, by, X_train)
     expected = _labels(problem, y_test, X_test)
-    predicted = np.asarray(model.predict(X_test))
+    with naming("X_test"):
+        predicted = np.asarray(model.predict(X_test))
     errors = _errors(problem, X_test, expected, predicted)
     wrong, labels = take_rows(X_test, errors), expected[errors]
     influence = model.influence(wrong, labels, method=method, aggregate="mean")

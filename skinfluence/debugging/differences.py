@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._validation import naming
 from skinfluence.problem import changes
 
 
@@ -36,7 +37,8 @@ def difference_effects(model, problem, X_test, y_test, rows, target="loss"):
     """
     gradient = model.feature_influence(X_test, y_test, target=target, train_indices=rows)[0]
     train = _dense(changes.features_of(problem, rows))
-    test = _dense(problem.transform(X_test))[0]
+    with naming("X_test"):
+        test = _dense(problem.transform(X_test))[0]
     return gradient * (test - train), train, test
 
 

@@ -17,8 +17,6 @@ UNRELIABLE = 0.25
 # the share that is refitted little by little, without a jump.
 COST_SHARE = 0.3
 FREE_FLOPS = 2e9
-# Passes of the chord that a long step takes.
-PASSES = 8.0
 
 
 def refit_flops(objective):
@@ -35,7 +33,7 @@ def question_flops(objective, n_deletions, n_test):
     return P**3 / 3.0 + 2.0 * n_deletions * P * P + 2.0 * n_test * P * (n_deletions + P)
 
 
-def longest_steps(error, undefined, budget):
+def longest_steps(error, estimate, undefined, budget):
     """Positions of the Newton steps that are to be refitted, ascending.
 
     The rows are ranked by the length of their steps: where one is long the target is read far from
@@ -47,11 +45,13 @@ def longest_steps(error, undefined, budget):
     Parameters
     ----------
     error : NewtonError
+    estimate : ndarray of shape (r,)
+        Estimated errors of the steps at the rows' own predictors.
     undefined : ndarray of bool, shape (r,)
     budget : float
         Number of refits, at most.
     """
-    length, missed = _lengths(error, undefined)
+    length, missed = _lengths(error, estimate, undefined)
     order = np.argsort(-length, kind="stable")
     rest = np.sqrt(np.cumsum((missed[order] ** 2)[::-1])[::-1])
     n_long = int(np.count_nonzero(rest > MISSED * np.sqrt(np.sum(length**2))))
@@ -62,7 +62,7 @@ def longest_steps(error, undefined, budget):
     return np.sort(wanted[: int(budget)])
 
 
-def _lengths(error, undefined):
+def _lengths(error, estimate, undefined):
     """Lengths of the Newton steps, and what they are estimated to miss, (r,) each."""
     collapsed = error.one_step.collapsed & ~undefined
     known = ~(undefined | collapsed)
@@ -70,7 +70,7 @@ def _lengths(error, undefined):
     # A row without a Newton step counts as the longest.
     length[collapsed] = max(length.max(initial=0.0), np.finfo(float).tiny)
     with np.errstate(divide="ignore", invalid="ignore"):
-        missed = error.estimate() / error.metric.own_row_norm
+        missed = estimate / error.metric.own_row_norm
     # An unknown error is taken for the whole step.
     return length, np.where(np.isfinite(missed), np.minimum(missed, length), length)
 
@@ -91,8 +91,9 @@ def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=
     newton = OneStep(objective, curvature, rows, corrected=True)
     error = NewtonError(newton)
     flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
-    wanted = longest_steps(error, newton.undefined, flops / refit_flops(objective))
-    return MixedDeletion(newton, exactly(rows[wanted]), wanted, error=error.estimate())
+    rough = error.estimate(rough=True)
+    wanted = longest_steps(error, rough, newton.undefined, flops / refit_flops(objective))
+    return MixedDeletion(newton, exactly(rows[wanted]), wanted, error=rough)
 
 
 class RefitsOnDemand:
@@ -120,7 +121,8 @@ class RefitsOnDemand:
     def __init__(self, objective, curvature, rows, exactly, *, n_test=0, is_exact=False):
         self._newton = OneStep(objective, curvature, rows, corrected=True)
         error = NewtonError(self._newton)
-        self._length, missed = _lengths(error, self._newton.undefined)
+        rough = error.estimate(rough=True)
+        self._length, missed = _lengths(error, rough, self._newton.undefined)
         flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
         self._left = len(rows) if is_exact else int(flops / refit_flops(objective))
         self._exactly = exactly
@@ -134,7 +136,7 @@ class RefitsOnDemand:
         self.unreliable = np.flatnonzero(unreliable)
         self.refitted = np.zeros(len(rows), dtype=bool)
         nothing = np.zeros(0, dtype=int)
-        self.deletion = MixedDeletion(self._newton, self._newton, nothing, error=error.estimate())
+        self.deletion = MixedDeletion(self._newton, self._newton, nothing, error=rough)
 
     def refine(self, positions):
         """Refit without some rows, the longest steps first; return whether any was left to do."""

@@ -36,10 +36,10 @@ class Deletion(ABC):
         self.objective = objective
         self.rows = rows
         self.undefined = undefined
-        self.idle = objective.sample_weight[rows] == 0 if idle is None else idle
         self.is_everything = len(rows) == objective.n_rows and np.array_equal(
             rows, np.arange(objective.n_rows)
         )
+        self.idle = objective.sample_weight[self.pick(slice(None))] == 0 if idle is None else idle
 
     def __len__(self):
         """Number of deletions, one for each row or group."""

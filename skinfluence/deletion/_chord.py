@@ -7,7 +7,7 @@ curvature since the full fit: some thirtyfold on ordinary data.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,9 @@ TRUNCATION_SHARE = 1e-3
 # A step of this share of the tolerance is rounding: the row has converged, whatever the last step
 # was.
 ROUNDING_SHARE = 1e-3
+# Pairs of steps that correct the inverse of a row's later ones, at most, and between which ratios a
+# pair does.
+SECANT_PAIRS, SECANT_RATIOS = 6, (-3.0, 0.5)
 # Deletions a block: wide enough for a GEMM, and n times as many predictors near the cache.
 BLOCK_DELETIONS = 256
 
@@ -77,14 +80,18 @@ class ChordNewton:
         self.hessian_diagonal = self.objective.penalty.hessian_diagonal
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
+        self.has_series = self.objective.loss.series_radius > 0
         self._inverse = self.curvature.known_inverse()
         self._spare = np.flatnonzero(self.objective.sample_weight == 0)
         self._local = threading.local()
-        series = self.objective.loss.gradient_series(
+
+    @cached_property
+    def series(self):
+        """Coefficients of the Taylor series of each row's residual, from the first order up."""
+        found = self.objective.loss.gradient_series(
             self.objective.y, self.objective.native(self.objective.eta), MAX_ORDER
         )
-        weight = self.objective.sample_weight
-        self.series = None if series is None else [weight * c for c in series]
+        return [self.objective.weigh(c) for c in found]
 
     def blocks(self):
         """Slices over the deletions that fit in memory and keep the GEMMs wide."""
@@ -129,7 +136,6 @@ class ChordNewton:
             own_error=np.where(idle, 0.0, np.nan),
             converged=idle.copy(),
             last_size=np.full(b, np.inf),
-            last_step=np.zeros_like(D),
         )
 
     def _newton(self, deletions, inverse_rows):
@@ -287,11 +293,11 @@ class ChordNewton:
         the difference of two residuals loses no digits. With x = `largest` / `series_radius` the
         k-th term is at most about x^(k - 1) of the first.
         """
-        if self.series is None:
+        if not self.has_series:
             return False
         share = largest / self.objective.loss.series_radius
         order = 1 if share == 0 else int(np.ceil(np.log(truncation) / np.log(min(share, 0.99))))
-        if order > len(self.series):
+        if order > MAX_ORDER:
             return False
         if order == 1:
             change *= self.series[0]
@@ -363,7 +369,7 @@ class ChordNewton:
         `size` is the norm with what has entered: the same where nothing has.
         """
         hidden = self.metric.gradient_rounding[deletions]
-        if self.series is not None:
+        if self.has_series:
             hidden = hidden + truncation * self._longest[deletions]
         if self.one_step.entering is None:
             return size + hidden
@@ -380,31 +386,31 @@ class ChordNewton:
         truncation = state.truncation[active]
         inverse_rows = state.inverse_rows[active]
         held = self.certified_size(gradient, size, deletions, inverse_rows, truncation)
-        bound = self.bound_after(held, moved, deletions)
-        certified = self.metric.coefficient_change(bound, deletions) <= self.tolerance
-
-        has_last = np.isfinite(state.last_size[active])
-        ratio = np.where(has_last, size / state.last_size[active], np.inf)
+        has_last = state.last_step is not None
+        ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)
         # Without a certificate the step itself has to be within the tolerance, while the gradient
         # halves: the sum of all later steps is then no longer than this one.
         length = np.abs(step).max(axis=1)
-        remaining = np.where(ratio < 0.5, length, np.inf)
-        done = certified | (remaining <= self.tolerance)
+        done = (length <= self.tolerance) & (ratio < 0.5)
         done |= length <= ROUNDING_SHARE * self.tolerance
-        diverging = ~done & has_last & ~(ratio < 0.5)
-
-        scale = _secant_scale(state.last_step[active], step, has_last & ~certified)
-        scale[diverging] = 0.0
-        step *= scale[:, None]
+        if done.any() or self._may_be_certified(held, moved, deletions):
+            bound = self.bound_after(held, moved, deletions)
+            done |= self.metric.coefficient_change(bound, deletions) <= self.tolerance
+            own = self.own_change(step[done], deletions[done])
+            within = bound[done] * self.metric.own_row_norm[deletions[done]]
+            state.bound[active[done]], state.converged[active[done]] = bound[done], True
+            state.own_error[active[done]] = np.fmin(within, own)
+        diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
+        step[diverging] = 0.0
+        _accelerate(state, step, ~done & ~diverging)
         state.D[active] += step
-        own = self.own_change(step, deletions)
-        # The bound is that of the plain step: one of another length is off by the difference more.
-        bound = bound + np.abs(scale - 1.0) * size * self.metric.step_norm_ratio[deletions]
-        state.bound[active] = bound
-        state.own_error[active] = np.fmin(bound * self.metric.own_row_norm[deletions], own)
-        state.last_size[active], state.last_step[active] = size, step
-        state.converged[active[done]] = True
-        state.active = active[~done & ~diverging]
+        state.last_size[active] = size
+        state.keep(~done & ~diverging)
+
+    def _may_be_certified(self, size, moved, deletions):
+        """Whether `bound_after`, at least kappa nu, can be within the tolerance anywhere."""
+        least = np.minimum(self.objective.loss.self_concordance * moved, 1.0) * size
+        return (self.metric.coefficient_change(least, deletions) <= self.tolerance).any()
 
     def bound_after(self, size, moved, deletions):
         """Certified distance to the refit after the plain step from a gradient.
@@ -428,17 +434,27 @@ class ChordNewton:
         return np.where(plain & (self.one_step.entering is None), after, added)
 
 
-def _secant_scale(last, step, wanted):
-    """Factor of each step (a, P) by one secant pair, Broyden's good update; 1 where not wanted.
+def _accelerate(state, step, wanted):
+    """Broyden's good update of the steps (a, P) of a block's active rows, in place.
 
-    A chord step leaves the share q = s't / s's of the last step s along itself, t the present one,
-    and the next would leave the share q of t: the sum of that geometric series is t / (1 - q). Not
-    where a row is certified, as the certificate is about the plain step, nor where |q| is so large
-    that the last pair says little.
+    A chord step keeps its inverse. Where one leaves the step t after the step s, the rank-one term
+    u s' with u = t / (s's - s't) corrects that inverse, so that it maps what the gradient has
+    changed by to s. Along s alone that sums a geometric series, of the ratio s't / s's. Not for
+    rows that are done, whose certificate is about the plain step, nor by a pair the ratio of which
+    says little.
     """
-    q = np.einsum("ij,ij->i", last, step) / np.maximum(np.einsum("ij,ij->i", last, last), 1e-300)
-    with np.errstate(divide="ignore"):
-        return np.where(wanted & (np.abs(q) < 0.5), 1.0 / (1.0 - q), 1.0)
+    for last, correction in state.pairs:
+        along = np.where(wanted, np.einsum("ij,ij->i", last, step), 0.0)
+        step += along[:, None] * correction
+    if state.last_step is not None:
+        square = np.maximum(np.einsum("ij,ij->i", state.last_step, state.last_step), 1e-300)
+        ratio = np.einsum("ij,ij->i", state.last_step, step) / square
+        used = wanted & (ratio > SECANT_RATIOS[0]) & (ratio < SECANT_RATIOS[1])
+        sum_of_series = 1.0 / (1.0 - np.where(used, ratio, 0.0))
+        correction = step * (np.where(used, sum_of_series, 0.0) / square)[:, None]
+        state.pairs = [*state.pairs, (state.last_step, correction)][-SECANT_PAIRS:]
+        step *= sum_of_series[:, None]
+    state.last_step = step
 
 
 @dataclass
@@ -460,7 +476,10 @@ class _BlockState:
         As of :class:`ChordResult`.
     last_size : ndarray of shape (b,)
         Norm of the gradient before the last step; inf where there is none.
-    last_step : ndarray of shape (b, P)
+    last_step : ndarray of shape (a, P), or None
+        Of the active rows.
+    pairs : list of (ndarray of shape (a, P), ndarray of shape (a, P))
+        Earlier steps of the active rows, and what each corrects the chord's inverse by.
     """
 
     first: int
@@ -472,4 +491,12 @@ class _BlockState:
     own_error: np.ndarray
     converged: np.ndarray
     last_size: np.ndarray
-    last_step: np.ndarray
+    last_step: np.ndarray | None = None
+    pairs: list = field(default_factory=list)
+
+    def keep(self, kept):
+        """Go on with some of the active rows."""
+        self.active = self.active[kept]
+        if not kept.all():
+            self.last_step = self.last_step[kept]
+            self.pairs = [(last[kept], correction[kept]) for last, correction in self.pairs]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._backend import symmetric_eigenvalues
 from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._rounding import rounding_floor
 
@@ -33,7 +34,7 @@ class ClosedForm(OneStep):
         The condition number of the design, the root of that of H, and 1 / (1 - leverage) amplify
         the rounding of a predictor.
         """
-        one_minus = np.linalg.eigvalsh(self.leverage.one_minus)[:, 0]
+        one_minus = symmetric_eigenvalues(self.leverage.one_minus)[:, 0]
         size = max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
         floor = rounding_floor(self, self.curvature)
         with np.errstate(divide="ignore"):

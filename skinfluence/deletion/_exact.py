@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skinfluence._backend import symmetric_eigenvalues
 from skinfluence._parallel import map_ordered, row_blocks, tracked
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
@@ -94,7 +95,7 @@ class _Refits:
         self.steps = steps_to_fill(self.objective, r)
         self.bound, self.own_error = np.full(r, np.inf), np.zeros(r)
         self.routes = np.where(self.undefined, "undefined", "exact").astype("<U9")
-        one_minus = np.linalg.eigvalsh(one_step.leverage.one_minus)[:, 0]
+        one_minus = symmetric_eigenvalues(one_step.leverage.one_minus)[:, 0]
         self.is_untrusted = ~(one_minus > UNTRUSTED)
 
     def run(self, progress):
@@ -106,6 +107,29 @@ class _Refits:
             unconverged.append(self._record(np.arange(part.start, part.stop), result))
         self._one_by_one(self._by_newton_cg(np.concatenate(unconverged)))
         self._drop_unidentified()
+        self._drop_outside()
+
+    def _drop_outside(self):
+        """Declare refits undefined that put a row which stays where its loss is infinite.
+
+        Derivatives may go on beyond the range, to an optimum that is none.
+        """
+        objective, (low, high) = self.objective, self.objective.loss.predictor_range
+        known = np.flatnonzero(~self.undefined)
+        if not np.isfinite([low, high]).any():
+            return
+        live = objective.sample_weight > 0
+        for part in row_blocks(len(known), 8 * 3 * objective.eta.size):
+            at = known[part]
+            eta = objective.design.predictors_of(self.steps[at]) + objective.eta.T[:, :, None]
+            outside = ((eta <= low) | (eta >= high)).any(axis=0) & live[:, None]
+            outside[self.rows[at], np.arange(len(at))] = False
+            self._declare_undefined(at[outside.any(axis=0)])
+
+    def _declare_undefined(self, positions):
+        """No refit of these rows counts."""
+        self.routes[positions], self.undefined[positions] = "undefined", True
+        self.steps[positions], self.own_error[positions] = np.nan, np.nan
 
     def _drop_unidentified(self):
         """Declare refits undefined at which an unpenalised intercept has lost its curvature."""
@@ -118,8 +142,7 @@ class _Refits:
             for position in at[self.objective.may_lose_intercepts(self.rows[at], moved)]:
                 theta = self.objective.theta + self.steps[position]
                 if one_step.changed(position).at(theta).vanished_intercepts.any():
-                    self.routes[position], self.undefined[position] = "undefined", True
-                    self.steps[position] = self.own_error[position] = np.nan
+                    self._declare_undefined(position)
 
     def _record(self, positions, result):
         """Write a ChordResult of some rows; return the positions of those not converged."""

@@ -7,7 +7,8 @@ from skinfluence.curvature import make_curvature
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._joint_chord import JointFactor, joint_refit
-from skinfluence.deletion._joint_refits import JointRefits, can_refit_jointly
+from skinfluence.deletion._joint_quasi_newton import QuasiNewtonRefits
+from skinfluence.deletion._joint_refits import FEWEST, JointRefits, can_refit_jointly
 from skinfluence.deletion._one_step import shift_of_predictors
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
@@ -143,13 +144,17 @@ def _refit_together(objective, curvature, pairs, wanted, steps, progress):
     large = wanted[sizes * objective.n_outputs > objective.n_parameters]
     if not can_refit_jointly(objective, len(large)):
         return wanted
-    groups, deltas = zip(*(pairs[position] for position in large), strict=True)
-    refits = JointRefits(objective, curvature.kind, groups, deltas)
-    if not refits.is_available:
-        return wanted
-    found, converged = refits.run(progress)
-    steps[large[converged]] = found[converged]
-    return np.setdiff1d(wanted, large[converged])
+    for method in (QuasiNewtonRefits, JointRefits):
+        if len(large) < FEWEST:
+            break
+        groups, deltas = zip(*(pairs[position] for position in large), strict=True)
+        refits = method(objective, curvature.kind, groups, deltas)
+        if refits.is_available:
+            found, converged = refits.run(progress)
+            steps[large[converged]] = found[converged]
+            wanted = np.setdiff1d(wanted, large[converged])
+            large = large[~converged]
+    return wanted
 
 
 def _one_steps(objective, curvature, pairs, wanted, steps, corrected):

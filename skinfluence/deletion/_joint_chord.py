@@ -150,7 +150,7 @@ class JointFactor:
             if part.any():
                 more = self._only(rows[part], delta[part]).loss_hessian()
                 more[fixed], more[:, fixed] = 0.0, 0.0
-                H += sign * more
+                np.add(H, more, out=H) if sign > 0 else np.subtract(H, more, out=H)
         if self.objective.shares.any():
             total = float(delta.sum())
             shape = self.objective.theta.shape
@@ -308,7 +308,7 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
     """
     limit, theta_shape = tolerance * factor.unit, theta.shape
     n_passes = n_factors = 0
-    pairs, ratio = SecantPairs(), None
+    pairs, ratios = SecantPairs(), []
     step, plain = pairs.step(gradient, factor)
     last = _length(gradient, plain)
     while n_passes < MAX_PASSES and np.isfinite(step).all():
@@ -319,11 +319,9 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
         gradient = at.gradient
         step, plain = pairs.step(gradient, factor)
         size, longest = _length(gradient, plain), float(np.abs(plain).max(initial=0.0))
-        # The first ratio is that of plain chord steps: twice it at the end, as the curvature is
-        # then that of the end and not of the mean on the way there.
-        ratio = 2.0 * size / last if ratio is None and last > 0 else ratio
+        ratios.append(size / last if last > 0 else 0.0)
         halves = size <= 0.5 * last
-        left = longest * min(1.0, ratio or 0.0)
+        left = longest * min(1.0, _next_ratio(ratios))
         if (halves and left <= limit) or longest <= ROUNDING * limit:
             return _found(at, plain, size, factor, n_passes, n_factors)
         if not halves:
@@ -335,11 +333,20 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
                 factor = JointFactor.at(at, unit=factor.unit)
             except np.linalg.LinAlgError:
                 break
-            n_factors, pairs, ratio = n_factors + 1, SecantPairs(), None
+            n_factors, pairs, ratios = n_factors + 1, SecantPairs(), []
             step, plain = pairs.step(gradient, factor)
             size = _length(gradient, plain)
         last = size
     return None
+
+
+def _next_ratio(ratios):
+    """Expected length of the next step of a chord over that of the last.
+
+    That of the first two steps counts twice: the error of the curvature grows on the way to the
+    second, and is half as large on average as at its end. Later ones have it in full.
+    """
+    return 2.0 * ratios[0] if len(ratios) == 1 else max(ratios[1:])
 
 
 class SecantPairs:

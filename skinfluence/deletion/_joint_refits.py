@@ -15,6 +15,7 @@ from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import map_ordered, row_blocks, tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
+from skinfluence.deletion._joint_quasi_newton import changed_weights
 from skinfluence.optimum import polish
 
 # Fewer changes are not worth the fit to their mean weights, some steps of Newton's method.
@@ -107,14 +108,7 @@ class JointRefits:
     def _begin(self, part):
         """State of some changes at the fit to the mean weights."""
         objective, b = self.objective, part.stop - part.start
-        weight = np.repeat(objective.sample_weight[:, None], b, axis=1)
-        share = np.zeros(b)
-        for j in range(b):
-            group, delta = self.groups[part.start + j], self.deltas[part.start + j]
-            weight[group, j] += delta
-            share[j] = -delta.sum()
-        if objective.row_penalty is None:
-            share[:] = 0.0
+        weight, share = changed_weights(objective, self.groups[part], self.deltas[part])
         D = np.repeat(self.start.reshape(1, -1), b, axis=0)
         return _BlockState(np.arange(b), weight, share, D)
 

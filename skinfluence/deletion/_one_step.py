@@ -67,10 +67,13 @@ class OneStep(Deletion):
     ):
         self.curvature, self._known_leverage = curvature, leverage
         self.corrected = corrected
-        last = last_rows_of_a_class(objective)[rows] if last is None else last
-        super().__init__(objective, rows, last)
-        residuals = shifted_residuals(objective, curvature)[rows]
-        self.share = objective.shares[rows] if share is None else share
+        known = last is not None
+        super().__init__(objective, rows, last if known else np.zeros(len(rows), dtype=bool))
+        picked = self.pick(slice(None))
+        if not known:
+            self.undefined = last_rows_of_a_class(objective)[picked]
+        residuals = shifted_residuals(objective, curvature)[picked]
+        self.share = objective.shares[picked] if share is None else share
         self.penalty_step = None
         if self.share.any():
             common = objective.row_penalty.gradient(objective.theta)
@@ -79,7 +82,9 @@ class OneStep(Deletion):
         self.multipliers = residuals
         if corrected or is_unpenalised(objective):
             newton = self._newton_multipliers(residuals + self._weighted_penalty_step())
-            newton[~(np.abs(newton).max(axis=1) <= FARTHEST)] = np.nan
+            far = ~(np.abs(newton) <= FARTHEST)
+            if far.any():
+                newton[far.any(axis=1)] = np.nan
             self.multipliers = newton if corrected else residuals
             # For a loss that is not convex, H without the row is positive definite if and only if
             # one minus the leverage is positive (matrix determinant lemma).
@@ -299,6 +304,14 @@ class OneStep(Deletion):
             return none
         moved = self.objective.eta[self.rows] + self.own_change()
         return none | ~(moved[:, -1] > 0)
+
+    def own_change_of(self, residuals):
+        """Change (r, K) of each row's own predictor by the Newton step for other residuals (r, K).
+
+        With the curvature without each row as it is: at a parameter near this one, or with weights
+        near these.
+        """
+        return apply_blocks(self.leverage.quadratic, self._newton_multipliers(residuals))
 
     def own_change(self):
         """Change A_i v_i + s_i z_i'd of each row's own predictor, (r, K)."""

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skinfluence._backend import symmetric_eigenvalues
+
 # Rounding of a product, in units of the last place: for what is summed on the way.
 ROUNDING = 16 * np.finfo(float).eps
 # Rounding of the entries of a kernel, over the penalty, above which nothing is certified.
@@ -27,7 +29,7 @@ def rounding_floor(deletion, curvature, *, refitted=False):
     """
     objective = deletion.objective
     size = objective.loss.predictor_norm
-    one_minus = np.maximum(np.linalg.eigvalsh(deletion.leverage.one_minus)[:, 0], 0.0)
+    one_minus = np.maximum(symmetric_eigenvalues(deletion.leverage.one_minus)[:, 0], 0.0)
     rounding, left = _of_the_fit(objective, curvature, deletion.rows)
     with np.errstate(divide="ignore", invalid="ignore"):
         floor = rounding + ROUNDING * objective.predictor_terms / (1.0 if refitted else one_minus)

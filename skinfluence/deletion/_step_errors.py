@@ -22,9 +22,9 @@ def step_errors(deletion, method, *, quick=False):
         routes, error, bound = deletion.routes, deletion.own_error, deletion.own_bound
         routes = np.where(deletion.idle & (routes == "newton"), "exact", routes)
         if not quick and isinstance(getattr(deletion, "newton", None), OneStep):
-            rest = routes == "newton"
-            bound = np.where(rest, NewtonError(deletion.newton).bound(), bound)
-            error = np.where(rest, np.fmin(error, bound), error)
+            rest, known = routes == "newton", NewtonError(deletion.newton)
+            bound = np.where(rest, known.bound(), bound)
+            error = np.where(rest, np.fmin(known.estimate(), bound), error)
     else:
         routes = np.full(len(deletion), method, dtype="<U11")
         routes[deletion.idle] = "exact"

@@ -33,6 +33,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence._backend import symmetric_eigenvalues
 from skinfluence.deletion._rounding import ROUNDING
 from skinfluence.deletion.certificate import distance
 
@@ -79,7 +80,7 @@ class RefitMetric:
         m = objective.penalty_mismatch(share, curvature.objective.penalty_weight_removed)
         self.penalty_mismatch = m
         # Where the leverage is 1 to rounding the row alone held a direction: norms are next to inf.
-        smallest = np.linalg.eigvalsh(leverage.one_minus)[:, 0]
+        smallest = symmetric_eigenvalues(leverage.one_minus)[:, 0]
         one_minus = np.maximum(smallest, np.finfo(float).tiny)
         self.inv_sqrt_one_minus_h = 1.0 / np.sqrt(one_minus)
         self.gradient_norm_ratio = 1.0 / np.sqrt(np.maximum(1.0 - np.maximum(m, 0.0), 1e-300))

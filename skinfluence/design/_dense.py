@@ -19,6 +19,8 @@ PASS_BYTES = 3 * 2**19
 PASS_ROWS = 256
 # The same of sums of squares with all columns of a triangle.
 NORM_ROWS = 1024
+# The same of a Gram matrix in float32, whose sums over more rows would lose more digits.
+SINGLE_ROWS = 1024
 
 # Up to this number of columns all class blocks are computed together from the products of pairs of
 # columns. With more columns the products of a few rows would fill the cache, and separate syrk
@@ -141,6 +143,9 @@ class DenseDesign(Design):
                 add_gram(G, Z[~negative[rows]])
                 add_gram(G, Z[negative[rows]], sign=-1.0)
         return G
+
+    def in_single_precision(self):
+        return SinglePrecisionDesign(self.X, self.fit_intercept, self.origin, self.eps)
 
     def _plain_gram(self, weight):
         """`weight` Z'Z: no row has to be scaled, hence none copied."""
@@ -286,3 +291,26 @@ class DenseDesign(Design):
     def take(self, rows):
         """Return the design of these rows: a copy for an index array, a view for a slice."""
         return type(self)(self.X[rows], self.fit_intercept, self.origin)
+
+
+class SinglePrecisionDesign(DenseDesign):
+    """The same rows with a Gram matrix of float32 products, added up in float64 block by block.
+
+    Twice as fast, right to 1e-7 of the columns' norms: for steps whose gradient is in float64.
+    """
+
+    def _gram(self, w):
+        if (w < 0).any():
+            return super()._gram(w)
+        q = self.shape[1]
+        G, root = np.zeros((q, q)), np.sqrt(w).astype(np.float32)
+        buffer = np.empty((min(SINGLE_ROWS, self.shape[0]), q), dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for rows, block in self._blocks(SINGLE_ROWS):
+                Z = buffer[: len(block)]
+                Z[:, : self.n_features] = block
+                if self.fit_intercept:
+                    Z[:, -1] = 1.0
+                Z *= root[rows, None]
+                add_gram(G, Z)
+        return G

@@ -1,6 +1,5 @@
 """Outputs of a model retrained on some of its rows: by changes of its weights, or by refits."""
 
-import json
 import warnings
 from dataclasses import dataclass
 
@@ -90,27 +89,6 @@ class Task:
 def _n_rows(table):
     """Number of rows of an array, a sparse matrix, a frame or a list."""
     return table.shape[0] if hasattr(table, "shape") else len(table)
-
-
-def described(estimator):
-    """Say what an estimator is, equally in every process: its class and parameters, as JSON."""
-    return json.dumps(_described(estimator), sort_keys=True)
-
-
-def _described(value):
-    """An estimator, a function or a value as strings, lists and dicts."""
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        own = {key: _described(part) for key, part in value.get_params(deep=False).items()}
-        return {type(value).__qualname__: own}
-    if isinstance(value, dict):
-        return {str(key): _described(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_described(part) for part in value]
-    if callable(value):
-        return getattr(value, "__qualname__", type(value).__qualname__)
-    if hasattr(value, "shape"):
-        return fingerprint_of(value)
-    return repr(value)
 
 
 def is_random(estimator):

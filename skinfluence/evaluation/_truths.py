@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, Result, data_frame
-from skinfluence._store import Store, write_whole
+from skinfluence._store import Store, described, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
 from skinfluence._version import __version__
@@ -24,7 +24,6 @@ from skinfluence.evaluation._comparison import rank_correlation
 from skinfluence.evaluation._outputs import target_name
 from skinfluence.evaluation._retraining import (
     Task,
-    described,
     retraining,
     warn_undefined_subsets,
 )

@@ -93,7 +93,7 @@ def explainer_of(model):
     return explainer
 
 
-def fitted_view(estimator, X, y, params):
+def fitted_view(estimator, X, y, params, start=None):
     """Fit an unfitted estimator, and return the object with its influence methods.
 
     Parameters
@@ -102,10 +102,12 @@ def fitted_view(estimator, X, y, params):
     X, y : array-like
     params : dict
         Keyword arguments of its `fit`, such as :func:`weight_params`.
+    start : ndarray of shape (K, q), optional
+        Parameter near the optimum, where one is known.
     """
     if isinstance(unwrap(estimator)[-1], InfluenceMixin):
         return explainer_of(estimator.fit(X, y, **params))
-    return InfluenceExplainer(estimator)._fit_with(X, y, params)
+    return InfluenceExplainer(estimator)._fit_with(X, y, params, start)
 
 
 class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
@@ -225,13 +227,14 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self._view(model, transformers, final)
         return self
 
-    def _fit_with(self, X, y, params):
+    def _fit_with(self, X, y, params, start=None):
         """Fit a clone of the estimator with keyword arguments that are its own."""
         self._begin_fit(X, y, None)
         self.estimator_ = clone(self.estimator).fit(X, y, **params)
-        return self._attach(X, y, final_weight(self.estimator, params), frozen=False)
+        weight = final_weight(self.estimator, params)
+        return self._attach(X, y, weight, frozen=False, start=start)
 
-    def _attach(self, X, y, sample_weight, *, frozen):
+    def _attach(self, X, y, sample_weight, *, frozen, start=None):
         """Take the fitted estimator apart, keep the rows of its last step and find its optimum."""
         self._bind()
         names = row_names(X, y)
@@ -252,7 +255,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 "Found input variables with inconsistent numbers of samples: X has "
                 f"{X.shape[0]} rows, y {len(y)}."
             )
-        self._polish(data, frozen)
+        self._polish(data, frozen, start)
         return self
 
     def _bind(self):
@@ -265,14 +268,14 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             elif hasattr(self, name):
                 delattr(self, name)
 
-    def _polish(self, data, frozen):
+    def _polish(self, data, frozen, start=None):
         """Find the optimum; without an objective for it the influence methods will say so."""
         self._optimum = self._refused = None
         try:
             if isinstance(self._final, InfluenceMixin):
                 data = data.with_optimum_of(self._final.__optimum_record__().data)
             adapted = adapt(self._final, data)
-            self._optimum = OptimumRecord.of(adapted, data)
+            self._optimum = OptimumRecord.of(adapted, data, start)
         except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return

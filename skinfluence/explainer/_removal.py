@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skinfluence._frames import take_rows
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, naming
 from skinfluence.adapters import ResponseScale
 from skinfluence.base import (
     InfluenceMixin,
@@ -111,8 +111,9 @@ def model_with(model, X_new, y_new, sample_weight):
         return model.with_rows(X_new, y_new, sample_weight=sample_weight)
     explainer_of(model)
     transformers, responses, final = unwrap(model)
-    for step in transformers:
-        X_new = step.transform(X_new)
+    with naming("X_new"):
+        for step in transformers:
+            X_new = step.transform(X_new)
     if responses:
         y_new = ResponseScale(responses).transform(y_new, "y_new")
     return with_final(model, final.with_rows(X_new, y_new, sample_weight=sample_weight))

@@ -71,8 +71,10 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
 
     the model is refitted with weights :math:`\pi_i`, so that the wrong labels no longer vouch for
     each other, :math:`\rho` becomes the mean of :math:`1 - \pi`, and all is repeated: three steps
-    of the EM algorithm. The rows are ranked by their last leave-one-out loss. Steps of a Pipeline
-    before the last are held fixed, as are class weights.
+    of the EM algorithm. The rows are ranked by their last leave-one-out loss. Of the last
+    probabilities a temperature is fitted, by the likelihood of the mixture: a model of wrong labels
+    and a penalty is less sure than it could be, and its posteriors would be too near the middle.
+    Steps of a Pipeline before the last are held fixed, as are class weights.
 
     Parameters
     ----------
@@ -91,13 +93,15 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
     regularization : {"loo", None}, default="loo"
         Whether the strength of the penalty (`C` or `alpha`) is first chosen by the Brier score of
         leave-one-out probabilities (the hinge loss without probabilities), in decades from 1e-3 to
-        10 times the estimator's own C, from strong penalties on until the score falls. Much of the
-        gain on text; on few columns it can lose a little. None keeps the estimator's own.
+        10 times the estimator's own C, from the own one (a tenth of it where there are more columns
+        than rows) on while the score rises. Much of the gain on text; on few columns it can lose a
+        little. None keeps the estimator's own.
     method : {"auto", "exact", "newton"}, default="auto"
         How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`. "auto" refits without
         each row where that is cheap, and is Newton's step elsewhere, with errors that are not
-        estimated; it is that step from the weighted refits of the noise model. With `groups`,
-        "auto" is exact.
+        estimated; it is that step from the weighted refits of the noise model. Where that needs a
+        factor of more than 1,000 rows (fewer than there are columns), the factor is in float32 and
+        serves all refits. With `groups`, "auto" is exact.
 
     Attributes
     ----------
@@ -269,7 +273,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         else:
             loo = problem.leave_group_out(groups, "exact" if method == "auto" else method)
             groups = as_partition(groups, len(codes))
-        self.loo_estimate_ = problem.estimate(loo)
+        self.loo_estimate_ = problem.estimate(loo.without_rough_step())
         link = problem.link
         self.pred_probs_ = self.error_probability_ = None
         if link.has_probabilities:
@@ -338,8 +342,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         ----------
         budget : int, optional
             How many rows can be checked, such as ``round(audit.expected_errors_)``; by default
-            those that are more likely wrong than right. With many classes and an unsure model
-            hardly a row is that, and the first of the ranking are wrong all the same.
+            those that are more likely wrong than right.
 
         Returns
         -------

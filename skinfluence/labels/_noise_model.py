@@ -1,6 +1,9 @@
 """The noise model: a posterior that each given label is right, and refits weighted by it."""
 
+from dataclasses import replace
+
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from skinfluence._parallel import blas_for
 from skinfluence.curvature import make_curvature
@@ -10,6 +13,9 @@ from skinfluence.optimum import polish
 
 # Refits with the posteriors as weights.
 UPDATES = 3
+# Logarithms of the temperatures among which one is chosen, how precisely, and the least likelihood
+# of a label.
+TEMPERATURES, PRECISE, LEAST_LIKELY = (-3.0, 1.0), {"xatol": 1e-6}, 1e-12
 # Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
 # Tolerance of `Objective.stationarity` at the refits that Newton steps are taken from: these steps
@@ -47,19 +53,22 @@ def leave_each_out(problem, method, known):
         return problem.leave_one_out(method)
     if known is None:
         with blas_for(float(objective.n_rows) * objective.n_parameters**2):
-            known = left_out(objective, "newton", None)
+            known = left_out(objective, "newton", None, single=True)
     problem.warn_undefined(np.flatnonzero(known.route == "undefined"))
     return known
 
 
-def left_out(objective, method, groups):
-    """LooPredictions of an objective, without each row or its whole group: "exact" or "newton"."""
+def left_out(objective, method, groups, *, single=False):
+    """LooPredictions of an objective, without each row or its whole group: "exact" or "newton".
+
+    `single` says that leverages to a few digits are enough.
+    """
     made, needed = None, needs_curvature(objective, method)
     if groups is not None:
         made = make_curvature(objective) if needed else None
         return leave_group_out(objective, made, method, groups)
     if needed:
-        made = make_curvature(objective.without_mean_penalty_share())
+        made = make_curvature(objective.without_mean_penalty_share(), single=single)
     return leave_one_out(objective, made, method, tolerance=TOLERANCE)
 
 
@@ -96,7 +105,7 @@ def noise_model(problem, loo, codes, method, groups):
     Returns
     -------
     (LooPredictions, ndarray of shape (n,))
-        Of the last refit, and the posterior that each given label is wrong.
+        Of the last refit, and the posterior that each given label is wrong, calibrated.
     """
     first, weight = problem.objective, problem.sample_weight
     n_classes = problem.link.n_classes
@@ -104,6 +113,7 @@ def noise_model(problem, loo, codes, method, groups):
     def given(loo):
         return given_probability(problem.link.log_probabilities(first.native(loo.eta)), codes)
 
+    step = kept_step(first, loo) if method == "auto" and groups is None else None
     if method == "auto":
         method = "newton" if groups is None else "exact"
     tolerance = {"tolerance": STATIONARITY} if method == "newton" else {}
@@ -115,9 +125,51 @@ def noise_model(problem, loo, codes, method, groups):
             rho = _mean(wrong, weight)
             trust = 1.0 - np.nan_to_num(wrong, nan=0.0)  # rows without a model stay as they are
             objective = refitted(first.at(objective.theta), first.weigh(trust), **tolerance)
-            loo = left_out(objective, method, groups)
+            if step is None:
+                loo = left_out(objective, method, groups)
+            else:
+                eta = objective.eta + step.own_change_of(objective.residuals)
+                eta[np.isnan(loo.eta)] = np.nan
+                loo = replace(loo, eta=eta, step=None)
             probability = given(loo)
-    return loo, error_probability(probability, n_classes, rho)
+    sharpened = calibrated(problem, loo.eta, codes, rho)
+    return loo, error_probability(sharpened, n_classes, rho)
+
+
+def calibrated(problem, eta, codes, rho):
+    """Probability (n,) of each given label with leave-one-out predictors over a temperature.
+
+    A penalised fit to labels of which some are wrong is less sure than it could be. The temperature
+    maximises the likelihood of the mixture at a share rho of wrong labels; one number, which leaves
+    the order of the rows of two classes as it is.
+    """
+    link, objective, weight = problem.link, problem.objective, problem.sample_weight
+    known = ~np.isnan(eta).any(axis=1)
+
+    def given(log_temperature):
+        native = objective.native(eta * np.exp(-log_temperature))
+        return given_probability(link.log_probabilities(native), codes)
+
+    def misfit(log_temperature):
+        right = given(log_temperature)[known]
+        likely = (1.0 - rho) * right + rho * (1.0 - right) / (link.n_classes - 1)
+        # A row of no likelihood, where rho is 0, would decide alone.
+        return -weight[known] @ np.log(np.maximum(likely, LEAST_LIKELY))
+
+    best = minimize_scalar(misfit, bounds=TEMPERATURES, method="bounded", options=PRECISE)
+    return given(best.x)
+
+
+def kept_step(objective, loo):
+    """Newton steps of the first fit, which serve all refits where leverages are dear; else None.
+
+    The curvature without a row changes little from one refit to the next, and where it does the
+    row is one whose weight falls to 0, and its residual with it: rankings are as good as with new
+    leverages, each of which would take a factor of all rows.
+    """
+    if loo.step is None or loo.step.curvature.has_all_digits or objective.penalty.is_kinked:
+        return None
+    return loo.step
 
 
 def _mean(values, weight):

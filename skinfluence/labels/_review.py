@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 
 from skinfluence._frames import DataFrame, Result, data_frame
-from skinfluence._validation import listed, shown
+from skinfluence._validation import listed, naming, shown
 from skinfluence.explainer import weight_params
 
 DECISIONS = ("keep", "drop", "relabel")
@@ -106,7 +106,9 @@ def refit_and_score(estimator, data, y_true, X_test, y_test):
         corrected = np.array(y, copy=True)
         corrected[rows] = y_true[rows]
         model = clone(estimator).fit(X, corrected, **weight_params(estimator, sample_weight))
-        return float(accuracy_score(y_test, model.predict(X_test)))
+        with naming("X_test"):
+            predicted = model.predict(X_test)
+        return float(accuracy_score(y_test, predicted))
 
     return fit_and_score
 

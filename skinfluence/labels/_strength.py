@@ -37,6 +37,7 @@ def fitted_audited(audit, X, y, sample_weight, metadata):
         If there is no strength to choose, or the model does not have the score.
     """
     estimator, chosen, loo = audit.estimator, None, None
+    view = start = None
     if isinstance(estimator, FrozenEstimator):
         view = InfluenceExplainer(estimator).fit(X, y, sample_weight)
         check_score(audit, view)
@@ -44,18 +45,21 @@ def fitted_audited(audit, X, y, sample_weight, metadata):
     if audit.regularization is not None:
         name, grid = candidates(estimator)
         smooth = has_probabilities(estimator)
-        chosen, loo = walk_to_best(
+        walk = walk_to_best(
             estimator,
             (X, y, fit_params(audit, sample_weight, metadata)),
             name,
             grid,
+            first_candidate(X),
             scoring=BOUNDED if smooth else HINGE,
             method="newton" if smooth else "auto",
         )
-        loo = loo if smooth else None
+        chosen, view, start = walk.best, walk.view, walk.theta
+        loo = walk.loo if smooth else None
         estimator = clone(estimator).set_params(**{name: chosen})
-    params = fit_params(audit, sample_weight, metadata)
-    view = fitted_view(clone(estimator), X, y, params)
+    if view is None:
+        params = fit_params(audit, sample_weight, metadata)
+        view = fitted_view(clone(estimator), X, y, params, start)
     check_score(audit, view)
     return view, chosen, loo
 
@@ -72,6 +76,12 @@ def candidates(estimator):
     is_number = isinstance(value, int | float | np.number) and 0 < value < np.inf
     centre, sign = float(value) if is_number else 1.0, 1.0 if name.endswith("C") else -1.0
     return name, centre * 10.0 ** (sign * DECADES)
+
+
+def first_candidate(X):
+    """Position of the strength that is looked at first: the given one, stronger for wide X."""
+    given = int(np.flatnonzero(DECADES == 0)[0])
+    return given - (len(np.shape(X)) == 2 and X.shape[1] > X.shape[0])
 
 
 def has_probabilities(estimator):

@@ -55,6 +55,8 @@ class Loss(ABC):
         Name of the distribution, if case-deletion diagnostics are defined for it.
     has_known_dispersion : bool
         Whether that distribution's dispersion is 1, not estimated.
+    residual_is_gradient : bool
+        Whether `response_residual` is minus the gradient, and need not be computed beside it.
     null_direction : ndarray of shape (K,) or None
         Unit direction of `eta` in which the loss is constant, if it has one.
     response_range : tuple of two floats
@@ -63,6 +65,8 @@ class Loss(ABC):
         Whether the variance of a response is that of the family over its sample weight.
     series_radius : float
         Distance from the real axis of eta to the nearest pole of the gradient in the complex plane.
+    predictor_range : tuple of float
+        Open interval of the predictors outside of which the loss is infinite.
     self_concordance : float
         The constant M with |l'''[u, v, v]| <= M predictor_norm(u) l''[v, v]; inf if there is none.
     """
@@ -81,11 +85,13 @@ class Loss(ABC):
     temperature = 0.0
     family = None
     has_known_dispersion = False
+    residual_is_gradient = False
     null_direction = None
     response_range = (-np.inf, np.inf)
     weights_are_exposures = False
     series_radius = 0.0
     self_concordance = np.inf
+    predictor_range = (-np.inf, np.inf)
 
     @property
     @abstractmethod

@@ -25,6 +25,7 @@ class BinaryLogLoss(SignedBinaryLoss):
     self_concordance = 1.0
     family = "logistic"
     has_known_dispersion = True
+    residual_is_gradient = True
 
     def value(self, y, eta):
         return softplus((1.0 - 2.0 * y) * eta)
@@ -44,7 +45,7 @@ class BinaryLogLoss(SignedBinaryLoss):
         return sign * expit(sign * eta)
 
     def curvature(self, y, eta):
-        return expit(eta) * expit(-eta)
+        return self.link.inverse_slope(eta)
 
     def third(self, y, eta):
         """P(1) P(0) (P(0) - P(1))."""

@@ -47,6 +47,8 @@ class TweedieLoss(Loss):
         self.has_known_dispersion = self.power == 1
         self.name = f"half {self.family} deviance"
         self.response_range = (0.0 if self.power > 0 else -np.inf, np.inf)
+        if not self._is_log and self.power > 0:
+            self.predictor_range = (0.0, np.inf)
         if self._is_log:
             # The gradient is entire. Its coefficients 1 / k! are at most 4.5 * 3^-k, as those of a
             # function whose nearest pole is at distance 3.

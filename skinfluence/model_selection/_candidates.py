@@ -1,18 +1,21 @@
 """Candidates of a search, in an order in which each can start from its neighbour's optimum."""
 
 import time
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.base import clone
 
 from skinfluence._parallel import blas_for
+from skinfluence.adapters import adapt
 from skinfluence.attribution import rows_to_score
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import LOOKED_AT, needs_curvature
 from skinfluence.explainer import fitted_view
 from skinfluence.leave_one_out import leave_one_out, resolve_auto
-from skinfluence.model_selection._pooled_score import PooledScore, pooled_score
+from skinfluence.linear_model import InfluenceRidge, InfluenceRidgeClassifier
+from skinfluence.model_selection._pooled_score import PooledScore, PooledScorer
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
     STRENGTHS,
@@ -20,10 +23,12 @@ from skinfluence.model_selection._views import (
     is_strength,
     neighbour,
 )
-from skinfluence.problem import fitted_problem
+from skinfluence.problem import OptimumRecord, fitted_problem
 
 # Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
+# Estimators whose attributes are the parameters and what their rows give. A subclass may have more.
+REFITTED_BY_A_STEP = InfluenceRidge, InfluenceRidgeClassifier
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,11 @@ def _varying(known, params):
     return None
 
 
+def _are_the_same(rows, others):
+    """Whether two arrays of positions are equal."""
+    return rows is others or np.array_equal(rows, others)
+
+
 def _same(one, other):
     """Whether two settings have equal values, or the same objects as values."""
     if one.keys() != other.keys():
@@ -131,6 +141,12 @@ def parts_of(groups, size):
         for name, members in groups
         for start in range(0, len(members), size)
     ]
+
+
+def refitted(tasks, position, params):
+    """A candidate of some paths fitted on all rows, see `Path.refitted`."""
+    path = next(path for path, members in tasks if position in members)
+    return path.refitted(params)
 
 
 def scored_in_turn(tasks, candidates):
@@ -158,15 +174,19 @@ class Path:
         As in `loo_estimate`.
     varying : str or None
         The penalty parameter in which the candidates differ; None if there is no common one.
+    single : bool, default=False
+        Whether leverages to a few digits are enough, as in `make_curvature`.
     **tolerance
         As in `polish`, of the optima reached from a neighbour's.
     """
 
-    def __init__(self, estimator, data, scoring, method, varying, **tolerance):
-        self.tolerance = tolerance
+    def __init__(self, estimator, data, scoring, method, varying, *, single=False, **tolerance):
+        self.single, self.tolerance = single, tolerance
         self.estimator, self.data = estimator, data
         self.scoring, self.method, self.varying = scoring, method, varying
         self.view = self.problem = self.curvature = self.ridge = None
+        self.weighted_rows = None
+        self.scorers = None  # rows with a prediction, and the scorers of these
         self.left = None  # LooPredictions of the last candidate
         self.flops = np.inf  # flops of a Gram matrix, known after the first fit
         self.causes = {}  # why there is no model without a row, asked once for a path
@@ -188,28 +208,38 @@ class Path:
         except np.linalg.LinAlgError as error:
             self.curvature = None
             return Scored(fit_time=time.perf_counter() - start, failure=str(error))
-        adapted, weight = self.problem.adapted, self.problem.sample_weight
-        undefined = np.isnan(left.eta).any(axis=1) & (weight > 0)
-        used = np.flatnonzero(~undefined & (weight > 0))
-        eta, labels = objective.native(left.eta)[used], adapted.labels(objective.y)[used]
-        scores = {
-            name: pooled_score(
-                adapted.link,
-                eta,
-                labels,
-                scoring or adapted.link.scoring,
-                X=rows_to_score(scoring, self.data[0], used),
-                weight=weight[used],
-            )
-            for name, scoring in self.scoring.items()
-        }
+        lost, used = np.empty(0, dtype=int), self._weighted_rows()
+        if not np.isfinite(left.eta).all():
+            without = np.isnan(left.eta[used]).any(axis=1)
+            lost, used = used[without], used[~without]
+        scores = self._scores(objective.native(left.eta), used)
         return Scored(
             scores,
             float(np.nansum(left.leverage)),
-            self._undefined(objective, np.flatnonzero(undefined)),
+            self._undefined(objective, lost),
             fitted - start,
             time.perf_counter() - fitted,
         )
+
+    def _weighted_rows(self):
+        """Rows of positive weight."""
+        if self.weighted_rows is None:
+            self.weighted_rows = np.flatnonzero(self.problem.sample_weight > 0)
+        return self.weighted_rows
+
+    def _scores(self, eta, used):
+        """PooledScore of the predictors of some rows, by the names of the scorers."""
+        if self.scorers is None or not _are_the_same(self.scorers[0], used):
+            problem = self.problem
+            link, labels = problem.adapted.link, problem.adapted.labels(problem.objective.y)[used]
+            weight = problem.sample_weight[used]
+            made = {}
+            for name, scoring in self.scoring.items():
+                X, own = rows_to_score(scoring, self.data[0], used), scoring or link.scoring
+                made[name] = PooledScorer(link, labels, own, X=X, weight=weight)
+            self.scorers = used, made
+        eta = eta if len(used) == len(eta) else eta[used]
+        return {name: scorer(eta) for name, scorer in self.scorers[1].items()}
 
     def _undefined(self, objective, rows):
         """Names of rows without a leave-one-out prediction, and why there is none, by position."""
@@ -228,8 +258,25 @@ class Path:
         method = resolve_auto(objective, self.method)
         needed = needs_curvature(objective, method)
         lighter = objective if method == "first_order" else objective.without_mean_penalty_share()
-        self.curvature = make_curvature(lighter) if needed else None
+        few = {"single": True, "beside": self.curvature} if self.single else {}
+        self.curvature = make_curvature(lighter, **few) if needed else None
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE)
+
+    def refitted(self, params):
+        """A candidate fitted on all rows by a step from its path; None if it has to be fitted anew.
+
+        The first fit of the path has checked and kept the rows, and a step on them is what a fit of
+        these classes ends with: its optimum does not depend on where the step starts.
+        """
+        if self.ridge is None or type(self.estimator) not in REFITTED_BY_A_STEP:
+            return None
+        final, data = copy(self.problem.model).set_params(**params), self.problem.record.data
+        adapted = adapt(final, data)
+        objective = adapted.objective.at(self.ridge.theta(float(params[self.varying])))
+        record = OptimumRecord.of(replace(adapted, objective=objective), data)
+        if not record.converged:
+            return None
+        return final.__moved__(record.data, record, objective.at(record.theta), 1)
 
     def _follows_ridge(self, params):
         """Whether `RidgePath` applies: a quadratic objective and a path of penalty strengths."""
@@ -250,6 +297,7 @@ class Path:
             if warm is not None:
                 return warm
         candidate = clone(self.estimator).set_params(**clone(params, safe=False))
-        self.view = fitted_view(candidate, *self.data)
+        self.view, self.scorers = fitted_view(candidate, *self.data), None
+        self.weighted_rows = None
         self.problem = fitted_problem(self.view)
         return self.problem.objective

@@ -22,8 +22,8 @@ class PooledScore:
     failure: str = ""
 
 
-def pooled_score(link, decision, labels, scoring, *, X=None, weight=None):
-    """Return the PooledScore of predictions.
+class PooledScorer:
+    """The scores of several predictions of the same rows; what the labels alone give is kept.
 
     For a score that is a weighted mean over rows of s_i with shares p_i the standard error is
     sqrt(sum_i p_i^2 (s_i - mean)^2 n / (n - 1)). For other scores it is that of a jackknife over 32
@@ -32,24 +32,34 @@ def pooled_score(link, decision, labels, scoring, *, X=None, weight=None):
 
     Parameters
     ----------
-    link, decision, labels, scoring, X, weight
+    link, labels, scoring, X, weight
         As in `score_of`.
     """
-    n = len(labels)
-    weight = np.ones(n) if weight is None else weight
-    rows = _row_scores(link, decision, labels, scoring)
-    if rows is not None:
-        return PooledScore(*weighted_mean(rows, weight))
-    encoded = labels if link.classes is None else None  # responses are as the loss has them
-    score, failure = score_of(link, decision, labels, scoring, X=X, weight=weight, encoded=encoded)
-    if failure or n < 2:
-        return PooledScore(score, np.nan, failure)
-    if isinstance(scoring, str) and scoring == "r2" and labels.ndim == 1 and link.classes is None:
-        scores = _r2_without_groups(link.mean(decision), labels, weight)
-        if np.isfinite(scores).all():
-            return PooledScore(score, _spread(scores))
-    error, failure = _jackknife(link, decision, labels, scoring, X, weight)
-    return PooledScore(score, error, failure and f"its standard error: {failure}")
+
+    def __init__(self, link, labels, scoring, *, X=None, weight=None):
+        self.link, self.labels, self.scoring, self.X = link, labels, scoring, X
+        self.weight = np.ones(len(labels)) if weight is None else weight
+        one_response = labels.ndim == 1 and link.classes is None and len(labels) > 1
+        is_r2 = isinstance(scoring, str) and scoring == "r2" and one_response
+        self.r2 = _R2ByGroups(labels, self.weight) if is_r2 else None
+
+    def __call__(self, decision):
+        """Return the PooledScore of predictors (n,) or (n, K)."""
+        link, labels, scoring = self.link, self.labels, self.scoring
+        if self.r2 is not None:
+            found = self.r2(link.mean(decision))
+            if np.isfinite(found.score) and np.isfinite(found.standard_error):
+                return found
+        rows = _row_scores(link, decision, labels, scoring)
+        if rows is not None:
+            return PooledScore(*weighted_mean(rows, self.weight))
+        given = {"X": self.X, "weight": self.weight}
+        encoded = labels if link.classes is None else None  # responses are as the loss has them
+        score, failure = score_of(link, decision, labels, scoring, **given, encoded=encoded)
+        if failure or len(labels) < 2:
+            return PooledScore(score, np.nan, failure)
+        error, failure = _jackknife(link, decision, labels, scoring, self.X, self.weight)
+        return PooledScore(score, error, failure and f"its standard error: {failure}")
 
 
 def _row_scores(link, decision, labels, scoring):
@@ -111,16 +121,35 @@ def _spread(scores):
     return float(np.sqrt((n - 1) / n * np.sum((scores - scores.mean()) ** 2)))
 
 
-def _r2_without_groups(prediction, labels, weight):
-    """R^2 of the predictions without each of the groups, from sums over the groups."""
-    group, n_groups = _groups(labels)
-    centred = labels - weight @ labels / weight.sum()
+class _R2ByGroups:
+    """R^2 of predictions, with its jackknife over the groups, from one sum for each group.
 
-    def rest(values):
-        sums = np.bincount(group, weight * values, n_groups)
-        return sums.sum() - sums
+    NaN where the labels are constant but for rounding, in all rows or without one of the groups.
+    """
 
-    missed = rest((labels - prediction) ** 2)
-    total = rest(centred**2) - rest(centred) ** 2 / rest(np.ones(len(labels)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(total > 1e-12 * rest(labels**2), 1.0 - missed / total, np.nan)
+    def __init__(self, labels, weight):
+        self.labels, self.weight = labels, weight
+        self.group, self.n_groups = _groups(labels)
+        centred = labels - weight @ labels / weight.sum()
+        first, ones = self._sums(centred), self._sums(np.ones(len(labels)))
+        squares, level = self._sums(centred**2), self._sums(labels**2)
+        total = _rest(squares) - _rest(first) ** 2 / _rest(ones)
+        self.total = np.where(total > 1e-12 * _rest(level), total, np.nan)
+        total = squares.sum()
+        self.total_of_all = total if total > 1e-12 * level.sum() else np.nan
+
+    def _sums(self, values):
+        """Weighted sum over the rows of each group."""
+        return np.bincount(self.group, self.weight * values, self.n_groups)
+
+    def __call__(self, prediction):
+        """Return the PooledScore."""
+        missed = self._sums((self.labels - prediction) ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = _spread(1.0 - _rest(missed) / self.total)
+            return PooledScore(float(1.0 - missed.sum() / self.total_of_all), spread)
+
+
+def _rest(sums):
+    """Sums over the rows outside of each group."""
+    return sums.sum() - sums

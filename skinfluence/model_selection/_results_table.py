@@ -41,11 +41,12 @@ _MISSING = object()
 def _column(values):
     """Masked array of one parameter; numeric if all its values are numbers."""
     kept = np.array([value is not _MISSING for value in values])
-    column = MaskedArray(np.empty(len(values), dtype=object), mask=~kept)
+    objects = np.empty(len(values), dtype=object)
     for position in np.flatnonzero(kept):
-        column[position] = values[position]
+        objects[position] = values[position]
+    column = MaskedArray(objects, mask=~kept)
     try:
-        numbers = np.array(list(column[kept]))
+        numbers = np.array(list(objects[kept]))
     except ValueError:  # arrays of different shapes
         return column
     if numbers.ndim != 1 or numbers.dtype.kind not in "iufb":

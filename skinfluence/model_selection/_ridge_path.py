@@ -42,6 +42,19 @@ class RidgePath:
             self._decompose_columns(design)
         else:
             self._decompose_rows(design, unit)
+        self._prepare()
+
+    def _prepare(self):
+        """Compute what no alpha changes: each candidate then costs a few products with a vector."""
+        U, s = self.U, self.root
+        self.rotated, self.outside = U.T @ self.response, self._outside(self.response)
+        self.rotated_root, self.outside_root = U.T @ s, self._outside(s)
+        self.U_squared = U**2
+        self.outside_leverage = 0.0
+        if U.shape[1] < len(s):
+            self.outside_leverage = 1.0 - self.U_squared.sum(axis=1)
+        self.size = max(1.0, float(np.abs(self.objective.eta).max()))
+        self.has_intercept = bool(self.objective.free_intercepts.any())
 
     def _decompose_columns(self, design):
         """Decompose S X by its singular values, for fewer columns than rows."""
@@ -66,25 +79,42 @@ class RidgePath:
         """Return the LooPredictions of every row at this alpha."""
         U, s = self.U, self.root
         shrink, kept = self.squares / (self.squares + alpha), alpha / (self.squares + alpha)
-        residual = self._outside(self.response) + U @ (kept[:, None] * (U.T @ self.response))
-        one_minus = np.einsum("ij,j,ij->i", U, kept, U)
-        if U.shape[1] < len(s):
-            one_minus += 1.0 - np.einsum("ij,ij->i", U, U)
-        intercept = np.zeros(self.response.shape[1])
-        if self.objective.free_intercepts.any():
-            border = self._outside(s) + U @ (kept * (U.T @ s))
-            total = s @ border
-            intercept = border @ self.response / total
+        residual = self.outside + U @ (kept[:, None] * self.rotated)
+        one_minus = self.U_squared @ kept + self.outside_leverage
+        intercept, border, total = self._intercept(alpha)
+        if border is not None:
             residual -= border[:, None] * intercept
             one_minus -= border**2 / total
-        eta = np.empty(self.y.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            eta[self.live] = self.y[self.live] - residual / (one_minus * s)[:, None]
-        centred = self.response - s[:, None] * intercept
-        eta[self.dead] = self.others @ (shrink[:, None] * (U.T @ centred)) + intercept
         squares = self.squares + alpha
         condition = np.sqrt(squares.max(initial=alpha) / squares.min(initial=np.inf))
-        return self._assembled(eta, one_minus, max(1.0, condition))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deleted = residual / (one_minus * s)[:, None]
+        if not len(self.dead):
+            return self._assembled(self.y - deleted, one_minus, max(1.0, condition))
+        eta, of_all = np.empty(self.y.shape), np.ones(len(self.y))
+        eta[self.live], of_all[self.live] = self.y[self.live] - deleted, one_minus
+        centred = self.rotated - self.rotated_root[:, None] * intercept
+        eta[self.dead] = self.others @ (shrink[:, None] * centred) + intercept
+        return self._assembled(eta, of_all, max(1.0, condition))
+
+    def theta(self, alpha):
+        """Return the parameter (K, q) at this alpha, right to the rounding of the decomposition."""
+        design, weighted = self.objective.design, np.zeros_like(self.y)
+        intercept, rotated = self._intercept(alpha)[0], self.rotated
+        rotated = rotated - self.rotated_root[:, None] * intercept
+        dual = self.U @ (rotated / (self.squares + alpha)[:, None])
+        weighted[self.live] = self.root[:, None] * dual
+        coef = design.transpose_matmul(weighted)[: design.n_features].T
+        return design.join(coef, intercept)
+
+    def _intercept(self, alpha):
+        """Intercepts (K,), the border R s of the weights' roots, and s' R s."""
+        if not self.has_intercept:
+            return np.zeros(self.response.shape[1]), None, None
+        kept = alpha / (self.squares + alpha)
+        border = self.outside_root + self.U @ (kept * self.rotated_root)
+        total = self.root @ border
+        return border @ self.response / total, border, total
 
     def _outside(self, v):
         """Part (I - U U') v of v that no coefficients can fit; exactly 0 if U is square.
@@ -96,15 +126,15 @@ class RidgePath:
             return np.zeros_like(v)
         return v - self.U @ (self.U.T @ v)
 
-    def _assembled(self, eta, one_minus_live, condition):
+    def _assembled(self, eta, one_minus, condition):
         """LooPredictions; rows of leverage 1, which alone determine their fit, are undefined."""
         n, K = eta.shape
-        one_minus = np.ones(n)
-        one_minus[self.live] = one_minus_live
+        bound = ROUNDING * self.size * condition / np.maximum(one_minus, np.finfo(float).tiny)
+        error, route = bound, np.full(n, "exact", dtype="<U11")
         undefined = one_minus <= 1e-10
-        eta[undefined] = np.nan
-        size = max(1.0, float(np.abs(self.objective.eta).max()))
-        error = ROUNDING * size * condition / np.maximum(one_minus, np.finfo(float).tiny)
-        route = np.where(undefined, "undefined", "exact").astype("<U11")
-        bound = np.where(undefined, np.inf, error)
-        return LooPredictions(eta + self.fixed, K * (1.0 - one_minus), route, error, bound)
+        if undefined.any():
+            eta[undefined], route[undefined] = np.nan, "undefined"
+            bound = np.where(undefined, np.inf, error)
+        if self.objective.offset is not None:
+            eta = eta + self.fixed
+        return LooPredictions(eta, K * (1.0 - one_minus), route, error, bound)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from itertools import chain, starmap
 from numbers import Integral
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -29,11 +31,13 @@ from skinfluence.model_selection._candidates import (
     Path,
     parts_of,
     paths,
+    refitted,
     score_path,
     scored_in_turn,
 )
 from skinfluence.model_selection._results_table import results_table, simplest
 from skinfluence.model_selection._scorings import check_refit, is_multimetric, scorings_by_name
+from skinfluence.model_selection._stored import StoredScores
 
 ONE_STANDARD_ERROR = "one_standard_error"
 
@@ -89,7 +93,13 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     verbose : int, default=0
         From 1, print the number of candidates; from 2, one line for each candidate.
     progress : callable, optional
-        Wraps the iteration over candidates, such as `tqdm.auto.tqdm`.
+        Wraps the iteration over candidates, such as `tqdm.auto.tqdm`; those read from a
+        `checkpoint` count.
+    checkpoint : str or Path, optional
+        Folder of finished blocks of candidates. A fit that was ended on the way is gone on with by
+        the same fit; the blocks of other data, parameters or another version of the library are
+        refused. Each block begins with a fit by scikit-learn, in place of a start from the optimum
+        of its neighbour. Scorers should be named.
 
     Attributes
     ----------
@@ -176,6 +186,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         refit: bool | str | Callable = True,
         verbose: int = 0,
         progress: Callable | None = None,
+        checkpoint: str | PathLike | None = None,
     ):
         self.estimator = estimator
         self.param_grid = param_grid
@@ -185,6 +196,7 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.refit = refit
         self.verbose = verbose
         self.progress = progress
+        self.checkpoint = checkpoint
 
     def fit(
         self,
@@ -224,15 +236,18 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
         self._check()
         candidates = list(ParameterGrid(self.param_grid))
         params = fit_params(self, sample_weight, params)
-        scored = self._score(candidates, (X, y, params))
+        tasks, stored = self._tasks(candidates, (X, y, params))
+        scored = self._score(candidates, tasks, stored)
         self.cv_results_ = results_table(candidates, scored, self._scorings())
         self._select(candidates)
         for name in ("best_estimator_", "classes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         if self.refit is not False:
-            best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
-            start = time.perf_counter()
-            self.best_estimator_ = best.fit(X, y, **params)
+            start, chosen = time.perf_counter(), clone(self.best_params_, safe=False)
+            self.best_estimator_ = refitted(tasks, self.best_index_, chosen)
+            if self.best_estimator_ is None:
+                best = clone(self.estimator).set_params(**chosen)
+                self.best_estimator_ = best.fit(X, y, **params)
             self.refit_time_ = time.perf_counter() - start
             for name in ("classes_", "n_features_in_", "feature_names_in_"):
                 if hasattr(self.best_estimator_, name):
@@ -269,32 +284,47 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
             return "score"
         return self.refit if isinstance(self.refit, str) else next(iter(self._scorings()))
 
-    def _score(self, candidates, data):
+    def _tasks(self, candidates, data):
+        """Return (Path, positions of its candidates) of each part of the grid, and StoredScores."""
+        groups, n_jobs = paths(self.estimator, candidates), n_workers(self.n_jobs)
+        scorings, stored = self._scorings(), None
+        if self.checkpoint is not None:
+            parts = (self.estimator, candidates, scorings, self.method, data)
+            stored = StoredScores(self.checkpoint, *parts)
+            groups = stored.cut(groups)
+        elif n_jobs > 1:
+            groups = parts_of(groups, -(-len(candidates) // n_jobs))
+        return [
+            (Path(self.estimator, data, scorings, self.method, name), members)
+            for name, members in groups
+        ], stored
+
+    def _score(self, candidates, tasks, stored):
         """Return the Scored of every candidate, in the order of the grid."""
         if self.verbose > 0:
             print(f"Leaving out each row of {len(candidates)} candidates, one fit each")
         scored = [None] * len(candidates)
-        groups = paths(self.estimator, candidates)
-        scorings = self._scorings()
-        n_jobs = n_workers(self.n_jobs)
-        if n_jobs > 1:
-            groups = parts_of(groups, -(-len(candidates) // n_jobs))
-        tasks = [
-            (Path(self.estimator, data, scorings, self.method, name), members)
-            for name, members in groups
-        ]
-        found = scored_in_turn(tasks, candidates)
-        if n_jobs > 1:
-            work = [(path, [candidates[i] for i in members]) for path, members in tasks]
-            order = [position for _, members in tasks for position in members]
-            results = in_workers(score_path, work, self.n_jobs)
-            found = zip(order, (one for part in results for one in part), strict=True)
+        found = self._found(candidates, tasks, stored)
         for position, result in tracked(found, self.progress, total=len(candidates)):
             scored[position] = result
             if self.verbose > 1:
                 self._print(candidates[position], result)
         self._warn(candidates, scored)
         return scored
+
+    def _found(self, candidates, tasks, stored):
+        """Return or yield (position, Scored) of every candidate."""
+        n_jobs = n_workers(self.n_jobs)
+        if n_jobs == 1 and stored is None:
+            return scored_in_turn(tasks, candidates)
+        work = [(path, [candidates[i] for i in members]) for path, members in tasks]
+        score = score_path
+        if stored is not None:
+            score = stored.score
+            work = [(members, *task) for (_, members), task in zip(tasks, work, strict=True)]
+        order = [position for _, members in tasks for position in members]
+        results = in_workers(score, work, self.n_jobs) if n_jobs > 1 else starmap(score, work)
+        return zip(order, chain.from_iterable(results), strict=True)
 
     @staticmethod
     def _print(params, found):

@@ -1,4 +1,4 @@
-"""The best strength of a penalty on a path that is left where the scores only fall."""
+"""The best strength of a penalty, looked for from one of the candidates on, to both sides."""
 
 import numpy as np
 
@@ -9,13 +9,12 @@ from skinfluence.model_selection._candidates import Path
 STATIONARITY = 1e-6
 
 
-def walk_to_best(estimator, data, name, values, *, scoring, method):
-    """Return the value of a penalty with the best leave-one-out score, and its LooPredictions.
+def walk_to_best(estimator, data, name, values, start, *, scoring, method):
+    """Return the _Walk to the value of a penalty with the best leave-one-out score.
 
-    Each model starts from its neighbour's optimum, the most penalised first: those are the fastest
-    to fit. The walk ends at a score that is below the best by more than its standard error, or at
-    the second in a row that is below the best. What lies beyond is fitted better and predicted
-    worse.
+    It starts at one of the values and goes to stronger penalties while the score rises; where
+    the first of these is no better it turns to weaker ones, and ends where the score falls. Each
+    model starts from its neighbour's optimum. Of five candidates it looks at three or four.
 
     Parameters
     ----------
@@ -25,27 +24,65 @@ def walk_to_best(estimator, data, name, values, *, scoring, method):
         Full name of the parameter.
     values : array-like of float
         Candidates.
+    start : int
+        Position of the first one to look at, counted from the strongest penalty.
 
     Raises
     ------
     ValueError
         If no candidate has a score.
     """
-    tolerance = {"tolerance": STATIONARITY} if method == "newton" else {}
-    path = Path(estimator, data, {"score": scoring}, method, name, **tolerance)
-    best, loo, best_score, n_below, failure = None, None, -np.inf, 0, ""
-    for value in sorted(values, reverse=not name.endswith("C")):
-        found = path.score({name: float(value)})
+    rough = {"tolerance": STATIONARITY, "single": True} if method == "newton" else {}
+    walk = _Walk(Path(estimator, data, {"score": scoring}, method, name, **rough), name)
+    values = sorted(map(float, values), reverse=not name.endswith("C"))  # strong penalties first
+    walk.visit(values[start])
+    curvature = walk.path.curvature
+    if not walk.climb(reversed(values[:start])):
+        walk.path.curvature = curvature
+        walk.climb(values[start + 1 :])
+    if walk.best is None:
+        raise ValueError(f"no candidate has a leave-one-out score: {walk.failure}")
+    return walk
+
+
+class _Walk:
+    """The best of the values of a penalty that were visited, and what is known of its model.
+
+    Attributes
+    ----------
+    best, score : float
+    loo : LooPredictions
+    view : InfluenceExplainer or None
+        The model of all rows, where the value is the first, which alone is fitted as users do.
+    theta : ndarray of shape (K, q), or None
+        Its parameter, near the optimum.
+    """
+
+    def __init__(self, path, name):
+        self.path, self.name = path, name
+        self.best, self.score, self.failure = None, -np.inf, ""
+        self.loo = self.view = self.theta = None
+
+    def visit(self, value):
+        """Score a value; say whether it is the best so far."""
+        known = self.path.view
+        found = self.path.score({self.name: value})
         pooled = found.of("score")
-        failure = failure or found.failure or pooled.failure
-        if np.isnan(pooled.score):
-            continue
-        if pooled.score > best_score:
-            best, loo, best_score, n_below = float(value), path.left, pooled.score, 0
-            continue
-        n_below += 1
-        if n_below == 2 or best_score - pooled.score > pooled.standard_error:
-            break
-    if best is None:
-        raise ValueError(f"no candidate has a leave-one-out score: {failure}")
-    return best, loo
+        self.failure = self.failure or found.failure or pooled.failure
+        if not pooled.score > self.score:  # NaN is not either
+            return False
+        self.best, self.loo, self.score = value, self.path.left, pooled.score
+        self.view = self.path.view if self.path.view is not known else None
+        curvature = self.path.curvature
+        self.theta = None if curvature is None else curvature.objective.theta
+        return True
+
+    def climb(self, values):
+        """Visit values in turn until the score falls; say whether it has risen at all."""
+        risen = False
+        for value in values:
+            if self.visit(value):
+                risen = True
+            elif self.best is not None:
+                break
+        return risen

@@ -174,6 +174,11 @@ class RelatedObjectives:
         penalty = L2(np.zeros(len(columns)))
         return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
 
+    def in_single_precision(self):
+        """Return the objective with a Hessian of float32 products; None where it has none."""
+        design = self.design.in_single_precision()
+        return None if design is None else self._same_rows(design=design)
+
     def _same_rows(self, **changes):
         """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS

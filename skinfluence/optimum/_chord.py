@@ -36,11 +36,16 @@ class SmoothSteps:
     def __init__(self, kind, floor, tolerance):
         self.kind, self.floor, self.tolerance = kind, floor, tolerance
         self.curvature = self.blocks = None
+        self.is_first = True
 
     def next_step(self, objective):
         """-H^-1 grad, (K, q), and the slope along it."""
         self.curvature = None  # makes room for the next
-        self.curvature = step_curvature(objective, self.kind, self.floor, self._usable(objective))
+        # The chords after a first step take away what float32 products have left; a step that did
+        # not contract is followed by one in float64.
+        single = self.is_first and factor_flops(objective, "dense") >= DEAR
+        self.is_first, usable = False, self._usable(objective)
+        self.curvature = step_curvature(objective, self.kind, self.floor, usable, single=single)
         self.blocks = getattr(self.curvature, "blocks", None)
         size = objective.stationarity
         if self.blocks is None and objective.design.has_row_operator:

@@ -78,11 +78,14 @@ def descend(objective, next_step, further=None, *, max_steps, tolerance):
     return Optimum(objective, n_steps, True)
 
 
-def step_curvature(objective, kind="auto", floor=0.0, blocks=None):
-    """Return H for one step, with at least `floor` as the penalty's part in every column."""
+def step_curvature(objective, kind="auto", floor=0.0, blocks=None, *, single=False):
+    """Return H for one step, with at least `floor` as the penalty's part in every column.
+
+    `single` is as in `make_step_curvature`.
+    """
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
     metric = metric.dropping_flat_rows(FLAT)
-    return make_step_curvature(metric, kind, blocks)
+    return make_step_curvature(metric, kind, blocks, single=single)
 
 
 def newton_step(objective, kind="auto", floor=0.0):

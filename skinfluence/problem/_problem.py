@@ -17,6 +17,7 @@ from skinfluence._validation import (
     check_test_weight,
     group_names,
     listed,
+    naming,
     shown,
     warn,
 )
@@ -155,9 +156,10 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
                 f"the parameters of {type(model).__name__} have changed since it was fitted: "
                 "they ask for other coefficients than it has. Fit again."
             )
-        objective = adapted.objective.at(record.theta)
         if record.sums is not None:
-            objective = objective.with_sums(record.sums)
+            objective = adapted.objective.at(record.theta).with_sums(record.sums)
+        else:  # predictors and the gradient, which is checked below, by one pass over the rows
+            objective = adapted.objective.evaluated_at(record.theta)
         problem = cls(objective, adapted, record, model, model_settings(model))
         problem._check_gradient()
         return problem._in_independent_columns()
@@ -203,7 +205,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         names : callable
             Returns the names of the features of the model where these are not its own, or None.
         """
-        return replace(self, transform=transform, design_names=names)
+        own = self.objective, self.adapted, self.record, self.model, self.settings, self.curvatures
+        return type(self)(*own, transform, names, self.dependence)
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -321,7 +324,9 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             check_in_memory(y_test=y_test)
         else:
             check_in_memory(X_test=X_test, y_test=y_test)
-        design = self.design_of(self.transform(X_test))
+        with naming(names[0]):
+            rows = self.transform(X_test)
+        design = self.design_of(rows, names[0])
         if y_test is None:
             if required is not None:
                 raise ValueError(

@@ -79,14 +79,20 @@ class OptimumRecord:
         return replace(self, data=replace(self.data, row_names=row_names))
 
     @classmethod
-    def of(cls, adapted, data):
+    def of(cls, adapted, data, start=None):
         """Polish an adapted fit to its optimum and record how near it came.
+
+        `start` is a parameter (K, q) that may be nearer to the optimum than the fit.
 
         Raises NotImplementedError if the loss is not differentiable at this optimum.
         """
         if not adapted.objective.is_at_its_own_optimum:
             objective, converged = exact_optimum(adapted.objective)
             return cls.at(objective, data, converged=converged)
+        if start is not None:
+            known = adapted.objective.at(start)
+            if known.value < adapted.objective.value:
+                adapted = replace(adapted, objective=known)
         optimum = _polished(adapted, data)
         objective = optimum.objective
         objective.check_optimum()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skinfluence._validation import as_index, shown
+from skinfluence._validation import as_index, naming, shown
 from skinfluence.deletion import (
     Entering,
     JointChange,
@@ -66,7 +66,9 @@ def extended(problem, X, y):
     y : ndarray of shape (m,)
         Encoded labels.
     """
-    return with_features(problem, problem.transform(X), y)
+    with naming("X_new"):
+        X = problem.transform(X)
+    return with_features(problem, X, y)
 
 
 def with_features(problem, X, y):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skinfluence._validation import check_sample_weight
+from skinfluence._validation import check_sample_weight, naming
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import JointFactor, first_factor
 from skinfluence.design import make_design
@@ -319,7 +319,9 @@ class LiveFit:
 
 def _design_of(problem, X):
     """(Design of rows as a caller has them, KernelSpace of all rows or None)."""
-    X, space = problem.transform(X), problem.record.data.space
+    with naming("X_new"):
+        X = problem.transform(X)
+    space = problem.record.data.space
     if not X.shape[0]:
         raise ValueError("X_new has no rows. Pass the rows to add.")
     if space is None:
@@ -336,7 +338,9 @@ def _stacked(data, objective, problem, X):
     if not objective.design.is_centred:
         return objective.design.X
     own = make_design(data.X, False)
-    return own.extended(own.like(problem.transform(X))).X
+    with naming("X_new"):
+        X = problem.transform(X)
+    return own.extended(own.like(X)).X
 
 
 def _joined_data(problem, stored, space, encoded, sample_weight, names):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skinfluence._parallel import check_progress, tracked
-from skinfluence._store import Store, fingerprint_of
+from skinfluence._store import Store, described, fingerprint_of
 from skinfluence._validation import shown
 from skinfluence.attribution import influence_matrix
 from skinfluence.deletion import delete
@@ -101,6 +101,29 @@ def stored_leave_one_out(problem, method, curvature, *, tolerance, checkpoint, p
     return LooPredictions(
         **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     )
+
+
+def flip_store(problem, checkpoint, quantity, units, asked):
+    """Store of the steps of a search for the smallest flip.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    checkpoint : str or Path
+        The folder.
+    quantity : Quantity
+    units : list of ndarray of int
+        Rows that leave together.
+    asked : dict
+        What else the answer depends on.
+    """
+    if callable(quantity.arguments.get("scoring")):
+        raise ValueError("with checkpoint= the scoring should be named; got a function.")
+    names = {"question": "smallest flip", "quantity": quantity.kind}
+    names |= {f"{quantity.kind} {key}": described(v) for key, v in quantity.arguments.items()}
+    sizes = np.array([len(unit) for unit in units])
+    data = fingerprint_of(problem.objective.theta, sizes, np.concatenate(units))
+    return Store(checkpoint, parameters=names | asked, fingerprint=data + _data_hash(problem))
 
 
 class _Sized:

@@ -1,11 +1,12 @@
 """The steps of an audit: sets by search, bounds by proof, and their comparison."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from skinfluence.robustness import _branch_and_bound, _dinkelbach, _relaxation, _sorted_sums
 from skinfluence.robustness._sorting import one_parameter, saturated
+from skinfluence.robustness._stored import Lower, once
 from skinfluence.robustness._walk import Walk, refitted
 from skinfluence.robustness.search import Search
 
@@ -19,27 +20,6 @@ SORTED = "least squares on the means of cells with equal weights"
 ONE_PARAMETER = "a convex loss with one parameter"
 SUMS = "least squares, with a ridge penalty or without"
 CELLS = "refits anywhere: every cell of the plane and every cone beyond is closed"
-
-
-@dataclass(frozen=True)
-class Lower:
-    """What is proven about the number of units.
-
-    Attributes
-    ----------
-    at_least : int
-    certificate : str
-    assumptions : tuple of str
-    fractional : float or None
-    candidates : list of ndarray
-        Solutions of the programs that were solved on the way.
-    """
-
-    at_least: int = 1
-    certificate: str = "none"
-    assumptions: tuple = ()
-    fractional: float | None = None
-    candidates: tuple = ()
 
 
 class Audit:
@@ -56,9 +36,12 @@ class Audit:
     max_units : int
         Size up to which sets are looked for.
     progress : callable, optional
+    store : Store, optional
+        Of finished steps.
     """
 
-    def __init__(self, objective, curvature, quantity, units, max_units, progress=None):
+    def __init__(self, objective, curvature, quantity, units, max_units, progress=None, store=None):
+        self.store = store
         self.objective, self.curvature, self.quantity = objective, curvature, quantity
         self.units, self.max_units, self.progress = units, max_units, progress
         self.search = Search(objective, quantity, units, curvature, progress)
@@ -93,7 +76,7 @@ class Audit:
     def smallest(self):
         """Return the smallest verified Found of the searches, or the longest where none flips."""
         search = self.search
-        greedy = search.greedy(self.max_units)
+        greedy = search.greedy(self.max_units, store=self.store)
         best = greedy if search.is_verified(greedy) else None
         for effects in (self.effects, self._leverage_corrected()):
             order = [int(unit) for unit in np.argsort(effects, kind="stable")]
@@ -190,7 +173,16 @@ class Audit:
 
 
 def smallest_flip(
-    objective, curvature, quantity, units, *, max_units, certify=True, budget=None, progress=None
+    objective,
+    curvature,
+    quantity,
+    units,
+    *,
+    max_units,
+    certify=True,
+    budget=None,
+    progress=None,
+    store=None,
 ):
     """Return (Found, Lower, first-order count) of a bound quantity.
 
@@ -207,19 +199,23 @@ def smallest_flip(
     budget : int, optional
         Cells of branch and bound.
     progress : callable, optional
+    store : Store, optional
+        Of finished steps: the searches, the bound, the rounded programs.
     """
-    audit = Audit(objective, curvature, quantity, units, max_units, progress)
-    lower, found = audit.sorted()
-    decided = audit.search.is_verified(found)
+    audit = Audit(objective, curvature, quantity, units, max_units, progress, store)
+    lower, found = once(store, "sorted", audit.sorted)
+    decided = found is not None and once(store, "verified", lambda: audit.search.is_verified(found))
     if not decided:
-        found = audit.smallest()
+        found = once(store, "searched", audit.smallest)
         if certify and lower is None:
             enough = len(found.order) if found.flips else max_units + 1
-            lower = audit.lower(enough, BUDGET if budget is None else budget)
+            cells = BUDGET if budget is None else budget
+            lower = once(store, "bounded", lambda: audit.lower(enough, cells))
             decided = found.flips and len(found.order) <= lower.at_least
     lower = Lower() if lower is None or not certify else lower
     if certify and not decided:
-        found, fractional = audit.rounded(found, lower.candidates)
+        parts = (found, lower.candidates)
+        found, fractional = once(store, "rounded", lambda: audit.rounded(*parts))
         known = [value for value in (fractional, lower.fractional) if value is not None]
         lower = replace(lower, fractional=min(known) if known else None)
     return found, lower, audit.first_order_count

@@ -7,9 +7,9 @@ There the gradient of each row, times its y'z_i, is bounded by a line in theta, 
 a cell is off by the square of its width. The solver supplies y and nothing else: every bound is
 evaluated here, with a slack for rounding.
 
-Outside a large box the dual is taken along the ray from the centre, y = a (theta - centre): by
-convexity the terms of a row are then at least those of the rise of its loss on the way to the box's
-surface, and one bound holds for all of a cone.
+The dual y = a (theta - centre) needs no solver: its terms are slopes of the rows' losses along the
+ray from the centre, which by convexity do not fall. So one bound holds for all of a cone beyond a
+patch of a large box, and in cells far from the centre it proves more than the dual of a point.
 """
 
 import heapq
@@ -29,6 +29,10 @@ WIDTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 CANDIDATES = 4
 # Cones that a box may take.
 MAX_CONES = 4000
+# Multiples of a dual that are tried for a cell.
+SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12, 0.06, 0.03)
+# A cell is not cut across directions of less than this share of its largest half width.
+SPLIT = 0.25
 
 
 @dataclass(frozen=True)
@@ -198,42 +202,60 @@ class BranchAndBound:
     def cone_bound(self, face, sign, tau, half, width):
         """Lower bound of k(theta) beyond a patch of the surface of the box of half width `width`.
 
-        The patch is where coordinate `face` is sign * width, and the others tau +- half.
+        The patch is where coordinate `face` is sign * width, and the others tau +- half. Along a
+        ray the terms of y = a p, p its point on the patch, do not fall: they are derivatives of
+        convex functions.
         """
-        point, spread = np.insert(tau, face, sign * width), np.insert(half, face, 0.0)
-        mid, reach = self.V @ point, self.width @ spread
+        return self.ray_bound(np.insert(tau, face, sign * width), np.insert(half, face, 0.0))
+
+    def ray_bound(self, tau, half):
+        """Lower bound of k(theta) over the cell tau +- half by the dual y = a (theta - centre)."""
+        mid, reach = self.V @ tau, self.width @ half
         reach = reach * (1.0 + 8 * EPS) + 8 * EPS * (np.abs(mid) + np.abs(self.f))
-        least = np.clip(self._argmin() - self.f, mid - reach, mid + reach)
-        with np.errstate(over="ignore", invalid="ignore"):
-            at = self.loss.value(self.y, self.f + least)
-            before = self.loss.value(self.y, self.f)
-            rise = self.w * (at - before - ROUNDING * EPS * (np.abs(at) + np.abs(before)))
-        rise = np.where(self.w > 0, rise, 0.0)
-        rise = np.where(np.isnan(rise), -np.inf, np.minimum(rise, 1e300))
-        of_fixed = self._penalty_rise(self.fixed, point, spread)
+        rows = self.w * self._least_slopes(mid - reach, mid + reach)
+        rows = np.where(self.w > 0, rows, 0.0)
+        rows = np.where(np.isnan(rows), -np.inf, np.minimum(rows, 1e300))
         if self.common is not None:
-            rise = rise + self.w * self._penalty_rise(self.common, point, spread)
-        units = self.relaxation.summed(rise)
-        return _best_multiple(units[:-1], units[-1] + of_fixed)
+            rows = rows + self.w * self._least_penalty_slope(self.common, tau, half)
+        units = self.relaxation.summed(rows)
+        rest = units[-1] + self._least_penalty_slope(self.fixed, tau, half)
+        return _best_multiple(units[:-1], rest)
+
+    def _least_slopes(self, lo, hi):
+        """Lower bounds (n,) of (m(f + u) - y) u, u in [lo, hi]: a row's loss along the ray.
+
+        Of products of its two factors' bounds, and of the loss's rise, which by convexity is less.
+        """
+        kind, slack = mean_function(self.loss), ROUNDING * EPS
+        with np.errstate(over="ignore", invalid="ignore"):
+            if kind == "identity":
+                u = np.clip(0.5 * (self.y - self.f), lo, hi)
+                size = slack * (np.abs(self.f) + np.abs(self.y) + np.abs(u)) * np.abs(u)
+                return (self.f - self.y + u) * u - size
+            mean = np.exp if kind == "exp" else _sigmoid
+            low, high = mean(self.f + lo), mean(self.f + hi)
+            size = slack * (high + np.abs(self.y)) * np.maximum(np.abs(lo), np.abs(hi))
+            ends = [(m - self.y) * u for m in (low, high) for u in (lo, hi)]
+            least = np.clip(self._argmin() - self.f, lo, hi)
+            at, before = self.loss.value(self.y, self.f + least), self.loss.value(self.y, self.f)
+            rise = at - before - slack * (np.abs(at) + np.abs(before))
+            return np.fmax(np.min(ends, axis=0) - size, rise)
 
     def _argmin(self):
         """eta of the least loss of each row, (n,)."""
-        kind = mean_function(self.loss)
-        if kind == "identity":
-            return self.y
-        if kind == "sigmoid":
+        if mean_function(self.loss) == "sigmoid":
             return np.where(self.y > 0.5, np.inf, -np.inf)
         with np.errstate(divide="ignore"):
             return np.log(self.y)
 
-    def _penalty_rise(self, diagonal, point, spread):
-        """Lower bound of the rise of 1/2 theta'D theta from the centre to a patch."""
+    def _least_penalty_slope(self, diagonal, tau, half):
+        """Lower bound of p'D (centre + p), p in N (tau +- half)."""
         if not diagonal.any():
             return 0.0
-        theta, reach = self.center + self.N @ point, np.abs(self.N) @ spread
-        least = np.maximum(np.abs(theta) - reach, 0.0)
-        rise = 0.5 * diagonal @ (least**2 - self.center**2)
-        return rise - ROUNDING * EPS * float(diagonal @ (theta**2 + self.center**2))
+        mid, reach = self.N @ tau, np.abs(self.N) @ half
+        p = np.clip(-0.5 * self.center, mid - reach, mid + reach)
+        size = float(diagonal @ (np.abs(p) * (np.abs(p) + np.abs(self.center))))
+        return float(diagonal @ (p * (self.center + p))) - ROUNDING * EPS * size
 
     def closes_outside(self, target, width):
         """Whether no parameter beyond the box has k(theta) <= target - 1."""
@@ -250,7 +272,7 @@ class BranchAndBound:
                 continue
             if not len(half) or half.max() < 1e-3 * width:
                 return False
-            patches += [(face, sign, *child) for child in _halves(tau, half)]
+            patches += [(face, sign, *child) for child in _halves(tau, half, int(np.argmax(half)))]
         return False
 
     # -- the search --------------------------------------------------------------------------------
@@ -273,25 +295,53 @@ class BranchAndBound:
         within = None if width is not None else WIDTHS[-1] * root
         half = np.full(self.dimension, (width or WIDTHS[-1]) * root)
         counter, tau = itertools.count(), np.zeros(self.dimension)
-        heap = [(self.bound(tau, half, dual), next(counter), tau, half, dual)]
+        heap = [(self._cell_bound(tau, half, dual), next(counter), tau, half, dual)]
         n_cells = 1
         while heap and heap[0][0] <= target - 1 and n_cells < budget:
-            _, _, tau, half, dual = heapq.heappop(heap)
+            known, _, tau, half, dual = heapq.heappop(heap)
             k, own, shares = self.relaxation.solve(self.center + self.N @ tau)
             if np.isfinite(k):
                 best = [*best[-CANDIDATES:], shares] if k < fractional else best
                 fractional, dual = min(fractional, k), own
                 target = min(target, _rounded_up(k))
-            if np.isfinite(k) and self.bound(tau, half, dual) > target - 1:
+            lower, dual = self._best_scale(tau, half, dual, target - 1)
+            if lower > target - 1:
                 continue
-            for child in _halves(tau, half):
+            for lower, child in self._best_halves(tau, half, dual):
                 n_cells += 1
-                heapq.heappush(heap, (self.bound(*child, dual), next(counter), *child, dual))
+                heapq.heappush(heap, (max(known, lower), next(counter), *child, dual))
             if progress is not None:
                 progress(n_cells)
         complete = not heap or bool(heap[0][0] > target - 1)
         least = target if complete else min(target, max(1, _rounded_up(heap[0][0])))
         return Proof(least, within, fractional, n_cells, complete, best)
+
+    def _cell_bound(self, tau, half, dual):
+        """The larger lower bound of k(theta) over a cell."""
+        return max(self.bound(tau, half, dual), self.ray_bound(tau, half))
+
+    def _best_scale(self, tau, half, dual, enough):
+        """Return (bound, dual) of the multiple of a dual that proves most of a cell.
+
+        The dual of the cell's middle takes many rows to just below 1, and elsewhere in a wide cell
+        they are beyond: a shorter one loses less there. The search ends with a bound above
+        `enough`.
+        """
+        best = (-np.inf, 1.0)
+        for scale in SCALES:
+            best = max(best, (self.bound(tau, half, scale * dual), scale))
+            if best[0] > enough:
+                break
+        return best[0], best[1] * dual
+
+    def _best_halves(self, tau, half, dual):
+        """Return (bound, (tau, half)) of both halves, across the direction that proves most."""
+        wide = np.flatnonzero(half >= SPLIT * half.max())
+        splits = [
+            [(self._cell_bound(*child, dual), child) for child in _halves(tau, half, direction)]
+            for direction in wide
+        ]
+        return max(splits, key=lambda pair: pair[0][0] + pair[1][0])
 
 
 def _rounded_up(k):
@@ -299,13 +349,12 @@ def _rounded_up(k):
     return max(1, int(np.ceil(k - 1e-9))) if np.isfinite(k) else 10**9 if k > 0 else 1
 
 
-def _halves(tau, half):
-    """Return the two halves (tau, half) of a cell across its widest direction."""
-    widest = int(np.argmax(half))
+def _halves(tau, half, direction):
+    """Return the two halves (tau, half) of a cell across a direction."""
     smaller = half.copy()
-    smaller[widest] /= 2
+    smaller[direction] /= 2
     shift = np.zeros(len(half))
-    shift[widest] = smaller[widest]
+    shift[direction] = smaller[direction]
     return [(tau - shift, smaller), (tau + shift, smaller)]
 
 

@@ -104,6 +104,23 @@ class Walk:
         needed = objective.loss.n_classes or objective.free_intercepts[-1]
         self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
 
+    @classmethod
+    def without(cls, objective, rows, theta):
+        """Return the Walk that has removed rows, at the optimum without them, with no factor.
+
+        Parameters
+        ----------
+        objective : Objective
+            With the rows, at its optimum.
+        rows : ndarray of int
+        theta : ndarray of shape (K, q)
+        """
+        walk, delta = cls(objective), np.zeros(objective.n_rows)
+        delta[rows] = -objective.sample_weight[rows]
+        walk.objective = objective.reweighted(delta).at(theta)
+        walk.removed = [int(row) for row in rows]
+        return walk
+
     # -- the inverse -------------------------------------------------------------------------------
 
     def _refactor(self):

@@ -1,10 +1,9 @@
 """Sets of rows that flip a quantity, each verified by a refit: the smallest that is found."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from skinfluence._parallel import tracked
+from skinfluence.robustness._stored import Found, Picks
 from skinfluence.robustness._walk import Walk, refitted
 
 # Swaps of one row for another, in all.
@@ -17,32 +16,6 @@ FEW = 50
 MAX_BLOCKED = 10
 # A margin below this share of its value at the fit is 0 but for the rounding of refits.
 ROUNDING = 1e-12
-
-
-@dataclass(frozen=True)
-class Found:
-    """Units in the order of their removal, and the quantity after each.
-
-    Attributes
-    ----------
-    order : list of int
-        Positions of the units.
-    values, margins : list of float
-        After each removal, from refits.
-    flips : bool
-        Whether the last margin is not positive.
-    diverges : bool
-        Whether the search ended because a further removal leaves no finite optimum.
-    empties_class : bool
-        Whether it kept a row because a class would have lost its last one.
-    """
-
-    order: list
-    values: list
-    margins: list
-    flips: bool
-    diverges: bool = False
-    empties_class: bool = False
 
 
 class Search:
@@ -96,41 +69,62 @@ class Search:
         """Whether a margin is not positive, but for the rounding of a refit."""
         return bool(margin <= self.zero)
 
-    def greedy(self, max_units, among=None):
+    def greedy(self, max_units, among=None, store=None):
         """Remove the unit of the largest leverage-corrected effect, refit, and again.
 
         Until the quantity flips or no removal lowers its margin; of the units of a given set, all.
-        """
-        return self._walk(max_units, among, stops=among is None)
 
-    def _walk(self, max_units, among, stops):
+        With a store where the search is, is kept after each block of removals. The walk then begins
+        anew from there, as it does where the search goes on in another process.
+        """
+        return self._walk(max_units, among, stops=among is None, store=store)
+
+    def _walk(self, max_units, among, stops, store=None):
         """Remove up to `max_units` units greedily."""
-        state = Walk(self.objective, self.curvature)
-        order, values, margins, blocked = [], [], [], np.zeros(len(self.units), dtype=bool)
-        if among is not None:
-            blocked[:] = True
-            blocked[list(among)] = False
-        diverges, tries = False, max_units + MAX_BLOCKED
-        for _ in tracked(range(tries), self.progress if stops else None):
-            if len(order) >= max_units:
+        picks = None if store is None else Picks.last(store)
+        if picks is None:
+            picks, state = Picks(self._not_among(among)), Walk(self.objective, self.curvature)
+        else:
+            state = self._resumed(picks)
+        tries = range(max_units + MAX_BLOCKED)
+        for number in tracked(tries, self.progress if stops else None):
+            if number < picks.tried:
+                continue
+            if len(picks.order) >= max_units:
                 break
             effects = self.unit_effects(state, corrected=True)
-            effects[blocked] = np.inf
+            effects[picks.blocked] = np.inf
             best = int(np.argmin(effects))
             if not np.isfinite(effects[best]) or (stops and effects[best] >= 0):
                 break
+            picks.tried, picks.blocked[best] = number + 1, True
             if not state.remove(self.units[best]):
-                diverges |= state.diverges
-                blocked[best] = True
+                picks.diverges |= state.diverges
+                picks.empties_class |= state.empties_class
                 continue
-            blocked[best] = True
-            order.append(best)
-            margins.append(self.quantity.margin(state.objective))
-            values.append(self.quantity.value(state.objective))
-            if stops and self.flips(margins[-1]):
+            picks.order.append(best)
+            picks.margins.append(self.quantity.margin(state.objective))
+            picks.values.append(self.quantity.value(state.objective))
+            if stops and self.flips(picks.margins[-1]):
                 break
-        done = bool(margins) and self.flips(margins[-1])
-        return Found(order, values, margins, done, diverges, state.empties_class)
+            if store is not None and picks.is_whole:
+                picks.theta = state.objective.theta
+                picks.write(store)
+                state = self._resumed(picks)
+        done = bool(picks.margins) and self.flips(picks.margins[-1])
+        parts = (picks.order, picks.values, picks.margins, done)
+        return Found(*parts, picks.diverges, picks.empties_class)
+
+    def _not_among(self, among):
+        """Mask of the units outside a set; of none where that is None."""
+        blocked = np.full(len(self.units), among is not None)
+        if among is not None:
+            blocked[list(among)] = False
+        return blocked
+
+    def _resumed(self, picks):
+        """Return the Walk of a search that was kept."""
+        return Walk.without(self.objective, self.rows(picks.order), picks.theta)
 
     def longest(self, size):
         """Remove `size` units, each the best at the time, whether or not that flips."""

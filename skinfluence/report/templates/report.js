@@ -109,12 +109,16 @@
 
   const snippet = (texts, i) => (texts ? el("p", { class: "snippet", tabindex: 0, role: "group", "aria-label": "Text" }, named(texts[i])) : null);
 
+  // Where there is no room for its columns, each row of a table is a paragraph in which numbers follow
+  // the names of their columns. The roles are said because such a display takes them from the elements.
   function makeTable(caption, heads, rows) {
-    const head = el("tr", {}, ...heads.map((h) => el("th", { scope: "col", class: h.number ? "number" : null }, h.text)));
-    const body = rows.map((cells) =>
-      el("tr", {}, ...cells.map((cell, j) => el("td", { class: heads[j].number ? "number" : null }, cell))));
+    const kind = (j) => (heads[j].number ? "number" : null);
+    const head = el("tr", { role: "row" }, ...heads.map((h, j) => el("th", { scope: "col", role: "columnheader", class: kind(j) }, h.text)));
+    const body = rows.map((cells) => el("tr", { role: "row" }, ...cells.map((cell, j) =>
+      el("td", { role: "cell", class: kind(j), "data-head": j ? heads[j].text : null }, cell))));
     return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-      el("table", {}, el("caption", {}, el("span", {}, caption)), el("thead", {}, head), el("tbody", {}, ...body)));
+      el("table", { role: "table", class: heads.length > 3 ? "wide" : null }, el("caption", {}, caption),
+        el("thead", { role: "rowgroup" }, head), el("tbody", { role: "rowgroup" }, ...body)));
   }
 
   // -- tabs -----------------------------------------------------------------------------------------
@@ -156,7 +160,7 @@
 
   function overview(panel) {
     const found = data.overview;
-    const facts = el("dl", {}, ...found.facts.flatMap(([what, value]) => [el("dt", {}, what), el("dd", {}, named(value))]));
+    const facts = el("dl", {}, ...found.facts.flatMap(([what, value]) => [el("dt", {}, what), el("dd", { class: value.length > 80 ? "long" : null }, named(value))]));
     const scores = makeTable("Scores: each training row predicted without it, and the test rows",
       [{ text: "score" }, { text: "leave-one-out", number: true }, { text: "test", number: true }],
       found.scores.map((s) => [breakable(s.name), number(s.loo), s.test === null ? "none" : number(s.test)]));
@@ -221,9 +225,13 @@
     const detail = el("div", { class: "card", id: "detail", role: "region", "aria-label": "Details of the chosen test row", tabindex: -1 },
       el("p", {}, "Choose a test row: click it, or move with the arrow keys."));
 
+    // In a narrow window columns share the room by their longest texts, so that as few as can be are cut.
+    const size = (c, i) => (c.number ? 9.5 : 1.5 + c.sort(i).length + (c.key === "predicted" ? 2 : 0));
+    const longest = columnsOf.map((c) => table.order.values.reduce((most, i) => Math.min(24, Math.max(most, size(c, i))), c.text.length));
     const widths = () => {
       const narrow = window.matchMedia("(max-width: 480px)").matches;
-      grid.style.setProperty("--columns", columnsOf.filter((c) => !(narrow && c.optional)).map((c) => c.width).join(" "));
+      const width = (c, j) => (narrow ? `minmax(0, ${longest[j]}fr)` : c.width);
+      grid.style.setProperty("--columns", columnsOf.map((c, j) => (narrow && c.optional ? "" : width(c, j))).join(" "));
     };
 
     function sortBy(column) {
