@@ -40,7 +40,19 @@ class Steps:
 
 
 def through(transformers, blocks):
-    """Return the blocks as the last step sees them."""
+    """Return the blocks as the last step sees them.
+
+    Parameters
+    ----------
+    transformers : list of estimators
+        Fitted.
+    blocks : RowBlocks
+
+    Returns
+    -------
+    RowBlocks
+        Transformed when they are read.
+    """
     return blocks.transformed(Steps(transformers, blocks.names)) if transformers else blocks
 
 
@@ -48,6 +60,23 @@ def fit_in_blocks(model, blocks):
     """Return a fitted clone of a Pipeline, or of an estimator alone.
 
     Steps that are frozen stay as they are; others are fitted by `partial_fit`, a pass each.
+
+    Parameters
+    ----------
+    model : estimator
+        Its last step is an estimator of this library.
+    blocks : RowBlocks
+        With labels.
+
+    Returns
+    -------
+    estimator
+        Of the same kind.
+
+    Raises
+    ------
+    NotImplementedError
+        For steps that need all rows at once.
     """
     if isinstance(model, FrozenEstimator):
         raise refuse_blocks(
