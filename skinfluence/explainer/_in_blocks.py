@@ -23,7 +23,18 @@ class Steps:
         self.transformers, self.names = list(transformers), names
 
     def named(self, X):
-        """Return rows with the names of their columns, where the source has names."""
+        """Return rows with the names of their columns, where the source has names.
+
+        Parameters
+        ----------
+        X : ndarray or CSR of shape (b, p)
+            Rows.
+
+        Returns
+        -------
+        data frame, ndarray or CSR
+            The same rows.
+        """
         if self.names is None or hasattr(X, "tocsr") or hasattr(X, "columns"):
             return X
         return named_frame(X, range(len(X)), self.names)
@@ -47,6 +58,7 @@ def through(transformers, blocks):
     transformers : list of estimators
         Fitted.
     blocks : RowBlocks
+        As the first step sees them.
 
     Returns
     -------
