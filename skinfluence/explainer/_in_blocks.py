@@ -15,6 +15,7 @@ class Steps:
     Parameters
     ----------
     transformers : list of estimators
+        Fitted.
     names : list of str or None
         Columns of the rows, where they have names.
     """
