@@ -2,16 +2,22 @@
 
 Makes a float32 .npy file of rows in a temporary folder, and says what a fit and the questions of it
 take, in units of one streaming pass of dsyrk over the same file, in CPU time of one thread, and how
-much private memory they take above their answers.
+much private memory they take above their answers. ``--workers 2`` compares the wall time of two
+workers with that of one, ``--parquet`` the rate of reading with pyarrow's own.
 """
 
 import argparse
+import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from joblib import parallel_config
 from scipy.linalg.blas import dsyrk
 
 from skinfluence import InfluenceLogisticRegression
@@ -97,6 +103,84 @@ def report(n, p, folder, *, leave_one_out):
         line("leave-one-out", *timed(lambda: model.loo_estimate(method="newton")), floor)
 
 
+def workers(n, p, folder, n_workers, engine):
+    """Print what several workers save of the wall time of a fit and of self influence."""
+    paths = make(folder, n, p)
+    took = {}
+    for count in (1, n_workers):
+        with engines(engine, count):
+            fit_and_ask(paths)  # the workers import the library
+            took[count] = fit_and_ask(paths)
+    for k, name in enumerate(("fit", "self influence")):
+        one, many = took[1][k], took[n_workers][k]
+        print(f"{name:15s} {one:6.2f} s, by {n_workers} workers {many:6.2f} s: {one / many:.2f} x")
+    print(f"load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+
+
+def fit_and_ask(paths):
+    """Wall seconds of a fit and of self influence."""
+    start = time.perf_counter()
+    model = InfluenceLogisticRegression().fit(as_blocks(*paths))
+    fitted = time.perf_counter()
+    model.self_influence(method="newton")
+    return fitted - start, time.perf_counter() - fitted
+
+
+@contextmanager
+def engines(name, count):
+    """Context in which joblib has so many workers of an engine: one of them is none of its own."""
+    if count == 1:
+        yield
+    elif name == "dask":
+        from dask.distributed import Client, LocalCluster
+
+        options = {"n_workers": count, "threads_per_worker": 1, "dashboard_address": None}
+        with LocalCluster(**options) as cluster, Client(cluster), parallel_config(backend="dask"):
+            yield
+    else:
+        with parallel_config(backend=name, n_jobs=count):
+            yield
+
+
+PARQUET = """
+import sys, time
+import numpy as np
+import pyarrow.dataset
+from skinfluence.blocks import as_blocks
+
+path = sys.argv[1]
+def raw():
+    for fragment in pyarrow.dataset.dataset(path, format="parquet").get_fragments():
+        for group in fragment.split_by_row_group():
+            group.to_table()
+def ours():
+    blocks = as_blocks(path, "label")
+    for i in range(blocks.n_blocks):
+        blocks.read(i)
+raw(), ours()
+took = [[], []]
+for _ in range(5):
+    for k, call in enumerate((raw, ours)):
+        start = time.process_time()
+        call()
+        took[k].append(time.process_time() - start)
+raw, ours = map(min, took)
+print(f"parquet: pyarrow alone {raw:.2f} s, as_blocks {ours:.2f} s of CPU: {raw / ours:.0%}")
+"""
+
+
+def parquet(n, p, folder):
+    """Print the rate of reading parquet against pyarrow's own, in a process of its own."""
+    import pyarrow
+    import pyarrow.parquet
+
+    X, y = (np.load(path, mmap_mode="r") for path in make(folder, n, p))
+    columns = {f"x{j}": np.ascontiguousarray(X[:, j]) for j in range(p)}
+    table = pyarrow.table({**columns, "label": np.asarray(y)})
+    pyarrow.parquet.write_table(table, folder / "rows.parquet", row_group_size=100_000)
+    subprocess.run([sys.executable, "-c", PARQUET, str(folder / "rows.parquet")], check=True)
+
+
 def line(name, answer, seconds, peak, floor):
     """Print what one answer took."""
     arrays = [answer] if isinstance(answer, np.ndarray) else vars(answer).values()
@@ -111,14 +195,17 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=50)
     parser.add_argument("--leave-one-out", action="store_true")
+    parser.add_argument("--workers", type=int, help="wall time by so many, against one")
+    parser.add_argument("--engine", default="dask", choices=["dask", "loky", "threading"])
+    parser.add_argument("--parquet", action="store_true", help="the rate of reading it")
     arguments = parser.parse_args()
+    n, p = arguments.rows, arguments.columns
     with tempfile.TemporaryDirectory() as folder:
-        report(
-            arguments.rows,
-            arguments.columns,
-            Path(folder),
-            leave_one_out=arguments.leave_one_out,
-        )
+        if arguments.parquet:
+            return parquet(n, p, Path(folder))
+        if arguments.workers:
+            return workers(n, p, Path(folder), arguments.workers, arguments.engine)
+        return report(n, p, Path(folder), leave_one_out=arguments.leave_one_out)
 
 
 if __name__ == "__main__":

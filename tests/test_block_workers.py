@@ -5,8 +5,13 @@ import pickle
 import numpy as np
 import pytest
 from joblib import parallel_config
+from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skinfluence import (
+    InfluenceExplainer,
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
@@ -131,6 +136,43 @@ def test_files_of_rows_and_parquet_by_workers(tmp_path):
             found = answers(InfluenceLogisticRegression(), source)
         for one, other in zip(expected, found, strict=True):
             np.testing.assert_array_equal(other, one)
+
+
+# -- pipelines -------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_over_blocks(tmp_path):
+    X, y = problem(n=300, p=5)
+    path, labels = of_npy(X, y, tmp_path)
+    # All blocks but one of one size: the rows of a pass of partial_fit are those of fit.
+    plain = make_pipeline(StandardScaler(), FunctionTransformer(np.tanh), InfluenceRidge())
+    models = [
+        plain,
+        make_pipeline(
+            FrozenEstimator(PCA(3, random_state=0).fit(X[:50])), InfluenceLogisticRegression()
+        ),
+    ]
+    for model in models:
+        expected = InfluenceExplainer(model).fit(X, y)
+        explainer = InfluenceExplainer(model).fit(as_blocks(path, labels, block_rows=70))
+        final, known = (each.estimator_[-1] for each in (explainer, expected))
+        np.testing.assert_allclose(final.coef_, known.coef_, rtol=1e-9)
+        X_test, y_test = X[:7], y[:7]
+        for test in (X_test, as_blocks(X_test, block_rows=3)):
+            np.testing.assert_allclose(
+                explainer.influence(test, y_test, method="newton"),
+                expected.influence(X_test, y_test, method="newton"),
+                rtol=1e-7,
+                atol=1e-12,
+            )
+        own = expected.self_influence(method="newton")
+        with parallel_config(backend="threading", n_jobs=2):
+            found = explainer.self_influence(method="newton")
+        np.testing.assert_allclose(found, own, rtol=1e-7, atol=1e-12)
+        again = pickle.loads(pickle.dumps(explainer))
+        np.testing.assert_array_equal(again.self_influence(method="newton"), found)
+    with pytest.raises(NotImplementedError, match=r"PCA, a step of the Pipeline.*FrozenEstimator"):
+        InfluenceExplainer(make_pipeline(PCA(2), InfluenceRidge())).fit(as_blocks(X, y))
 
 
 # -- dask ------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from skinfluence._sources._readers import (
     LazyFrameReader,
     ParquetReader,
     SelectionReader,
+    TransformedReader,
     as_text,
     content_hash,
     suffix_of,
@@ -63,6 +64,7 @@ class RowBlocks:
         self.names = reader.names
         self._last: tuple[Any, Any] = (None, None)
         self._labels: tuple[Any, Any] | None = None
+        self._code: tuple[Any, ...] | None = None
         self._checked = np.zeros(len(self.sizes), dtype=bool)
         filled = np.flatnonzero(self.sizes)
         if not len(filled):
@@ -211,6 +213,21 @@ class RowBlocks:
         """
         return RowBlocks(SelectionReader(self, rows, columns))
 
+    def transformed(self, function: Callable) -> "RowBlocks":
+        """Return blocks that are sent through a function when they are read.
+
+        Parameters
+        ----------
+        function : callable
+            Of rows of a block, which keeps their number and order; its repr names it.
+
+        Returns
+        -------
+        RowBlocks
+            With the same labels and weights.
+        """
+        return RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
+
     def followed_by(self, X: Any) -> "RowBlocks":
         """Return the blocks with rows in memory, or further blocks, below them.
 
@@ -338,7 +355,13 @@ class RowBlocks:
         weights_are_read : bool
             Whether the weights are those of the source themselves.
         """
-        own = hasattr(self.reader, "labels")
+        if self._code is None or self._code[0] is not y or self._code[1] is not weight:
+            self._code = y, weight, self._compared(y, weight)
+        return self._code[2]
+
+    def _compared(self, y, weight):
+        """The code and whether weights are read, found by a look at all labels."""
+        own = getattr(self.reader, "labels", None) is not None
         read, read_weight = self.labels()
         lies_there = isinstance(self.y, MappedFile) or (self.y is None and own)
         parts = [
@@ -396,7 +419,7 @@ class RowBlocks:
 
     def __getstate__(self):
         """What was read stays behind."""
-        return {**vars(self), "_last": (None, None), "_labels": None}
+        return {**vars(self), "_last": (None, None), "_labels": None, "_code": None}
 
 
 def _identity(values):

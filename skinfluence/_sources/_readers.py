@@ -49,6 +49,13 @@ def content_hash(*arrays):
     return digest.hexdigest()
 
 
+def altered(reader, **changes):
+    """Return a copy of a reader with other attributes."""
+    new = copy.copy(reader)
+    vars(new).update(changes)
+    return new
+
+
 class Reader:
     """What reads the blocks of one kind of source.
 
@@ -116,11 +123,9 @@ class ArrayReader(Reader):
 
     def only(self, i):
         first, last = (int(edge) for edge in self.edges[i : i + 2])
-        own = copy.copy(self)
-        own.edges = np.array([first, last])
-        if not isinstance(self.X, MappedFile):
-            own.X, own.edges = self.X[first:last], np.array([0, last - first])
-        return own
+        if isinstance(self.X, MappedFile):
+            return altered(self, edges=np.array([first, last]))
+        return altered(self, X=self.X[first:last], edges=np.array([0, last - first]))
 
     def take(self, rows):
         """Return some rows, an index array, without reading their blocks."""
@@ -325,9 +330,7 @@ class DaskFrameReader(TableReader):
         super().__init__(sizes, list(frame.columns), y, weight)
 
     def only(self, i):
-        own = copy.copy(self)
-        own.frame, own.sizes = None, self.sizes[i : i + 1]
-        return own
+        return altered(self, frame=None, sizes=self.sizes[i : i + 1])
 
     def read(self, i, table=None):
         return self._parted(self._table(i, self.all_names) if table is None else table)
@@ -378,10 +381,8 @@ class DaskArrayReader(Reader):
         return tuple(None if v is None else v.blocks[i].compute() for v in self.own)
 
     def only(self, i):
-        own = copy.copy(self)
-        own.__dict__.pop("labels", None)
-        own.X, own.own, own.sizes = None, (None, None), self.sizes[i : i + 1]
-        return own
+        nothing = {"X": None, "own": (None, None), "labels": None}
+        return altered(self, sizes=self.sizes[i : i + 1], **nothing)
 
     def compute(self, function, tasks):
         """Yield the answers of tasks about chunks; what a OneBlock is read from is given."""
@@ -488,6 +489,38 @@ class ChainReader(Reader):
 
     def __repr__(self):
         return f"{len(self.readers)} files"
+
+
+class TransformedReader(Reader):
+    """Rows of another source, sent through a function when they are read.
+
+    Parameters
+    ----------
+    source : Reader
+    function : callable
+        Of rows, which keeps their number and order.
+    """
+
+    def __init__(self, source, function):
+        self.source, self.function, self.sizes = source, function, source.sizes
+        self.is_thread_safe = source.is_thread_safe
+        if getattr(source, "labels", None) is not None:
+            self.labels = source.labels
+
+    def read(self, i):
+        X, y, weight = self.source.read(i)
+        return (self.function(X) if X.shape[0] else X), y, weight
+
+    def only(self, i):
+        if hasattr(self.source, "compute"):  # a chunk is told by its collection
+            return OneOfReader(self, i)
+        return altered(self, source=self.source.only(i), sizes=self.sizes[i : i + 1], labels=None)
+
+    def identity(self):
+        return [self.source.identity(), repr(self.function)]
+
+    def __repr__(self):
+        return f"{self.source!r} by {self.function!r}"
 
 
 class SelectionReader(Reader):

@@ -17,6 +17,10 @@ from skinfluence.design import Design
 NEGLIGIBLE = 1e-8
 
 
+# What a curvature keeps about every row.
+OF_ALL_ROWS = {"_leverage_of_all", "_sums_with_penalty"}
+
+
 @dataclass(frozen=True)
 class Leverage:
     """Leverage of training rows in their own fit, as K x K blocks.
@@ -214,11 +218,11 @@ class Curvature(ABC):
 
         `leverage_of_part` raises RowsElsewhere where it would need them.
         """
-        told = copy.copy(self)
-        told.objective = self.objective.without_rows()
-        for name in ("_leverage_of_all", "_sums_with_penalty"):
-            vars(told).pop(name, None)
-        return told
+        new = copy.copy(self)
+        known = {k: v for k, v in vars(self).items() if k not in OF_ALL_ROWS}
+        vars(new).clear()
+        vars(new).update(known, objective=self.objective.without_rows())
+        return new
 
     def leverage_of_part(self, part, rows) -> Leverage:
         """Leverage blocks of a part of the objective, whose rows are a slice of its own."""

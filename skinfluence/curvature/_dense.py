@@ -163,11 +163,11 @@ class DenseCurvature(Curvature):
         return *sums, pull
 
     def without_rows(self):
-        told = super().without_rows()
-        vars(told)["inverse_factor"] = self.inverse_factor
+        new = super().without_rows()
+        vars(new)["inverse_factor"] = self.inverse_factor
         if self.objective.n_outputs > 1 and not self.by_rows:
-            vars(told)["_inverse"] = self._inverse
-        return told
+            vars(new)["_inverse"] = self._inverse
+        return new
 
     def _leverage_from(self, quadratic, rows):
         """As in the base class; leverages near 1 from the curvature without the row."""

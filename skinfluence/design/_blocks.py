@@ -102,7 +102,7 @@ class BlocksDesign(Design):
         Labels in memory have no description: each block's own go along.
         """
         y, weight, *others = values
-        code, weights_are_read = self._label_code(y, weight)
+        code, weights_are_read = self.X.label_code(y, weight)
         by_class = code is not None and code.weights is not None
         about = self.fit_intercept, self.origin
         for i, at in zip(filled, rows, strict=True):
@@ -112,17 +112,6 @@ class BlocksDesign(Design):
                 *(None if each is None else each[at] for each in others),
             )
             yield self.X.one(i), own, code, weights_are_read, about, function, *shared
-
-    def _label_code(self, y, weight):
-        """Code of labels and weights, of the same arrays found once."""
-        kept = vars(self).get("_coded")
-        if kept is None or kept[0] is not y or kept[1] is not weight:
-            kept = self._coded = y, weight, self.X.label_code(y, weight)
-        return kept[2]
-
-    def __getstate__(self):
-        """Without what labels were compared with."""
-        return {name: value for name, value in vars(self).items() if name != "_coded"}
 
     def _added(self, answer):
         """Sum over the blocks of answer(rows, design)."""

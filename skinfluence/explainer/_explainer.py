@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import row_names, without_columns
+from skinfluence._sources import RowBlocks, as_blocks
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_sample_weight, validate_rows, warn
 from skinfluence.adapters import (
@@ -30,6 +31,7 @@ from skinfluence.base import (
     InfluenceMixin,
     copied_without_cache,
 )
+from skinfluence.explainer._in_blocks import fit_in_blocks, through
 from skinfluence.explainer._models import (
     estimator_router,
     final_weight,
@@ -171,7 +173,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
     def fit(
         self,
         X: MatrixLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         **params: Any,
     ) -> Self:
@@ -180,9 +182,11 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Training rows. For a FrozenEstimator, the ones it was fitted on.
+            Training rows. For a FrozenEstimator, the ones it was fitted on. Or rows in blocks
+            (:func:`skinfluence.blocks.as_blocks`), where the last step is an estimator of this
+            library; steps before it are frozen or have `partial_fit`.
         y : array-like of shape (n_samples,)
-            Labels.
+            Labels; of rows in blocks None where they have their own.
         sample_weight : array-like of shape (n_samples,), optional
             Non-negative weights, passed to the last step; with metadata routing to the steps that
             request them.
@@ -202,6 +206,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
             As the estimator's own fit; and where a frozen estimator is not the optimum of its
             objective on these data, see `allow_far_from_optimum`.
         """
+        if isinstance(X, RowBlocks) and isinstance(unwrap(self.estimator)[-1], InfluenceMixin):
+            return self._fit_blocks(as_blocks(X, y, sample_weight))
         self._begin_fit(X, y, sample_weight)
         if not is_supported(unwrap(self.estimator)[-1]):
             raise unsupported(unwrap(self.estimator)[-1])
@@ -212,6 +218,14 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator_ = self.estimator.estimator
         check_is_fitted(self.estimator_)
         return self._attach(X, y, sample_weight, frozen=True)
+
+    def _fit_blocks(self, blocks):
+        """Fit a Pipeline that ends in an estimator of this library to rows in blocks."""
+        self._begin_fit(None, None, None)
+        model = fit_in_blocks(self.estimator, blocks)
+        transformers, _, final = unwrap(model)
+        self._view(model, transformers, final)
+        return self
 
     def _fit_with(self, X, y, params, start=None):
         """Fit a clone of the estimator with keyword arguments that are its own."""
@@ -388,8 +402,11 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _features(self, X):
         """Send X through the steps before the last, and check it like the last step's X."""
-        for transformer in self._transformers:
-            X = transformer.transform(X)
+        if isinstance(X, RowBlocks):
+            X = through(self._transformers, X)
+        else:
+            for transformer in self._transformers:
+                X = transformer.transform(X)
         if isinstance(self._final, InfluenceMixin):
             return self._final.__design_rows__(X)
         return validate_rows(self._final, X, accept_sparse="csr", dtype=[np.float64, np.float32])
