@@ -262,6 +262,10 @@ class Path:
         self.curvature = make_curvature(lighter, **few) if needed else None
         return leave_one_out(objective, self.curvature, method, tolerance=TOLERANCE)
 
+    def start_from(self, curvature):
+        """Let the next candidate start from the optimum of an earlier one, by its curvature."""
+        self.curvature = curvature
+
     def refitted(self, params):
         """A candidate fitted on all rows by a step from its path; None if it has to be fitted anew.
 

@@ -38,7 +38,7 @@ def walk_to_best(estimator, data, name, values, start, *, scoring, method):
     walk.visit(values[start])
     curvature = walk.path.curvature
     if not walk.climb(reversed(values[:start])):
-        walk.path.curvature = curvature
+        walk.path.start_from(curvature)
         walk.climb(values[start + 1 :])
     if walk.best is None:
         raise ValueError(f"no candidate has a leave-one-out score: {walk.failure}")

@@ -325,8 +325,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         else:
             check_in_memory(X_test=X_test, y_test=y_test)
         with naming(names[0]):
-            rows = self.transform(X_test)
-        design = self.design_of(rows, names[0])
+            design = self.design_of(self.transform(X_test), names[0])
         if y_test is None:
             if required is not None:
                 raise ValueError(
