@@ -115,11 +115,11 @@ class Walk:
         rows : ndarray of int
         theta : ndarray of shape (K, q)
         """
-        walk, delta = cls(objective), np.zeros(objective.n_rows)
+        new, delta = cls(objective), np.zeros(objective.n_rows)
         delta[rows] = -objective.sample_weight[rows]
-        walk.objective = objective.reweighted(delta).at(theta)
-        walk.removed = [int(row) for row in rows]
-        return walk
+        new.objective = objective.reweighted(delta).at(theta)
+        new.removed = [int(row) for row in rows]
+        return new
 
     # -- the inverse -------------------------------------------------------------------------------
 
