@@ -90,8 +90,24 @@ class Picks:
         """Whether the removals fill their blocks."""
         return len(self.order) % PICKS == 0
 
-    def write(self, store):
+    def begin(self, unit, number):
+        """A unit is tried, once."""
+        self.tried, self.blocked[unit] = number + 1, True
+
+    def refused(self, state):
+        """A unit that a Walk could not remove stays."""
+        self.diverges |= state.diverges
+        self.empties_class |= state.empties_class
+
+    def removed(self, unit, value, margin):
+        """A unit has left, and with it the quantity has changed."""
+        self.order.append(unit)
+        self.values.append(value)
+        self.margins.append(margin)
+
+    def write(self, store, theta):
         """Write the search as it is; the block's name has the number of removals."""
+        self.theta = theta
         store.write(f"{GREEDY}{len(self.order):09d}", **vars(self))
 
     @classmethod

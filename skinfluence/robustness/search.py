@@ -97,19 +97,16 @@ class Search:
             best = int(np.argmin(effects))
             if not np.isfinite(effects[best]) or (stops and effects[best] >= 0):
                 break
-            picks.tried, picks.blocked[best] = number + 1, True
+            picks.begin(best, number)
             if not state.remove(self.units[best]):
-                picks.diverges |= state.diverges
-                picks.empties_class |= state.empties_class
+                picks.refused(state)
                 continue
-            picks.order.append(best)
-            picks.margins.append(self.quantity.margin(state.objective))
-            picks.values.append(self.quantity.value(state.objective))
+            at = state.objective
+            picks.removed(best, self.quantity.value(at), self.quantity.margin(at))
             if stops and self.flips(picks.margins[-1]):
                 break
             if store is not None and picks.is_whole:
-                picks.theta = state.objective.theta
-                picks.write(store)
+                picks.write(store, at.theta)
                 state = self._resumed(picks)
         done = bool(picks.margins) and self.flips(picks.margins[-1])
         parts = (picks.order, picks.values, picks.margins, done)
