@@ -108,7 +108,7 @@ def test_fits_that_had_not_converged_may_be_allowed():
     with pytest.warns(ConvergenceWarning, match="far from the optimum"):
         allowed.fit(X, y)
     own = InfluenceLogisticRegression(max_iter=10_000).fit(X, y)
-    expected = own.influence(X[:3], y[:3])
-    np.testing.assert_allclose(
-        allowed.influence(X[:3], y[:3]), expected, atol=1e-6 * np.abs(expected).max()
-    )
+    # By one step: the last row that the budget of "auto" refines may be another one of the two.
+    expected = own.influence(X[:3], y[:3], method="newton")
+    found = allowed.influence(X[:3], y[:3], method="newton")
+    np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())

@@ -274,7 +274,8 @@ def hostile():
     labels = np.array(HOSTILE[:2], dtype=object)[y]
     wrong = np.argsort(-np.abs(X[:40, 0]))[:5]
     labels[wrong] = np.array(HOSTILE[:2], dtype=object)[1 - y[wrong]]
-    frame.index = names
+    # As objects: with pyarrow pandas makes texts strings of Arrow, which have no lone surrogates.
+    frame.index = pd.Index(names, dtype=object)
     clf = InfluenceLogisticRegression().fit(frame[:40], labels[:40])
     audit = LabelAudit(clf).fit(frame[:40], labels[:40])
     texts = [HOSTILE[i % len(HOSTILE)] for i in range(60)]

@@ -80,7 +80,8 @@ class ChordNewton:
         self.hessian_diagonal = self.objective.penalty.hessian_diagonal
         self.eta = np.ascontiguousarray(self.objective.eta.T)  # (K, n)
         self.residuals = np.ascontiguousarray(self.objective.residuals.T)
-        self.has_series = self.objective.loss.series_radius > 0
+        # A loss of several outputs may have a radius, that of each of them, and has no series.
+        self.has_series = self.objective.loss.series_radius > 0 and self.objective.n_outputs == 1
         self._inverse = self.curvature.known_inverse()
         self._spare = np.flatnonzero(self.objective.sample_weight == 0)
         self._local = threading.local()

@@ -35,9 +35,13 @@ BLOCK_CHANGES = 64
 
 
 def can_refit_jointly(objective, n_changes):
-    """Whether the refits of so many changes are Newton's method on a smooth objective."""
+    """Whether the refits of so many changes are Newton's method on a smooth objective.
+
+    Not of a quadratic loss, whose refit is one step by a factor of its own, to the last digits.
+    """
     return (
         n_changes >= FEWEST
+        and not objective.loss.is_quadratic
         and objective.is_at_its_own_optimum
         and not objective.penalty.is_kinked
         and not objective.loss.temperature

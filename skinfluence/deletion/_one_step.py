@@ -13,6 +13,9 @@ from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefine
 FARTHEST = 1e100
 # Growth of a residual by 1 / (1 - leverage) from which its own rounding is corrected.
 LOST_DIGITS = 1e6
+# How many times that of `USUAL` rows the square of its norm has to be for that correction: the
+# gradient of rows of one size is the rounding of all of them.
+LARGE, USUAL = 1e6, 50
 
 
 class OneStep(Deletion):
@@ -177,10 +180,13 @@ class OneStep(Deletion):
 
         Where 1 - leverage is tiny the row's residual is what is left of terms that cancel, and its
         digits are lost. The gradient of all rows vanishes, so what is left of it along the row is
-        the residual's rounding: that of the other rows' gradient is smaller by as much as they are.
+        the residual's rounding: that of the other rows' gradient is smaller by as much as they are,
+        which is why rows of their size are left as they are.
         """
-        objective = self.objective
+        objective, whole = self.objective, self.curvature.objective
         if not objective.is_at_its_own_optimum or self.penalty_step is not None:
+            return
+        if not whole.has_rows:  # in a worker, where no leverage is so near 1
             return
         if objective.n_outputs > 1 and not objective.loss.is_separable:
             return
@@ -191,9 +197,18 @@ class OneStep(Deletion):
         growth &= (residuals != 0) & np.isfinite(newton)
         lost = np.flatnonzero(growth.any(axis=1))
         Z = objective.design.dense(self.own_rows[lost])
-        left = (Z @ objective.gradient.T) / np.einsum("ij,ij->i", Z, Z)[:, None]
+        size = np.einsum("ij,ij->i", Z, Z)
+        lost, Z, size = (each[size > LARGE * self._usual_size()] for each in (lost, Z, size))
+        all_rows = objective if objective.n_rows == whole.n_rows else whole  # not those of a part
+        left = (Z @ all_rows.gradient.T) / size[:, None]
         share = np.where(growth[lost], left / np.where(growth[lost], residuals[lost], 1.0), 0.0)
         newton[lost] *= 1.0 - share
+
+    def _usual_size(self):
+        """Median over some rows of the square of their norms."""
+        n = self.objective.n_rows
+        some = self.objective.design.dense(np.linspace(0, n - 1, min(n, USUAL)).astype(int))
+        return np.median(np.einsum("ij,ij->i", some, some))
 
     def _newton_multipliers(self, residuals):
         """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S, for any W, singular or not.
