@@ -1,5 +1,7 @@
 """Functions for all figures; matplotlib is imported here, when a figure is drawn."""
 
+import textwrap
+
 import numpy as np
 
 # Read as well on white as on black, and apart for those who do not tell red from green.
@@ -103,6 +105,11 @@ def short(label, longest=LONGEST_LABEL):
         begin = longest // 2
         text = f"{text[:begin]}\N{HORIZONTAL ELLIPSIS}{text[begin + 1 - longest :]}"
     return text.replace("$", r"\$")  # no mathematics
+
+
+def in_lines(label):
+    """Text of a label for an axis, in lines as long as one of `short`."""
+    return textwrap.fill(short(label, longest=3 * LONGEST_LABEL), LONGEST_LABEL)
 
 
 def told_apart(labels):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from skinfluence.display._axes import BLUE, GREY, RED, axes, merged
+from skinfluence.display._axes import BLUE, GREY, RED, axes, in_lines, merged
 from skinfluence.robustness import RobustnessAudit
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ class RobustnessDisplay:
             self.proven_ = ax.axvspan(
                 0, audit.at_least - 1, color=GREY, alpha=0.15, linewidth=0, label="proven too few"
             )
-        ax.set(xlabel=f"{unit} removed", ylabel=audit.what if self.name is None else self.name)
+        what = audit.what if self.name is None else self.name
+        ax.set(xlabel=f"{unit} removed", ylabel=in_lines(what))
         ax.legend(frameon=False)
         self.figure_ = ax.figure
         return self
