@@ -464,7 +464,8 @@ def test_twelve_women():
 def test_one_game_decides():
     found = gallery("leaderboard")
     audits, games = found["audits"], found["games"]
-    assert all(audit.path[0] * audit.path[-1] <= 0 for audit in audits.values())
+    # In the generated season four games make two teams equal: 0 but for the rounding of a refit.
+    assert all(audit.path[-1] / audit.path[0] <= 1e-12 for audit in audits.values())
     if len(games) != 958:
         pytest.skip("SKINFLUENCE_DATA names no folder with the games")
     assert [audit.n_rows for audit in audits.values()] == [1, 3, 5]

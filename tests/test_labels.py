@@ -318,8 +318,8 @@ def test_the_search_ends_where_the_score_has_fallen(monkeypatch, start):
 def wide(n=1100, p=1500, seed=0):
     """Sparse rows in more columns, of which 15 matter; 10 % of the labels are wrong."""
     rng = np.random.default_rng(seed)
-    own = sp.random_array((n, 15), density=0.5, rng=rng, format="csr")
-    X = sp.hstack([own, sp.random_array((n, p), density=0.02, rng=rng)], format="csr")
+    own = sp.random(n, 15, density=0.5, random_state=rng, format="csr")
+    X = sp.hstack([own, sp.random(n, p, density=0.02, random_state=rng)], format="csr")
     predictor = own @ (10 * rng.normal(size=15))
     y = (predictor > np.median(predictor)).astype(int)
     wrong = rng.random(n) < 0.1
