@@ -120,6 +120,13 @@ def errors_over_all_rows(net, X, y, X_test, y_test, layer, C):
     return found
 
 
+def heads(y, half):
+    """Yield the classes of each head, with its training and its test rows, of the second half."""
+    for classes in ((4, 9), tuple(range(10))):
+        keep = half + np.flatnonzero(np.isin(y[half:], classes))
+        yield classes, keep[: min(1000, len(keep) - 60)], keep[-60:]
+
+
 def table_over_all_rows(name, seeds):
     """Print a line for each head: no sample of rows, of which the longest steps may not be one."""
     X, y = images(name)
@@ -127,15 +134,12 @@ def table_over_all_rows(name, seeds):
     print("| classes | rows | C | newton | auto | refitted by auto |\n|---|---|---|---|---|---|")
     for seed in seeds:
         net = trained(X[:half], y[:half], seed)
-        for classes in ((4, 9), tuple(range(10))):
-            keep = half + np.flatnonzero(np.isin(y[half:], classes))
-            n = min(1000, len(keep) - 60)
-            train, test = keep[:n], keep[-60:]
+        for classes, train, test in heads(y, half):
             for C in (0.1, 1.0, 10.0):
                 found = errors_over_all_rows(net, X[train], y[train], X[test], y[test], "8", C)
                 (newton, _), (auto, refitted) = found["newton"], found["auto"]
-                line = f"| {len(classes)} | {n} | {C:g} | {newton:.2%} | {auto:.2%} | {refitted} |"
-                print(line, flush=True)
+                line = f"| {len(classes)} | {len(train)} | {C:g} | {newton:.2%} | {auto:.2%}"
+                print(f"{line} | {refitted} |", flush=True)
 
 
 def table(name, seeds):
@@ -145,16 +149,15 @@ def table(name, seeds):
     print("| classes | rows | C | first_order | newton | auto |\n|---|---|---|---|---|---|")
     for seed in seeds:
         net = trained(X[:half], y[:half], seed)
-        for classes in ((4, 9), tuple(range(10))):
-            keep = half + np.flatnonzero(np.isin(y[half:], classes))
-            n = min(1000, len(keep) - 60)
-            train, test = keep[:n], keep[-60:]
+        for classes, train, test in heads(y, half):
             for C in (None, 0.1, 0.001):
                 data = X[train], y[train], X[test], y[test]
                 used, found = errors(net, *data, layer, C)
                 said = f"{used:g} (leave-one-out)" if C is None else f"{used:g}"
                 cells = [f"{f.relative_rmse:.2%}, slope {f.slope:.3f}" for f in found.values()]
-                print(f"| {len(classes)} | {n} | {said} | {' | '.join(cells)} |", flush=True)
+                print(
+                    f"| {len(classes)} | {len(train)} | {said} | {' | '.join(cells)} |", flush=True
+                )
     ratios = streaming(net, X[:3000])
     print(
         {kind: round(ratio, 3) for kind, ratio in ratios.items()}, f"times the forward pass, {name}"

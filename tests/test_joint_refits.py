@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from skinfluence import InfluenceLogisticRegression
-from skinfluence.deletion import JointChange, _groups, _joint_quasi_newton, _joint_refits
+from skinfluence.deletion import (
+    JointChange,
+    _groups,
+    _joint_quasi_newton,
+    _joint_refits,
+    _many_refits,
+)
 from skinfluence.problem import changes, fitted_problem
 from tests.cases import CASES, build, build_regressor, problem
 from tests.oracles import refit
@@ -106,8 +112,7 @@ def test_blocks_change_nothing(way, monkeypatch):
     objective, curvature = fitted_problem(clf).objective, fitted_problem(clf).curvature()
     parts = halves(objective)
     whole = JointChange(objective, curvature, "exact", *parts).steps(slice(0, M))
-    for module in (_joint_refits, _joint_quasi_newton):
-        monkeypatch.setattr(module, "BLOCK_CHANGES", 2)
+    monkeypatch.setattr(_many_refits, "BLOCK_CHANGES", 2)
     monkeypatch.setattr(_joint_quasi_newton, "BLOCK_ELEMENTS", 100)
     blocks = JointChange(objective, curvature, "exact", *parts).steps(slice(0, M))
     np.testing.assert_allclose(blocks, whole, atol=1e-9)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skinfluence._class_axis import classes_first, classes_last
-from skinfluence._parallel import map_ordered, row_blocks, tracked
 from skinfluence.curvature import make_curvature
+from skinfluence.deletion._many_refits import ManyRefits, changed_weights
 
 MAX_PASSES = 40
 # Pairs of a step and the change of the gradient along it that are kept, the last ones.
@@ -21,50 +21,22 @@ MAX_PAIRS = 15
 TOLERANCE = 1e-8
 # There is no line search. A change whose gradient rises by this factor in a pass is left undone.
 MAX_RISE = 2.0
-# Changes a block: several blocks keep several threads busy.
-BLOCK_CHANGES = 64
 # Slopes of so many rows, outputs and changes are computed at once: they stay in cache.
 BLOCK_ELEMENTS = 2**17
 
 
-class QuasiNewtonRefits:
-    """Refits of many changes of the weights at once.
-
-    Parameters
-    ----------
-    objective : Objective
-        At its optimum.
-    kind : str
-        Representation of the curvature.
-    groups, deltas : lists of ndarray
-        The rows of each change, and what is added to their weights.
-
-    Attributes
-    ----------
-    is_available : bool
-        Whether the mean of the changed weights has a factor.
-    """
+class QuasiNewtonRefits(ManyRefits):
+    """Refits of many changes of the weights at once, from the fit to all rows on."""
 
     def __init__(self, objective, kind, groups, deltas):
-        self.objective, self.groups, self.deltas = objective, groups, deltas
-        mean = np.zeros(objective.n_rows)
-        for group, delta in zip(groups, deltas, strict=True):
-            mean[group] += delta / len(groups)
-        try:
-            self.curvature = make_curvature(objective.reweighted(mean), kind)
-        except np.linalg.LinAlgError:
-            self.curvature = None
-        self.is_available = self.curvature is not None and self.curvature.kind != "cg"
-        self._inverse = self.curvature.known_inverse() if self.is_available else None
+        super().__init__(objective, kind, groups, deltas)
         self.tolerance = TOLERANCE * objective.coefficient_unit
 
-    def run(self, progress=None):
-        """Return the steps (r, K, q) of all changes, and which have converged, (r,)."""
-        width = 8 * 2 * (self.objective.n_rows + (MAX_PAIRS + 4) * self.objective.n_parameters)
-        blocks = row_blocks(len(self.groups), width, at_most=BLOCK_CHANGES)
-        found = tracked(map_ordered(self._refit, blocks), progress, len(blocks))
-        steps, converged = zip(*found, strict=True)
-        return np.concatenate(steps), np.concatenate(converged)
+    def _of_the_mean(self, mean, kind):
+        return make_curvature(mean, kind)
+
+    def _n_values(self):
+        return 2 * (self.objective.n_rows + (MAX_PAIRS + 4) * self.objective.n_parameters)
 
     def _refit(self, part):
         """Refit some of the changes, from the optimum of the fit."""
@@ -105,10 +77,6 @@ class QuasiNewtonRefits:
             found += (share - np.einsum("ij,ij->i", change, found) / along)[:, None] * step
         return found, size
 
-    def _solve(self, V):
-        """Inverse of the common curvature times V (a, P)."""
-        return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
-
     def _gradient(self, state):
         """Gradients (a, P) of the changed objectives, in one pass over the rows."""
         objective, a = self.objective, len(state.D)
@@ -140,18 +108,6 @@ class QuasiNewtonRefits:
                 slopes[:, weight == 0] = 0.0
                 found = design.gradients_of(slopes)
         return found
-
-
-def changed_weights(objective, groups, deltas):
-    """Weights (n, b) of all rows after each change, and the penalty shares gone with them (b,)."""
-    weight = np.repeat(objective.sample_weight[:, None], len(groups), axis=1)
-    share = np.zeros(len(groups))
-    for j, (group, delta) in enumerate(zip(groups, deltas, strict=True)):
-        weight[group, j] += delta
-        share[j] = -delta.sum()
-    if objective.row_penalty is None:
-        share[:] = 0.0
-    return weight, share
 
 
 @dataclass

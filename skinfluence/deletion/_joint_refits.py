@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence._class_axis import classes_first, classes_last
-from skinfluence._parallel import map_ordered, row_blocks, tracked
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
-from skinfluence.deletion._joint_quasi_newton import changed_weights
+from skinfluence.deletion._many_refits import ManyRefits, changed_weights
 from skinfluence.optimum import polish
 
 # Fewer changes are not worth the fit to their mean weights, some steps of Newton's method.
@@ -30,8 +29,6 @@ LOOSEST, TIGHTEST = 0.1, 1e-6
 TOLERANCE = 1e-7
 # Stationarity of the fit to the mean weights, a start and not a result.
 LOOSE = 1e-6
-# Changes a block: several blocks keep several threads busy.
-BLOCK_CHANGES = 64
 
 
 def can_refit_jointly(objective, n_changes):
@@ -50,49 +47,21 @@ def can_refit_jointly(objective, n_changes):
     )
 
 
-class JointRefits:
-    """Refits of many changes of the weights at once.
-
-    Parameters
-    ----------
-    objective : Objective
-        At its optimum.
-    kind : str
-        Representation of the curvature.
-    groups, deltas : lists of ndarray
-        The rows of each change, and what is added to their weights.
-
-    Attributes
-    ----------
-    is_available : bool
-        Whether the fit to the mean weights has a factor.
-    """
+class JointRefits(ManyRefits):
+    """Refits of many changes of the weights at once, from the fit to their mean weights on."""
 
     def __init__(self, objective, kind, groups, deltas):
-        self.objective, self.groups, self.deltas = objective, groups, deltas
-        mean = np.zeros(objective.n_rows)
-        for group, delta in zip(groups, deltas, strict=True):
-            mean[group] += delta / len(groups)
-        centre = polish(objective.reweighted(mean), tolerance=LOOSE, kind=kind)
-        self.curvature = None
-        if centre.is_settled:
-            try:
-                self.curvature = make_curvature(centre.objective, kind)
-            except np.linalg.LinAlgError:
-                self.curvature = None
-        self.is_available = self.curvature is not None and self.curvature.kind != "cg"
-        self._inverse = self.curvature.known_inverse() if self.is_available else None
-        self.start = centre.objective.theta - objective.theta
+        super().__init__(objective, kind, groups, deltas)
         self.tolerance = TOLERANCE * objective.coefficient_unit
         self._eta = np.ascontiguousarray(objective.eta.T)[:, :, None]
 
-    def run(self, progress=None):
-        """Return the steps (r, K, q) of all changes, and which have converged, (r,)."""
-        width = 8 * 14 * self.objective.n_outputs * self.objective.n_rows
-        blocks = row_blocks(len(self.groups), width, at_most=BLOCK_CHANGES)
-        found = tracked(map_ordered(self._refit, blocks), progress, len(blocks))
-        steps, converged = zip(*found, strict=True)
-        return np.concatenate(steps), np.concatenate(converged)
+    def _of_the_mean(self, mean, kind):
+        centre = polish(mean, tolerance=LOOSE, kind=kind)
+        self.start = centre.objective.theta - self.objective.theta
+        return make_curvature(centre.objective, kind) if centre.is_settled else None
+
+    def _n_values(self):
+        return 14 * self.objective.n_outputs * self.objective.n_rows
 
     def _refit(self, part):
         """Refit some of the changes by Newton's method, from the fit to the mean weights."""
@@ -157,10 +126,6 @@ class JointRefits:
             length[open_rows] *= 0.5
         length[open_rows] = 0.0
         return length
-
-    def _solve(self, V):
-        """Inverse curvature of the fit to the mean weights, times V (a, P)."""
-        return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
 
     def _change(self, D):
         """Change of all rows' predictors by steps (a, P), (K, n, a)."""

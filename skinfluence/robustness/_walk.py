@@ -13,8 +13,8 @@ from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Of the last chord step, in units of the coefficients: what is left is some hundredth of it. A
-# longer step is the last where its length times the ratio of two steps leaves no more than that.
-TOLERANCE = 1e-8
+# longer step is the last where its length times the ratio of two steps leaves this share of it.
+TOLERANCE, LEFT = 1e-8, 0.1
 MAX_PASSES = 25
 # Multiple of the tolerance below which steps that no longer shrink are rounding.
 NEAR = 1e3
@@ -287,7 +287,7 @@ class Walk:
             left = size * min(1.0, 2.0 * size / before) if passes else size
             # The one step of a quadratic loss is exact but for rounding, which the next corrects.
             done = quadratic or size <= self.tolerance or (near and size >= before)
-            if done or left <= self.tolerance:
+            if done or left <= LEFT * self.tolerance:
                 self._stale = passes > MANY_PASSES
                 return objective.at(objective.theta + step)
             objective = objective.evaluated_at(objective.theta + step)
