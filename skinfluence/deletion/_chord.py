@@ -7,6 +7,7 @@ curvature since the full fit: some thirtyfold on ordinary data.
 """
 
 import threading
+from math import ceil, log
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -283,9 +284,8 @@ class ChordNewton:
         loss, objective = self.objective.loss, self.objective
         change += self.eta[:, None]
         slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
-        slope = classes_first(slope, loss.is_scalar)
-        objective.weigh(slope, axis=-1, out=change)
-        change -= self.residuals[:, None]
+        slope = objective.weigh(classes_first(slope, loss.is_scalar), axis=-1)
+        np.subtract(slope, self.residuals[:, None], out=change)
 
     def _by_series(self, change, largest, truncation):
         """As `_by_loss`, by the loss's Taylor series if few terms are enough; return whether.
@@ -297,7 +297,7 @@ class ChordNewton:
         if not self.has_series:
             return False
         share = largest / self.objective.loss.series_radius
-        order = 1 if share == 0 else int(np.ceil(np.log(truncation) / np.log(min(share, 0.99))))
+        order = 1 if share == 0 else ceil(log(truncation) / log(min(share, 0.99)))
         if order > MAX_ORDER:
             return False
         if order == 1:
@@ -357,11 +357,23 @@ class ChordNewton:
 
     def _without(self, solved, at_row, deletions, inverse_rows):
         """H_-^-1 V from H^-1 V = `solved` (a, P) and Z_i H^-1 V = `at_row` (a, K)."""
-        L, S = self.objective.weight_factors_of(self.one_step.rows[deletions])
+        L, S = self._weight_factors(deletions)
         one_minus = self.one_step.leverage.one_minus[deletions]
         inner = solve_blocks(one_minus, apply_blocks(S, at_row))
         leaving = inverse_rows[:, : self.objective.n_outputs]
         return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
+
+    def _weight_factors(self, deletions):
+        """(L, S) of some rows that leave, (b, K, K) each; of one output kept for all passes."""
+        if self.objective.n_outputs > 1:
+            return self.objective.weight_factors_of(self.one_step.rows[deletions])
+        L, S = self._weight_roots
+        return L[deletions], S[deletions]
+
+    @cached_property
+    def _weight_roots(self):
+        """(L, S) of every row that leaves, (r, 1, 1) each."""
+        return self.objective.weight_factors_of(self.one_step.rows)
 
     def certified_size(self, gradient, size, deletions, inverse_rows, truncation=TRUNCATION):
         """Norm of the gradients in the inverse of the curvature of the rows that stay, (a,).
@@ -381,11 +393,11 @@ class ChordNewton:
         """Take the next step of every active row; retire those that have converged or diverge."""
         active = state.active
         deletions = state.first + active
-        step = -self.solve(gradient, deletions, state.inverse_rows[active], state.D[active])
+        inverse_rows = state.inverse_rows[active]
+        step = -self.solve(gradient, deletions, inverse_rows, state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
         truncation = state.truncation[active]
-        inverse_rows = state.inverse_rows[active]
         held = self.certified_size(gradient, size, deletions, inverse_rows, truncation)
         has_last = state.last_step is not None
         ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)

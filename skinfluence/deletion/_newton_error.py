@@ -203,7 +203,7 @@ def _spread_over(order, n_rows):
     n_top = min(len(order), n_rows // 3)
     spread = np.linspace(n_top, len(order) - 1, max(1, n_rows - n_top)).astype(int)
     chosen = np.concatenate([order[:n_top], order[np.clip(spread, 0, len(order) - 1)]])
-    return np.unique(chosen)
+    return np.flatnonzero(np.bincount(chosen))  # ascending, each once
 
 
 def _calibrated(proxy, known, size):
@@ -227,9 +227,8 @@ def _calibrated(proxy, known, size):
         rest = y - slope * x
         kept = rest >= _quantile(rest, 0.25)
     width = min(WINDOW, len(x))
-    centres = np.lib.stride_tricks.sliding_window_view(x, width).mean(axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(rest, width)
-    offsets = _quantile(windows, QUANTILE)
+    windows = np.arange(len(x) - width + 1)[:, None] + np.arange(width)
+    centres, offsets = x[windows].mean(axis=1), _quantile(rest[windows], QUANTILE)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         place = np.log(np.where(proxy > 0, proxy, 1.0))
         line = slope * place + np.interp(place, centres, offsets)
