@@ -195,7 +195,7 @@ class ChordNewton:
         own, after = (self._own_vectors(step, deletions) for step in (first, second))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.einsum("ik,ik->i", own, after) / np.einsum("ik,ik->i", own, own)
-        ratio = np.minimum(np.nan_to_num(ratio, nan=0.0, posinf=0.0, neginf=0.0), MAX_RATIO)
+        ratio = np.minimum(np.where(np.isfinite(ratio), ratio, 0.0), MAX_RATIO)
         shrink = np.where(ratio < 0, np.sqrt(1.0 - np.minimum(ratio, 0.0)), 1.0 - ratio)
         norm = self.objective.loss.predictor_norm
         return np.fmax(norm(own) / shrink, norm(own + after))
@@ -250,8 +250,10 @@ class ChordNewton:
         U = self._buffer(K * a * n).reshape(K, a, n)
         by_row = U.transpose(0, 2, 1)  # (K, n, a), a view
         objective.design.predictors_of(steps, out=by_row)
-        U[:, np.arange(a), rows] = 0.0  # the certificate is about the rows that remain
-        U[:, :, self._spare] = 0.0
+        own = np.arange(a)
+        U[:, own, rows] = 0.0  # the certificate is about the rows that remain
+        if len(self._spare):
+            U[:, :, self._spare] = 0.0
         largest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
@@ -259,7 +261,7 @@ class ChordNewton:
             largest[block] = norm.max(axis=1)
             if not self._by_series(change[0], largest[block].max(), truncation[block].min()):
                 self._by_loss(change)
-        U[:, np.arange(a), rows] = -self.residuals[:, rows]
+        U[:, own, rows] = -self.residuals[:, rows]
         gradient = self.hessian_diagonal * steps + objective.gradient
         gradient += objective.design.gradients_of(by_row)
         if self.one_step.entering is not None:
@@ -409,16 +411,25 @@ class ChordNewton:
         if done.any() or self._may_be_certified(held, moved, deletions):
             bound = self.bound_after(held, moved, deletions)
             done |= self.metric.coefficient_change(bound, deletions) <= self.tolerance
-            own = self.own_change(step[done], deletions[done])
-            within = bound[done] * self.metric.own_row_norm[deletions[done]]
-            state.bound[active[done]], state.converged[active[done]] = bound[done], True
-            state.own_error[active[done]] = np.fmin(within, own)
+            self._retire(state, done, bound, step)
         diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
         step[diverging] = 0.0
-        _accelerate(state, step, ~done & ~diverging)
+        going = ~(done | diverging)
+        _accelerate(state, step, going)
         state.D[active] += step
         state.last_size[active] = size
-        state.keep(~done & ~diverging)
+        state.keep(going)
+
+    def _retire(self, state, done, bound, step):
+        """Record the active rows that are done: their bounds (a,), and last steps (a, P)."""
+        if not done.any():
+            return
+        positions, bound = state.active[done], bound[done]
+        deletions = state.first + positions
+        own = self.own_change(step[done], deletions)
+        state.bound[positions], state.converged[positions] = bound, True
+        within = bound * self.metric.own_row_norm[deletions]
+        state.own_error[positions] = np.fmin(within, own)
 
     def _may_be_certified(self, size, moved, deletions):
         """Whether `bound_after`, at least kappa nu, can be within the tolerance anywhere."""

@@ -107,6 +107,13 @@ class Objective(RelatedObjectives):
         self.sums = sums
         vars(self).update(known or {})
 
+    def once(self, function):
+        """Return function(objective), which is computed once: an objective does not change."""
+        known = vars(self).setdefault("_known_by_function", {})
+        if function not in known:
+            known[function] = function(self)
+        return known[function]
+
     # -- sizes -------------------------------------------------------------------------------------
 
     @property
