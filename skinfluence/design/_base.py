@@ -164,7 +164,7 @@ class Design(ABC):
             return self.transpose_matmul(U[:, None])[:, 0]
         product = self._transpose_times(U)
         if self.fit_intercept:
-            product = np.vstack([product, U.sum(axis=0)])
+            product = np.concatenate([product, U.sum(axis=0)[None]])
         return product
 
     def forward_back(self, V, slopes):
@@ -220,7 +220,10 @@ class Design(ABC):
 
         The transpose of `predictors_of`.
         """
-        return np.stack([self.transpose_matmul(slope).T for slope in slopes], axis=1)
+        gradient = np.empty((slopes.shape[2], len(slopes), self.shape[1]))
+        for k, slope in enumerate(slopes):
+            gradient[:, k] = self.transpose_matmul(slope).T
+        return gradient
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""

@@ -107,6 +107,13 @@ class Objective(RelatedObjectives):
         self.sums = sums
         vars(self).update(known or {})
 
+    def once(self, function):
+        """Return function(objective), which is computed once: an objective does not change."""
+        known = vars(self).setdefault("_known_by_function", {})
+        if function not in known:
+            known[function] = function(self)
+        return known[function]
+
     # -- sizes -------------------------------------------------------------------------------------
 
     @property
@@ -292,15 +299,27 @@ class Objective(RelatedObjectives):
     def weigh(self, values, axis=0, out=None):
         """Values times the weights of their rows, which run along an axis of the values.
 
-        0 in rows of weight 0, even of inf.
+        0 in rows of weight 0, even of inf. The values themselves where every weight is 1.
         """
+        if self._has_unit_weights and out is None:
+            return values
         shape = [1] * values.ndim
         shape[axis] = self.n_rows
         with np.errstate(invalid="ignore"):
             product = np.multiply(values, self.sample_weight.reshape(shape), out=out)
-        if not self.sample_weight.all():
+        if not self._has_all_rows:
             product[(slice(None),) * (axis % values.ndim) + (self.sample_weight == 0,)] = 0.0
         return product
+
+    @cached_property
+    def _has_all_rows(self):
+        """Whether no row has weight 0."""
+        return bool(self.sample_weight.all())
+
+    @cached_property
+    def _has_unit_weights(self):
+        """Whether every row has weight 1."""
+        return bool((self.sample_weight == 1.0).all())
 
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
