@@ -89,6 +89,7 @@ def descend(objective, next_step, further=None, *, max_steps, tolerance):
     `further(before, after, most)` goes on from where a step has led, by at most so many steps that
     need no new curvature, and gives (objective, their number).
     """
+    objective = objective.without_null_component()
     if "eta" not in vars(objective):
         objective = objective.evaluated_at(objective.theta)
     n_steps, left, is_unequal = 0, 0.0, has_light_rows(objective)

@@ -36,6 +36,7 @@ def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
         Its objective knows the sums over its rows.
     n_passes : int
     """
+    objective = objective.without_null_component()
     objective, n_passes, n_steps = objective.with_sums(row_sums(objective)), 1, 0
     is_unequal, left = has_light_rows(objective), 0.0
     while (is_unequal or objective.stationarity > tolerance) and n_passes < max_passes:
