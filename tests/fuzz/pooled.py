@@ -308,7 +308,7 @@ class PooledQuestions(Questions):
                 values,
                 rows=0,
                 undefined=lost,
-                rounding=np.full(self.oracle.n, self.oracle.rounding),
+                rounding=diagnostics.rounding(name, self.oracle, want),
                 floor=diagnostics.floor(name, self.oracle),
             )
 
