@@ -164,7 +164,9 @@ class RowSpaceCurvature(WoodburyCurvature):
         if len(self.border):
             border = self.inner_border.reshape(n, K, -1)[index]
             inner = one_minus
-            one_minus = self._kept_digits(index, inner - self._border_quadratic(index, border), inner)
+            one_minus = self._kept_digits(
+                index, inner - self._border_quadratic(index, border), inner
+            )
         small = np.ones(len(index), dtype=bool)
         if K == 1:
             small = 1.0 - one_minus[:, 0, 0] <= RESOLVED
