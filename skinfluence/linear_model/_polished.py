@@ -93,7 +93,8 @@ class RefinedFitMixin(InfluenceMixin):
             weight = as_numpy(sample_weight)
             check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
+            for category in (ConvergenceWarning, RuntimeWarning):
+                warnings.simplefilter("always", category)
             fit(X, y, sample_weight)
         return caught
 

@@ -362,9 +362,8 @@ class PooledQuestions(Questions):
     def _width_of(self, lost):
         """How far predictions at the test rows move when predictors do by so much, (m, 1, K)."""
         mean, eta = self.spec.loss.mean, self.oracle.eta_test
-        return np.maximum(
-            np.abs(mean(eta + lost) - mean(eta)), np.abs(mean(eta - lost) - mean(eta))
-        )[:, None]
+        up, down = (np.abs(mean(eta + sign * lost) - mean(eta)) for sign in (1, -1))
+        return np.maximum(up, down)[:, None]
 
     def local_influence(self):
         if (
