@@ -15,6 +15,9 @@ from skinfluence.design import Design
 # it H is the penalty alone, and the rounding of H, eps times its entries, is then more than
 # eps / 1e-8 = 2e-8 of that.
 NEGLIGIBLE = 1e-8
+# Share of what it is a difference of below which 1 - leverage has lost half of its digits (2e-8 is
+# eps / 1e-8) and is computed another way.
+CLOSE = 1e-8
 
 
 # What a curvature keeps about every row.
@@ -246,6 +249,14 @@ class Curvature(ABC):
             np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
             np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _quadratic_without(self, row):
+        """z'H_-i^-1 z (K, K) of one row, by the curvature without it; None at a leverage of 1."""
+        try:
+            rest = type(self)(self.objective.without(row), self.damping)
+        except np.linalg.LinAlgError:  # the row alone spans a direction
+            return None
+        return rest.row_quadratic(self.objective.design.take(np.array([row])))[0]
 
     def _check_room(self, rows):
         """Raise where there is no memory for the leverages of rows."""

@@ -11,14 +11,12 @@ from skinfluence._backend import (
     inverse_factor,
     reciprocal_condition,
 )
-from skinfluence.curvature._base import Curvature, Leverage, RowsElsewhere
+from skinfluence.curvature._base import CLOSE, Curvature, Leverage, RowsElsewhere
 from skinfluence.curvature._triangle import curvature_triangle
 
 # Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
 # their digits. Of columns such as a year, its square and its cube.
 SQUARED = 1e-8
-# Below this, 1 - W a has lost half of its digits (eps / 1e-8 = 2e-8) and is computed another way.
-CLOSE = 1e-8
 
 
 class DenseCurvature(Curvature):
@@ -200,13 +198,10 @@ class DenseCurvature(Curvature):
         With a = z'H_-i^-1 z = C C' the second is (I + L'a L)^-1, the first C (I + C'W C)^-1 C'. The
         difference a - a L (I + L'a L)^-1 L'a would cancel where the row is nearly alone.
         """
-        objective = self.objective
-        try:
-            rest = DenseCurvature(objective.without(row), self.damping)
-        except np.linalg.LinAlgError:  # the row alone spans a direction: its leverage is 1
+        a = self._quadratic_without(row)
+        if a is None:
             return quadratic, np.zeros_like(quadratic)
-        a = rest.row_quadratic(objective.design.take(np.array([row])))[0]
-        L = objective.weight_roots_of([row])[0]
+        L = self.objective.weight_roots_of([row])[0]
         one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
         values, vectors = np.linalg.eigh(a)
         C = vectors * np.sqrt(np.maximum(values, 0.0))

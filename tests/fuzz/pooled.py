@@ -51,9 +51,8 @@ class PooledQuestions(Questions):
             if answer is None:
                 continue
             change, undefined, rounding = self.found_by(method, answer.info.method, groups)
-            effect, smooth, floor = self.effects(
-                name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, groups
-            )
+            test = oracle.Z_test, oracle.eta_test, data.codes_test
+            effect, smooth, floor = self.effects(name, method, change, *test, rounding, groups)
             effect = np.where(smooth[:, None, None], effect, np.nan)
             if effect.shape[2] == 1:
                 effect, floor = effect[..., 0], floor[..., 0]
@@ -357,8 +356,16 @@ class PooledQuestions(Questions):
             same = np.isinf(got) & (got == want)
             got = np.where(same, 0, got - middle)
             want = np.where(same, 0, want - middle)
-        floor = ROUNDING * np.abs(middle)
+        moved = np.einsum("mj,bkj->mbk", self.oracle.Z_test, change)
+        lost = self._lost(change[live], moved[:, live], rounding[live]).max(initial=0)
+        floor = ROUNDING * np.abs(middle) + 2 * self._width_of(lost)
         self.judge.compare(question, _Like(got, answer), want, floor=floor)
+
+    def _width_of(self, lost):
+        """How far predictions at the test rows move when predictors do by so much, (m, 1, K)."""
+        mean, eta = self.spec.loss.mean, self.oracle.eta_test
+        up, down = (np.abs(mean(eta + sign * lost) - mean(eta)) for sign in (1, -1))
+        return np.maximum(up, down)[:, None]
 
     def local_influence(self):
         if (
