@@ -277,7 +277,7 @@ class Walk:
         before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
         gradient = objective.gradient if quadratic else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
-            step = self._pairs.step(gradient, self)[0].reshape(objective.theta.shape)
+            step = self._pairs.step(gradient, self).reshape(objective.theta.shape)
             size = np.abs(step).max()
             near = size <= NEAR * self.tolerance
             if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
