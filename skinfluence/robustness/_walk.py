@@ -268,7 +268,9 @@ class Walk:
         """Whether a required class of some rows has no other rows of positive weight."""
         gone = np.union1d(np.array(self.removed, dtype=np.intp), rows)
         n_gone = Counter(self._class[gone[self.start.sample_weight[gone] > 0]].tolist())
-        return any(n_gone[kind] == self._class_sizes[kind] for kind in set(self._class[rows]) - {-1})
+        return any(
+            n_gone[kind] == self._class_sizes[kind] for kind in set(self._class[rows]) - {-1}
+        )
 
     def _chord(self, objective, rows, delta):
         """Optimum by chord steps after a change of the weights; None where they do not converge."""
