@@ -284,13 +284,14 @@ def largest_change(one, other):
     return float(one.loss.predictor_norm(change).max(initial=0.0))
 
 
-def joint_gradient(objective, rows, delta, design):
+def joint_gradient(objective, rows, delta, design, gradient=None):
     """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter.
 
-    `design` is that of these rows.
+    `design` is that of these rows, `gradient` that before the change, where it is known.
     """
     some = objective.of_part(rows, design)
-    gradient = objective.gradient + some.design.transpose_matmul(
+    gradient = objective.gradient if gradient is None else gradient
+    gradient = gradient + some.design.transpose_matmul(
         delta[:, None] * some.row_gradients
     ).T.reshape(objective.theta.shape)
     if objective.shares.any():
@@ -448,7 +449,7 @@ def _found(at, step, size, factor, n_passes, n_factors):
     return JointRefit(end, factor, n_passes, n_factors, at, size)
 
 
-def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
+def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradient=None):
     """Return the JointRefit after a change of weights; None where no optimum is found.
 
     Parameters
@@ -464,6 +465,9 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
         From which Newton's method starts where the chord does not end.
     read : callable, optional
         See `Objective.evaluated_at`; not called by Newton's method.
+    gradient : ndarray of shape (K, q), optional
+        Of the objective, close to 0, where a pass over the rows for it can be saved: the chord's
+        own passes have all of it.
     """
     added = np.zeros(objective.n_rows)
     added[rows] = delta
@@ -474,7 +478,7 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
         inner = objective.on_active_set() if kinked else objective
         try:
             design = inner.design.take(rows)
-            gradient = joint_gradient(inner, rows, delta, design)
+            gradient = joint_gradient(inner, rows, delta, design, None if kinked else gradient)
             changed_factor = factor.reweighted(rows, delta, design)
             found = chord(changed_factor, inner.theta, gradient, read=read)
         except np.linalg.LinAlgError:

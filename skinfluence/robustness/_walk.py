@@ -191,11 +191,11 @@ class Walk:
         right = base.design.outer(np.eye(K), rows).T @ L
         U = self.solve(right)
         inner = np.eye(K) - right.T @ U
-        if not np.linalg.eigvalsh(0.5 * (inner + inner.T))[0] > 1e-4:
+        smallest = inner[0, 0] if K == 1 else np.linalg.eigvalsh(0.5 * (inner + inner.T))[0]
+        if not smallest > 1e-4:
             self._stale = True
             return
-        S = np.linalg.inv(inner)
-        self._terms.add(U, S)
+        self._terms.add(U, 1.0 / inner if K == 1 else np.linalg.inv(inner))
 
     # -- effects -----------------------------------------------------------------------------------
 

@@ -38,10 +38,10 @@ class Search:
         self.objective, self.quantity, self.units = objective, quantity, units
         self.curvature, self.progress = curvature, progress
         self.unit_of = np.full(objective.n_rows, -1)
-        for position, unit in enumerate(units):
-            self.unit_of[unit] = position
+        sizes = [len(unit) for unit in units]
+        self.unit_of[np.concatenate(units)] = np.repeat(np.arange(len(units)), sizes)
         # The row of each unit, where every unit is one: effects of units are then those of rows.
-        self._row_of = np.concatenate(units) if all(len(unit) == 1 for unit in units) else None
+        self._row_of = np.concatenate(units) if set(sizes) == {1} else None
         self.margin = quantity.margin(objective)
         self.zero = ROUNDING * abs(self.margin)
 
