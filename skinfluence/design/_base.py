@@ -237,6 +237,9 @@ class Design(ABC):
     def sandwich_of(self, parts, n_outputs):
         """Sandwich of some rows, from an iterable of (rows, their W (b, K, K))."""
         K, q = n_outputs, self.shape[1]
+        if K == 1:
+            grams = (self._some(rows)._gram(W[:, 0, 0]) for rows, W in parts)
+            return sum(grams, next(grams, np.zeros((q, q))))
         H = np.zeros((K, q, K, q))
         for rows, W in parts:
             some = self._some(rows)

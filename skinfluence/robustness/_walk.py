@@ -5,6 +5,8 @@ one with its transpose. H^-1 is that of the last factorisation, corrected by one
 each row that has left since; where the steps of a chord no longer shrink a new factor is made.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from skinfluence.curvature import make_curvature
@@ -13,8 +15,9 @@ from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Of the last chord step, in units of the coefficients: what is left is some hundredth of it. A
-# longer step is the last where its length times the ratio of two steps leaves this share of it.
-TOLERANCE, LEFT = 1e-8, 0.1
+# longer step is the last where its length times twice the ratio of two steps is at most LEFT; the
+# first pass after the next removal corrects what it leaves. Sets are verified to rounding.
+TOLERANCE, LEFT = 1e-8, 1e-7
 MAX_PASSES = 25
 # Multiple of the tolerance below which steps that no longer shrink are rounding.
 NEAR = 1e3
@@ -98,11 +101,12 @@ class Walk:
     def __init__(self, objective, curvature=None):
         self.start = self.objective = objective
         self.removed, self.diverges, self.empties_class = [], False, False
-        self.tolerance = TOLERANCE * objective.coefficient_unit
+        self.unit = objective.coefficient_unit
         self._set_factor(curvature)
         kind = objective.loss.required_classes(objective.y)
         needed = objective.loss.n_classes or objective.free_intercepts[-1]
         self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
+        self._class_sizes = Counter(self._class[objective.sample_weight > 0].tolist())
 
     @classmethod
     def without(cls, objective, rows, theta):
@@ -187,11 +191,11 @@ class Walk:
         right = base.design.outer(np.eye(K), rows).T @ L
         U = self.solve(right)
         inner = np.eye(K) - right.T @ U
-        if not np.linalg.eigvalsh(0.5 * (inner + inner.T))[0] > 1e-4:
+        smallest = inner[0, 0] if K == 1 else np.linalg.eigvalsh(0.5 * (inner + inner.T))[0]
+        if not smallest > 1e-4:
             self._stale = True
             return
-        S = np.linalg.inv(inner)
-        self._terms.add(U, S)
+        self._terms.add(U, 1.0 / inner if K == 1 else np.linalg.inv(inner))
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -262,10 +266,11 @@ class Walk:
 
     def _is_last_of_a_class(self, rows):
         """Whether a required class of some rows has no other rows of positive weight."""
-        weight = self.objective.sample_weight.copy()
-        weight[rows] = 0.0
-        kinds = set(self._class[rows]) - {-1}
-        return any(not (weight[self._class == kind] > 0).any() for kind in kinds)
+        gone = np.union1d(np.array(self.removed, dtype=np.intp), rows)
+        n_gone = Counter(self._class[gone[self.start.sample_weight[gone] > 0]].tolist())
+        return any(
+            n_gone[kind] == self._class_sizes[kind] for kind in set(self._class[rows]) - {-1}
+        )
 
     def _chord(self, objective, rows, delta):
         """Optimum by chord steps after a change of the weights; None where they do not converge."""
@@ -277,17 +282,17 @@ class Walk:
         before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
         gradient = objective.gradient if quadratic else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
-            step = self._pairs.step(gradient, self)[0].reshape(objective.theta.shape)
+            step = self._pairs.step(gradient, self).reshape(objective.theta.shape)
             size = np.abs(step).max()
-            near = size <= NEAR * self.tolerance
+            near = size <= NEAR * TOLERANCE * self.unit
             if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
                 self._stale = True
                 return None
             # Twice: the first ratio is that of a curvature midway, not at the end.
             left = size * min(1.0, 2.0 * size / before) if passes else size
             # The one step of a quadratic loss is exact but for rounding, which the next corrects.
-            done = quadratic or size <= self.tolerance or (near and size >= before)
-            if done or left <= LEFT * self.tolerance:
+            done = quadratic or size <= TOLERANCE * self.unit or (near and size >= before)
+            if done or left <= LEFT * self.unit:
                 self._stale = passes > MANY_PASSES
                 return objective.at(objective.theta + step)
             objective = objective.evaluated_at(objective.theta + step)
