@@ -8,6 +8,9 @@ import numpy as np
 from skinfluence._parallel import row_blocks
 from skinfluence._sources import RowBlocks
 
+# Columns that are multiplied with one by one: a product with two or three costs more than theirs.
+FEW_COLUMNS = 3
+
 
 class Design(ABC):
     """The matrix Z = [X - m, 1] of n rows and q columns, never formed.
@@ -174,6 +177,16 @@ class Design(ABC):
         """
         product = self @ V
         return product, self.transpose_matmul(slopes(slice(None), product))
+
+    def forward_back_beside(self, V, slopes, beside):
+        """Return (Z V, Z' U, Z B): `forward_back`, and the products with further columns (q, m)."""
+        return *self.forward_back(V, slopes), self.matmul_columns(beside)
+
+    def matmul_columns(self, V):
+        """Z @ V for V (q, m); few columns one by one, each as fast as a product with a vector."""
+        if not 0 < V.shape[1] <= FEW_COLUMNS:
+            return self @ V
+        return np.stack([self @ column for column in V.T], axis=1)
 
     def parts(self, n_rows):
         """Yield (slice of rows, their design) of parts of at most `n_rows` rows, in order.

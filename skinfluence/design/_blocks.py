@@ -139,7 +139,11 @@ class BlocksDesign(Design):
         return self._added(lambda rows, design: design.transpose_matmul(U[rows]))
 
     def forward_back(self, V, slopes):
-        product, total = np.empty((self.shape[0], V.shape[1])), 0.0
+        return self.forward_back_beside(V, slopes, np.zeros((self.shape[1], 0)))[:2]
+
+    def forward_back_beside(self, V, slopes, beside):
+        n, total = self.shape[0], 0.0
+        product, further = np.empty((n, V.shape[1])), np.empty((n, beside.shape[1]))
         for rows, design in self._blocks():
 
             def own(part, eta, start=rows.start, size=rows.stop - rows.start):
@@ -147,9 +151,12 @@ class BlocksDesign(Design):
                 first, last, _ = part.indices(size)
                 return slopes(slice(start + first, start + last), eta)
 
-            product[rows], found = design.forward_back(V, own)
+            product[rows], found, further[rows] = design.forward_back_beside(V, own, beside)
             total = total + found
-        return product, total
+        return product, total, further
+
+    def matmul_columns(self, V):
+        return self._filled((V.shape[1],), lambda design: design.matmul_columns(V))
 
     def absolute_sum(self, u):
         return self._added(lambda rows, design: design.absolute_sum(u[rows]))

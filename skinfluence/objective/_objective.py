@@ -568,6 +568,11 @@ class Objective(RelatedObjectives):
         """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
+    @property
+    def is_evaluated(self):
+        """Whether the predictors of the rows are at hand."""
+        return "eta" in vars(self)
+
     def evaluated_at(self, theta, read=None):
         """Return the objective at another parameter, evaluated by one pass over the rows.
 
@@ -577,6 +582,18 @@ class Objective(RelatedObjectives):
         read : callable, optional
             Called with each slice of rows, while these are in the cache.
         """
+        return self._evaluated(theta, self.design.forward_back, read)[0]
+
+    def evaluated_beside(self, theta, columns):
+        """Return (objective at another parameter, Z times columns (q, m)), by one pass."""
+
+        def products(V, slopes):
+            return self.design.forward_back_beside(V, slopes, columns)
+
+        return self._evaluated(theta, products)
+
+    def _evaluated(self, theta, products, read=None):
+        """Return the objective at another parameter, and what `products` returns beyond the two."""
         K, offset, loss, y = self.n_outputs, self.offset, self.loss, self.y
         own, residuals = np.empty((self.n_rows, K)), np.zeros((self.n_rows, K))
         # Blocks are small, and what is the same for all of them is a tenth of the pass.
@@ -593,8 +610,8 @@ class Objective(RelatedObjectives):
                 read(rows)
             return residuals[rows]
 
-        eta, total = self.design.forward_back(theta.T, slopes)
+        eta, total, *further = products(theta.T, slopes)
         eta = eta if offset is None else eta + offset
         gradient = self.penalty.total_gradient(total.T, theta)
         known = {"eta": eta, "row_gradients": own, "residuals": residuals, "gradient": gradient}
-        return self._with(theta=theta, known=known)
+        return self._with(theta=theta, known=known), *further
