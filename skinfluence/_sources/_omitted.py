@@ -72,14 +72,22 @@ class OmittingReader(Reader):
         one = self.gone[self.cuts[i] : self.cuts[i + 1]]
         return OneOfReader(altered(self, gone=one, cuts=self.cuts - self.cuts[i]), i)
 
+    @property
+    def _in_memory(self):
+        """Whether the source is an array in memory."""
+        source = self.source
+        return isinstance(source, ArrayReader) and not isinstance(source.X, MappedFile)
+
     def identity(self):
+        if self._in_memory:  # the same before and after a pickle, which has no other rows
+            return content_hash(*(self.read(i)[0] for i in range(len(self.sizes))))
         files = [None if each is None else each.stamp.identity for each in self.files]
         return [self.source.identity(), files, content_hash(self.gone)]
 
     def __reduce__(self):
         """Rows in memory are those that are left; other sources are described."""
         source, gone = self.source, self.gone
-        if isinstance(source, ArrayReader) and not isinstance(source.X, MappedFile):
+        if self._in_memory:
             mask = np.ones(source.X.shape[0], dtype=bool)
             mask[gone] = False
             edges = np.concatenate([[0], np.cumsum(self.sizes)])

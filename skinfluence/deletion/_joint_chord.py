@@ -276,11 +276,16 @@ def largest_change(one, other):
 
 
 def joint_gradient(objective, rows, delta):
-    """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter."""
+    """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter.
+
+    Before the change it is 0 but for a last step, unless it is at hand: the next pass corrects it.
+    """
     some = objective.take(rows)
-    gradient = objective.gradient + some.design.transpose_matmul(
-        delta[:, None] * some.row_gradients
-    ).T.reshape(objective.theta.shape)
+    known = objective.is_evaluated or objective.sums is not None
+    before = objective.gradient if known else np.zeros(objective.theta.shape)
+    gradient = before + some.design.transpose_matmul(delta[:, None] * some.row_gradients).T.reshape(
+        objective.theta.shape
+    )
     if objective.shares.any():
         gradient = gradient + float(delta.sum()) * objective.row_penalty.gradient(objective.theta)
     return objective.freed(gradient)

@@ -350,16 +350,29 @@ class Objective(RelatedObjectives):
     @property
     def _counted(self):
         """Labels and predictors, those of the first row that counts in rows of weight 0."""
+        where = self._counted_rows
+        return self.y[where], self.eta[where]
+
+    @property
+    def _counted_rows(self):
+        """All rows; for rows of weight 0 the first one that counts."""
         if self.sample_weight.all() or not self.sample_weight.any():
-            return self.y, self.eta
+            return slice(None)
         where = np.arange(self.n_rows)
         where[self.sample_weight == 0] = np.flatnonzero(self.sample_weight)[0]
-        return self.y[where], self.eta[where]
+        return where
+
+    @property
+    def _unit(self):
+        """`Loss.unit` of the rows that count; predictors are a pass, and only Huber's asks."""
+        if self.loss.unit_is_of_predictors:
+            return self.loss.unit(*self._counted)
+        return self.loss.unit(self.y[self._counted_rows], None)
 
     @property
     def predictor_unit(self):
         """Natural unit of the predictors, see `Loss.unit`; 1 if they are dimensionless."""
-        unit = self.loss.unit(*self._counted)
+        unit = self._unit
         return 1.0 if unit is None else unit
 
     @cached_property
@@ -372,7 +385,7 @@ class Objective(RelatedObjectives):
         so that a relative tolerance of 1e-10 is not below the rounding of that.
         """
         largest = float(np.abs(self.theta).max(initial=0.0))
-        unit = self.loss.unit(*self._counted)
+        unit = self._unit
         unit = max(1.0, largest) if unit is None else unit
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max(initial=0.0) / weight.sum())

@@ -194,17 +194,14 @@ class Walk:
         return self._added(new, step, self.objective.design.matmul_columns(columns))
 
     def _columns(self, step):
-        """Terms that the A_i have not, and the columns (q, m) whose predictors these and a step ask.
-
-        Of a curvature without A_i yet they are all in its own leverages but the terms.
-        """
-        K, q = self.objective.theta.shape
+        """Terms that the A_i have not, and the columns (q, m) of which they and a step need Z u."""
+        q = self.objective.theta.shape[1]
         new = [self._terms.of_row(part) for part in range(self._n_counted, self._terms.n)]
         blocks = [U.T.reshape(-1, q) for U, _ in new] + ([] if step is None else [step])
         return new, np.concatenate([np.zeros((0, q)), *blocks]).T
 
     def _added(self, new, step, products):
-        """Add terms to the A_i by the products (n, m) of their columns; return those of the step."""
+        """Add terms to the A_i by the products (n, m) of their columns; return the step's."""
         if self._quadratic is None:
             self._quadratic = self._curvature.leverage().quadratic.copy()
         self._n_counted = self._terms.n
