@@ -3,6 +3,7 @@
 from skinfluence.attribution._candidates import refined_topk
 from skinfluence.attribution._mirrored import MirroredQuery
 from skinfluence.attribution._read import (
+    Extremes,
     Query,
     influence,
     influence_aggregate,
@@ -13,6 +14,7 @@ from skinfluence.attribution._read import (
 from skinfluence.attribution._scoring import rows_to_score, score_influence, score_of
 
 __all__ = [
+    "Extremes",
     "MirroredQuery",
     "Query",
     "influence",

@@ -198,6 +198,41 @@ def influence(deletion, test, aggregate=None, *, linearised, progress=None):
     return influence_aggregate(deletion, test, aggregate, **options)
 
 
+class Extremes:
+    """The k largest and the k smallest influences of each test row, of deletions part by part.
+
+    Parameters
+    ----------
+    test : Query
+    k : int
+    """
+
+    def __init__(self, test, k):
+        self.test, self.k = test, k
+        outputs, m = test.target.n_outputs, len(test)
+        self._queries = np.arange(outputs * m).reshape(outputs, m)
+        self._largest = RunningTopK(outputs * m, k)
+        self._smallest = RunningTopK(outputs * m, k)
+
+    def read(self, deletion, first=0, *, linearised, progress=None):
+        """Look at deletions, of which the first one is at position `first` of all."""
+        options = {"linearised": linearised, "progress": progress}
+        for test_rows, part, block in _blocks(deletion, self.test, **options):
+            rows, block = self._queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
+            self._largest.update(rows, block, first + part.start)
+            self._smallest.update(rows, np.negative(block, out=block), first + part.start)
+
+    def found(self, rows):
+        """Return what `influence_topk` does, of deletions of some training rows."""
+        outputs, m = self._queries.shape
+        found = []
+        for top, sign in ((self._largest, 1.0), (self._smallest, -1.0)):
+            for array in (_as_rows(top.positions, rows), sign * top.values):
+                shaped = array.reshape(outputs, m, self.k)
+                found.append(classes_last(shaped, is_scalar=outputs == 1))
+        return tuple(found)
+
+
 def influence_topk(deletion, test, k, *, linearised, progress=None):
     """Positions and values of the k largest and the k smallest influences of each test row.
 
@@ -206,19 +241,9 @@ def influence_topk(deletion, test, k, *, linearised, progress=None):
     (largest_indices, largest_values, smallest_indices, smallest_values)
         Each (m, k), or (m, k, O); positions in the training data.
     """
-    outputs, m = test.target.n_outputs, len(test)
-    largest = RunningTopK(outputs * m, k)
-    smallest = RunningTopK(outputs * m, k)
-    queries = np.arange(outputs * m).reshape(outputs, m)
-    for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
-        rows, block = queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
-        largest.update(rows, block, part.start)
-        smallest.update(rows, np.negative(block, out=block), part.start)
-    found = []
-    for top, sign in ((largest, 1.0), (smallest, -1.0)):
-        for array in (_as_rows(top.positions, deletion.rows), sign * top.values):
-            found.append(classes_last(array.reshape(outputs, m, k), is_scalar=outputs == 1))
-    return tuple(found)
+    extremes = Extremes(test, k)
+    extremes.read(deletion, linearised=linearised, progress=progress)
+    return extremes.found(deletion.rows)
 
 
 def _as_rows(positions, rows):

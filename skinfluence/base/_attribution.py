@@ -218,12 +218,9 @@ class AttributionMixin(QueryMixin):
         query = problem.query(X_test, y_test, target, method)
         options = {"curvature": curvature, "damping": damping, "progress": progress}
         found, deletion = problem.largest(query, k, method, train_indices, **options)
-        up_indices, up_values, down_indices, down_values = found
-        up, down = (up_indices, up_values), (down_indices, down_values)
-        helpful, harmful = (down, up) if query.target.greater_is_better else (up, down)
-        return MostInfluential(
-            *helpful,
-            *harmful,
+        return MostInfluential.of_extremes(
+            found,
+            query.target.greater_is_better,
             info=problem.step_info(deletion, method, quick=True),
             row_names=problem.row_names,
             test_names=row_names(X_test),

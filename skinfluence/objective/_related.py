@@ -111,6 +111,10 @@ class RelatedObjectives:
         """Return the objective with sums over the rows that are known."""
         return self._with(sums=sums)
 
+    def knowing(self, eta):
+        """Return the objective with the predictors (n, K) of its rows, which a pass has found."""
+        return self._with(sums=self.sums, known={"eta": eta})
+
     def take(self, rows):
         """Return the objective of the given rows only, at the same parameter."""
         weight = self.sample_weight[rows]

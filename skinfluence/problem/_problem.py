@@ -70,6 +70,15 @@ SEPARABLE = (
 )
 
 
+def check_k(k, n_rows):
+    """Raise where k is no number of rows out of those asked about."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= n_rows:
+        raise ValueError(
+            f"k should be an integer from 1 to the {n_rows} training rows asked about; "
+            f"got {shown(k)} instead."
+        )
+
+
 def fitted_problem(model):
     """Return the FittedProblem of a fitted estimator or explainer of this library.
 
@@ -497,11 +506,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             As in `deletion`.
         """
         damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
-            raise ValueError(
-                f"k should be an integer from 1 to the {len(index)} training rows asked about; "
-                f"got {shown(k)} instead."
-            )
+        check_k(k, len(index))
         refits = None
         if method in ("auto", "exact") and damping == 0:
             n_solves = (len(query) + len(index)) * self.objective.n_outputs
