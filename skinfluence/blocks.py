@@ -58,7 +58,7 @@ def in_one_pass(
     Returns
     -------
     dict
-        What each method returns, by its name; a list for a list. MostInfluential has no `info`.
+        What each method returns, by its name; a list for a list.
 
     Raises
     ------
@@ -69,8 +69,9 @@ def in_one_pass(
 
     Notes
     -----
-    One further pass each have the diagnostics, and the leave-one-out estimates of models whose
-    penalty is relative to the mean loss (Poisson, gamma, Tweedie). Models without a penalty, and
+    The leave-one-out estimates and the diagnostics of models whose penalty is relative to the mean
+    loss (Poisson, gamma, Tweedie) take further passes, and so do DFBETA and the errors of estimates
+    where they are asked for. Models without a penalty, and
     what has no dense curvature, are answered in several passes, with the same numbers.
 
     Examples
@@ -168,9 +169,12 @@ def _answer(problem, reader, call):
     """What a method returns, of what was read."""
     if not isinstance(reader, LargestInfluences):
         return reader.result
-    names = {"row_names": problem.row_names, "test_names": row_names(call["X_test"])}
     return MostInfluential.of_extremes(
-        reader.result, reader.query.target.greater_is_better, **names
+        reader.result,
+        reader.query.target.greater_is_better,
+        info=reader.info,
+        row_names=problem.row_names,
+        test_names=row_names(call["X_test"]),
     )
 
 

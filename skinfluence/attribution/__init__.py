@@ -5,6 +5,7 @@ from skinfluence.attribution._mirrored import MirroredQuery
 from skinfluence.attribution._read import (
     Extremes,
     Query,
+    check_matrix,
     influence,
     influence_aggregate,
     influence_matrix,
@@ -17,6 +18,7 @@ __all__ = [
     "Extremes",
     "MirroredQuery",
     "Query",
+    "check_matrix",
     "influence",
     "influence_aggregate",
     "influence_matrix",

@@ -142,16 +142,21 @@ def _length(blocks):
     return blocks[0].stop - blocks[0].start if blocks else 1
 
 
+def check_matrix(test, n_deletions):
+    """Raise where the influence of so many deletions on a Query's rows has no room in memory."""
+    check_memory(
+        8 * len(test) * n_deletions * test.target.n_outputs,
+        f"the influence of {n_deletions} deletions on {len(test)} test rows",
+        "ask about fewer deletions (train_indices), for their mean over the test rows "
+        "(aggregate='mean'), or for the largest only (most_influential())",
+    )
+
+
 def influence_matrix(deletion, test, *, linearised, progress=None):
     """Influence (m, r), or (m, r, O) where the target has several outputs."""
     outputs, shape = test.target.n_outputs, (len(test), len(deletion))
     options = {"linearised": linearised, "progress": progress}
-    check_memory(
-        8 * shape[0] * shape[1] * outputs,
-        f"the influence of {shape[1]} deletions on {shape[0]} test rows",
-        "ask about fewer deletions (train_indices), for their mean over the test rows "
-        "(aggregate='mean'), or for the largest only (most_influential())",
-    )
+    check_matrix(test, len(deletion))
     if outputs == 1:
         result = np.empty(shape)
         for _ in _blocks(deletion, test, into=result, **options):

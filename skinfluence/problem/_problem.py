@@ -14,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_k,
     check_test_weight,
     group_names,
     listed,
@@ -68,15 +69,6 @@ SEPARABLE = (
     "the training data are linearly separable: without a penalty the coefficients have no finite "
     "optimum, and no influence is defined. Fit with a finite C."
 )
-
-
-def check_k(k, n_rows):
-    """Raise where k is no number of rows out of those asked about."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= n_rows:
-        raise ValueError(
-            f"k should be an integer from 1 to the {n_rows} training rows asked about; "
-            f"got {shown(k)} instead."
-        )
 
 
 def fitted_problem(model):

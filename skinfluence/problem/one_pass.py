@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from skinfluence._parallel import check_progress, tracked
-from skinfluence.attribution import Extremes, Query, influence, self_influence
+from skinfluence._validation import check_k
+from skinfluence.attribution import Extremes, Query, check_matrix, influence, self_influence
 from skinfluence.case_deletion import is_covered
 from skinfluence.curvature import Leverage
-from skinfluence.deletion import delete, dominant_rows, warn_dominant
+from skinfluence.deletion import delete, dominant_rows, step_errors, warn_dominant
 from skinfluence.problem._by_parts import goes_by_parts, steps_by_parts
-from skinfluence.problem._problem import check_k
+from skinfluence.results import StepInfo
 
 
 class OwnInfluence:
@@ -54,6 +55,8 @@ class TestInfluence:
         self.query, self.aggregate = query, aggregate
         self.linearised = method == "first_order"
         n, outputs = problem.objective.n_rows, query.target.n_outputs
+        if aggregate is None:
+            check_matrix(query, n)
         shape = (n,) if aggregate else (len(query), n)
         self.result = np.empty((*shape, outputs) if outputs > 1 else shape)
 
@@ -75,18 +78,25 @@ class LargestInfluences:
     """
 
     def __init__(self, problem, method, query, k):
-        self._n_rows, self.linearised = problem.objective.n_rows, method == "first_order"
-        check_k(k, self._n_rows)
+        check_k(k, problem.objective.n_rows)
+        self._problem, self._method, self._errors = problem, method, []
         self.query, self._extremes = query, Extremes(query, int(k))
 
     def read(self, rows, step):
         """Read the deletions of a part, which are the rows of a slice."""
-        self._extremes.read(step, rows.start, linearised=self.linearised)
+        self._extremes.read(step, rows.start, linearised=self._method == "first_order")
+        self._errors.append(step_errors(step, self._method, quick=True))
+
+    @property
+    def info(self):
+        """StepInfo of all rows."""
+        errors = (np.concatenate(parts) for parts in zip(*self._errors, strict=True))
+        return StepInfo(*errors, self._problem.row_names)
 
     @property
     def result(self):
         """What `influence_topk` returns."""
-        return self._extremes.found(np.arange(self._n_rows))
+        return self._extremes.found(np.arange(self._problem.objective.n_rows))
 
 
 class RowValues:
@@ -130,8 +140,8 @@ class RowValues:
         return replace(self.problem, objective=objective, curvatures=cache)
 
 
-def read_in_one_pass(problem, method, curvature, readers, progress=None):
-    """Let readers read one step of every row, part by part; warn of undefined rows.
+def read_in_one_pass(problem, method, curvature, readers, progress=None, *, warns=True):
+    """Let readers read one step of every row, part by part.
 
     Parameters
     ----------
@@ -141,6 +151,8 @@ def read_in_one_pass(problem, method, curvature, readers, progress=None):
     readers : list
         Of objects with `read(rows, step)`.
     progress : callable, optional
+    warns : bool
+        Whether there is a warning of undefined rows.
     """
     check_progress(progress)
     problem.check_data()
@@ -158,6 +170,7 @@ def read_in_one_pass(problem, method, curvature, readers, progress=None):
         if method == "newton" and objective.loss.has_dominant_rows:
             own = dominant_rows(step.objective, step.rows, step.row_leverages)
             dominant.append(rows.start + own)
-    problem.warn_undefined(np.concatenate(undefined))
-    if dominant:
+    if warns:
+        problem.warn_undefined(np.concatenate(undefined))
+    if dominant and warns:
         warn_dominant(problem.row_names[np.concatenate(dominant)])
