@@ -244,6 +244,12 @@ class Curvature(ABC):
         vars(new).update(found, objective=objective)
         return new
 
+    def with_rows(self, objective):
+        """Return the curvature of an objective that `without_rows` has left without its rows."""
+        new = copy.copy(self)
+        vars(new).update(objective=objective)
+        return new
+
     def leverage_of_part(self, part, rows) -> Leverage:
         """Leverage blocks of a part of the objective, whose rows are a slice of its own."""
         return self._weighted(self.row_quadratic(part.design), part, None)

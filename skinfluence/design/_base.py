@@ -217,6 +217,41 @@ class Design(ABC):
         """
         yield slice(0, self.shape[0]), function(0, self, *values, *shared)
 
+    @property
+    def can_be_sent(self):
+        """Whether a worker can be sent the rows, or what they are read from."""
+        return True
+
+    def slice_groups(self, n_rows, at_most):
+        """Yield lists of the slices of `part_slices`, at most so many, of one block of rows."""
+        group = []
+        for rows in self.part_slices(n_rows):
+            if group and (len(group) == at_most or self._begins_block(rows.start)):
+                yield group
+                group = []
+            group.append(rows)
+        if group:
+            yield group
+
+    def _begins_block(self, row):
+        """Whether a block of rows begins with a row."""
+        return row == 0
+
+    def map_groups(self, function, values, groups, *shared, here=False):
+        """Yield function(start, design, *values, *shared, group) of groups of slices, in order.
+
+        As `map_blocks`; each group is of one block, whose design the function gets.
+        """
+        for group in groups:
+            yield function(0, self, *values, *shared, group)
+
+    def described(self, y, weight):
+        """Return a function without rows, labels or weights that returns (y, weight), if any.
+
+        Of rows in memory None: they go where the objective goes.
+        """
+        return None
+
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
 
