@@ -358,6 +358,10 @@ class Design(ABC):
         """Return the design with a Gram matrix in float32, for steps; None where there is none."""
         return
 
+    def single_columns(self, scale):
+        """Columns of Z diag(scale) in float32, (q, n); None where fewer numbers are stored."""
+        return
+
     def _some(self, rows):
         """Return the design of these rows: itself, and no copy, where they are all."""
         everything = isinstance(rows, slice) and rows == slice(None)

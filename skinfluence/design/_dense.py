@@ -154,6 +154,14 @@ class DenseDesign(Design):
     def in_single_precision(self):
         return SinglePrecisionDesign(self.X, self.fit_intercept, self.origin, self.eps)
 
+    def single_columns(self, scale):
+        p, columns = self.n_features, np.empty(self.shape[::-1], dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for rows, block in self._blocks(PASS_ROWS):
+                np.multiply(block.T, scale[:p, None], out=columns[:p, rows])
+        columns[p:] = scale[p:, None]
+        return columns
+
     def _plain_gram(self, weight):
         """`weight` Z'Z: no row has to be scaled, hence none copied."""
         p, q = self.n_features, self.shape[1]
