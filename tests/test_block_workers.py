@@ -177,6 +177,29 @@ def test_a_pipeline_over_blocks(tmp_path):
         InfluenceExplainer(make_pipeline(PCA(2), InfluenceRidge())).fit(as_blocks(X, y))
 
 
+def test_the_own_fit_of_a_pipeline_says_which_way_to_go():
+    X, y = problem(n=90, p=3)
+    blocks = as_blocks(X, y, block_rows=40)
+    scaler = StandardScaler().fit(X)
+    frozen = make_pipeline(FrozenEstimator(scaler), InfluenceLogisticRegression())
+    for pipe in (make_pipeline(StandardScaler(), InfluenceLogisticRegression()), frozen):
+        with pytest.raises(
+            NotImplementedError, match=r"InfluenceExplainer\(pipeline\)\.fit\(blocks"
+        ):
+            pipe.fit(blocks)
+        with pytest.raises(NotImplementedError, match="where there is room for all rows, pass"):
+            pipe.fit(blocks, y)
+    with pytest.raises(NotImplementedError, match="rows in blocks are no array"):
+        np.asarray(blocks)
+    # What needs no array goes its own way.
+    plain = make_pipeline("passthrough", InfluenceLogisticRegression()).fit(blocks)
+    expected = InfluenceLogisticRegression().fit(X, y)
+    np.testing.assert_allclose(plain[-1].coef_, expected.coef_, rtol=1e-10)
+    by_hand = InfluenceLogisticRegression().fit(blocks.transformed(scaler.transform))
+    known = InfluenceLogisticRegression().fit(scaler.transform(X), y)
+    np.testing.assert_allclose(by_hand.coef_, known.coef_, rtol=1e-10)
+
+
 # -- dask ------------------------------------------------------------------------------------------
 
 

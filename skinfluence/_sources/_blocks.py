@@ -120,6 +120,16 @@ class RowBlocks:
         n, p = self.shape
         return f"RowBlocks({self.reader!r}: {n} rows of {p} columns in {self.n_blocks} blocks)"
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        """Raise: who asks would read all rows, as the transformers of scikit-learn do."""
+        raise NotImplementedError(
+            "rows in blocks are no array: what was given them works on arrays in memory. A "
+            "Pipeline is fitted by InfluenceExplainer(pipeline).fit(blocks), its earlier steps "
+            "frozen or with partial_fit; a fitted transformer transforms by "
+            "blocks.transformed(transformer.transform); or, where there is room for all rows, pass "
+            "blocks[:]."
+        )
+
     def read(self, i: int) -> tuple[Any, Any, Any]:
         """Read a block.
 
