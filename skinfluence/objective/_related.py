@@ -21,6 +21,31 @@ def _of_block(start, design, y, weight, offset, whole, function, *shared):
     return function(start, part, *shared)
 
 
+class _Same:
+    """An objective of rows in memory, as it is."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def __call__(self):
+        """Return the objective."""
+        return self.objective
+
+
+class _Described:
+    """An objective of rows in blocks: its parameters, and the description of its rows."""
+
+    def __init__(self, whole, design, labels, offset, sums):
+        self.whole, self.design, self.labels = whole, design, labels
+        self.offset, self.sums = offset, sums
+
+    def __call__(self):
+        """Return the objective, with the labels and weights of its rows."""
+        y, weight = self.labels()
+        rows = {"design": self.design, "y": y, "sample_weight": weight, "offset": self.offset}
+        return self.whole._with(**rows, sums=self.sums)
+
+
 class RelatedObjectives:
     """Methods of an objective that return another one, most at the same parameter."""
 
@@ -124,9 +149,29 @@ class RelatedObjectives:
         about = self.without_rows(), function, *shared
         yield from self.design.map_blocks(_of_block, values, *about, here=here)
 
+    def map_groups(self, function, groups, *shared, here=False):
+        """Yield function(start, objective of a block, *shared, group) of groups, in order.
+
+        See `Design.map_groups`.
+        """
+        values = self.y, self.sample_weight, self.offset
+        about = self.without_rows(), function, *shared
+        yield from self.design.map_groups(_of_block, values, groups, *about, here=here)
+
+    def described(self):
+        """Return a function that makes this objective anew, for a worker, by descriptions."""
+        labels = self.design.described(self.y, self.sample_weight)
+        if labels is None:
+            return _Same(self)
+        return _Described(self.without_rows(), self.design, labels, self.offset, self.sums)
+
     def with_sums(self, sums):
         """Return the objective with sums over the rows that are known."""
         return self._with(sums=sums)
+
+    def knowing(self, eta):
+        """Return the objective with the predictors (n, K) of its rows, which a pass has found."""
+        return self._with(sums=self.sums, known={"eta": eta})
 
     def take(self, rows):
         """Return the objective of the given rows only, at the same parameter."""
