@@ -229,7 +229,7 @@ def test_a_row_that_settles_its_own_predictor_keeps_the_digits_of_its_residual(c
 def test_softmax_coefficients_add_up_to_zero_where_rows_are_far_from_it():
     """The penalty alone settles their sum, and is 1e-9 of the curvature: no step goes there."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(8, 3)) + [1e4, 0.0, 1e4]
+    X = rng.normal(size=(8, 3)) + np.array([1e4, 0.0, 1e4])
     y = np.array([0, 1, 2, 0, 1, 2, 0, 1])
     model = InfluenceLogisticRegression(C=2.42, fit_intercept=False).fit(X, y)
     np.testing.assert_allclose(model.coef_.sum(axis=0), 0.0, atol=1e-15 * np.abs(model.coef_).max())

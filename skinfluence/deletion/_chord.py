@@ -7,9 +7,9 @@ curvature since the full fit: some thirtyfold on ordinary data.
 """
 
 import threading
-from math import ceil, log
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil, log
 
 import numpy as np
 
