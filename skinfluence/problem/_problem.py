@@ -23,11 +23,7 @@ from skinfluence._validation import (
     warn,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import (
-    Query,
-    influence_topk,
-    refined_topk,
-)
+from skinfluence.attribution import Query, influence_topk, refined_topk
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     COARSE_KERNEL,
