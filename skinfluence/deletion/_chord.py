@@ -16,6 +16,7 @@ import numpy as np
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import cache_blocks, row_blocks
+from skinfluence.deletion._single_remainder import SingleRemainder
 from skinfluence.deletion.certificate import after_chord_step
 
 MAX_PASSES = 15
@@ -35,6 +36,11 @@ ROUNDING_SHARE = 1e-3
 SECANT_PAIRS, SECANT_RATIOS = 6, (-3.0, 0.5)
 # Deletions a block: wide enough for a GEMM, and n times as many predictors near the cache.
 BLOCK_DELETIONS = 256
+# Times the tolerance that the bound on rounding to float32 may be (rounding is 1 % of it), and the
+# pairs of a deletion and a row from which it saves more than a second copy of the rows costs.
+SINGLE_SHARE, LEAST_SINGLE = 5.0, 1e6
+# Share of its bound that the largest change of a predictor usually is.
+USUAL_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,10 @@ class ChordNewton:
             if not len(state.active):
                 break
             active = state.active
-            gradient, moved = self.gradient(
+            gradient, moved, hidden = self.gradient(
                 state.D[active], state.first + active, state.truncation[active]
             )
-            self.advance(state, gradient, moved)
+            self.advance(state, gradient, moved, hidden)
         steps = state.D.reshape(len(state.D), self.objective.n_outputs, -1)
         return ChordResult(steps, state.bound, state.converged, state.own_error)
 
@@ -164,17 +170,18 @@ class ChordNewton:
         """Twice the lengths ||d|| of the Newton steps, (r,)."""
         return 2.0 * np.sqrt(np.maximum(self.one_step.squared_length, 1e-300))
 
-    def _buffer(self, size):
+    def _buffer(self, size, dtype=np.float64):
         """Return the thread's own scratch array: a fresh page costs more than a flop."""
-        if getattr(self._local, "scratch", None) is None or self._local.scratch.size < size:
-            self._local.scratch = np.empty(size)
-        return self._local.scratch[:size]
+        width = size * np.dtype(dtype).itemsize
+        if getattr(self._local, "scratch", None) is None or self._local.scratch.nbytes < width:
+            self._local.scratch = np.empty(-(-width // 8))
+        return self._local.scratch.view(dtype)[:size]
 
     def next_change(self, deletions):
         """Size of the step after the Newton step, at each deleted row's own predictor."""
         inverse_rows = self.inverse_rows(deletions)
         D = self._newton(deletions, inverse_rows)
-        gradient, _ = self.gradient(D, deletions)
+        gradient, _, _ = self.gradient(D, deletions)
         step = -self.solve(gradient, deletions, inverse_rows, D)
         return self.own_change(step, deletions)
 
@@ -188,9 +195,9 @@ class ChordNewton:
         """
         inverse_rows = self.inverse_rows(deletions)
         newton = self._newton(deletions, inverse_rows)
-        gradient, _ = self.gradient(newton, deletions)
+        gradient, _, _ = self.gradient(newton, deletions)
         first = -self.solve(gradient, deletions, inverse_rows, newton)
-        gradient, _ = self.gradient(newton + first, deletions)
+        gradient, _, _ = self.gradient(newton + first, deletions)
         second = -self.solve(gradient, deletions, inverse_rows, newton + first)
         own, after = (self._own_vectors(step, deletions) for step in (first, second))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -235,13 +242,60 @@ class ChordNewton:
         return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
 
     def gradient(self, D, deletions, truncation=None):
-        """Gradients after each deletion at theta + d (a, P), and the largest change of another row.
+        """Gradients after each deletion at theta + d (a, P), the largest change of another row.
+
+        And what the rounding of sums in float32 may hide of their norms in the refits' metrics.
 
         Everything but the row's own residual is a difference from the full fit, whose gradient
         vanishes: no digits cancel when the steps are short.
         """
         rows = self.one_step.rows[deletions]
         truncation = np.full(len(rows), TRUNCATION) if truncation is None else truncation
+        objective = self.objective
+        steps = D.reshape(len(rows), objective.n_outputs, -1)
+        gradient = self.hessian_diagonal * steps + objective.gradient
+        changed, largest, hidden = self._changed_slopes(D, rows, deletions, truncation)
+        gradient += changed.reshape(steps.shape)
+        if self.one_step.entering is not None:
+            entering = self.one_step.entering.take(deletions)
+            slopes = entering.slopes(objective, self.entering_eta(D, entering))
+            gradient += objective.design.outer(slopes, entering.rows).reshape(gradient.shape)
+        if self.one_step.penalty_step is not None:
+            share = self.one_step.share[deletions][:, None, None]
+            gradient -= share * (
+                objective.row_penalty.hessian_diagonal * steps + self.one_step.common
+            )
+        return objective.freed(gradient).reshape(len(rows), -1), largest, hidden
+
+    def _changed_slopes(self, D, rows, deletions, truncation):
+        """(Sums of changes of slopes times z_j at D without `rows`, the largest |u_j|, rounding).
+
+        In float32, but for the linear part, where its rounding is within the tolerance.
+        """
+        double = ~self._is_single[deletions]
+        if double.all():
+            return *self._changed_in_double(D, rows, truncation), np.zeros(len(D))
+        changed, largest, hidden = np.empty_like(D), np.empty(len(D)), np.zeros(len(D))
+        at = np.flatnonzero(~double)
+        scratch = self._buffer(len(at) * self.objective.n_rows, np.float32)
+        changed[at], largest[at] = self._single.gradients(
+            D[at], rows[at], truncation[at].min(), scratch
+        )
+        hidden[at] = self._single.rounding(self._single.lengths(D[at]), largest[at])
+        hidden *= self.metric.inverse_norm_ratio[deletions]
+        # In the metric of the refit, as `size` and `distance` are.
+        change = self.metric.coefficient_change(hidden, deletions)
+        double |= ~(change <= SINGLE_SHARE * self.tolerance)
+        double[at] |= ~self._single.reaches(largest[at], truncation[at])
+        if double.any():
+            hidden[double] = 0.0
+            changed[double], largest[double] = self._changed_in_double(
+                D[double], rows[double], truncation[double]
+            )
+        return changed, largest, hidden
+
+    def _changed_in_double(self, D, rows, truncation):
+        """Of `_changed_slopes` the float64 ones."""
         objective, K = self.objective, self.objective.n_outputs
         a, n = len(rows), objective.n_rows
         steps = D.reshape(a, K, -1)
@@ -262,18 +316,29 @@ class ChordNewton:
             if not self._by_series(change[0], largest[block].max(), truncation[block].min()):
                 self._by_loss(change)
         U[:, own, rows] = -self.residuals[:, rows]
-        gradient = self.hessian_diagonal * steps + objective.gradient
-        gradient += objective.design.gradients_of(by_row)
-        if self.one_step.entering is not None:
-            entering = self.one_step.entering.take(deletions)
-            slopes = entering.slopes(objective, self.entering_eta(D, entering))
-            gradient += objective.design.outer(slopes, entering.rows).reshape(gradient.shape)
-        if self.one_step.penalty_step is not None:
-            share = self.one_step.share[deletions][:, None, None]
-            gradient -= share * (
-                objective.row_penalty.hessian_diagonal * steps + self.one_step.common
-            )
-        return objective.freed(gradient).reshape(a, -1), largest
+        return objective.design.gradients_of(by_row).reshape(a, -1), largest
+
+    @cached_property
+    def _single(self):
+        """The SingleRemainder of these deletions; None where there is none."""
+        if not self.has_series or not np.isfinite(self.objective.loss.self_concordance):
+            return None
+        return SingleRemainder.of(self.objective, self.curvature, self.series)
+
+    @cached_property
+    def _is_single(self):
+        """Whether float32 is tried for the gradients of each deletion, (r,)."""
+        few = len(self.one_step) * self.objective.n_rows < LEAST_SINGLE
+        if self.tolerance == 0 or few or self._single is None:
+            return np.zeros(len(self.one_step), dtype=bool)
+        everything, ratio = slice(None), self.metric.inverse_norm_ratio
+        length = 0.5 * self._longest * ratio
+        reach = self.metric.max_row_norm_full * length * USUAL_SHARE
+        change = self.metric.coefficient_change(
+            self._single.rounding(length, reach) * ratio, everything
+        )
+        within = change <= SINGLE_SHARE * self.tolerance
+        return within & self._single.reaches(reach, self._truncation(everything))
 
     def entering_eta(self, D, entering):
         """Predictors (a, K) of the entering rows at theta + d."""
@@ -391,7 +456,7 @@ class ChordNewton:
         solved = self.solve_without(gradient, deletions, inverse_rows)
         return hidden + np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
 
-    def advance(self, state, gradient, moved):
+    def advance(self, state, gradient, moved, hidden):
         """Take the next step of every active row; retire those that have converged or diverge."""
         active = state.active
         deletions = state.first + active
@@ -400,7 +465,7 @@ class ChordNewton:
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
         truncation = state.truncation[active]
-        held = self.certified_size(gradient, size, deletions, inverse_rows, truncation)
+        held = hidden + self.certified_size(gradient, size, deletions, inverse_rows, truncation)
         has_last = state.last_step is not None
         ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)
         # Without a certificate the step itself has to be within the tolerance, while the gradient
@@ -410,7 +475,10 @@ class ChordNewton:
         done |= length <= ROUNDING_SHARE * self.tolerance
         if done.any() or self._may_be_certified(held, moved, deletions):
             bound = self.bound_after(held, moved, deletions)
-            done |= self.metric.coefficient_change(bound, deletions) <= self.tolerance
+            # All but what float32 may hide of the gradient, which is in the bound.
+            rounding = self.metric.coefficient_change(hidden, deletions)
+            within = self.metric.coefficient_change(bound, deletions) - rounding
+            done |= within <= self.tolerance
             self._retire(state, done, bound, step)
         diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
         step[diverging] = 0.0
