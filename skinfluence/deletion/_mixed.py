@@ -7,6 +7,8 @@ from skinfluence.deletion._base import Deletion
 
 # Bytes of the refits that are written out at a time.
 BLOCK_BYTES = 2**25
+# Numbers that are kept for each row and output: multipliers, leverages, norms, errors.
+NUMBERS = 16
 
 
 class MixedDeletion(Deletion):
@@ -55,8 +57,9 @@ class MixedDeletion(Deletion):
 
     @property
     def n_bytes(self):
-        """Memory of the refits."""
-        return 8 * len(self.positions) * self.objective.n_parameters
+        """Memory of the refits, and of some numbers for every row."""
+        refits = len(self.positions) * self.objective.n_parameters
+        return 8 * (refits + NUMBERS * len(self) * self.objective.n_outputs)
 
     @property
     def leverage(self):

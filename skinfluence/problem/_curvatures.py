@@ -11,7 +11,7 @@ from skinfluence.deletion import delete, refits_some, refits_within_budget
 KEPT = 3
 # Solves from which the preconditioner of the conjugate gradients is another, see CGCurvature.
 MANY_SOLVES = 8
-# Bytes of the refits of all rows that "auto" took, of which the last are kept.
+# Bytes of the deletion of all rows by "auto", of which the last is kept.
 REFITS_BYTES = 2**24
 
 
