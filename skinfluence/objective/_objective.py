@@ -19,6 +19,8 @@ CLEARLY_THERE = 1e-6
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
 BLOCK_BYTES = 2**24
+# Rows whose classes are counted at once.
+COUNTED_ROWS = 2**16
 
 
 def _weighted(values, weight):
@@ -107,12 +109,24 @@ class Objective(RelatedObjectives):
         self.sums = sums
         vars(self).update(known or {})
 
-    def once(self, function):
-        """Return function(objective), which is computed once: an objective does not change."""
-        known = vars(self).setdefault("_known_by_function", {})
-        if function not in known:
-            known[function] = function(self)
-        return known[function]
+    # -- classes -----------------------------------------------------------------------------------
+
+    def required_classes(self, rows=slice(None)):
+        """Code of each row, -1 for those that may go; None where any row will do, if one is."""
+        kind = self.loss.required_classes(self.y[rows])
+        needed = self.loss.n_classes or (kind is not None and self.free_intercepts[-1])
+        return kind if needed else None
+
+    @cached_property
+    def class_counts(self):
+        """Rows of positive weight of each required class, the last entry those of all."""
+        counts = np.zeros(max(1, self.loss.n_classes) + 1, dtype=np.int64)
+        for rows in row_blocks(self.n_rows, 64, at_most=COUNTED_ROWS):
+            live, kind = self.sample_weight[rows] > 0, self.required_classes(rows)
+            if kind is not None:
+                counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+            counts[-1] += np.count_nonzero(live)
+        return counts
 
     # -- sizes -------------------------------------------------------------------------------------
 
