@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeClassifierCV
 from sklearn.svm import SVC, LinearSVC
 
 from skinfluence import (
@@ -11,6 +11,7 @@ from skinfluence import (
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceRidgeClassifier,
     InfluenceTweedieRegressor,
     SmoothQuantileRegressor,
     make_target,
@@ -229,8 +230,19 @@ def test_a_row_that_settles_its_own_predictor_keeps_the_digits_of_its_residual(c
 def test_softmax_coefficients_add_up_to_zero_where_rows_are_far_from_it():
     """The penalty alone settles their sum, and is 1e-9 of the curvature: no step goes there."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(8, 3)) + [1e4, 0.0, 1e4]
+    X = rng.normal(size=(8, 3)) + np.array([1e4, 0.0, 1e4])
     y = np.array([0, 1, 2, 0, 1, 2, 0, 1])
     model = InfluenceLogisticRegression(C=2.42, fit_intercept=False).fit(X, y)
     np.testing.assert_allclose(model.coef_.sum(axis=0), 0.0, atol=1e-15 * np.abs(model.coef_).max())
     np.testing.assert_allclose(model.decision_function(X).sum(axis=1), 0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "model", [InfluenceRidgeClassifier(), InfluenceExplainer(RidgeClassifierCV())]
+)
+def test_ridge_classifiers_need_weight_in_every_class(model, n_classes):
+    X, _ = numbers(10)
+    y = np.arange(10) % n_classes
+    with pytest.raises(ValueError, match="class 0 has no row of positive weight"):
+        model.fit(X, y, sample_weight=(y > 0).astype(float)).influence(X, y)

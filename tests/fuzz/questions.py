@@ -480,7 +480,7 @@ class Questions:
                 )
 
     def _of_coefficients(self, part):
-        """Rounding of the coefficients themselves, and what moves no predictor by its last digit."""
+        """Rounding of the coefficients, and what moves no predictor by its last digit."""
         coef, intercept = self.oracle.basis.original(self.oracle.theta)
         last = np.finfo(float).eps * self.spec.unit
         if part == "intercept":
