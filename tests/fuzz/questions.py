@@ -507,7 +507,7 @@ class Questions:
                 )
 
     def _of_coefficients(self, part):
-        """Rounding of coefficients themselves, and what moves no predictor by its last digit."""
+        """Rounding of the coefficients, and what moves no predictor by its last digit."""
         coef, intercept = self.oracle.basis.original(self.oracle.theta)
         last = np.finfo(float).eps * self.spec.unit
         if part == "intercept":
