@@ -255,3 +255,18 @@ def test_overflow_on_the_way_of_a_solver_is_no_warning_where_the_optimum_is_foun
     model = InfluenceTweedieRegressor(power=1.9, alpha=1.0, link="log", max_iter=1000).fit(X, y)
     assert model.coef_[1] < -1e-4
     assert model.__fitted_problem__().objective.stationarity < 1e-8
+
+
+def test_an_intercept_that_is_nearly_flat_is_followed_to_its_optimum():
+    # No row is near its margin: the curvature is that of the temperature's tails, and a gradient of
+    # 1e-10 of its terms left the intercept a tenth of the temperature away.
+    X, y = (
+        (np.random.default_rng(1).uniform(size=(18, 2)) < 0.5).astype(float),
+        np.repeat([0, 1], 9),
+    )
+    model = SmoothHingeSVC(C=0.15, temperature=0.04).fit(X, y)
+    objective = model.__fitted_problem__().objective
+    assert 1e-12 < objective.intercept_curvatures[0] < 1e-6
+    H = objective.hessian_matmul(np.eye(3))
+    step = np.linalg.solve(H, objective.gradient.ravel())
+    assert np.abs(objective.design @ step[None].T).max() < 1e-5 * 0.04
