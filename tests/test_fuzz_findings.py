@@ -210,14 +210,15 @@ def test_a_refit_outside_the_range_of_means_is_none():
 
 
 @pytest.mark.parametrize("columns", [4, 40])
-@pytest.mark.parametrize("factor", [1e4, 1e6])
-def test_a_row_that_settles_its_own_predictor_keeps_the_digits_of_its_residual(columns, factor):
+@pytest.mark.parametrize(("factor", "weight"), [(1e4, 1.0), (1e6, 1.0), (1.0, 1e8), (1.0, 1e12)])
+def test_a_row_that_settles_its_own_predictor_keeps_the_digits(columns, factor, weight):
     """Its residual is 1e-11 of the terms that cancel in it; without it the rest are ordinary."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((30, columns))
     y = X[:, 0] + rng.standard_normal(30)
     X[3] *= factor
-    model = InfluenceRidge(alpha=1.0).fit(X, y)
+    weights = np.where(np.arange(30) == 3, weight, 1.0)
+    model = InfluenceRidge(alpha=1.0).fit(X, y, weights)
     refit = Ridge(alpha=1.0, solver="svd").fit(np.delete(X, 3, axis=0), np.delete(y, 3))
     expected = refit.predict(X[[3]]) - model.predict(X[[3]])
     for method in ("newton", "exact"):
