@@ -479,7 +479,7 @@ class Objective(RelatedObjectives):
 
         def curved(rows, moved):
             """W_i times the predictors of some rows, (b, K m)."""
-            return self._weigh_some(rows, moved.reshape(-1, K, m)).reshape(moved.shape)
+            return self._weigh_some(rows, moved.reshape(len(moved), K, m)).reshape(moved.shape)
 
         product = self.design.forward_back(beside, curved)[1]
         product = product.reshape(q, K, m).transpose(1, 0, 2).reshape(V.shape)

@@ -536,7 +536,7 @@ class Questions:
             got = np.swapaxes(coef, 1, 2)
             idle = oracle.w == 0
             want[idle] = 0
-        floor = 0.0
+        floor = 0.0 if spec.lent is None else ROUNDING * oracle.terms.max(initial=0)
         for other in self.blurred(method):
             other = np.einsum("nj,bkj->bnk", oracle.objective.Z, other)
             floor = floor + 3 * np.nan_to_num(np.abs(other - moved))
