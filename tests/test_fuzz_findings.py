@@ -251,14 +251,15 @@ def test_a_row_that_enters_beyond_the_range_has_no_model(method):
 
 
 @pytest.mark.parametrize("columns", [4, 40])
-@pytest.mark.parametrize("factor", [1e4, 1e6])
-def test_a_row_that_settles_its_own_predictor_keeps_the_digits_of_its_residual(columns, factor):
+@pytest.mark.parametrize(("factor", "weight"), [(1e4, 1.0), (1e6, 1.0), (1.0, 1e8), (1.0, 1e12)])
+def test_a_row_that_settles_its_own_predictor_keeps_the_digits(columns, factor, weight):
     """Its residual is 1e-11 of the terms that cancel in it; without it the rest are ordinary."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((30, columns))
     y = X[:, 0] + rng.standard_normal(30)
     X[3] *= factor
-    model = InfluenceRidge(alpha=1.0).fit(X, y)
+    weights = np.where(np.arange(30) == 3, weight, 1.0)
+    model = InfluenceRidge(alpha=1.0).fit(X, y, weights)
     refit = Ridge(alpha=1.0, solver="svd").fit(np.delete(X, 3, axis=0), np.delete(y, 3))
     expected = refit.predict(X[[3]]) - model.predict(X[[3]])
     for method in ("newton", "exact"):
@@ -317,3 +318,18 @@ def test_ridge_classifiers_need_weight_in_every_class(model, n_classes):
     y = np.arange(10) % n_classes
     with pytest.raises(ValueError, match="class 0 has no row of positive weight"):
         model.fit(X, y, sample_weight=(y > 0).astype(float)).influence(X, y)
+
+
+def test_an_intercept_that_is_nearly_flat_is_followed_to_its_optimum():
+    # No row is near its margin: the curvature is that of the temperature's tails, and a gradient of
+    # 1e-10 of its terms left the intercept a tenth of the temperature away.
+    X, y = (
+        (np.random.default_rng(1).uniform(size=(18, 2)) < 0.5).astype(float),
+        np.repeat([0, 1], 9),
+    )
+    model = SmoothHingeSVC(C=0.15, temperature=0.04).fit(X, y)
+    objective = model.__fitted_problem__().objective
+    assert 1e-12 < objective.intercept_curvatures[0] < 1e-6
+    H = objective.hessian_matmul(np.eye(3))
+    step = np.linalg.solve(H, objective.gradient.ravel())
+    assert np.abs(objective.design @ step[None].T).max() < 1e-5 * 0.04
