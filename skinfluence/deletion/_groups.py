@@ -9,7 +9,7 @@ from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._joint_chord import JointFactor, joint_refit
 from skinfluence.deletion._joint_quasi_newton import QuasiNewtonRefits
 from skinfluence.deletion._joint_refits import FEWEST, JointRefits, can_refit_jointly
-from skinfluence.deletion._one_step import shift_of_predictors
+from skinfluence.deletion._one_step import shift_of_predictors, with_shift
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
 
@@ -208,9 +208,7 @@ def _one_step(objective, curvature, rows, delta, shift, *, corrected):
     K, k, sign = objective.n_outputs, len(rows), -np.sign(delta)
     some = objective.take(rows)
     some = some.reweighted(np.abs(delta) - some.sample_weight)
-    residuals = some.residuals
-    if shift is not None:
-        residuals = residuals + some.weights_matmul(shift[rows][:, :, None])[:, :, 0]
+    residuals = with_shift(some, None if shift is None else [part[rows] for part in shift])
     total = some.design.transpose_matmul(sign[:, None] * residuals).T.reshape(-1, 1)
     shared = float(sign @ some.shares)
     if shared:

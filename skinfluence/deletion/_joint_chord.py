@@ -287,10 +287,13 @@ def largest_change(one, other):
 def joint_gradient(objective, rows, delta, design, gradient=None):
     """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter.
 
-    `design` is that of these rows, `gradient` that before the change, where it is known.
+    `design` is that of these rows, `gradient` that before the change, where it is known. Before the
+    change it is 0 but for a last step, unless it is at hand: the next pass corrects it.
     """
     some = objective.of_part(rows, design)
-    gradient = objective.gradient if gradient is None else gradient
+    if gradient is None:
+        known = objective.is_evaluated or objective.sums is not None
+        gradient = objective.gradient if known else np.zeros(objective.theta.shape)
     gradient = gradient + some.design.transpose_matmul(
         delta[:, None] * some.row_gradients
     ).T.reshape(objective.theta.shape)

@@ -14,6 +14,8 @@ from skinfluence.robustness.search import Search
 MAX_PARAMETERS = 4
 # Cells of branch and bound, by default.
 BUDGET = 5_000
+# Share of the margin by which a set is better than another.
+SAME = 1e-9
 
 EXISTS = "sets of which the refit has no finite optimum are not counted"
 SORTED = "least squares on the means of cells with equal weights"
@@ -260,7 +262,10 @@ def most_influential_set(objective, curvature, quantity, size, *, progress=None)
         if chosen is not None:
             exact = search.follow(chosen[np.argsort(effects[chosen], kind="stable")])
             candidates.append(exact)
-    best = min((c for c in candidates if c is not None), key=lambda found: found.margins[-1])
+    best, *others = [each for each in candidates if each is not None]
+    for each in others:  # one set in two orders differs by the rounding of refits
+        if each.margins[-1] < best.margins[-1] - SAME * abs(search.margin):
+            best = each
     if exact is not None and objective.n_parameters == 1:
         best, certificate = exact, "dinkelbach"
     return best, predicted, certificate

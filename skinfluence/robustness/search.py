@@ -102,7 +102,7 @@ class Search:
             if not np.isfinite(effects[best]) or (stops and effects[best] >= 0):
                 break
             picks.begin(best, number)
-            if not state.remove(self.units[best]):
+            if not state.remove(self.units[best], ahead=self.quantity):
                 picks.refused(state)
                 continue
             at = state.objective
