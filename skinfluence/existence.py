@@ -162,7 +162,7 @@ def _is_level(objective, kept, clear, direction):
 
 def last_rows_of_a_class(objective):
     """Mask of the rows that are the last of positive weight in a required class, or of all."""
-    return last_of_a_class(objective, rows_of_classes(objective))
+    return last_of_a_class(objective, objective.once(rows_of_classes))
 
 
 def rows_of_classes(objective):

@@ -241,6 +241,22 @@ def test_dual_keeps_the_digits_of_one_minus_a_leverage_near_one():
     np.testing.assert_allclose(dual.one_minus, dense.one_minus, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("kind", "n_classes"), [("dual", 2), ("dual", 3), ("cg", 2), ("cg", 3)])
+def test_woodbury_keeps_them_of_a_row_that_settles_the_intercept_alone(kind, n_classes):
+    rng = np.random.default_rng(3)
+    X, y = sp.csr_array(rng.normal(size=(12, 30))), np.arange(12) % n_classes
+    weight = np.full(12, 1e-7)
+    weight[4] = 1e6
+    model = InfluenceLogisticRegression(C=1e-5).fit(X, y, sample_weight=weight)
+    objective = model.__fitted_problem__().objective
+    objective = objective.at(np.zeros_like(objective.theta))  # where every class has curvature
+    found, dense = (make_curvature(objective, name).leverage() for name in (kind, "dense"))
+    least, wanted = (np.linalg.eigvalsh(each.one_minus)[:, 0] for each in (found, dense))
+    assert wanted[4] < 1e-11
+    # Of a block with entries of 1 the least eigenvalue is known to eps.
+    np.testing.assert_allclose(least, wanted, rtol=1e-6, atol=0 if n_classes == 2 else 1e-15)
+
+
 def test_dense_keeps_the_digits_of_one_minus_a_leverage_near_one():
     X, y = problem(seed=3, n=12, p=3)
     X[4] *= 1e5

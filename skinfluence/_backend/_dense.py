@@ -22,11 +22,16 @@ ROWS = 512  # of a matrix that is read block by block
 def add_gram(G, B, sign=1.0):
     """Add sign * B'B to G, in place; NumPy computes a matrix times its own transpose by syrk."""
     if B.shape[0]:
-        product = B.T @ B
+        product = gram(B)
         if sign == 1.0:
             G += product
         else:
             G -= product
+
+
+def gram(B):
+    """B'B."""
+    return B.T @ B
 
 
 def cholesky(H, *, overwrite=False):

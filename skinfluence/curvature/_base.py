@@ -15,6 +15,9 @@ from skinfluence.design import Design
 # it H is the penalty alone, and the rounding of H, eps times its entries, is then more than
 # eps / 1e-8 = 2e-8 of that.
 NEGLIGIBLE = 1e-8
+# Share of what it is a difference of below which 1 - leverage has lost half of its digits (2e-8 is
+# eps / 1e-8) and is computed another way.
+CLOSE = 1e-8
 
 
 # What a curvature keeps about every row.
@@ -224,6 +227,32 @@ class Curvature(ABC):
         vars(new).update(known, objective=self.objective.without_rows())
         return new
 
+    def knowing(self, objective, leverage, penalty_sums=None):
+        """Return the same curvature with what a pass has found of all rows.
+
+        Parameters
+        ----------
+        objective : Objective
+            The same one, evaluated.
+        leverage : Leverage
+            Of all rows.
+        penalty_sums : tuple of ndarray of shape (n,), optional
+            Quadratic forms a_i and `penalty_terms` of all rows.
+        """
+        new = copy.copy(self)
+        leverage.quadratic.flags.writeable = leverage.one_minus.flags.writeable = False
+        found = {"_leverage_of_all": leverage}
+        if penalty_sums is not None:
+            found["_sums_with_penalty"] = penalty_sums
+        vars(new).update(found, objective=objective)
+        return new
+
+    def with_rows(self, objective):
+        """Return the curvature of an objective that `without_rows` has left without its rows."""
+        new = copy.copy(self)
+        vars(new).update(objective=objective)
+        return new
+
     def leverage_of_part(self, part, rows) -> Leverage:
         """Leverage blocks of a part of the objective, whose rows are a slice of its own."""
         return self._weighted(self.row_quadratic(part.design), part, None)
@@ -246,6 +275,14 @@ class Curvature(ABC):
             np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
             np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _quadratic_without(self, row):
+        """z'H_-i^-1 z (K, K) of one row, by the curvature without it; None at a leverage of 1."""
+        try:
+            rest = type(self)(self.objective.without(row), self.damping)
+        except np.linalg.LinAlgError:  # the row alone spans a direction
+            return None
+        return rest.row_quadratic(self.objective.design.take(np.array([row])))[0]
 
     def _check_room(self, rows):
         """Raise where there is no memory for the leverages of rows."""

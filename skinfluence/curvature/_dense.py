@@ -11,14 +11,12 @@ from skinfluence._backend import (
     inverse_factor,
     reciprocal_condition,
 )
-from skinfluence.curvature._base import Curvature, Leverage, RowsElsewhere
+from skinfluence.curvature._base import CLOSE, Curvature, Leverage, RowsElsewhere
 from skinfluence.curvature._triangle import curvature_triangle
 
 # Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
 # their digits. Of columns such as a year, its square and its cube.
 SQUARED = 1e-8
-# Below this, 1 - W a has lost half of its digits (eps / 1e-8 = 2e-8) and is computed another way.
-CLOSE = 1e-8
 
 
 class DenseCurvature(Curvature):
@@ -149,18 +147,27 @@ class DenseCurvature(Curvature):
 
     @cached_property
     def _sums_with_penalty(self):
-        """Quadratic forms a_i and `penalty_terms` of all own rows, by one product with the rows.
+        """Quadratic forms a_i and `penalty_terms` of all own rows, by one product with the rows."""
+        return self.penalty_sums(self.objective.design)
+
+    def penalty_sums(self, design):
+        """Quadratic forms a_i and `penalty_terms` of the rows of a design, (m,) each.
 
         With T T' = H^-1 and T'R T diagonal they are weighted sums of squares of z_i'T, and z_i'T
         times T'R theta.
         """
+        T, shares, along = self._penalty_axes
+        sums, pull = design.squared_sums(T, np.maximum(shares, 0.0), along)
+        return *sums, pull
+
+    @cached_property
+    def _penalty_axes(self):
+        """T, the weights of the squares, and T'R theta."""
         strength = self.objective.penalty.strength
         half = np.sqrt(strength)[:, None] * self.inverse_factor
         share, axes = np.linalg.eigh(half.T @ half)
         T, shares = self.inverse_factor @ axes, np.vstack([np.ones(len(share)), share])
-        along = T.T @ (strength * self.objective.theta[0])
-        sums, pull = self.objective.design.squared_sums(T, np.maximum(shares, 0.0), along)
-        return *sums, pull
+        return T, shares, T.T @ (strength * self.objective.theta[0])
 
     def without_rows(self):
         new = super().without_rows()
@@ -200,13 +207,10 @@ class DenseCurvature(Curvature):
         With a = z'H_-i^-1 z = C C' the second is (I + L'a L)^-1, the first C (I + C'W C)^-1 C'. The
         difference a - a L (I + L'a L)^-1 L'a would cancel where the row is nearly alone.
         """
-        objective = self.objective
-        try:
-            rest = DenseCurvature(objective.without(row), self.damping)
-        except np.linalg.LinAlgError:  # the row alone spans a direction: its leverage is 1
+        a = self._quadratic_without(row)
+        if a is None:
             return quadratic, np.zeros_like(quadratic)
-        a = rest.row_quadratic(objective.design.take(np.array([row])))[0]
-        L = objective.weight_roots_of([row])[0]
+        L = self.objective.weight_roots_of([row])[0]
         one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
         values, vectors = np.linalg.eigh(a)
         C = vectors * np.sqrt(np.maximum(values, 0.0))

@@ -145,13 +145,14 @@ class DualCurvature(WoodburyCurvature):
         n, K = self.inner.n_rows, self.inner.n_outputs
         own = self.inverse_factor.reshape(n, K, n * K)
         if K == 1:
-            one_minus = np.einsum("ikj,ikj->i", own, own)[:, None, None].astype(np.float64)
+            inner = np.einsum("ikj,ikj->i", own, own)[:, None, None].astype(np.float64)
         else:
-            one_minus = np.matmul(own, own.transpose(0, 2, 1))
-        if len(self.border):
-            border = self.inner_border.reshape(n, K, -1)
-            one_minus -= self._border_quadratic(np.arange(n), border)
-        return one_minus
+            inner = np.matmul(own, own.transpose(0, 2, 1))
+        if not len(self.border):
+            return inner
+        border = self.inner_border.reshape(n, K, -1)
+        one_minus = inner - self._border_quadratic(np.arange(n), border)
+        return self._kept_digits(np.arange(n), one_minus, inner)
 
     def _kernel_quadratic(self, index):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""

@@ -14,6 +14,7 @@ from skinfluence.deletion._closed_form import ROUNDING, ClosedForm
 from skinfluence.deletion._delete import (
     delete,
     delete_exactly,
+    has_closed_form,
     needs_curvature,
     refits_on_demand,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "delete_exactly",
     "dominant_rows",
     "first_factor",
+    "has_closed_form",
     "in_row_space",
     "joint_refit",
     "largest_change",

@@ -87,13 +87,14 @@ def _unreliable(error, length, missed):
 
 
 def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=None):
-    """Return the MixedDeletion of rows; `exactly(rows)` are the refits without some of them."""
+    """Return the MixedDeletion of rows; `exactly(rows, leverage)` are refits without some rows."""
     newton = OneStep(objective, curvature, rows, corrected=True)
     error = NewtonError(newton)
     flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
     rough = error.estimate(rough=True)
     wanted = longest_steps(error, rough, newton.undefined, flops / refit_flops(objective))
-    return MixedDeletion(newton, exactly(rows[wanted]), wanted, error=rough)
+    exact = exactly(rows[wanted], newton.leverage.take(wanted))
+    return MixedDeletion(newton, exact, wanted, error=rough)
 
 
 class RefitsOnDemand:
@@ -103,7 +104,7 @@ class RefitsOnDemand:
     ----------
     objective, curvature, rows : Objective, Curvature, ndarray of int
     exactly : callable
-        `exactly(rows)` are the refits without some rows.
+        `exactly(rows, leverage)` are the refits without some rows, of known leverage.
     n_test : int
         Number of test rows the steps are read at, for the budget.
     is_exact : bool
@@ -148,5 +149,6 @@ class RefitsOnDemand:
         new = np.sort(new)
         self._left -= len(new)
         self.refitted[new] = True
-        self.deletion = MixedDeletion(self.deletion, self._exactly(self._newton.rows[new]), new)
+        exact = self._exactly(self._newton.rows[new], self._newton.leverage.take(new))
+        self.deletion = MixedDeletion(self.deletion, exact, new)
         return True

@@ -46,11 +46,20 @@ class Exact(StoredSteps):
     """
 
     def __init__(
-        self, objective, curvature, rows, entering=None, *, tolerance=TOLERANCE, progress=None
+        self,
+        objective,
+        curvature,
+        rows,
+        entering=None,
+        *,
+        leverage=None,
+        tolerance=TOLERANCE,
+        progress=None,
     ):
         working, curvature, self._lift = in_row_space(objective, curvature)
         if entering is None:
-            start = OneStep(working, curvature, rows, corrected=True)
+            known = leverage if working is objective else None
+            start = OneStep(working, curvature, rows, corrected=True, leverage=known)
         else:
             start = RowChange(working, curvature, rows, entering, corrected=True)
         refits = _Refits(ChordNewton(start, tolerance))

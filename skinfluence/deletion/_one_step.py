@@ -364,10 +364,19 @@ class OneStep(Deletion):
 
 def shifted_residuals(objective, curvature):
     """Residuals g (n, K); away from the optimum of the loss g + W z'd with d = -H^-1 grad F."""
-    shift = shift_of_predictors(objective, curvature)
-    if shift is None:
-        return objective.residuals
-    return objective.residuals + objective.weights_matmul(shift[:, :, None])[:, :, 0]
+    return with_shift(objective, shift_of_predictors(objective, curvature))
+
+
+def with_shift(objective, shift):
+    """Residuals g + W z'd (n, K) of rows for the parts of z'd that `shift_of_predictors` returns.
+
+    A row of large weight has a large g, and W z'd leaves little of it: the parts are added one by
+    one, the small one last.
+    """
+    residuals = objective.residuals
+    for part in shift or ():
+        residuals = residuals + objective.weights_matmul(part[:, :, None])[:, :, 0]
+    return residuals
 
 
 def shift_of_predictors(objective, curvature):
@@ -376,8 +385,18 @@ def shift_of_predictors(objective, curvature):
     If theta is the optimum of another loss (`trained_loss`), grad F is not 0, and Newton's method
     takes the step d = -H^-1 grad F without any deletion. It is not an effect of a row: the step
     with the deletion minus d is (H - W z z')^-1 (g + W z'd) z.
+
+    There are two parts, of which the second is what rounding has left of the first: their sum in
+    float64 would lose it again. They are changes of the solution of sum_i (g_i + W_i z_i'd) z_i +
+    R'(theta + d) = 0, a sum without large terms.
     """
     if objective.is_at_its_own_optimum:
         return None
-    step = curvature.solve(-objective.gradient.reshape(-1, 1))
-    return objective.design @ step.reshape(objective.theta.shape).T
+    design, theta = objective.design, objective.theta
+    step = curvature.solve(-objective.gradient.reshape(-1, 1)).reshape(theta.shape)
+    first = design @ step.T
+    left = design.transpose_matmul(with_shift(objective, (first,))).T
+    left = objective.freed(left + objective.penalty.gradient(theta + step))
+    left += curvature.damping * step
+    second = curvature.solve(-left.reshape(-1, 1)).reshape(theta.shape)
+    return first, design @ second.T

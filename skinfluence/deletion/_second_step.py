@@ -49,10 +49,10 @@ class SecondStep(StoredSteps):
             if not some.any():
                 continue
             first, inverse_rows, at = first[some], inverse_rows[some], at[some]
-            gradient, moved = chord.gradient(first, at)
+            gradient, moved, hidden = chord.gradient(first, at)
             second = -chord.solve(gradient, at, inverse_rows, first)
             size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, second), 0.0))
-            held = chord.certified_size(gradient, size, at, inverse_rows)
+            held = hidden + chord.certified_size(gradient, size, at, inverse_rows)
             taken = size <= CONTRACTS * length[at]  # not where either is NaN
             stalled[at] = ~taken
             at, share = at[taken], size[taken] / np.where(length[at] > 0, length[at], 1.0)[taken]

@@ -55,7 +55,7 @@ def steps_by_parts(problem, method, curvature, n_rows=None):
 
         def step(rows=rows, part=part):
             """The deletions of the rows of a part."""
-            return _step(part, rows, curvature, classes, corrected=method == "newton")
+            return step_of_part(part, rows, curvature, classes, corrected=method == "newton")
 
         yield rows, step
 
@@ -65,7 +65,7 @@ def _part_rows(objective, n_rows=None):
     return max(FEWEST_ROWS, PART_VALUES // objective.n_parameters) if n_rows is None else n_rows
 
 
-def _step(part, rows, curvature, classes, *, corrected):
+def step_of_part(part, rows, curvature, classes, *, corrected):
     """OneStep of the rows of a part."""
     return OneStep(
         part,
@@ -110,7 +110,7 @@ def _own_influence(start, objective, curvature, target, corrected, classes, labe
     for rows, part in parts_of(objective, _part_rows(objective)):
         try:
             at = slice(start + rows.start, start + rows.stop)
-            step = _step(part, at, curvature, classes, corrected=corrected)
+            step = step_of_part(part, at, curvature, classes, corrected=corrected)
         except RowsElsewhere:
             return None
         y = part.y if labels is None else labels(part.y)

@@ -49,6 +49,16 @@ class CurvatureCache:
                 self._made, key, lambda: make_curvature(objective, kind, damping, n_solves)
             )
 
+    def replacing(self, old, new):
+        """Return a cache with the same curvatures but one, of which more is known."""
+        found = CurvatureCache()
+        with self._lock:
+            found._choices.update(self._choices)
+            found._joint.update(self._joint)
+            made = {key: new if each is old else each for key, each in self._made.items()}
+        found._made.update(made)
+        return found
+
     def joint(self, make):
         """Return the factor of joint changes, made once."""
         with self._lock:

@@ -14,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_k,
     check_test_weight,
     group_names,
     listed,
@@ -22,11 +23,7 @@ from skinfluence._validation import (
     warn,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import (
-    Query,
-    influence_topk,
-    refined_topk,
-)
+from skinfluence.attribution import Query, influence_topk, refined_topk
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     COARSE_KERNEL,
@@ -34,6 +31,7 @@ from skinfluence.deletion import (
     delete,
     dominant_rows,
     first_factor,
+    has_closed_form,
     needs_curvature,
     refits_on_demand,
     step_errors,
@@ -497,11 +495,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             As in `deletion`.
         """
         damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
-            raise ValueError(
-                f"k should be an integer from 1 to the {len(index)} training rows asked about; "
-                f"got {shown(k)} instead."
-            )
+        check_k(k, len(index))
         refits = None
         if method in ("auto", "exact") and damping == 0:
             n_solves = (len(query) + len(index)) * self.objective.n_outputs
@@ -577,7 +571,10 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         else:
             curvature = self.deletion_curvature(method, curvature)
         options = {"tolerance": tolerance, "progress": progress}
-        if checkpoint is None:
+        every = np.arange(objective.n_rows)
+        in_batches = method == "exact" and self.record.data.is_in_blocks
+        in_batches = in_batches and not has_closed_form(objective, curvature, every)
+        if checkpoint is None and not in_batches:
             loo = leave_one_out(objective, curvature, method, **options)
         else:
             loo = stored_leave_one_out(self, method, curvature, checkpoint=checkpoint, **options)

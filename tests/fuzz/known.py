@@ -19,12 +19,6 @@ class Known:
     questions: tuple
 
 
-def _is_wide_linear(problem, finding):
-    """Features of a linear kernel are found through dual coefficients, sums over all columns."""
-    wide = problem.scale == "wide" and problem.settings.get("kernel") == "linear"
-    return finding.kind == "wrong" and problem.model == "kernel ridge" and wide
-
-
 def _is_nothing_beside(problem, finding):
     """Newton's multiplier is a quotient by 1 - leverage, of a gradient that the fit has left.
 
@@ -37,24 +31,6 @@ def _is_nothing_beside(problem, finding):
 
 
 KNOWN = (
-    Known(
-        "linear kernels of columns of 1e-4 to 1e6: the small ones lose digits to the large ones",
-        _is_wide_linear,
-        Problem(
-            "kernel ridge",
-            seed=767079130,
-            n=11,
-            p=4,
-            m=1,
-            intercept=False,
-            strength=0.111,
-            options=(("kernel", "linear"),),
-            scale="wide",
-            storage="frame",
-            curvature="dense",
-        ),
-        ("influence",),
-    ),
     Known(
         "effects of rounding's size, beside weights of 1e-6 to 1e6: Newton's steps are larger",
         _is_nothing_beside,
