@@ -163,17 +163,12 @@ def last_rows_of_a_class(objective):
     return last_of_a_class(objective, objective.class_counts)
 
 
-def rows_of_classes(objective):
-    """Number of rows of positive weight of each required class, the last entry that of all rows."""
-    return objective.class_counts
-
-
 def last_of_a_class(objective, counts):
     """Mask of rows that are the last, where there are so many of each class and in all."""
     if (counts != 1).all():
         return np.zeros(objective.n_rows, dtype=bool)
     live = objective.sample_weight > 0
-    kind = _required_class(objective)
+    kind = objective.required_class()
     last = live & (counts[-1] == 1)
     if kind is None:
         return last
@@ -182,21 +177,16 @@ def last_of_a_class(objective, counts):
 
 def lost_a_class(objective, before=None):
     """Whether a required class, of the objective `before` a change, has no weight."""
-    kind, live = _required_class(objective), objective.sample_weight > 0
+    kind, live = objective.required_class(), objective.sample_weight > 0
     if kind is None:
         return not live.any()
     left = np.bincount(kind[live & (kind >= 0)])
     wanted = np.ones(1, dtype=int)
     if objective.loss.n_classes:
-        present = kind if before is None else _required_class(before)
+        present = kind if before is None else before.required_class()
         wanted = np.bincount(present[present >= 0])
     left = np.pad(left, (0, max(0, len(wanted) - len(left))))
     return bool(((wanted > 0) & (left[: len(wanted)] == 0)).any())
-
-
-def _required_class(objective, rows=slice(None)):
-    """Code of each row, -1 for those that may go; None where any row will do, as long as one is."""
-    return objective.required_classes(rows)
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):

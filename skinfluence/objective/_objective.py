@@ -109,25 +109,6 @@ class Objective(RelatedObjectives):
         self.sums = sums
         vars(self).update(known or {})
 
-    # -- classes -----------------------------------------------------------------------------------
-
-    def required_classes(self, rows=slice(None)):
-        """Code of each row, -1 for those that may go; None where any row will do, if one is."""
-        kind = self.loss.required_classes(self.y[rows])
-        needed = self.loss.n_classes or (kind is not None and self.free_intercepts[-1])
-        return kind if needed else None
-
-    @cached_property
-    def class_counts(self):
-        """Rows of positive weight of each required class, the last entry those of all."""
-        counts = np.zeros(max(1, self.loss.n_classes) + 1, dtype=np.int64)
-        for rows in row_blocks(self.n_rows, 64, at_most=COUNTED_ROWS):
-            live, kind = self.sample_weight[rows] > 0, self.required_classes(rows)
-            if kind is not None:
-                counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
-            counts[-1] += np.count_nonzero(live)
-        return counts
-
     # -- sizes -------------------------------------------------------------------------------------
 
     @property
@@ -276,6 +257,24 @@ class Objective(RelatedObjectives):
     def _keeps_weights(self):
         """Whether the weights of all rows are few enough to be kept."""
         return 8 * self.n_rows * self.n_outputs**2 <= KEPT_BYTES
+
+    def required_class(self, rows=slice(None)):
+        """Code of each row, -1 for those that may go; None where any row will do, if one stays."""
+        kind = self.loss.required_classes(self.y[rows])
+        if self.loss.n_classes or (kind is not None and self.free_intercepts[-1]):
+            return kind
+        return None
+
+    @cached_property
+    def class_counts(self):
+        """Number of rows of positive weight of each required class, the last entry that of all."""
+        counts = np.zeros(max(1, self.loss.n_classes) + 1, dtype=np.int64)
+        for rows in row_blocks(self.n_rows, 64, at_most=COUNTED_ROWS):
+            live, kind = self.sample_weight[rows] > 0, self.required_class(rows)
+            if kind is not None:
+                counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+            counts[-1] += np.count_nonzero(live)
+        return counts
 
     def weights_of(self, rows):
         """W of some rows, (b, K, K)."""

@@ -28,7 +28,6 @@ from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     COARSE_KERNEL,
     GroupDeletion,
-    delete,
     dominant_rows,
     first_factor,
     has_closed_form,
@@ -474,7 +473,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         if method == "auto" and damping > 0:
             method = "newton"  # a refit has no damping
         made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
-        deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
+        options = {"n_test": n_test, "progress": progress}
+        deletion = self.curvatures.deletion(objective, made, method, rows, **options)
         self.warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
             dominant = dominant_rows(objective, rows, deletion.row_leverages)
