@@ -526,12 +526,12 @@ from benchmarks.blocks import make
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.blocks import as_blocks
 
-folder, n = Path(sys.argv[1]), 1_000_000
+folder, n = Path(sys.argv[1]), 2_000_000
 InfluenceLogisticRegression().fit(np.eye(4), [0, 1, 0, 1]).self_influence(method="newton")
-X, y = make(folder, n, 50)  # 200 MB
+X, y = make(folder, n, 50)  # 400 MB
 status = Path("/proc/self/status").read_text()
 now = 1024 * int(status.partition("VmData:")[2].split()[0])
-limit = now + 150_000_000 + 8 * n
+limit = now + 300_000_000 + 8 * n
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 model = InfluenceLogisticRegression().fit(as_blocks(X, y))
 values = model.self_influence(method="newton")
@@ -545,7 +545,7 @@ except MemoryError:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_memory_beside_the_answer_is_that_of_a_few_vectors(tmp_path):
-    # 150 MB for 10^6 rows of 200 MB: half of the rows, and of the bar, of 2 * 10^6.
+    # 300 MB beside the answer, for 2 * 10^6 rows of 400 MB in a file.
     command = [sys.executable, "-c", MEMORY, str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.stdout == "held\n", run.stderr
