@@ -25,9 +25,9 @@ from skinfluence import (
 )
 from skinfluence.blocks import as_blocks
 from skinfluence.design import make_design
-from skinfluence.kernel_models import InfluenceKernelRidge
+from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
 from skinfluence.linear_model import _blocks as fitting
-from skinfluence.svm import SmoothHingeSVC
+from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 from tests.cases import problem, responses, weights
 
 
@@ -473,11 +473,15 @@ def test_what_cannot_be_read_in_blocks_says_so():
         (SmoothQuantileRegressor(), "it needs all rows at once"),
         (InfluenceKernelRidge(), "it needs all rows at once.*Nystroem"),
         (SmoothHingeSVC(), "it needs all rows at once.*Nystroem"),
+        (SmoothEpsilonSVR(), "it needs all rows at once.*Nystroem"),
+        (KernelLogisticRegression(), "it needs all rows at once.*Nystroem"),
         (InfluenceExplainer(LogisticRegression()), "it needs all rows at once"),
     ]
     for model, sentence in cases:
         with pytest.raises(NotImplementedError, match=sentence):
             model.fit(blocks, y)
+        with pytest.raises(NotImplementedError, match=sentence):
+            model.fit(blocks)
     sparse = InfluenceLogisticRegression(solver="saga").set_params(l1_ratio=0.5)
     if sparse.get_params().get("penalty") == "l2":  # scikit-learn up to 1.7
         sparse.set_params(penalty="elasticnet")
