@@ -301,6 +301,27 @@ def test_rows_to_ask_about_in_blocks(kind, tmp_path):
         model.influence(as_blocks(X_test[:, :4], y_test))
 
 
+def test_rows_to_ask_about_in_blocks_of_every_method():
+    X, y = problem(n=200, p=4)
+    X_test, y_test = problem(seed=1, n=30, p=4)
+    one = InfluenceLogisticRegression().fit(X, y)
+    other = InfluenceLogisticRegression().fit(as_blocks(X, y, block_rows=60))
+    weight = np.r_[np.full(3, 0.5), np.ones(197)]
+    for ask in (
+        lambda m, X, y: m.most_influential(X, y, k=3, method="newton").harmful_values,
+        lambda m, X, y: m.score_influence(X, y, method="newton", scoring="roc_auc"),
+        lambda m, X, y: m.group_influence([[0, 1], [5, 150]], X, y, method="newton"),
+        lambda m, X, y: m.relabel_influence(X, y, train_indices=[0, 5, 190]),
+        lambda m, X, y: m.reweight_influence(weight, X, y),
+        lambda m, X, y: m.addition_influence(X_test[:3], y_test[:3], X, y),
+        lambda m, X, y: m.feature_influence(X, y),
+    ):
+        expected = ask(one, X_test, y_test)
+        for model in (one, other):
+            found = ask(model, as_blocks(X_test, y_test, block_rows=12), None)
+            np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-11)
+
+
 @pytest.mark.parametrize("edges", [[], [1], [199], [0, 0, 50, 50, 200], range(1, 200)])
 def test_one_many_uneven_and_empty_blocks(edges):
     X, y = problem(n=200, p=5)

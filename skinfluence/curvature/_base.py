@@ -232,12 +232,11 @@ class Curvature(ABC):
         objective : Objective
             The same one, evaluated.
         leverage : Leverage
-            Of all rows.
+            Of all rows, read-only.
         penalty_sums : tuple of ndarray of shape (n,), optional
             Quadratic forms a_i and `penalty_terms` of all rows.
         """
         new = copy.copy(self)
-        leverage.quadratic.flags.writeable = leverage.one_minus.flags.writeable = False
         found = {"_leverage_of_all": leverage}
         if penalty_sums is not None:
             found["_sums_with_penalty"] = penalty_sums
