@@ -235,7 +235,7 @@ class Curvature(ABC):
         objective : Objective
             The same one, evaluated.
         leverage : Leverage
-            Of all rows.
+            Of all rows, read-only.
         penalty_sums : tuple of ndarray of shape (n,), optional
             Quadratic forms a_i and `penalty_terms` of all rows.
         """
