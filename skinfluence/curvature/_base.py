@@ -240,8 +240,6 @@ class Curvature(ABC):
             Quadratic forms a_i and `penalty_terms` of all rows.
         """
         new = copy.copy(self)
-        for shared in (leverage.quadratic, leverage.one_minus):
-            shared.setflags(write=False)
         found = {"_leverage_of_all": leverage}
         if penalty_sums is not None:
             found["_sums_with_penalty"] = penalty_sums
