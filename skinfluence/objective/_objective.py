@@ -524,7 +524,7 @@ class Objective(RelatedObjectives):
 
         def curved(rows, moved):
             """W_i times the predictors of some rows, (b, K m)."""
-            return self._weigh_some(rows, moved.reshape(-1, K, m)).reshape(moved.shape)
+            return self._weigh_some(rows, moved.reshape(len(moved), K, m)).reshape(moved.shape)
 
         product = self.design.forward_back(beside, curved)[1]
         product = product.reshape(q, K, m).transpose(1, 0, 2).reshape(V.shape)
@@ -548,8 +548,16 @@ class Objective(RelatedObjectives):
         free = np.broadcast_to(self.free_intercepts, K)
         if not has_kinks or not free.any():
             return np.zeros(K, dtype=bool)
-        total = self.weight_diagonals.sum(axis=0) * loss.temperature
-        return free & (total <= VANISHED * self.sample_weight.sum())
+        return free & (self.intercept_curvatures <= VANISHED)
+
+    @property
+    def intercept_curvatures(self):
+        """Curvature of each output's intercept, (K,), as a share of that with every row at a kink.
+
+        A quarter at most, for a loss with a temperature.
+        """
+        total = self.weight_diagonals.sum(axis=0) * self.loss.temperature
+        return total / max(float(self.sample_weight.sum()), np.finfo(float).tiny)
 
     def may_lose_intercepts(self, rows, change):
         """Whether an unpenalised intercept may lose its curvature with each of some rows, (r,).

@@ -30,7 +30,6 @@ from skinfluence.deletion import (
     GroupDeletion,
     dominant_rows,
     first_factor,
-    has_closed_form,
     needs_curvature,
     refits_on_demand,
     step_errors,
@@ -571,10 +570,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         else:
             curvature = self.deletion_curvature(method, curvature)
         options = {"tolerance": tolerance, "progress": progress}
-        every = np.arange(objective.n_rows)
-        in_batches = method == "exact" and self.record.data.is_in_blocks
-        in_batches = in_batches and not has_closed_form(objective, curvature, every)
-        if checkpoint is None and not in_batches:
+        if checkpoint is None and not self.refits_in_batches(method, curvature):
             loo = leave_one_out(objective, curvature, method, **options)
         else:
             loo = stored_leave_one_out(self, method, curvature, checkpoint=checkpoint, **options)
