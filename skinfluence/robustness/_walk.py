@@ -5,7 +5,7 @@ one with its transpose. H^-1 is that of the last factorisation, corrected by one
 each row that has left since; where the steps of a chord no longer shrink a new factor is made.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,6 +101,12 @@ class _Seen:
     terms: list
     products: np.ndarray
     along: np.ndarray | None = None
+
+    def predictors(self, add):
+        """Predictors (n, K) of the step; `add` brings the A_i up to date, once."""
+        if self.along is None:
+            self.along = add(self.terms, self.step, self.products)
+        return self.along
 
 
 class Walk:
@@ -243,7 +249,8 @@ class Walk:
         """
         objective, direct = self.objective, None
         if corrected and self._seen is not None and self._seen.quantity is quantity:
-            v, along, objective = self._seen.step, self._along(), self._seen.objective
+            seen = self._seen
+            v, along, objective = seen.step, seen.predictors(self._added), seen.objective
         else:
             slope, direct = quantity.slopes(objective, self.solve)
             v = self.solve(slope.reshape(-1, 1)).reshape(objective.theta.shape)
@@ -261,13 +268,6 @@ class Walk:
             effect = effect - direct
         effect[objective.sample_weight == 0] = np.inf
         return np.where(np.isnan(effect), np.inf, effect)
-
-    def _along(self):
-        """Predictors (n, K) of the step of what was seen; the A_i are brought up to date."""
-        seen = self._seen
-        if seen.along is None:
-            seen.along = self._added(seen.terms, seen.step, seen.products)
-        return seen.along
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -368,7 +368,7 @@ class Walk:
             return objective.evaluated_at(theta)
         if self._seen is not None:
             found = objective.evaluated_at(theta)
-            self._seen.objective = found
+            self._seen = replace(self._seen, objective=found)
             return found
         slope, _ = ahead.slopes(objective, self.solve)
         v = self.solve(slope.reshape(-1, 1)).reshape(theta.shape)
