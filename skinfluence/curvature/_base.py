@@ -15,6 +15,9 @@ from skinfluence.design import Design
 # it H is the penalty alone, and the rounding of H, eps times its entries, is then more than
 # eps / 1e-8 = 2e-8 of that.
 NEGLIGIBLE = 1e-8
+# Share of what it is a difference of below which 1 - leverage has lost half of its digits (2e-8 is
+# eps / 1e-8) and is computed another way.
+CLOSE = 1e-8
 
 
 # What a curvature keeps about every row.
@@ -271,6 +274,47 @@ class Curvature(ABC):
             np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
             np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _kept_digits(self, found, index):
+        """Leverage of rows at some positions, those near 1 by the curvature without the row."""
+        quadratic, one_minus = found.quadratic, found.one_minus
+        # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only
+        # blocks with a sum above 0.9 need eigenvalues.
+        K = self.objective.n_outputs
+        suspects = np.flatnonzero(np.einsum("ikk->i", one_minus) < K - 0.9)
+        smallest = np.linalg.eigvalsh(one_minus[suspects])[:, 0]
+        if (smallest < CLOSE).any() and not self.objective.has_rows:
+            raise RowsElsewhere
+        for position in suspects[smallest < CLOSE]:
+            quadratic[position], one_minus[position] = self._from_the_rest(
+                index[position], quadratic[position]
+            )
+        return Leverage(quadratic, one_minus)
+
+    def _from_the_rest(self, row, quadratic):
+        """(A_i, I - L'A_i L) of one row by the curvature without it, where 1 - W a cancels.
+
+        With a = z'H_-i^-1 z = C C' the second is (I + L'a L)^-1, the first C (I + C'W C)^-1 C'. The
+        difference a - a L (I + L'a L)^-1 L'a would cancel where the row is nearly alone.
+        """
+        a = self._quadratic_without(row)
+        if a is None:
+            return quadratic, np.zeros_like(quadratic)
+        L = self.objective.weight_roots_of([row])[0]
+        one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
+        values, vectors = np.linalg.eigh(a)
+        C = vectors * np.sqrt(np.maximum(values, 0.0))
+        seen, axes = np.linalg.eigh((C.T @ L) @ (C.T @ L).T)
+        half = (C @ axes) / np.sqrt(1.0 + np.maximum(seen, 0.0))
+        return half @ half.T, one_minus
+
+    def _quadratic_without(self, row):
+        """z'H_-i^-1 z (K, K) of one row, by the curvature without it; None at a leverage of 1."""
+        try:
+            rest = type(self)(self.objective.without(row), self.damping)
+        except np.linalg.LinAlgError:  # the row alone spans a direction
+            return None
+        return rest.row_quadratic(self.objective.design.take(np.array([row])))[0]
 
     def _check_room(self, rows):
         """Raise where there is no memory for the leverages of rows."""

@@ -163,7 +163,10 @@ class RowSpaceCurvature(WoodburyCurvature):
             one_minus[part] = found
         if len(self.border):
             border = self.inner_border.reshape(n, K, -1)[index]
-            one_minus -= self._border_quadratic(index, border)
+            inner = one_minus
+            one_minus = self._bordered_digits(
+                index, inner - self._border_quadratic(index, border), inner
+            )
         small = np.ones(len(index), dtype=bool)
         if K == 1:
             small = 1.0 - one_minus[:, 0, 0] <= RESOLVED

@@ -7,13 +7,15 @@ import numpy as np
 
 from skinfluence._backend import cholesky, cholesky_solve
 from skinfluence._validation import warn
-from skinfluence.curvature._base import Curvature, Leverage
+from skinfluence.curvature._base import CLOSE, Curvature, Leverage
 
 # Columns penalised less than this share of the most penalised column are bordered, not put in the
 # kernel K = X D^-1 X': divided by a tiny penalty, they would make all others rounding errors of K.
 WEAK = 1e-3
 # A leverage h = 1 - (1 - h) above this has lost no more than five digits to the difference.
 RESOLVED = 1e-5
+# Share of rows with curvature from which all rows are kept.
+MOST_ROWS = 0.95
 LOST = 1e8  # of B's condition, at which half of the digits are left
 
 
@@ -35,10 +37,13 @@ class WoodburyCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        # Rows without curvature do not enter B; for a hinge these are most rows.
+        # Rows without curvature do not enter B; for a hinge these are most rows. Where they are few
+        # it is cheaper to keep them than to copy the others, and kernels can be shared.
         self.curved_rows = objective.curved_rows
-        if len(self.curved_rows) < objective.n_rows:
+        if len(self.curved_rows) < MOST_ROWS * objective.n_rows:
             objective = objective.take(self.curved_rows)
+        else:
+            self.curved_rows = np.arange(objective.n_rows)
         self.inner = objective
         strength = objective.penalty.strength + damping
         self.border = np.flatnonzero(
@@ -211,3 +216,33 @@ class WoodburyCurvature(Curvature):
         rows = U.reshape(len(index) * U.shape[1], U.shape[2])
         solved = self._solve_border(rows.T).T.reshape(U.shape)
         return np.matmul(U, solved.transpose(0, 2, 1))
+
+    def _bordered_digits(self, index, one_minus, inner):
+        """Correct blocks of some rows, in place, that settle the border almost alone; return all.
+
+        There `inner`, of the penalised columns, and the border's share of it cancel: they are found
+        by the curvature without the row.
+        """
+        if not self.has_all_digits:
+            return one_minus
+        for position in np.flatnonzero(_smallest_ratio(one_minus, inner) < CLOSE):
+            row = self.curved_rows[index[position]]
+            rest = self._quadratic_without(row)
+            if rest is None:
+                one_minus[position] = 0.0
+                continue
+            L = self.objective.weight_roots_of([row])[0]
+            one_minus[position] = np.linalg.inv(np.eye(len(L)) + L.T @ rest @ L)
+        return one_minus
+
+
+def _smallest_ratio(left, whole):
+    """Smallest generalised eigenvalue of the blocks left v = ratio whole v, (n,)."""
+    if left.shape[1] == 1:
+        return (left / whole)[:, 0, 0]
+    ratio = np.full(len(left), 1.0)
+    gone = np.linalg.solve(whole, whole - left)
+    # It is at least one minus the trace of what is gone.
+    some = np.flatnonzero(np.einsum("ikk->i", gone) > 0.9)
+    ratio[some] = 1.0 - np.linalg.eigvals(gone[some]).real.max(axis=1, initial=0.0)
+    return ratio

@@ -9,6 +9,7 @@ curvature since the full fit: some thirtyfold on ordinary data.
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil, log
 
 import numpy as np
 
@@ -201,7 +202,7 @@ class ChordNewton:
         own, after = (self._own_vectors(step, deletions) for step in (first, second))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.einsum("ik,ik->i", own, after) / np.einsum("ik,ik->i", own, own)
-        ratio = np.minimum(np.nan_to_num(ratio, nan=0.0, posinf=0.0, neginf=0.0), MAX_RATIO)
+        ratio = np.minimum(np.where(np.isfinite(ratio), ratio, 0.0), MAX_RATIO)
         shrink = np.where(ratio < 0, np.sqrt(1.0 - np.minimum(ratio, 0.0)), 1.0 - ratio)
         norm = self.objective.loss.predictor_norm
         return np.fmax(norm(own) / shrink, norm(own + after))
@@ -303,8 +304,10 @@ class ChordNewton:
         U = self._buffer(K * a * n).reshape(K, a, n)
         by_row = U.transpose(0, 2, 1)  # (K, n, a), a view
         objective.design.predictors_of(steps, out=by_row)
-        U[:, np.arange(a), rows] = 0.0  # the certificate is about the rows that remain
-        U[:, :, self._spare] = 0.0
+        own = np.arange(a)
+        U[:, own, rows] = 0.0  # the certificate is about the rows that remain
+        if len(self._spare):
+            U[:, :, self._spare] = 0.0
         largest = np.empty(a)
         for block in cache_blocks(a, K * n):
             change = U[:, block]
@@ -312,7 +315,7 @@ class ChordNewton:
             largest[block] = norm.max(axis=1)
             if not self._by_series(change[0], largest[block].max(), truncation[block].min()):
                 self._by_loss(change)
-        U[:, np.arange(a), rows] = -self.residuals[:, rows]
+        U[:, own, rows] = -self.residuals[:, rows]
         return objective.design.gradients_of(by_row).reshape(a, -1), largest
 
     @cached_property
@@ -348,9 +351,8 @@ class ChordNewton:
         loss, objective = self.objective.loss, self.objective
         change += self.eta[:, None]
         slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
-        slope = classes_first(slope, loss.is_scalar)
-        objective.weigh(slope, axis=-1, out=change)
-        change -= self.residuals[:, None]
+        slope = objective.weigh(classes_first(slope, loss.is_scalar), axis=-1)
+        np.subtract(slope, self.residuals[:, None], out=change)
 
     def _by_series(self, change, largest, truncation):
         """As `_by_loss`, by the loss's Taylor series if few terms are enough; return whether.
@@ -362,7 +364,7 @@ class ChordNewton:
         if not self.has_series:
             return False
         share = largest / self.objective.loss.series_radius
-        order = 1 if share == 0 else int(np.ceil(np.log(truncation) / np.log(min(share, 0.99))))
+        order = 1 if share == 0 else ceil(log(truncation) / log(min(share, 0.99)))
         if order > MAX_ORDER:
             return False
         if order == 1:
@@ -422,11 +424,23 @@ class ChordNewton:
 
     def _without(self, solved, at_row, deletions, inverse_rows):
         """H_-^-1 V from H^-1 V = `solved` (a, P) and Z_i H^-1 V = `at_row` (a, K)."""
-        L, S = self.objective.weight_factors_of(self.one_step.rows[deletions])
+        L, S = self._weight_factors(deletions)
         one_minus = self.one_step.leverage.one_minus[deletions]
         inner = solve_blocks(one_minus, apply_blocks(S, at_row))
         leaving = inverse_rows[:, : self.objective.n_outputs]
         return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
+
+    def _weight_factors(self, deletions):
+        """(L, S) of some rows that leave, (b, K, K) each; of one output kept for all passes."""
+        if self.objective.n_outputs > 1:
+            return self.objective.weight_factors_of(self.one_step.rows[deletions])
+        L, S = self._weight_roots
+        return L[deletions], S[deletions]
+
+    @cached_property
+    def _weight_roots(self):
+        """(L, S) of every row that leaves, (r, 1, 1) each."""
+        return self.objective.weight_factors_of(self.one_step.rows)
 
     def certified_size(self, gradient, size, deletions, inverse_rows, truncation=TRUNCATION):
         """Norm of the gradients in the inverse of the curvature of the rows that stay, (a,).
@@ -446,11 +460,11 @@ class ChordNewton:
         """Take the next step of every active row; retire those that have converged or diverge."""
         active = state.active
         deletions = state.first + active
-        step = -self.solve(gradient, deletions, state.inverse_rows[active], state.D[active])
+        inverse_rows = state.inverse_rows[active]
+        step = -self.solve(gradient, deletions, inverse_rows, state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
         truncation = state.truncation[active]
-        inverse_rows = state.inverse_rows[active]
         held = hidden + self.certified_size(gradient, size, deletions, inverse_rows, truncation)
         has_last = state.last_step is not None
         ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)
@@ -465,16 +479,25 @@ class ChordNewton:
             rounding = self.metric.coefficient_change(hidden, deletions)
             within = self.metric.coefficient_change(bound, deletions) - rounding
             done |= within <= self.tolerance
-            own = self.own_change(step[done], deletions[done])
-            within = bound[done] * self.metric.own_row_norm[deletions[done]]
-            state.bound[active[done]], state.converged[active[done]] = bound[done], True
-            state.own_error[active[done]] = np.fmin(within, own)
+            self._retire(state, done, bound, step)
         diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
         step[diverging] = 0.0
-        _accelerate(state, step, ~done & ~diverging)
+        going = ~(done | diverging)
+        _accelerate(state, step, going)
         state.D[active] += step
         state.last_size[active] = size
-        state.keep(~done & ~diverging)
+        state.keep(going)
+
+    def _retire(self, state, done, bound, step):
+        """Record the active rows that are done: their bounds (a,), and last steps (a, P)."""
+        if not done.any():
+            return
+        positions, bound = state.active[done], bound[done]
+        deletions = state.first + positions
+        own = self.own_change(step[done], deletions)
+        state.bound[positions], state.converged[positions] = bound, True
+        within = bound * self.metric.own_row_norm[deletions]
+        state.own_error[positions] = np.fmin(within, own)
 
     def _may_be_certified(self, size, moved, deletions):
         """Whether `bound_after`, at least kappa nu, can be within the tolerance anywhere."""

@@ -167,7 +167,7 @@ class Design(ABC):
             return self.transpose_matmul(U[:, None])[:, 0]
         product = self._transpose_times(U)
         if self.fit_intercept:
-            product = np.vstack([product, U.sum(axis=0)])
+            product = np.concatenate([product, U.sum(axis=0)[None]])
         return product
 
     def forward_back(self, V, slopes):
@@ -268,7 +268,10 @@ class Design(ABC):
 
         The transpose of `predictors_of`.
         """
-        return np.stack([self.transpose_matmul(slope).T for slope in slopes], axis=1)
+        gradient = np.empty((slopes.shape[2], len(slopes), self.shape[1]))
+        for k, slope in enumerate(slopes):
+            gradient[:, k] = self.transpose_matmul(slope).T
+        return gradient
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""
@@ -282,6 +285,9 @@ class Design(ABC):
     def sandwich_of(self, parts, n_outputs):
         """Sandwich of some rows, from an iterable of (rows, their W (b, K, K))."""
         K, q = n_outputs, self.shape[1]
+        if K == 1:
+            grams = (self._some(rows)._gram(W[:, 0, 0]) for rows, W in parts)
+            return sum(grams, next(grams, np.zeros((q, q))))
         H = np.zeros((K, q, K, q))
         for rows, W in parts:
             some = self._some(rows)

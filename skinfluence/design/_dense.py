@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse import issparse
 
-from skinfluence._backend import add_gram
+from skinfluence._backend import add_gram, gram
 from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
@@ -136,10 +136,12 @@ class DenseDesign(Design):
         if len(w) and (w == w[0]).all():
             return self._plain_gram(w[0])
         q = self.shape[1]
-        G = np.zeros((q, q))
         buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
         # syrk on scaled rows takes half the flops of Z' (w Z), and gives an exactly symmetric sum.
         root, negative = np.sqrt(np.abs(w)), w < 0
+        if len(w) <= BLOCK_ROWS and not negative.any():  # for few rows a sum is half of the time
+            return gram(self._scaled(self.features(slice(None)), root, buffer))
+        G = np.zeros((q, q))
         for rows, block in self._blocks():
             Z = self._scaled(block, root[rows], buffer[: len(block)])
             if not negative[rows].any():

@@ -41,6 +41,13 @@ def _copied(X):
     return np.array(X, order="K") if isinstance(X, np.ndarray) else copy.deepcopy(X)
 
 
+def _is_about_the_solver(warning):
+    """Whether a warning is of convergence, or of NumPy's arithmetic."""
+    if issubclass(warning.category, ConvergenceWarning):
+        return True
+    return issubclass(warning.category, RuntimeWarning) and "encountered in" in str(warning.message)
+
+
 class RefinedFitMixin(InfluenceMixin):
     """An estimator of scikit-learn, fitted by its solver, then polished to the optimum."""
 
@@ -86,7 +93,8 @@ class RefinedFitMixin(InfluenceMixin):
             weight = as_numpy(sample_weight)
             check_sample_weight(weight, weight.size)  # signs; scikit-learn checks the length
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
+            for category in (ConvergenceWarning, RuntimeWarning):
+                warnings.simplefilter("always", category)
             fit(X, y, sample_weight)
         return caught
 
@@ -119,11 +127,14 @@ class RefinedFitMixin(InfluenceMixin):
         self.intercept_ = intercept
 
     def _reissue(self, caught, explanation):
-        """Issue scikit-learn's convergence warnings again, unless polishing made them untrue."""
+        """Issue scikit-learn's warnings again, unless polishing made them untrue.
+
+        Those of convergence, and those of overflow in steps of a solver that ended elsewhere.
+        """
         separable = explanation is not None and explanation.separable
         settled = explanation is not None and (explanation.converged or separable)
         for warning in caught:
-            if settled and issubclass(warning.category, ConvergenceWarning):
+            if settled and _is_about_the_solver(warning):
                 continue
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno

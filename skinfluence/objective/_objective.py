@@ -19,6 +19,8 @@ CLEARLY_THERE = 1e-6
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
 BLOCK_BYTES = 2**24
+# Rows whose classes are counted at once.
+COUNTED_ROWS = 2**16
 
 
 def _weighted(values, weight):
@@ -256,6 +258,24 @@ class Objective(RelatedObjectives):
         """Whether the weights of all rows are few enough to be kept."""
         return 8 * self.n_rows * self.n_outputs**2 <= KEPT_BYTES
 
+    def required_class(self, rows=slice(None)):
+        """Code of each row, -1 for those that may go; None where any row will do, if one stays."""
+        kind = self.loss.required_classes(self.y[rows])
+        if self.loss.n_classes or (kind is not None and self.free_intercepts[-1]):
+            return kind
+        return None
+
+    @cached_property
+    def class_counts(self):
+        """Number of rows of positive weight of each required class, the last entry that of all."""
+        counts = np.zeros(max(1, self.loss.n_classes) + 1, dtype=np.int64)
+        for rows in row_blocks(self.n_rows, 64, at_most=COUNTED_ROWS):
+            live, kind = self.sample_weight[rows] > 0, self.required_class(rows)
+            if kind is not None:
+                counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+            counts[-1] += np.count_nonzero(live)
+        return counts
+
     def weights_of(self, rows):
         """W of some rows, (b, K, K)."""
         return self.weights[rows] if self._keeps_weights else self._weights_at(rows)
@@ -292,15 +312,27 @@ class Objective(RelatedObjectives):
     def weigh(self, values, axis=0, out=None):
         """Values times the weights of their rows, which run along an axis of the values.
 
-        0 in rows of weight 0, even of inf.
+        0 in rows of weight 0, even of inf. The values themselves where every weight is 1.
         """
+        if self._has_unit_weights and out is None:
+            return values
         shape = [1] * values.ndim
         shape[axis] = self.n_rows
         with np.errstate(invalid="ignore"):
             product = np.multiply(values, self.sample_weight.reshape(shape), out=out)
-        if not self.sample_weight.all():
+        if not self._has_all_rows:
             product[(slice(None),) * (axis % values.ndim) + (self.sample_weight == 0,)] = 0.0
         return product
+
+    @cached_property
+    def _has_all_rows(self):
+        """Whether no row has weight 0."""
+        return bool(self.sample_weight.all())
+
+    @cached_property
+    def _has_unit_weights(self):
+        """Whether every row has weight 1."""
+        return bool((self.sample_weight == 1.0).all())
 
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
@@ -492,7 +524,7 @@ class Objective(RelatedObjectives):
 
         def curved(rows, moved):
             """W_i times the predictors of some rows, (b, K m)."""
-            return self._weigh_some(rows, moved.reshape(-1, K, m)).reshape(moved.shape)
+            return self._weigh_some(rows, moved.reshape(len(moved), K, m)).reshape(moved.shape)
 
         product = self.design.forward_back(beside, curved)[1]
         product = product.reshape(q, K, m).transpose(1, 0, 2).reshape(V.shape)
@@ -516,8 +548,16 @@ class Objective(RelatedObjectives):
         free = np.broadcast_to(self.free_intercepts, K)
         if not has_kinks or not free.any():
             return np.zeros(K, dtype=bool)
-        total = self.weight_diagonals.sum(axis=0) * loss.temperature
-        return free & (total <= VANISHED * self.sample_weight.sum())
+        return free & (self.intercept_curvatures <= VANISHED)
+
+    @property
+    def intercept_curvatures(self):
+        """Curvature of each output's intercept, (K,), as a share of that with every row at a kink.
+
+        A quarter at most, for a loss with a temperature.
+        """
+        total = self.weight_diagonals.sum(axis=0) * self.loss.temperature
+        return total / max(float(self.sample_weight.sum()), np.finfo(float).tiny)
 
     def may_lose_intercepts(self, rows, change):
         """Whether an unpenalised intercept may lose its curvature with each of some rows, (r,).

@@ -23,16 +23,11 @@ from skinfluence._validation import (
     warn,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import (
-    Query,
-    influence_topk,
-    refined_topk,
-)
+from skinfluence.attribution import Query, influence_topk, refined_topk
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     COARSE_KERNEL,
     GroupDeletion,
-    delete,
     dominant_rows,
     first_factor,
     needs_curvature,
@@ -477,7 +472,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         if method == "auto" and damping > 0:
             method = "newton"  # a refit has no damping
         made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
-        deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
+        options = {"n_test": n_test, "progress": progress}
+        deletion = self.curvatures.deletion(objective, made, method, rows, **options)
         self.warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
             dominant = dominant_rows(objective, rows, deletion.row_leverages)

@@ -89,6 +89,8 @@ class LiveFit:
         `Objective.gradient_scale`, or close to it.
     class_weight : ndarray
         Factor of the weight of a row: one number, or one a class.
+    gradient : ndarray of shape (K, q) or None
+        Of the objective, where the last change has left it without a pass over the rows.
     settings : dict or None
         Of the model that the fit belongs to, by which a change of its parameters is noticed.
     """
@@ -100,6 +102,7 @@ class LiveFit:
     names: np.ndarray
     scale: np.ndarray
     class_weight: np.ndarray
+    gradient: np.ndarray | None = None
     settings: dict | None = None
 
     @classmethod
@@ -245,12 +248,21 @@ class LiveFit:
 
     def _moved(self, rows, delta, live, read=None):
         """Return (LiveFit, Removal) after a change of weights that leaves `live` in the model."""
-        removal = row_removal(self.objective, self._factor(), rows, delta, read)
-        scale = self._scale(removal)
+        removal = row_removal(self.objective, self._factor(), rows, delta, read, self._gradient())
         fit = replace(
-            self, objective=removal.objective, factor=removal.factor, live=live, scale=scale
+            self,
+            objective=removal.objective,
+            factor=removal.factor,
+            live=live,
+            scale=self._scale(removal),
+            gradient=removal.gradient,
         )
         return fit, removal
+
+    def _gradient(self):
+        """Return the gradient where it is known; rows that join may have brought columns."""
+        known = self.gradient is not None and self.gradient.shape == self.objective.theta.shape
+        return self.gradient if known else None
 
     def _factor(self):
         """Return the factor, computed anew where an active set has changed."""

@@ -171,7 +171,20 @@ class Audit:
                     certificate="branch and bound",
                     assumptions=(CELLS, EXISTS),
                 )
-        return best
+        return best if best.at_least >= enough else self._with_held_columns(best)
+
+    def _with_held_columns(self, lower):
+        """Add to a Lower what holds while the other columns are partialled out as in the fit."""
+        parts = _dinkelbach.partialled_out(self.objective, self.quantity)
+        if parts is None or self.objective.n_parameters == 1:
+            return lower
+        about = self.units, self.quantity.level, self.quantity.sign
+        number = _dinkelbach.least_units(*parts, *about)
+        note = (
+            f"dinkelbach: at least {number} with the other columns partialled out once and not "
+            "again, which is no proof for refits"
+        )
+        return replace(lower, assumptions=(*lower.assumptions, note))
 
 
 def smallest_flip(

@@ -47,7 +47,7 @@ class Removal:
     residual: np.ndarray
 
 
-def row_removal(objective, factor, rows, delta, read=None):
+def row_removal(objective, factor, rows, delta, read=None, gradient=None):
     """Return the Removal after a change of the weights of some rows.
 
     Parameters
@@ -61,13 +61,15 @@ def row_removal(objective, factor, rows, delta, read=None):
         What is added to their weights.
     read : callable, optional
         See `Objective.evaluated_at`.
+    gradient : ndarray of shape (K, q), optional
+        See :func:`skinfluence.deletion.joint_refit`.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         If no optimum is found.
     """
-    found = joint_refit(objective, factor, rows, delta, read=read)
+    found = joint_refit(objective, factor, rows, delta, read=read, gradient=gradient)
     if found is None:
         raise np.linalg.LinAlgError(
             "the refit without the rows did not converge: no optimum was found. Fit with a "

@@ -5,7 +5,8 @@ one with its transpose. H^-1 is that of the last factorisation, corrected by one
 each row that has left since; where the steps of a chord no longer shrink a new factor is made.
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Of the last chord step, in units of the coefficients: what is left is some hundredth of it. A
-# longer step is the last where its length times the ratio of two steps leaves this share of it.
-TOLERANCE, LEFT = 1e-8, 0.1
+# longer step is the last where its length times twice the ratio of two steps is at most LEFT; the
+# first pass after the next removal corrects what it leaves. Sets are verified to rounding.
+TOLERANCE, LEFT = 1e-8, 1e-7
 MAX_PASSES = 25
 # Multiple of the tolerance below which steps that no longer shrink are rounding.
 NEAR = 1e3
@@ -102,12 +104,6 @@ class _Seen:
     products: np.ndarray
     along: np.ndarray | None = None
 
-    def predictors(self, add):
-        """Predictors (n, K) of the step; `add` brings the A_i up to date, once."""
-        if self.along is None:
-            self.along = add(self.terms, self.step, self.products)
-        return self.along
-
 
 class Walk:
     """The model while rows leave: its optimum, and the effect of each further row on a quantity.
@@ -134,12 +130,13 @@ class Walk:
     def __init__(self, objective, curvature=None):
         self.start = self.objective = objective
         self.removed, self.diverges, self.empties_class = [], False, False
-        self.tolerance = TOLERANCE * objective.coefficient_unit
+        self.unit = objective.coefficient_unit
         self._seen = None  # what the last pass has found for the next effects
         self._set_factor(curvature)
         kind = objective.loss.required_classes(objective.y)
         needed = objective.loss.n_classes or objective.free_intercepts[-1]
         self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
+        self._class_sizes = Counter(self._class[objective.sample_weight > 0].tolist())
 
     @classmethod
     def without(cls, objective, rows, theta):
@@ -234,11 +231,11 @@ class Walk:
         right = base.design.outer(np.eye(K), rows).T @ L
         U = self.solve(right)
         inner = np.eye(K) - right.T @ U
-        if not np.linalg.eigvalsh(0.5 * (inner + inner.T))[0] > 1e-4:
+        smallest = inner[0, 0] if K == 1 else np.linalg.eigvalsh(0.5 * (inner + inner.T))[0]
+        if not smallest > 1e-4:
             self._stale = True
             return
-        S = np.linalg.inv(inner)
-        self._terms.add(U, S)
+        self._terms.add(U, 1.0 / inner if K == 1 else np.linalg.inv(inner))
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -249,8 +246,7 @@ class Walk:
         """
         objective, direct = self.objective, None
         if corrected and self._seen is not None and self._seen.quantity is quantity:
-            seen = self._seen
-            v, along, objective = seen.step, seen.predictors(self._added), seen.objective
+            v, along, objective = self._seen.step, self._along(), self._seen.objective
         else:
             slope, direct = quantity.slopes(objective, self.solve)
             v = self.solve(slope.reshape(-1, 1)).reshape(objective.theta.shape)
@@ -268,6 +264,13 @@ class Walk:
             effect = effect - direct
         effect[objective.sample_weight == 0] = np.inf
         return np.where(np.isnan(effect), np.inf, effect)
+
+    def _along(self):
+        """Predictors (n, K) of the step of what was seen; the A_i are brought up to date."""
+        found = self._seen
+        if found.along is None:
+            found.along = self._added(found.terms, found.step, found.products)
+        return found.along
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -324,10 +327,11 @@ class Walk:
 
     def _is_last_of_a_class(self, rows):
         """Whether a required class of some rows has no other rows of positive weight."""
-        weight = self.objective.sample_weight.copy()
-        weight[rows] = 0.0
-        kinds = set(self._class[rows]) - {-1}
-        return any(not (weight[self._class == kind] > 0).any() for kind in kinds)
+        gone = np.union1d(np.array(self.removed, dtype=np.intp), rows)
+        n_gone = Counter(self._class[gone[self.start.sample_weight[gone] > 0]].tolist())
+        return any(
+            n_gone[kind] == self._class_sizes[kind] for kind in set(self._class[rows]) - {-1}
+        )
 
     def _chord(self, objective, rows, delta, ahead=None):
         """Optimum by chord steps after a change of the weights; None where they do not converge."""
@@ -342,16 +346,16 @@ class Walk:
         exact = quadratic and ahead is None
         gradient = self._whole_gradient(objective) if exact else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
-            step = self._pairs.step(gradient, self)[0].reshape(objective.theta.shape)
+            step = self._pairs.step(gradient, self).reshape(objective.theta.shape)
             size = np.abs(step).max()
-            near = size <= NEAR * self.tolerance
+            near = size <= NEAR * TOLERANCE * self.unit
             if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
                 self._stale = True
                 return None
             # Twice: the first ratio is that of a curvature midway, not at the end.
             left = size * min(1.0, 2.0 * size / before) if passes else size
-            done = exact or size <= self.tolerance or (near and size >= before)
-            done = done or left <= LEFT * self.tolerance
+            done = exact or size <= TOLERANCE * self.unit or (near and size >= before)
+            done = done or left <= LEFT * self.unit
             if done and (passes or ahead is None):
                 self._stale = passes > MANY_PASSES
                 return objective.at(objective.theta + step)
@@ -368,7 +372,7 @@ class Walk:
             return objective.evaluated_at(theta)
         if self._seen is not None:
             found = objective.evaluated_at(theta)
-            self._seen = replace(self._seen, objective=found)
+            self._seen.objective = found
             return found
         slope, _ = ahead.slopes(objective, self.solve)
         v = self.solve(slope.reshape(-1, 1)).reshape(theta.shape)

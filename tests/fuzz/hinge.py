@@ -8,6 +8,9 @@ from tests.fuzz.optimum import solve
 MOST_STEPS = 120
 # The root of a gap of long double's rounding is no sign of doubt.
 UNIT = 1e-4
+# Margins of the interior point this near to 1 are at 1, if the optimum with these at 1 is as near.
+AT_MARGIN = 1e-6
+SMALLEST_GAP = 1e-22
 
 
 def hinge_optimum(objective, w):
@@ -37,16 +40,74 @@ def _machine(objective, w, k):
     alpha, b = _interior_point(Q, s, cap, has_intercept)
     theta = np.zeros((len(w), len(strength)), dtype=LD)
     coef = (alpha * s) @ Z
-    theta[:, penalised] = coef / np.sqrt(strength[penalised])
     f = coef @ Z.T
     if has_intercept:
         b = _intercept(alpha, cap, s, f)
-        theta[:, ~penalised] = b[:, None]
         f = f + b[:, None]
+    for i in range(len(w)):
+        start = coef[i], b[i] if has_intercept else LD(0)
+        coef[i], own = _on_margins(Z, s, cap[i], f[i], start, has_intercept)
+        if has_intercept:
+            b[i] = own
+    f = coef @ Z.T + (b[:, None] if has_intercept else 0)
+    theta[:, penalised] = coef / np.sqrt(strength[penalised])
+    if has_intercept:
+        theta[:, ~penalised] = b[:, None]
     half = (coef**2).sum(axis=1) / 2
     primal = half + (cap * np.maximum(1 - s * f, 0)).sum(axis=1)
-    gap = np.abs(primal - alpha.sum(axis=1) + half) / np.maximum(primal, 1e-300)
+    # Of a gap of rounding's size nothing is known: the sums of losses have no more digits.
+    rounding = 64 * np.finfo(LD).eps * (cap * (1 + np.abs(f))).sum(axis=1)
+    gap = np.abs(primal - alpha.sum(axis=1) + half) - rounding
+    gap = np.maximum(gap, 0) / np.maximum(primal, 1e-300)
     return theta, np.sqrt(gap).astype(float) * UNIT
+
+
+def _on_margins(Z, s, cap, f, start, has_intercept):
+    """(Coefficients, intercept) with the rows at their margin exactly there, by elimination.
+
+    An interior point ends within the root of its gap where a dual variable is at its bound and its
+    row at the margin. Rows of margin below 1 are at their cap; of those at 1 only some that are
+    independent have dual variables. The `start` is kept if that moves a margin too far: then some
+    row is only near.
+    """
+    margin, live = s * f, cap > 0
+    edge = np.flatnonzero(live & (np.abs(margin - 1) < AT_MARGIN))
+    inside = live & (margin < 1)
+    inside[edge] = False
+    fixed = (cap * s * inside) @ Z
+    ones = np.ones((len(Z), int(has_intercept)), dtype=LD)
+    kept = _independent(np.hstack([Z, ones]), edge)
+    if not len(kept) and has_intercept:
+        return fixed, start[1]
+    k, sign = len(kept), s[kept]
+    M = np.zeros((k + has_intercept, k + has_intercept), dtype=LD)
+    M[:k, :k] = np.outer(sign, sign) * (Z[kept] @ Z[kept].T)
+    right = np.zeros(k + has_intercept, dtype=LD)
+    right[:k] = 1 - sign * (Z[kept] @ fixed)
+    if has_intercept:
+        M[:k, k] = M[k, :k] = sign
+        right[k] = -(cap * s * inside).sum()
+    found = solve(M[None], right[None, :, None])[0, :, 0] if len(M) else right
+    coef, b = fixed + (sign * found[:k]) @ Z[kept], found[k] if has_intercept else LD(0)
+    moved = np.abs(Z @ coef + b - f)[live].max(initial=0)
+    at = np.abs(s * (Z @ coef + b) - 1)[edge].max(initial=0)
+    return (coef, b) if moved < AT_MARGIN / 10 and at < 1e-13 else start
+
+
+def _independent(Z, rows):
+    """Some of the rows, as many as are independent, by Gram-Schmidt with pivots."""
+    left, kept = np.array(Z[rows], dtype=LD), []
+    size = (left**2).sum(axis=1)
+    while len(kept) < min(left.shape):
+        norms = np.sqrt((left**2).sum(axis=1) / np.where(size > 0, size, 1))
+        i = int(norms.argmax())
+        if norms[i] < 1e-12:
+            break
+        kept.append(rows[i])
+        q = left[i] / np.sqrt((left[i] ** 2).sum())
+        for _ in range(2):
+            left = left - np.outer(left @ q, q)
+    return np.array(kept, dtype=int)
 
 
 def _intercept(alpha, cap, s, f):
@@ -82,10 +143,13 @@ def _interior_point(Q, s, cap, has_intercept):
     b = np.zeros(B, dtype=LD)
     z, v = (np.where(live, LD(1), LD(0)) for _ in range(2))
     n_live = 2 * np.maximum(live.sum(axis=1), 1)
+    slack = np.where(live, c - a, 1)  # kept, since the difference loses it
+    going = np.ones(B, dtype=bool)  # one that has arrived, or has no digit left, stays
     for _ in range(MOST_STEPS):
-        slack = np.where(live, c - a, 1)
         gap = (a * z + np.where(live, slack * v, 0)).sum(axis=1)
-        if (gap <= 1e-17 * np.maximum(1e-30, (np.abs(a)).sum(axis=1))).all():
+        size = np.maximum(1e-30, np.abs(a).sum(axis=1))
+        going &= gap > SMALLEST_GAP * size
+        if not going.any():
             break
         mu = (gap / n_live * LD(0.1))[:, None]
         dual = -(a @ Q) + 1 - b[:, None] * s + z - v
@@ -111,6 +175,13 @@ def _interior_point(Q, s, cap, has_intercept):
             falling = live & (change < 0)
             limit = np.where(falling, -value / np.where(falling, change, 1), np.inf)
             t = np.minimum(t, LD(0.995) * limit.min(axis=1))
-        a, b = a + t[:, None] * da, b + t * db
-        z, v = z + t[:, None] * dz, v + t[:, None] * dv
+        going &= (t > 0.1) | (gap > 1e-14 * size)  # short steps at the end are of rounding
+        t = t[:, None]
+        new = a + t * da, b + t[:, 0] * db, z + t * dz, v + t * dv, slack - t * da
+        sound = [np.isfinite(part.reshape(B, -1)).all(axis=1) for part in new]
+        going &= np.all(sound, axis=0)
+        a, b, z, v, slack = (
+            np.where(going.reshape(-1, *[1] * (old.ndim - 1)), part, old)
+            for part, old in zip(new, (a, b, z, v, slack), strict=True)
+        )
     return a, b

@@ -742,7 +742,8 @@ def make_spec(problem, model, final, rows, rows_test, data):
         gamma = getattr(final, "gamma_", None)
         K, K_test = kernel_of(problem, X, X, gamma), kernel_of(problem, X_test, X, gamma)
         dual = (parts["l2"], K, K_test)
-        X, X_test = kernel_features(K, K_test)
+        if kernel != "linear":  # the columns themselves, whose products lose what they differ in
+            X, X_test = kernel_features(K, K_test)
     spec = Spec(
         X=X,
         X_test=X_test,

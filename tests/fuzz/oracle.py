@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from tests.fuzz.existence import exists
+from tests.fuzz.hinge import UNIT as GAP_UNIT
 from tests.fuzz.hinge import hinge_optimum
 from tests.fuzz.losses import LD
 from tests.fuzz.optimum import Basis, Objective, minimise, solve
@@ -14,8 +15,11 @@ from tests.fuzz.optimum import Basis, Objective, minimise, solve
 UNSURE = 1e-11
 # Steps through a curvature of centred, scaled columns that is worse than this are beyond float64.
 WORST_CONDITION = 1e12
+# Changes of predictors below this are none.
+SMALLEST = 1e-30
 # Of a product, in units of float64.
 ROUNDING = 128 * float(np.finfo(float).eps)
+UNIT = 4 * float(np.finfo(float).eps) / ROUNDING
 
 
 def condition(H):
@@ -207,7 +211,10 @@ class Oracle:
                 rest = self.weights_without(some)
                 theta, moving = self._optima(rest, start)
                 change[wanted] = theta - self.theta
-                rounding[wanted] = np.where(moving <= UNSURE, self._rounding(theta, rest), np.inf)
+                known = self._rounding(theta, rest)
+                if type(self.spec.loss).__name__ == "Hinge":
+                    known = self._of_the_gap(theta, rest, moving)
+                rounding[wanted] = np.where(moving <= UNSURE, known, np.inf)
             else:
                 change[wanted], rounding[wanted] = self._step(method, some, joint=joint)
         change[idle] = 0
@@ -285,6 +292,10 @@ class Oracle:
             H = np.repeat(H, B, axis=0)
         step = self._solve(H, right, at) + gone
         rounding = amplified(condition(H[:, at[:, None], at]))
+        terms = self._rounded_away(theta[None], w[None])[0].T @ np.abs(objective.Z)
+        moved = max(np.nan_to_num(np.abs(objective.eta(step))).max(initial=0), SMALLEST)
+        far = np.array([self._reach(one, at, terms) for one in H], dtype=float) / float(moved)
+        rounding = np.maximum(rounding, ROUNDING * np.nan_to_num(far, nan=np.inf) / 4)
         return step, np.where(np.isfinite(step).all(axis=(1, 2)), rounding, np.inf)
 
     def _with_mean_share(self, H, rest):
@@ -300,31 +311,65 @@ class Oracle:
         """What float64 may lose of optima (B, K, q) under weights (B, n).
 
         By the condition of the curvature, and by what cancels in the gradient: where rows have
-        hardly any curvature that moves the predictors far.
+        hardly any curvature that moves the predictors far. Relative to the largest change.
         """
         found = np.zeros(len(theta))
-        if self.spec.lent is not None:  # of the trained hinge, which has no curvature
-            return found
         objective, Z = self.objective, np.abs(self.objective.Z)
+        moved = max(np.abs(objective.eta(theta - self.theta)).max(initial=0), SMALLEST)
+        if self.spec.lent is not None:  # of the trained hinge, which has no curvature
+            return np.full(len(theta), float(ROUNDING * self.terms.max(initial=0) / moved))
         H = objective.hessian(theta, w)
-        g = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
-        terms = np.matmul(np.swapaxes(np.abs(g), 1, 2), Z)
+        slope = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
+        g = np.abs(slope) + self._rounded_away(theta, w)
+        terms = np.matmul(np.swapaxes(g, 1, 2), Z)
         terms += objective.strength(w) * np.abs(theta) + objective.strength_l1(w)
         # A zero whose slope is that of the penalty may move as well. Where rows that stay make
         # columns equal, how they share a coefficient is not unique: nothing is to be compared.
         l1 = objective.strength_l1(w)
-        slope = np.matmul(np.swapaxes(g, 1, 2), objective.Z)
+        slope = np.matmul(np.swapaxes(slope, 1, 2), objective.Z)
         at_limit = np.abs(slope) >= l1 * (1 - LD(1e-9))
         moves = (objective.free & ((theta != 0) | (l1 == 0) | at_limit)).reshape(len(theta), -1)
-        moved = np.abs(objective.eta(theta - self.theta)).max(axis=(1, 2))
         for b, free in enumerate(moves):
             at = np.flatnonzero(free)
-            part = H[b][at[:, None], at]
-            left = np.zeros(free.size, dtype=LD)
-            left[at] = np.abs(inverse_of(part)) @ terms[b].ravel()[at]
-            far = (Z @ left.reshape(theta.shape[1:]).T).max(initial=0) / max(moved[b], 1e-300)
-            found[b] = max(amplified(condition(part[None]))[0], ROUNDING * float(far) / 4)
+            far = self._reach(H[b], at, terms[b]) / moved
+            found[b] = max(
+                amplified(condition(H[b][at[:, None], at][None]))[0], ROUNDING * float(far) / 4
+            )
         return found
+
+    def _reach(self, H, at, terms):
+        """Largest change of a predictor by gradients of the size `terms` (K, q) at H (P, P)."""
+        left = np.zeros(len(H), dtype=LD)
+        left[at] = np.abs(inverse_of(H[at[:, None], at])) @ terms.ravel()[at]
+        return (np.abs(self.objective.Z) @ left.reshape(terms.shape).T).max(initial=0)
+
+    def _rounded_away(self, theta, w):
+        """Rounding of residuals (B, n, K), in units of float64's of their product with others.
+
+        That of the predictors, and of the responses. Where a fit is exact nothing else is left.
+        """
+        objective = self.smooth
+        has_no_unit = objective.loss.n_classes or getattr(objective.loss, "link", "") == "log"
+        y = 1 if has_no_unit else np.abs(objective.y)
+        terms = np.matmul(np.abs(objective.Z), np.swapaxes(np.abs(theta), 1, 2)) + y
+        W = objective._weighted(w, objective.loss.curvature(objective.y, objective.eta(theta)))
+        return np.matmul(np.abs(W), terms[..., None])[..., 0] * UNIT
+
+    def _of_the_gap(self, theta, w, unsure):
+        """What a duality gap leaves open of the optima of hinges, by their largest change, (B,).
+
+        A hinge objective is at least the optimum plus half the squared distance in its penalty.
+        Most optima are far nearer than that: not where a row on its margin has no multiplier.
+        """
+        free = self.objective.fixed > 0
+        strength = np.where(free, self.objective.fixed, 1)
+        size = np.sqrt((free * self.objective.Z[:, None] ** 2 / strength).sum(axis=2)).max()
+        gap = (np.maximum(unsure, self._full[1][0]) / GAP_UNIT) ** 2 * self.objective.value(
+            theta, w
+        )
+        moved = np.nanmax(np.abs(self.objective.eta(theta - self.theta)), initial=0.0)
+        off = 2 * size * np.sqrt(2 * gap) / np.maximum(moved, 1e-300)
+        return np.asarray(off, dtype=float)
 
     @cached_property
     def rounding(self):

@@ -51,9 +51,8 @@ class PooledQuestions(Questions):
             if answer is None:
                 continue
             change, undefined, rounding = self.found_by(method, answer.info.method, groups)
-            effect, smooth, floor = self.effects(
-                name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, groups
-            )
+            test = oracle.Z_test, oracle.eta_test, data.codes_test
+            effect, smooth, floor = self.effects(name, method, change, *test, rounding, groups)
             effect = np.where(smooth[:, None, None], effect, np.nan)
             if effect.shape[2] == 1:
                 effect, floor = effect[..., 0], floor[..., 0]
@@ -128,6 +127,8 @@ class PooledQuestions(Questions):
         if not self.spec.loss.n_classes:
             y = np.abs(self.oracle.objective.y).max(axis=1, keepdims=True)
             floor = floor + ROUNDING * np.resize(y, floor.shape)
+        else:
+            floor = floor + np.finfo(float).eps  # of margins, whose unit is 1
         floor = np.maximum(floor, self._allowed(answer.value, method))
         if self.oracle.objective.gauge.any():
             got, want = (part - part.mean(axis=1, keepdims=True) for part in (got, want))
@@ -308,7 +309,7 @@ class PooledQuestions(Questions):
                 values,
                 rows=0,
                 undefined=lost,
-                rounding=np.full(self.oracle.n, self.oracle.rounding),
+                rounding=diagnostics.rounding(name, self.oracle, want),
                 floor=diagnostics.floor(name, self.oracle),
             )
 
@@ -355,8 +356,16 @@ class PooledQuestions(Questions):
             same = np.isinf(got) & (got == want)
             got = np.where(same, 0, got - middle)
             want = np.where(same, 0, want - middle)
-        floor = ROUNDING * np.abs(middle)
+        moved = np.einsum("mj,bkj->mbk", self.oracle.Z_test, change)
+        lost = self._lost(change[live], moved[:, live], rounding[live]).max(initial=0)
+        floor = ROUNDING * np.abs(middle) + 2 * self._width_of(lost)
         self.judge.compare(question, _Like(got, answer), want, floor=floor)
+
+    def _width_of(self, lost):
+        """How far predictions at the test rows move when predictors do by so much, (m, 1, K)."""
+        mean, eta = self.spec.loss.mean, self.oracle.eta_test
+        up, down = (np.abs(mean(eta + sign * lost) - mean(eta)) for sign in (1, -1))
+        return np.maximum(up, down)[:, None]
 
     def local_influence(self):
         if (

@@ -8,6 +8,7 @@ from tests.fuzz import targets
 from tests.fuzz.asking import TooSlow, ask
 from tests.fuzz.losses import LD
 from tests.fuzz.oracle import ROUNDING as LOSS
+from tests.fuzz.oracle import SMALLEST
 
 # Without a bound of its own an answer may be this far off, in units of the largest effect.
 TOLERANCE = 1e-6
@@ -23,6 +24,11 @@ WITHOUT_CURVATURE = (
     "local_influence",
 )
 METHODS = ("auto", "first_order", "newton", "exact")
+
+
+def largest(changes):
+    """Largest entry of each of some changes (B, ...), NaN left out."""
+    return np.abs(np.nan_to_num(changes)).max(axis=tuple(range(1, changes.ndim)), initial=0)
 
 
 @dataclass(frozen=True)
@@ -190,16 +196,20 @@ class Questions:
             self.changes[key] = self.oracle.blurs(method, self.rows, joint=False)
         return self.changes[key]
 
-    def effects(self, name, method, change, Z, eta, labels, groups=None):
+    def effects(self, name, method, change, Z, eta, labels, rounding, groups=None):
         """As `_effects`, with room for what a trained hinge's own margins leave open."""
-        effect, smooth, floor = self._effects(name, method, change, Z, eta, labels)
+        effect, smooth, floor = self._effects(name, method, change, Z, eta, labels, rounding)
         for other in self.blurred(method, groups):
             blur = self._effects(name, method, other, Z, eta, labels)[0] - effect
             floor = floor + 3 * np.nan_to_num(np.abs(blur), posinf=0.0)
         return effect, smooth, floor
 
-    def _effects(self, name, method, change, Z, eta, labels):
-        """(effects (m, B, outputs), mask (m,) of the test rows that are off a kink, floor)."""
+    def _effects(self, name, method, change, Z, eta, labels, rounding=None):
+        """(effects (m, B, outputs), mask (m,) of the test rows that are off a kink, floor).
+
+        `rounding` (B,) is what float64 may lose of the changes: where these are of rounding's size
+        and a target is flat, its effects are smaller still.
+        """
         spec = self.spec
         moved = np.einsum("mj,bkj->mbk", Z, change)
         if name == "custom":
@@ -225,10 +235,22 @@ class Questions:
                 after = value(labels, eta[:, None] + moved)
                 effect = after - before[:, None]
                 floor = ROUNDING * (np.abs(after) + np.abs(before[:, None]))
+                if rounding is not None:
+                    lost = self._lost(change, moved, rounding)
+                    for sign in np.array([[1.0], [-1.0]]) * (-1) ** np.arange(eta.shape[1]):
+                        off = value(labels, eta[:, None] + moved + sign * lost) - after
+                        floor = floor + np.nan_to_num(np.abs(off), posinf=0.0)
             floor = floor + self._rounding(name, value, labels, eta)[:, None]
         if name == "zero_one":
             smooth &= self._far_from_a_tie(eta, moved)
         return effect, smooth, floor
+
+    def _lost(self, change, moved, rounding):
+        """What float64 may lose of changes of the predictors, (B, 1)."""
+        own = np.einsum("nj,bkj->bnk", self.oracle.objective.Z, change)
+        size = max(largest(own).max(initial=0), largest(np.swapaxes(moved, 0, 1)).max(initial=0))
+        lost = np.where(np.isfinite(rounding), rounding, 0) * max(size, SMALLEST)
+        return np.nan_to_num(lost)[:, None]
 
     def _slope(self, name, value, labels, eta):
         if name != "custom":
@@ -248,7 +270,12 @@ class Questions:
             size = size + np.resize(y.max(axis=1, keepdims=True), eta.shape)
         step = ROUNDING * size
         at, up, down = (value(labels, eta + sign * step) for sign in (0, 1, -1))
-        return np.nan_to_num(np.maximum(np.abs(up - at), np.abs(down - at)))
+        found = np.nan_to_num(np.maximum(np.abs(up - at), np.abs(down - at)))
+        if not self.spec.loss.n_classes:
+            # Deviances are differences: beneath this the oracle has no digit either.
+            size = size + np.abs(self.spec.loss.mean(eta)) + 1
+            found = found + 64 * np.finfo(LD).eps * (size**2).max(axis=1, keepdims=True)
+        return found
 
     def _far_from_a_tie(self, eta, moved):
         """Mask of the test rows at which no prediction is decided by rounding."""
@@ -312,7 +339,7 @@ class Questions:
             return
         change, undefined, rounding = self.found_by(method, answer.info.method)
         effect, smooth, floor = self.effects(
-            name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test
+            name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, rounding
         )
         effect = np.where(smooth[:, None, None], effect, np.nan)
         if effect.shape[2] == 1:
@@ -374,7 +401,7 @@ class Questions:
                 continue
             change, undefined, rounding = self.found_by(method, answer.info.method)
             effect, smooth, floor = self.effects(
-                name, method, change, oracle.objective.Z, oracle.eta, data.codes
+                name, method, change, oracle.objective.Z, oracle.eta, data.codes, rounding
             )
             at = np.arange(oracle.n)
             effect = np.where(smooth[:, None], effect[at, at], np.nan)
@@ -480,9 +507,14 @@ class Questions:
                 )
 
     def _of_coefficients(self, part):
-        """Rounding of the coefficients themselves."""
+        """Rounding of the coefficients, and what moves no predictor by its last digit."""
         coef, intercept = self.oracle.basis.original(self.oracle.theta)
-        return ROUNDING * np.abs(coef if part == "coef" else intercept).max(initial=0.0)
+        last = np.finfo(float).eps * self.spec.unit
+        if part == "intercept":
+            return ROUNDING * np.abs(intercept).max(initial=0.0) + last
+        widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
+        last = last / np.where(widest > 0, widest, 1)
+        return ROUNDING * np.abs(coef).max(initial=0.0) + last
 
     def _dual(self, question, answer, method, change, masks):
         """Dual coefficients: -g / strength at the moved predictors, the row's own gone."""
@@ -509,7 +541,8 @@ class Questions:
             got = np.swapaxes(coef, 1, 2)
             idle = oracle.w == 0
             want[idle] = 0
-        floor = 0.0
+        # The last digits of sums over the dual coefficients.
+        floor = 0.0 if spec.lent is None else ROUNDING * oracle.terms.max(initial=0)
         for other in self.blurred(method):
             other = np.einsum("nj,bkj->bnk", oracle.objective.Z, other)
             floor = floor + 3 * np.nan_to_num(np.abs(other - moved))
