@@ -160,11 +160,13 @@ def _assembled(deletion, change, route, others):
     """
     objective, rows = deletion.objective, deletion.rows
     eta = objective.eta[rows] + change
-    routes = np.full(len(rows), route, dtype="<U11")
-    idle = objective.sample_weight[rows] == 0
-    routes[idle] = "exact"
     eta[deletion.undefined] = np.nan
-    routes[deletion.undefined] = "undefined"
+    routes = np.broadcast_to(np.array(route, dtype="<U11"), len(rows))  # no memory, read only
+    idle = objective.sample_weight[rows] == 0
+    if idle.any() or deletion.undefined.any():
+        routes = routes.copy()
+        routes[idle] = "exact"
+        routes[deletion.undefined] = "undefined"
     return LooPredictions(eta, deletion.row_leverages, routes, **others)
 
 
