@@ -16,7 +16,11 @@ from skinfluence import (
     SmoothQuantileRegressor,
     make_target,
 )
+from skinfluence.curvature import DenseCurvature
+from skinfluence.deletion import OneStep
+from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
+from skinfluence.optimum import newton_step
 from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 from tests.cases import problem
 
@@ -333,3 +337,16 @@ def test_an_intercept_that_is_nearly_flat_is_followed_to_its_optimum():
     H = objective.hessian_matmul(np.eye(3))
     step = np.linalg.solve(H, objective.gradient.ravel())
     assert np.abs(objective.design @ step[None].T).max() < 1e-5 * 0.04
+
+
+def test_the_floor_of_an_error_is_what_the_fit_itself_has_left():
+    """Steps without a row go through a curvature without its share of a common penalty."""
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(8, 3)), np.r_[np.ones(7), 0.0]
+    model = InfluencePoissonRegressor(alpha=0.3).fit(X, rng.poisson(2.0, size=8), weight)
+    at = model.__fitted_problem__().objective
+    at = at.at(at.theta + 1e-6 * rng.normal(size=at.theta.shape))
+    curvature = DenseCurvature(at.without_mean_penalty_share())
+    step = OneStep(at, curvature, np.arange(8), corrected=True)
+    left = np.abs(at.design @ newton_step(at).T)[7, 0]
+    assert left <= rounding_floor(step, curvature)[7] <= 1.3 * left

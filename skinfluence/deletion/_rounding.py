@@ -51,6 +51,11 @@ def _of_the_fit(objective, curvature, rows):
     rounding = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond or 1.0)
     if not objective.is_at_its_own_optimum:
         return rounding, np.zeros(len(rows))
-    left = curvature.solve(objective.gradient.reshape(-1, 1))
-    left = objective.design.take(rows) @ left.reshape(objective.theta.shape).T
-    return rounding, objective.loss.predictor_norm(left)
+    design, shape = objective.design.take(rows), objective.theta.shape
+    step, size = curvature.solve(objective.gradient.reshape(-1, 1)), objective.loss.predictor_norm
+    removed, more = curvature.objective.penalty_weight_removed, 0.0
+    if removed:  # the fit's own curvature has that share of the penalty, too
+        own = np.broadcast_to(objective.row_penalty.hessian_diagonal, shape).reshape(-1, 1)
+        missing = curvature.solve(removed * own * step)
+        step, more = step - missing, size(design @ missing.reshape(shape).T)
+    return rounding, size(design @ step.reshape(shape).T) + more
