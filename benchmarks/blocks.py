@@ -21,7 +21,7 @@ from joblib import parallel_config
 from scipy.linalg.blas import dsyrk
 
 from skinfluence import InfluenceLogisticRegression
-from skinfluence.blocks import as_blocks
+from skinfluence.blocks import as_blocks, in_one_pass
 
 BLOCK = 8192
 
@@ -99,6 +99,8 @@ def report(n, p, folder, *, leave_one_out):
     print(f"fit             {seconds / floor:6.2f} passes, {over} over the rows", end="")
     print(f", {peak.above(0):6.0f} MB")
     line("self influence", *timed(lambda: model.self_influence(method="newton")), floor)
+    both = {"self_influence": {}, "loo_estimate": {}}
+    line("both, with ALO", *timed(lambda: in_one_pass(model, both)), floor)
     if leave_one_out:
         line("leave-one-out", *timed(lambda: model.loo_estimate(method="newton")), floor)
 
@@ -183,7 +185,8 @@ def parquet(n, p, folder):
 
 def line(name, answer, seconds, peak, floor):
     """Print what one answer took."""
-    arrays = [answer] if isinstance(answer, np.ndarray) else vars(answer).values()
+    answers = answer.values() if isinstance(answer, dict) else [answer]
+    arrays = [each for part in answers for each in getattr(part, "__dict__", {0: part}).values()]
     size = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
     print(f"{name:15s} {seconds / floor:6.2f} passes", end=", ")
     print(f"{peak.above(size):6.0f} MB beside {size / 1e6:.0f} MB of answer")

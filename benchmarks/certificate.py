@@ -99,7 +99,7 @@ def tiers(objective):
     metric, M = newton.metric, objective.loss.self_concordance
     chord = ChordNewton(newton, 0.0)
     steps = newton.steps_of(rows).reshape(len(rows), -1)
-    gradient, moved = chord.gradient(steps, rows)
+    gradient, moved, _ = chord.gradient(steps, rows)
     solved = chord.solve(gradient, rows, chord.inverse_rows(rows))
     residual = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
     E = np.stack(

@@ -11,7 +11,9 @@ import numpy as np
 
 def classes_last(block, is_scalar):
     """(K, ...) as a loss, link or target takes it: (..., K), or (...) of one scalar predictor."""
-    return block[0] if is_scalar else np.moveaxis(block, 0, -1)
+    if len(block) == 1:
+        return block[0] if is_scalar else block[0][..., None]
+    return np.moveaxis(block, 0, -1)
 
 
 def classes_first(values, is_scalar, n_axes=1):

@@ -94,6 +94,15 @@ def check_count(name, value):
         raise ValueError(f"{name} should be a positive integer; got {shown(value)}.")
 
 
+def check_k(k, n_rows):
+    """Raise where k is no number of rows out of those asked about."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= n_rows:
+        raise ValueError(
+            f"k should be an integer from 1 to the {n_rows} training rows asked about; "
+            f"got {shown(k)} instead."
+        )
+
+
 def check_same_length(**given):
     """Raise unless all given arguments that are not None have as many rows as the first."""
     sizes = {name: _n_rows(name, values) for name, values in given.items() if values is not None}

@@ -144,6 +144,30 @@ class MostInfluential(Result):
     row_names: np.ndarray | None = None
     test_names: np.ndarray | None = None
 
+    @classmethod
+    def of_extremes(
+        cls, extremes: tuple[np.ndarray, ...], greater_is_better: bool, **parts: Any
+    ) -> "MostInfluential":
+        """Return the result of the indices and values of the largest and the smallest influences.
+
+        Parameters
+        ----------
+        extremes : tuple of ndarray
+            largest_indices, largest_values, smallest_indices, smallest_values.
+        greater_is_better : bool
+            Whether the target is better where it is greater.
+        **parts : object
+            The other attributes.
+
+        Returns
+        -------
+        MostInfluential
+            The smallest ones helpful where greater is better, else the largest.
+        """
+        up, down = extremes[:2], extremes[2:]
+        helpful, harmful = (down, up) if greater_is_better else (up, down)
+        return cls(*helpful, *harmful, **parts)
+
     def __repr__(self):
         """The numbers of rows, and the first rows of either kind of the first test row."""
         n_test, k = self.helpful_indices.shape[:2]

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -175,6 +176,21 @@ def assert_near(found, known, library, factor=1.0):
     tolerance = factor * TOLERANCE[library.dtype]
     limit = tolerance * np.nanmax(np.abs(known))
     np.testing.assert_allclose(found, known, rtol=0, atol=limit)
+
+
+@dispatched
+def test_steps_go_on_until_light_rows_are_at_rest(name, dispatch):
+    """Light rows settle the direction (1, -1); beside heavy rows their gradients are small."""
+    library, rng = Library(name, "float64"), np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 20))
+    X = np.concatenate([first[:, None] * [1.0, 1.0], second[:, None] * [1.0, -1.0]])
+    y, weight = rng.integers(0, 2, size=40), np.repeat([1.0, 1e-10], 20)
+    model = InfluenceLogisticRegression(C=1e16, fit_intercept=False)
+    known = clone(model).fit(X, y)  # the directions do not meet: weights change nothing
+    start = library(known.coef_ + np.array([0.3, -0.3])).T
+    found = model.fit(library(X), library(y), library(weight)).__array_model__().problem
+    found = replace(found, theta=start).polished()
+    np.testing.assert_allclose(as_numpy(found.theta)[:, 0], known.coef_[0], atol=1e-6)
 
 
 @dispatched

@@ -19,6 +19,8 @@ from skinfluence import (
 from skinfluence.blocks import as_blocks
 from skinfluence.design import _blocks as designs
 from skinfluence.linear_model import _blocks as fitting
+from skinfluence.problem import _batches as batches
+from skinfluence.problem import stored
 from tests.cases import problem, responses, weights
 from tests.test_blocks import Pieces, cut, of_npy, of_parquet, pieces
 
@@ -27,6 +29,14 @@ from tests.test_blocks import Pieces, cut, of_npy, of_parquet, pieces
 def few_rows_to_start(monkeypatch):
     """Fits start from 40 rows, so that the other rows are new to the Newton steps."""
     monkeypatch.setattr(fitting, "MOST_ROWS", 40)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Blocks of 40 rows of the matrix, and batches of 40 refits."""
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(stored, "FEWEST_ROWS", 40)
+    monkeypatch.setattr(stored, "REFITTED_ROWS", 40)
 
 
 def cases(folder):
@@ -175,6 +185,29 @@ def test_a_pipeline_over_blocks(tmp_path):
         InfluenceExplainer(make_pipeline(PCA(2), InfluenceRidge())).fit(as_blocks(X, y))
 
 
+def test_the_own_fit_of_a_pipeline_says_which_way_to_go():
+    X, y = problem(n=90, p=3)
+    blocks = as_blocks(X, y, block_rows=40)
+    scaler = StandardScaler().fit(X)
+    frozen = make_pipeline(FrozenEstimator(scaler), InfluenceLogisticRegression())
+    for pipe in (make_pipeline(StandardScaler(), InfluenceLogisticRegression()), frozen):
+        with pytest.raises(
+            NotImplementedError, match=r"InfluenceExplainer\(pipeline\)\.fit\(blocks"
+        ):
+            pipe.fit(blocks)
+        with pytest.raises(NotImplementedError, match="where there is room for all rows, pass"):
+            pipe.fit(blocks, y)
+    with pytest.raises(NotImplementedError, match="rows in blocks are no array"):
+        np.asarray(blocks)
+    # What needs no array goes its own way.
+    plain = make_pipeline("passthrough", InfluenceLogisticRegression()).fit(blocks)
+    expected = InfluenceLogisticRegression().fit(X, y)
+    np.testing.assert_allclose(plain[-1].coef_, expected.coef_, rtol=1e-10)
+    by_hand = InfluenceLogisticRegression().fit(blocks.transformed(scaler.transform))
+    known = InfluenceLogisticRegression().fit(scaler.transform(X), y)
+    np.testing.assert_allclose(by_hand.coef_, known.coef_, rtol=1e-10)
+
+
 # -- dask ------------------------------------------------------------------------------------------
 
 
@@ -224,16 +257,19 @@ def test_labels_of_dask_are_of_as_many_rows():
         as_blocks(array.from_array(X, chunks=(20, 3)), "label")
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_two_processes_of_a_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
     X, y = problem(n=300, p=5)
     path, labels = of_npy(X, y, tmp_path)
     expected = answers(InfluenceLogisticRegression(), (path, labels))
+    expected += matrices(InfluenceLogisticRegression(), (path, labels), tmp_path)
     frame = as_blocks(*collections(X, y)["frame"])
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
         with parallel_config(backend="dask"):
             found = answers(InfluenceLogisticRegression(), (path, labels))
+            found += matrices(InfluenceLogisticRegression(), (path, labels), tmp_path)
         there = InfluenceLogisticRegression().fit(frame)
     # dask hands arrays over as parts of a message, where the BLAS of NumPy 2.0 rounds otherwise.
     rtol = 1e-12 if np.__version__.startswith("2.0.") else 0.0
@@ -250,3 +286,87 @@ def test_a_source_of_dask_with_an_empty_chunk():
     model = InfluenceLogisticRegression().fit(blocks)
     expected = InfluenceLogisticRegression().fit(as_blocks(Pieces((X[:30],), (X[30:],)), y))
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-9)
+
+
+# -- other long work -------------------------------------------------------------------------------
+
+
+def matrices(model, source, folder):
+    """The matrix into a file, by one step and by refits, and leave-one-out by refits."""
+    fitted = type(model)(**model.get_params()).fit(as_blocks(*source, block_rows=70))
+    X, y = fitted._training_data.X[:7], np.asarray(fitted._training_data.y)[:7]
+    found = [
+        np.array(fitted.influence(X, y, method=method, out=folder / "a.npy"))
+        for method in ("first_order", "newton", "exact")
+    ]
+    loo = fitted.loo_estimate(method="exact")
+    return [*found, loo.loss, loo.leverage, loo.error_bound]
+
+
+CASES = {
+    "threading": ("npy", "callable", "memory", "counts", "weights in memory"),
+    "loky": ("npy", "balanced"),
+}
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("backend", CASES)
+def test_the_matrix_and_refits_by_workers_to_the_last_bit(backend, tmp_path):
+    for name, (model, source) in cases(tmp_path).items():
+        if name not in CASES[backend]:
+            continue
+        expected = matrices(model, source, tmp_path)
+        for n_jobs in (2, 8) if backend == "threading" else (2,):
+            with parallel_config(backend=backend, n_jobs=n_jobs):
+                found = matrices(model, source, tmp_path)
+            for one, other in zip(expected, found, strict=True):
+                np.testing.assert_array_equal(other, one, err_msg=name)
+        X, y, w = (*source, None)[:3] if isinstance(source[0], np.ndarray) else (None,) * 3
+        if X is not None:
+            known = type(model)(**model.get_params()).fit(X, y, w)
+            loss = known.loo_estimate(method="exact").loss
+            np.testing.assert_allclose(expected[3], loss, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_work_by_workers_goes_on_from_a_folder(tmp_path):
+    model, source = cases(tmp_path)["npy"]
+    fitted = type(model)().fit(as_blocks(*source, block_rows=70))
+    X, y = fitted._training_data.X[:7], np.asarray(fitted._training_data.y)[:7]
+    for method in ("newton", "exact"):
+        expected = fitted.influence(X, y, method=method, out=tmp_path / "a.npy")
+        folder = tmp_path / method
+        with parallel_config(backend="threading", n_jobs=2):
+            found = fitted.influence(X, y, method=method, checkpoint=folder)
+            np.testing.assert_array_equal(found, expected)
+            for block in sorted(folder.glob("*.npz"))[::2]:
+                block.unlink()
+            again = fitted.influence(X, y, method=method, checkpoint=folder)
+        np.testing.assert_array_equal(again, expected)
+    expected = fitted.loo_estimate(method="exact")
+    with parallel_config(backend="threading", n_jobs=2):
+        found = fitted.loo_estimate(method="exact", checkpoint=tmp_path / "kept")
+        for block in sorted((tmp_path / "kept").glob("*.npz"))[::2]:
+            block.unlink()
+        again = fitted.loo_estimate(method="exact", checkpoint=tmp_path / "kept")
+    for each in (found, again):
+        np.testing.assert_array_equal(each.loss, expected.loss)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_tasks_of_refits_are_descriptions_too(tmp_path, monkeypatch):
+    X, y = problem(n=2000, p=5)
+    model = InfluenceLogisticRegression().fit(as_blocks(*of_npy(X, y, tmp_path), block_rows=500))
+    sizes, original = [], batches.in_order
+
+    def weighed(function, tasks):
+        """The same, with the sizes of what a worker would be sent."""
+        sizes.extend(len(pickle.dumps((function, task))) for task in tasks[:3])
+        return original(function, tasks)
+
+    monkeypatch.setattr(batches, "in_order", weighed)
+    monkeypatch.setattr(stored, "REFITTED_ROWS", 500)
+    with parallel_config(backend="threading", n_jobs=2):
+        model.loo_estimate(method="exact")
+    assert sizes
+    assert max(sizes) < 10_000  # 500 positions are four of these; labels would be 16

@@ -398,7 +398,7 @@ def test_every_relabelling_of_breast_cancer():
         objective, fitted_problem(clf).curvature(), np.arange(569), entering
     )
     model = LogisticRegression(solver="newton-cholesky", tol=1e-13)
-    for row in range(3, 569, 19):
+    for row in range(569):
         other = np.where(np.arange(569) == row, 1 - y, y)
         model.fit(X, other)
         theta = np.r_[model.coef_[0], model.intercept_]

@@ -11,7 +11,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence import InfluenceLogisticRegression, InfluenceRidge
 from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
-from skinfluence.curvature import KINDS, choose, make_curvature, make_step_curvature
+from skinfluence.curvature import (
+    KINDS,
+    CGCurvature,
+    choose,
+    make_curvature,
+    make_step_curvature,
+)
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import make_design
 from skinfluence.penalties import L2
@@ -402,6 +408,40 @@ def test_a_truncated_direction_is_as_good_as_its_tolerance():
     np.testing.assert_allclose(steps.solve(V), exact, atol=1e-7)
 
 
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_one_column_of_sparse_rows_is_solved_for_as_several_are(fit_intercept, index):
+    rng = np.random.default_rng(7)
+    X = sp.random(200, 500, density=0.03, random_state=7, format="csr")
+    X = sp.vstack([X, sp.csr_matrix((1, 500))], format="csr")  # a row without entries
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    y = (X @ rng.normal(size=500) > 0).astype(int)
+    weight = rng.uniform(0.5, 2.0, 201)
+    clf = InfluenceLogisticRegression(fit_intercept=fit_intercept).fit(X, y, weight)
+    objective = fitted_problem(clf).objective
+    V = rng.normal(size=(objective.n_parameters, 2))
+    exact = make_curvature(objective, "dense").solve(V)
+    for deflate in (True, False):  # with 24 leading vectors, and with the intercept at most
+        products = CGCurvature(objective, deflate=deflate)
+        one = np.hstack([products.solve(V[:, [k]]) for k in (0, 1)])
+        np.testing.assert_allclose(one, exact, atol=1e-8)
+        np.testing.assert_allclose(products.solve(V), exact, atol=1e-8)
+    undefined = products.solve(np.full((objective.n_parameters, 1), np.nan))
+    assert np.isnan(undefined).all()
+    assert not products.solve(np.zeros((objective.n_parameters, 1))).any()
+
+
+def test_a_direction_of_negative_curvature_is_an_error():
+    X = sp.random(50, 90, density=0.1, random_state=0, format="csr")
+    clf = InfluenceLogisticRegression().fit(X, np.arange(50) % 2)
+    objective = fitted_problem(clf).objective
+    products = CGCurvature(objective, deflate=False)
+    vars(products.objective)["weights"] = -1e3 * objective.weights
+    for columns in (1, 2):
+        with pytest.raises(np.linalg.LinAlgError, match="indefinite"):
+            products.solve(np.ones((objective.n_parameters, columns)))
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_a_dual_factor_in_float32_has_four_digits_of_the_leverages(sparse, fit_intercept):
@@ -418,7 +458,8 @@ def test_a_dual_factor_in_float32_has_four_digits_of_the_leverages(sparse, fit_i
     assert full.kind == rough.kind == "dual"
     assert full.has_all_digits
     assert not rough.has_all_digits
-    assert rough.kernel.dtype == np.float32
+    assert rough.base_kernel.dtype == np.float32
+    assert rough.base_kernel is beside.base_kernel
     a, b = rough.leverage(), full.leverage()
     np.testing.assert_allclose(a.one_minus, b.one_minus, rtol=3e-4)
     np.testing.assert_allclose(a.quadratic, b.quadratic, rtol=3e-3)
@@ -427,4 +468,7 @@ def test_a_dual_factor_in_float32_has_four_digits_of_the_leverages(sparse, fit_i
         rough.solve(V), full.solve(V), atol=1e-4 * np.abs(full.solve(V)).max()
     )
     # The kernel of the other strength is scaled, not computed again.
-    np.testing.assert_allclose(rough.kernel, full.kernel, rtol=1e-4, atol=1e-5)
+    rows = np.arange(0, 1050, 50)
+    np.testing.assert_allclose(
+        rough.kernel_columns(rows), full.kernel_columns(rows), rtol=1e-4, atol=1e-5
+    )

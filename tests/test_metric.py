@@ -203,7 +203,7 @@ def test_a_pass_of_the_chord_knows_gradient_kappa_and_nu(name):
     H = newton.curvature @ np.eye(objective.n_parameters)
     for steps in (0.3 * far, newton.steps(slice(None))):
         flat = steps.reshape(len(rows), -1)
-        gradient, moved = chord.gradient(flat, rows)
+        gradient, moved, _ = chord.gradient(flat, rows)
         solved = chord.solve(gradient, rows, chord.inverse_rows(rows))
         size = np.sqrt(np.einsum("ij,ij->i", gradient, solved))
         bound = chord.bound_after(size, moved, rows)
@@ -238,14 +238,14 @@ def test_pairs_of_steps_lengthen_those_of_rows_that_go_on_and_no_last_step(name)
     state, done, corrected = chord.start(slice(0, objective.n_rows)), 0, 0
     for _ in range(5):
         active, before = state.active.copy(), state.D.copy()
-        gradient, moved = chord.gradient(state.D[active], active, state.truncation[active])
+        gradient, moved, hidden = chord.gradient(state.D[active], active, state.truncation[active])
         plain = -chord.solve(gradient, active, state.inverse_rows[active])
         size = np.sqrt(np.einsum("ij,ij->i", -gradient, plain))
         held = chord.certified_size(
             gradient, size, active, state.inverse_rows[active], state.truncation[active]
         )
         bound = chord.bound_after(held, moved, active)
-        chord.advance(state, gradient, moved)
+        chord.advance(state, gradient, moved, hidden)
         taken = state.D[active] - before[active]
         for position, row in enumerate(active):
             if state.converged[row]:
@@ -284,7 +284,7 @@ def test_a_row_is_certified_if_no_coefficient_can_be_off_by_the_tolerance(name):
     metric, rows = newton.metric, np.arange(objective.n_rows)
     H_inverse = np.linalg.inv(newton.curvature @ np.eye(objective.n_parameters))
     chord = ChordNewton(newton, 1e-6)
-    gradient, moved = chord.gradient(newton.steps(slice(None)).reshape(len(rows), -1), rows)
+    gradient, moved, _ = chord.gradient(newton.steps(slice(None)).reshape(len(rows), -1), rows)
     size = np.sqrt(
         np.einsum("ij,ij->i", gradient, chord.solve(gradient, rows, chord.inverse_rows(rows)))
     )

@@ -180,3 +180,22 @@ def test_r2_of_constant_responses_is_that_of_the_metric():
     X, _ = data()
     search = LeaveOneOutSearchCV(InfluenceRidge(), {"alpha": [1.0]}).fit(X, np.full(40, 2.0))
     assert search.best_score_ in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("scoring", ["r2", "neg_mean_squared_error", "neg_max_error"])
+def test_candidates_together_score_as_each_alone(scoring, monkeypatch):
+    X, y = data(n=60)
+    X[7] = 0.0, 0.0, 0.0, 2.5e6  # alone in its direction: undefined at the weakest penalties
+    grid = {"alpha": [*ALPHAS, 0.0], "fit_intercept": [True, False]}
+    columns = [f"{what}_test_score" for what in ("mean", "standard_error", "rank")]
+    columns += ["effective_parameters", "n_undefined"]
+    weight, tables = weights(2, 60, zeros=3), []
+    for size in (candidates.TOGETHER_BYTES, 3 * 8 * 60, 1):  # in one block, three by three, alone
+        monkeypatch.setattr(candidates, "TOGETHER_BYTES", size)
+        search = LeaveOneOutSearchCV(InfluenceRidge(), grid, scoring=scoring)
+        with pytest.warns(RuntimeWarning, match="row 7"):
+            tables.append(search.fit(X, y, weight).cv_results_)
+    assert 0 < np.count_nonzero(tables[0]["n_undefined"]) < len(tables[0]["n_undefined"])
+    for column in columns:
+        for other in tables[1:]:
+            np.testing.assert_array_equal(tables[0][column], other[column])

@@ -22,19 +22,28 @@ ROWS = 512  # of a matrix that is read block by block
 def add_gram(G, B, sign=1.0):
     """Add sign * B'B to G, in place; NumPy computes a matrix times its own transpose by syrk."""
     if B.shape[0]:
-        product = B.T @ B
+        product = gram(B)
         if sign == 1.0:
             G += product
         else:
             G -= product
 
 
-def cholesky(H):
-    """Return the upper factor R with H = R'R, or None where H is not positive definite."""
+def gram(B):
+    """B'B."""
+    return B.T @ B
+
+
+def cholesky(H, *, overwrite=False):
+    """Return the upper factor R with H = R'R, or None where H is not positive definite.
+
+    `overwrite` allows to write R over a C-ordered H.
+    """
     if len(H) and n_threads() == 1:
         # NumPy's copies the matrix column by column: at 4,000 columns half of its time.
         (potrf,) = get_lapack_funcs(("potrf",), (H,))
-        lower, info = potrf(np.array(H.T, order="F"), lower=True, clean=True, overwrite_a=True)
+        own = H.T if overwrite else np.array(H.T, order="F")
+        lower, info = potrf(own, lower=True, clean=True, overwrite_a=True)
         return lower.T if info == 0 else None
     try:
         with one_thread():
@@ -71,23 +80,24 @@ def corner_inverses(R):
     ]
 
 
-def _small_inverse(R):
+def _small_inverse(R, overwrite=False):
     """R^-1 for an upper triangle by LAPACK, which takes one thread up to SMALL rows."""
     (trtri,) = get_lapack_funcs(("trtri",), (R,))
     lower = R.flags.c_contiguous  # its transpose is what LAPACK reads without a copy
-    inverse, info = trtri(R.T if lower else np.asfortranarray(R), lower=lower)
+    own = R.T if lower else np.asfortranarray(R)
+    inverse, info = trtri(own, lower=lower, overwrite_c=overwrite)
     if info > 0:
         raise np.linalg.LinAlgError("singular triangular factor")
     return inverse.T if lower else inverse
 
 
-def inverse_factor(R):
+def inverse_factor(R, *, overwrite=False):
     """Return R^-1, upper triangular, by recursion on halves; nearly all flops are products.
 
-    On one thread LAPACK takes no more flops than these.
+    On one thread LAPACK takes no more flops than these. `overwrite` allows to write it over R.
     """
     if len(R) and n_threads() == 1:
-        return _small_inverse(R)
+        return _small_inverse(R, overwrite)
     inverse = np.zeros(R.shape)
     if len(R):
         _invert_into(R, inverse)

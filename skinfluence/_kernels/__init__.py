@@ -4,7 +4,12 @@ Imported only inside the functions that use it: numba takes 0.2 s. `_compiled` h
 all of them: machine code is cached on disk for the next process, where that is possible.
 """
 
-from skinfluence._kernels._csr import csr_kernel, csr_row_quadratic, csr_weighted_gram
+from skinfluence._kernels._csr import (
+    csr_conjugate_gradients,
+    csr_kernel,
+    csr_row_quadratic,
+    csr_weighted_gram,
+)
 from skinfluence._kernels._elastic_net import elastic_net_optimum
 from skinfluence._kernels._hinge_path import drop, follow, gather, refine
 from skinfluence._kernels._row_space import add_kernel_product, conjugate_step
@@ -12,6 +17,7 @@ from skinfluence._kernels._row_space import add_kernel_product, conjugate_step
 __all__ = [
     "add_kernel_product",
     "conjugate_step",
+    "csr_conjugate_gradients",
     "csr_kernel",
     "csr_row_quadratic",
     "csr_weighted_gram",

@@ -1,5 +1,7 @@
 """Loops over the rows of CSR matrices."""
 
+import numpy as np
+
 from skinfluence._kernels._compiled import compiled
 
 
@@ -68,3 +70,69 @@ def csr_kernel(values, indices, indptr, rows_values, rows_indices, rows_indptr, 
         for i in range(start, n):
             for k in range(start, min(i, start + 64)):
                 out[k, i] = out[i, k]
+
+
+@compiled
+def add_weighted_product(values, indices, indptr, ones, weights, V, out):
+    """Add A' diag(weights) A V to `out` (q,), A = [X, ones] and V (q,), in one pass over the rows.
+
+    Indices are unsigned, so that none is asked whether it counts from the end; each row has two
+    sums, so that no addition waits for the last one.
+    """
+    q, along_ones = V.shape[0], 0.0
+    own = ones * V[q - 1]
+    for i in range(indptr.shape[0] - 1):
+        begin, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
+        even = begin + np.uint64(2) * ((end - begin) // np.uint64(2))
+        inner, other = own, 0.0
+        for a in range(begin, even, np.uint64(2)):
+            b = a + np.uint64(1)
+            inner += values[a] * V[np.uint64(indices[a])]
+            other += values[b] * V[np.uint64(indices[b])]
+        if even < end:
+            inner += values[even] * V[np.uint64(indices[even])]
+        inner = weights[i] * (inner + other)
+        along_ones += inner
+        for a in range(begin, end):
+            out[np.uint64(indices[a])] += inner * values[a]
+    out[q - 1] += ones * along_ones
+
+
+@compiled
+def csr_conjugate_gradients(values, indices, indptr, ones, weights, ridge, right, goal, most):
+    """Conjugate gradients for (A' diag(weights) A + diag(ridge)) x = right, A = [X, ones].
+
+    `ones` is the entry of the last column in every row, 0 if there is no such column. Ends at a
+    residual of length `goal`, or after `most` iterations.
+
+    Returns
+    -------
+    x : ndarray of shape (q,)
+    convex : bool
+        False where a direction of negative curvature has ended the iteration.
+    """
+    q = right.shape[0]
+    x, R, D, HD = np.zeros(q), right.copy(), right.copy(), np.empty(q)
+    rho = 0.0
+    for j in range(q):
+        rho += R[j] * R[j]
+    for _ in range(most):
+        if not rho > goal * goal:
+            break
+        for j in range(q):
+            HD[j] = ridge[j] * D[j]
+        add_weighted_product(values, indices, indptr, ones, weights, D, HD)
+        along = 0.0
+        for j in range(q):
+            along += D[j] * HD[j]
+        if along < 0.0:
+            return x, False
+        step, before, rho = rho / along if along > 0.0 else 0.0, rho, 0.0
+        for j in range(q):
+            x[j] += step * D[j]
+            R[j] -= step * HD[j]
+            rho += R[j] * R[j]
+        turn = rho / before
+        for j in range(q):
+            D[j] = R[j] + turn * D[j]
+    return x, True

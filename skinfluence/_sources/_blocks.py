@@ -1,5 +1,6 @@
 """Rows in blocks: one protocol for arrays, files, lazy frames and callables."""
 
+import copy
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from skinfluence._sources._checks import (
     missing_labels,
 )
 from skinfluence._sources._files import MappedFile, is_npy
+from skinfluence._sources._omitted import OmittingReader, keeps
 from skinfluence._sources._one_block import LabelCode, OneBlock, check_finite, place
 from skinfluence._sources._readers import (
     ArrayReader,
@@ -117,6 +119,16 @@ class RowBlocks:
     def __repr__(self) -> str:
         n, p = self.shape
         return f"RowBlocks({self.reader!r}: {n} rows of {p} columns in {self.n_blocks} blocks)"
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        """Raise: who asks would read all rows, as the transformers of scikit-learn do."""
+        raise NotImplementedError(
+            "rows in blocks are no array: what was given them works on arrays in memory. A "
+            "Pipeline is fitted by InfluenceExplainer(pipeline).fit(blocks), its earlier steps "
+            "frozen or with partial_fit; a fitted transformer transforms by "
+            "blocks.transformed(transformer.transform); or, where there is room for all rows, pass "
+            "blocks[:]."
+        )
 
     def read(self, i: int) -> tuple[Any, Any, Any]:
         """Read a block.
@@ -227,6 +239,48 @@ class RowBlocks:
             With the same labels and weights.
         """
         return RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
+
+    def without(self, gone: np.ndarray) -> "RowBlocks":
+        """Return the blocks without some rows, of which a pickle has no values.
+
+        Parameters
+        ----------
+        gone : ndarray of int
+            Ascending.
+
+        Returns
+        -------
+        RowBlocks
+            With the labels and weights of the rows that are left.
+        """
+        both = self.y, self.sample_weight
+        files = (each if isinstance(each, MappedFile) else None for each in both)
+        new = copy.copy(self)
+        new.reader = OmittingReader(self.reader, gone, *files)
+        kept = (None if isinstance(each, MappedFile) else keeps(each, gone) for each in both)
+        new.y, new.sample_weight = kept
+        new.sizes = new.reader.sizes
+        new.edges = np.concatenate([[0], np.cumsum(new.sizes)])
+        new._last, new._labels, new._code = (None, None), None, None
+        new._checked = self._checked.copy()
+        return new
+
+    def labelled(self, y: Any, sample_weight: Any) -> "RowBlocks":
+        """Return the blocks with other labels and weights.
+
+        Parameters
+        ----------
+        y, sample_weight : ndarray or None
+            Of all rows.
+
+        Returns
+        -------
+        RowBlocks
+            Of the same rows.
+        """
+        new = copy.copy(self)
+        new.y, new.sample_weight, new._labels, new._code = y, sample_weight, None, None
+        return new
 
     def followed_by(self, X: Any) -> "RowBlocks":
         """Return the blocks with rows in memory, or further blocks, below them.

@@ -91,6 +91,6 @@ def missing_labels(part):
     if part.dtype.kind == "O":
         bad = [value is None or value != value for value in part.ravel()]
         return np.flatnonzero(np.array(bad, dtype=bool))
-    if part.dtype.kind == "f":
+    if part.dtype.kind == "f" and len(part):
         return np.flatnonzero(~np.isfinite(part.reshape(len(part), -1)).all(axis=1))
     return np.empty(0, dtype=np.intp)

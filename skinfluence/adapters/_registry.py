@@ -192,7 +192,11 @@ class TrainingData:
             Whose rows are copied at the first question.
         """
         stored = self.stored
-        if stored is not None:
+        if self.is_in_blocks:
+            gone = np.ones(self.n_rows, dtype=bool)
+            gone[rows] = False
+            stored = stored.without(np.flatnonzero(gone))
+        elif stored is not None:
             stored = SelectedRows(self.X, rows)
         return replace(
             self,

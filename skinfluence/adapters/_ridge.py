@@ -15,6 +15,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from skinfluence._validation import (
     as_responses,
+    check_classes_have_weight,
     check_sample_weight,
     encode_labels,
     label_encoder,
@@ -104,6 +105,7 @@ def adapt_ridge_classifier(estimator, data):
     weight = check_sample_weight(data.sample_weight, len(codes))
     if estimator.class_weight:
         weight = weight * compute_sample_weight(estimator.class_weight, data.y)
+    check_classes_have_weight(classes, codes, weight)
     binary = len(classes) == 2
     loss = SquaredLabelLoss() if binary else OneVsRestLoss(SquaredLabelLoss(), len(classes))
     design = data.design(estimator.fit_intercept)

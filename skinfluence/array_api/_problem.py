@@ -11,6 +11,10 @@ from skinfluence._parallel import row_blocks
 STATIONARY = 1e-10
 # Newton's method has converged at most here.
 CONVERGED = 1e-8
+# Where a row has less than this share of the heaviest row's weight the gradient's terms are those
+# of heavy rows: steps end where they move no predictor by more than this share of the largest.
+LIGHT = 1e-4
+STILL = 1e-10
 # Above this share the parameters are no optimum, and no influence is defined there.
 CERTIFIABLE = 1e-6
 MAX_STEPS = 50
@@ -133,21 +137,39 @@ class ArrayProblem:
 
     def polished(self):
         """Return the problem after Newton steps to the optimum, each halved until the sum falls."""
-        xp, theta = self.library.xp, self.theta
+        xp, theta, is_unequal = self.library.xp, self.theta, self._has_light_rows()
         for n_steps in range(MAX_STEPS + 1):
             here = replace(self, theta=theta, n_steps=n_steps, kept={})
             gradient, scale, H = here.derivatives()
             root = self.library.inverse_root(H)
             ratio = _ratio(xp, gradient, scale)
             here = replace(here, stationarity=ratio, kept={"root": root})
-            if here.stationarity <= STATIONARY or n_steps == MAX_STEPS or root is None:
+            small = here.stationarity <= STATIONARY
+            if (small and not is_unequal) or n_steps == MAX_STEPS or root is None:
                 return here
             step = _rows(xp, root.T @ (root @ _column(xp, gradient)), theta.shape)
+            if small and here._largest(step) <= STILL * here._largest(theta):
+                return here
             moved = here._descended(step, float(xp.sum(gradient * step)))
             if moved is None:
                 return here
             theta = moved
         return here
+
+    def _has_light_rows(self):
+        """Whether heavy rows alone rule the terms of the gradient."""
+        xp, weight = self.library.xp, self.weight
+        largest = xp.max(weight)
+        return bool(xp.min(xp.where(weight > 0, weight, largest)) < LIGHT * largest)
+
+    def _largest(self, theta):
+        """Largest predictor at some theta, in rows that count."""
+        xp, largest = self.library.xp, 0.0
+        for rows in self.blocks():
+            eta = xp.abs(self.design(self.X[rows, :]) @ theta)
+            eta = xp.where(self.weight[rows][:, None] > 0, eta, xp.zeros_like(eta))
+            largest = max(largest, float(xp.max(eta)))
+        return largest
 
     def _descended(self, step, slope):
         """theta less the step, or a half of it and so on; None where no half lowers the sum."""

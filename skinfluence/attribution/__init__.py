@@ -3,7 +3,9 @@
 from skinfluence.attribution._candidates import refined_topk
 from skinfluence.attribution._mirrored import MirroredQuery
 from skinfluence.attribution._read import (
+    Extremes,
     Query,
+    check_matrix,
     influence,
     influence_aggregate,
     influence_matrix,
@@ -13,8 +15,10 @@ from skinfluence.attribution._read import (
 from skinfluence.attribution._scoring import rows_to_score, score_influence, score_of
 
 __all__ = [
+    "Extremes",
     "MirroredQuery",
     "Query",
+    "check_matrix",
     "influence",
     "influence_aggregate",
     "influence_matrix",

@@ -142,16 +142,21 @@ def _length(blocks):
     return blocks[0].stop - blocks[0].start if blocks else 1
 
 
+def check_matrix(test, n_deletions):
+    """Raise where the influence of so many deletions on a Query's rows has no room in memory."""
+    check_memory(
+        8 * len(test) * n_deletions * test.target.n_outputs,
+        f"the influence of {n_deletions} deletions on {len(test)} test rows",
+        "ask about fewer deletions (train_indices), for their mean over the test rows "
+        "(aggregate='mean'), or for the largest only (most_influential())",
+    )
+
+
 def influence_matrix(deletion, test, *, linearised, progress=None):
     """Influence (m, r), or (m, r, O) where the target has several outputs."""
     outputs, shape = test.target.n_outputs, (len(test), len(deletion))
     options = {"linearised": linearised, "progress": progress}
-    check_memory(
-        8 * shape[0] * shape[1] * outputs,
-        f"the influence of {shape[1]} deletions on {shape[0]} test rows",
-        "ask about fewer deletions (train_indices), for their mean over the test rows "
-        "(aggregate='mean'), or for the largest only (most_influential())",
-    )
+    check_matrix(test, len(deletion))
     if outputs == 1:
         result = np.empty(shape)
         for _ in _blocks(deletion, test, into=result, **options):
@@ -198,6 +203,41 @@ def influence(deletion, test, aggregate=None, *, linearised, progress=None):
     return influence_aggregate(deletion, test, aggregate, **options)
 
 
+class Extremes:
+    """The k largest and the k smallest influences of each test row, of deletions part by part.
+
+    Parameters
+    ----------
+    test : Query
+    k : int
+    """
+
+    def __init__(self, test, k):
+        self.test, self.k = test, k
+        outputs, m = test.target.n_outputs, len(test)
+        self._queries = np.arange(outputs * m).reshape(outputs, m)
+        self._largest = RunningTopK(outputs * m, k)
+        self._smallest = RunningTopK(outputs * m, k)
+
+    def read(self, deletion, first=0, *, linearised, progress=None):
+        """Look at deletions, of which the first one is at position `first` of all."""
+        options = {"linearised": linearised, "progress": progress}
+        for test_rows, part, block in _blocks(deletion, self.test, **options):
+            rows, block = self._queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
+            self._largest.update(rows, block, first + part.start)
+            self._smallest.update(rows, np.negative(block, out=block), first + part.start)
+
+    def found(self, rows):
+        """Return what `influence_topk` does, of deletions of some training rows."""
+        outputs, m = self._queries.shape
+        found = []
+        for top, sign in ((self._largest, 1.0), (self._smallest, -1.0)):
+            for array in (_as_rows(top.positions, rows), sign * top.values):
+                shaped = array.reshape(outputs, m, self.k)
+                found.append(classes_last(shaped, is_scalar=outputs == 1))
+        return tuple(found)
+
+
 def influence_topk(deletion, test, k, *, linearised, progress=None):
     """Positions and values of the k largest and the k smallest influences of each test row.
 
@@ -206,19 +246,9 @@ def influence_topk(deletion, test, k, *, linearised, progress=None):
     (largest_indices, largest_values, smallest_indices, smallest_values)
         Each (m, k), or (m, k, O); positions in the training data.
     """
-    outputs, m = test.target.n_outputs, len(test)
-    largest = RunningTopK(outputs * m, k)
-    smallest = RunningTopK(outputs * m, k)
-    queries = np.arange(outputs * m).reshape(outputs, m)
-    for test_rows, part, block in _blocks(deletion, test, linearised=linearised, progress=progress):
-        rows, block = queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
-        largest.update(rows, block, part.start)
-        smallest.update(rows, np.negative(block, out=block), part.start)
-    found = []
-    for top, sign in ((largest, 1.0), (smallest, -1.0)):
-        for array in (_as_rows(top.positions, deletion.rows), sign * top.values):
-            found.append(classes_last(array.reshape(outputs, m, k), is_scalar=outputs == 1))
-    return tuple(found)
+    extremes = Extremes(test, k)
+    extremes.read(deletion, linearised=linearised, progress=progress)
+    return extremes.found(deletion.rows)
 
 
 def _as_rows(positions, rows):

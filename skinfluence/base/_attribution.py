@@ -138,12 +138,19 @@ class AttributionMixin(QueryMixin):
             check_stored(method, out, checkpoint, **forms)
             options |= {"out": out, "checkpoint": checkpoint}
             return problem.stored_influence(X_test, y_test, **options)
-        options["weight"] = test_sample_weight
-        query, deletion = problem.ask(X_test, y_test, **options)
-        values = attribution.influence(
-            deletion, query, aggregate, linearised=method == "first_order", progress=progress
-        )
-        names = problem.row_names[deletion.rows]
+        problem.check_method(method, damping)
+        query = problem.query(X_test, y_test, target, method, test_sample_weight)
+        how = {"curvature": curvature, "damping": damping, "progress": progress}
+        values = deletion = None
+        if train_indices is None and not return_info:
+            values = problem.influence_by_parts(query, aggregate, method, **how)
+        if values is None:
+            deletion = problem.deletion(method, train_indices, n_test=len(query), **how)
+            first = method == "first_order"
+            values = attribution.influence(
+                deletion, query, aggregate, linearised=first, progress=progress
+            )
+        names = problem.row_names if deletion is None else problem.row_names[deletion.rows]
         forms = {"aggregate": aggregate, "n_outputs": query.target.n_outputs, "names": names}
         form = Answer(problem, as_frame, return_info)
         return form.of(values, deletion, method, test=X_test, name="influence", **forms)
@@ -217,14 +224,16 @@ class AttributionMixin(QueryMixin):
         problem = self.__fitted_problem__()
         query = problem.query(X_test, y_test, target, method)
         options = {"curvature": curvature, "damping": damping, "progress": progress}
-        found, deletion = problem.largest(query, k, method, train_indices, **options)
-        up_indices, up_values, down_indices, down_values = found
-        up, down = (up_indices, up_values), (down_indices, down_values)
-        helpful, harmful = (down, up) if query.target.greater_is_better else (up, down)
-        return MostInfluential(
-            *helpful,
-            *harmful,
-            info=problem.step_info(deletion, method, quick=True),
+        found = None
+        if train_indices is None:
+            found = problem.largest_by_parts(query, k, method, **options)
+        if found is None:
+            extremes, deletion = problem.largest(query, k, method, train_indices, **options)
+            found = extremes, problem.step_info(deletion, method, quick=True)
+        return MostInfluential.of_extremes(
+            found[0],
+            query.target.greater_is_better,
+            info=found[1],
             row_names=problem.row_names,
             test_names=row_names(X_test),
         )

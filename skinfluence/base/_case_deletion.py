@@ -68,7 +68,7 @@ class CaseDeletionMixin(QueryMixin):
         >>> diagnostics.influential("outlier").sum(), diagnostics.dfbetas.shape
         (np.int64(0), (442, 11))
         """
-        problem = self.__fitted_problem__()
+        problem = self.__read_problem__("newton")
         objective = problem.objective
         if not problem.has_coefficients:
             raise NotImplementedError(f"{AVAILABLE}: a kernel machine has no coefficients.")

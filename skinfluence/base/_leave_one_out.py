@@ -101,6 +101,7 @@ class LeaveOneOutMixin(QueryMixin):
             )
         problem = self.__fitted_problem__()
         if groups is None:
+            problem = self.__read_problem__(method, curvature)
             options = {"tolerance": tol, "progress": progress, "checkpoint": checkpoint}
             loo = problem.leave_one_out(method, curvature=curvature, **options)
         else:

@@ -78,6 +78,18 @@ class QueryMixin:
             self.__dict__["_problem_cache"] = problem
         return problem.asked_by(self.__design_rows__, self.__design_names__)
 
+    def __read_problem__(self, method, curvature="auto"):
+        """Return the fitted problem; of rows in blocks with their predictors and leverages."""
+        problem = self.__fitted_problem__()
+        known = problem.with_row_values(method, curvature)
+        if known is not problem:
+            self.__keep_problem__(known)
+        return known
+
+    def __keep_problem__(self, problem):
+        """Keep a fitted problem of this model in place of its own: more is known of its rows."""
+        self.__dict__["_problem_cache"] = problem
+
     def without_training_data(self):
         """Copy the model without its training rows: it predicts, and has no influence methods.
 

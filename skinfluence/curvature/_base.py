@@ -227,6 +227,31 @@ class Curvature(ABC):
         vars(new).update(known, objective=self.objective.without_rows())
         return new
 
+    def knowing(self, objective, leverage, penalty_sums=None):
+        """Return the same curvature with what a pass has found of all rows.
+
+        Parameters
+        ----------
+        objective : Objective
+            The same one, evaluated.
+        leverage : Leverage
+            Of all rows, read-only.
+        penalty_sums : tuple of ndarray of shape (n,), optional
+            Quadratic forms a_i and `penalty_terms` of all rows.
+        """
+        new = copy.copy(self)
+        found = {"_leverage_of_all": leverage}
+        if penalty_sums is not None:
+            found["_sums_with_penalty"] = penalty_sums
+        vars(new).update(found, objective=objective)
+        return new
+
+    def with_rows(self, objective):
+        """Return the curvature of an objective that `without_rows` has left without its rows."""
+        new = copy.copy(self)
+        vars(new).update(objective=objective)
+        return new
+
     def leverage_of_part(self, part, rows) -> Leverage:
         """Leverage blocks of a part of the objective, whose rows are a slice of its own."""
         return self._weighted(self.row_quadratic(part.design), part, None)

@@ -118,9 +118,12 @@ class CGCurvature(Curvature):
 
     def _conjugate_gradients(self, V, tolerance, whole):
         """H^-1 V to a residual relative to `whole`, of which V is a part."""
+        if self._is_compiled and V.shape[1] == 1 and np.isfinite(V).all():
+            return self._one_column(V, tolerance, whole)
         # C-ordered, because SciPy's sparse products would copy any other array in every iteration.
         B = np.ascontiguousarray(self.scale[:, None] * V)
         X, R = np.zeros_like(B), B.copy()
+        X[:, np.isnan(B).any(axis=0)] = np.nan  # an undefined deletion, with others or alone
         size = np.linalg.norm(self.scale[:, None] * whole, axis=0)
         size[size == 0] = 1.0
         D = self._precondition(R)
@@ -154,6 +157,34 @@ class CGCurvature(Curvature):
         """As in the base class; leverages near 1 from the curvature without the row."""
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
         return self._kept_digits(super()._leverage_from(quadratic, rows), index)
+
+    @cached_property
+    def _is_compiled(self):
+        """Whether a compiled loop solves for a single column: of sparse rows, for one output.
+
+        With a unit diagonal the preconditioner is the identity where Q is a single unit vector.
+        """
+        objective = self.objective
+        if objective.n_outputs > 1 or not objective.design.has_row_operator:
+            return False
+        plain = self.blocks is None and self.null_space_ridge is None
+        return plain and self.Q.shape[1] <= 1 and np.count_nonzero(self.Q) <= 1
+
+    def _one_column(self, V, tolerance, whole):
+        """As `_conjugate_gradients`, for one column of sparse rows."""
+        objective, scale = self.objective, self.scale
+        size = float(np.linalg.norm(scale * whole[:, 0])) or 1.0
+        ridge = scale**2 * self.diagonal
+        weight = np.ascontiguousarray(objective.weights[:, 0, 0])
+        system = weight, scale, ridge, scale * V[:, 0], tolerance * size, MAX_ITERATIONS
+        found, convex = objective.design.conjugate_gradients(*system)
+        if not convex:
+            raise np.linalg.LinAlgError("the curvature is indefinite: d'Hd < 0 in CG.")
+        found = found[:, None]
+        if tolerance <= TOLERANCE:  # the recurrence's own residual drifts from the true one
+            rest = scale[:, None] * V - self._scaled_matmul(found)
+            warn_unsolved(float(np.linalg.norm(rest)) / size, tolerance)
+        return scale[:, None] * found
 
     @cached_property
     def residual(self):

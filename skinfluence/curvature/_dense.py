@@ -147,18 +147,27 @@ class DenseCurvature(Curvature):
 
     @cached_property
     def _sums_with_penalty(self):
-        """Quadratic forms a_i and `penalty_terms` of all own rows, by one product with the rows.
+        """Quadratic forms a_i and `penalty_terms` of all own rows, by one product with the rows."""
+        return self.penalty_sums(self.objective.design)
+
+    def penalty_sums(self, design):
+        """Quadratic forms a_i and `penalty_terms` of the rows of a design, (m,) each.
 
         With T T' = H^-1 and T'R T diagonal they are weighted sums of squares of z_i'T, and z_i'T
         times T'R theta.
         """
+        T, shares, along = self._penalty_axes
+        sums, pull = design.squared_sums(T, np.maximum(shares, 0.0), along)
+        return *sums, pull
+
+    @cached_property
+    def _penalty_axes(self):
+        """T, the weights of the squares, and T'R theta."""
         strength = self.objective.penalty.strength
         half = np.sqrt(strength)[:, None] * self.inverse_factor
         share, axes = np.linalg.eigh(half.T @ half)
         T, shares = self.inverse_factor @ axes, np.vstack([np.ones(len(share)), share])
-        along = T.T @ (strength * self.objective.theta[0])
-        sums, pull = self.objective.design.squared_sums(T, np.maximum(shares, 0.0), along)
-        return *sums, pull
+        return T, shares, T.T @ (strength * self.objective.theta[0])
 
     def without_rows(self):
         new = super().without_rows()

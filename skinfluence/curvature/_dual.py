@@ -27,19 +27,19 @@ class DualCurvature(WoodburyCurvature):
         super().__init__(objective, damping)
         objective = self.inner
         n, K = objective.n_rows, objective.n_outputs
-        self.kernel = self._kernel(beside)
+        self.base_kernel, self.ratio = self._kernel(beside)
         # Rows of `roots` are (row i, column of L_i): L' (K (x) I) L is K_ij L_i'L_j elementwise.
         roots = objective.weight_roots.transpose(0, 2, 1).reshape(n * K, K)
-        roots = roots.astype(self.dtype, copy=False)
+        roots = np.sqrt(self.ratio) * roots.astype(self.dtype, copy=False)
         B = roots @ roots.T
         if K == 1:
-            B *= self.kernel
+            B *= self.base_kernel
         else:
-            B.reshape(n, K, n, K)[...] *= self.kernel[:, None, :, None]
+            B.reshape(n, K, n, K)[...] *= self.base_kernel[:, None, :, None]
         B[np.diag_indices_from(B)] += 1.0
         # B is at least 1: its condition is that of its largest entries.
         self.largest = float(np.diag(B).max(initial=1.0))
-        self.factor = cholesky(B)
+        self.factor = cholesky(B, overwrite=not self.has_all_digits)
         if self.factor is None:
             raise np.linalg.LinAlgError(
                 "the dual curvature I + L'KL is not positive definite: the kernel matrix K has "
@@ -50,13 +50,28 @@ class DualCurvature(WoodburyCurvature):
         self._check_border()
 
     def _kernel(self, beside):
-        """K = X D^-1 X', from the curvature of another penalty strength where there is one."""
-        design, scale = self.inner.design, self.inverse_penalty
-        if isinstance(beside, type(self)) and design.has_rows_of(beside.inner.design):
-            ratios = scale[scale > 0] / beside.inverse_penalty[scale > 0]
-            if np.ptp(ratios) <= np.finfo(self.dtype).eps * ratios[0]:
-                return beside.kernel * self.dtype.type(ratios[0])
-        return design.kernel(scale).astype(self.dtype, copy=False)
+        """(k, r) of K = X D^-1 X' = r k: of another penalty strength's curvature k is the same."""
+        ratio = None if beside is None else self._ratio_to(beside)
+        if ratio is not None:
+            return beside.base_kernel, self.dtype.type(ratio * beside.ratio)
+        kernel = self.inner.design.kernel(self.inverse_penalty)
+        return kernel.astype(self.dtype, copy=False), self.dtype.type(1)
+
+    def _ratio_to(self, beside):
+        """K over that of another curvature of the same rows; None if it is not a multiple."""
+        design, scale = self.objective.design, self.inverse_penalty
+        if not isinstance(beside, type(self)) or not design.has_rows_of(beside.objective.design):
+            return None
+        if not np.array_equal(self.curved_rows, beside.curved_rows):
+            return None
+        if not np.array_equal(scale > 0, beside.inverse_penalty > 0):
+            return None
+        ratios = scale[scale > 0] / beside.inverse_penalty[scale > 0]
+        return None if np.ptp(ratios) > np.finfo(self.dtype).eps * ratios[0] else ratios[0]
+
+    def kernel_columns(self, index):
+        """Columns (n, b) of the kernel K of the rows with curvature."""
+        return self.ratio * self.base_kernel[:, index]
 
     def _reciprocal_condition(self, B):
         return reciprocal_condition(self.factor, B)
@@ -79,7 +94,7 @@ class DualCurvature(WoodburyCurvature):
         quadratic[found] = (1.0 - one_minus[found]) / self.inner.weights_of(index[found])
         at = np.flatnonzero(~found)
         quadratic[at] = self._quadratic(index[at])
-        own = self.kernel.diagonal()[index[at]]
+        own = self.ratio * self.base_kernel.diagonal()[index[at]]
         at = at[quadratic[at, 0, 0] < CANCELLED * own]
         quadratic[at, 0, 0] = self._by_squares(index[at])
         return Leverage(quadratic, one_minus)
@@ -101,7 +116,7 @@ class DualCurvature(WoodburyCurvature):
         """
         design, inverse = self.inner.design, self.inverse_factor
         L = self.inner.weight_roots[:, 0, 0].astype(self.dtype, copy=False)
-        t = inverse @ (inverse.T @ (L[:, None] * self.kernel[:, index]))
+        t = inverse @ (inverse.T @ (L[:, None] * self.kernel_columns(index)))
         unit = np.zeros((design.shape[0], len(index)))
         unit[index, np.arange(len(index))] = 1.0
         left = design.transpose_matmul(unit - L[:, None] * t)
@@ -117,7 +132,8 @@ class DualCurvature(WoodburyCurvature):
         return self._one_minus(index)[:, 0, 0]
 
     def _kernel_matmul(self, R):
-        return (self.kernel @ R.reshape(len(self.kernel), -1)).reshape(R.shape)
+        product = self.base_kernel @ R.reshape(len(self.base_kernel), -1)
+        return (self.ratio * product).reshape(R.shape)
 
     def _one_minus(self, index):
         """Diagonal blocks of the bordered B^-1 of some rows, (b, K, K)."""
@@ -140,7 +156,7 @@ class DualCurvature(WoodburyCurvature):
 
     def _kernel_quadratic(self, index):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""
-        L, kernel = self.inner.weight_roots, self.kernel[:, index]
+        L, kernel = self.inner.weight_roots, self.kernel_columns(index)
         L = L.astype(self.dtype, copy=False)
         n, K = L.shape[:2]
         if K == 1:  # the same formula without the axes of length 1, which NumPy handles slowly
@@ -157,7 +173,7 @@ class DualCurvature(WoodburyCurvature):
         """Rows of U = Z - K M Z, (b, K, K u)."""
         n, K = self.inner.n_rows, self.inner.n_outputs
         MZ = self.MZ.reshape(n, -1)
-        KMZ = (self.kernel[index] @ MZ).reshape(len(index), K, MZ.shape[1] // K)
+        KMZ = (self.ratio * (self.base_kernel[index] @ MZ)).reshape(len(index), K, MZ.shape[1] // K)
         return self.lifted.reshape(n, K, -1)[index] - KMZ
 
 
@@ -180,6 +196,15 @@ class SingleDualCurvature(DualCurvature):
 
     dtype = np.dtype(np.float32)
     has_all_digits = False
+
+    def _inner_solve(self, F):
+        inverse = self.inverse_factor
+        return inverse @ (inverse.T @ F.astype(self.dtype))
+
+    @cached_property
+    def inverse_factor(self):
+        """R^-1, written over R, which nothing else reads: one array of (n, n) less."""
+        return inverse_factor(self.factor, overwrite=True)
 
     def _reciprocal_condition(self, B):
         return None

@@ -14,6 +14,8 @@ from skinfluence.curvature._base import CLOSE, Curvature, Leverage
 WEAK = 1e-3
 # A leverage h = 1 - (1 - h) above this has lost no more than five digits to the difference.
 RESOLVED = 1e-5
+# Share of rows with curvature from which all rows are kept.
+MOST_ROWS = 0.95
 LOST = 1e8  # of B's condition, at which half of the digits are left
 
 
@@ -35,10 +37,13 @@ class WoodburyCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        # Rows without curvature do not enter B; for a hinge these are most rows.
+        # Rows without curvature do not enter B; for a hinge these are most rows. Where they are few
+        # it is cheaper to keep them than to copy the others, and kernels can be shared.
         self.curved_rows = objective.curved_rows
-        if len(self.curved_rows) < objective.n_rows:
+        if len(self.curved_rows) < MOST_ROWS * objective.n_rows:
             objective = objective.take(self.curved_rows)
+        else:
+            self.curved_rows = np.arange(objective.n_rows)
         self.inner = objective
         strength = objective.penalty.strength + damping
         self.border = np.flatnonzero(

@@ -9,12 +9,14 @@ curvature since the full fit: some thirtyfold on ordinary data.
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil, log
 
 import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence._class_axis import classes_first, classes_last
 from skinfluence._parallel import cache_blocks, row_blocks
+from skinfluence.deletion._single_remainder import SingleRemainder
 from skinfluence.deletion.certificate import after_chord_step
 
 MAX_PASSES = 15
@@ -34,6 +36,11 @@ ROUNDING_SHARE = 1e-3
 SECANT_PAIRS, SECANT_RATIOS = 6, (-3.0, 0.5)
 # Deletions a block: wide enough for a GEMM, and n times as many predictors near the cache.
 BLOCK_DELETIONS = 256
+# Times the tolerance that the bound on rounding to float32 may be (rounding is 1 % of it), and the
+# pairs of a deletion and a row from which it saves more than a second copy of the rows costs.
+SINGLE_SHARE, LEAST_SINGLE = 5.0, 1e6
+# Share of its bound that the largest change of a predictor usually is.
+USUAL_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,10 @@ class ChordNewton:
             if not len(state.active):
                 break
             active = state.active
-            gradient, moved = self.gradient(
+            gradient, moved, hidden = self.gradient(
                 state.D[active], state.first + active, state.truncation[active]
             )
-            self.advance(state, gradient, moved)
+            self.advance(state, gradient, moved, hidden)
         steps = state.D.reshape(len(state.D), self.objective.n_outputs, -1)
         return ChordResult(steps, state.bound, state.converged, state.own_error)
 
@@ -163,17 +170,18 @@ class ChordNewton:
         """Twice the lengths ||d|| of the Newton steps, (r,)."""
         return 2.0 * np.sqrt(np.maximum(self.one_step.squared_length, 1e-300))
 
-    def _buffer(self, size):
+    def _buffer(self, size, dtype=np.float64):
         """Return the thread's own scratch array: a fresh page costs more than a flop."""
-        if getattr(self._local, "scratch", None) is None or self._local.scratch.size < size:
-            self._local.scratch = np.empty(size)
-        return self._local.scratch[:size]
+        width = size * np.dtype(dtype).itemsize
+        if getattr(self._local, "scratch", None) is None or self._local.scratch.nbytes < width:
+            self._local.scratch = np.empty(-(-width // 8))
+        return self._local.scratch.view(dtype)[:size]
 
     def next_change(self, deletions):
         """Size of the step after the Newton step, at each deleted row's own predictor."""
         inverse_rows = self.inverse_rows(deletions)
         D = self._newton(deletions, inverse_rows)
-        gradient, _ = self.gradient(D, deletions)
+        gradient, _, _ = self.gradient(D, deletions)
         step = -self.solve(gradient, deletions, inverse_rows, D)
         return self.own_change(step, deletions)
 
@@ -187,14 +195,14 @@ class ChordNewton:
         """
         inverse_rows = self.inverse_rows(deletions)
         newton = self._newton(deletions, inverse_rows)
-        gradient, _ = self.gradient(newton, deletions)
+        gradient, _, _ = self.gradient(newton, deletions)
         first = -self.solve(gradient, deletions, inverse_rows, newton)
-        gradient, _ = self.gradient(newton + first, deletions)
+        gradient, _, _ = self.gradient(newton + first, deletions)
         second = -self.solve(gradient, deletions, inverse_rows, newton + first)
         own, after = (self._own_vectors(step, deletions) for step in (first, second))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.einsum("ik,ik->i", own, after) / np.einsum("ik,ik->i", own, own)
-        ratio = np.minimum(np.nan_to_num(ratio, nan=0.0, posinf=0.0, neginf=0.0), MAX_RATIO)
+        ratio = np.minimum(np.where(np.isfinite(ratio), ratio, 0.0), MAX_RATIO)
         shrink = np.where(ratio < 0, np.sqrt(1.0 - np.minimum(ratio, 0.0)), 1.0 - ratio)
         norm = self.objective.loss.predictor_norm
         return np.fmax(norm(own) / shrink, norm(own + after))
@@ -234,33 +242,20 @@ class ChordNewton:
         return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
 
     def gradient(self, D, deletions, truncation=None):
-        """Gradients after each deletion at theta + d (a, P), and the largest change of another row.
+        """Gradients after each deletion at theta + d (a, P), the largest change of another row.
+
+        And what the rounding of sums in float32 may hide of their norms in the refits' metrics.
 
         Everything but the row's own residual is a difference from the full fit, whose gradient
         vanishes: no digits cancel when the steps are short.
         """
         rows = self.one_step.rows[deletions]
         truncation = np.full(len(rows), TRUNCATION) if truncation is None else truncation
-        objective, K = self.objective, self.objective.n_outputs
-        a, n = len(rows), objective.n_rows
-        steps = D.reshape(a, K, -1)
-        # The predictors of a deletion lie side by side: what is per training row then runs along
-        # them, at a third of the time that a scalar for each of many short rows would take.
-        U = self._buffer(K * a * n).reshape(K, a, n)
-        by_row = U.transpose(0, 2, 1)  # (K, n, a), a view
-        objective.design.predictors_of(steps, out=by_row)
-        U[:, np.arange(a), rows] = 0.0  # the certificate is about the rows that remain
-        U[:, :, self._spare] = 0.0
-        largest = np.empty(a)
-        for block in cache_blocks(a, K * n):
-            change = U[:, block]
-            norm = objective.loss.predictor_norm(classes_last(change, is_scalar=False))
-            largest[block] = norm.max(axis=1)
-            if not self._by_series(change[0], largest[block].max(), truncation[block].min()):
-                self._by_loss(change)
-        U[:, np.arange(a), rows] = -self.residuals[:, rows]
+        objective = self.objective
+        steps = D.reshape(len(rows), objective.n_outputs, -1)
         gradient = self.hessian_diagonal * steps + objective.gradient
-        gradient += objective.design.gradients_of(by_row)
+        changed, largest, hidden = self._changed_slopes(D, rows, deletions, truncation)
+        gradient += changed.reshape(steps.shape)
         if self.one_step.entering is not None:
             entering = self.one_step.entering.take(deletions)
             slopes = entering.slopes(objective, self.entering_eta(D, entering))
@@ -270,7 +265,80 @@ class ChordNewton:
             gradient -= share * (
                 objective.row_penalty.hessian_diagonal * steps + self.one_step.common
             )
-        return objective.freed(gradient).reshape(a, -1), largest
+        return objective.freed(gradient).reshape(len(rows), -1), largest, hidden
+
+    def _changed_slopes(self, D, rows, deletions, truncation):
+        """(Sums of changes of slopes times z_j at D without `rows`, the largest |u_j|, rounding).
+
+        In float32, but for the linear part, where its rounding is within the tolerance.
+        """
+        double = ~self._is_single[deletions]
+        if double.all():
+            return *self._changed_in_double(D, rows, truncation), np.zeros(len(D))
+        changed, largest, hidden = np.empty_like(D), np.empty(len(D)), np.zeros(len(D))
+        at = np.flatnonzero(~double)
+        scratch = self._buffer(len(at) * self.objective.n_rows, np.float32)
+        changed[at], largest[at] = self._single.gradients(
+            D[at], rows[at], truncation[at].min(), scratch
+        )
+        hidden[at] = self._single.rounding(self._single.lengths(D[at]), largest[at])
+        hidden *= self.metric.inverse_norm_ratio[deletions]
+        # In the metric of the refit, as `size` and `distance` are.
+        change = self.metric.coefficient_change(hidden, deletions)
+        double |= ~(change <= SINGLE_SHARE * self.tolerance)
+        double[at] |= ~self._single.reaches(largest[at], truncation[at])
+        if double.any():
+            hidden[double] = 0.0
+            changed[double], largest[double] = self._changed_in_double(
+                D[double], rows[double], truncation[double]
+            )
+        return changed, largest, hidden
+
+    def _changed_in_double(self, D, rows, truncation):
+        """Of `_changed_slopes` the float64 ones."""
+        objective, K = self.objective, self.objective.n_outputs
+        a, n = len(rows), objective.n_rows
+        steps = D.reshape(a, K, -1)
+        # The predictors of a deletion lie side by side: what is per training row then runs along
+        # them, at a third of the time that a scalar for each of many short rows would take.
+        U = self._buffer(K * a * n).reshape(K, a, n)
+        by_row = U.transpose(0, 2, 1)  # (K, n, a), a view
+        objective.design.predictors_of(steps, out=by_row)
+        own = np.arange(a)
+        U[:, own, rows] = 0.0  # the certificate is about the rows that remain
+        if len(self._spare):
+            U[:, :, self._spare] = 0.0
+        largest = np.empty(a)
+        for block in cache_blocks(a, K * n):
+            change = U[:, block]
+            norm = objective.loss.predictor_norm(classes_last(change, is_scalar=False))
+            largest[block] = norm.max(axis=1)
+            if not self._by_series(change[0], largest[block].max(), truncation[block].min()):
+                self._by_loss(change)
+        U[:, own, rows] = -self.residuals[:, rows]
+        return objective.design.gradients_of(by_row).reshape(a, -1), largest
+
+    @cached_property
+    def _single(self):
+        """The SingleRemainder of these deletions; None where there is none."""
+        if not self.has_series or not np.isfinite(self.objective.loss.self_concordance):
+            return None
+        return SingleRemainder.of(self.objective, self.curvature, self.series)
+
+    @cached_property
+    def _is_single(self):
+        """Whether float32 is tried for the gradients of each deletion, (r,)."""
+        few = len(self.one_step) * self.objective.n_rows < LEAST_SINGLE
+        if self.tolerance == 0 or few or self._single is None:
+            return np.zeros(len(self.one_step), dtype=bool)
+        everything, ratio = slice(None), self.metric.inverse_norm_ratio
+        length = 0.5 * self._longest * ratio
+        reach = self.metric.max_row_norm_full * length * USUAL_SHARE
+        change = self.metric.coefficient_change(
+            self._single.rounding(length, reach) * ratio, everything
+        )
+        within = change <= SINGLE_SHARE * self.tolerance
+        return within & self._single.reaches(reach, self._truncation(everything))
 
     def entering_eta(self, D, entering):
         """Predictors (a, K) of the entering rows at theta + d."""
@@ -283,9 +351,8 @@ class ChordNewton:
         loss, objective = self.objective.loss, self.objective
         change += self.eta[:, None]
         slope = loss.gradient(objective.y, classes_last(change, loss.is_scalar))
-        slope = classes_first(slope, loss.is_scalar)
-        objective.weigh(slope, axis=-1, out=change)
-        change -= self.residuals[:, None]
+        slope = objective.weigh(classes_first(slope, loss.is_scalar), axis=-1)
+        np.subtract(slope, self.residuals[:, None], out=change)
 
     def _by_series(self, change, largest, truncation):
         """As `_by_loss`, by the loss's Taylor series if few terms are enough; return whether.
@@ -297,7 +364,7 @@ class ChordNewton:
         if not self.has_series:
             return False
         share = largest / self.objective.loss.series_radius
-        order = 1 if share == 0 else int(np.ceil(np.log(truncation) / np.log(min(share, 0.99))))
+        order = 1 if share == 0 else ceil(log(truncation) / log(min(share, 0.99)))
         if order > MAX_ORDER:
             return False
         if order == 1:
@@ -357,11 +424,23 @@ class ChordNewton:
 
     def _without(self, solved, at_row, deletions, inverse_rows):
         """H_-^-1 V from H^-1 V = `solved` (a, P) and Z_i H^-1 V = `at_row` (a, K)."""
-        L, S = self.objective.weight_factors_of(self.one_step.rows[deletions])
+        L, S = self._weight_factors(deletions)
         one_minus = self.one_step.leverage.one_minus[deletions]
         inner = solve_blocks(one_minus, apply_blocks(S, at_row))
         leaving = inverse_rows[:, : self.objective.n_outputs]
         return solved + np.matmul(apply_blocks(L, inner)[:, None, :], leaving)[:, 0]
+
+    def _weight_factors(self, deletions):
+        """(L, S) of some rows that leave, (b, K, K) each; of one output kept for all passes."""
+        if self.objective.n_outputs > 1:
+            return self.objective.weight_factors_of(self.one_step.rows[deletions])
+        L, S = self._weight_roots
+        return L[deletions], S[deletions]
+
+    @cached_property
+    def _weight_roots(self):
+        """(L, S) of every row that leaves, (r, 1, 1) each."""
+        return self.objective.weight_factors_of(self.one_step.rows)
 
     def certified_size(self, gradient, size, deletions, inverse_rows, truncation=TRUNCATION):
         """Norm of the gradients in the inverse of the curvature of the rows that stay, (a,).
@@ -377,16 +456,16 @@ class ChordNewton:
         solved = self.solve_without(gradient, deletions, inverse_rows)
         return hidden + np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
 
-    def advance(self, state, gradient, moved):
+    def advance(self, state, gradient, moved, hidden):
         """Take the next step of every active row; retire those that have converged or diverge."""
         active = state.active
         deletions = state.first + active
-        step = -self.solve(gradient, deletions, state.inverse_rows[active], state.D[active])
+        inverse_rows = state.inverse_rows[active]
+        step = -self.solve(gradient, deletions, inverse_rows, state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
         truncation = state.truncation[active]
-        inverse_rows = state.inverse_rows[active]
-        held = self.certified_size(gradient, size, deletions, inverse_rows, truncation)
+        held = hidden + self.certified_size(gradient, size, deletions, inverse_rows, truncation)
         has_last = state.last_step is not None
         ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)
         # Without a certificate the step itself has to be within the tolerance, while the gradient
@@ -396,17 +475,29 @@ class ChordNewton:
         done |= length <= ROUNDING_SHARE * self.tolerance
         if done.any() or self._may_be_certified(held, moved, deletions):
             bound = self.bound_after(held, moved, deletions)
-            done |= self.metric.coefficient_change(bound, deletions) <= self.tolerance
-            own = self.own_change(step[done], deletions[done])
-            within = bound[done] * self.metric.own_row_norm[deletions[done]]
-            state.bound[active[done]], state.converged[active[done]] = bound[done], True
-            state.own_error[active[done]] = np.fmin(within, own)
+            # All but what float32 may hide of the gradient, which is in the bound.
+            rounding = self.metric.coefficient_change(hidden, deletions)
+            within = self.metric.coefficient_change(bound, deletions) - rounding
+            done |= within <= self.tolerance
+            self._retire(state, done, bound, step)
         diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
         step[diverging] = 0.0
-        _accelerate(state, step, ~done & ~diverging)
+        going = ~(done | diverging)
+        _accelerate(state, step, going)
         state.D[active] += step
         state.last_size[active] = size
-        state.keep(~done & ~diverging)
+        state.keep(going)
+
+    def _retire(self, state, done, bound, step):
+        """Record the active rows that are done: their bounds (a,), and last steps (a, P)."""
+        if not done.any():
+            return
+        positions, bound = state.active[done], bound[done]
+        deletions = state.first + positions
+        own = self.own_change(step[done], deletions)
+        state.bound[positions], state.converged[positions] = bound, True
+        within = bound * self.metric.own_row_norm[deletions]
+        state.own_error[positions] = np.fmin(within, own)
 
     def _may_be_certified(self, size, moved, deletions):
         """Whether `bound_after`, at least kappa nu, can be within the tolerance anywhere."""

@@ -17,12 +17,17 @@ def delete(objective, curvature, method, rows, *, n_test=0, progress=None):
         return delete_exactly(objective, curvature, rows, progress=progress)
     if method == "auto":
 
-        def exactly(some):
-            return delete_exactly(objective, curvature, some, progress=progress)
+        def exactly(some, leverage):
+            return delete_exactly(objective, curvature, some, leverage=leverage, progress=progress)
 
         return delete_by_length(objective, curvature, rows, exactly, n_test=n_test)
     corrected = method == "newton"
     return OneStep(objective, curvature, rows, corrected=corrected, final=corrected)
+
+
+def refits_some(objective, curvature, rows):
+    """Whether "auto" takes Newton steps and refits, and no closed form."""
+    return curvature is not None and not has_closed_form(objective, curvature, rows)
 
 
 def refits_on_demand(objective, curvature, method, rows, *, n_test=0):
@@ -35,8 +40,8 @@ def refits_on_demand(objective, curvature, method, rows, *, n_test=0):
     if not objective.is_at_its_own_optimum or has_closed_form(objective, curvature, rows):
         return None
 
-    def exactly(some):
-        return delete_exactly(objective, curvature, some)
+    def exactly(some, leverage):
+        return delete_exactly(objective, curvature, some, leverage=leverage)
 
     return RefitsOnDemand(
         objective, curvature, rows, exactly, n_test=n_test, is_exact=method == "exact"
@@ -72,15 +77,18 @@ def has_closed_form(objective, curvature, rows):
     return not objective.penalty_mismatch(objective.shares[rows], removed).any()
 
 
-def delete_exactly(objective, curvature, rows, *, progress=None, **options):
-    """Return the refits: by the path of the dual, in closed form, or by Newton's method."""
+def delete_exactly(objective, curvature, rows, *, leverage=None, progress=None, **options):
+    """Return the refits: by the path of the dual, in closed form, or by Newton's method.
+
+    `leverage` is that of `rows`, where it is known already.
+    """
     if objective.trained_loss.is_piecewise_linear:
         return HingeExact(objective, rows, progress=progress)
     if objective.penalty.is_kinked:
         return _delete_on_active_sets(objective, curvature, rows, progress, options)
     if has_closed_form(objective, curvature, rows):
         return ClosedForm(objective, curvature, rows)
-    return Exact(objective, curvature, rows, progress=progress, **options)
+    return Exact(objective, curvature, rows, leverage=leverage, progress=progress, **options)
 
 
 def _delete_on_active_sets(objective, curvature, rows, progress, options):

@@ -117,8 +117,15 @@ class JointFactor:
             return found
         return found - self.solved @ (self.core @ (self.rows @ found))
 
-    def reweighted(self, rows, delta):
+    def reweighted(self, rows, delta, design):
         """Return the factor after `delta` (k,) is added to the weights of some rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (k,)
+        delta : ndarray of shape (k,)
+        design : Design of shape (k, q)
+            Of these rows.
 
         Raises
         ------
@@ -133,39 +140,41 @@ class JointFactor:
         k = len(rows) * changed.n_outputs
         wide = k > NEW_SHARE * P or len(self.signs) + k > TOTAL_SHARE * P
         if self._has_factor and (wide or shared):
-            changed_hessian = FactoredHessian(self._changed_hessian(rows, delta))
+            changed_hessian = FactoredHessian(self._changed_hessian(rows, delta, design))
             return JointFactor(changed, changed_hessian, unit=self.unit)
         if not wide and not shared:
             try:
-                return self._corrected(changed, rows, delta)
+                return self._corrected(changed, rows, delta, design)
             except np.linalg.LinAlgError:  # next to singular: by a factor of the rows that stay
                 return JointFactor.at(changed, unit=self.unit)
         return JointFactor.at(changed, unit=self.unit)
 
-    def _changed_hessian(self, rows, delta):
+    def _changed_hessian(self, rows, delta, design):
         """H after a change of weights, from the products of the rows that change alone."""
-        H, fixed = self.hessian.copy(), self.objective.fixed_at_zero
-        for sign in (-1.0, 1.0):
+        H, fixed = self.hessian, self.objective.fixed_at_zero
+        for change, sign in ((np.subtract, -1.0), (np.add, 1.0)):
             part = np.sign(delta) == sign
             if part.any():
-                more = self._only(rows[part], delta[part]).loss_hessian()
+                some = design if part.all() else design.take(np.flatnonzero(part))
+                more = self._only(rows[part], delta[part], some).loss_hessian()
                 more[fixed], more[:, fixed] = 0.0, 0.0
-                np.add(H, more, out=H) if sign > 0 else np.subtract(H, more, out=H)
+                H = change(H, more, out=more)  # into the newer: fresh memory is paid for by page
         if self.objective.shares.any():
+            H = H.copy() if H is self.hessian else H
             total = float(delta.sum())
             shape = self.objective.theta.shape
             own = np.broadcast_to(self.objective.row_penalty.hessian_diagonal, shape).ravel()
             H[np.diag_indices_from(H)] += total * own
         return H
 
-    def _only(self, rows, delta):
+    def _only(self, rows, delta, design):
         """Objective of some rows alone, with the sizes of their changes as weights."""
-        some = self.objective.take(rows)
+        some = self.objective.of_part(rows, design)
         return some.reweighted(np.abs(delta) - some.sample_weight)
 
-    def _corrected(self, changed, rows, delta):
+    def _corrected(self, changed, rows, delta, design):
         """Return the factor with the rows that change among its corrections."""
-        some, K = self._only(rows, delta), changed.n_outputs
+        some, K = self._only(rows, delta, design), changed.n_outputs
         left, right = some.weight_factors_of(slice(None))
         more = np.concatenate([some.design.outer(left[:, :, m], slice(None)) for m in range(K)])
         more[:, self.objective.fixed_at_zero] = 0.0
@@ -275,10 +284,17 @@ def largest_change(one, other):
     return float(one.loss.predictor_norm(change).max(initial=0.0))
 
 
-def joint_gradient(objective, rows, delta):
-    """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter."""
-    some = objective.take(rows)
-    gradient = objective.gradient + some.design.transpose_matmul(
+def joint_gradient(objective, rows, delta, design, gradient=None):
+    """Gradient (K, q) after weights change by `delta` (k,) in some rows, at the same parameter.
+
+    `design` is that of these rows, `gradient` that before the change, where it is known. Before the
+    change it is 0 but for a last step, unless it is at hand: the next pass corrects it.
+    """
+    some = objective.of_part(rows, design)
+    if gradient is None:
+        known = objective.is_evaluated or objective.sums is not None
+        gradient = objective.gradient if known else np.zeros(objective.theta.shape)
+    gradient = gradient + some.design.transpose_matmul(
         delta[:, None] * some.row_gradients
     ).T.reshape(objective.theta.shape)
     if objective.shares.any():
@@ -308,8 +324,8 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
     """
     limit, theta_shape = tolerance * factor.unit, theta.shape
     n_passes = n_factors = 0
-    pairs, ratios = SecantPairs(), []
-    step, plain = pairs.step(gradient, factor)
+    pairs, ratios = PairsOfOneFactor(), []
+    step, plain = pairs.steps(gradient, factor)
     last = _length(gradient, plain)
     while n_passes < MAX_PASSES and np.isfinite(step).all():
         theta = theta + step.reshape(theta_shape)
@@ -317,7 +333,7 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
         n_passes += 1
         pairs.add(step, (at.gradient - gradient).ravel())
         gradient = at.gradient
-        step, plain = pairs.step(gradient, factor)
+        step, plain = pairs.steps(gradient, factor)
         size, longest = _length(gradient, plain), float(np.abs(plain).max(initial=0.0))
         ratios.append(size / last if last > 0 else 0.0)
         halves = size <= 0.5 * last
@@ -333,8 +349,8 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
                 factor = JointFactor.at(at, unit=factor.unit)
             except np.linalg.LinAlgError:
                 break
-            n_factors, pairs, ratios = n_factors + 1, SecantPairs(), []
-            step, plain = pairs.step(gradient, factor)
+            n_factors, pairs, ratios = n_factors + 1, PairsOfOneFactor(), []
+            step, plain = pairs.steps(gradient, factor)
             size = _length(gradient, plain)
         last = size
     return None
@@ -373,20 +389,47 @@ class SecantPairs:
                 del self.pairs[: -self._most]
 
     def step(self, gradient, factor):
-        """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,)."""
-        plain = q = -gradient.ravel()
-        if not self.pairs:
-            step = factor.solve(plain[:, None])[:, 0]
-            return step, step
+        """Return minus the updated inverse times a gradient, (P,)."""
+        q, shares = self._down(-gradient.ravel())
+        return self._up(factor.solve(q[:, None])[:, 0], shares)
+
+    def _down(self, q):
+        """The first loop, from the last pair to the first: what is left of q (P,), and shares."""
         shares = []
         for step, change, along in reversed(self.pairs):
             shares.append(float(step @ q) / along)
             q = q - shares[-1] * change
-        solved = factor.solve(np.stack([q, plain], axis=1))
-        found = solved[:, 0]
-        for (step, change, along), share in zip(self.pairs, reversed(shares), strict=True):
+        return q, shares[::-1]
+
+    def _up(self, found, shares):
+        """The second loop, from the first pair to the last."""
+        for (step, change, along), share in zip(self.pairs, shares, strict=True):
             found = found + (share - float(change @ found) / along) * step
-        return found, solved[:, 1]
+        return found
+
+
+class PairsOfOneFactor(SecantPairs):
+    """Secant pairs of gradients that are all solved for with one factor."""
+
+    def __init__(self):
+        super().__init__()
+        self._plain, self._solved = None, []
+
+    def steps(self, gradient, factor):
+        """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,).
+
+        One solve is enough: what the inverse at hand makes of the change of a gradient is the
+        change of what it makes of the gradient.
+        """
+        plain = factor.solve(-gradient.reshape(-1, 1))[:, 0]
+        if len(self._solved) < len(self.pairs):
+            self._solved.append(self._plain - plain)
+        self._plain = plain
+        _, shares = self._down(-gradient.ravel())
+        found = plain
+        for share, solved in zip(shares, self._solved, strict=True):
+            found = found - share * solved
+        return self._up(found, shares), plain
 
 
 def _length(gradient, step):
@@ -409,7 +452,7 @@ def _found(at, step, size, factor, n_passes, n_factors):
     return JointRefit(end, factor, n_passes, n_factors, at, size)
 
 
-def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
+def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradient=None):
     """Return the JointRefit after a change of weights; None where no optimum is found.
 
     Parameters
@@ -425,6 +468,9 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
         From which Newton's method starts where the chord does not end.
     read : callable, optional
         See `Objective.evaluated_at`; not called by Newton's method.
+    gradient : ndarray of shape (K, q), optional
+        Of the objective, close to 0, where a pass over the rows for it can be saved: the chord's
+        own passes have all of it.
     """
     added = np.zeros(objective.n_rows)
     added[rows] = delta
@@ -434,8 +480,10 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None):
     if factor is not None and not (kinked and objective.loss.is_separable):
         inner = objective.on_active_set() if kinked else objective
         try:
-            gradient = joint_gradient(inner, rows, delta)
-            found = chord(factor.reweighted(rows, delta), inner.theta, gradient, read=read)
+            design = inner.design.take(rows)
+            gradient = joint_gradient(inner, rows, delta, design, None if kinked else gradient)
+            changed_factor = factor.reweighted(rows, delta, design)
+            found = chord(changed_factor, inner.theta, gradient, read=read)
         except np.linalg.LinAlgError:
             found = None
     if found is not None and kinked:

@@ -21,6 +21,8 @@ MAX_PAIRS = 15
 TOLERANCE = 1e-8
 # There is no line search. A change whose gradient rises by this factor in a pass is left undone.
 MAX_RISE = 2.0
+# Share of the weights up to which their mean change is not worth a factor of its own.
+SMALL = 0.1
 # Slopes of so many rows, outputs and changes are computed at once: they stay in cache.
 BLOCK_ELEMENTS = 2**17
 
@@ -28,11 +30,15 @@ BLOCK_ELEMENTS = 2**17
 class QuasiNewtonRefits(ManyRefits):
     """Refits of many changes of the weights at once, from the fit to all rows on."""
 
-    def __init__(self, objective, kind, groups, deltas):
-        super().__init__(objective, kind, groups, deltas)
+    def __init__(self, objective, kind, groups, deltas, curvature=None):
+        super().__init__(objective, kind, groups, deltas, curvature)
         self.tolerance = TOLERANCE * objective.coefficient_unit
 
     def _of_the_mean(self, mean, kind):
+        weight = self.objective.sample_weight
+        change = np.abs(mean.sample_weight - weight).sum()
+        if self.at_hand is not None and change <= SMALL * weight.sum():
+            return self.at_hand
         return make_curvature(mean, kind)
 
     def _n_values(self):

@@ -50,8 +50,8 @@ def can_refit_jointly(objective, n_changes):
 class JointRefits(ManyRefits):
     """Refits of many changes of the weights at once, from the fit to their mean weights on."""
 
-    def __init__(self, objective, kind, groups, deltas):
-        super().__init__(objective, kind, groups, deltas)
+    def __init__(self, objective, kind, groups, deltas, curvature=None):
+        super().__init__(objective, kind, groups, deltas, curvature)
         self.tolerance = TOLERANCE * objective.coefficient_unit
         self._eta = np.ascontiguousarray(objective.eta.T)[:, :, None]
 

@@ -21,6 +21,8 @@ class ManyRefits(ABC):
         Representation of the curvature.
     groups, deltas : lists of ndarray
         The rows of each change, and what is added to their weights.
+    curvature : Curvature, optional
+        Of the objective, where it is at hand.
 
     Attributes
     ----------
@@ -28,8 +30,9 @@ class ManyRefits(ABC):
         Whether the mean of the changed weights has a factor.
     """
 
-    def __init__(self, objective, kind, groups, deltas):
+    def __init__(self, objective, kind, groups, deltas, curvature=None):
         self.objective, self.groups, self.deltas = objective, groups, deltas
+        self.at_hand = curvature
         mean = np.zeros(objective.n_rows)
         for group, delta in zip(groups, deltas, strict=True):
             mean[group] += delta / len(groups)

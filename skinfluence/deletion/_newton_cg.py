@@ -55,10 +55,12 @@ class NewtonCG:
             state.D.copy(), np.full(b, np.inf), np.zeros(b, dtype=bool), np.full(b, np.nan)
         )
         for _ in range(MAX_STEPS):
-            gradient, moved = chord.gradient(state.D, state.deletions)
+            gradient, moved, hidden = chord.gradient(state.D, state.deletions)
             preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows, state.D)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
-            held = chord.certified_size(gradient, size, state.deletions, state.inverse_rows)
+            held = hidden + chord.certified_size(
+                gradient, size, state.deletions, state.inverse_rows
+            )
             converged = self._record_converged(state, held, moved, found)
             # No progress at the floor of float64: left to `refit`, which accepts that floor.
             active = ~converged & ~((state.size < FLOOR) & (size > 0.5 * state.size))

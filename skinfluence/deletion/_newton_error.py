@@ -201,9 +201,11 @@ class NewtonError:
 def _spread_over(order, n_rows):
     """First rows of an order, and some that are spread over the rest, ascending."""
     n_top = min(len(order), n_rows // 3)
-    spread = np.linspace(n_top, len(order) - 1, max(1, n_rows - n_top)).astype(int)
+    n_others, last = max(1, n_rows - n_top), len(order) - 1
+    spread = np.arange(n_others) * ((last - n_top) / max(1, n_others - 1)) + n_top
+    spread = np.append(spread[:-1], last if n_others > 1 else n_top).astype(int)
     chosen = np.concatenate([order[:n_top], order[np.clip(spread, 0, len(order) - 1)]])
-    return np.unique(chosen)
+    return np.flatnonzero(np.bincount(chosen))  # ascending, each once
 
 
 def _calibrated(proxy, known, size):
@@ -221,15 +223,16 @@ def _calibrated(proxy, known, size):
     x, y = np.log(known[order]), np.log(size[order])
     slope, kept = 1.0, np.ones(len(x), dtype=bool)
     for _ in range(2):
-        if kept.sum() > 4 and x[kept].std() > 0:
-            apart = x[kept] - x[kept].mean()
-            slope = float(np.clip((apart @ y[kept]) / (apart @ apart), *SLOPES))
+        among = x[kept]
+        apart = among - among.mean()
+        spread = apart @ apart
+        if len(among) > 4 and spread > 0:
+            slope = min(max(float(apart @ y[kept] / spread), SLOPES[0]), SLOPES[1])
         rest = y - slope * x
         kept = rest >= _quantile(rest, 0.25)
     width = min(WINDOW, len(x))
-    centres = np.lib.stride_tricks.sliding_window_view(x, width).mean(axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(rest, width)
-    offsets = _quantile(windows, QUANTILE)
+    windows = np.arange(len(x) - width + 1)[:, None] + np.arange(width)
+    centres, offsets = x[windows].mean(axis=1), _quantile(rest[windows], QUANTILE)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         place = np.log(np.where(proxy > 0, proxy, 1.0))
         line = slope * place + np.interp(place, centres, offsets)

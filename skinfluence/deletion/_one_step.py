@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence.deletion._base import Deletion
+from skinfluence.deletion._range import has_range, leaving_range
 from skinfluence.deletion.metric import RefitMetric
 from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
@@ -344,11 +345,13 @@ class OneStep(Deletion):
 
     @cached_property
     def collapsed(self):
-        """Whether a step leaves no positive scale, for a loss that has one, or is none, (r,).
+        """Whether a step leaves no positive scale or finite loss, or is none, (r,).
 
         It is none at a leverage of 1 in the active columns of an L1 penalty: others become active.
         """
         none = ~np.isfinite(self.multipliers).all(axis=1)
+        if has_range(self.objective):
+            none |= leaving_range(self.objective, self.steps, self.rows, self.entering)
         if not self.objective.loss.has_scale:
             return none
         moved = self.objective.eta[self.rows] + self.own_change()

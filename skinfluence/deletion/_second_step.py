@@ -5,6 +5,7 @@ import numpy as np
 from skinfluence._memory import fits
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._chord import ChordNewton
+from skinfluence.deletion._range import leaving_range
 from skinfluence.deletion._rounding import rounding_floor
 
 # Where the second step is longer than this share of the first, the next would still count: those
@@ -49,10 +50,10 @@ class SecondStep(StoredSteps):
             if not some.any():
                 continue
             first, inverse_rows, at = first[some], inverse_rows[some], at[some]
-            gradient, moved = chord.gradient(first, at)
+            gradient, moved, hidden = chord.gradient(first, at)
             second = -chord.solve(gradient, at, inverse_rows, first)
             size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, second), 0.0))
-            held = chord.certified_size(gradient, size, at, inverse_rows)
+            held = hidden + chord.certified_size(gradient, size, at, inverse_rows)
             taken = size <= CONTRACTS * length[at]  # not where either is NaN
             stalled[at] = ~taken
             at, share = at[taken], size[taken] / np.where(length[at] > 0, length[at], 1.0)[taken]
@@ -77,8 +78,9 @@ class SecondStep(StoredSteps):
 
     @property
     def collapsed(self):
-        """Whether a step leaves no positive scale, (r,)."""
-        return self.newton.collapsed
+        """Whether a step leaves no positive scale or finite loss, (r,)."""
+        gone = leaving_range(self.objective, self.steps, self.rows, self.entering)
+        return self.newton.collapsed | gone
 
 
 def can_follow(step):

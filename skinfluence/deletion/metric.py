@@ -156,5 +156,6 @@ class RefitMetric:
 def largest_of_others(values, rows, least=0.0):
     """Largest of `values` (n,) at any position but `rows[i]`, (r,); `least` without any."""
     first = int(np.argmax(values))
-    second = float(np.max(np.delete(values, first), initial=least))
+    others = np.concatenate([values[:first], values[first + 1 :]])
+    second = float(np.max(others, initial=least))
     return np.where(rows == first, second, values[first])

@@ -8,6 +8,9 @@ import numpy as np
 from skinfluence._parallel import row_blocks
 from skinfluence._sources import RowBlocks
 
+# Columns that are multiplied with one by one: a product with two or three costs more than theirs.
+FEW_COLUMNS = 3
+
 
 class Design(ABC):
     """The matrix Z = [X - m, 1] of n rows and q columns, never formed.
@@ -164,7 +167,7 @@ class Design(ABC):
             return self.transpose_matmul(U[:, None])[:, 0]
         product = self._transpose_times(U)
         if self.fit_intercept:
-            product = np.vstack([product, U.sum(axis=0)])
+            product = np.concatenate([product, U.sum(axis=0)[None]])
         return product
 
     def forward_back(self, V, slopes):
@@ -174,6 +177,16 @@ class Design(ABC):
         """
         product = self @ V
         return product, self.transpose_matmul(slopes(slice(None), product))
+
+    def forward_back_beside(self, V, slopes, beside):
+        """Return (Z V, Z' U, Z B): `forward_back`, and the products with further columns (q, m)."""
+        return *self.forward_back(V, slopes), self.matmul_columns(beside)
+
+    def matmul_columns(self, V):
+        """Z @ V for V (q, m); few columns one by one, each as fast as a product with a vector."""
+        if not 0 < V.shape[1] <= FEW_COLUMNS:
+            return self @ V
+        return np.stack([self @ column for column in V.T], axis=1)
 
     def parts(self, n_rows):
         """Yield (slice of rows, their design) of parts of at most `n_rows` rows, in order.
@@ -204,6 +217,41 @@ class Design(ABC):
         """
         yield slice(0, self.shape[0]), function(0, self, *values, *shared)
 
+    @property
+    def can_be_sent(self):
+        """Whether a worker can be sent the rows, or what they are read from."""
+        return True
+
+    def slice_groups(self, n_rows, at_most):
+        """Yield lists of the slices of `part_slices`, at most so many, of one block of rows."""
+        group = []
+        for rows in self.part_slices(n_rows):
+            if group and (len(group) == at_most or self._begins_block(rows.start)):
+                yield group
+                group = []
+            group.append(rows)
+        if group:
+            yield group
+
+    def _begins_block(self, row):
+        """Whether a block of rows begins with a row."""
+        return row == 0
+
+    def map_groups(self, function, values, groups, *shared, here=False):
+        """Yield function(start, design, *values, *shared, group) of groups of slices, in order.
+
+        As `map_blocks`; each group is of one block, whose design the function gets.
+        """
+        for group in groups:
+            yield function(0, self, *values, *shared, group)
+
+    def described(self, y, weight):
+        """Return a function without rows, labels or weights that returns (y, weight), if any.
+
+        Of rows in memory None: they go where the objective goes.
+        """
+        return None
+
     def predictors_of(self, parameters, out=None):
         """Predictors (K, n, b) of b parameters or steps (b, K, q), into `out` where given.
 
@@ -220,7 +268,10 @@ class Design(ABC):
 
         The transpose of `predictors_of`.
         """
-        return np.stack([self.transpose_matmul(slope).T for slope in slopes], axis=1)
+        gradient = np.empty((slopes.shape[2], len(slopes), self.shape[1]))
+        for k, slope in enumerate(slopes):
+            gradient[:, k] = self.transpose_matmul(slope).T
+        return gradient
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| for every column j and output k: (K, q) for u (n, K)."""
@@ -234,6 +285,9 @@ class Design(ABC):
     def sandwich_of(self, parts, n_outputs):
         """Sandwich of some rows, from an iterable of (rows, their W (b, K, K))."""
         K, q = n_outputs, self.shape[1]
+        if K == 1:
+            grams = (self._some(rows)._gram(W[:, 0, 0]) for rows, W in parts)
+            return sum(grams, next(grams, np.zeros((q, q))))
         H = np.zeros((K, q, K, q))
         for rows, W in parts:
             some = self._some(rows)
@@ -308,6 +362,10 @@ class Design(ABC):
 
     def in_single_precision(self):
         """Return the design with a Gram matrix in float32, for steps; None where there is none."""
+        return
+
+    def single_columns(self, scale):
+        """Columns of Z diag(scale) in float32, (q, n); None where fewer numbers are stored."""
         return
 
     def _some(self, rows):

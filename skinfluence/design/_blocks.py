@@ -41,6 +41,33 @@ def _answer_of_parts(X, y, weight, *task):
     return _answer(*task, parts=(X, y, weight)[:given])
 
 
+class LabelsOfBlocks:
+    """Labels and weights of an objective, told by their source where they follow from it.
+
+    Parameters
+    ----------
+    blocks : RowBlocks
+    own : (ndarray or None, ndarray or None)
+        Labels and weights that are in memory, and have no description.
+    code : LabelCode or None
+    weights_are_read : bool
+    """
+
+    def __init__(self, blocks, own, code, weights_are_read):
+        self.blocks, self.own, self.code = blocks, own, code
+        self.weights_are_read = weights_are_read
+
+    def __call__(self):
+        """Return (labels, weights) of all rows."""
+        y, weight = self.own
+        if y is None or weight is None:
+            read, read_weight = self.blocks.labels()
+        y = self.code.labels(read) if y is None else y
+        if weight is None:
+            weight = read_weight if self.weights_are_read else self.code.row_weights(read)
+        return y, np.asarray(weight, np.float64)
+
+
 class BlocksDesign(Design):
     """Z = [X - m, 1] of rows in blocks, of which one block at a time is in memory.
 
@@ -75,28 +102,49 @@ class BlocksDesign(Design):
 
     def map_blocks(self, function, values, *shared, here=False):
         filled = [int(i) for i in np.flatnonzero(self.X.sizes)]
-        edges = self.X.edges
-        rows = [slice(int(edges[i]), int(edges[i + 1])) for i in filled]
+        answers = self._mapped(filled, function, values, shared, here=here)
+        for i, answer in zip(filled, answers, strict=True):
+            self.X.mark_checked(i)
+            yield self._rows_of(i), answer
+
+    def map_groups(self, function, values, groups, *shared, here=False):
+        first = [group[0].start for group in groups]
+        blocks = [int(i) for i in np.searchsorted(self.X.edges, first, side="right") - 1]
+        further = [(group,) for group in groups]
+        yield from self._mapped(blocks, function, values, shared, further, here=here)
+
+    @property
+    def can_be_sent(self):
+        return not self.X.computes  # dask's chunks are its own workers'
+
+    def _begins_block(self, row):
+        return row == self.X.edges[np.searchsorted(self.X.edges, row)]
+
+    def _rows_of(self, i):
+        """Slice of the rows of a block."""
+        return slice(int(self.X.edges[i]), int(self.X.edges[i + 1]))
+
+    def _mapped(self, blocks, function, values, shared, further=None, *, here):
+        """Answers of some blocks, in order; `further` arguments are each one's own."""
+        further = [()] * len(blocks) if further is None else further
 
         def own(position):
             """Answer of a block that is read here."""
-            at = rows[position]
+            i = blocks[position]
+            at = self._rows_of(i)
             parts = [None if each is None else each[at] for each in values]
-            design = self._in_memory(self.X.block(filled[position]))
-            return function(at.start, design, *parts, *shared)
+            design = self._in_memory(self.X.block(i))
+            with one_thread():
+                return function(at.start, design, *parts, *shared, *further[position])
 
         if here or not (self.X.computes or n_workers(None) > 1):
             threaded = self.X.is_thread_safe and not here
-            answers = map_ordered(own, range(len(filled)), threaded=threaded)
-        else:
-            tasks = self._tasks(filled, rows, values, function, shared)
-            by = self.X.map if self.X.computes else in_order
-            answers = by(_answer_of_parts if self.X.computes else _answer, tasks)
-        for i, at, answer in zip(filled, rows, answers, strict=True):
-            self.X.mark_checked(i)
-            yield at, answer
+            return map_ordered(own, range(len(blocks)), threaded=threaded)
+        tasks = self._tasks(blocks, values, function, shared, further)
+        by = self.X.map if self.X.computes else in_order
+        return by(_answer_of_parts if self.X.computes else _answer, tasks)
 
-    def _tasks(self, filled, rows, values, function, shared):
+    def _tasks(self, blocks, values, function, shared, further):
         """Yield what `_answer` takes of each block: descriptions, parameters, and no rows.
 
         Labels in memory have no description: each block's own go along.
@@ -105,13 +153,23 @@ class BlocksDesign(Design):
         code, weights_are_read = self.X.label_code(y, weight)
         by_class = code is not None and code.weights is not None
         about = self.fit_intercept, self.origin
-        for i, at in zip(filled, rows, strict=True):
+        for i, more in zip(blocks, further, strict=True):
+            at = self._rows_of(i)
             own = (
                 None if code is not None else y[at],
                 None if weights_are_read or by_class else weight[at],
                 *(None if each is None else each[at] for each in others),
             )
-            yield self.X.one(i), own, code, weights_are_read, about, function, *shared
+            yield self.X.one(i), own, code, weights_are_read, about, function, *shared, *more
+
+    def described(self, y, weight):
+        code, weights_are_read = self.X.label_code(y, weight)
+        by_class = code is not None and code.weights is not None
+        own = (
+            None if code is not None else y,
+            None if weights_are_read or by_class else weight,
+        )
+        return LabelsOfBlocks(self.X, own, code, weights_are_read)
 
     def _added(self, answer):
         """Sum over the blocks of answer(rows, design)."""
@@ -139,7 +197,11 @@ class BlocksDesign(Design):
         return self._added(lambda rows, design: design.transpose_matmul(U[rows]))
 
     def forward_back(self, V, slopes):
-        product, total = np.empty((self.shape[0], V.shape[1])), 0.0
+        return self.forward_back_beside(V, slopes, np.zeros((self.shape[1], 0)))[:2]
+
+    def forward_back_beside(self, V, slopes, beside):
+        n, total = self.shape[0], 0.0
+        product, further = np.empty((n, V.shape[1])), np.empty((n, beside.shape[1]))
         for rows, design in self._blocks():
 
             def own(part, eta, start=rows.start, size=rows.stop - rows.start):
@@ -147,9 +209,12 @@ class BlocksDesign(Design):
                 first, last, _ = part.indices(size)
                 return slopes(slice(start + first, start + last), eta)
 
-            product[rows], found = design.forward_back(V, own)
+            product[rows], found, further[rows] = design.forward_back_beside(V, own, beside)
             total = total + found
-        return product, total
+        return product, total, further
+
+    def matmul_columns(self, V):
+        return self._filled((V.shape[1],), lambda design: design.matmul_columns(V))
 
     def absolute_sum(self, u):
         return self._added(lambda rows, design: design.absolute_sum(u[rows]))

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse import issparse
 
-from skinfluence._backend import add_gram
+from skinfluence._backend import add_gram, gram
 from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
@@ -78,8 +78,12 @@ class DenseDesign(Design):
 
     def forward_back(self, V, slopes):
         """Block by block: rows that are in the cache are not fetched twice."""
-        p, K = self.n_features, V.shape[1]
+        return self.forward_back_beside(V, slopes, np.zeros((self.shape[1], 0)))[:2]
+
+    def forward_back_beside(self, V, slopes, beside):
+        p, K, m = self.n_features, V.shape[1], beside.shape[1]
         product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
+        further, columns = np.empty((self.shape[0], m)), np.ascontiguousarray(beside[:p].T)
         single = np.ascontiguousarray(V[:p, 0]) if K == 1 else None
         for rows, block in self._blocks(max(1, PASS_BYTES // (8 * max(1, self.shape[1])))):
             if K == 1:  # products with vectors: those with matrices of one column copy them
@@ -93,9 +97,12 @@ class DenseDesign(Design):
                 total[:p, 0] += U[:, 0] @ block
             else:
                 total[:p] += block.T @ U
+            for k, column in enumerate(columns):
+                further[rows, k] = block @ column
             if self.fit_intercept:
                 total[-1] += U.sum(axis=0)
-        return product, total
+                further[rows] += beside[-1]
+        return product, total, further
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
@@ -129,10 +136,12 @@ class DenseDesign(Design):
         if len(w) and (w == w[0]).all():
             return self._plain_gram(w[0])
         q = self.shape[1]
-        G = np.zeros((q, q))
         buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
         # syrk on scaled rows takes half the flops of Z' (w Z), and gives an exactly symmetric sum.
         root, negative = np.sqrt(np.abs(w)), w < 0
+        if len(w) <= BLOCK_ROWS and not negative.any():  # for few rows a sum is half of the time
+            return gram(self._scaled(self.features(slice(None)), root, buffer))
+        G = np.zeros((q, q))
         for rows, block in self._blocks():
             Z = self._scaled(block, root[rows], buffer[: len(block)])
             if not negative[rows].any():
@@ -146,6 +155,14 @@ class DenseDesign(Design):
 
     def in_single_precision(self):
         return SinglePrecisionDesign(self.X, self.fit_intercept, self.origin, self.eps)
+
+    def single_columns(self, scale):
+        p, columns = self.n_features, np.empty(self.shape[::-1], dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for rows, block in self._blocks(PASS_ROWS):
+                np.multiply(block.T, scale[:p, None], out=columns[:p, rows])
+        columns[p:] = scale[p:, None]
+        return columns
 
     def _plain_gram(self, weight):
         """`weight` Z'Z: no row has to be scaled, hence none copied."""

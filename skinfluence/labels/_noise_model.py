@@ -16,11 +16,15 @@ UPDATES = 3
 # Logarithms of the temperatures among which one is chosen, how precisely, and the least likelihood
 # of a label.
 TEMPERATURES, PRECISE, LEAST_LIKELY = (-3.0, 1.0), {"xatol": 1e-6}, 1e-12
+# Mean leverage above which those of the first fit, wrong labels and all, are not kept. Of ten draws
+# of 10 % in 4,137 rows of word counts they cost one, at a mean of .22, .012 of average precision;
+# the nine others, at .11, gained .001 by them.
+HIGH_LEVERAGE = 0.15
 # Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
 # Tolerance of `Objective.stationarity` at the refits that Newton steps are taken from: these steps
 # are off by far more. Exact ones start at a full optimum.
-STATIONARITY = 1e-6
+STATIONARITY = 1e-5
 
 
 def error_probability(probability, n_classes, rho):
@@ -58,17 +62,17 @@ def leave_each_out(problem, method, known):
     return known
 
 
-def left_out(objective, method, groups, *, single=False):
+def left_out(objective, method, groups, *, single=False, beside=None):
     """LooPredictions of an objective, without each row or its whole group: "exact" or "newton".
 
-    `single` says that leverages to a few digits are enough.
+    `single` and `beside` are as in `make_curvature`.
     """
     made, needed = None, needs_curvature(objective, method)
     if groups is not None:
         made = make_curvature(objective) if needed else None
         return leave_group_out(objective, made, method, groups)
     if needed:
-        made = make_curvature(objective.without_mean_penalty_share(), single=single)
+        made = make_curvature(objective.without_mean_penalty_share(), single=single, beside=beside)
     return leave_one_out(objective, made, method, tolerance=TOLERANCE)
 
 
@@ -114,6 +118,7 @@ def noise_model(problem, loo, codes, method, groups):
         return given_probability(problem.link.log_probabilities(first.native(loo.eta)), codes)
 
     step = kept_step(first, loo) if method == "auto" and groups is None else None
+    is_stale = step is not None and float(np.nanmean(loo.leverage)) > HIGH_LEVERAGE
     if method == "auto":
         method = "newton" if groups is None else "exact"
     tolerance = {"tolerance": STATIONARITY} if method == "newton" else {}
@@ -127,6 +132,9 @@ def noise_model(problem, loo, codes, method, groups):
             objective = refitted(first.at(objective.theta), first.weigh(trust), **tolerance)
             if step is None:
                 loo = left_out(objective, method, groups)
+            elif is_stale:
+                loo = left_out(objective, method, None, single=True, beside=step.curvature)
+                step, is_stale = loo.step, False
             else:
                 eta = objective.eta + step.own_change_of(objective.residuals)
                 eta[np.isnan(loo.eta)] = np.nan
@@ -161,11 +169,12 @@ def calibrated(problem, eta, codes, rho):
 
 
 def kept_step(objective, loo):
-    """Newton steps of the first fit, which serve all refits where leverages are dear; else None.
+    """Newton steps of the first fit, which serve the refits where leverages are dear; else None.
 
     The curvature without a row changes little from one refit to the next, and where it does the
     row is one whose weight falls to 0, and its residual with it: rankings are as good as with new
-    leverages, each of which would take a factor of all rows.
+    leverages, each of which would take a factor of all rows. Only where rows lean on themselves,
+    at a mean leverage above HIGH_LEVERAGE, the steps of the first refit take their place.
     """
     if loo.step is None or loo.step.curvature.has_all_digits or objective.penalty.is_kinked:
         return None

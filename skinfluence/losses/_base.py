@@ -167,6 +167,9 @@ class Loss(ABC):
         """Response residual in standard deviations of the family, at dispersion 1."""
         raise TypeError(f"{self!r} is the loss of no family.")
 
+    #: Whether `unit` looks at the predictors; None is passed for them otherwise.
+    unit_is_of_predictors = False
+
     def unit(self, y, eta):
         """Natural unit of eta (e.g. the standard deviation of y); None if it is dimensionless."""
         return None

@@ -101,6 +101,8 @@ class HuberLoss(Loss):
         parts = np.stack([np.maximum(-residual, 0.0), np.maximum(residual, 0.0)], axis=-1)
         return 1.0 + parts.reshape(len(residual), -1)
 
+    unit_is_of_predictors = True
+
     def unit(self, y, eta):
         return float(eta[0, 1])
 

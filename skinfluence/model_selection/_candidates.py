@@ -19,7 +19,7 @@ from skinfluence.model_selection._pooled_score import PooledScore, PooledScorer
 from skinfluence.model_selection._ridge_path import RidgePath
 from skinfluence.model_selection._views import (
     STRENGTHS,
-    final_parameter,
+    final_prefix,
     is_strength,
     neighbour,
 )
@@ -27,6 +27,8 @@ from skinfluence.problem import OptimumRecord, fitted_problem
 
 # Tolerance of the coefficients of exact refits, relative to `Objective.coefficient_unit`.
 TOLERANCE = 1e-8
+# Bytes of the predictors of candidates that are scored together.
+TOGETHER_BYTES = 2**22
 # Estimators whose attributes are the parameters and what their rows give. A subclass may have more.
 REFITTED_BY_A_STEP = InfluenceRidge, InfluenceRidgeClassifier
 
@@ -78,7 +80,8 @@ def paths(estimator, candidates):
         penalties: the optimum of a strongly penalised model is the easiest to find, and a good
         start for the next.
     """
-    known = [final_parameter(estimator, short) for short in STRENGTHS]
+    prefix, given = final_prefix(estimator), estimator.get_params(deep=True)
+    known = [prefix + short for short in STRENGTHS if prefix + short in given]
     groups = []
     for position, params in enumerate(candidates):
         varying = _varying(known, params)
@@ -152,13 +155,13 @@ def refitted(tasks, position, params):
 def scored_in_turn(tasks, candidates):
     """Yield (position, Scored) of the candidates of paths, one after the other."""
     for path, members in tasks:
-        for position in members:
-            yield position, path.score(candidates[position])
+        scores = path.scores([candidates[position] for position in members])
+        yield from zip(members, scores, strict=True)
 
 
 def score_path(path, candidates):
     """Return the Scored of some candidates of a path, in their order."""
-    return [path.score(params) for params in candidates]
+    return list(path.scores(candidates))
 
 
 class Path:
@@ -191,6 +194,40 @@ class Path:
         self.flops = np.inf  # flops of a Gram matrix, known after the first fit
         self.causes = {}  # why there is no model without a row, asked once for a path
 
+    def scores(self, candidates):
+        """Yield the Scored of some candidates, in their order; those of a `RidgePath` together."""
+        done = 0
+        while done < len(candidates):
+            rest = candidates[done : done + self._n_together()]
+            if self.ridge is not None and all(self._follows_ridge(params) for params in rest):
+                found = self._scored_together(rest)
+            else:
+                found = [self.score(candidates[done])]
+            yield from found
+            done += len(found)
+
+    def _n_together(self):
+        """Number of candidates whose predictors fit in a block of memory."""
+        objective = None if self.ridge is None else self.ridge.objective
+        return 1 if objective is None else max(1, TOGETHER_BYTES // (8 * objective.eta.size))
+
+    def _scored_together(self, candidates):
+        """Return the Scored of candidates of the `RidgePath`, each as `score` would."""
+        start, used = time.perf_counter(), self._weighted_rows()
+        with blas_for(self.flops):
+            alphas = np.array([float(params[self.varying]) for params in candidates])
+            eta, one_minus = self.ridge.predictors(alphas)
+            if not np.isfinite(eta).all():  # which rows have no prediction, and why
+                return [self.score(params) for params in candidates]
+            leverage = eta.shape[2] * (1.0 - one_minus)
+            every = [self.ridge.objective.native(each) for each in eta]
+            scores = self._scores(every, used)
+        seconds = (time.perf_counter() - start) / len(candidates)
+        return [
+            Scored(found, float(own.sum()), {}, 0.0, seconds)
+            for found, own in zip(scores, leverage, strict=True)
+        ]
+
     def score(self, params):
         """Fit and score one candidate."""
         with blas_for(self.flops):
@@ -212,7 +249,7 @@ class Path:
         if not np.isfinite(left.eta).all():
             without = np.isnan(left.eta[used]).any(axis=1)
             lost, used = used[without], used[~without]
-        scores = self._scores(objective.native(left.eta), used)
+        (scores,) = self._scores([objective.native(left.eta)], used)
         return Scored(
             scores,
             float(np.nansum(left.leverage)),
@@ -227,8 +264,8 @@ class Path:
             self.weighted_rows = np.flatnonzero(self.problem.sample_weight > 0)
         return self.weighted_rows
 
-    def _scores(self, eta, used):
-        """PooledScore of the predictors of some rows, by the names of the scorers."""
+    def _scores(self, every, used):
+        """PooledScore of each of several predictors of some rows, by the names of the scorers."""
         if self.scorers is None or not _are_the_same(self.scorers[0], used):
             problem = self.problem
             link, labels = problem.adapted.link, problem.adapted.labels(problem.objective.y)[used]
@@ -238,8 +275,9 @@ class Path:
                 X, own = rows_to_score(scoring, self.data[0], used), scoring or link.scoring
                 made[name] = PooledScorer(link, labels, own, X=X, weight=weight)
             self.scorers = used, made
-        eta = eta if len(used) == len(eta) else eta[used]
-        return {name: scorer(eta) for name, scorer in self.scorers[1].items()}
+        every = [eta if len(used) == len(eta) else eta[used] for eta in every]
+        found = {name: scorer.of_several(every) for name, scorer in self.scorers[1].items()}
+        return [dict(zip(found, own, strict=True)) for own in zip(*found.values(), strict=True)]
 
     def _undefined(self, objective, rows):
         """Names of rows without a leave-one-out prediction, and why there is none, by position."""

@@ -13,3 +13,13 @@ def weighted_mean(values, weight):
     mean = float(share @ values[used])
     spread = float(np.sum(share**2 * (values[used] - mean) ** 2))
     return mean, float(np.sqrt(spread * n / (n - 1))) if n > 1 else np.nan
+
+
+def weighted_means(values, weight):
+    """Pairs (c) of the `weighted_mean` of each of several rows of values (c, n)."""
+    if np.isnan(values).any() or not (weight > 0).all() or values.shape[1] < 2:
+        return [weighted_mean(own, weight) for own in values]
+    n, share = values.shape[1], weight / weight.sum()
+    mean = np.vecdot(values, share)
+    spread = np.sum(share**2 * (values - mean[:, None]) ** 2, axis=1)
+    return list(zip(mean.tolist(), np.sqrt(spread * n / (n - 1)).tolist(), strict=True))

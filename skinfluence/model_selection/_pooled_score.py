@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence.attribution import rows_to_score, score_of
-from skinfluence.model_selection._means import weighted_mean
+from skinfluence.model_selection._means import weighted_means
 
 # Number of groups of the grouped jackknife.
 GROUPS = 32
@@ -20,6 +20,11 @@ class PooledScore:
     score: float
     standard_error: float
     failure: str = ""
+
+    @property
+    def is_known(self):
+        """Whether neither is missing."""
+        return bool(np.isfinite(self.score) and np.isfinite(self.standard_error))
 
 
 class PooledScorer:
@@ -43,16 +48,27 @@ class PooledScorer:
         is_r2 = isinstance(scoring, str) and scoring == "r2" and one_response
         self.r2 = _R2ByGroups(labels, self.weight) if is_r2 else None
 
-    def __call__(self, decision):
-        """Return the PooledScore of predictors (n,) or (n, K)."""
+    def of_several(self, decisions):
+        """Return the PooledScore of each of several predictors (n,) or (n, K)."""
         link, labels, scoring = self.link, self.labels, self.scoring
         if self.r2 is not None:
-            found = self.r2(link.mean(decision))
-            if np.isfinite(found.score) and np.isfinite(found.standard_error):
-                return found
-        rows = _row_scores(link, decision, labels, scoring)
-        if rows is not None:
-            return PooledScore(*weighted_mean(rows, self.weight))
+            found = self.r2([link.mean(decision) for decision in decisions])
+            return [
+                one if one.is_known else self._by_groups(decision)
+                for one, decision in zip(found, decisions, strict=True)
+            ]
+        rows = [_row_scores(link, decision, labels, scoring) for decision in decisions]
+        if any(own is None for own in rows):
+            return [self._by_groups(decision) for decision in decisions]
+        return [PooledScore(*one) for one in weighted_means(np.array(rows), self.weight)]
+
+    def __call__(self, decision):
+        """Return the PooledScore of predictors (n,) or (n, K)."""
+        return self.of_several([decision])[0]
+
+    def _by_groups(self, decision):
+        """Return the PooledScore with a jackknife over groups of rows."""
+        link, labels, scoring = self.link, self.labels, self.scoring
         given = {"X": self.X, "weight": self.weight}
         encoded = labels if link.classes is None else None  # responses are as the loss has them
         score, failure = score_of(link, decision, labels, scoring, **given, encoded=encoded)
@@ -103,7 +119,7 @@ def _jackknife(link, decision, labels, scoring, X, weight):
         )
         if failure:
             return np.nan, failure
-    return _spread(scores), ""
+    return float(_spread(scores)), ""
 
 
 def _groups(labels):
@@ -116,9 +132,10 @@ def _groups(labels):
 
 
 def _spread(scores):
-    """Standard error from the scores without each of the groups."""
-    n = len(scores)
-    return float(np.sqrt((n - 1) / n * np.sum((scores - scores.mean()) ** 2)))
+    """Standard error from the scores (..., g) without each of the groups."""
+    n = scores.shape[-1]
+    apart = scores - scores.mean(axis=-1, keepdims=True)
+    return np.sqrt((n - 1) / n * np.sum(apart**2, axis=-1))
 
 
 class _R2ByGroups:
@@ -142,14 +159,15 @@ class _R2ByGroups:
         """Weighted sum over the rows of each group."""
         return np.bincount(self.group, self.weight * values, self.n_groups)
 
-    def __call__(self, prediction):
-        """Return the PooledScore."""
-        missed = self._sums((self.labels - prediction) ** 2)
+    def __call__(self, predictions):
+        """Return the PooledScore of each of several predictions (n,)."""
+        missed = np.array([self._sums((self.labels - one) ** 2) for one in predictions])
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = _spread(1.0 - _rest(missed) / self.total)
-            return PooledScore(float(1.0 - missed.sum() / self.total_of_all), spread)
+            score = 1.0 - missed.sum(axis=-1) / self.total_of_all
+        return list(map(PooledScore, score.tolist(), spread.tolist()))
 
 
 def _rest(sums):
-    """Sums over the rows outside of each group."""
-    return sums.sum() - sums
+    """Sums (..., g) over the rows outside of each group."""
+    return sums.sum(axis=-1, keepdims=True) - sums

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.ma import MaskedArray
-from scipy.stats import rankdata
 
 
 def simplest(results, highest, name="score"):
@@ -29,7 +28,9 @@ def results_table(candidates, scored, scorers):
         results[f"mean_test_{name}"] = scores
         results[f"standard_error_test_{name}"] = np.array([each.standard_error for each in found])
         worst = np.where(np.isnan(scores), np.inf, -scores)
-        results[f"rank_test_{name}"] = rankdata(worst, method="min").astype(np.int32)
+        # 1 and the number of better ones, as scipy's rankdata(method="min") in less time.
+        better = np.searchsorted(np.sort(worst), worst)
+        results[f"rank_test_{name}"] = (1 + better).astype(np.int32)
     results["effective_parameters"] = np.array([one.effective_parameters for one in scored])
     results["n_undefined"] = np.array([len(one.undefined) for one in scored])
     return results

@@ -77,44 +77,61 @@ class RidgePath:
 
     def left_out(self, alpha):
         """Return the LooPredictions of every row at this alpha."""
-        U, s = self.U, self.root
-        shrink, kept = self.squares / (self.squares + alpha), alpha / (self.squares + alpha)
-        residual = self.outside + U @ (kept[:, None] * self.rotated)
-        one_minus = self.U_squared @ kept + self.outside_leverage
-        intercept, border, total = self._intercept(alpha)
-        if border is not None:
-            residual -= border[:, None] * intercept
-            one_minus -= border**2 / total
+        (eta,), (one_minus,) = self.predictors(np.array([alpha]))
         squares = self.squares + alpha
         condition = np.sqrt(squares.max(initial=alpha) / squares.min(initial=np.inf))
+        return self._assembled(eta, one_minus, max(1.0, condition))
+
+    def predictors(self, alphas):
+        """Predictors (c, n, K) of each row without it, 1 minus its leverage (c, n), at some alphas.
+
+        NaN for rows of leverage 1, which alone determine their fit. Each alpha's are computed by
+        products of its own: they do not depend on which others there are.
+        """
+        U, s = self.U, self.root
+        kept = alphas[:, None] / (self.squares + alphas[:, None])
+        residual = self.outside + np.matmul(U, kept[:, :, None] * self.rotated)
+        one_minus = np.matmul(self.U_squared, kept[:, :, None])[:, :, 0] + self.outside_leverage
+        intercept, border, total = self._intercepts(alphas)
+        if border is not None:
+            residual -= border[:, :, None] * intercept[:, None, :]
+            one_minus -= border**2 / total[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
-            deleted = residual / (one_minus * s)[:, None]
-        if not len(self.dead):
-            return self._assembled(self.y - deleted, one_minus, max(1.0, condition))
-        eta, of_all = np.empty(self.y.shape), np.ones(len(self.y))
-        eta[self.live], of_all[self.live] = self.y[self.live] - deleted, one_minus
-        centred = self.rotated - self.rotated_root[:, None] * intercept
-        eta[self.dead] = self.others @ (shrink[:, None] * centred) + intercept
-        return self._assembled(eta, of_all, max(1.0, condition))
+            deleted = residual / (one_minus * s)[:, :, None]
+        eta = self.y[self.live] - deleted
+        if len(self.dead):
+            shrink = (self.squares / (self.squares + alphas[:, None]))[:, :, None]
+            shape = (len(alphas), *self.y.shape)
+            among, eta, left = eta, np.empty(shape), one_minus
+            one_minus = np.ones(shape[:2])
+            eta[:, self.live], one_minus[:, self.live] = among, left
+            centred = self.rotated - self.rotated_root[:, None] * intercept[:, None, :]
+            eta[:, self.dead] = np.matmul(self.others, shrink * centred) + intercept[:, None, :]
+        undefined = one_minus <= 1e-10
+        if undefined.any():
+            eta[undefined] = np.nan
+        return (eta if self.objective.offset is None else eta + self.fixed), one_minus
 
     def theta(self, alpha):
         """Return the parameter (K, q) at this alpha, right to the rounding of the decomposition."""
         design, weighted = self.objective.design, np.zeros_like(self.y)
-        intercept, rotated = self._intercept(alpha)[0], self.rotated
+        intercept, rotated = self._intercepts(np.array([alpha]))[0][0], self.rotated
         rotated = rotated - self.rotated_root[:, None] * intercept
         dual = self.U @ (rotated / (self.squares + alpha)[:, None])
         weighted[self.live] = self.root[:, None] * dual
         coef = design.transpose_matmul(weighted)[: design.n_features].T
         return design.join(coef, intercept)
 
-    def _intercept(self, alpha):
-        """Intercepts (K,), the border R s of the weights' roots, and s' R s."""
+    def _intercepts(self, alphas):
+        """Intercepts (c, K), the borders R s of the weights' roots (c, m), and s' R s (c,)."""
         if not self.has_intercept:
-            return np.zeros(self.response.shape[1]), None, None
-        kept = alpha / (self.squares + alpha)
-        border = self.outside_root + self.U @ (kept * self.rotated_root)
-        total = self.root @ border
-        return border @ self.response / total, border, total
+            return np.zeros((len(alphas), self.response.shape[1])), None, None
+        kept = alphas[:, None] / (self.squares + alphas[:, None])
+        inside = np.matmul(self.U, (kept * self.rotated_root)[:, :, None])[:, :, 0]
+        border = self.outside_root + inside
+        total = np.vecdot(self.root, border)
+        found = np.matmul(border[:, None, :], self.response)[:, 0]
+        return found / total[:, None], border, total
 
     def _outside(self, v):
         """Part (I - U U') v of v that no coefficients can fit; exactly 0 if U is square.
@@ -127,14 +144,12 @@ class RidgePath:
         return v - self.U @ (self.U.T @ v)
 
     def _assembled(self, eta, one_minus, condition):
-        """LooPredictions; rows of leverage 1, which alone determine their fit, are undefined."""
+        """LooPredictions; rows of leverage 1 are undefined."""
         n, K = eta.shape
         bound = ROUNDING * self.size * condition / np.maximum(one_minus, np.finfo(float).tiny)
         error, route = bound, np.full(n, "exact", dtype="<U11")
         undefined = one_minus <= 1e-10
         if undefined.any():
-            eta[undefined], route[undefined] = np.nan, "undefined"
+            route[undefined] = "undefined"
             bound = np.where(undefined, np.inf, error)
-        if self.objective.offset is not None:
-            eta = eta + self.fixed
         return LooPredictions(eta, K * (1.0 - one_minus), route, error, bound)

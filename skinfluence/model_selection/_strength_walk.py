@@ -6,7 +6,7 @@ from skinfluence.model_selection._candidates import Path
 
 # Tolerance of `Objective.stationarity` at the optima that Newton steps are taken from: these steps
 # are off by far more.
-STATIONARITY = 1e-6
+STATIONARITY = 1e-5
 
 
 def walk_to_best(estimator, data, name, values, start, *, scoring, method):

@@ -13,8 +13,8 @@ from skinfluence.problem import fitted_problem
 STRENGTHS = ("C", "alpha")
 
 
-def final_parameter(estimator, name):
-    """Full name (`step__C`) of a parameter of the final step; None if the step has no such one."""
+def final_prefix(estimator):
+    """What the names of the parameters of the final step begin with: `step__`, or nothing."""
     prefix, step = "", estimator
     while True:
         if hasattr(step, "steps"):
@@ -24,9 +24,14 @@ def final_parameter(estimator, name):
         elif isinstance(step, TransformedTargetRegressor):
             own, step = "regressor", step.regressor
         else:
-            break
+            return prefix
         prefix += f"{own}__"
-    return prefix + name if prefix + name in estimator.get_params(deep=True) else None
+
+
+def final_parameter(estimator, name):
+    """Full name (`step__C`) of a parameter of the final step; None if the step has no such one."""
+    full = final_prefix(estimator) + name
+    return full if full in estimator.get_params(deep=True) else None
 
 
 def strength_parameter(estimator):

@@ -19,6 +19,8 @@ CLEARLY_THERE = 1e-6
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
 BLOCK_BYTES = 2**24
+# Rows whose classes are counted at once.
+COUNTED_ROWS = 2**16
 
 
 def _weighted(values, weight):
@@ -256,6 +258,24 @@ class Objective(RelatedObjectives):
         """Whether the weights of all rows are few enough to be kept."""
         return 8 * self.n_rows * self.n_outputs**2 <= KEPT_BYTES
 
+    def required_class(self, rows=slice(None)):
+        """Code of each row, -1 for those that may go; None where any row will do, if one stays."""
+        kind = self.loss.required_classes(self.y[rows])
+        if self.loss.n_classes or (kind is not None and self.free_intercepts[-1]):
+            return kind
+        return None
+
+    @cached_property
+    def class_counts(self):
+        """Number of rows of positive weight of each required class, the last entry that of all."""
+        counts = np.zeros(max(1, self.loss.n_classes) + 1, dtype=np.int64)
+        for rows in row_blocks(self.n_rows, 64, at_most=COUNTED_ROWS):
+            live, kind = self.sample_weight[rows] > 0, self.required_class(rows)
+            if kind is not None:
+                counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+            counts[-1] += np.count_nonzero(live)
+        return counts
+
     def weights_of(self, rows):
         """W of some rows, (b, K, K)."""
         return self.weights[rows] if self._keeps_weights else self._weights_at(rows)
@@ -292,15 +312,27 @@ class Objective(RelatedObjectives):
     def weigh(self, values, axis=0, out=None):
         """Values times the weights of their rows, which run along an axis of the values.
 
-        0 in rows of weight 0, even of inf.
+        0 in rows of weight 0, even of inf. The values themselves where every weight is 1.
         """
+        if self._has_unit_weights and out is None:
+            return values
         shape = [1] * values.ndim
         shape[axis] = self.n_rows
         with np.errstate(invalid="ignore"):
             product = np.multiply(values, self.sample_weight.reshape(shape), out=out)
-        if not self.sample_weight.all():
+        if not self._has_all_rows:
             product[(slice(None),) * (axis % values.ndim) + (self.sample_weight == 0,)] = 0.0
         return product
+
+    @cached_property
+    def _has_all_rows(self):
+        """Whether no row has weight 0."""
+        return bool(self.sample_weight.all())
+
+    @cached_property
+    def _has_unit_weights(self):
+        """Whether every row has weight 1."""
+        return bool((self.sample_weight == 1.0).all())
 
     def weights_matmul(self, U):
         """W_i U_i for the rows' U (n, K, m)."""
@@ -350,16 +382,29 @@ class Objective(RelatedObjectives):
     @property
     def _counted(self):
         """Labels and predictors, those of the first row that counts in rows of weight 0."""
+        where = self._counted_rows
+        return self.y[where], self.eta[where]
+
+    @property
+    def _counted_rows(self):
+        """All rows; for rows of weight 0 the first one that counts."""
         if self.sample_weight.all() or not self.sample_weight.any():
-            return self.y, self.eta
+            return slice(None)
         where = np.arange(self.n_rows)
         where[self.sample_weight == 0] = np.flatnonzero(self.sample_weight)[0]
-        return self.y[where], self.eta[where]
+        return where
+
+    @property
+    def _unit(self):
+        """`Loss.unit` of the rows that count; predictors are a pass, and only Huber's asks."""
+        if self.loss.unit_is_of_predictors:
+            return self.loss.unit(*self._counted)
+        return self.loss.unit(self.y[self._counted_rows], None)
 
     @property
     def predictor_unit(self):
         """Natural unit of the predictors, see `Loss.unit`; 1 if they are dimensionless."""
-        unit = self.loss.unit(*self._counted)
+        unit = self._unit
         return 1.0 if unit is None else unit
 
     @cached_property
@@ -372,7 +417,7 @@ class Objective(RelatedObjectives):
         so that a relative tolerance of 1e-10 is not below the rounding of that.
         """
         largest = float(np.abs(self.theta).max(initial=0.0))
-        unit = self.loss.unit(*self._counted)
+        unit = self._unit
         unit = max(1.0, largest) if unit is None else unit
         weight = self.sample_weight[:, None]
         widest = float(self.design.absolute_sum(weight).max(initial=0.0) / weight.sum())
@@ -576,6 +621,11 @@ class Objective(RelatedObjectives):
         """Whether theta is an optimum under `loss` itself, not under another `trained_loss`."""
         return self.trained_loss is self.loss
 
+    @property
+    def is_evaluated(self):
+        """Whether the predictors of the rows are at hand."""
+        return "eta" in vars(self)
+
     def evaluated_at(self, theta, read=None):
         """Return the objective at another parameter, evaluated by one pass over the rows.
 
@@ -585,6 +635,18 @@ class Objective(RelatedObjectives):
         read : callable, optional
             Called with each slice of rows, while these are in the cache.
         """
+        return self._evaluated(theta, self.design.forward_back, read)[0]
+
+    def evaluated_beside(self, theta, columns):
+        """Return (objective at another parameter, Z times columns (q, m)), by one pass."""
+
+        def products(V, slopes):
+            return self.design.forward_back_beside(V, slopes, columns)
+
+        return self._evaluated(theta, products)
+
+    def _evaluated(self, theta, products, read=None):
+        """Return the objective at another parameter, and what `products` returns beyond the two."""
         K, offset, loss, y = self.n_outputs, self.offset, self.loss, self.y
         own, residuals = np.empty((self.n_rows, K)), np.zeros((self.n_rows, K))
         # Blocks are small, and what is the same for all of them is a tenth of the pass.
@@ -601,8 +663,8 @@ class Objective(RelatedObjectives):
                 read(rows)
             return residuals[rows]
 
-        eta, total = self.design.forward_back(theta.T, slopes)
+        eta, total, *further = products(theta.T, slopes)
         eta = eta if offset is None else eta + offset
         gradient = self.penalty.total_gradient(total.T, theta)
         known = {"eta": eta, "row_gradients": own, "residuals": residuals, "gradient": gradient}
-        return self._with(theta=theta, known=known)
+        return self._with(theta=theta, known=known), *further

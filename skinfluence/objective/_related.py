@@ -11,12 +11,39 @@ OF_ROWS = {"eta", "row_losses", "row_gradients", "residuals", "weights"}
 OF_ROWS |= {"weight_roots", "weight_diagonals"}
 # Of these, the ones that do not depend on the weights either.
 UNWEIGHTED = {"eta", "row_losses", "row_gradients"}
+# Share of the largest coefficient that is the rounding of a sum of coefficients.
+NOTHING = 1e-15
 
 
 def _of_block(start, design, y, weight, offset, whole, function, *shared):
     """Answer of a function about the objective of a block."""
     part = whole._with(design=design, y=y, sample_weight=weight, offset=offset)
     return function(start, part, *shared)
+
+
+class _Same:
+    """An objective of rows in memory, as it is."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def __call__(self):
+        """Return the objective."""
+        return self.objective
+
+
+class _Described:
+    """An objective of rows in blocks: its parameters, and the description of its rows."""
+
+    def __init__(self, whole, design, labels, offset, sums):
+        self.whole, self.design, self.labels = whole, design, labels
+        self.offset, self.sums = offset, sums
+
+    def __call__(self):
+        """Return the objective, with the labels and weights of its rows."""
+        y, weight = self.labels()
+        rows = {"design": self.design, "y": y, "sample_weight": weight, "offset": self.offset}
+        return self.whole._with(**rows, sums=self.sums)
 
 
 class RelatedObjectives:
@@ -65,6 +92,21 @@ class RelatedObjectives:
         """Return the same objective at another parameter."""
         return self._with(theta=theta)
 
+    def without_null_component(self):
+        """Return the objective where an L2 penalty is least without a change of any prediction.
+
+        Softmax: the coefficients of a penalised column add up to 0 over the classes. No step gets
+        there once the penalty is negligible beside the curvature, and at rows of 1e4 what is left
+        of 1e-9 is felt in the predictors.
+        """
+        null = self.loss.null_direction
+        if null is None or type(self.penalty) is not L2:
+            return self
+        along = np.where(self.penalty.hessian_diagonal > 0, null @ self.theta, 0.0)
+        if np.abs(along).max(initial=0.0) <= NOTHING * np.abs(self.theta).max(initial=0.0):
+            return self
+        return self.at(self.theta - np.outer(null, along))
+
     def with_loss(self, loss):
         """Return the objective of another loss, at the same parameter."""
         return self._with(loss=loss, trained_loss=loss)
@@ -107,9 +149,29 @@ class RelatedObjectives:
         about = self.without_rows(), function, *shared
         yield from self.design.map_blocks(_of_block, values, *about, here=here)
 
+    def map_groups(self, function, groups, *shared, here=False):
+        """Yield function(start, objective of a block, *shared, group) of groups, in order.
+
+        See `Design.map_groups`.
+        """
+        values = self.y, self.sample_weight, self.offset
+        about = self.without_rows(), function, *shared
+        yield from self.design.map_groups(_of_block, values, groups, *about, here=here)
+
+    def described(self):
+        """Return a function that makes this objective anew, for a worker, by descriptions."""
+        labels = self.design.described(self.y, self.sample_weight)
+        if labels is None:
+            return _Same(self)
+        return _Described(self.without_rows(), self.design, labels, self.offset, self.sums)
+
     def with_sums(self, sums):
         """Return the objective with sums over the rows that are known."""
         return self._with(sums=sums)
+
+    def knowing(self, eta):
+        """Return the objective with the predictors (n, K) of its rows, which a pass has found."""
+        return self._with(sums=self.sums, known={"eta": eta})
 
     def take(self, rows):
         """Return the objective of the given rows only, at the same parameter."""

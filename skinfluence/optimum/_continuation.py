@@ -4,8 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from skinfluence.optimum._active_set import has_exact_step
-from skinfluence.optimum._newton import TOLERANCE, newton_step
+from skinfluence.optimum._active_set import has_exact_step, proximal_step
+from skinfluence.optimum._newton import (
+    TOLERANCE,
+    has_light_rows,
+    newton_step,
+    relative_change,
+)
 from skinfluence.optimum._polish import polish, polish_intercepts
 
 # First ratio of a temperature to the one before, its power after a success and after a failure, and
@@ -140,24 +145,17 @@ def is_acceptable_refit(optimum):
         objective.check_intercept()
     except (NotImplementedError, np.linalg.LinAlgError):
         return False
-    if optimum.converged or objective.stationarity <= ACCEPTED:
+    near = objective.stationarity <= ACCEPTED
+    if optimum.converged or (near and not has_light_rows(objective)):
         return True
-    return optimum.stalled and _next_change(objective) <= ACCEPTED
+    return (near or optimum.stalled) and _next_change(objective) <= ACCEPTED
 
 
 def _next_change(objective):
-    """Largest change of a predictor by the next Newton step, relative to the predictors'.
-
-    At the floor of float64 it is what is left to the optimum. Where rows are fitted all but exactly
-    their residuals are small beside the rounding of their terms, and the stationarity stays high;
-    where an optimum runs away a step moves predictors by about 1, however small the gradient.
-    """
-    if objective.penalty.is_kinked:
-        return np.inf
+    """Relative change of a predictor by the next step; inf where there is none."""
     try:
-        step = newton_step(objective)
+        if objective.penalty.is_kinked:
+            return relative_change(objective, proximal_step(objective)[0])
+        return relative_change(objective, newton_step(objective))
     except np.linalg.LinAlgError:
         return np.inf
-    kept = objective.sample_weight > 0
-    change = np.abs(objective.design @ step.T)[kept].max(initial=0.0)
-    return change / max(objective.predictor_unit, np.abs(objective.eta[kept]).max(initial=0.0))

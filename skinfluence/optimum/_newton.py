@@ -17,6 +17,12 @@ FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
 FALL = 0.99
+# Weight of the lightest row relative to the heaviest from which a relative gradient says enough.
+# One that is small beside the terms of heavy rows says nothing about what light ones determine.
+LIGHT = 1e-4
+# Change of a predictor by the next step, relative to the predictors', at which a fit with lighter
+# rows has converged, and the most that is left to rounding where no step helps.
+STILL, MOST_LEFT = 1e-10, 1e-6
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class Optimum:
         float64 arithmetic, for a model that has an optimum.
     failure : str
         What the curvature said if it could not be inverted; empty otherwise.
+    left : float
+        Relative change of a predictor by the next step where rows are light, see `relative_change`;
+        0 where the stationarity says enough.
     """
 
     objective: object
@@ -43,33 +52,61 @@ class Optimum:
     converged: bool
     stalled: bool = False
     failure: str = ""
+    left: float = 0.0
 
     @property
     def is_settled(self):
         """Whether it converged, or stopped so near that rounding is what is left."""
-        return self.converged or (self.stalled and self.objective.stationarity < SETTLED)
+        near = self.objective.stationarity < SETTLED and self.left <= MOST_LEFT
+        return self.converged or (self.stalled and near)
+
+
+def has_light_rows(objective):
+    """Whether the weights are so unequal that the heavy rows alone rule the stationarity."""
+    weight = objective.sample_weight
+    lightest = weight.min(initial=np.inf, where=weight > 0)
+    return bool(lightest < LIGHT * weight.max(initial=0.0))
+
+
+def relative_change(objective, step):
+    """Largest change of a predictor by a step (K, q), relative to the predictors'; rows that count.
+
+    At the floor of float64 that of the next step is what is left to the optimum. Where rows are
+    fitted all but exactly their residuals are small beside the rounding of their terms, and the
+    stationarity stays high; where an optimum runs away a step moves predictors by about 1, however
+    small the gradient; beside heavy rows any gradient of light ones is small.
+    """
+    kept = objective.sample_weight > 0
+    change = np.abs(objective.design @ step.T)[kept].max(initial=0.0)
+    return change / max(objective.predictor_unit, np.abs(objective.eta[kept]).max(initial=0.0))
 
 
 def descend(objective, next_step, further=None, *, max_steps, tolerance):
     """Take steps, halved until they help, until every coordinate's gradient vanishes.
 
+    Where rows are light beside others, until the next step as well moves no predictor.
     `next_step(objective)` gives a step (K, q) and the slope along it, or raises LinAlgError.
     `further(before, after, most)` goes on from where a step has led, by at most so many steps that
     need no new curvature, and gives (objective, their number).
     """
+    objective = objective.without_null_component()
     if "eta" not in vars(objective):
         objective = objective.evaluated_at(objective.theta)
-    n_steps = 0
-    while not objective.stationarity <= tolerance:
+    n_steps, left, is_unequal = 0, 0.0, has_light_rows(objective)
+    while is_unequal or not objective.stationarity <= tolerance:
         if n_steps == max_steps:
             return Optimum(objective, max_steps, False)
         try:
             step, slope = next_step(objective)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
+        if is_unequal:
+            left = relative_change(objective, step)
+            if objective.stationarity <= tolerance and left <= STILL:
+                break
         moved = line_search(objective, step, slope)
         if moved is None:
-            return Optimum(objective, n_steps, False, stalled=True)
+            return Optimum(objective, n_steps, False, stalled=True, left=left)
         n_steps += 1
         if further is not None:
             moved, more = further(objective, moved, max_steps - n_steps)

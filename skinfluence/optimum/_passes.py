@@ -4,7 +4,13 @@ import numpy as np
 
 from skinfluence.curvature import DenseCurvature
 from skinfluence.objective import row_sums
-from skinfluence.optimum._newton import TOLERANCE, Optimum
+from skinfluence.optimum._newton import (
+    STILL,
+    TOLERANCE,
+    Optimum,
+    has_light_rows,
+    relative_change,
+)
 
 # From a start near the optimum three or four steps are enough; halved ones are passes too.
 MAX_PASSES = 40
@@ -30,22 +36,29 @@ def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
         Its objective knows the sums over its rows.
     n_passes : int
     """
+    objective = objective.without_null_component()
     objective, n_passes, n_steps = objective.with_sums(row_sums(objective)), 1, 0
-    while objective.stationarity > tolerance and n_passes < max_passes:
+    is_unequal, left = has_light_rows(objective), 0.0
+    while (is_unequal or objective.stationarity > tolerance) and n_passes < max_passes:
         try:
             curvature = DenseCurvature(objective.with_fixed_penalty())
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error)), n_passes
         step = curvature.solve(-objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
+        if is_unequal:  # one more pass, beside which the heavy rows do not count
+            left, n_passes = relative_change(objective, step), n_passes + 1
+            if objective.stationarity <= tolerance and left <= STILL:
+                break
         moved, tried = _moved(objective, step)
         n_passes += tried
         if moved is None:
-            return Optimum(objective, n_steps, False, stalled=True), n_passes
+            return Optimum(objective, n_steps, False, stalled=True, left=left), n_passes
         if abs(moved.loss_sum - objective.loss_sum) > NEARBY * abs(objective.loss_sum):
             moved = objective.at(moved.theta)
             moved, n_passes = moved.with_sums(row_sums(moved)), n_passes + 1
         objective, n_steps = moved, n_steps + 1
-    return Optimum(objective, n_steps, objective.stationarity <= tolerance), n_passes
+    converged = objective.stationarity <= tolerance and left <= STILL
+    return Optimum(objective, n_steps, converged), n_passes
 
 
 def _moved(objective, step):

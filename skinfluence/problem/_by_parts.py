@@ -5,7 +5,7 @@ import numpy as np
 from skinfluence.attribution import Query, self_influence
 from skinfluence.curvature import DenseCurvature, RowsElsewhere
 from skinfluence.deletion import OneStep, dominant_rows, warn_dominant
-from skinfluence.existence import is_unpenalised, last_of_a_class, rows_of_classes
+from skinfluence.existence import is_unpenalised, last_of_a_class
 from skinfluence.objective import parts_of
 
 # Rows in memory from which their answers are found part by part.
@@ -50,12 +50,12 @@ def steps_by_parts(problem, method, curvature, n_rows=None):
         Of a part.
     """
     objective = problem.objective
-    classes = rows_of_classes(objective)
+    classes = objective.class_counts
     for rows, part in parts_of(objective, _part_rows(objective, n_rows)):
 
         def step(rows=rows, part=part):
             """The deletions of the rows of a part."""
-            return _step(part, rows, curvature, classes, corrected=method == "newton")
+            return step_of_part(part, rows, curvature, classes, corrected=method == "newton")
 
         yield rows, step
 
@@ -65,7 +65,7 @@ def _part_rows(objective, n_rows=None):
     return max(FEWEST_ROWS, PART_VALUES // objective.n_parameters) if n_rows is None else n_rows
 
 
-def _step(part, rows, curvature, classes, *, corrected):
+def step_of_part(part, rows, curvature, classes, *, corrected):
     """OneStep of the rows of a part."""
     return OneStep(
         part,
@@ -83,7 +83,7 @@ def self_influence_by_parts(problem, target, method, curvature):
     target, objective = problem.target(target, method), problem.objective
     shape = (objective.n_rows, target.n_outputs)[: 1 + (target.n_outputs > 1)]
     values, undefined, dominant = np.empty(shape), [], []
-    asked = target, method == "newton", rows_of_classes(objective)
+    asked = target, method == "newton", objective.class_counts
     labels = None if target.uses_encoded_labels else problem.adapted.labels
     here = labels is not None  # a function of one's own, that a worker may not know
     told = curvature if here else curvature.without_rows()
@@ -110,7 +110,7 @@ def _own_influence(start, objective, curvature, target, corrected, classes, labe
     for rows, part in parts_of(objective, _part_rows(objective)):
         try:
             at = slice(start + rows.start, start + rows.stop)
-            step = _step(part, at, curvature, classes, corrected=corrected)
+            step = step_of_part(part, at, curvature, classes, corrected=corrected)
         except RowsElsewhere:
             return None
         y = part.y if labels is None else labels(part.y)

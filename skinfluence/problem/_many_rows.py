@@ -1,8 +1,20 @@
 """Questions about very many rows, which are answered part by part."""
 
+import numpy as np
+
 from skinfluence._validation import as_index
+from skinfluence.curvature import KINDS
+from skinfluence.deletion import has_closed_form
 from skinfluence.problem._by_parts import goes_by_parts, has_many_rows, self_influence_by_parts
+from skinfluence.problem.one_pass import (
+    LargestInfluences,
+    RowValues,
+    TestInfluence,
+    read_in_one_pass,
+)
 from skinfluence.problem.stored import stored_influence
+
+STEPS = ("first_order", "newton")
 
 
 class ManyRows:
@@ -47,3 +59,65 @@ class ManyRows:
         if made is None or not goes_by_parts(self, method, made):
             return None
         return self_influence_by_parts(self, target, method, made)
+
+    def influence_by_parts(self, query, aggregate, method, **how):
+        """Influence of every row of blocks on test rows, by one pass; None where not so.
+
+        Parameters
+        ----------
+        query : Query
+        aggregate : {None, "sum", "mean"}
+        method, **how
+            As in `deletion`: curvature, damping and progress.
+        """
+        reader = self._read_by_parts(
+            lambda: TestInfluence(self, method, query, aggregate), method, **how
+        )
+        return None if reader is None else reader.result
+
+    def largest_by_parts(self, query, k, method, **how):
+        """(What `influence_topk` returns, StepInfo) of every row of blocks; None where not so."""
+        reader = self._read_by_parts(
+            lambda: LargestInfluences(self, method, query, k), method, **how
+        )
+        return None if reader is None else (reader.result, reader.info)
+
+    def _read_by_parts(self, make, method, *, curvature="auto", damping=0.0, progress=None):
+        """A reader that has read one step of every row of blocks; None where not so."""
+        damping = self.check_method(method, damping)
+        made = self._curvature_of_parts(method, curvature, damping)
+        if made is None:
+            return None
+        reader = make()
+        read_in_one_pass(self, method, made, [reader], progress)
+        return reader
+
+    def refits_in_batches(self, method, curvature):
+        """Whether leave-one-out is by refits of batches of the rows of blocks."""
+        if method != "exact" or not self.record.data.is_in_blocks:
+            return False
+        return not has_closed_form(self.objective, curvature, np.arange(self.objective.n_rows))
+
+    def with_row_values(self, method, curvature="auto"):
+        """Return the problem with predictors and leverages of all rows, read by one pass.
+
+        The problem itself where the rows are not in blocks, or have been read before.
+        """
+        if self.objective.is_evaluated:
+            return self
+        made = self._curvature_of_parts(method, curvature)
+        if made is None:
+            return self
+        self.check_data()
+        values = RowValues(self, made)
+        read_in_one_pass(self, method, made, [values], warns=False)
+        return values.result
+
+    def _curvature_of_parts(self, method, kind, damping=0.0):
+        """Curvature for one step of every row in blocks, part by part; None where not so."""
+        known = method in STEPS and kind in ("auto", *KINDS)
+        if not (known and self.record.data.is_in_blocks):
+            return None
+        n_solves = self.objective.n_rows * self.objective.n_outputs
+        made = self.deletion_curvature(method, kind, damping, n_solves)
+        return made if made is not None and goes_by_parts(self, method, made) else None

@@ -14,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_k,
     check_test_weight,
     group_names,
     listed,
@@ -22,16 +23,11 @@ from skinfluence._validation import (
     warn,
 )
 from skinfluence.adapters import Adapted, adapt
-from skinfluence.attribution import (
-    Query,
-    influence_topk,
-    refined_topk,
-)
+from skinfluence.attribution import Query, influence_topk, refined_topk
 from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     COARSE_KERNEL,
     GroupDeletion,
-    delete,
     dominant_rows,
     first_factor,
     needs_curvature,
@@ -476,7 +472,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         if method == "auto" and damping > 0:
             method = "newton"  # a refit has no damping
         made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
-        deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
+        options = {"n_test": n_test, "progress": progress}
+        deletion = self.curvatures.deletion(objective, made, method, rows, **options)
         self.warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
             dominant = dominant_rows(objective, rows, deletion.row_leverages)
@@ -497,11 +494,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             As in `deletion`.
         """
         damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= len(index):
-            raise ValueError(
-                f"k should be an integer from 1 to the {len(index)} training rows asked about; "
-                f"got {shown(k)} instead."
-            )
+        check_k(k, len(index))
         refits = None
         if method in ("auto", "exact") and damping == 0:
             n_solves = (len(query) + len(index)) * self.objective.n_outputs
@@ -577,7 +570,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         else:
             curvature = self.deletion_curvature(method, curvature)
         options = {"tolerance": tolerance, "progress": progress}
-        if checkpoint is None:
+        if checkpoint is None and not self.refits_in_batches(method, curvature):
             loo = leave_one_out(objective, curvature, method, **options)
         else:
             loo = stored_leave_one_out(self, method, curvature, checkpoint=checkpoint, **options)

@@ -9,7 +9,7 @@ from skinfluence.curvature import make_curvature
 from skinfluence.deletion import JointFactor, first_factor
 from skinfluence.design import make_design
 from skinfluence.objective import Objective
-from skinfluence.problem._fingerprint import Fingerprint, RowReader
+from skinfluence.problem._fingerprint import Fingerprint, RowReader, fingerprint_of_rows
 from skinfluence.problem._problem import FittedProblem
 from skinfluence.problem._record import OptimumRecord
 from skinfluence.problem._settings import model_settings, same_settings
@@ -40,6 +40,10 @@ class DataCheck:
     def __init__(self, fit):
         self.problem, self.live = fit.problem, fit.live
         record = self.problem.record
+        if record.data.is_in_blocks:  # told by its files, which no pass is needed for
+            self.problem.check_data()
+            self._is_done = True
+            return
         n_rows = len(record.fingerprint.rows)
         if not record.data.n_rows == len(record.data.y) == n_rows:
             self.problem.refuse_changed(None)
@@ -85,6 +89,8 @@ class LiveFit:
         `Objective.gradient_scale`, or close to it.
     class_weight : ndarray
         Factor of the weight of a row: one number, or one a class.
+    gradient : ndarray of shape (K, q) or None
+        Of the objective, where the last change has left it without a pass over the rows.
     settings : dict or None
         Of the model that the fit belongs to, by which a change of its parameters is noticed.
     """
@@ -96,6 +102,7 @@ class LiveFit:
     names: np.ndarray
     scale: np.ndarray
     class_weight: np.ndarray
+    gradient: np.ndarray | None = None
     settings: dict | None = None
 
     @classmethod
@@ -219,7 +226,7 @@ class LiveFit:
         stored = _stacked(data, objective, problem, X)
         given = None if sample_weight is None else weight
         data = _joined_data(problem, stored, space, encoded, given, names)
-        record = replace(problem.record, data=data, fingerprint=Fingerprint.of(data))
+        record = replace(problem.record, data=data, fingerprint=fingerprint_of_rows(data))
         factor = self.factor
         if factor is not None:
             factor = factor.extended(objective, rows, encoded)
@@ -241,12 +248,21 @@ class LiveFit:
 
     def _moved(self, rows, delta, live, read=None):
         """Return (LiveFit, Removal) after a change of weights that leaves `live` in the model."""
-        removal = row_removal(self.objective, self._factor(), rows, delta, read)
-        scale = self._scale(removal)
+        removal = row_removal(self.objective, self._factor(), rows, delta, read, self._gradient())
         fit = replace(
-            self, objective=removal.objective, factor=removal.factor, live=live, scale=scale
+            self,
+            objective=removal.objective,
+            factor=removal.factor,
+            live=live,
+            scale=self._scale(removal),
+            gradient=removal.gradient,
         )
         return fit, removal
+
+    def _gradient(self):
+        """Return the gradient where it is known; rows that join may have brought columns."""
+        known = self.gradient is not None and self.gradient.shape == self.objective.theta.shape
+        return self.gradient if known else None
 
     def _factor(self):
         """Return the factor, computed anew where an active set has changed."""
@@ -282,7 +298,10 @@ class LiveFit:
 
     def record(self, data, removal):
         """Return the OptimumRecord of the rows in the model."""
-        fingerprint = Fingerprint(self.problem.record.fingerprint.rows[self.live])
+        if data.is_in_blocks:
+            fingerprint = fingerprint_of_rows(data)
+        else:
+            fingerprint = Fingerprint(self.problem.record.fingerprint.rows[self.live])
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(removal.residual == 0, 0.0, np.abs(removal.residual) / self.scale)
         return OptimumRecord(
@@ -335,6 +354,9 @@ def _stacked(data, objective, problem, X):
     """Rows of a fit with others below; those of the objective's design, where it has them."""
     if data.stored is None:
         return None
+    if data.is_in_blocks:
+        with naming("X_new"):
+            return data.stored.followed_by(problem.transform(X))
     if not objective.design.is_centred:
         return objective.design.X
     own = make_design(data.X, False)
@@ -351,10 +373,13 @@ def _joined_data(problem, stored, space, encoded, sample_weight, names):
     if weights is not None or sample_weight is not None:
         more = np.ones(m) if sample_weight is None else sample_weight
         weights = np.concatenate([np.ones(n) if weights is None else weights, more])
+    labels = np.concatenate([np.asarray(data.y), np.asarray(y)])
+    if data.is_in_blocks:
+        stored = stored.labelled(labels, weights)
     return replace(
         data,
         stored=stored,
-        y=np.concatenate([np.asarray(data.y), np.asarray(y)]),
+        y=labels,
         sample_weight=weights,
         space=space,
         row_names=_named(data, n, m, names),

@@ -11,9 +11,12 @@ from skinfluence._parallel import check_progress, tracked
 from skinfluence._store import Store, described, fingerprint_of
 from skinfluence._validation import shown
 from skinfluence.attribution import influence_matrix
+from skinfluence.curvature import RowsElsewhere
 from skinfluence.deletion import delete
 from skinfluence.leave_one_out import LooPredictions, leave_one_out_of
-from skinfluence.problem._by_parts import goes_by_parts, steps_by_parts
+from skinfluence.objective import parts_of
+from skinfluence.problem._batches import batch_answers
+from skinfluence.problem._by_parts import goes_by_parts, step_of_part
 
 # Bytes of a block of the matrix, and rows of a block of refits: what an end in between costs.
 BLOCK_BYTES = 2**26
@@ -49,58 +52,139 @@ def stored_influence(problem, query, method, rows, curvature, *, out, checkpoint
     check_progress(progress)
     outputs = query.target.n_outputs
     shape = (len(query), len(rows), outputs)[: 2 + (outputs > 1)]
-    pieces = _pieces(problem, method, rows, curvature, 8 * len(query) * outputs)
+    block_rows = _block_rows(problem, method, rows, curvature, 8 * len(query) * outputs)
     store = None
     if checkpoint is not None:
-        names = {"rows": len(rows), "method": method, "block_rows": _length(pieces), **asked}
+        names = {"rows": len(rows), "method": method, "block_rows": block_rows, **asked}
         data = fingerprint_of(problem.objective.theta, rows, query.eta, query.y, query.weight)
         store = Store(checkpoint, parameters=names, fingerprint=data + _data_hash(problem))
-    linearised, undefined = method == "first_order", []
+    asked_of = query, method == "first_order"
+    parts, answers = _influence_answers(problem, method, rows, curvature, asked_of, block_rows)
+    undefined = []
     with _result(out, shape) as result:
-        for part, delete_rows in tracked(_Sized(*pieces), progress):
-
-            def compute(delete_rows=delete_rows):
-                """The columns of a block, and which have no model."""
-                made = delete_rows()
-                values = influence_matrix(made, query, linearised=linearised)
-                return {"values": values, "undefined": made.undefined}
-
-            name = f"rows-{part.start:012d}"
-            found = compute() if store is None else store.once(name, compute)
+        for part, found in tracked(_Sized(len(parts), _kept(parts, store, answers)), progress):
             result[:, part] = found["values"]
             undefined.append(part.start + np.flatnonzero(found["undefined"]))
     problem.warn_undefined(rows[np.concatenate(undefined)])
     return result if out is None else np.load(out, mmap_mode="r")
 
 
+def _kept(parts, store, answers):
+    """Yield (part, arrays) of every part in order: read where they are finished, else computed.
+
+    Parameters
+    ----------
+    parts : list of slice
+    store : Store or None
+    answers : callable
+        `answers(parts)` yields the arrays of some of them, in order.
+    """
+    names = [f"rows-{part.start:012d}" for part in parts]
+    done = [store is not None and store.finished(name) for name in names]
+    coming = iter(answers([part for part, known in zip(parts, done, strict=True) if not known]))
+    for part, name, known in zip(parts, names, done, strict=True):
+        found = store.read(name) if known else next(coming)
+        if store is not None and not known:
+            store.write(name, **found)
+        yield part, found
+
+
+def _influence_answers(problem, method, rows, curvature, asked_of, n_rows):
+    """(Parts of the rows, what finds the columns of some of them and which have no model)."""
+    objective = problem.objective
+    if _is_by_parts(problem, method, rows, curvature):
+        parts = list(objective.design.part_slices(n_rows))
+
+        def by_parts(todo):
+            """Of blocks by workers, each block of rows read where it is worked on."""
+            classes, corrected = objective.class_counts, method == "newton"
+            target = asked_of[0].target
+            here = not target.uses_encoded_labels  # a function that a worker may not know
+            told = curvature if here else curvature.without_rows()
+            about = told, classes, corrected, *asked_of
+            groups = _groups(objective.design, n_rows, asked_of[0], todo)
+            shared = objective.map_groups(_columns_of_parts, groups, *about, here=here)
+            for group, found in zip(groups, shared, strict=True):
+                if found is None:
+                    found = _columns_of_parts(0, objective, curvature, *about[1:], group)
+                yield from found
+
+        return parts, by_parts
+    parts = [slice(a, min(a + n_rows, len(rows))) for a in range(0, len(rows), n_rows)]
+
+    def by_rows(todo):
+        """Of any method, batch by batch of the rows that are deleted."""
+        batches = [rows[part] for part in todo]
+        return batch_answers(objective, curvature, batches, _columns, method, *asked_of)
+
+    return parts, by_rows
+
+
+def _is_by_parts(problem, method, rows, curvature):
+    """Whether one step of every row is asked, which goes by parts of the rows."""
+    everything = len(rows) == problem.objective.n_rows
+    return curvature is not None and everything and goes_by_parts(problem, method, curvature)
+
+
+def _groups(design, n_rows, query, todo):
+    """Lists of slices that a worker answers at once: of one block, and of so many bytes."""
+    size = 8 * len(query) * query.target.n_outputs * n_rows
+    wanted = {part.start for part in todo}
+    groups = design.slice_groups(n_rows, max(1, BLOCK_BYTES // size))
+    found = ([part for part in group if part.start in wanted] for group in groups)
+    return [group for group in found if group]
+
+
+def _columns_of_parts(start, objective, curvature, classes, corrected, query, linearised, group):
+    """Arrays of the parts of a block; None where they need the other blocks."""
+    found = []
+    for rows in group:
+        own = objective.take(slice(rows.start - start, rows.stop - start))
+        for _, part in parts_of(own, own.n_rows):
+            try:
+                step = step_of_part(part, rows, curvature, classes, corrected=corrected)
+            except RowsElsewhere:
+                return None
+            values = influence_matrix(step, query, linearised=linearised)
+            found.append({"values": values, "undefined": step.undefined})
+    return found
+
+
+def _columns(objective, curvature, rows, method, query, linearised):
+    """Arrays of a batch of rows."""
+    made = delete(objective, curvature, method, rows)
+    values = influence_matrix(made, query, linearised=linearised)
+    return {"values": values, "undefined": made.undefined}
+
+
 def stored_leave_one_out(problem, method, curvature, *, tolerance, checkpoint, progress):
-    """LooPredictions of refits without every row, through a folder of finished blocks of rows."""
+    """LooPredictions of refits without every row, in batches, through a folder if one is given."""
     check_progress(progress)
     objective, n = problem.objective, problem.objective.n_rows
     blocks = [slice(a, min(a + REFITTED_ROWS, n)) for a in range(0, n, REFITTED_ROWS)]
-    store = Store(
-        checkpoint,
-        parameters={
-            "question": "leave-one-out",
-            "method": method,
-            "tol": tolerance,
-            "block_rows": REFITTED_ROWS,
-        },
-        fingerprint=fingerprint_of(objective.theta) + _data_hash(problem),
-    )
-    parts = []
-    for block in tracked(blocks, progress):
+    store = None
+    if checkpoint is not None:
+        asked = {"question": "leave-one-out", "method": method, "tol": tolerance}
+        asked["block_rows"] = REFITTED_ROWS
+        data = fingerprint_of(objective.theta) + _data_hash(problem)
+        store = Store(checkpoint, parameters=asked, fingerprint=data)
 
-        def compute(block=block):
-            """The predictors of a block of rows, and what is known about them."""
-            rows = np.arange(block.start, block.stop)
-            found = vars(leave_one_out_of(objective, curvature, rows, tolerance))
-            return {name: value for name, value in found.items() if value is not None}
+    def answers(todo):
+        """The predictors of batches of rows, and what is known about them."""
+        batches = [np.arange(part.start, part.stop) for part in todo]
+        return batch_answers(objective, curvature, batches, _predictors, tolerance)
 
-        parts.append(store.once(f"rows-{block.start:012d}", compute))
+    kept = tracked(_Sized(len(blocks), _kept(blocks, store, answers)), progress)
+    parts = [found for _, found in kept]
     return LooPredictions(
         **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     )
+
+
+def _predictors(objective, curvature, rows, tolerance):
+    """Arrays of the leave-one-out predictors of a batch of rows."""
+    found = vars(leave_one_out_of(objective, curvature, rows, tolerance))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def flip_store(problem, checkpoint, quantity, units, asked):
@@ -131,7 +215,7 @@ def flip_store(problem, checkpoint, quantity, units, asked):
 class _Sized:
     """An iterable of known length, for progress bars."""
 
-    def __init__(self, length, items, _rows):
+    def __init__(self, length, items):
         self._length, self._items = length, items
 
     def __len__(self):
@@ -141,31 +225,13 @@ class _Sized:
         return iter(self._items)
 
 
-def _length(pieces):
+def _block_rows(problem, method, rows, curvature, row_bytes):
     """Rows of a block."""
-    return pieces[2]
-
-
-def _pieces(problem, method, rows, curvature, row_bytes):
-    """Number of blocks, their (slice, function that makes the deletion of its rows), their rows."""
-    objective = problem.objective
-    everything = len(rows) == objective.n_rows
-    if curvature is not None and everything and goes_by_parts(problem, method, curvature):
-        n_rows = max(FEWEST_ROWS, BLOCK_BYTES // (2 * (row_bytes + 8 * objective.n_parameters)))
-        steps = steps_by_parts(problem, method, curvature, n_rows)
-        n_blocks = sum(1 for _ in objective.design.part_slices(n_rows))
-        return n_blocks, steps, n_rows
+    if _is_by_parts(problem, method, rows, curvature):
+        size = 2 * (row_bytes + 8 * problem.objective.n_parameters)
+        return max(FEWEST_ROWS, BLOCK_BYTES // size)
     n_rows = max(FEWEST_ROWS, BLOCK_BYTES // max(1, row_bytes))
-    if method == "exact":
-        n_rows = min(n_rows, REFITTED_ROWS)
-    parts = [slice(a, min(a + n_rows, len(rows))) for a in range(0, len(rows), n_rows)]
-
-    def made():
-        """Blocks of any method, each deleted when it is asked for."""
-        for part in parts:
-            yield part, lambda part=part: delete(objective, curvature, method, rows[part])
-
-    return len(parts), made(), n_rows
+    return min(n_rows, REFITTED_ROWS) if method == "exact" else n_rows
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from skinfluence.robustness.search import Search
 MAX_PARAMETERS = 4
 # Cells of branch and bound, by default.
 BUDGET = 5_000
+# Share of the margin by which a set is better than another.
+SAME = 1e-9
 
 EXISTS = "sets of which the refit has no finite optimum are not counted"
 SORTED = "least squares on the means of cells with equal weights"
@@ -169,7 +171,20 @@ class Audit:
                     certificate="branch and bound",
                     assumptions=(CELLS, EXISTS),
                 )
-        return best
+        return best if best.at_least >= enough else self._with_held_columns(best)
+
+    def _with_held_columns(self, lower):
+        """Add to a Lower what holds while the other columns are partialled out as in the fit."""
+        parts = _dinkelbach.partialled_out(self.objective, self.quantity)
+        if parts is None or self.objective.n_parameters == 1:
+            return lower
+        about = self.units, self.quantity.level, self.quantity.sign
+        number = _dinkelbach.least_units(*parts, *about)
+        note = (
+            f"dinkelbach: at least {number} with the other columns partialled out once and not "
+            "again, which is no proof for refits"
+        )
+        return replace(lower, assumptions=(*lower.assumptions, note))
 
 
 def smallest_flip(
@@ -247,7 +262,10 @@ def most_influential_set(objective, curvature, quantity, size, *, progress=None)
         if chosen is not None:
             exact = search.follow(chosen[np.argsort(effects[chosen], kind="stable")])
             candidates.append(exact)
-    best = min((c for c in candidates if c is not None), key=lambda found: found.margins[-1])
+    best, *others = [each for each in candidates if each is not None]
+    for each in others:  # one set in two orders differs by the rounding of refits
+        if each.margins[-1] < best.margins[-1] - SAME * abs(search.margin):
+            best = each
     if exact is not None and objective.n_parameters == 1:
         best, certificate = exact, "dinkelbach"
     return best, predicted, certificate

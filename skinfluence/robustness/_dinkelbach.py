@@ -1,4 +1,4 @@
-"""The set of a given size that moves one slope most, by Dinkelbach's method."""
+"""The rows that move one slope most, the other columns held: of a size, or as far as a level."""
 
 import numpy as np
 
@@ -55,3 +55,16 @@ def largest_move(x, r, strength, size, sign):
             return None
         t = (N.sum() - N[order].sum()) / left
     return np.sort(chosen)
+
+
+def least_units(x, r, strength, units, level, sign):
+    """Least number of units without which sum x r / (sum x^2 + strength), times the sign, is down.
+
+    To the level t the sum of sign (x r - t x^2) has fallen to 0, of which the largest go first: the
+    last round of Dinkelbach's method, where the ratio is given. One more than all if never.
+    """
+    rows = sign * (x * r - level * x**2)
+    share = np.sort([-rows[unit].sum() for unit in units])
+    left = rows.sum() - sign * level * strength + np.cumsum(share)
+    reached = np.flatnonzero(left <= 1e-12 * np.abs(rows).sum())
+    return int(reached[0]) + 1 if len(reached) else len(units) + 1

@@ -37,12 +37,15 @@ class RefitBound:
         Euclidean norm of the gradient that the proof begins with, its rounding included.
     by : str
         "self-concordance", "strong convexity", "quadratic" or "none".
+    rounding : float
+        What of `coefficient` is due to the rounding of the gradient: no other factor lowers it.
     """
 
     coefficient: float
     parameter: float
     gradient: float
     by: str
+    rounding: float = 0.0
 
 
 def rounding_of_gradient(objective):
@@ -97,6 +100,7 @@ def bound_from(at, factor, gradient_norm, moved, *, stepped):
             float(E * np.sqrt(largest)),
             float(gradient + rounding),
             by if np.isfinite(E) else "none",
+            float(added * np.sqrt(variance.max(initial=0.0))),
         )
     return found if stepped else _sharper(found, at, gradient + rounding)
 

@@ -47,7 +47,7 @@ class Removal:
     residual: np.ndarray
 
 
-def row_removal(objective, factor, rows, delta, read=None):
+def row_removal(objective, factor, rows, delta, read=None, gradient=None):
     """Return the Removal after a change of the weights of some rows.
 
     Parameters
@@ -61,13 +61,15 @@ def row_removal(objective, factor, rows, delta, read=None):
         What is added to their weights.
     read : callable, optional
         See `Objective.evaluated_at`.
+    gradient : ndarray of shape (K, q), optional
+        See :func:`skinfluence.deletion.joint_refit`.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         If no optimum is found.
     """
-    found = joint_refit(objective, factor, rows, delta, read=read)
+    found = joint_refit(objective, factor, rows, delta, read=read, gradient=gradient)
     if found is None:
         raise np.linalg.LinAlgError(
             "the refit without the rows did not converge: no optimum was found. Fit with a "
@@ -90,9 +92,11 @@ def _of_chord(found, *, kinked):
     if kinked:
         gradient = end.gradient
         return Removal(end, None, method, "", *steps, bound, gradient, gradient)
-    far = bound.coefficient > LOOSE * found.factor.unit
+    # A new factor lowers what is due to the old one, not what is due to rounding.
+    far = bound.coefficient > max(LOOSE * found.factor.unit, 2.0 * bound.rounding)
     if far and np.isfinite(last.loss.self_concordance):
-        again, factor = _of_optimum(end)
+        end = end if end.is_evaluated else end.evaluated_at(end.theta)
+        again, factor = _of_optimum(end, found.factor.unit)
         if factor is not None:
             steps = (found.n_passes + 1, found.n_factors + 1)
             return Removal(end, factor, method, "", *steps, again, end.gradient, end.gradient)
@@ -109,14 +113,14 @@ def refit_removal(objective, factor, reason, n_steps):
     return Removal(objective, factor, "refit", reason, n_steps, n_steps, bound, gradient, gradient)
 
 
-def _of_optimum(objective):
+def _of_optimum(objective, unit=None):
     """(RefitBound, JointFactor) of an optimum that Newton's method found; no factor where none."""
     if not objective.is_at_its_own_optimum:
         return NO_BOUND, None
     kinked = objective.penalty.is_kinked
     inner = objective.on_active_set() if kinked else objective
     try:
-        factor = JointFactor.at(inner)
+        factor = JointFactor.at(inner, unit)
     except np.linalg.LinAlgError:
         return NO_BOUND, None
     return bound_at(inner, factor), None if kinked else factor

@@ -36,10 +36,10 @@ class RobustnessAudit:
         Least number of rows, in fractions, at which the linear relaxation was found to have a
         refit on the level. Evidence, not a proof.
     certificate : str
-        What proves `at_least`: "sorting", "dinkelbach", "sorted sums", "branch and bound" or
-        "none".
+        What proves `at_least`: "sorting", "sorted sums", "branch and bound" or "none".
     assumptions : tuple of str
-        What the proof rests on.
+        What the proof rests on; then counts that are no proof, and say so: within a box only, or by
+        Dinkelbach's method with the other columns partialled out once and not again.
     n_train : int
         Number of training rows.
     max_rows : int

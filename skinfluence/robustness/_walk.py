@@ -5,6 +5,9 @@ one with its transpose. H^-1 is that of the last factorisation, corrected by one
 each row that has left since; where the steps of a chord no longer shrink a new factor is made.
 """
 
+from collections import Counter
+from dataclasses import dataclass
+
 import numpy as np
 
 from skinfluence.curvature import make_curvature
@@ -13,8 +16,9 @@ from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.optimum import is_acceptable_refit, refit
 
 # Of the last chord step, in units of the coefficients: what is left is some hundredth of it. A
-# longer step is the last where its length times the ratio of two steps leaves this share of it.
-TOLERANCE, LEFT = 1e-8, 0.1
+# longer step is the last where its length times twice the ratio of two steps is at most LEFT; the
+# first pass after the next removal corrects what it leaves. Sets are verified to rounding.
+TOLERANCE, LEFT = 1e-8, 1e-7
 MAX_PASSES = 25
 # Multiple of the tolerance below which steps that no longer shrink are rounding.
 NEAR = 1e3
@@ -73,6 +77,34 @@ class Terms:
         return self.U @ (self._S[:m, :m] @ (self.U.T @ B))
 
 
+@dataclass
+class _Seen:
+    """What the pass of a removal has found for the effects after it.
+
+    Attributes
+    ----------
+    quantity : object
+        Whose effects they are.
+    objective : Objective
+        Where the pass was, one step before the optimum: by less than the tolerance of refits.
+    step : ndarray of shape (K, q)
+        H^-1 times the quantity's slope.
+    terms : list
+        Those that the A_i have not.
+    products : ndarray of shape (n, m)
+        Predictors of the terms and of the step.
+    along : ndarray of shape (n, K) or None
+        Those of the step, once the terms are added.
+    """
+
+    quantity: object
+    objective: object
+    step: np.ndarray
+    terms: list
+    products: np.ndarray
+    along: np.ndarray | None = None
+
+
 class Walk:
     """The model while rows leave: its optimum, and the effect of each further row on a quantity.
 
@@ -98,11 +130,13 @@ class Walk:
     def __init__(self, objective, curvature=None):
         self.start = self.objective = objective
         self.removed, self.diverges, self.empties_class = [], False, False
-        self.tolerance = TOLERANCE * objective.coefficient_unit
+        self.unit = objective.coefficient_unit
+        self._seen = None  # what the last pass has found for the next effects
         self._set_factor(curvature)
         kind = objective.loss.required_classes(objective.y)
         needed = objective.loss.n_classes or objective.free_intercepts[-1]
         self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
+        self._class_sizes = Counter(self._class[objective.sample_weight > 0].tolist())
 
     @classmethod
     def without(cls, objective, rows, theta):
@@ -157,17 +191,27 @@ class Walk:
         """
         if self._curvature is None or self._stale:
             self._refactor()
+        new, columns = self._columns(step)
+        if not columns.shape[1]:
+            return self._added(new, None, None)
+        return self._added(new, step, self.objective.design.matmul_columns(columns))
+
+    def _columns(self, step):
+        """Terms that the A_i have not, and the columns (q, m) of which they and a step need Z u."""
+        q = self.objective.theta.shape[1]
+        new = [self._terms.of_row(part) for part in range(self._n_counted, self._terms.n)]
+        blocks = [U.T.reshape(-1, q) for U, _ in new] + ([] if step is None else [step])
+        return new, np.concatenate([np.zeros((0, q)), *blocks]).T
+
+    def _added(self, new, step, products):
+        """Add terms to the A_i by the products (n, m) of their columns; return the step's."""
         if self._quadratic is None:
             self._quadratic = self._curvature.leverage().quadratic.copy()
-        K, design = self.objective.n_outputs, self.objective.design
-        new = [self._terms.of_row(part) for part in range(self._n_counted, self._terms.n)]
         self._n_counted = self._terms.n
-        blocks = [U.T.reshape(K, K, -1) for U, _ in new] + ([] if step is None else [step[None]])
-        if not blocks:
+        if products is None:
             return None
-        # (n, ., K), one by one: a product with two or three columns costs more than their own.
-        steps = [each for block in blocks for each in block]
-        moved = np.stack([design @ each.T for each in steps], axis=1)
+        K = self.objective.n_outputs
+        moved = products.reshape(len(products), -1, K)
         for position, (_, S) in enumerate(new):
             part = moved[:, position * K : (position + 1) * K]
             if K == 1:
@@ -187,11 +231,11 @@ class Walk:
         right = base.design.outer(np.eye(K), rows).T @ L
         U = self.solve(right)
         inner = np.eye(K) - right.T @ U
-        if not np.linalg.eigvalsh(0.5 * (inner + inner.T))[0] > 1e-4:
+        smallest = inner[0, 0] if K == 1 else np.linalg.eigvalsh(0.5 * (inner + inner.T))[0]
+        if not smallest > 1e-4:
             self._stale = True
             return
-        S = np.linalg.inv(inner)
-        self._terms.add(U, S)
+        self._terms.add(U, 1.0 / inner if K == 1 else np.linalg.inv(inner))
 
     # -- effects -----------------------------------------------------------------------------------
 
@@ -200,10 +244,13 @@ class Walk:
 
         First order, or with each row's own leverage: one Newton step for each row.
         """
-        objective = self.objective
-        slope, direct = quantity.slopes(objective, self.solve)
-        v = self.solve(slope.reshape(-1, 1)).reshape(objective.theta.shape)
-        along = self._update_quadratic(v) if corrected else objective.design @ v.T
+        objective, direct = self.objective, None
+        if corrected and self._seen is not None and self._seen.quantity is quantity:
+            v, along, objective = self._seen.step, self._along(), self._seen.objective
+        else:
+            slope, direct = quantity.slopes(objective, self.solve)
+            v = self.solve(slope.reshape(-1, 1)).reshape(objective.theta.shape)
+            along = self._update_quadratic(v) if corrected else objective.design @ v.T
         residuals = objective.residuals
         if corrected:
             inner = np.eye(objective.n_outputs) - objective.weights_matmul(self._quadratic)
@@ -218,18 +265,35 @@ class Walk:
         effect[objective.sample_weight == 0] = np.inf
         return np.where(np.isnan(effect), np.inf, effect)
 
+    def _along(self):
+        """Predictors (n, K) of the step of what was seen; the A_i are brought up to date."""
+        found = self._seen
+        if found.along is None:
+            found.along = self._added(found.terms, found.step, found.products)
+        return found.along
+
     # -- steps -------------------------------------------------------------------------------------
 
-    def remove(self, rows):
-        """Remove rows and refit; return whether there is a model without them."""
-        return self._move(np.atleast_1d(rows), leaving=True)
+    def remove(self, rows, ahead=None):
+        """Remove rows and refit; return whether there is a model without them.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+        ahead : object, optional
+            Quantity whose effects will be asked next: where its slopes do not depend on the
+            parameters, the pass of the refit finds what they need.
+        """
+        ahead = ahead if ahead is not None and ahead.is_linear else None
+        return self._move(np.atleast_1d(rows), leaving=True, ahead=ahead)
 
     def restore(self, rows):
         """Put removed rows back and refit; return whether that converged."""
         return self._move(np.atleast_1d(rows), leaving=False)
 
-    def _move(self, rows, leaving):
+    def _move(self, rows, leaving, ahead=None):
         """Change the weights of rows to 0 or back, and find the optimum."""
+        self._seen = None
         delta = np.zeros(self.objective.n_rows)
         weight = self.start.sample_weight[rows]
         delta[rows] = -weight if leaving else weight
@@ -246,9 +310,10 @@ class Walk:
             self._down_date(int(row))
         self._stale |= not (leaving and factored)
         with np.errstate(over="ignore", invalid="ignore"):  # rows that come back may overflow
-            found = None if after.penalty.is_kinked else self._chord(after, rows, delta[rows])
+            kinked = after.penalty.is_kinked
+            found = None if kinked else self._chord(after, rows, delta[rows], ahead)
         if found is None:
-            found = self._newton(after)
+            self._seen, found = None, self._newton(after)
         if found is None:
             self._stale = True
             return False
@@ -262,12 +327,13 @@ class Walk:
 
     def _is_last_of_a_class(self, rows):
         """Whether a required class of some rows has no other rows of positive weight."""
-        weight = self.objective.sample_weight.copy()
-        weight[rows] = 0.0
-        kinds = set(self._class[rows]) - {-1}
-        return any(not (weight[self._class == kind] > 0).any() for kind in kinds)
+        gone = np.union1d(np.array(self.removed, dtype=np.intp), rows)
+        n_gone = Counter(self._class[gone[self.start.sample_weight[gone] > 0]].tolist())
+        return any(
+            n_gone[kind] == self._class_sizes[kind] for kind in set(self._class[rows]) - {-1}
+        )
 
-    def _chord(self, objective, rows, delta):
+    def _chord(self, objective, rows, delta, ahead=None):
         """Optimum by chord steps after a change of the weights; None where they do not converge."""
         if self._stale:
             try:
@@ -275,26 +341,50 @@ class Walk:
             except np.linalg.LinAlgError:
                 return None
         before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
-        gradient = objective.gradient if quadratic else self._first_gradient(rows, delta)
+        # One step of a quadratic loss is exact but for rounding: by a gradient of all rows, or with
+        # another step after the pass that the effects need.
+        exact = quadratic and ahead is None
+        gradient = self._whole_gradient(objective) if exact else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
-            step = self._pairs.step(gradient, self)[0].reshape(objective.theta.shape)
+            step = self._pairs.step(gradient, self).reshape(objective.theta.shape)
             size = np.abs(step).max()
-            near = size <= NEAR * self.tolerance
+            near = size <= NEAR * TOLERANCE * self.unit
             if not np.isfinite(size) or (passes > 1 and size > SLOW * before and not near):
                 self._stale = True
                 return None
             # Twice: the first ratio is that of a curvature midway, not at the end.
             left = size * min(1.0, 2.0 * size / before) if passes else size
-            # The one step of a quadratic loss is exact but for rounding, which the next corrects.
-            done = quadratic or size <= self.tolerance or (near and size >= before)
-            if done or left <= LEFT * self.tolerance:
+            done = exact or size <= TOLERANCE * self.unit or (near and size >= before)
+            done = done or left <= LEFT * self.unit
+            if done and (passes or ahead is None):
                 self._stale = passes > MANY_PASSES
                 return objective.at(objective.theta + step)
-            objective = objective.evaluated_at(objective.theta + step)
-            self._pairs.add(step.ravel(), (objective.gradient - gradient).ravel())
+            objective = self._evaluated(objective, objective.theta + step, ahead)
+            if not quadratic:  # else the factor is exact, and pairs of other rows are not
+                self._pairs.add(step.ravel(), (objective.gradient - gradient).ravel())
             gradient, before = objective.gradient, size
         self._stale = True
         return None
+
+    def _evaluated(self, objective, theta, ahead):
+        """Objective at another parameter; the first pass finds what the next effects need."""
+        if ahead is None:
+            return objective.evaluated_at(theta)
+        if self._seen is not None:
+            found = objective.evaluated_at(theta)
+            self._seen.objective = found
+            return found
+        slope, _ = ahead.slopes(objective, self.solve)
+        v = self.solve(slope.reshape(-1, 1)).reshape(theta.shape)
+        terms, columns = self._columns(v)
+        found, products = objective.evaluated_beside(theta, columns)
+        self._seen = _Seen(ahead, found, v, terms, products)
+        return found
+
+    def _whole_gradient(self, objective):
+        """Gradient of all rows at the parameter, by one pass where there is none yet."""
+        known = objective.is_evaluated
+        return objective.gradient if known else objective.evaluated_at(objective.theta).gradient
 
     def _first_gradient(self, rows, delta):
         """Gradient after a change of weights at the optimum before it: that of the change alone.

@@ -38,14 +38,18 @@ class Search:
         self.objective, self.quantity, self.units = objective, quantity, units
         self.curvature, self.progress = curvature, progress
         self.unit_of = np.full(objective.n_rows, -1)
-        for position, unit in enumerate(units):
-            self.unit_of[unit] = position
+        sizes = [len(unit) for unit in units]
+        self.unit_of[np.concatenate(units)] = np.repeat(np.arange(len(units)), sizes)
+        # The row of each unit, where every unit is one: effects of units are then those of rows.
+        self._row_of = np.concatenate(units) if set(sizes) == {1} else None
         self.margin = quantity.margin(objective)
         self.zero = ROUNDING * abs(self.margin)
 
     def unit_effects(self, state, *, corrected):
         """Change of the margin by the removal of each unit, the sum of its rows', (r,)."""
         effects = state.effects(self.quantity, corrected=corrected)
+        if self._row_of is not None:
+            return effects[self._row_of]
         gone = ~np.isfinite(effects)
         taken = self.unit_of >= 0
         weights = np.where(gone, 0.0, effects)[taken]
@@ -98,7 +102,7 @@ class Search:
             if not np.isfinite(effects[best]) or (stops and effects[best] >= 0):
                 break
             picks.begin(best, number)
-            if not state.remove(self.units[best]):
+            if not state.remove(self.units[best], ahead=self.quantity):
                 picks.refused(state)
                 continue
             at = state.objective

@@ -16,7 +16,16 @@ OF_DELETION = (
     "studentized_residual",
     "dfbeta",
 )
+IN_UNITS_OF_SCALE = (
+    "covratio",
+    "cooks_distance",
+    "dffits",
+    "standardized_residual",
+    "studentized_residual",
+)
 RANK_LOST = 1e-10
+# 1 - leverage below which its digits are lost beside the condition of the curvature.
+NEARLY_ALONE = 1e-4
 
 
 def leverages(oracle):
@@ -27,7 +36,15 @@ def leverages(oracle):
     W = oracle.smooth._weighted(
         oracle.w[None], oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
     )[0, :, 0, 0]
-    return W * quadratic, quadratic, inverse
+    h = W * quadratic
+    # Of a row that settles its own predictor 1 - h = 1 / (1 + W a), with the a of the others.
+    for i in np.flatnonzero(1 - h < NEARLY_ALONE):
+        rest = np.array(oracle.w)
+        rest[i] = 0
+        a = Z[i] @ inverse_of(oracle.hessian(rest)) @ Z[i]
+        if np.isfinite(a) and a > 0:
+            h[i] = 1 - 1 / (1 + W[i] * a)
+    return h, quadratic, inverse
 
 
 def leverage_blocks(oracle):
@@ -170,6 +187,23 @@ def floor(name, oracle):
         coef, intercept = oracle.basis.original(oracle.theta)
         return eps * max(np.abs(coef).max(initial=0), np.abs(intercept).max(initial=0))
     return LD(0)
+
+
+def rounding(name, oracle, want):
+    """Relative rounding (n,) of a field: of one in units of a scale, that of the residuals too.
+
+    A residual is right to the last digits of the response, however small it is itself, and grows by
+    the row's leverage; the scale without the row is what it leaves of a sum of squares.
+    """
+    found = np.full(oracle.n, oracle.rounding)
+    if name not in IN_UNITS_OF_SCALE or not want.get("sigma", 0) > 0:
+        return found
+    sigma, h = want["sigma"], want["leverage"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        last = floor("residual", oracle) / 16 * np.sqrt(oracle.w / (1 - h)) / sigma
+        last *= 1 + np.abs(want["standardized_residual"]) * (sigma / want["sigma_without"]) ** 2
+    power = 2 * oracle.objective.Z.shape[1] if name == "covratio" else 2
+    return found + np.nan_to_num(np.asarray(power * last, dtype=float), posinf=0.0)
 
 
 def covariance(oracle, kind, groups):

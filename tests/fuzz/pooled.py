@@ -127,6 +127,8 @@ class PooledQuestions(Questions):
         if not self.spec.loss.n_classes:
             y = np.abs(self.oracle.objective.y).max(axis=1, keepdims=True)
             floor = floor + ROUNDING * np.resize(y, floor.shape)
+        else:
+            floor = floor + np.finfo(float).eps  # of margins, whose unit is 1
         floor = np.maximum(floor, self._allowed(answer.value, method))
         if self.oracle.objective.gauge.any():
             got, want = (part - part.mean(axis=1, keepdims=True) for part in (got, want))
@@ -307,7 +309,7 @@ class PooledQuestions(Questions):
                 values,
                 rows=0,
                 undefined=lost,
-                rounding=np.full(self.oracle.n, self.oracle.rounding),
+                rounding=diagnostics.rounding(name, self.oracle, want),
                 floor=diagnostics.floor(name, self.oracle),
             )
 

@@ -507,9 +507,14 @@ class Questions:
                 )
 
     def _of_coefficients(self, part):
-        """Rounding of the coefficients themselves."""
+        """Rounding of the coefficients, and what moves no predictor by its last digit."""
         coef, intercept = self.oracle.basis.original(self.oracle.theta)
-        return ROUNDING * np.abs(coef if part == "coef" else intercept).max(initial=0.0)
+        last = np.finfo(float).eps * self.spec.unit
+        if part == "intercept":
+            return ROUNDING * np.abs(intercept).max(initial=0.0) + last
+        widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
+        last = last / np.where(widest > 0, widest, 1)
+        return ROUNDING * np.abs(coef).max(initial=0.0) + last
 
     def _dual(self, question, answer, method, change, masks):
         """Dual coefficients: -g / strength at the moved predictors, the row's own gone."""
@@ -536,6 +541,7 @@ class Questions:
             got = np.swapaxes(coef, 1, 2)
             idle = oracle.w == 0
             want[idle] = 0
+        # The last digits of sums over the dual coefficients.
         floor = 0.0 if spec.lent is None else ROUNDING * oracle.terms.max(initial=0)
         for other in self.blurred(method):
             other = np.einsum("nj,bkj->bnk", oracle.objective.Z, other)

@@ -1,0 +1,76 @@
+"""Optima that light rows decide: their gradients are small beside the terms of heavy rows.
+
+The heavy rows settle a direction between the columns, the light ones the other.
+"""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import QuantileRegressor
+
+from skinfluence import SmoothQuantileRegressor
+from skinfluence.design import make_design
+from skinfluence.losses import BinaryLogLoss
+from skinfluence.objective import Objective
+from skinfluence.optimum import is_acceptable_refit, polish, polish_by_passes, refit
+from skinfluence.penalties import L2
+
+
+def rows(light):
+    """Rows along (1, 1), and light ones along (1, -1); each direction a problem of its own."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 20))
+    y = rng.integers(0, 2, size=(2, 20))
+    X = np.concatenate([first[:, None] * [1.0, 1.0], second[:, None] * [1.0, -1.0]])
+    return X, y.ravel(), np.repeat([1.0, light], 20)
+
+
+def objective(light, theta):
+    X, y, weight = rows(light)
+    design = make_design(X, False)
+    at = np.array([theta])
+    return Objective(BinaryLogLoss(), design, y.astype(float), weight, L2(np.zeros(2)), at)
+
+
+@pytest.mark.parametrize("light", [1e-5, 1e-11])
+@pytest.mark.parametrize("method", [polish, polish_by_passes])
+def test_steps_go_on_until_light_rows_are_at_rest(method, light):
+    # With weights of 1 the two directions have the same optima: they do not meet.
+    optimum = polish(objective(1.0, [0.0, 0.0])).objective.theta
+    along = float(optimum.mean())
+    start = objective(light, [along + 0.3, along - 0.3])
+    found = method(start)
+    found = found[0] if isinstance(found, tuple) else found
+    assert found.is_settled
+    np.testing.assert_allclose(found.objective.theta, optimum, atol=1e-6)
+
+
+def test_a_refit_whose_light_rows_have_no_curvature_is_none():
+    start = objective(1e-11, [0.0, 0.0])
+    far = start.at(np.array([[400.0, -400.0]]))  # light rows: each curvature underflows
+    heavy = polish(far).objective
+    assert not is_acceptable_refit(polish(heavy, max_steps=0))
+
+
+def test_a_group_whose_loss_leaves_a_coefficient_to_light_rows():
+    """Four heavy rows and one of weight 1e-2 interpolate; without it rows of 1e-3 decide."""
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(12, 4)), rng.normal(size=12)
+    weight = np.r_[1e5, 3e4, 3e2, 2e2, 2e-2, 2e-3, 1e-3, 3e-4, 2e-4, 1e-4, 1e-4, 1e-5]
+    settings = {"quantile": 0.34, "alpha": 0.0, "temperature": 1e-3}
+    model = SmoothQuantileRegressor(**settings).fit(X, y, sample_weight=weight)
+    groups = np.r_[np.arange(4), 9, np.full(3, 4), 9, 9, 9, 9]
+    groups = np.where(np.arange(12) == 4, 7, groups)
+    found = model.loo_estimate(method="exact", groups=groups).prediction
+    rest = groups != 7
+    refitted = QuantileRegressor(quantile=0.34, alpha=0.0, solver="highs")
+    refitted.fit(X[rest], y[rest], sample_weight=weight[rest])
+    np.testing.assert_allclose(found[4], refitted.predict(X[[4]])[0], atol=0.05)
+
+
+def test_ordinary_weights_take_no_further_step():
+    start = objective(1e-3, [0.0, 0.0])
+    found = polish(start)
+    assert polish(found.objective).n_steps == 0
+    again = refit(found.objective, np.zeros((1, 2)))
+    assert is_acceptable_refit(again)
+    assert again.n_steps <= 1
