@@ -64,17 +64,20 @@ class OutputBlocks:
 
     def split(self, V):
         """Return (u'V_j for every column j, (q, m), V less its part along u) of V (K q, m)."""
-        blocks = V.reshape(len(self.null), -1, V.shape[1])
+        K = len(self.null)
+        blocks = V.reshape(K, len(V) // K, V.shape[1])
         along = np.einsum("k,kjm->jm", self.null, blocks)
         return along, V - self.lift(along)
 
     def lift(self, along):
         """Return u (x) C, (K q, m), for C (q, m)."""
-        return (self.null[:, None, None] * along).reshape(-1, along.shape[1])
+        size = len(self.null) * len(along)
+        return (self.null[:, None, None] * along).reshape(size, along.shape[1])
 
     def apply(self, R):
         """Inverse blocks times R (K q, m), orthogonal to u as R is."""
-        solved = np.matmul(self.inverses, R.reshape(len(self.null), -1, R.shape[1]))
+        K = len(self.null)
+        solved = np.matmul(self.inverses, R.reshape(K, len(R) // K, R.shape[1]))
         return self.split(solved.reshape(R.shape))[1]
 
 

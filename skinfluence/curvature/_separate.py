@@ -31,7 +31,11 @@ class SeparateCurvature(Curvature):
 
     def _blocks(self, V):
         """Pairs of each output's curvature and its rows of V."""
-        return zip(self.parts, V.reshape(len(self.parts), -1, V.shape[1]), strict=True)
+        return zip(
+            self.parts,
+            V.reshape(len(self.parts), len(V) // len(self.parts), V.shape[1]),
+            strict=True,
+        )
 
     def solve(self, V):
         return np.concatenate([part.solve(block) for part, block in self._blocks(V)])
@@ -40,7 +44,7 @@ class SeparateCurvature(Curvature):
         solvers = [part.solver(n_columns) for part in self.parts]
 
         def solve(V):
-            blocks = V.reshape(len(solvers), -1, V.shape[1])
+            blocks = V.reshape(len(solvers), len(V) // len(solvers), V.shape[1])
             return np.concatenate([one(block) for one, block in zip(solvers, blocks, strict=True)])
 
         return solve
