@@ -24,6 +24,9 @@ MAX_PASSES = 25
 NEAR = 1e3
 # Steps whose changes of the gradient correct the factor.
 SECANTS = 6
+# Removals after which the gradient of a quadratic loss is summed anew over all rows: one step is
+# then exact but for rounding, which this corrects.
+CORRECTED = 16
 # A chord whose steps shrink by less than this gets a new factor.
 SLOW = 0.3
 # Passes after which an otherwise converging chord has a new factor the next time.
@@ -324,6 +327,12 @@ class Walk:
             kept = set(int(row) for row in rows)
             self.removed = [row for row in self.removed if row not in kept]
         return True
+
+    def settle(self):
+        """Refine the optimum to rounding, for a quantity next to its level."""
+        found = self._newton(self.objective)
+        if found is not None:
+            self.objective = found
 
     def _is_last_of_a_class(self, rows):
         """Whether a required class of some rows has no other rows of positive weight."""

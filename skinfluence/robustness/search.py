@@ -16,6 +16,9 @@ FEW = 50
 MAX_BLOCKED = 10
 # A margin below this share of its value at the fit is 0 but for the rounding of refits.
 ROUNDING = 1e-12
+# Below this share of its value at the fit a margin is computed at an optimum to rounding: a tie is
+# a flip.
+CLOSE = 1e-4
 
 
 class Search:
@@ -73,6 +76,14 @@ class Search:
         """Whether a margin is not positive, but for the rounding of a refit."""
         return bool(margin <= self.zero)
 
+    def _margin(self, state):
+        """Return the margin of a walk, to rounding where it decides."""
+        margin = self.quantity.margin(state.objective)
+        if abs(margin) > CLOSE * abs(self.margin):
+            return margin
+        state.settle()
+        return self.quantity.margin(state.objective)
+
     def greedy(self, max_units, among=None, store=None):
         """Remove the unit of the largest leverage-corrected effect, refit, and again.
 
@@ -105,8 +116,9 @@ class Search:
             if not state.remove(self.units[best], ahead=self.quantity):
                 picks.refused(state)
                 continue
+            margin = self._margin(state)
             at = state.objective
-            picks.removed(best, self.quantity.value(at), self.quantity.margin(at))
+            picks.removed(best, self.quantity.value(at), margin)
             if stops and self.flips(picks.margins[-1]):
                 break
             if store is not None and picks.is_whole:
@@ -140,7 +152,7 @@ class Search:
         for unit in order:
             if not state.remove(self.units[unit]):
                 return None
-            margins.append(self.quantity.margin(state.objective))
+            margins.append(self._margin(state))
             values.append(self.quantity.value(state.objective))
             if stops and self.flips(margins[-1]):
                 break
@@ -218,7 +230,7 @@ class Search:
         for unit in units:
             if not state.remove(self.units[unit]):
                 return None, np.inf
-        return state, self.quantity.margin(state.objective)
+        return state, self._margin(state)
 
     def _swap(self, state, inside, margin):
         """Swap one unit outside for one inside; return (inside, margin), None if none is better.
@@ -235,7 +247,7 @@ class Search:
                 leaving = inside[int(place)]
                 if not state.restore(self.units[leaving]):
                     continue
-                reached = self.quantity.margin(state.objective)
+                reached = self._margin(state)
                 if reached < margin - 1e-9 * abs(self.margin):
                     rest = [unit for unit in inside if unit != leaving]
                     return [*rest, int(entering)], reached
