@@ -1,6 +1,12 @@
-"""The problem "warm": questions to a small fitted model, beside the plain NumPy formula."""
+"""The problem "warm": questions to a small fitted model, beside the plain NumPy formula.
+
+And fits with one-step leave-one-out, beside bbai, which computes no leave-one-out without its fit.
+"""
+
+from importlib.util import find_spec
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from benchmarks.measure import by_turns
 from skinfluence import InfluenceLogisticRegression
@@ -71,6 +77,26 @@ def rows(quick):
         line = {"problem": "warm", "who": f"{name}, n = {n}, p = {p}, {m} test rows"}
         line |= {"seconds": seconds, "floor_seconds": floor}
         yield line | {"ratio": seconds / floor, "bar": bar}
+    for shape in [(569, 30)] if quick else [(569, 30), (2000, 50), (4000, 50), (20_000, 20)]:
+        yield _fit_and_leave_one_out(*shape)
+
+
+def _fit_and_leave_one_out(n, p):
+    """A line: fit and one-step leave-one-out over bbai's; which part scikit-learn's own fit is."""
+    who = f"fit and loo_estimate, newton, {n:,} x {p}, against bbai"
+    if find_spec("bbai") is None:
+        return {"problem": "warm", "who": who, "skipped": "bbai is not installed"}
+    from bbai.glm import LogisticRegression as Rival
+
+    X, y, _, _ = _problem(n, p, 1)
+    ours, rival, solver = InfluenceLogisticRegression(), Rival(C=1.0), LogisticRegression()
+    turns = [lambda: ours.fit(X, y).loo_estimate(method="newton").loss]
+    turns += [lambda: np.abs(rival.fit(X, y).aloocvs_), lambda: solver.fit(X, y)]
+    assert np.allclose(turns[0](), turns[1](), rtol=1e-3, atol=1e-5)
+    seconds, floor, alone = by_turns(turns, 15, 10, "cpu")
+    line = {"problem": "warm", "who": f"{who}; scikit-learn's fit alone {alone / floor:.2f} x"}
+    line |= {"seconds": seconds, "floor_seconds": floor}
+    return line | {"ratio": seconds / floor, "bar": 1.5}
 
 
 def _repeated(function):

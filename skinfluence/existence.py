@@ -28,8 +28,6 @@ CLEAR = 1e-6
 BALANCED = 1e-9
 # Share of its size under which the sum of squares along a direction is zero but for rounding.
 FLAT = 1e-10
-# Rows whose classes are counted at once.
-COUNTED_ROWS = 2**16
 # Entries of a linear program, at most: a larger one is not asked.
 LARGEST_PROGRAM = 4_000_000
 # Entries of one that takes less time than Newton's method: milliseconds.
@@ -162,19 +160,7 @@ def _is_level(objective, kept, clear, direction):
 
 def last_rows_of_a_class(objective):
     """Mask of the rows that are the last of positive weight in a required class, or of all."""
-    return last_of_a_class(objective, objective.once(rows_of_classes))
-
-
-def rows_of_classes(objective):
-    """Number of rows of positive weight of each required class, the last entry that of all rows."""
-    counts = np.zeros(max(1, objective.loss.n_classes) + 1, dtype=np.int64)
-    for rows in row_blocks(objective.n_rows, 64, at_most=COUNTED_ROWS):
-        live = objective.sample_weight[rows] > 0
-        kind = _required_class(objective, rows)
-        if kind is not None:
-            counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
-        counts[-1] += np.count_nonzero(live)
-    return counts
+    return last_of_a_class(objective, objective.class_counts)
 
 
 def last_of_a_class(objective, counts):
@@ -182,7 +168,7 @@ def last_of_a_class(objective, counts):
     if (counts != 1).all():
         return np.zeros(objective.n_rows, dtype=bool)
     live = objective.sample_weight > 0
-    kind = _required_class(objective)
+    kind = objective.required_class()
     last = live & (counts[-1] == 1)
     if kind is None:
         return last
@@ -191,24 +177,16 @@ def last_of_a_class(objective, counts):
 
 def lost_a_class(objective, before=None):
     """Whether a required class, of the objective `before` a change, has no weight."""
-    kind, live = _required_class(objective), objective.sample_weight > 0
+    kind, live = objective.required_class(), objective.sample_weight > 0
     if kind is None:
         return not live.any()
     left = np.bincount(kind[live & (kind >= 0)])
     wanted = np.ones(1, dtype=int)
     if objective.loss.n_classes:
-        present = kind if before is None else _required_class(before)
+        present = kind if before is None else before.required_class()
         wanted = np.bincount(present[present >= 0])
     left = np.pad(left, (0, max(0, len(wanted) - len(left))))
     return bool(((wanted > 0) & (left[: len(wanted)] == 0)).any())
-
-
-def _required_class(objective, rows=slice(None)):
-    """Code of each row, -1 for those that may go; None where any row will do, as long as one is."""
-    kind = objective.loss.required_classes(objective.y[rows])
-    if objective.loss.n_classes or (kind is not None and objective.free_intercepts[-1]):
-        return kind
-    return None
 
 
 def undefined_rows(objective, curvature, leverage, multipliers, rows):

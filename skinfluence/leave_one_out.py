@@ -112,7 +112,8 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None):
     else:
         loo = _by_one_step(objective, curvature, method)
         if method == "auto":
-            loo = _refined(objective, curvature, loo.with_errors(), tolerance, progress)
+            gone = loo.step.collapsed & ~loo.step.undefined & ~loo.step.idle
+            loo = _refined(objective, curvature, loo.with_errors(), gone, tolerance, progress)
     return _uncertified(loo, objective)
 
 
@@ -193,11 +194,12 @@ def leave_one_out_of(objective, curvature, rows, tolerance):
     return loo
 
 
-def _refined(objective, curvature, newton, tolerance, progress):
+def _refined(objective, curvature, newton, gone, tolerance, progress):
     """LooPredictions by Newton steps, with the rows of the largest estimated errors refitted.
 
     As many as the flops allow. Rows whose active set changes, or whose leverage is too high for a
-    Newton step, come first.
+    Newton step, come first. So do those that have none, `gone` (n,), and without a refit they are
+    undefined.
     """
     eta, route = newton.eta.copy(), newton.route.copy()
     estimate, bound = newton.error_estimate.copy(), newton.error_bound.copy()
@@ -207,6 +209,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
         limit[newton.set_changes] = np.inf
     if objective.loss.has_scale:
         limit[newton.eta[:, -1] <= 0] = np.inf
+    limit[gone] = np.inf
     limit[dominant_rows(objective, np.arange(objective.n_rows), newton.leverage)] = np.inf
     order = np.argsort(-np.nan_to_num(limit, nan=-1.0), kind="stable")
     limit = limit[order]
@@ -217,4 +220,7 @@ def _refined(objective, curvature, newton, tolerance, progress):
         eta[wanted], estimate[wanted] = exact.eta, exact.error_estimate
         bound[wanted] = exact.error_bound
         route[wanted] = np.where(exact.route == "exact", "refined", exact.route)
+    if (left := gone & ~np.isin(np.arange(len(gone)), wanted)).any():
+        eta[left], estimate[left], bound[left] = np.nan, np.nan, np.inf
+        route[left] = "undefined"
     return replace(newton, eta=eta, route=route, error_estimate=estimate, error_bound=bound)

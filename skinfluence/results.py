@@ -145,7 +145,9 @@ class MostInfluential(Result):
     test_names: np.ndarray | None = None
 
     @classmethod
-    def of_extremes(cls, extremes, greater_is_better, **parts):
+    def of_extremes(
+        cls, extremes: tuple[np.ndarray, ...], greater_is_better: bool, **parts: Any
+    ) -> "MostInfluential":
         """Return the result of the indices and values of the largest and the smallest influences.
 
         Parameters

@@ -1,5 +1,6 @@
 """method="auto": near retraining where one Newton step is not, for little more."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +10,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 from skinfluence import InfluenceLogisticRegression, InfluencePoissonRegressor, InfluenceRidge
-from skinfluence.deletion import MixedDeletion, _auto
+from skinfluence.deletion import Exact, MixedDeletion, _auto, _delete
 from skinfluence.evaluation import agreement
-from skinfluence.problem import fitted_problem
+from skinfluence.problem import _curvatures, fitted_problem
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import CASES, build
 
@@ -105,6 +106,32 @@ def test_the_budget_takes_the_longest_steps_first(monkeypatch):
         taken.append(set(np.flatnonzero(info.method == "refined")))
     assert [len(rows) for rows in taken] == [20, 10, 4, 1, 0]
     assert all(less <= more for more, less in pairwise(taken))
+
+
+def test_refits_of_all_rows_serve_the_next_question(monkeypatch):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    clf, made = InfluenceLogisticRegression().fit(X[:300], y[:300]), []
+    monkeypatch.setattr(
+        _delete, "Exact", lambda *given, **options: made.append(1) or Exact(*given, **options)
+    )
+    first = clf.influence(X[300:], y[300:])
+    margin = clf.influence(X[300:310], y[300:310], target="margin")
+    np.testing.assert_array_equal(clf.influence(X[300:], y[300:]), first)
+    assert len(made) == 1
+    clf.influence(X[300:], y[300:], train_indices=np.arange(299))
+    assert len(made) == 2  # of some rows they are found anew
+    alone = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(alone.influence(X[300:310], y[300:310], target="margin"), margin)
+    assert len(made) == 3  # a copy keeps none
+    monkeypatch.setattr(_curvatures, "REFITS_BYTES", 8 * 31)
+    alone = pickle.loads(pickle.dumps(clf))
+    for _ in range(2):  # too large to be kept
+        np.testing.assert_array_equal(alone.influence(X[300:], y[300:]), first)
+    assert len(made) == 5
+    X[7] += 1.0
+    with pytest.raises(RuntimeError, match="row 7"):
+        clf.influence(X[300:], y[300:])
 
 
 def test_closed_forms_damping_and_kernels():

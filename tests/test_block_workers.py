@@ -31,6 +31,14 @@ def few_rows_to_start(monkeypatch):
     monkeypatch.setattr(fitting, "MOST_ROWS", 40)
 
 
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Blocks of 40 rows of the matrix, and batches of 40 refits."""
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(stored, "FEWEST_ROWS", 40)
+    monkeypatch.setattr(stored, "REFITTED_ROWS", 40)
+
+
 def cases(folder):
     X, y = problem(n=300, p=5)
     X3, y3 = problem(n=300, p=4, n_classes=3)
@@ -249,16 +257,19 @@ def test_labels_of_dask_are_of_as_many_rows():
         as_blocks(array.from_array(X, chunks=(20, 3)), "label")
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_two_processes_of_a_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
     X, y = problem(n=300, p=5)
     path, labels = of_npy(X, y, tmp_path)
     expected = answers(InfluenceLogisticRegression(), (path, labels))
+    expected += matrices(InfluenceLogisticRegression(), (path, labels), tmp_path)
     frame = as_blocks(*collections(X, y)["frame"])
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
         with parallel_config(backend="dask"):
             found = answers(InfluenceLogisticRegression(), (path, labels))
+            found += matrices(InfluenceLogisticRegression(), (path, labels), tmp_path)
         there = InfluenceLogisticRegression().fit(frame)
     # dask hands arrays over as parts of a message, where the BLAS of NumPy 2.0 rounds otherwise.
     rtol = 1e-12 if np.__version__.startswith("2.0.") else 0.0
@@ -290,14 +301,6 @@ def matrices(model, source, folder):
     ]
     loo = fitted.loo_estimate(method="exact")
     return [*found, loo.loss, loo.leverage, loo.error_bound]
-
-
-@pytest.fixture
-def small_batches(monkeypatch):
-    """Blocks of 40 rows of the matrix, and batches of 40 refits."""
-    monkeypatch.setattr(stored, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(stored, "FEWEST_ROWS", 40)
-    monkeypatch.setattr(stored, "REFITTED_ROWS", 40)
 
 
 CASES = {

@@ -1,11 +1,10 @@
 """Long work into files and folders: the same numbers, whatever ends it on the way."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +14,12 @@ from skinfluence import InfluenceLogisticRegression, InfluencePoissonRegressor
 from skinfluence._store import Store
 from skinfluence.blocks import as_blocks
 from skinfluence.model_selection import LeaveOneOutSearchCV
-from skinfluence.model_selection import _stored as candidate_blocks
 from skinfluence.problem import stored
 from skinfluence.robustness import _stored as steps
 from skinfluence.robustness import coefficient, score
 from tests.cases import problem, responses
+
+TREE = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -138,29 +138,46 @@ def test_wrong_options(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# A process that makes others, which share what it has imported and end at once.
 WORK = """
+import os
+import signal
 import sys
+import time
+from pathlib import Path
+
+import numpy as np
 
 from skinfluence.model_selection import _stored as blocks
 from skinfluence.problem import stored
 from skinfluence.robustness import _stored
-from tests.test_checkpoints import JOBS, fitted
+from tests.test_checkpoints import JOBS
 
+job, folder, kills = JOBS[sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3])
 stored.BLOCK_BYTES, stored.FEWEST_ROWS, stored.REFITTED_ROWS = 1, 2, 2
 _stored.PICKS, blocks.BLOCK = 2, 2
-print("ready", flush=True)
-JOBS[sys.argv[1]](sys.argv[2])
+job(folder / "warm")
+start = time.perf_counter()
+expected = job(folder / "whole")
+seconds = time.perf_counter() - start
+random, before, killed, status = np.random.default_rng(int(sys.argv[4])), {}, 0, 1
+while status:
+    child = os.fork()
+    if child == 0:
+        job(folder / "kept")
+        os._exit(0)
+    if killed < kills:
+        time.sleep(random.uniform(0.0, 2.0 * seconds / (kills + 4)))
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    now = {path.name: path.stat().st_mtime_ns for path in (folder / "kept").glob("*.npz")}
+    assert before.items() <= now.items()  # nothing that was finished is done again
+    before, killed = now, killed + (status == signal.SIGKILL)
+found = job(folder / "kept")
+for name, values in expected.items():
+    np.testing.assert_array_equal(found[name], values, err_msg=name)
+print(killed, len(before))
 """
-
-
-def killed(job, folder, after):
-    """Start the work, end it after so many seconds; return its blocks, with their times."""
-    command = [sys.executable, "-c", WORK, job, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout.readline() == "ready\n"
-        time.sleep(after)
-        os.kill(run.pid, signal.SIGKILL)
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
 
 
 # -- searches --------------------------------------------------------------------------------------
@@ -347,39 +364,37 @@ def test_what_does_not_belong_to_a_flip_is_named(tmp_path):
 # -- kill -9 ---------------------------------------------------------------------------------------
 
 
-def matrix(folder):
-    """The matrix of exact influence."""
-    model, X, y = fitted()
-    return model.influence(X, y, method="exact", checkpoint=folder, out=f"{folder}.npy")
+def matrix(folder, method="exact", *, in_blocks=False):
+    """The matrix of influence, in a file."""
+    model, X, y = fitted(in_blocks)
+    out = folder.with_suffix(".npy")
+    return {"values": model.influence(X, y, method=method, checkpoint=folder, out=out)}
 
 
-def best(folder):
-    """The scores of a search."""
-    return table(search(folder).fit(*problem(n=130, p=4)))
+def refits(folder, *, in_blocks=False):
+    """Leave-one-out by refits."""
+    model, *_ = fitted(in_blocks)
+    loo = model.loo_estimate(method="exact", checkpoint=folder)
+    return {name: getattr(loo, name) for name in ("loss", "leverage", "method", "error_bound")}
 
 
-JOBS = {"influence": matrix, "search": best, "flip": flip}
+JOBS = {
+    "influence": matrix,
+    "influence in blocks": lambda folder: matrix(folder, "newton", in_blocks=True),
+    "leave-one-out": refits,
+    "leave-one-out in blocks": lambda folder: refits(folder, in_blocks=True),
+    "search": lambda folder: table(search(folder).fit(*problem(n=130, p=4))),
+    "flip": lambda folder: vars(flip(folder)),
+}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and forks are POSIX's")
 @pytest.mark.parametrize("job", JOBS)
-def test_work_that_is_killed_goes_on_where_it_was(job, tmp_path, monkeypatch):
-    for module, name in ((stored, "FEWEST_ROWS"), (stored, "REFITTED_ROWS"), (steps, "PICKS")):
-        monkeypatch.setattr(module, name, 2)
-    monkeypatch.setattr(candidate_blocks, "BLOCK", 2)
-    expected = JOBS[job](tmp_path / "whole")
-    random = np.random.default_rng(int(os.environ.get("KILL_SEED", "0")))
-    before = {}
-    for _ in range(int(os.environ.get("KILLS", "2"))):
-        after = random.uniform(0.0, float(os.environ.get("KILL_WITHIN", "0.3")))
-        now = killed(job, tmp_path / "kept", after)
-        assert before.items() <= now.items()  # nothing that was finished is done again
-        before = now
-    print(f"{len(before)} blocks before the last run")
-    found = JOBS[job](tmp_path / "kept")
-    if job == "flip":
-        same_audit(found, expected)
-        return
-    pairs = found.items() if job == "search" else [(slice(None), found)]
-    for name, values in pairs:
-        np.testing.assert_array_equal(values, expected[name])
+def test_work_that_is_killed_at_twenty_moments_goes_on_where_it_was(job, tmp_path):
+    kills, seed = os.environ.get("KILLS", "20"), os.environ.get("KILL_SEED", "0")
+    run = [sys.executable, "-c", WORK, job, str(tmp_path), kills, seed]
+    done = subprocess.run(run, cwd=TREE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    killed, blocks = map(int, done.stdout.split())
+    assert killed >= int(kills) / 2, "the work was done before it was ended often enough"
+    assert blocks >= 5

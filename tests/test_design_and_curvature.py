@@ -257,6 +257,26 @@ def test_woodbury_keeps_them_of_a_row_that_settles_the_intercept_alone(kind, n_c
     np.testing.assert_allclose(least, wanted, rtol=1e-6, atol=0 if n_classes == 2 else 1e-15)
 
 
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+def test_products_keep_them_where_a_row_is_nearly_alone(storage):
+    X, y = problem(seed=3, n=12, p=3)
+    weight = np.full(12, 1e-6)
+    weight[4] = 1e6
+    model = InfluenceLogisticRegression(C=1e-6).fit(storage(X), y, sample_weight=weight)
+    objective = model.__fitted_problem__().objective
+    found, dense = (make_curvature(objective, kind).leverage() for kind in ("cg", "dense"))
+    assert dense.one_minus[4, 0, 0] < 1e-10
+    np.testing.assert_allclose(found.one_minus, dense.one_minus, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["dense", "dual", "cg"])
+@pytest.mark.parametrize("name", ["binary", "softmax"])
+def test_solves_of_no_column(name, kind):
+    objective = build(name)[3].__fitted_problem__().objective
+    found = make_curvature(objective, kind).solve(np.zeros((objective.n_parameters, 0)))
+    assert found.shape == (objective.n_parameters, 0)
+
+
 def test_dense_keeps_the_digits_of_one_minus_a_leverage_near_one():
     X, y = problem(seed=3, n=12, p=3)
     X[4] *= 1e5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeClassifierCV
 from sklearn.svm import SVC, LinearSVC
 
 from skinfluence import (
@@ -11,6 +11,7 @@ from skinfluence import (
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
     InfluenceRidge,
+    InfluenceRidgeClassifier,
     InfluenceTweedieRegressor,
     SmoothQuantileRegressor,
     make_target,
@@ -209,15 +210,56 @@ def test_a_refit_outside_the_range_of_means_is_none():
     np.testing.assert_allclose(effect[:, 2], change, atol=1e-6)
 
 
+def identity_poisson():
+    """A fit whose row 1 alone keeps the mean at x = 1 above 0."""
+    x = np.array([1.0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])[:, None]
+    y = np.array([0.0, 6.04, 0.73, 0, 0.73, 0, 0, 0.73, 0.73, 0.73, 0, 0, 0, 0.73])
+    settings = {"alpha": 0.00382, "link": "identity", "power": 1.0, "max_iter": 1000}
+    return InfluenceTweedieRegressor(**settings).fit(x, y), x, y
+
+
+@pytest.mark.parametrize("method", ["newton", "auto", "exact"])
+def test_every_question_is_undefined_where_a_mean_leaves_its_range(method):
+    model, x, y = identity_poisson()
+    ask = {"target": "prediction", "method": method}
+    with pytest.warns(RuntimeWarning, match="without row 1 the mean of a row leaves the range"):
+        effect = model.influence(x, y, **ask)
+    np.testing.assert_array_equal(np.isnan(effect[0]), np.arange(14) == 1)
+    with pytest.warns(RuntimeWarning, match="without row 1 the mean"):
+        estimate = model.loo_estimate(method=method)
+    np.testing.assert_array_equal(np.isnan(estimate.prediction), np.arange(14) == 1)
+    np.testing.assert_array_equal(estimate.method == "undefined", np.arange(14) == 1)
+    with pytest.warns(RuntimeWarning, match="without group 0, 1 the mean"):
+        groups = model.group_influence([[1], [1, 2], [3]], x, y, **ask)
+    np.testing.assert_array_equal(np.isnan(groups[0]), [True, True, False])
+    with pytest.warns(RuntimeWarning, match="relabelling of row 1 the mean"):
+        changes = model.relabel_influence(x, y, labels=np.zeros(14), **ask)
+    np.testing.assert_array_equal(np.isnan(changes[0]), np.arange(14) == 1)
+
+
+@pytest.mark.parametrize("method", ["first_order", "newton", "auto", "exact"])
+def test_a_row_that_enters_beyond_the_range_has_no_model(method):
+    """At x = -5 its mean would be negative whatever its count."""
+    model, x, y = identity_poisson()
+    new, count = np.array([[1.0], [-5.0]]), np.array([0.1, 2.0])
+    with pytest.warns(RuntimeWarning, match="new row 1"):
+        effect = model.addition_influence(new, count, x, y, target="prediction", method=method)
+    np.testing.assert_array_equal(np.isnan(effect[0]), [False, True])
+    if method in ("auto", "exact"):
+        refit = identity_poisson()[0].fit(np.vstack([x, new[:1]]), np.append(y, count[0]))
+        np.testing.assert_allclose(effect[:, 0], refit.predict(x) - model.predict(x), atol=1e-8)
+
+
 @pytest.mark.parametrize("columns", [4, 40])
-@pytest.mark.parametrize("factor", [1e4, 1e6])
-def test_a_row_that_settles_its_own_predictor_keeps_the_digits_of_its_residual(columns, factor):
+@pytest.mark.parametrize(("factor", "weight"), [(1e4, 1.0), (1e6, 1.0), (1.0, 1e8), (1.0, 1e12)])
+def test_a_row_that_settles_its_own_predictor_keeps_the_digits(columns, factor, weight):
     """Its residual is 1e-11 of the terms that cancel in it; without it the rest are ordinary."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((30, columns))
     y = X[:, 0] + rng.standard_normal(30)
     X[3] *= factor
-    model = InfluenceRidge(alpha=1.0).fit(X, y)
+    weights = np.where(np.arange(30) == 3, weight, 1.0)
+    model = InfluenceRidge(alpha=1.0).fit(X, y, weights)
     refit = Ridge(alpha=1.0, solver="svd").fit(np.delete(X, 3, axis=0), np.delete(y, 3))
     expected = refit.predict(X[[3]]) - model.predict(X[[3]])
     for method in ("newton", "exact"):
@@ -265,3 +307,29 @@ def test_overflow_on_the_way_of_a_solver_is_no_warning_where_the_optimum_is_foun
     model = InfluenceTweedieRegressor(power=1.9, alpha=1.0, link="log", max_iter=1000).fit(X, y)
     assert model.coef_[1] < -1e-4
     assert model.__fitted_problem__().objective.stationarity < 1e-8
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize(
+    "model", [InfluenceRidgeClassifier(), InfluenceExplainer(RidgeClassifierCV())]
+)
+def test_ridge_classifiers_need_weight_in_every_class(model, n_classes):
+    X, _ = numbers(10)
+    y = np.arange(10) % n_classes
+    with pytest.raises(ValueError, match="class 0 has no row of positive weight"):
+        model.fit(X, y, sample_weight=(y > 0).astype(float)).influence(X, y)
+
+
+def test_an_intercept_that_is_nearly_flat_is_followed_to_its_optimum():
+    # No row is near its margin: the curvature is that of the temperature's tails, and a gradient of
+    # 1e-10 of its terms left the intercept a tenth of the temperature away.
+    X, y = (
+        (np.random.default_rng(1).uniform(size=(18, 2)) < 0.5).astype(float),
+        np.repeat([0, 1], 9),
+    )
+    model = SmoothHingeSVC(C=0.15, temperature=0.04).fit(X, y)
+    objective = model.__fitted_problem__().objective
+    assert 1e-12 < objective.intercept_curvatures[0] < 1e-6
+    H = objective.hessian_matmul(np.eye(3))
+    step = np.linalg.solve(H, objective.gradient.ravel())
+    assert np.abs(objective.design @ step[None].T).max() < 1e-5 * 0.04

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import check_estimator
 
 import skinfluence
 from benchmarks.removal import FAMILIES, stream
@@ -230,6 +231,31 @@ def test_a_chain_keeps_its_factor_and_works_without_copies():
     rest.set_params(C=2.0)
     with pytest.raises(RuntimeError, match="changed since it was fitted"):
         rest.without([0])
+
+
+def test_new_factors_where_steps_stop_halving():
+    X, y = cancer(569)
+    model = InfluenceLogisticRegression(max_iter=1000).fit(X, y)
+    wrong_first = np.argsort(model.decision_function(X) * (2 * y - 1))
+    for count, method in ((10, "chord"), (60, "chord"), (400, "newton")):
+        gone = np.sort(wrong_first[:count])
+        rest = model.without(gone)
+        certificate = rest.removal_certificate_
+        assert certificate.method == method
+        assert certificate.n_factors >= 1
+        assert bool(certificate.reason) is (method == "newton")
+        kept = np.setdiff1d(np.arange(len(y)), gone)
+        other = LogisticRegression(tol=1e-12, max_iter=1000, solver="newton-cholesky")
+        np.testing.assert_allclose(rest.coef_, other.fit(X[kept], y[kept]).coef_, atol=1e-8)
+        assert certificate.coefficient_bound < 1e-7
+
+
+@pytest.mark.parametrize("name", ["logistic", "ridge"])
+def test_checks_of_scikit_learn_pass_on_what_is_left(name):
+    estimator, data, _ = ESTIMATORS[name]
+    rest = clone(estimator).fit(*data()).without([3])
+    check_estimator(rest, on_skip=None)
+    assert type(rest) is type(estimator)
 
 
 def test_names_groups_and_masks():

@@ -235,12 +235,11 @@ class Curvature(ABC):
         objective : Objective
             The same one, evaluated.
         leverage : Leverage
-            Of all rows.
+            Of all rows, read-only.
         penalty_sums : tuple of ndarray of shape (n,), optional
             Quadratic forms a_i and `penalty_terms` of all rows.
         """
         new = copy.copy(self)
-        leverage.quadratic.flags.writeable = leverage.one_minus.flags.writeable = False
         found = {"_leverage_of_all": leverage}
         if penalty_sums is not None:
             found["_sums_with_penalty"] = penalty_sums
@@ -275,6 +274,39 @@ class Curvature(ABC):
             np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
             np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)
+
+    def _kept_digits(self, found, index):
+        """Leverage of rows at some positions, those near 1 by the curvature without the row."""
+        quadratic, one_minus = found.quadratic, found.one_minus
+        # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only
+        # blocks with a sum above 0.9 need eigenvalues.
+        K = self.objective.n_outputs
+        suspects = np.flatnonzero(np.einsum("ikk->i", one_minus) < K - 0.9)
+        smallest = np.linalg.eigvalsh(one_minus[suspects])[:, 0]
+        if (smallest < CLOSE).any() and not self.objective.has_rows:
+            raise RowsElsewhere
+        for position in suspects[smallest < CLOSE]:
+            quadratic[position], one_minus[position] = self._from_the_rest(
+                index[position], quadratic[position]
+            )
+        return Leverage(quadratic, one_minus)
+
+    def _from_the_rest(self, row, quadratic):
+        """(A_i, I - L'A_i L) of one row by the curvature without it, where 1 - W a cancels.
+
+        With a = z'H_-i^-1 z = C C' the second is (I + L'a L)^-1, the first C (I + C'W C)^-1 C'. The
+        difference a - a L (I + L'a L)^-1 L'a would cancel where the row is nearly alone.
+        """
+        a = self._quadratic_without(row)
+        if a is None:
+            return quadratic, np.zeros_like(quadratic)
+        L = self.objective.weight_roots_of([row])[0]
+        one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
+        values, vectors = np.linalg.eigh(a)
+        C = vectors * np.sqrt(np.maximum(values, 0.0))
+        seen, axes = np.linalg.eigh((C.T @ L) @ (C.T @ L).T)
+        half = (C @ axes) / np.sqrt(1.0 + np.maximum(seen, 0.0))
+        return half @ half.T, one_minus
 
     def _quadratic_without(self, row):
         """z'H_-i^-1 z (K, K) of one row, by the curvature without it; None at a leverage of 1."""

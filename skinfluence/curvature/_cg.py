@@ -153,6 +153,11 @@ class CGCurvature(Curvature):
         warn_unsolved(reached, tolerance)
         return self.scale[:, None] * X
 
+    def _leverage_from(self, quadratic, rows):
+        """As in the base class; leverages near 1 from the curvature without the row."""
+        index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
+        return self._kept_digits(super()._leverage_from(quadratic, rows), index)
+
     @cached_property
     def _is_compiled(self):
         """Whether a compiled loop solves for a single column: of sparse rows, for one output.

@@ -11,7 +11,7 @@ from skinfluence._backend import (
     inverse_factor,
     reciprocal_condition,
 )
-from skinfluence.curvature._base import CLOSE, Curvature, Leverage, RowsElsewhere
+from skinfluence.curvature._base import Curvature
 from skinfluence.curvature._triangle import curvature_triangle
 
 # Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
@@ -184,39 +184,6 @@ class DenseCurvature(Curvature):
     def leverage_of_part(self, part, rows):
         found = super().leverage_of_part(part, rows)
         return self._kept_digits(found, np.arange(rows.start, rows.stop))
-
-    def _kept_digits(self, found, index):
-        """Leverage of rows at some positions, those near 1 by the curvature without the row."""
-        quadratic, one_minus = found.quadratic, found.one_minus
-        # The largest leverage of a block is at most their sum, K minus the trace of one_minus: only
-        # blocks with a sum above 0.9 need eigenvalues.
-        K = self.objective.n_outputs
-        suspects = np.flatnonzero(np.einsum("ikk->i", one_minus) < K - 0.9)
-        smallest = np.linalg.eigvalsh(one_minus[suspects])[:, 0]
-        if (smallest < CLOSE).any() and not self.objective.has_rows:
-            raise RowsElsewhere
-        for position in suspects[smallest < CLOSE]:
-            quadratic[position], one_minus[position] = self._from_the_rest(
-                index[position], quadratic[position]
-            )
-        return Leverage(quadratic, one_minus)
-
-    def _from_the_rest(self, row, quadratic):
-        """(A_i, I - L'A_i L) of one row by the curvature without it, where 1 - W a cancels.
-
-        With a = z'H_-i^-1 z = C C' the second is (I + L'a L)^-1, the first C (I + C'W C)^-1 C'. The
-        difference a - a L (I + L'a L)^-1 L'a would cancel where the row is nearly alone.
-        """
-        a = self._quadratic_without(row)
-        if a is None:
-            return quadratic, np.zeros_like(quadratic)
-        L = self.objective.weight_roots_of([row])[0]
-        one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
-        values, vectors = np.linalg.eigh(a)
-        C = vectors * np.sqrt(np.maximum(values, 0.0))
-        seen, axes = np.linalg.eigh((C.T @ L) @ (C.T @ L).T)
-        half = (C @ axes) / np.sqrt(1.0 + np.maximum(seen, 0.0))
-        return half @ half.T, one_minus
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; all rows, a slice, are not copied."""

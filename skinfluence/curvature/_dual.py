@@ -152,7 +152,7 @@ class DualCurvature(WoodburyCurvature):
             return inner
         border = self.inner_border.reshape(n, K, -1)
         one_minus = inner - self._border_quadratic(np.arange(n), border)
-        return self._kept_digits(np.arange(n), one_minus, inner)
+        return self._bordered_digits(np.arange(n), one_minus, inner)
 
     def _kernel_quadratic(self, index):
         """Blocks of K - K M K = K - Y'Y with Y = R^-T L'(K (x) I)."""

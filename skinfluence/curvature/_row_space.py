@@ -164,7 +164,7 @@ class RowSpaceCurvature(WoodburyCurvature):
         if len(self.border):
             border = self.inner_border.reshape(n, K, -1)[index]
             inner = one_minus
-            one_minus = self._kept_digits(
+            one_minus = self._bordered_digits(
                 index, inner - self._border_quadratic(index, border), inner
             )
         small = np.ones(len(index), dtype=bool)

@@ -217,7 +217,7 @@ class WoodburyCurvature(Curvature):
         solved = self._solve_border(rows.T).T.reshape(U.shape)
         return np.matmul(U, solved.transpose(0, 2, 1))
 
-    def _kept_digits(self, index, one_minus, inner):
+    def _bordered_digits(self, index, one_minus, inner):
         """Correct blocks of some rows, in place, that settle the border almost alone; return all.
 
         There `inner`, of the penalised columns, and the border's share of it cancel: they are found

@@ -1,7 +1,7 @@
 """The model without some rows, by three methods, and the targets of its effects."""
 
 from skinfluence.deletion._active_set import set_changes
-from skinfluence.deletion._auto import question_flops, refit_flops
+from skinfluence.deletion._auto import question_flops, refit_flops, refits_within_budget
 from skinfluence.deletion._base import (
     Deletion,
     dominant_rows,
@@ -17,6 +17,7 @@ from skinfluence.deletion._delete import (
     has_closed_form,
     needs_curvature,
     refits_on_demand,
+    refits_some,
 )
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._exact import Exact, in_row_space
@@ -74,6 +75,8 @@ __all__ = [
     "question_flops",
     "refit_flops",
     "refits_on_demand",
+    "refits_some",
+    "refits_within_budget",
     "refitted",
     "rounding_floor",
     "same_labels",

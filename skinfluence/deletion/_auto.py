@@ -33,6 +33,12 @@ def question_flops(objective, n_deletions, n_test):
     return P**3 / 3.0 + 2.0 * n_deletions * P * P + 2.0 * n_test * P * (n_deletions + P)
 
 
+def refits_within_budget(objective, n_deletions, n_test):
+    """Number of refits that "auto" may take beside Newton steps read at so many test rows."""
+    flops = FREE_FLOPS + COST_SHARE * question_flops(objective, n_deletions, n_test)
+    return int(min(n_deletions, flops / refit_flops(objective)))
+
+
 def longest_steps(error, estimate, undefined, budget):
     """Positions of the Newton steps that are to be refitted, ascending.
 
@@ -48,7 +54,7 @@ def longest_steps(error, estimate, undefined, budget):
     estimate : ndarray of shape (r,)
         Estimated errors of the steps at the rows' own predictors.
     undefined : ndarray of bool, shape (r,)
-    budget : float
+    budget : int
         Number of refits, at most.
     """
     length, missed = _lengths(error, estimate, undefined)
@@ -59,7 +65,7 @@ def longest_steps(error, estimate, undefined, budget):
     wanted[order[:n_long]] = True
     wanted |= _unreliable(error, length, missed)
     wanted = order[wanted[order] & (length[order] > 0)]
-    return np.sort(wanted[: int(budget)])
+    return np.sort(wanted[:budget])
 
 
 def _lengths(error, estimate, undefined):
@@ -90,9 +96,9 @@ def delete_by_length(objective, curvature, rows, exactly, *, n_test=0, progress=
     """Return the MixedDeletion of rows; `exactly(rows, leverage)` are refits without some rows."""
     newton = OneStep(objective, curvature, rows, corrected=True)
     error = NewtonError(newton)
-    flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
     rough = error.estimate(rough=True)
-    wanted = longest_steps(error, rough, newton.undefined, flops / refit_flops(objective))
+    budget = refits_within_budget(objective, len(rows), n_test)
+    wanted = longest_steps(error, rough, newton.undefined, budget)
     exact = exactly(rows[wanted], newton.leverage.take(wanted))
     return MixedDeletion(newton, exact, wanted, error=rough)
 
@@ -124,8 +130,8 @@ class RefitsOnDemand:
         error = NewtonError(self._newton)
         rough = error.estimate(rough=True)
         self._length, missed = _lengths(error, rough, self._newton.undefined)
-        flops = FREE_FLOPS + COST_SHARE * question_flops(objective, len(rows), n_test)
-        self._left = len(rows) if is_exact else int(flops / refit_flops(objective))
+        budget = refits_within_budget(objective, len(rows), n_test)
+        self._left = len(rows) if is_exact else budget
         self._exactly = exactly
         unreliable = _unreliable(error, self._length, missed)
         if objective.penalty.is_kinked:

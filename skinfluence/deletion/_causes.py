@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._validation import listed, warn
 from skinfluence.curvature import make_curvature
+from skinfluence.deletion._range import has_range
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 
 # Undefined changes that a warning looks at, and those of which it asks for an optimum.
@@ -17,6 +18,7 @@ NO_RESPONSE = "no row with a response above 0 is left"
 RANK = "the columns lose their rank"
 SEPARATED = "the classes are separated, so that the fit has no finite optimum"
 UNBOUNDED = "the fit has no finite optimum"
+OUTSIDE = "the mean of a row leaves the range of the response"
 FLAT = "the refit did not converge, or no row is near enough to a kink to determine the intercept"
 STOPPED = "the refit did not converge"
 ADVICE = {
@@ -26,6 +28,7 @@ ADVICE = {
     RANK: "Drop dependent columns, or fit with a penalty",
     SEPARATED: "Fit with a penalty",
     UNBOUNDED: "Fit with a penalty",
+    OUTSIDE: "Fit with link='log', or with a larger penalty",
     FLAT: "Raise the temperature, or fit with a larger C",
     STOPPED: "Scale the columns of X, or fit with a larger penalty",
 }
@@ -64,14 +67,19 @@ def _cause_by_optimum(after):
     """The cause where rows of every class are left."""
     if not is_unpenalised(after):
         unsure = after.loss.temperature > 0 and np.any(after.free_intercepts)
-        return FLAT if unsure else STOPPED
+        return FLAT if unsure else _stopped(after)
     try:
         make_curvature(after.least_squares(), "dense")
     except np.linalg.LinAlgError:
         return RANK
     if has_optimum(after):
-        return STOPPED
+        return _stopped(after)
     return SEPARATED if after.loss.n_classes else UNBOUNDED
+
+
+def _stopped(after):
+    """The cause where there is no step to an optimum that may exist."""
+    return OUTSIDE if has_range(after) else STOPPED
 
 
 def warn_undefined(names, found, what="row", after="without"):

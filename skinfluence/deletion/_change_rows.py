@@ -48,7 +48,10 @@ def change_rows(
     )
     if not corrected:
         return step
-    wanted, error = np.flatnonzero(step.unsteady), None
+    unsteady = step.unsteady
+    if method == "auto":
+        unsteady = unsteady | (step.collapsed & ~step.undefined & ~step.idle)
+    wanted, error = np.flatnonzero(unsteady), None
     if method == "auto":
         found = NewtonError(step)
         error, flops = found.estimate(), refit_flops(objective)

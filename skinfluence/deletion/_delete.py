@@ -25,6 +25,11 @@ def delete(objective, curvature, method, rows, *, n_test=0, progress=None):
     return OneStep(objective, curvature, rows, corrected=corrected, final=corrected)
 
 
+def refits_some(objective, curvature, rows):
+    """Whether "auto" takes Newton steps and refits, and no closed form."""
+    return curvature is not None and not has_closed_form(objective, curvature, rows)
+
+
 def refits_on_demand(objective, curvature, method, rows, *, n_test=0):
     """Return the RefitsOnDemand of "auto" or "exact"; None where no refit costs more than a step.
 

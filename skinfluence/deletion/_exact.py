@@ -9,6 +9,7 @@ from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.deletion._one_step import OneStep
+from skinfluence.deletion._range import has_range, leaving_range
 from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion._row_change import RowChange
 from skinfluence.design import dense_design
@@ -123,17 +124,16 @@ class _Refits:
 
         Derivatives may go on beyond the range, to an optimum that is none.
         """
-        objective, (low, high) = self.objective, self.objective.loss.predictor_range
-        known = np.flatnonzero(~self.undefined)
-        if not np.isfinite([low, high]).any():
+        known, entering = np.flatnonzero(~self.undefined), self.chord.one_step.entering
+        if not has_range(self.objective):
             return
-        live = objective.sample_weight > 0
-        for part in row_blocks(len(known), 8 * 3 * objective.eta.size):
-            at = known[part]
-            eta = objective.design.predictors_of(self.steps[at]) + objective.eta.T[:, :, None]
-            outside = ((eta <= low) | (eta >= high)).any(axis=0) & live[:, None]
-            outside[self.rows[at], np.arange(len(at))] = False
-            self._declare_undefined(at[outside.any(axis=0)])
+        gone = leaving_range(
+            self.objective,
+            lambda part: self.steps[known[part]],
+            self.rows[known],
+            None if entering is None else entering.take(known),
+        )
+        self._declare_undefined(known[gone])
 
     def _declare_undefined(self, positions):
         """No refit of these rows counts."""

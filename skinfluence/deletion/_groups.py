@@ -10,6 +10,7 @@ from skinfluence.deletion._joint_chord import JointFactor, joint_refit
 from skinfluence.deletion._joint_quasi_newton import QuasiNewtonRefits
 from skinfluence.deletion._joint_refits import FEWEST, JointRefits, can_refit_jointly
 from skinfluence.deletion._one_step import shift_of_predictors, with_shift
+from skinfluence.deletion._range import has_range, outside
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.hinge_dual import exact_optimum
 
@@ -81,7 +82,9 @@ class JointChange(StoredSteps):
                     steps[position] = refit(*pairs[position])
         undefined |= ~np.isfinite(steps).all(axis=(1, 2))
         if method != "first_order":
-            undefined |= np.array([_collapses(objective, step) for step in steps], dtype=bool)
+            each = zip(steps, pairs, strict=True)
+            collapses = [_collapses(objective, step, *pair) for step, pair in each]
+            undefined |= np.array(collapses, dtype=bool)
         self.routes[idle], self.routes[undefined] = "exact", "undefined"
         super().__init__(objective, np.arange(len(groups)), undefined, steps, idle)
 
@@ -183,8 +186,14 @@ def _longest(objective, groups, wanted, steps):
     return np.sort(wanted[order[: int(AUTO_FLOPS / flops)]])
 
 
-def _collapses(objective, step):
-    """Whether a step leaves no positive scale, for a loss that has one: its last intercept."""
+def _collapses(objective, step, rows, delta):
+    """Whether a step leaves no positive scale, for a loss that has one, or an infinite loss.
+
+    The scale is its last intercept.
+    """
+    ranged = has_range(objective) and np.isfinite(step).all()
+    if ranged and outside(_changed(objective, rows, delta), objective.theta + step):
+        return True
     return objective.loss.has_scale and not (objective.theta + step)[-1, -1] > 0
 
 

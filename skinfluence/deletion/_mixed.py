@@ -54,6 +54,11 @@ class MixedDeletion(Deletion):
             self.own_bound[positions] = exact.own_bound
 
     @property
+    def n_bytes(self):
+        """Memory of the refits."""
+        return 8 * len(self.positions) * self.objective.n_parameters
+
+    @property
     def leverage(self):
         """Leverage blocks of the deleted rows."""
         return self.newton.leverage

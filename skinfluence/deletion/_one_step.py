@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._backend import apply_blocks, solve_blocks
 from skinfluence.deletion._base import Deletion
+from skinfluence.deletion._range import has_range, leaving_range
 from skinfluence.deletion.metric import RefitMetric
 from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefined_rows
 
@@ -13,8 +14,8 @@ from skinfluence.existence import is_unpenalised, last_rows_of_a_class, undefine
 FARTHEST = 1e100
 # Growth of a residual by 1 / (1 - leverage) from which its own rounding is corrected.
 LOST_DIGITS = 1e6
-# How many times that of `USUAL` rows the square of its norm has to be for that correction: the
-# gradient of rows of one size is the rounding of all of them.
+# How many times that of `USUAL` rows the square of its weight times its norm has to be for that
+# correction: the gradient of rows of one size is the rounding of all of them.
 LARGE, USUAL = 1e6, 50
 
 
@@ -196,19 +197,27 @@ class OneStep(Deletion):
             return
         growth &= (residuals != 0) & np.isfinite(newton)
         lost = np.flatnonzero(growth.any(axis=1))
-        Z = objective.design.dense(self.own_rows[lost])
+        Z, weight = objective.design.dense(self.own_rows[lost]), self._own_weight[lost]
         size = np.einsum("ij,ij->i", Z, Z)
-        lost, Z, size = (each[size > LARGE * self._usual_size()] for each in (lost, Z, size))
+        large = weight**2 * size > LARGE * self._usual_size()
+        lost, Z, size = lost[large], Z[large], size[large]
         all_rows = objective if objective.n_rows == whole.n_rows else whole  # not those of a part
         left = (Z @ all_rows.gradient.T) / size[:, None]
         share = np.where(growth[lost], left / np.where(growth[lost], residuals[lost], 1.0), 0.0)
         newton[lost] *= 1.0 - share
 
+    @property
+    def _own_weight(self):
+        """Sample weights of `own_rows`, (r,)."""
+        return self.objective.sample_weight[self.own_rows]
+
     def _usual_size(self):
-        """Median over some rows of the square of their norms."""
-        n = self.objective.n_rows
-        some = self.objective.design.dense(np.linspace(0, n - 1, min(n, USUAL)).astype(int))
-        return np.median(np.einsum("ij,ij->i", some, some))
+        """Median over some rows of positive weight of the square of weight times norm."""
+        weight = self.objective.sample_weight
+        live = np.flatnonzero(weight > 0)
+        some = live[np.linspace(0, len(live) - 1, min(len(live), USUAL)).astype(int)]
+        Z = self.objective.design.dense(some)
+        return np.median(weight[some] ** 2 * np.einsum("ij,ij->i", Z, Z))
 
     def _newton_multipliers(self, residuals):
         """(I - W A)^-1 g = g + L (I - S A L)^-1 S A g with W = L S, for any W, singular or not.
@@ -336,11 +345,13 @@ class OneStep(Deletion):
 
     @cached_property
     def collapsed(self):
-        """Whether a step leaves no positive scale, for a loss that has one, or is none, (r,).
+        """Whether a step leaves no positive scale or finite loss, or is none, (r,).
 
         It is none at a leverage of 1 in the active columns of an L1 penalty: others become active.
         """
         none = ~np.isfinite(self.multipliers).all(axis=1)
+        if has_range(self.objective):
+            none |= leaving_range(self.objective, self.steps, self.rows, self.entering)
         if not self.objective.loss.has_scale:
             return none
         moved = self.objective.eta[self.rows] + self.own_change()

@@ -112,6 +112,8 @@ class RowChange(OneStep):
         self.share = np.where(self.idle, 0.0, self.share)
         self.unsteady = ~np.isfinite(self.multipliers).all(axis=1) | (alone & corrected)
         self.unsteady &= ~self.undefined & ~self.idle
+        if not corrected:  # where the row that enters has an infinite loss now
+            self.undefined |= ~np.isfinite(self.slope).all(axis=1) & ~self.idle
         if final:
             self.undefined |= self.collapsed & ~self.unsteady
 

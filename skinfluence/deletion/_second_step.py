@@ -5,6 +5,7 @@ import numpy as np
 from skinfluence._memory import fits
 from skinfluence.deletion._base import StoredSteps
 from skinfluence.deletion._chord import ChordNewton
+from skinfluence.deletion._range import leaving_range
 from skinfluence.deletion._rounding import rounding_floor
 
 # Where the second step is longer than this share of the first, the next would still count: those
@@ -77,8 +78,9 @@ class SecondStep(StoredSteps):
 
     @property
     def collapsed(self):
-        """Whether a step leaves no positive scale, (r,)."""
-        return self.newton.collapsed
+        """Whether a step leaves no positive scale or finite loss, (r,)."""
+        gone = leaving_range(self.objective, self.steps, self.rows, self.entering)
+        return self.newton.collapsed | gone
 
 
 def can_follow(step):

@@ -19,7 +19,7 @@ class _CoordinateDescent(RegressorShapes, RefinedFitMixin):
     def fit(
         self,
         X: MatrixLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         check_input: bool = True,
     ) -> Self:

@@ -80,7 +80,9 @@ class InfluenceHuberRegressor(RefinedFitMixin, HuberRegressor):
         "or, where there is room for all rows, pass the array blocks[:]."
     )
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: MatrixLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Fit by scikit-learn's solver, then polish.
 
         Parameters

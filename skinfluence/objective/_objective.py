@@ -19,6 +19,8 @@ CLEARLY_THERE = 1e-6
 # are computed where they are needed, in blocks of rows of so many bytes.
 KEPT_BYTES = 2**26
 BLOCK_BYTES = 2**24
+# Rows whose classes are counted at once.
+COUNTED_ROWS = 2**16
 
 
 def _weighted(values, weight):
@@ -106,13 +108,6 @@ class Objective(RelatedObjectives):
         self.offset = None if offset is None else offset.reshape(len(offset), loss.n_outputs)
         self.sums = sums
         vars(self).update(known or {})
-
-    def once(self, function):
-        """Return function(objective), which is computed once: an objective does not change."""
-        known = vars(self).setdefault("_known_by_function", {})
-        if function not in known:
-            known[function] = function(self)
-        return known[function]
 
     # -- sizes -------------------------------------------------------------------------------------
 
@@ -262,6 +257,24 @@ class Objective(RelatedObjectives):
     def _keeps_weights(self):
         """Whether the weights of all rows are few enough to be kept."""
         return 8 * self.n_rows * self.n_outputs**2 <= KEPT_BYTES
+
+    def required_class(self, rows=slice(None)):
+        """Code of each row, -1 for those that may go; None where any row will do, if one stays."""
+        kind = self.loss.required_classes(self.y[rows])
+        if self.loss.n_classes or (kind is not None and self.free_intercepts[-1]):
+            return kind
+        return None
+
+    @cached_property
+    def class_counts(self):
+        """Number of rows of positive weight of each required class, the last entry that of all."""
+        counts = np.zeros(max(1, self.loss.n_classes) + 1, dtype=np.int64)
+        for rows in row_blocks(self.n_rows, 64, at_most=COUNTED_ROWS):
+            live, kind = self.sample_weight[rows] > 0, self.required_class(rows)
+            if kind is not None:
+                counts[:-1] += np.bincount(kind[live & (kind >= 0)], minlength=len(counts) - 1)
+            counts[-1] += np.count_nonzero(live)
+        return counts
 
     def weights_of(self, rows):
         """W of some rows, (b, K, K)."""
@@ -511,7 +524,7 @@ class Objective(RelatedObjectives):
 
         def curved(rows, moved):
             """W_i times the predictors of some rows, (b, K m)."""
-            return self._weigh_some(rows, moved.reshape(-1, K, m)).reshape(moved.shape)
+            return self._weigh_some(rows, moved.reshape(len(moved), K, m)).reshape(moved.shape)
 
         product = self.design.forward_back(beside, curved)[1]
         product = product.reshape(q, K, m).transpose(1, 0, 2).reshape(V.shape)
@@ -535,8 +548,16 @@ class Objective(RelatedObjectives):
         free = np.broadcast_to(self.free_intercepts, K)
         if not has_kinks or not free.any():
             return np.zeros(K, dtype=bool)
-        total = self.weight_diagonals.sum(axis=0) * loss.temperature
-        return free & (total <= VANISHED * self.sample_weight.sum())
+        return free & (self.intercept_curvatures <= VANISHED)
+
+    @property
+    def intercept_curvatures(self):
+        """Curvature of each output's intercept, (K,), as a share of that with every row at a kink.
+
+        A quarter at most, for a loss with a temperature.
+        """
+        total = self.weight_diagonals.sum(axis=0) * self.loss.temperature
+        return total / max(float(self.sample_weight.sum()), np.finfo(float).tiny)
 
     def may_lose_intercepts(self, rows, change):
         """Whether an unpenalised intercept may lose its curvature with each of some rows, (r,).

@@ -8,7 +8,7 @@ from skinfluence.optimum._continuation import (
 )
 from skinfluence.optimum._newton import CERTIFIABLE, SETTLED, TOLERANCE, Optimum, newton_step
 from skinfluence.optimum._passes import is_by_passes, polish_by_passes
-from skinfluence.optimum._polish import polish
+from skinfluence.optimum._polish import polish, polish_intercepts
 
 __all__ = [
     "CERTIFIABLE",
@@ -21,6 +21,7 @@ __all__ = [
     "newton_step",
     "polish",
     "polish_by_passes",
+    "polish_intercepts",
     "refit",
     "response_spread",
 ]

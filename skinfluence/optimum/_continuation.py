@@ -11,7 +11,7 @@ from skinfluence.optimum._newton import (
     newton_step,
     relative_change,
 )
-from skinfluence.optimum._polish import polish
+from skinfluence.optimum._polish import polish, polish_intercepts
 
 # First ratio of a temperature to the one before, its power after a success and after a failure, and
 # the ratio at which failures end the path. A fixed ratio of 0.2 stops at temperatures 1e-4 of the
@@ -90,7 +90,7 @@ def continuation(objective, warm, *, max_steps, tolerance=TOLERANCE, solve=polis
     if reached > final:
         found = at(final, found.objective, n_steps)
         n_steps += found.n_steps
-    return replace(found, n_steps=n_steps)
+    return polish_intercepts(replace(found, n_steps=n_steps))
 
 
 def response_spread(y, weight):

@@ -1,5 +1,9 @@
 """Newton's method for every penalty."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from skinfluence.optimum._active_set import proximal_step
 from skinfluence.optimum._chord import SmoothSteps
 from skinfluence.optimum._newton import TOLERANCE, descend
@@ -7,6 +11,9 @@ from skinfluence.optimum._newton import TOLERANCE, descend
 # From a solver's early stop on data all but separable under a penalty all but 0, each Newton step
 # divides the log loss by e: many are needed.
 MAX_STEPS = 50
+# Stationarity of a fit, relative to the share of curvature that its intercepts have: where no row
+# is near a kink a small gradient is far from the optimum. Further steps, and the least it can be.
+NEAR, NEAR_STEPS, FLOOR = 1e-9, 10, 1e-15
 
 
 def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", floor=0.0):
@@ -40,3 +47,32 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
         return descend(objective, proximal_step, **limits)
     steps = SmoothSteps(kind, floor, tolerance)
     return descend(objective, steps.next_step, steps.further, **limits)
+
+
+def polish_intercepts(optimum):
+    """Go on from an optimum whose free intercepts are nearly flat, as far as float64 allows.
+
+    Between the classes of a hinge, say, where the curvature is that of the tails of a temperature.
+
+    Parameters
+    ----------
+    optimum : Optimum
+        Of a loss with a temperature.
+
+    Returns
+    -------
+    Optimum
+        The same where the intercepts have curvature, or do not depend on it.
+    """
+    objective = optimum.objective
+    free = np.broadcast_to(objective.free_intercepts, objective.n_outputs)
+    if not (optimum.is_settled and objective.loss.temperature > 0 and free.any()):
+        return optimum
+    wanted = max(FLOOR, NEAR * float(objective.intercept_curvatures[free].min()))
+    if objective.stationarity <= wanted or objective.vanished_intercepts.any():
+        return optimum
+    further = polish(objective, max_steps=NEAR_STEPS, tolerance=wanted)
+    if not further.objective.stationarity < objective.stationarity:
+        return optimum
+    n_steps = optimum.n_steps + further.n_steps
+    return replace(optimum, objective=further.objective, n_steps=n_steps)

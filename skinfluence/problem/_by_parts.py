@@ -5,7 +5,7 @@ import numpy as np
 from skinfluence.attribution import Query, self_influence
 from skinfluence.curvature import DenseCurvature, RowsElsewhere
 from skinfluence.deletion import OneStep, dominant_rows, warn_dominant
-from skinfluence.existence import is_unpenalised, last_of_a_class, rows_of_classes
+from skinfluence.existence import is_unpenalised, last_of_a_class
 from skinfluence.objective import parts_of
 
 # Rows in memory from which their answers are found part by part.
@@ -50,7 +50,7 @@ def steps_by_parts(problem, method, curvature, n_rows=None):
         Of a part.
     """
     objective = problem.objective
-    classes = rows_of_classes(objective)
+    classes = objective.class_counts
     for rows, part in parts_of(objective, _part_rows(objective, n_rows)):
 
         def step(rows=rows, part=part):
@@ -83,7 +83,7 @@ def self_influence_by_parts(problem, target, method, curvature):
     target, objective = problem.target(target, method), problem.objective
     shape = (objective.n_rows, target.n_outputs)[: 1 + (target.n_outputs > 1)]
     values, undefined, dominant = np.empty(shape), [], []
-    asked = target, method == "newton", rows_of_classes(objective)
+    asked = target, method == "newton", objective.class_counts
     labels = None if target.uses_encoded_labels else problem.adapted.labels
     here = labels is not None  # a function of one's own, that a worker may not know
     told = curvature if here else curvature.without_rows()

@@ -1,13 +1,18 @@
-"""The one cache of the library: curvatures of one objective at its optimum."""
+"""The one cache of the library: curvatures of one objective at its optimum, and refits by them."""
 
 import threading
 
+import numpy as np
+
 from skinfluence.curvature import choose, make_curvature
+from skinfluence.deletion import delete, refits_some, refits_within_budget
 
 # A factor is as large as the square of the parameters: few are kept, the latest used.
 KEPT = 3
 # Solves from which the preconditioner of the conjugate gradients is another, see CGCurvature.
 MANY_SOLVES = 8
+# Bytes of the refits of all rows that "auto" took, of which the last are kept.
+REFITS_BYTES = 2**24
 
 
 class CurvatureCache:
@@ -19,7 +24,7 @@ class CurvatureCache:
 
     def __init__(self):
         self._made, self._choices, self._lock = {}, {}, threading.Lock()
-        self._joint = {}
+        self._joint, self._of_all_rows = {}, None
 
     def __reduce__(self):
         """A copy or an unpickled cache is empty: factors are large and quickly made."""
@@ -63,6 +68,26 @@ class CurvatureCache:
         """Return the factor of joint changes, made once."""
         with self._lock:
             return self._remember(self._joint, "joint", make)
+
+    def deletion(self, objective, curvature, method, rows, *, n_test, progress):
+        """Return the Deletion of rows; that of all rows by "auto", with its refits, is kept.
+
+        It is the same whatever it is read at. Made outside of the lock: refits take a while.
+        """
+        n, options = objective.n_rows, {"n_test": n_test, "progress": progress}
+        every = len(rows) == n and np.array_equal(rows, np.arange(n))
+        if not (method == "auto" and every and refits_some(objective, curvature, rows)):
+            return delete(objective, curvature, method, rows, **options)
+        budget = refits_within_budget(objective, n, n_test)
+        with self._lock:
+            kept = self._of_all_rows
+        if kept is not None and kept[0] is curvature and kept[1] == budget:
+            return kept[2]
+        made = delete(objective, curvature, method, rows, **options)
+        if made.n_bytes <= REFITS_BYTES:
+            with self._lock:
+                self._of_all_rows = curvature, budget, made
+        return made
 
     @staticmethod
     def _remember(store, key, make, kept=KEPT):

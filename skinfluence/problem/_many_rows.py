@@ -1,7 +1,10 @@
 """Questions about very many rows, which are answered part by part."""
 
+import numpy as np
+
 from skinfluence._validation import as_index
 from skinfluence.curvature import KINDS
+from skinfluence.deletion import has_closed_form
 from skinfluence.problem._by_parts import goes_by_parts, has_many_rows, self_influence_by_parts
 from skinfluence.problem.one_pass import (
     LargestInfluences,
@@ -88,6 +91,12 @@ class ManyRows:
         reader = make()
         read_in_one_pass(self, method, made, [reader], progress)
         return reader
+
+    def refits_in_batches(self, method, curvature):
+        """Whether leave-one-out is by refits of batches of the rows of blocks."""
+        if method != "exact" or not self.record.data.is_in_blocks:
+            return False
+        return not has_closed_form(self.objective, curvature, np.arange(self.objective.n_rows))
 
     def with_row_values(self, method, curvature="auto"):
         """Return the problem with predictors and leverages of all rows, read by one pass.

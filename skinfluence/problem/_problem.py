@@ -28,10 +28,8 @@ from skinfluence.curvature import KINDS, choose
 from skinfluence.deletion import (
     COARSE_KERNEL,
     GroupDeletion,
-    delete,
     dominant_rows,
     first_factor,
-    has_closed_form,
     needs_curvature,
     refits_on_demand,
     step_errors,
@@ -474,7 +472,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         if method == "auto" and damping > 0:
             method = "newton"  # a refit has no damping
         made = self.deletion_curvature(method, curvature, damping, n_solves, len(rows))
-        deletion = delete(objective, made, method, rows, n_test=n_test, progress=progress)
+        options = {"n_test": n_test, "progress": progress}
+        deletion = self.curvatures.deletion(objective, made, method, rows, **options)
         self.warn_undefined(rows[deletion.undefined])
         if method == "newton" and objective.loss.has_dominant_rows:
             dominant = dominant_rows(objective, rows, deletion.row_leverages)
@@ -571,10 +570,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         else:
             curvature = self.deletion_curvature(method, curvature)
         options = {"tolerance": tolerance, "progress": progress}
-        every = np.arange(objective.n_rows)
-        in_batches = method == "exact" and self.record.data.is_in_blocks
-        in_batches = in_batches and not has_closed_form(objective, curvature, every)
-        if checkpoint is None and not in_batches:
+        if checkpoint is None and not self.refits_in_batches(method, curvature):
             loo = leave_one_out(objective, curvature, method, **options)
         else:
             loo = stored_leave_one_out(self, method, curvature, checkpoint=checkpoint, **options)

@@ -132,7 +132,10 @@ class RowValues:
     def result(self):
         """The FittedProblem with what was found: questions about these need no other pass."""
         objective = self.problem.objective.knowing(self.eta)
-        leverage = Leverage(self._quadratic, self._one_minus)
+        found = self._quadratic, self._one_minus
+        for array in found:
+            array.setflags(write=False)
+        leverage = Leverage(*found)
         known = self.curvature.knowing(
             self.curvature.objective.knowing(self.eta), leverage, self._sums
         )

@@ -13,7 +13,6 @@ from skinfluence._validation import shown
 from skinfluence.attribution import influence_matrix
 from skinfluence.curvature import RowsElsewhere
 from skinfluence.deletion import delete
-from skinfluence.existence import rows_of_classes
 from skinfluence.leave_one_out import LooPredictions, leave_one_out_of
 from skinfluence.objective import parts_of
 from skinfluence.problem._batches import batch_answers
@@ -98,7 +97,7 @@ def _influence_answers(problem, method, rows, curvature, asked_of, n_rows):
 
         def by_parts(todo):
             """Of blocks by workers, each block of rows read where it is worked on."""
-            classes, corrected = rows_of_classes(objective), method == "newton"
+            classes, corrected = objective.class_counts, method == "newton"
             target = asked_of[0].target
             here = not target.uses_encoded_labels  # a function that a worker may not know
             told = curvature if here else curvature.without_rows()

@@ -267,10 +267,10 @@ class Walk:
 
     def _along(self):
         """Predictors (n, K) of the step of what was seen; the A_i are brought up to date."""
-        seen = self._seen
-        if seen.along is None:
-            seen.along = self._added(seen.terms, seen.step, seen.products)
-        return seen.along
+        found = self._seen
+        if found.along is None:
+            found.along = self._added(found.terms, found.step, found.products)
+        return found.along
 
     # -- steps -------------------------------------------------------------------------------------
 

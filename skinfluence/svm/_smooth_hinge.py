@@ -11,7 +11,7 @@ from skinfluence._validation import check_choice, encode_labels, shown
 from skinfluence.adapters import register
 from skinfluence.design import PROVEN_KERNELS
 from skinfluence.kernel_models import KernelClassifier, adapt_kernel_classifier, fitted_space
-from skinfluence.optimum import polish
+from skinfluence.optimum import polish, polish_intercepts
 from skinfluence.problem import Fingerprint, OptimumRecord
 from skinfluence.svm._hinge_optimum import hinge_minimum, hinge_optimum, minimise, smooth_hinge
 from skinfluence.svm._in_kernel import kernel_optimum
@@ -212,6 +212,7 @@ class SmoothHingeSVC(KernelClassifier):
             coef = self.dual_coef_ @ self._space.features.features
             start = start.at(start.design.pack(coef, self.intercept_))
             found = polish(start, max_steps=self.max_iter, tolerance=self.tol)
+            found = polish_intercepts(found)
             record = OptimumRecord.at(
                 found.objective,
                 self._training_data,

@@ -6,8 +6,6 @@ every entry, and fails for one that no longer shows anything: it is to be remove
 
 from dataclasses import dataclass
 
-from tests.fuzz.problems import Problem
-
 
 @dataclass(frozen=True)
 class Known:
@@ -19,36 +17,7 @@ class Known:
     questions: tuple
 
 
-def _is_nothing_beside(problem, finding):
-    """Newton's multiplier is a quotient by 1 - leverage, of a gradient that the fit has left.
-
-    Where heavy rows settle every coefficient all effects are of rounding's size, and the oracle's
-    smaller still.
-    """
-    _, _, largest = finding.detail.rpartition("(largest ")
-    tiny = finding.kind == "wrong" and bool(largest) and float(largest.rstrip(")")) < 1e-10
-    return tiny and problem.weights == "wide"
-
-
-KNOWN = (
-    Known(
-        "effects of rounding's size, beside weights of 1e-6 to 1e6: Newton's steps are larger",
-        _is_nothing_beside,
-        Problem(
-            "tweedie",
-            seed=1261516568,
-            n=7,
-            m=4,
-            strength=0.0,
-            options=(("power", 2.0), ("link", "log")),
-            weights="wide",
-            labels="odd",
-            through="pipeline",
-            curvature="cg",
-        ),
-        ("parameter_influence",),
-    ),
-)
+KNOWN = ()
 
 
 def which(problem, finding):

@@ -46,6 +46,10 @@ class Loss:
         """What a regressor predicts, (..., responses)."""
         return eta
 
+    def size(self, y, eta):
+        """Size of the terms that cancel in each row's value."""
+        return np.abs(self.value(y, eta))
+
 
 class Squared(Loss):
     def __init__(self, K=1):
@@ -249,6 +253,12 @@ class Tweedie(Loss):
             own = np.maximum(y, 0) ** (2 - p) / ((1 - p) * (2 - p))
             value = own - y * mu ** (1 - p) / (1 - p) + mu ** (2 - p) / (2 - p)
         return np.where(bad, np.inf, value)
+
+    def size(self, y, eta):
+        """Of a deviance the terms of mu, as powers."""
+        mu = np.abs(self.mean(eta))
+        terms = mu ** (2 - self.p) + np.abs(y) * mu ** (1 - self.p)
+        return (terms * (1 + np.abs(np.log(np.where(mu > 0, mu, 1))))).sum(axis=-1)
 
     def slope(self, y, eta):
         mu = self.mean(eta)

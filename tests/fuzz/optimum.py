@@ -120,9 +120,10 @@ class Objective:
     def eta(self, theta):
         return np.matmul(self.Z, np.swapaxes(theta, -1, -2))
 
-    def value(self, theta, w):
+    def value(self, theta, w, of=None):
+        """The objective (B,); optionally with another function of rows in the place of the loss."""
         with np.errstate(over="ignore", invalid="ignore"):
-            rows = self.loss.value(self.y, self.eta(theta))
+            rows = (of or self.loss.value)(self.y, self.eta(theta))
             rows = np.where(w > 0, w * np.where(w > 0, rows, 0), 0)
         value = rows.sum(axis=1) + (self.strength(w) * theta**2).sum(axis=(1, 2)) / 2
         value += (self.strength_l1(w) * np.abs(theta)).sum(axis=(1, 2))
@@ -256,13 +257,14 @@ def _search(objective, theta, w, step, decrease):
     """(theta + t step, t) with t halved until the objective falls as promised, or by rounding."""
     t = np.ones(len(theta), dtype=LD)
     before = objective.value(theta, w)
-    slack = LD(1e-18) * np.abs(before)
+    terms = objective.value(theta, w, objective.loss.size)
+    slack = LD(1e-18) * terms
     pending = np.arange(len(theta))
     for _ in range(80):
         after = objective.value((theta + t[:, None, None] * step)[pending], w[pending])
         wanted = before[pending] + LD(1e-4) * t[pending] * decrease[pending] + slack[pending]
         # A decrease below the rounding of the value is taken at its word.
-        tiny = np.abs(decrease[pending]) <= LD(1e-15) * np.abs(before[pending])
+        tiny = np.abs(decrease[pending]) <= LD(1e-15) * terms[pending]
         ok = (after <= wanted) | (tiny & np.isfinite(after) & (t[pending] == 1))
         pending = pending[~ok]
         if not len(pending):

@@ -6,8 +6,9 @@ from functools import cached_property
 import numpy as np
 
 from tests.fuzz.existence import exists
+from tests.fuzz.hinge import UNIT as GAP_UNIT
 from tests.fuzz.hinge import hinge_optimum
-from tests.fuzz.losses import LD, Squared
+from tests.fuzz.losses import LD
 from tests.fuzz.optimum import Basis, Objective, minimise, solve
 
 # Predictors that still moved by more than this share are no oracle.
@@ -18,6 +19,7 @@ WORST_CONDITION = 1e12
 SMALLEST = 1e-30
 # Of a product, in units of float64.
 ROUNDING = 128 * float(np.finfo(float).eps)
+UNIT = 4 * float(np.finfo(float).eps) / ROUNDING
 
 
 def condition(H):
@@ -209,7 +211,10 @@ class Oracle:
                 rest = self.weights_without(some)
                 theta, moving = self._optima(rest, start)
                 change[wanted] = theta - self.theta
-                rounding[wanted] = np.where(moving <= UNSURE, self._rounding(theta, rest), np.inf)
+                known = self._rounding(theta, rest)
+                if type(self.spec.loss).__name__ == "Hinge":
+                    known = self._of_the_gap(theta, rest, moving)
+                rounding[wanted] = np.where(moving <= UNSURE, known, np.inf)
             else:
                 change[wanted], rounding[wanted] = self._step(method, some, joint=joint)
         change[idle] = 0
@@ -287,11 +292,10 @@ class Oracle:
             H = np.repeat(H, B, axis=0)
         step = self._solve(H, right, at) + gone
         rounding = amplified(condition(H[:, at[:, None], at]))
-        if isinstance(objective.loss, Squared):
-            terms = self._rounded_away(theta[None], w[None])[0].T @ np.abs(objective.Z)
-            moved = max(np.nan_to_num(np.abs(objective.eta(step))).max(initial=0), SMALLEST)
-            far = np.array([self._reach(one, at, terms) for one in H], dtype=float) / float(moved)
-            rounding = np.maximum(rounding, ROUNDING * np.nan_to_num(far, nan=np.inf) / 4)
+        terms = self._rounded_away(theta[None], w[None])[0].T @ np.abs(objective.Z)
+        moved = max(np.nan_to_num(np.abs(objective.eta(step))).max(initial=0), SMALLEST)
+        far = np.array([self._reach(one, at, terms) for one in H], dtype=float) / float(moved)
+        rounding = np.maximum(rounding, ROUNDING * np.nan_to_num(far, nan=np.inf) / 4)
         return step, np.where(np.isfinite(step).all(axis=(1, 2)), rounding, np.inf)
 
     def _with_mean_share(self, H, rest):
@@ -340,15 +344,32 @@ class Oracle:
         return (np.abs(self.objective.Z) @ left.reshape(terms.shape).T).max(initial=0)
 
     def _rounded_away(self, theta, w):
-        """Size of the terms that cancel in residuals of least squares, (B, n, K).
+        """Rounding of residuals (B, n, K), in units of float64's of their product with others.
 
-        Where a fit is exact nothing is left of responses and predictors but their rounding.
+        That of the predictors, and of the responses. Where a fit is exact nothing else is left.
         """
-        objective = self.objective
-        if not isinstance(objective.loss, Squared):
-            return 0
-        terms = np.matmul(np.abs(objective.Z), np.swapaxes(np.abs(theta), 1, 2))
-        return w[:, :, None] * (terms + np.abs(objective.y)) / 32
+        objective = self.smooth
+        has_no_unit = objective.loss.n_classes or getattr(objective.loss, "link", "") == "log"
+        y = 1 if has_no_unit else np.abs(objective.y)
+        terms = np.matmul(np.abs(objective.Z), np.swapaxes(np.abs(theta), 1, 2)) + y
+        W = objective._weighted(w, objective.loss.curvature(objective.y, objective.eta(theta)))
+        return np.matmul(np.abs(W), terms[..., None])[..., 0] * UNIT
+
+    def _of_the_gap(self, theta, w, unsure):
+        """What a duality gap leaves open of the optima of hinges, by their largest change, (B,).
+
+        A hinge objective is at least the optimum plus half the squared distance in its penalty.
+        Most optima are far nearer than that: not where a row on its margin has no multiplier.
+        """
+        free = self.objective.fixed > 0
+        strength = np.where(free, self.objective.fixed, 1)
+        size = np.sqrt((free * self.objective.Z[:, None] ** 2 / strength).sum(axis=2)).max()
+        gap = (np.maximum(unsure, self._full[1][0]) / GAP_UNIT) ** 2 * self.objective.value(
+            theta, w
+        )
+        moved = np.nanmax(np.abs(self.objective.eta(theta - self.theta)), initial=0.0)
+        off = 2 * size * np.sqrt(2 * gap) / np.maximum(moved, 1e-300)
+        return np.asarray(off, dtype=float)
 
     @cached_property
     def rounding(self):

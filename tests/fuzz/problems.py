@@ -190,7 +190,9 @@ def _responses(problem, base, base_test, response):
             elif response == "counts":
                 y = rng.poisson(mu).astype(float)
             else:
-                y = np.where(rng.uniform(size=eta.shape) < 0.3, 0.0, mu * rng.gamma(2.0, 0.5))
+                size = None if problem.data == "exact" else eta.shape
+                noise = rng.gamma(2.0, 0.5, size=size)
+                y = np.where(rng.uniform(size=eta.shape) < 0.3, 0.0, mu * noise)
                 y = problem.y_scale * y
         found.append(y[:, 0] if width == 1 else y)
     return found

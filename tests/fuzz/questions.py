@@ -507,7 +507,7 @@ class Questions:
                 )
 
     def _of_coefficients(self, part):
-        """Rounding of coefficients themselves, and what moves no predictor by its last digit."""
+        """Rounding of the coefficients, and what moves no predictor by its last digit."""
         coef, intercept = self.oracle.basis.original(self.oracle.theta)
         last = np.finfo(float).eps * self.spec.unit
         if part == "intercept":
@@ -542,7 +542,7 @@ class Questions:
             idle = oracle.w == 0
             want[idle] = 0
         # The last digits of sums over the dual coefficients.
-        floor = 0.0 if spec.lent is None else ROUNDING * oracle.terms
+        floor = 0.0 if spec.lent is None else ROUNDING * oracle.terms.max(initial=0)
         for other in self.blurred(method):
             other = np.einsum("nj,bkj->bnk", oracle.objective.Z, other)
             floor = floor + 3 * np.nan_to_num(np.abs(other - moved))
