@@ -64,17 +64,19 @@ class OutputBlocks:
 
     def split(self, V):
         """Return (u'V_j for every column j, (q, m), V less its part along u) of V (K q, m)."""
-        blocks = V.reshape(len(self.null), -1, V.shape[1])
+        blocks = V.reshape(len(self.null), len(V) // len(self.null), V.shape[1])
         along = np.einsum("k,kjm->jm", self.null, blocks)
         return along, V - self.lift(along)
 
     def lift(self, along):
         """Return u (x) C, (K q, m), for C (q, m)."""
-        return (self.null[:, None, None] * along).reshape(-1, along.shape[1])
+        lifted = self.null[:, None, None] * along
+        return lifted.reshape(len(self.null) * len(along), along.shape[1])
 
     def apply(self, R):
         """Inverse blocks times R (K q, m), orthogonal to u as R is."""
-        solved = np.matmul(self.inverses, R.reshape(len(self.null), -1, R.shape[1]))
+        shape = len(self.null), len(R) // len(self.null), R.shape[1]
+        solved = np.matmul(self.inverses, R.reshape(shape))
         return self.split(solved.reshape(R.shape))[1]
 
 
