@@ -16,6 +16,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
 from skinfluence.attacks import PoisoningAttack, adversarial_perturbation
+from skinfluence.debugging import compare_models
+from skinfluence.kernel_models import KernelLogisticRegression
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -378,6 +380,29 @@ def against_refits(X, y, method, n_train):
     found = found[:, asked]
     size = (actual**2).sum()
     return np.sqrt(((found - actual) ** 2).sum() / size), (found * actual).sum() / size
+
+
+def test_a_head_and_a_machine_on_the_pixels_are_compared_row_by_row():
+    X, y = two_classes()
+    X, y, X_test, y_test = X[:200], y[:200], X[-20:], y[-20:]
+    pipe = head().fit(X, y)
+    machine = KernelLogisticRegression(kernel="rbf", gamma=0.05).fit(X, y)
+    found = compare_models(machine, pipe, X_test, y_test, k=8, target="margin", method="newton")
+    # The head by hand: the network's numbers, and a model of them.
+    Z, Z_test = (pipe[:-1].transform(rows) for rows in (X, X_test))
+    alone = InfluenceLogisticRegression(C=0.1, tol=1e-10, max_iter=1000).fit(Z, y)
+    a = machine.influence(X_test, y_test, target="margin", method="newton")
+    b = alone.influence(Z_test, y_test, target="margin", method="newton")
+    expected = [np.corrcoef(one, other)[0, 1] for one, other in zip(a, b, strict=True)]
+    np.testing.assert_allclose(found.correlation, expected, atol=1e-6)
+    top = [[set(np.argsort(-np.abs(row))[:8]) for row in values] for values in (a, b)]
+    shared = [len(one & other) / 8 for one, other in zip(*top, strict=True)]
+    np.testing.assert_allclose(found.overlap, shared)
+    assert found.correlation.max() < 0.99
+    for rows in (np.arange(150), np.arange(200)[::-1]):
+        other = KernelLogisticRegression(kernel="rbf", gamma=0.05).fit(X[rows], y[rows])
+        with pytest.raises(ValueError, match=r"different rows|another order"):
+            compare_models(other, pipe, X_test, y_test)
 
 
 def test_newton_is_within_one_percent_of_refits_of_the_head():
