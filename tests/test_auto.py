@@ -168,7 +168,9 @@ def test_groups_are_refitted_while_the_budget_lasts(monkeypatch):
     some, info = clf.group_influence(groups, X[:5], y[:5], method="auto", return_info=True)
     refined = info.method == "refined"
     assert refined.sum() == 4
-    np.testing.assert_array_equal(some[:, refined], exact[:, refined])
+    # Groups that are refitted together share a factor: their last steps are others.
+    size = np.abs(exact).max()
+    np.testing.assert_allclose(some[:, refined], exact[:, refined], atol=1e-7 * size, rtol=0)
     newton = clf.group_influence(groups, X[:5], y[:5], method="newton")
     np.testing.assert_array_equal(some[:, ~refined], newton[:, ~refined])
 
