@@ -128,6 +128,38 @@ MENDED = {
         ),
         "most_influential",
     ),
+    "a refit ended where heavy rows outweighed the gradient of light ones": (
+        Problem(
+            "quantile",
+            seed=674959829,
+            p=4,
+            m=1,
+            strength=0.0,
+            options=(("quantile", 0.34), ("temperature", 0.0514)),
+            weights="wide",
+            storage="frame",
+            through="pipeline",
+        ),
+        "loo_estimate",
+    ),
+    "classes shared a change that no prediction sees, at rows far from zero": (
+        Problem(
+            "logistic",
+            seed=111924043,
+            n=8,
+            p=3,
+            m=2,
+            outputs=3,
+            intercept=False,
+            strength=2.42,
+            shift=10000.0,
+            labels="odd",
+            storage="F",
+            through="explainer",
+            curvature="dual",
+        ),
+        "loo_estimate",
+    ),
 }
 
 
