@@ -162,14 +162,14 @@ def test_groups_are_refitted_while_the_budget_lasts(monkeypatch):
     groups = np.arange(len(y)) % 20
     auto, info = clf.group_influence(groups, X[:5], y[:5], method="auto", return_info=True)
     exact = clf.group_influence(groups, X[:5], y[:5], method="exact")
-    np.testing.assert_array_equal(auto, exact)
+    # Groups that are refitted together take other last steps than one after the other.
+    size = np.abs(exact).max()
+    np.testing.assert_allclose(auto, exact, atol=1e-7 * size, rtol=0)
     assert set(info.method) == {"refined"}
     monkeypatch.setattr("skinfluence.deletion._groups.AUTO_FLOPS", 4.2 * 4 * 569 * 31**2)
     some, info = clf.group_influence(groups, X[:5], y[:5], method="auto", return_info=True)
     refined = info.method == "refined"
     assert refined.sum() == 4
-    # Groups that are refitted together share a factor: their last steps are others.
-    size = np.abs(exact).max()
     np.testing.assert_allclose(some[:, refined], exact[:, refined], atol=1e-7 * size, rtol=0)
     newton = clf.group_influence(groups, X[:5], y[:5], method="newton")
     np.testing.assert_array_equal(some[:, ~refined], newton[:, ~refined])
