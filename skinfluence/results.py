@@ -153,7 +153,7 @@ class MostInfluential(Result):
         Parameters
         ----------
         extremes : tuple of ndarray
-            largest_indices, largest_values, smallest_indices, smallest_values.
+            Indices and values of the largest influences, then those of the smallest.
         greater_is_better : bool
             Whether the target is better where it is greater.
         **parts : object
@@ -166,7 +166,7 @@ class MostInfluential(Result):
         """
         up, down = extremes[:2], extremes[2:]
         helpful, harmful = (down, up) if greater_is_better else (up, down)
-        return cls(*helpful, *harmful, **parts)
+        return cls(helpful[0], helpful[1], harmful[0], harmful[1], **parts)
 
     def __repr__(self):
         """The numbers of rows, and the first rows of either kind of the first test row."""
