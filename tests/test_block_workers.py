@@ -274,7 +274,8 @@ def test_two_processes_of_a_cluster(tmp_path):
     # dask hands arrays over as parts of a message, where the BLAS of NumPy 2.0 rounds otherwise.
     rtol = 1e-12 if np.__version__.startswith("2.0.") else 0.0
     for one, other in zip(expected, found, strict=True):
-        np.testing.assert_allclose(other, one, rtol=rtol, atol=rtol * np.abs(one).max())
+        # Error bounds are differences of such numbers, of order 1.
+        np.testing.assert_allclose(other, one, rtol=rtol, atol=1e-3 * rtol)
     np.testing.assert_allclose(there.coef_, expected[0], rtol=1e-10)
 
 
