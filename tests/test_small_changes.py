@@ -7,11 +7,12 @@ from sklearn.svm import SVC
 
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature, make_curvature
-from skinfluence.deletion import NewtonError, OneStep, one_step_errors
+from skinfluence.deletion import NewtonError, OneStep, needs_curvature, one_step_errors
 from skinfluence.deletion._change_rows import _longest
 from skinfluence.design import _csr as csr_module
 from skinfluence.design import make_design, resolved_gamma
 from skinfluence.problem import fitted_problem
+from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem, weights
 
 
@@ -86,3 +87,11 @@ def test_changes_that_no_step_speaks_for_take_no_refit_from_the_others():
     wanted = np.zeros(0, dtype=int)
     assert set(_longest(found, wanted, 10**6, tells=False)) == set(rows[5:])
     assert len(_longest(found, wanted, 3, tells=False)) == 3
+
+
+def test_refits_along_the_path_of_a_hinge_need_no_curvature():
+    X, y = problem(n=40, p=4)
+    objective = fitted_problem(SmoothHingeSVC(loss="hinge").fit(X, y)).objective
+    needs = {method: needs_curvature(objective, method, 40) for method in ("exact", "newton")}
+    assert needs == {"exact": False, "newton": True}
+    assert needs_curvature(fitted()[0], "exact", 40)

@@ -25,6 +25,7 @@ TESTS = {
     "deletion/_auto": ("auto",),
     "deletion/_causes": ("existence", "warnings"),
     "deletion/_change_rows": ("small_changes", "changes"),
+    "deletion/_delete": ("small_changes", "metric", "exact", "deletion_and_attribution"),
     "deletion/_groups": ("groups", "deletion_and_attribution"),
     "deletion/_hinge": ("hinge",),
     "deletion/_joint": ("joint_refits", "groups"),
