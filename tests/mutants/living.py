@@ -11,6 +11,6 @@ LIVING = {
     "objective.n_parameters == self.objective.n_parameters": (
         "cost: without a factor at hand the next removal makes its own"
     ),
-    "deletion/_rounding.py: rounding = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond or "
-    "1.0): 1.0 -> 2.0": "equivalent: a floor of 16 units in the last place or of 32",
+    "deletion/_rounding.py: rounding = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond "
+    "or 1.0): 1.0 -> 2.0": "equivalent: a floor of 16 units in the last place or of 32",
 }
