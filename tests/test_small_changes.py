@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.svm import SVC
 
-from skinfluence import InfluenceLogisticRegression
+from skinfluence import InfluenceLasso, InfluenceLogisticRegression
 from skinfluence.curvature import DenseCurvature, make_curvature
 from skinfluence.deletion import NewtonError, OneStep, needs_curvature, one_step_errors
 from skinfluence.deletion._change_rows import _longest
@@ -95,3 +95,16 @@ def test_refits_along_the_path_of_a_hinge_need_no_curvature():
     needs = {method: needs_curvature(objective, method, 40) for method in ("exact", "newton")}
     assert needs == {"exact": False, "newton": True}
     assert needs_curvature(fitted()[0], "exact", 40)
+
+
+@pytest.mark.filterwarnings("ignore:.*undefined:RuntimeWarning")
+@pytest.mark.parametrize("curvature", ["dense", "cg"])
+def test_a_row_that_alone_spans_a_direction_has_no_step_by_any_curvature(curvature):
+    """Two rows settle a slope and an intercept: without one of them there is no curvature."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2, 1)), 10 * rng.normal(size=2)
+    model = InfluenceLasso(alpha=1e-3).fit(X, y, sample_weight=rng.uniform(size=2) + 0.1)
+    for method in ("newton", "exact"):
+        found = model.parameter_influence(method=method, curvature=curvature)
+        expected = model.parameter_influence(method=method)
+        np.testing.assert_allclose(found.coef, expected.coef, rtol=1e-8)

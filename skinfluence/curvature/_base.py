@@ -312,9 +312,9 @@ class Curvature(ABC):
         """z'H_-i^-1 z (K, K) of one row, by the curvature without it; None at a leverage of 1."""
         try:
             rest = type(self)(self.objective.without(row), self.damping)
-        except np.linalg.LinAlgError:  # the row alone spans a direction
+            return rest.row_quadratic(self.objective.design.take(np.array([row])))[0]
+        except np.linalg.LinAlgError:  # by a factor or a solve: the row alone spans a direction
             return None
-        return rest.row_quadratic(self.objective.design.take(np.array([row])))[0]
 
     def _check_room(self, rows):
         """Raise where there is no memory for the leverages of rows."""
