@@ -50,7 +50,7 @@ lint: $(VENV)/.installed-dev  ## Style, format, docstrings, types: all of them, 
 	ruff check || status=1; \
 	ruff format --check || status=1; \
 	numpydoc lint $$(find skinfluence -name '*.py' | sort) || status=1; \
-	pyrefly check --python-interpreter-path $(BIN)/python || status=1; \
+	pyrefly check --min-severity error --python-interpreter-path $(BIN)/python || status=1; \
 	exit $$status
 
 format: $(VENV)/.installed-dev  ## Repair what ruff can repair

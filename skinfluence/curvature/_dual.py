@@ -21,7 +21,7 @@ class DualCurvature(WoodburyCurvature):
     """H^-1 by Woodbury with the Cholesky factor of B, (n K)^3 / 3 flops."""
 
     kind = "dual"
-    dtype = np.dtype(np.float64)
+    dtype: np.dtype = np.dtype(np.float64)
 
     def __init__(self, objective, damping=0.0, beside=None):
         super().__init__(objective, damping)
