@@ -10,6 +10,7 @@ from skinfluence._backend._dense import (
     add_gram,
     apply_blocks,
     cholesky,
+    cholesky_inverse,
     cholesky_solve,
     corner_inverses,
     gram,
@@ -18,6 +19,7 @@ from skinfluence._backend._dense import (
     reciprocal_condition,
     solve_blocks,
     symmetric_eigenvalues,
+    unit_norm,
 )
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "array_library",
     "as_numpy",
     "cholesky",
+    "cholesky_inverse",
     "cholesky_solve",
     "corner_inverses",
     "gram",
@@ -36,4 +39,5 @@ __all__ = [
     "reciprocal_condition",
     "solve_blocks",
     "symmetric_eigenvalues",
+    "unit_norm",
 ]

@@ -71,6 +71,23 @@ def cholesky_solve(R, V, corners=None):
     return X
 
 
+def cholesky_inverse(R):
+    """Return (R'R)^-1, symmetric; on one thread by LAPACK, in the memory of the result alone."""
+    if len(R) == 0 or n_threads() > 1:
+        inverse = inverse_factor(R)
+        return inverse @ inverse.T
+    (potri,) = get_lapack_funcs(("potri",), (R,))
+    found, info = potri(np.array(R.T, order="F"), lower=True, overwrite_c=True)
+    if info > 0:
+        raise np.linalg.LinAlgError("singular triangular factor")
+    upper = found.T
+    for part in _panels(len(R)):  # LAPACK fills one triangle
+        corner = upper[part, part]
+        corner[...] = np.triu(corner) + np.triu(corner, 1).T
+        upper[part.stop :, part] = upper[part, part.stop :].T
+    return upper
+
+
 def corner_inverses(R):
     """Return (slice, inverse) of the diagonal blocks of a triangle, for `cholesky_solve`."""
     edges = [*range(0, len(R), SMALL), len(R)]
@@ -132,8 +149,16 @@ def _panels(size):
     return [slice(i, min(i + PANEL, size)) for i in range(0, size, PANEL)]
 
 
-def reciprocal_condition(R, H):
-    """Estimate 1 / cond(H) in the 1-norm, H = R'R scaled to a unit diagonal.
+def unit_norm(H):
+    """Return the scale s that gives s H s a unit diagonal, and the 1-norm of that."""
+    scale = 1.0 / np.sqrt(np.diag(H))
+    # By blocks of rows: a copy of all of H may be a large part of the memory.
+    sums = sum(scale[i : i + ROWS] @ np.abs(H[i : i + ROWS]) for i in range(0, len(H), ROWS))
+    return scale, (sums * scale).max(initial=0.0)
+
+
+def reciprocal_condition(R, scale, norm):
+    """Estimate 1 / cond(H) in the 1-norm, H = R'R scaled to a unit diagonal as by `unit_norm`.
 
     The scaling makes the answer independent of the units of the columns. The error of a Cholesky
     factorisation does not depend on them either (Higham, Accuracy and Stability of Numerical
@@ -141,13 +166,10 @@ def reciprocal_condition(R, H):
     """
     if R.shape[0] == 0:
         return 1.0
-    scale = 1.0 / np.sqrt(np.diag(H))
-    # By blocks of rows: a copy of all of H may be a large part of the memory.
-    sums = sum(scale[i : i + ROWS] @ np.abs(H[i : i + ROWS]) for i in range(0, len(H), ROWS))
-    norm = (sums * scale).max()
     scaled = R * scale
     (pocon,) = get_lapack_funcs(("pocon",), (scaled,))
-    rcond, _ = pocon(np.asfortranarray(scaled), norm)
+    lower = scaled.flags.c_contiguous  # its transpose is what LAPACK reads without a copy
+    rcond, _ = pocon(scaled.T if lower else scaled, norm, uplo="L" if lower else "U")
     return float(rcond)
 
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from skinfluence._backend import (
     cholesky,
+    cholesky_inverse,
     cholesky_solve,
     corner_inverses,
     inverse_factor,
     reciprocal_condition,
+    unit_norm,
 )
 from skinfluence.curvature._base import Curvature
 from skinfluence.curvature._triangle import curvature_triangle
@@ -17,6 +19,8 @@ from skinfluence.curvature._triangle import curvature_triangle
 # Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
 # their digits. Of columns such as a year, its square and its cube.
 SQUARED = 1e-8
+# Parameters from which the factor is written over H: a second array of 32 MB or more is saved.
+LARGE = 2000
 
 
 class DenseCurvature(Curvature):
@@ -29,18 +33,15 @@ class DenseCurvature(Curvature):
 
     def __init__(self, objective, damping=0.0):
         super().__init__(objective, damping)
-        H = objective.loss_hessian()
-        H[np.diag_indices_from(H)] += self.diagonal
-        if self.null_space_ridge is not None:
-            self._add_null_ridge(H)
-        fixed = objective.fixed_at_zero
-        if len(fixed):  # their equations become theta_j = 0; `inverse_factor` zeroes their rows
-            H[fixed], H[:, fixed] = 0.0, 0.0
-            H[fixed, fixed] = 1.0
-        self.factor = cholesky(H)
-        self.rcond = None if self.factor is None else reciprocal_condition(self.factor, H)
+        H = self._hessian()
+        with np.errstate(invalid="ignore", divide="ignore"):  # not positive, hence without factor
+            scale, norm = unit_norm(H)
+        self.factor = cholesky(H, overwrite=len(H) >= LARGE)
+        found = self.factor is not None
+        self.rcond = reciprocal_condition(self.factor, scale, norm) if found else None
         self.by_rows = False
-        if self.factor is None or self.rcond < SQUARED:
+        if not found or self.rcond < SQUARED:
+            H = self._hessian() if len(H) >= LARGE else H
             factor, rcond = self._factor_of_rows(H)
             if factor is not None:
                 self.factor, self.rcond, self.by_rows = factor, rcond, True
@@ -48,6 +49,18 @@ class DenseCurvature(Curvature):
         lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
         if lost and not self.by_rows:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
+
+    def _hessian(self):
+        """H as an array, with the equations theta_j = 0 of parameters that are fixed at zero."""
+        H = self.objective.loss_hessian()
+        H[np.diag_indices_from(H)] += self.diagonal
+        if self.null_space_ridge is not None:
+            self._add_null_ridge(H)
+        fixed = self.objective.fixed_at_zero
+        if len(fixed):  # `inverse_factor` zeroes their rows
+            H[fixed], H[:, fixed] = 0.0, 0.0
+            H[fixed, fixed] = 1.0
+        return H
 
     def _add_null_ridge(self, H):
         """Add u u' (x) diag(h) to H, in place: K^2 numbers a column."""
@@ -62,7 +75,7 @@ class DenseCurvature(Curvature):
             factor = curvature_triangle(self.objective, self.diagonal, self.null_space_ridge)
         if factor is None:
             return None, 0.0
-        rcond = reciprocal_condition(factor, H)
+        rcond = reciprocal_condition(factor, *unit_norm(H))
         total = self.objective.weight_diagonals.sum(axis=0)
         rounding = self.objective.design.rounding(np.diag(H).reshape(len(total), -1), total)
         rounding = max(rounding, np.finfo(float).eps * max(self.objective.n_rows, len(H)))
@@ -110,7 +123,9 @@ class DenseCurvature(Curvature):
 
     @cached_property
     def _inverse(self):
-        return self.inverse_factor @ self.inverse_factor.T
+        if "inverse_factor" in self.__dict__ or len(self.objective.fixed_at_zero):
+            return self.inverse_factor @ self.inverse_factor.T
+        return cholesky_inverse(self.factor)
 
     def inverse_diagonal_bound(self):
         """Diagonal of H^-1 itself: squared row norms of R^-1."""
@@ -126,9 +141,12 @@ class DenseCurvature(Curvature):
 
     def _prefers_squares(self, design):
         """Whether the rows' products with R^-1 cost less than H^-1 and its forms of them."""
-        (n, q), K, P = design.shape, self.objective.n_outputs, len(self.factor)
-        made = 0.0 if "_inverse" in self.__dict__ else float(P) ** 3
-        return n * P * (q * (K + 1) + 2.0 * K * K) < made + n * K * (K + 1) * float(q) ** 2
+        (n, q), K, cube = design.shape, self.objective.n_outputs, float(len(self.factor)) ** 3
+        triangle = "inverse_factor" in self.__dict__
+        squares = n * len(self.factor) * (q * (K + 1) + 2.0 * K * K)
+        squares += 0.0 if triangle else cube / 3
+        made = 0.0 if "_inverse" in self.__dict__ else cube if triangle else 2 * cube / 3
+        return squares < made + n * K * (K + 1) / 2 * float(q) ** 2
 
     def _factored_quadratic(self, design):
         """From the rows (e_k (x) z_i)' R^-1 themselves, not from products of R^-1."""

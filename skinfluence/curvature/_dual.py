@@ -4,7 +4,13 @@ from functools import cached_property
 
 import numpy as np
 
-from skinfluence._backend import cholesky, cholesky_solve, inverse_factor, reciprocal_condition
+from skinfluence._backend import (
+    cholesky,
+    cholesky_solve,
+    inverse_factor,
+    reciprocal_condition,
+    unit_norm,
+)
 from skinfluence._parallel import row_blocks
 from skinfluence.curvature._base import Leverage
 from skinfluence.curvature._woodbury import RESOLVED, WoodburyCurvature
@@ -74,7 +80,7 @@ class DualCurvature(WoodburyCurvature):
         return self.ratio * self.base_kernel[:, index]
 
     def _reciprocal_condition(self, B):
-        return reciprocal_condition(self.factor, B)
+        return reciprocal_condition(self.factor, *unit_norm(B))
 
     def _inner_solve(self, F):
         return cholesky_solve(self.factor, F)

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from skinfluence._backend import add_gram, gram
 from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
+from skinfluence.design._panels import panel_quadratic, panel_sandwich, panel_share
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
@@ -26,6 +27,10 @@ SINGLE_ROWS = 1024
 # columns. With more columns the products of a few rows would fill the cache, and separate syrk
 # calls run at full speed.
 NARROW = 128
+# Share of rows that are not 0 in a panel of columns from which separate syrk calls are faster.
+SPARSE_PANELS = 0.6
+# Rows from which the coefficients of panels pay for themselves in quadratic forms.
+MANY_ROWS = 256
 
 
 class DenseDesign(Design):
@@ -179,11 +184,15 @@ class DenseDesign(Design):
         return G
 
     def sandwich_of(self, parts, n_outputs):
-        """Class blocks one by one where X is wide, all of them from pairs of columns elsewhere."""
-        if n_outputs == 1 or self.shape[1] > NARROW:
+        """Class blocks from pairs of columns; one by one where X is wide and has few zeros."""
+        if n_outputs == 1:
             return super().sandwich_of(parts, n_outputs)
         designs = ((self._some(rows), W) for rows, W in parts)
-        return pair_sandwich(designs, n_outputs, self.shape[1])
+        if self.shape[1] <= NARROW:
+            return pair_sandwich(designs, n_outputs, self.shape[1])
+        if panel_share(self) < SPARSE_PANELS:
+            return panel_sandwich(designs, n_outputs, self.shape[1])
+        return super().sandwich_of(parts, n_outputs)
 
     def dense(self, rows):
         block = self.X[rows]
@@ -214,10 +223,12 @@ class DenseDesign(Design):
         return quadratic
 
     def block_quadratic(self, M, n_outputs):
-        """One GEMM for each class, Z [M_kk, M_k,k+1, ...], for a wide X; else pairs of columns."""
+        """From pairs of columns; for a few wide rows a GEMM each class, Z [M_kk, M_k,k+1, ...]."""
         K, q = n_outputs, self.shape[1]
         if q <= NARROW:
             return pair_quadratic(self, M, K)
+        if self.shape[0] >= MANY_ROWS:
+            return panel_quadratic(self, M, K)
         A = np.empty((self.shape[0], K, K))
         for rows in row_blocks(self.shape[0], 8 * K * q, at_most=BLOCK_ROWS // 4):
             Z = self.dense(rows)
