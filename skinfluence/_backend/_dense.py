@@ -16,7 +16,7 @@ from skinfluence._parallel import n_threads, one_thread
 # Up to this size LAPACK stays on one thread, so that it does not compete with the threads of NumPy.
 SMALL = 64
 PANEL = 256  # columns of a triangle that are multiplied together
-ROWS = 512  # of a matrix that is read block by block
+ROWS = 64  # of a matrix that is read block by block
 
 
 def add_gram(G, B, sign=1.0):

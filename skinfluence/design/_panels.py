@@ -14,7 +14,7 @@ PANEL = 4
 # Rows a block, whose products with a panel stay in the cache.
 ROWS = 2048
 # Bytes of coefficients that are read for every block of rows.
-GROUP_BYTES = 2**25
+GROUP_BYTES = 2**23
 # Share of rows in a panel up to which they are copied out.
 WORTH_COPYING = 0.8
 # Rows from which the share of zeros is estimated.
@@ -34,7 +34,7 @@ def panel_sandwich(parts, n_outputs, q):
     """sum_i W_i (x) z_i z_i', (Kq, Kq), from an iterable of (design of some rows, their W)."""
     K, panels = n_outputs, list(_panels(0, q))
     first, second = np.triu_indices(K)
-    sums = [np.zeros(((p.stop - p.start) * len(first), q - p.start)) for p in panels]
+    sums = _views([((p.stop - p.start) * len(first), q - p.start) for p in panels])
     for design, W in parts:
         weights = W[:, first, second]
         for rows in row_blocks(design.shape[0], 8 * q, at_most=ROWS):
@@ -79,6 +79,13 @@ def _panels(start, stop):
     """Yield slices of columns."""
     for column in range(start, stop, PANEL):
         yield slice(column, min(column + PANEL, stop))
+
+
+def _views(shapes):
+    """Return arrays of zeros, parts of one whose memory goes back to the system as a whole."""
+    sizes = [rows * columns for rows, columns in shapes]
+    parts = np.split(np.zeros(sum(sizes)), np.cumsum(sizes)[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _nonzero(Z, panel):

@@ -11,7 +11,7 @@ from skinfluence.link import IdentityLink
 # still in cache when the order statistics are taken.
 BLOCK_ROWS = 256
 # Test rows in a block of screening, of about the same norm: all share the rows of the largest.
-SCREENED_ROWS = 64
+SCREENED_ROWS = 256
 # Factor of bounds that makes up for the rounding of norms.
 SAFE = 1.0 + 1e-6
 INTERVALS = ("jackknife+", "jackknife", "jackknife-minmax")
