@@ -53,7 +53,7 @@ ROWS = [
     Row("sparse-dual", FIRST, PRODUCT, bar=25.0),
     Row("sparse-dual", NEWTON, PRODUCT),
     Row("sms", FIRST, PRODUCT, bar=15.0),
-    Row("sms", NEWTON, PRODUCT),
+    Row("sms", NEWTON, PRODUCT, bar=45.0),  # three times that of first_order
     Row("loo", LOO, PAIR, bar=8.0, peak_bar=400, **OWN),
     Row("loo", ALO, PAIR, **OWN),
     *(Row("loo", peer, PAIR, **OWN) for peer in (COLD, WARM, "bbai")),

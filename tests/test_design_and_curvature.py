@@ -127,9 +127,9 @@ def test_class_blocks_together_and_one_by_one(narrow, monkeypatch):
     np.testing.assert_allclose(design.block_quadratic(H, K), blocks, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("centre", [False, True])
+@pytest.mark.parametrize("columns", ["plain", "intercept", "centred"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_class_blocks_by_panels_of_columns(centre, dtype, monkeypatch):
+def test_class_blocks_by_panels_of_columns(columns, dtype, monkeypatch):
     monkeypatch.setattr("skinfluence.design._dense.NARROW", 0)
     monkeypatch.setattr("skinfluence.design._dense.MANY_ROWS", 1)
     monkeypatch.setattr("skinfluence.design._panels.ROWS", 32)
@@ -138,12 +138,12 @@ def test_class_blocks_by_panels_of_columns(centre, dtype, monkeypatch):
     n, q, K = 101, 23, 3
     X = np.asarray(np.where(rng.random((n, q)) < 0.1, rng.normal(size=(n, q)), 0.0), dtype=dtype)
     X[:, 8:12], X[40:75] = 0.0, 0.0  # no row counts in a panel; no panel counts in a block of rows
-    shift = X[0] + 1.0 if centre else None
-    Z = X - (shift if centre else 0.0)
-    Z = np.hstack([Z, np.ones((n, 1))[:, : int(centre)]]).astype(np.float64)
+    shift = rng.normal(size=q) if columns == "centred" else None
+    ones = np.ones((n, int(columns != "plain")))
+    Z = np.hstack([X - (0.0 if shift is None else shift), ones])
     roots = rng.normal(size=(n, K, K))
     W = roots + roots.transpose(0, 2, 1)  # of any sign
-    design = make_design(X, centre)
+    design = make_design(X, columns != "plain")
     design.origin = shift
     used = []
     for name in ("panel_sandwich", "panel_quadratic"):
@@ -153,16 +153,12 @@ def test_class_blocks_by_panels_of_columns(centre, dtype, monkeypatch):
         )
     H = design.sandwich(W)
     expected = np.einsum("ikm,ia,ib->kamb", W, Z, Z).reshape(H.shape)
-    np.testing.assert_allclose(H, expected, atol=1e-5 if centre and dtype == np.float32 else 1e-11)
+    np.testing.assert_allclose(H, expected, atol=1e-10)
     np.testing.assert_array_equal(H, H.T)
     blocks = np.einsum("ia,kamb,ib->ikm", Z, H.reshape(K, Z.shape[1], K, -1), Z)
-    np.testing.assert_allclose(
-        design.block_quadratic(H, K),
-        blocks,
-        rtol=1e-5 if centre and dtype == np.float32 else 1e-9,
-        atol=1e-9,
-    )
-    assert used == ["panel_quadratic"] if centre else ["panel_sandwich", "panel_quadratic"]
+    np.testing.assert_allclose(design.block_quadratic(H, K), blocks, rtol=1e-9, atol=1e-9)
+    few_zeros = columns == "centred"
+    assert used == ["panel_sandwich", "panel_quadratic"][few_zeros:]
     assert design.block_quadratic(H, K).shape == (n, K, K)
     assert design.take(np.arange(0)).block_quadratic(H, K).shape == (0, K, K)
 

@@ -17,6 +17,8 @@ from skinfluence.curvature._woodbury import RESOLVED, WoodburyCurvature
 
 # A quadratic form below this share of the kernel has lost as many digits in K - K M K.
 CANCELLED = 1e-6
+# Rows of the kernel that stay in the cache between two operations.
+CACHED_ROWS = 32
 # Rows from which a factor in float32 is worth a representation of its own; largest entry of B's
 # diagonal at which 1 - leverage was within 3e-4 of that in float64 (4,137 rows of word counts).
 WORTH_SINGLE = 1000
@@ -32,28 +34,38 @@ class DualCurvature(WoodburyCurvature):
     def __init__(self, objective, damping=0.0, beside=None):
         super().__init__(objective, damping)
         objective = self.inner
-        n, K = objective.n_rows, objective.n_outputs
         self.base_kernel, self.ratio = self._kernel(beside)
-        # Rows of `roots` are (row i, column of L_i): L' (K (x) I) L is K_ij L_i'L_j elementwise.
-        roots = objective.weight_roots.transpose(0, 2, 1).reshape(n * K, K)
-        roots = np.sqrt(self.ratio) * roots.astype(self.dtype, copy=False)
-        B = roots @ roots.T
-        if K == 1:
-            B *= self.base_kernel
-        else:
-            B.reshape(n, K, n, K)[...] *= self.base_kernel[:, None, :, None]
-        B[np.diag_indices_from(B)] += 1.0
+        B = self._inner_matrix()
         # B is at least 1: its condition is that of its largest entries.
         self.largest = float(np.diag(B).max(initial=1.0))
-        self.factor = cholesky(B, overwrite=not self.has_all_digits)
+        size = unit_norm(B) if self.has_all_digits else None
+        self.factor = cholesky(B, overwrite=True)
         if self.factor is None:
             raise np.linalg.LinAlgError(
                 "the dual curvature I + L'KL is not positive definite: the kernel matrix K has "
                 "negative eigenvalues, from rounding. Scale the columns of X, or use "
                 "curvature='dense'."
             )
-        self.rcond = self._reciprocal_condition(B)
+        if size is not None:
+            self.rcond = reciprocal_condition(self.factor, *size)
         self._check_border()
+
+    def _inner_matrix(self):
+        """B = I + L' (K (x) I) L."""
+        n, K = self.inner.n_rows, self.inner.n_outputs
+        # Rows of `roots` are (row i, column of L_i): L' (K (x) I) L is K_ij L_i'L_j elementwise.
+        roots = self.inner.weight_roots.transpose(0, 2, 1).reshape(n * K, K)
+        roots = np.sqrt(self.ratio) * roots.astype(self.dtype, copy=False)
+        if K == 1:
+            B, own = np.empty((n, n), dtype=self.dtype), roots[:, 0]
+            for part in row_blocks(n, 16 * n, at_most=CACHED_ROWS):
+                np.multiply(own[part, None], own, out=B[part])
+                B[part] *= self.base_kernel[part]
+        else:
+            B = roots @ roots.T
+            B.reshape(n, K, n, K)[...] *= self.base_kernel[:, None, :, None]
+        B[np.diag_indices_from(B)] += 1.0
+        return B
 
     def _kernel(self, beside):
         """(k, r) of K = X D^-1 X' = r k: of another penalty strength's curvature k is the same."""
@@ -78,9 +90,6 @@ class DualCurvature(WoodburyCurvature):
     def kernel_columns(self, index):
         """Columns (n, b) of the kernel K of the rows with curvature."""
         return self.ratio * self.base_kernel[:, index]
-
-    def _reciprocal_condition(self, B):
-        return reciprocal_condition(self.factor, *unit_norm(B))
 
     def _inner_solve(self, F):
         return cholesky_solve(self.factor, F)
@@ -211,6 +220,3 @@ class SingleDualCurvature(DualCurvature):
     def inverse_factor(self):
         """R^-1, written over R, which nothing else reads: one array of (n, n) less."""
         return inverse_factor(self.factor, overwrite=True)
-
-    def _reciprocal_condition(self, B):
-        return None

@@ -8,8 +8,8 @@ from scipy.sparse import issparse
 from skinfluence._backend import add_gram, gram
 from skinfluence._parallel import one_thread, row_blocks
 from skinfluence.design._base import Design
-from skinfluence.design._panels import panel_quadratic, panel_sandwich, panel_share
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
+from skinfluence.design._panels import panel_quadratic, panel_sandwich, panel_share
 
 # Rows a block: large enough for BLAS to run at speed, small enough that a scaled float64 copy of
 # the block stays in the last-level cache.

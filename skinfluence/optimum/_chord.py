@@ -67,13 +67,18 @@ class SmoothSteps:
         """Go on by chords where a full Newton step has just shown that this is near enough."""
         dear = self.curvature.kind in ("dense", "dual")
         dear = dear and factor_flops(before, self.curvature.kind) >= DEAR
-        if not dear or not after.stationarity <= CONTRACTION * before.stationarity:
+        if not dear:
             return after, 0
-        return self._chords(after, most)
+        scale = before.gradient_scale  # to a tenth that of the parameters on the way
+        if not _relative(after.gradient, scale) <= CONTRACTION * before.stationarity:
+            return after, 0
+        return self._chords(after, most, scale)
 
-    def _chords(self, objective, most):
-        """Steps with the curvature at hand, while each leaves a tenth of the gradient."""
-        scale = objective.gradient_scale  # to a tenth that of the parameters on the way
+    def _chords(self, objective, most, scale):
+        """Steps with the curvature at hand, while each leaves a tenth of the gradient.
+
+        `scale` is that of the gradient before the first of them.
+        """
         goal = min(self.tolerance, FLOOR) if self.tolerance <= TOLERANCE else self.tolerance
         size, taken = _relative(objective.gradient, scale), 0
         while taken < most and size > goal:

@@ -157,8 +157,9 @@ def line_search(objective, step, slope):
             moved = objective.evaluated_at(objective.theta + size * step)
         if not np.isfinite(moved.eta).all():
             continue
-        if moved.stationarity < most and moved.value <= objective.value + rounding:
-            return moved
+        # The stationarity last: it takes a pass of its own over the rows.
         if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
+            return moved
+        if moved.value <= objective.value + rounding and moved.stationarity < most:
             return moved
     return None
