@@ -20,6 +20,9 @@ NEGLIGIBLE = 1e-8
 CLOSE = 1e-8
 
 
+# Rows whose leverages are weighted together.
+WEIGHTED_ROWS = 4096
+
 # What a curvature keeps about every row.
 OF_ALL_ROWS = {"_leverage_of_all", "_sums_with_penalty"}
 
@@ -268,9 +271,9 @@ class Curvature(ABC):
             weights = objective.weights if rows is None else objective.weights[rows]
             return Leverage(quadratic, 1.0 - weights * quadratic)
         one_minus = np.empty_like(quadratic)
-        for part, some in objective.weight_blocks(rows):
-            L = objective.weight_roots_of(some)
-            own = one_minus[part]
+        where = np.arange(objective.n_rows) if rows is None else rows
+        for part in row_blocks(len(where), 3 * 8 * K * K, at_most=WEIGHTED_ROWS):
+            L, own = objective.weight_roots_of(where[part]), one_minus[part]
             np.matmul(L.transpose(0, 2, 1), np.matmul(quadratic[part], L), out=own)
             np.subtract(np.eye(K), own, out=own)
         return Leverage(quadratic, one_minus)

@@ -36,9 +36,8 @@ def panel_sandwich(parts, n_outputs, q):
     first, second = np.triu_indices(K)
     sums = _views([((p.stop - p.start) * len(first), q - p.start) for p in panels])
     for design, W in parts:
-        weights = W[:, first, second]
         for rows in row_blocks(design.shape[0], 8 * q, at_most=ROWS):
-            Z, own = design.dense(rows), weights[rows]
+            Z, own = design.dense(rows), W[rows][:, first, second]
             for panel, total in zip(panels, sums, strict=True):
                 some, columns = _nonzero(Z, panel)
                 scaled = (columns[:, :, None] * own[some][:, None]).reshape(-1, len(total))
@@ -56,7 +55,8 @@ def panel_quadratic(design, M, n_outputs):
     """(I (x) z_i)' M (I (x) z_i), (n, K, K), for a symmetric M (Kq, Kq)."""
     (n, q), K = design.shape, n_outputs
     first, second = np.triu_indices(K)
-    values = np.zeros((n, len(first)))
+    A = np.zeros((n, K, K))
+    values = A.reshape(n, -1)[:, : len(first)]  # until all panels are added up
     width = PANEL * max(1, GROUP_BYTES // (8 * PANEL * q * len(first)))
     for start in range(0, q, width):
         group = [
@@ -70,8 +70,9 @@ def panel_quadratic(design, M, n_outputs):
                 product = Z[some, panel.start :] @ coefficients.reshape(-1, q - panel.start).T
                 product = product.reshape(*columns.shape, len(first))
                 own[some] += np.matmul(columns[:, None], product)[:, 0]
-    A = np.empty((n, K, K))
-    A[:, first, second] = A[:, second, first] = values
+    for rows in row_blocks(n, 8 * K * K, at_most=ROWS):
+        own = values[rows].copy()
+        A[rows, first, second] = A[rows, second, first] = own
     return A
 
 

@@ -17,7 +17,7 @@ CLEARLY_THERE = 1e-6
 
 # Bytes of the weights W of all rows that are computed once and kept. Of more (many classes) they
 # are computed where they are needed, in blocks of rows of so many bytes.
-KEPT_BYTES = 2**26
+KEPT_BYTES = 2**25
 BLOCK_BYTES = 2**24
 # Rows whose classes are counted at once.
 COUNTED_ROWS = 2**16
