@@ -9,11 +9,19 @@ import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
-from skinfluence import InfluenceLogisticRegression, InfluenceRidge
-from skinfluence._backend import cholesky, cholesky_solve, inverse_factor
+from skinfluence import InfluenceLinearRegression, InfluenceLogisticRegression, InfluenceRidge
+from skinfluence._backend import (
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    inverse_factor,
+    reciprocal_condition,
+    unit_norm,
+)
 from skinfluence.curvature import (
     KINDS,
     CGCurvature,
+    DenseCurvature,
     choose,
     make_curvature,
     make_step_curvature,
@@ -210,6 +218,45 @@ def test_csr_duplicates_and_order():
     M = M + M.T
     np.testing.assert_allclose(design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z))
     np.testing.assert_allclose(design._gram(np.array([0.5, -2.0])), Z.T @ np.diag([0.5, -2.0]) @ Z)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [1, 40, 600])
+def test_inverse_and_condition_of_a_cholesky_factor(size, threads, monkeypatch):
+    monkeypatch.setattr("skinfluence._backend._dense.n_threads", lambda: threads)
+    B = np.random.default_rng(0).normal(size=(size + 5, size))
+    H = B.T @ B + 0.1 * np.eye(size)
+    scale, norm = unit_norm(H)
+    unit = scale[:, None] * H * scale
+    np.testing.assert_allclose(norm, np.linalg.norm(unit, 1))
+    R, own = cholesky(H), H.copy()
+    over = cholesky(own, overwrite=True)
+    np.testing.assert_array_equal(over, R)
+    assert np.shares_memory(over, own) == (threads == 1)
+    kept = R.copy()
+    inverse = cholesky_inverse(R)
+    np.testing.assert_array_equal(R, kept)
+    np.testing.assert_array_equal(inverse, inverse.T)
+    np.testing.assert_allclose(H @ inverse, np.eye(size), atol=1e-8)
+    rcond = 1.0 / np.linalg.cond(unit, 1)
+    assert rcond * (1 - 1e-8) <= reciprocal_condition(R, scale, norm) <= 3 * rcond
+
+
+@pytest.mark.parametrize("large", [1, 10**9])
+def test_a_curvature_that_is_factored_in_place_falls_back_alike(large, monkeypatch):
+    monkeypatch.setattr("skinfluence.curvature._dense.LARGE", large)
+    year = np.arange(1950.0, 2021.0)
+    X, y = np.c_[year, year**2, year**3], np.sin(year)
+    objective = fitted_problem(InfluenceLinearRegression().fit(X, y)).objective
+    curvature, Z = DenseCurvature(objective), objective.design.dense(slice(None))
+    assert curvature.by_rows
+    leverage = curvature.leverage().quadratic[:, 0, 0]
+    np.testing.assert_allclose(leverage, (np.linalg.qr(Z)[0] ** 2).sum(axis=1), rtol=1e-6)
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(8, 12)), rng.normal(size=8)
+    objective = fitted_problem(InfluenceLinearRegression().fit(X, y)).objective
+    with pytest.raises(np.linalg.LinAlgError, match="rank 8 of 13"):
+        DenseCurvature(objective)
 
 
 @pytest.mark.parametrize("name", CASES)
