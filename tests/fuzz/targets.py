@@ -151,6 +151,8 @@ def slope(name, spec, labels, eta):
     By differences, which in long double are good to twelve digits.
     """
     step = LD(1e-6) * spec.unit
+    if name == "brier":
+        return _slope_of_brier(spec, labels, eta, step), np.ones(len(eta), dtype=bool)
     if name == "poisson_deviance":  # steep near a mean of 0, and none beyond
         return _slope_of_deviance(spec, labels, eta, step)
     columns, smooth = [], np.ones(len(eta), dtype=bool)
@@ -165,6 +167,26 @@ def slope(name, spec, labels, eta):
         curved = np.abs(up - 2 * middle + down) > 1e-9 * np.abs(middle)
         smooth &= ~(rough & curved).any(axis=1)
     return np.stack(columns, axis=2), smooth
+
+
+def _slope_of_brier(spec, labels, eta, step):
+    """Sums over the classes of (e - e') (e + e'), an error near 1 as 1 less what is right of it."""
+    hit = np.asarray(labels)[:, None] == np.arange(spec.loss.n_classes)
+
+    def errors(eta):
+        p = probabilities(spec, eta)
+        rest = np.stack([np.delete(p, k, axis=-1).sum(axis=-1) for k in range(p.shape[-1])], -1)
+        return np.where(hit, rest, p), np.where(hit, p, rest)
+
+    columns = []
+    for k in range(eta.shape[1]):
+        e = np.zeros_like(eta)
+        e[:, k] = step
+        (up, right_up), (down, right_down) = errors(eta + e), errors(eta - e)
+        change = np.where(right_up < up, right_down - right_up, up - down)
+        columns.append((change * (up + down)).sum(axis=1) / (2 * step))
+    found = np.stack(columns, axis=1)[:, None]
+    return found / 2 if spec.loss.n_classes == 2 else found
 
 
 def _slope_of_deviance(spec, labels, eta, step):
