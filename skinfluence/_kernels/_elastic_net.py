@@ -17,9 +17,13 @@ def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
         largest = 0.0
         for j in range(len(step)):
             curvature = H[j, j]
-            if curvature <= 0.0:
-                continue
             now = theta[j] + step[j]
+            if curvature <= 0.0:
+                # No row sees the coordinate: its penalty alone decides.
+                if now != 0.0 and absolute[j] > abs(gradient[j]):
+                    step[j] = -theta[j]
+                    largest = max(largest, abs(now))
+                continue
             wanted = curvature * now - gradient[j]
             moved = max(abs(wanted) - absolute[j], 0.0) / curvature
             change = (moved if wanted > 0.0 else -moved) - now
@@ -138,6 +142,18 @@ def _best_crossing(now, along, limit, crossing, rate, bend):
 
 
 @compiled
+def _model_value(H, gradient, theta, absolute, step):
+    """Change of the quadratic model and its penalty by a step, and the size of its terms."""
+    bend, slope, change, size = 0.0, 0.0, 0.0, 0.0
+    for j in range(len(theta)):
+        slope += gradient[j] * step[j]
+        bend += 0.5 * step[j] * (H[j] @ step)
+        change += absolute[j] * (abs(theta[j] + step[j]) - abs(theta[j]))
+        size += abs(gradient[j] * step[j]) + absolute[j] * (abs(theta[j]) + abs(step[j]))
+    return slope + bend + change, size + abs(bend)
+
+
+@compiled
 def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
     """Write the optimum with the signs of a step into `trial`; whether it is the optimum of all."""
     at = theta + step
@@ -153,6 +169,10 @@ def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
         if absolute[j] > 0 and np.sign(theta[j] + trial[j]) != np.sign(at[j]):
             return False
     slope = gradient + H @ trial
+    # A support of dependent rows has a solution of 1e14, beside whose terms every condition holds.
+    lowest, terms = _model_value(H, gradient, theta, absolute, step)
+    if _model_value(H, gradient, theta, absolute, trial)[0] > lowest + rounding * terms:
+        return False
     for j in range(len(theta)):
         size = abs(gradient[j]) + absolute[j]
         for k in range(len(theta)):
