@@ -4,6 +4,9 @@ import numpy as np
 
 from skinfluence._kernels._compiled import compiled
 
+# A coefficient of this share of the largest, in units of its column, is 0 but for rounding.
+NOTHING = 1e-15
+
 
 @compiled
 def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
@@ -182,4 +185,10 @@ def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
             beyond = abs(slope[j] + absolute[j] * np.sign(at[j]))
         if beyond > rounding * size:
             return False
+    # What is left of a coefficient of 0 by the solve would be one more active column, perhaps
+    # dependent on the others.
+    weight = np.sqrt(np.abs(np.diag(H))) * np.abs(theta + trial)
+    for j in support:
+        if absolute[j] > 0 and weight[j] <= NOTHING * np.max(weight):
+            trial[j] = -theta[j]
     return True
