@@ -6,6 +6,7 @@ from skinfluence._kernels._compiled import compiled
 
 # A coefficient of this share of the largest, in units of its column, is 0 but for rounding.
 NOTHING = 1e-15
+EPSILON = float(np.finfo(float).eps)
 
 
 @compiled
@@ -147,13 +148,16 @@ def _best_crossing(now, along, limit, crossing, rate, bend):
 @compiled
 def _model_value(H, gradient, theta, absolute, step):
     """Change of the quadratic model and its penalty by a step, and the size of its terms."""
-    bend, slope, change, size = 0.0, 0.0, 0.0, 0.0
+    change, size = 0.0, 0.0
     for j in range(len(theta)):
-        slope += gradient[j] * step[j]
-        bend += 0.5 * step[j] * (H[j] @ step)
+        change += gradient[j] * step[j]
         change += absolute[j] * (abs(theta[j] + step[j]) - abs(theta[j]))
         size += abs(gradient[j] * step[j]) + absolute[j] * (abs(theta[j]) + abs(step[j]))
-    return slope + bend + change, size + abs(bend)
+        for k in range(len(theta)):
+            term = 0.5 * step[j] * H[j, k] * step[k]
+            change += term
+            size += abs(term)
+    return change, size
 
 
 @compiled
@@ -174,7 +178,8 @@ def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
     slope = gradient + H @ trial
     # A support of dependent rows has a solution of 1e14, beside whose terms every condition holds.
     lowest, terms = _model_value(H, gradient, theta, absolute, step)
-    if _model_value(H, gradient, theta, absolute, trial)[0] > lowest + rounding * terms:
+    value, noise = _model_value(H, gradient, theta, absolute, trial)
+    if value + EPSILON * noise > lowest + rounding * terms:
         return False
     for j in range(len(theta)):
         size = abs(gradient[j]) + absolute[j]
