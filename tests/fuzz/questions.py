@@ -117,7 +117,7 @@ class Judge:
         if not compared.any():
             return
         largest = effect[compared].max()
-        floor = np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
+        floor = np.finfo(float).tiny + np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
         if rounding is None:
             rounding = np.full(want.shape, self.rounding)
         allowed = np.maximum(TOLERANCE, np.where(compared, rounding, 0)) * largest + floor
