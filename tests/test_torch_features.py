@@ -441,7 +441,7 @@ def test_auto_is_within_one_percent_over_all_rows_where_newton_is_not():
         )
         size, squares = (exact**2).sum(), ((newton - exact) ** 2).sum(axis=0)
         assert np.sqrt(((auto - exact) ** 2).sum() / size) < 0.01
-        if C < chosen:
+        if chosen > C:
             assert np.sqrt(squares.sum() / size) < 0.01
         else:
             assert np.sort(squares)[-20:].sum() > 0.8 * squares.sum()
