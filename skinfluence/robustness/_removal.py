@@ -88,7 +88,8 @@ def _of_chord(found, *, kinked):
     last, end = found.last, found.objective
     steps = (found.n_passes, found.n_factors)
     method = "closed form" if last.loss.is_quadratic else "chord"
-    bound = bound_from(last, found.factor, found.gradient_norm, found.moved, stepped=True)
+    known = last, found.factor, found.gradient_norm, found.moved
+    bound = bound_from(*known, stepped=True, apart=found.apart)
     if kinked:
         gradient = end.gradient
         return Removal(end, None, method, "", *steps, bound, gradient, gradient)

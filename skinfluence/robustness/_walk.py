@@ -24,9 +24,6 @@ MAX_PASSES = 25
 NEAR = 1e3
 # Steps whose changes of the gradient correct the factor.
 SECANTS = 6
-# Removals after which the gradient of a quadratic loss is summed anew over all rows: one step is
-# then exact but for rounding, which this corrects.
-CORRECTED = 16
 # A chord whose steps shrink by less than this gets a new factor.
 SLOW = 0.3
 # Passes after which an otherwise converging chord has a new factor the next time.
