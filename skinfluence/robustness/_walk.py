@@ -137,6 +137,7 @@ class Walk:
         needed = objective.loss.n_classes or objective.free_intercepts[-1]
         self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
         self._class_sizes = Counter(self._class[objective.sample_weight > 0].tolist())
+        self._smallest_class = min(self._class_sizes.values(), default=0)
 
     @classmethod
     def without(cls, objective, rows, theta):
@@ -333,6 +334,8 @@ class Walk:
 
     def _is_last_of_a_class(self, rows):
         """Whether a required class of some rows has no other rows of positive weight."""
+        if len(self.removed) + len(rows) < self._smallest_class:
+            return False
         gone = np.union1d(np.array(self.removed, dtype=np.intp), rows)
         n_gone = Counter(self._class[gone[self.start.sample_weight[gone] > 0]].tolist())
         return any(
