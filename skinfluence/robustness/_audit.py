@@ -56,7 +56,7 @@ class Audit:
 
     @cached_property
     def relaxation(self):
-        """The Relaxation of the quantity, None where there is none: for what sorting leaves open."""
+        """The Relaxation of the quantity, for what sorting leaves open; None without one."""
         covered = self.linear and _relaxation.is_covered(self.objective)
         if not covered or self.objective.n_parameters == 1:
             return None
@@ -164,8 +164,9 @@ class Audit:
             best = replace(best, fractional=fractional, candidates=tuple(proof.shares))
             if proof.within is not None:
                 note = (
-                    f"at least {proof.at_least} within the box of {proof.within:.3g} standard "
-                    "errors about the optimum at the level, which is no proof for refits beyond it"
+                    f"at least {proof.at_least}, proven within the box of {proof.within:.3g} "
+                    "standard errors about the optimum at the level, which is no proof for refits "
+                    "beyond it"
                 )
                 return replace(best, assumptions=(*best.assumptions, note))
             if proof.at_least > best.at_least:
