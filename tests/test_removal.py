@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
 import skinfluence
-from benchmarks.removal import FAMILIES, stream
+from benchmarks.removal import FAMILIES, stream, true_optimum
 from skinfluence import (
     InfluenceElasticNet,
     InfluenceExplainer,
@@ -239,6 +239,28 @@ def test_a_chain_keeps_its_factor_and_works_without_copies():
     rest.set_params(C=2.0)
     with pytest.raises(RuntimeError, match="changed since it was fitted"):
         rest.without([0])
+
+
+def test_a_kernel_machine_keeps_the_rows_that_remain():
+    X, y = regression()
+    rest = InfluenceKernelRidge(alpha=0.5, kernel="rbf", gamma=0.1).fit(X, y).without(GONE)
+    kept = np.setdiff1d(np.arange(len(y)), GONE)
+    refit = InfluenceKernelRidge(alpha=0.5, kernel="rbf", gamma=0.1).fit(X[kept], y[kept])
+    np.testing.assert_array_equal(rest.X_fit_, X[kept])
+    np.testing.assert_allclose(rest.dual_coef_, refit.dual_coef_, atol=1e-9)
+
+
+def test_it_is_closer_to_the_refit_than_a_fit_by_lbfgs():
+    X, y = load_breast_cancer(return_X_y=True)
+    X, rows = scale(X), np.arange(0, 569, 7)
+    rest = InfluenceLogisticRegression().fit(X, y).without(rows)
+    kept = np.setdiff1d(np.arange(569), rows)
+    coef, _ = true_optimum(rest, X[kept], y[kept], None)
+    loose = LogisticRegression(tol=1e-8, max_iter=10_000).fit(X[kept], y[kept])
+    errors = [np.abs(each.coef_ - coef).max() for each in (rest, loose)]
+    assert errors[0] < 1e-10
+    assert errors[0] < 1e-2 * errors[1]
+    assert errors[0] <= rest.removal_certificate_.coefficient_bound < 1e-8
 
 
 def test_new_factors_where_steps_stop_halving():
