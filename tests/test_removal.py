@@ -732,6 +732,26 @@ def test_the_difference_of_the_steps_of_a_chord():
     assert np.abs(objective.at(theta).gradient).max() < 1e-5 * np.abs(first).max()
 
 
+def test_a_loose_bound_is_worth_another_pass(monkeypatch):
+    """Every coefficient is proven within 1e-8, where passes can do that, and no factor is made."""
+    X, y = wide(n=600, p=30)
+    clf = InfluenceLogisticRegression(C=10.0, solver="newton-cholesky").fit(5.0 * X, y)
+    loose = 0
+    for start in range(0, 120, 8):
+        rows = np.arange(start, start + 8)
+        with monkeypatch.context() as patch:
+            patch.setattr("skinfluence.deletion._joint_chord.MAX_MORE", 0)
+            patch.setattr("skinfluence.robustness._removal.LOOSE", 1.0)
+            first = clf.without(rows).removal_certificate_
+        certificate = clf.without(rows).removal_certificate_
+        assert certificate.coefficient_bound < 1e-8
+        assert certificate.n_factors == 0
+        more = int(first.coefficient_bound > 1e-8)
+        assert certificate.n_passes == first.n_passes + more
+        loose += more
+    assert 0 < loose < 15
+
+
 def test_the_curvature_at_the_end_of_the_first_step():
     """Twice the change of a gradient less H d is what the curvature at the end makes of d."""
     ratios = []

@@ -15,6 +15,8 @@ from skinfluence.curvature import make_curvature
 from skinfluence.optimum import is_acceptable_refit, refit
 
 MAX_PASSES = 20
+# Passes for the sake of the proof alone.
+MAX_MORE = 2
 # New factors that a refit may take before Newton's method does what is left.
 MAX_FACTORS = 3
 # Share of a step's mean curvature that is taken for that at its end, at least.
@@ -334,7 +336,7 @@ def joint_gradient(objective, rows, delta, design, gradient=None):
     return objective.freed(gradient)
 
 
-def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
+def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None, proven=None):
     """Return the JointRefit from the optimum before a change; None where the steps do not end.
 
     Parameters
@@ -349,13 +351,15 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
         Of the coefficients, relative to `Objective.coefficient_unit`.
     read : callable, optional
         See `Objective.evaluated_at`.
+    proven : callable, optional
+        Whether enough is proven of a JointRefit: else a pass or two more are taken.
 
     Returns
     -------
     JointRefit or None
     """
     limit, theta_shape = tolerance * factor.unit, theta.shape
-    n_passes = n_factors = 0
+    n_passes = n_factors = n_more = 0
     starts_here = np.array_equal(factor.objective.theta, theta)
     pairs, ratios = PairsOfOneFactor(starts_here=starts_here), []
     move = pairs.next_step(gradient, factor)
@@ -370,7 +374,11 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
         halves = size <= 0.5 * last
         left = longest * min(1.0, _next_ratio(ratios))
         if (halves and left <= limit) or longest <= ROUNDING * limit:
-            return _found(at, move, factor, n_passes, n_factors)
+            found = _found(at, move, factor, n_passes, n_factors)
+            more = proven is not None and halves and n_more < MAX_MORE
+            if found is None or not more or proven(found):
+                return found
+            n_more += 1
         if not halves:
             if _is_rounding(at, longest, limit):
                 return _found(at, move, factor, n_passes, n_factors)
@@ -538,7 +546,9 @@ def _found(at, move, factor, n_passes, n_factors):
     return JointRefit(end, factor, n_passes, n_factors, at, move.length, apart)
 
 
-def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradient=None):
+def joint_refit(
+    objective, factor, rows, delta, *, step=None, read=None, gradient=None, proven=None
+):
     """Return the JointRefit after a change of weights; None where no optimum is found.
 
     Parameters
@@ -557,6 +567,8 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradien
     gradient : ndarray of shape (K, q), optional
         Of the objective, close to 0, where a pass over the rows for it can be saved: the chord's
         own passes have all of it.
+    proven : callable, optional
+        See `chord`.
     """
     added = np.zeros(objective.n_rows)
     added[rows] = delta
@@ -569,7 +581,7 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradien
             design = inner.design.take(rows)
             gradient = joint_gradient(inner, rows, delta, design, None if kinked else gradient)
             changed_factor = factor.reweighted(rows, delta, design)
-            found = chord(changed_factor, inner.theta, gradient, read=read)
+            found = chord(changed_factor, inner.theta, gradient, read=read, proven=proven)
         except np.linalg.LinAlgError:
             found = None
     if found is not None and kinked:
