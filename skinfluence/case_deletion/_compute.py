@@ -1,11 +1,12 @@
 """Computation of the diagnostics: one factor of the curvature, then products."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 
 from skinfluence._backend import integer_power
-from skinfluence._parallel import cache_blocks
+from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence._validation import listed, warn
 from skinfluence.case_deletion._dfbeta import CoefficientChanges
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
@@ -14,6 +15,9 @@ from skinfluence.existence import RANK_LOST, is_unpenalised
 
 # A difference of sums of squares below this share of the first is rounding, and has no digit left.
 ROUNDED = 1e-13
+# Below this share of its largest term it has lost four: such rows get sums over the others' own
+# residuals and leverages, by a product with all rows for each.
+FEW_LEFT = 1e-4
 # What is measured of the deletion of a row.
 MEASURES = (
     *("covratio", "deleted_residual", "cooks_distance", "dffits", "sigma_without"),
@@ -67,7 +71,7 @@ def diagnose(objective, full, curvature, names, check):
         pearson_residual=rows.pearson,
         deviance_residual=rows.deviance,
         dfbeta_source=CoefficientChanges(step, curvature, order, rows.multiplier, lost, check),
-        **_by_blocks(rows, penalised, sigma),
+        **_by_blocks(rows, penalised, sigma, curvature),
     )
     _warn_without_scale(diagnostics)
     return diagnostics
@@ -110,6 +114,8 @@ class _Rows:
         self.n_parameters = objective.n_parameters
         # The degrees of freedom are a difference of n and a trace: below 1e-9 rounding of 0.
         self.total, freedom = float(self.pearson @ self.pearson), self.n_used - self.n_effective
+        if not is_unpenalised(objective):
+            freedom = float(self.one_minus_leverage[self.used].sum())
         self.freedom = freedom
         self.sigma = float(np.sqrt(self.total / freedom)) if freedom > 1e-9 else np.nan
         self.undefined = self.alone | step.undefined
@@ -151,7 +157,7 @@ class _Rows:
         return residual if (self.weight == 1.0).all() else np.sqrt(self.weight) * residual
 
 
-def _by_blocks(rows, penalised, sigma):
+def _by_blocks(rows, penalised, sigma, curvature):
     """Return the measures of deletion of all rows, by field.
 
     Each is a dozen passes over some numbers a row: over rows that stay in the cache.
@@ -163,14 +169,37 @@ def _by_blocks(rows, penalised, sigma):
         if block.loss.has_known_dispersion:
             without = np.ones(len(block.weight))
         else:
-            without = _scales(block, penalised and [terms[part] for terms in penalised])
+            terms = penalised and [terms[part] for terms in penalised]
+            others = partial(_sums_of_others, rows, curvature, part.start)
+            without = _scales(block, terms, others)
         found = _deleted(block, sigma, without)
         for values, name in zip(table, MEASURES, strict=True):
             values[part] = found[name]
     return dict(zip(MEASURES, table, strict=True))
 
 
-def _scales(rows, penalised):
+def _sums_of_others(rows, curvature, start, index):
+    """Sums (r,) of squares and of 1 - leverage of the refits without rows `start + index`.
+
+    Over the others' own residuals and leverages after the deletion: nothing is taken from a sum
+    that is nearly all the row's own. The leverages are a Schur complement of I - (hat matrix).
+    """
+    design, index = curvature.objective.design, start + index
+    squares, freedom = np.empty((2, len(index)))
+    for part in row_blocks(len(index), 24 * design.shape[0]):
+        taken = index[part]
+        hat = design @ curvature.solve(design.dense(taken).T)  # without the rows' weights
+        left = rows.one_minus_leverage[taken]
+        residual = rows.residual[:, None] + hat * (rows.weight * rows.residual)[taken] / left
+        shared = rows.weight[:, None] * hat**2 * rows.weight[taken] / left
+        kept = np.where(rows.used[:, None], rows.one_minus_leverage[:, None] - shared, 0.0)
+        for summand in (residual, kept):
+            summand[taken, np.arange(len(taken))] = 0.0
+        squares[part], freedom[part] = rows.weight @ residual**2, kept.sum(axis=0)
+    return squares, freedom
+
+
+def _scales(rows, penalised, others):
     """s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
 
     For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
@@ -181,13 +210,23 @@ def _scales(rows, penalised):
     """
     freedom, total = rows.freedom, rows.total
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = total - rows.pearson**2 / rows.one_minus_leverage
+        own = rows.pearson**2 / rows.one_minus_leverage
+        squares = total - own
         freedom_without = freedom - 1.0
         if penalised is not None:
             (norms, pull), c = penalised, -rows.multiplier
             squares += 2.0 * c * pull
-            squares -= c**2 * norms
+            squares -= (moved := c**2 * norms)
+            own += moved
             freedom_without = freedom_without + rows.weight * norms / rows.one_minus_leverage
+        lost = squares < FEW_LEFT * np.maximum(total, own)
+        if penalised is not None:
+            lost |= freedom_without < FEW_LEFT
+        lost &= rows.is_linear & rows.used & ~rows.undefined
+        if lost.any():
+            squares[lost], freedom = others(np.flatnonzero(lost))
+            if penalised is not None:
+                freedom_without[lost] = freedom
         squares[~(squares > ROUNDED * total)] = np.nan
         without = np.sqrt(squares / np.where(freedom_without > 1e-9, freedom_without, np.nan))
     if not rows.used.all():

@@ -41,7 +41,10 @@ def leverages(oracle):
     for i in np.flatnonzero(1 - h < NEARLY_ALONE):
         rest = np.array(oracle.w)
         rest[i] = 0
-        a = Z[i] @ inverse_of(oracle.hessian(rest)) @ Z[i]
+        others = oracle.hessian(rest)
+        # A penalty that the rows share stays whole: the leverage is of the fit with all rows.
+        np.einsum("jj->j", others)[:] += oracle.w[i] * oracle.objective.shared.ravel()
+        a = Z[i] @ inverse_of(others) @ Z[i]
         if np.isfinite(a) and a > 0:
             h[i] = 1 - 1 / (1 + W[i] * a)
     return h, quadratic, inverse

@@ -173,6 +173,8 @@ class PooledQuestions(Questions):
         """Losses, predictions and means of the leave-one-out predictors."""
         oracle, spec, found = self.oracle, self.spec, answer.value
         bound = self._allowed(found, method)
+        if spec.lent is not None:  # its predictors are sums over rows, which may cancel
+            bound = np.maximum(bound, ROUNDING * oracle.terms.max(axis=1, keepdims=True))
 
         def width(function):
             """How far a function of the predictors moves within their bounds."""

@@ -268,9 +268,10 @@ class Questions:
         if not self.spec.loss.n_classes:
             y = np.abs(self.spec.loss.encode(labels))
             size = size + np.resize(y.max(axis=1, keepdims=True), eta.shape)
-        step = ROUNDING * size
-        at, up, down = (value(labels, eta + sign * step) for sign in (0, 1, -1))
-        found = np.nan_to_num(np.maximum(np.abs(up - at), np.abs(down - at)))
+        step, at, found = ROUNDING * size, value(labels, eta), LD(0)
+        for sign in (1, -1, (-1) ** np.arange(eta.shape[1]), -((-1) ** np.arange(eta.shape[1]))):
+            off = np.nan_to_num(np.abs(value(labels, eta + sign * step) - at))
+            found = np.maximum(found, off)
         if not self.spec.loss.n_classes:
             # Deviances are differences: beneath this the oracle has no digit either.
             size = size + np.abs(self.spec.loss.mean(eta)) + 1
@@ -514,6 +515,9 @@ class Questions:
             return ROUNDING * np.abs(intercept).max(initial=0.0) + last
         widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
         last = last / np.where(widest > 0, widest, 1)
+        if self.spec.lent is not None:  # a sum over rows, which may cancel
+            sums = self.problem.strength * (self.spec.w @ np.abs(self.spec.X))
+            last = last + 16 * np.finfo(float).eps * sums
         return ROUNDING * np.abs(coef).max(initial=0.0) + last
 
     def _dual(self, question, answer, method, change, masks):
