@@ -321,9 +321,9 @@ class SinglePrecisionDesign(DenseDesign):
     def _gram(self, w):
         if (w < 0).any():
             return super()._gram(w)
-        q = self.shape[1]
-        G, root = np.zeros((q, q)), np.sqrt(w).astype(np.float32)
-        buffer = np.empty((min(SINGLE_ROWS, self.shape[0]), q), dtype=np.float32)
+        n, q = self.shape
+        G, root = None, np.sqrt(w).astype(np.float32)
+        buffer = np.empty((min(SINGLE_ROWS, n), q), dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for rows, block in self._blocks(SINGLE_ROWS):
                 Z = buffer[: len(block)]
@@ -331,8 +331,11 @@ class SinglePrecisionDesign(DenseDesign):
                 if self.fit_intercept:
                     Z[:, -1] = 1.0
                 Z *= root[rows, None]
-                add_gram(G, Z)
-        return G
+                if G is None:
+                    G = gram(Z).astype(np.float64)
+                else:
+                    add_gram(G, Z)
+        return np.zeros((q, q)) if G is None else G
 
     def gram_rounding(self, w):
         """A sum of b products of rounded numbers is off by at most g times the sum of their sizes.
