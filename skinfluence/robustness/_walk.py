@@ -24,6 +24,9 @@ MAX_PASSES = 25
 NEAR = 1e3
 # Steps whose changes of the gradient correct the factor.
 SECANTS = 6
+# Removals after which the gradient of a quadratic loss is summed anew over all rows: one step by
+# that of the rows that leave is exact but for rounding, which this corrects.
+CORRECTED = 16
 # A chord whose steps shrink by less than this gets a new factor.
 SLOW = 0.3
 # Passes after which an otherwise converging chord has a new factor the next time.
@@ -350,10 +353,11 @@ class Walk:
             except np.linalg.LinAlgError:
                 return None
         before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
-        # One step of a quadratic loss is exact but for rounding: by a gradient of all rows, or with
-        # another step after the pass that the effects need.
+        # One step of a quadratic loss is exact but for rounding, which a gradient of all rows now
+        # and then corrects, or another step after the pass that the effects need.
         exact = quadratic and ahead is None
-        gradient = self._whole_gradient(objective) if exact else self._first_gradient(rows, delta)
+        anew = exact and (delta.max() > 0 or len(self.removed) % CORRECTED == CORRECTED - 1)
+        gradient = self._whole_gradient(objective) if anew else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
             step = self._pairs.step(gradient, self).reshape(objective.theta.shape)
             size = np.abs(step).max()
@@ -405,7 +409,7 @@ class Walk:
         gradient = some.design.transpose_matmul(delta[:, None] * some.row_gradients).T
         if objective.shares.any():
             gradient = gradient + delta.sum() * objective.row_penalty.gradient(objective.theta)
-        return objective.freed(gradient)
+        return self.start.freed(gradient)  # what is fixed is the same for all weights
 
     def _newton(self, objective):
         """Optimum by Newton's method; None where there is none."""
