@@ -114,6 +114,8 @@ def of_rows(oracle, problem):
         unit = pearson / np.sqrt(1 - h)
         row_loss = spec.loss.value(objective.y, oracle.eta)
         deviance = np.sqrt(2 * w * row_loss) * np.sign(residual)
+        # Its square has lost all digits of a small one, which is the Pearson residual.
+        deviance = np.where(np.abs(pearson) < 1e-8 * np.sqrt(w), pearson, deviance)
         if is_least_squares(spec):
             studentized = unit / without
         else:

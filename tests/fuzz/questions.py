@@ -117,7 +117,7 @@ class Judge:
         if not compared.any():
             return
         largest = effect[compared].max()
-        floor = np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
+        floor = np.finfo(float).tiny + np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
         if rounding is None:
             rounding = np.full(want.shape, self.rounding)
         allowed = np.maximum(TOLERANCE, np.where(compared, rounding, 0)) * largest + floor
@@ -369,8 +369,12 @@ class Questions:
             self._same(f"{question} some rows", found.value, matrix[:, some], size, TOLERANCE)
 
     def _same(self, question, got, want, size, tolerance=1e-8):
-        """Two ways of asking the same; test rows that are float32 are read as such."""
+        """Two ways of asking the same, to what the condition of the curvature leaves of it.
+
+        Test rows that are float32 are read as such.
+        """
         tolerance = max(tolerance, 1e-6 if "float32" in self.problem.storage else 0)
+        tolerance = max(tolerance, float(self.oracle.rounding))
         got, want = np.asarray(got), np.asarray(want)
         if got.shape != want.shape:
             self.tally.find("unlike", question, f"shape {got.shape}, not {want.shape}")
