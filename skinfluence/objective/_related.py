@@ -261,6 +261,10 @@ class RelatedObjectives:
         design = self.design.in_single_precision()
         return None if design is None else self._same_rows(design=design)
 
+    def hessian_rounding(self):
+        """Bound on the norm of what products in float32 add to `loss_hessian`, of one output."""
+        return self.design.gram_rounding(np.abs(self.weight_diagonals[:, 0]))
+
     def _same_rows(self, **changes):
         """Return an objective with the same rows and predictors, and their cached values."""
         kept = vars(self).keys() & OF_ROWS
