@@ -1,5 +1,6 @@
 """Smallest flips: counts on real data, all subsets, bounds, quantities, errors."""
 
+import math
 import os
 import pickle
 import time
@@ -39,6 +40,7 @@ from skinfluence.robustness import (
     sign_and_significance,
     significance,
 )
+from skinfluence.robustness._audit import Audit
 from skinfluence.robustness._branch_and_bound import BranchAndBound
 from skinfluence.robustness._dinkelbach import largest_move, least_units, partialled_out
 from skinfluence.robustness._relaxation import Relaxation
@@ -183,11 +185,11 @@ def test_affairs_and_religion():
     model = InfluenceLinearRegression().fit(religious, fair["affairs"])
     model.smallest_flip(coefficient("religious"), certify="never")
     spent = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.process_time()
         audit = model.smallest_flip(coefficient("religious"))
         spent.append(time.process_time() - start)
-    assert min(spent) < 0.2  # .1 on a quiet machine: `python -m benchmarks.audits`
+    assert min(spent) < 0.1
     assert (audit.n_rows, audit.is_exact, audit.first_order_count) == (156, True, 173)
 
 
@@ -200,6 +202,37 @@ def test_no_bound_above_the_optimum(seed):
     assert violations(optimum, audit, number) == [], problem.family
     if optimum is not None and audit.certificate == "sorting":
         assert number == optimum
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_no_proof_rests_on_the_tolerance_of_the_solver(seed, monkeypatch):
+    """Duals that are a tenth off prove less, and nothing that is wrong."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((14, 1))
+    y = (0.8 * X[:, 0] + rng.logistic(size=14) > 0).astype(int)
+    model = InfluenceLogisticRegression(C=2.0).fit(X, y)
+    before = model.smallest_flip(coefficient("x0"))
+    assert before.certificate == "branch and bound"
+    n_wrong = 0
+
+    def sloppy(*arguments, **options):
+        nonlocal n_wrong
+        result = linprog(*arguments, **options)
+        if result.status == 0:
+            result.eqlin.marginals *= 1.0 + 0.1 * rng.standard_normal(len(result.eqlin.marginals))
+            n_wrong += 1
+        return result
+
+    monkeypatch.setattr("skinfluence.robustness._relaxation.linprog", sloppy)
+    after = model.smallest_flip(coefficient("x0"))
+    assert n_wrong > 1
+    assert after.n_rows == before.n_rows
+    for size in range(1, after.at_least):
+        W = np.ones((math.comb(14, size), 14))
+        for weight, chosen in zip(W, combinations(range(14), size), strict=True):
+            weight[list(chosen)] = 0.0
+        slopes = logistic_refits(X, y, W, strength=0.5)[:, 0]
+        assert (slopes * model.coef_[0, 0] > 0).all()
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -396,7 +429,11 @@ def test_cells_and_cones_bound_the_relaxation(seed):
     for width in (1e-3, 0.1, 1.0, 5.0):
         middle, half = rng.normal(0, 2, d), width * rng.uniform(0.2, 1.0, d)
         _, dual, _ = relaxation.solve(cells.center + cells.N @ middle)
-        lower = max(cells.bound(middle, half, dual), cells.ray_bound(middle, half))
+        wrong = dual + np.abs(dual).max() * rng.standard_normal(
+            len(dual)
+        )  # proves less, or nothing
+        bounds = [cells.bound(middle, half, each) for each in (dual, wrong)]
+        lower = max(*bounds, cells.ray_bound(middle, half))
         for _ in range(4):
             theta = cells.center + cells.N @ (middle + half * rng.uniform(-1, 1, d))
             assert lower <= least_shares(relaxation, theta) + 1e-6
@@ -407,6 +444,117 @@ def test_cells_and_cones_bound_the_relaxation(seed):
             point = np.insert(tau + half * rng.uniform(-1, 1, d - 1), 0, box) * stretch
             theta = cells.center + cells.N @ point
             assert lower <= least_shares(relaxation, theta) + 1e-6
+
+
+def nearly_separated(seed):
+    """(X, y) whose second column separates the classes on three scales, but for two rows.
+
+    Without these two its coefficient is over a hundred, where rows next to the boundary decide,
+    and there the first column has the other sign.
+    """
+    rng, far, near = np.random.default_rng(seed), 4, 3
+    sides = np.repeat([1.0, -1.0], far)
+    z = sides * (1.0 + rng.uniform(0, 0.5, 2 * far))
+    x = rng.normal(0, 1, 2 * far) + 0.8 * sides
+    z = np.r_[z, -1.2, 1.2, [-1e-3, -1e-3, 1e-3, 1e-3]]
+    x = np.r_[x, 1.0, -1.0, [-1.0, 0.5, -0.5, 1.0]]
+    y = np.r_[sides > 0, True, False, True, True, False, False]
+    sides = np.repeat([1.0, -1.0], near)
+    z = np.r_[z, 0.05 * sides * (1.0 + rng.uniform(0, 0.3, 2 * near))]
+    x = np.r_[x, rng.normal(0, 1, 2 * near) + 0.8 * sides]
+    return np.column_stack([x, z]), np.r_[y, sides > 0].astype(int)
+
+
+def logistic_refits(X, y, W, strength=0.0):
+    """Optima (m, P) under the weights W (m, n), NaN without one: Newton steps that are halved."""
+    ridge_of = np.r_[np.full(X.shape[1], strength), 0.0]
+    Z, sign = np.column_stack([X, np.ones(len(y))]), 1.0 - 2.0 * y
+    theta = np.zeros((len(W), Z.shape[1]))
+
+    def value(theta):
+        losses = (W * np.logaddexp(0.0, sign * (theta @ Z.T))).sum(axis=1)
+        return losses + 0.5 * theta**2 @ ridge_of
+
+    for _ in range(80):
+        p = 0.5 * (1.0 + np.tanh(0.5 * (theta @ Z.T)))
+        gradient = (W * (p - y)) @ Z + theta * ridge_of
+        hessian = np.einsum("mi,ij,ik->mjk", W * p * (1.0 - p), Z, Z) + np.diag(ridge_of)
+        ridge = 1e-13 * np.trace(hessian, axis1=1, axis2=2) + 1e-250
+        hessian += ridge[:, None, None] * np.eye(Z.shape[1])
+        step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        size, before = np.ones(len(W)), value(theta)
+        for _ in range(40):
+            worse = value(theta + size[:, None] * step) > before + 1e-12 * np.abs(before)
+            if not worse.any():
+                break
+            size[worse] *= 0.5
+        theta = theta + size[:, None] * step
+    # Of separable rows the steps do not end.
+    return np.where(
+        (np.abs(step) < 1e-6 * (1.0 + np.abs(theta))).all(axis=1)[:, None], theta, np.nan
+    )
+
+
+def test_proven_within_the_box_is_no_proof():
+    """Two rows flip the sign far beyond the box in which branch and bound asks for more of them."""
+    X, y = nearly_separated(2)
+    n = len(y)
+    model = InfluenceLogisticRegression(C=np.inf, solver="newton-cholesky", max_iter=500).fit(X, y)
+    objective, bound, _ = bound_problem(model, coefficient("x0"))
+    cells = BranchAndBound(Relaxation(objective, bound, each_row(n)))
+    proof = cells.prove(n // 2, 5_000)
+    assert proof.complete
+    assert proof.within is not None
+    assert proof.at_least >= 3
+    # Every smaller set that flips the sign does so beyond the box, and there are such sets.
+    smaller = [
+        list(chosen) for size in range(1, proof.at_least) for chosen in combinations(range(n), size)
+    ]
+    W = np.ones((len(smaller), n))
+    for weight, chosen in zip(W, smaller, strict=True):
+        weight[chosen] = 0.0
+    whole = logistic_refits(X, y, np.ones((1, n)))[0]
+    assert whole[:2] == pytest.approx(model.coef_[0], rel=1e-6)
+    flipping = np.flatnonzero(logistic_refits(X, y, W)[:, 0] * whole[0] <= 0)
+    assert 1 <= len(flipping) <= 100
+    low, high = np.zeros(len(flipping)), np.ones(len(flipping))
+    for _ in range(40):  # where on the way the coefficient is 0
+        middle = 0.5 * (low + high)
+        at = logistic_refits(X, y, 1.0 - middle[:, None] * (1.0 - W[flipping]))
+        over = at[:, 0] * whole[0] <= 0
+        low, high = np.where(over, low, middle), np.where(over, middle, high)
+    tau = np.linalg.lstsq(cells.N, (at - cells.center).T, rcond=None)[0]
+    assert np.abs(tau).max(axis=0).min() > proof.within
+    assert min(len(smaller[each]) for each in flipping) == 2
+    audit = model.smallest_flip(coefficient("x0"))
+    assert audit.n_rows == 2
+    assert audit.at_least <= 2
+
+
+def test_an_audit_says_what_is_proven_within_the_box():
+    """Most rows of one class leave, and k(theta) is no larger at infinity: no cone is closed."""
+    rng = np.random.default_rng(37)
+    X = rng.normal(size=(15, 1))
+    y = (X[:, 0] + 2 * rng.logistic(size=15) > 1).astype(int)
+    model = InfluenceLogisticRegression(C=np.inf, solver="newton-cholesky", max_iter=500).fit(X, y)
+    audit = model.smallest_flip(coefficient("x0"))
+    assert (audit.n_rows, audit.at_least, audit.certificate) == (4, 1, "none")
+    assert not audit.is_exact
+    (words,) = audit.assumptions
+    assert words == (
+        "at least 4, proven within the box of 31 standard errors about the optimum at the level, "
+        "which is no proof for refits beyond it"
+    )
+    assert repr(audit).startswith(
+        "4 of 15 rows flip the sign of 'x0'. That fewer cannot is not proven."
+    )
+    # By all subsets the number within the box is right: four rows are the optimum.
+    for size in (1, 2, 3, 4):
+        W = np.ones((math.comb(15, size), 15))
+        for weight, chosen in zip(W, combinations(range(15), size), strict=True):
+            weight[list(chosen)] = 0.0
+        slopes = logistic_refits(X, y, W)[:, 0]
+        assert (slopes * model.coef_[0, 0] <= 0).any() == (size == 4)
 
 
 @pytest.mark.parametrize("seed", [7000, 7001, 7002, 7006])
@@ -708,6 +856,25 @@ def test_progress_sees_the_removals():
         InfluenceLogisticRegression().fit(X, y).smallest_flip(coefficient("x0"), progress=progress)
     )
     assert len(seen) >= audit.n_rows
+
+
+def test_a_rounded_program_is_a_candidate():
+    """The largest shares first, as few as flip: smaller than the set at hand, and verified."""
+    x = np.r_[np.linspace(-1, 1, 20), 6.0, 6.0]
+    y = np.r_[np.linspace(-1, 1, 20), -6.0, -6.0]
+    model = InfluenceLinearRegression().fit(x[:, None], y)
+    objective, bound, curvature = bound_problem(model, coefficient("x0"))
+    audit = Audit(objective, curvature, bound, each_row(22), 11)
+    best = audit.search.follow([3, 20, 5, 21])
+    assert best.flips
+    shares = np.zeros(22)
+    shares[[7, 20, 21]] = 0.1, 0.9, 0.8
+    found, fractional = audit.rounded(best, [shares])
+    assert sorted(found.order) == [20, 21]
+    assert found.flips
+    assert 1 < fractional <= 2
+    # Shares that are no small set leave the one at hand.
+    assert len(audit.rounded(found, [np.ones(22)])[0].order) == 2
 
 
 def test_swaps_restore_rows():

@@ -175,25 +175,34 @@ def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
     for j in support:
         if absolute[j] > 0 and np.sign(theta[j] + trial[j]) != np.sign(at[j]):
             return False
-    slope = gradient + H @ trial
     # A support of dependent rows has a solution of 1e14, beside whose terms every condition holds.
     lowest, terms = _model_value(H, gradient, theta, absolute, step)
     value, noise = _model_value(H, gradient, theta, absolute, trial)
     if value + EPSILON * noise > lowest + rounding * terms:
         return False
-    for j in range(len(theta)):
-        size = abs(gradient[j]) + absolute[j]
-        for k in range(len(theta)):
-            size += abs(H[j, k]) * abs(trial[k])
-        beyond = abs(slope[j]) - absolute[j]
-        if inside[j]:
-            beyond = abs(slope[j] + absolute[j] * np.sign(at[j]))
-        if beyond > rounding * size:
-            return False
+    sign = np.where(inside, np.sign(at), 0.0)
+    if not _is_stationary(H, gradient, absolute, trial, sign, inside, rounding):
+        return False
     # What is left of a coefficient of 0 by the solve would be one more active column, perhaps
     # dependent on the others.
     weight = np.sqrt(np.abs(np.diag(H))) * np.abs(theta + trial)
     for j in support:
         if absolute[j] > 0 and weight[j] <= NOTHING * np.max(weight):
             trial[j] = -theta[j]
+    return True
+
+
+@compiled
+def _is_stationary(H, gradient, absolute, step, sign, inside, rounding):
+    """Whether the optimality conditions of all coordinates hold, to `rounding` of their terms."""
+    slope = gradient + H @ step
+    for j in range(len(step)):
+        size = abs(gradient[j]) + absolute[j]
+        for k in range(len(step)):
+            size += abs(H[j, k]) * abs(step[k])
+        beyond = abs(slope[j]) - absolute[j]
+        if inside[j]:
+            beyond = abs(slope[j] + absolute[j] * sign[j])
+        if beyond > rounding * size:
+            return False
     return True

@@ -171,7 +171,7 @@ class RobustnessMixin(QueryMixin):
         problem = self.__fitted_problem__()
         _check_smooth(problem)
         bound = bind(quantity, problem)
-        units = [np.array([row]) for row in range(problem.objective.n_rows)]
+        units = list(np.arange(problem.objective.n_rows)[:, None])
         size = _check_size(problem, k, units, "k")
         problem.check_data()
         found, predicted, certificate = most_influential_set(
@@ -208,7 +208,7 @@ def _units(problem, groups):
     """Return the index arrays of what leaves together, and the names of groups."""
     n = problem.objective.n_rows
     if groups is None:
-        return [np.array([row]) for row in range(n)], None
+        return list(np.arange(n)[:, None]), None
     units = as_groups(groups, n)
     if sum(map(len, units)) != len(np.unique(np.concatenate(units))):
         raise ValueError("groups overlap: a row can leave only once. Give disjoint groups.")

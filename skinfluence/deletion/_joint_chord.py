@@ -15,13 +15,21 @@ from skinfluence.curvature import make_curvature
 from skinfluence.optimum import is_acceptable_refit, refit
 
 MAX_PASSES = 20
+# Passes for the sake of the proof alone.
+MAX_MORE = 2
 # New factors that a refit may take before Newton's method does what is left.
 MAX_FACTORS = 3
+# Share of a step's mean curvature that is taken for that at its end, at least.
+STEADY = 0.5
 # The digits that a correction of the inverse may cost before a new factor is worth it.
 LOST = 1e4
 # A correction of this share of the parameters costs as much as a factor anew, and one that has
 # grown to the other makes every further solve as dear as two.
 NEW_SHARE, TOTAL_SHARE = 0.25, 0.5
+# Flops of the products of the rows that change above which they are taken in float32, at half the
+# time, and the share of the curvature that these may be off by in any direction.
+DEAR = 2e7
+SINGLE_SHARE = 1e-2
 # Error that the last step may leave, relative to the coefficients' unit: its length times the ratio
 # of two steps. A share of it is rounding.
 TOLERANCE = 1e-11
@@ -75,10 +83,15 @@ class JointFactor:
         for all.
     free : ndarray of shape (P, f), optional
         H_base^-1 of the unit vectors of the unpenalised coordinates, where it is known.
+    off : float, optional
+        Bound on the spectral norm of what the matrix at hand is off from H: products of rows that
+        have come or gone may have been taken in float32.
     """
 
-    def __init__(self, objective, base, rows=None, signs=None, solved=None, unit=None, free=None):
-        self.objective, self.base, self._free = objective, base, free
+    def __init__(
+        self, objective, base, rows=None, signs=None, solved=None, unit=None, free=None, off=0.0
+    ):
+        self.objective, self.base, self._free, self.off = objective, base, free, off
         self.unit = objective.coefficient_unit if unit is None else unit
         P = objective.n_parameters
         self.rows = np.zeros((0, P)) if rows is None else rows
@@ -140,8 +153,8 @@ class JointFactor:
         k = len(rows) * changed.n_outputs
         wide = k > NEW_SHARE * P or len(self.signs) + k > TOTAL_SHARE * P
         if self._has_factor and (wide or shared):
-            changed_hessian = FactoredHessian(self._changed_hessian(rows, delta, design))
-            return JointFactor(changed, changed_hessian, unit=self.unit)
+            changed_hessian, off = self._changed_hessian(rows, delta, design)
+            return JointFactor(changed, FactoredHessian(changed_hessian), unit=self.unit, off=off)
         if not wide and not shared:
             try:
                 return self._corrected(changed, rows, delta, design)
@@ -150,22 +163,38 @@ class JointFactor:
         return JointFactor.at(changed, unit=self.unit)
 
     def _changed_hessian(self, rows, delta, design):
-        """H after a change of weights, from the products of the rows that change alone."""
-        H, fixed = self.hessian, self.objective.fixed_at_zero
+        """H after a change of weights, from the products of the rows that change, and its `off`."""
+        H, fixed, off = self.hessian, self.objective.fixed_at_zero, self.off
         for change, sign in ((np.subtract, -1.0), (np.add, 1.0)):
             part = np.sign(delta) == sign
             if part.any():
                 some = design if part.all() else design.take(np.flatnonzero(part))
-                more = self._only(rows[part], delta[part], some).loss_hessian()
+                more, rounding = self._products(self._only(rows[part], delta[part], some), off)
                 more[fixed], more[:, fixed] = 0.0, 0.0
                 H = change(H, more, out=more)  # into the newer: fresh memory is paid for by page
+                off += rounding
         if self.objective.shares.any():
             H = H.copy() if H is self.hessian else H
             total = float(delta.sum())
             shape = self.objective.theta.shape
             own = np.broadcast_to(self.objective.row_penalty.hessian_diagonal, shape).ravel()
             H[np.diag_indices_from(H)] += total * own
-        return H
+        return H, off
+
+    def _products(self, some, off):
+        """Hessian of the loss of some rows, and a bound on what it is off by, beside `off`.
+
+        In float32 where that costs nothing but a share of the bound: a chord that converges at some
+        rate by the change of the curvature does not see it. A quadratic loss has no such change.
+        """
+        loss = some.loss
+        bounded = loss.is_convex and 0 < loss.self_concordance < np.inf
+        if bounded and some.n_outputs == 1 and some.n_rows * some.n_parameters**2 > DEAR:
+            single = some.in_single_precision()
+            rounding = np.inf if single is None else single.hessian_rounding()
+            if (off + rounding) * self.variances()[1] <= SINGLE_SHARE:
+                return single.loss_hessian(), rounding
+        return some.loss_hessian(), 0.0
 
     def _only(self, rows, delta, design):
         """Objective of some rows alone, with the sizes of their changes as weights."""
@@ -191,6 +220,7 @@ class JointFactor:
             np.hstack([self.solved, self.base.solve(more.T)]),
             self.unit,
             self.free_solved,
+            self.off,
         )
 
     def extended(self, objective, rows, y):
@@ -208,14 +238,15 @@ class JointFactor:
             return None
         at = self.objective.with_rows(rows, y)
         kept = (self.base, self.rows, self.signs, self.solved, self.unit, self.free_solved)
-        return JointFactor(at, *kept)
+        return JointFactor(at, *kept, self.off)
 
     def variances(self):
-        """Bounds of the diagonal of H^-1 (P,) and of its largest eigenvalue.
+        """Bounds of the diagonal of (G + off)^-1 (P,), G at hand, and of its largest eigenvalue.
 
-        With D the penalty, H - D is positive semidefinite, and so is its Schur complement in the
-        unpenalised coordinates: the block of H^-1 of the penalised ones is at most D^-1. The
-        largest eigenvalue of H^-1 is at most that of this block plus the trace of the other.
+        With D the penalty, G + off - D is positive semidefinite, as H - D is, and so is its Schur
+        complement in the unpenalised coordinates: the block of the inverse of the penalised ones is
+        at most D^-1. The largest eigenvalue is at most that of this block plus the trace of the
+        other, which is at most that of G^-1.
         """
         strength, free = self.objective.hessian_diagonal, self.free_coordinates
         fixed = self.objective.fixed_at_zero
@@ -260,6 +291,8 @@ class JointRefit:
         Where the gradient was evaluated last: one chord step before the end. None where it was not.
     gradient_norm : float
         Norm of that gradient in the inverse of the factor's H.
+    apart : float
+        Norm in H of the difference between the last step and -H^-1 times that gradient.
     by : str
         "chord" or "newton".
     """
@@ -270,6 +303,7 @@ class JointRefit:
     n_factors: int
     last: object = None
     gradient_norm: float = np.nan
+    apart: float = 0.0
     by: str = "chord"
 
     @property
@@ -302,7 +336,7 @@ def joint_gradient(objective, rows, delta, design, gradient=None):
     return objective.freed(gradient)
 
 
-def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
+def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None, proven=None):
     """Return the JointRefit from the optimum before a change; None where the steps do not end.
 
     Parameters
@@ -317,41 +351,46 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None):
         Of the coefficients, relative to `Objective.coefficient_unit`.
     read : callable, optional
         See `Objective.evaluated_at`.
+    proven : callable, optional
+        Whether enough is proven of a JointRefit: else a pass or two more are taken.
 
     Returns
     -------
     JointRefit or None
     """
     limit, theta_shape = tolerance * factor.unit, theta.shape
-    n_passes = n_factors = 0
-    pairs, ratios = PairsOfOneFactor(), []
-    step, plain = pairs.steps(gradient, factor)
-    last = _length(gradient, plain)
-    while n_passes < MAX_PASSES and np.isfinite(step).all():
-        theta = theta + step.reshape(theta_shape)
+    n_passes = n_factors = n_more = 0
+    starts_here = np.array_equal(factor.objective.theta, theta)
+    pairs, ratios = PairsOfOneFactor(starts_here=starts_here), []
+    move = pairs.next_step(gradient, factor)
+    last = move.length
+    while n_passes < MAX_PASSES and np.isfinite(move.step).all():
+        theta = theta + move.step.reshape(theta_shape)
         at = factor.objective.evaluated_at(theta, read)
         n_passes += 1
-        pairs.add(step, (at.gradient - gradient).ravel())
-        gradient = at.gradient
-        step, plain = pairs.steps(gradient, factor)
-        size, longest = _length(gradient, plain), float(np.abs(plain).max(initial=0.0))
+        move = pairs.next_step(at.gradient, factor)
+        size, longest = move.length, float(np.abs(move.plain).max(initial=0.0))
         ratios.append(size / last if last > 0 else 0.0)
         halves = size <= 0.5 * last
         left = longest * min(1.0, _next_ratio(ratios))
         if (halves and left <= limit) or longest <= ROUNDING * limit:
-            return _found(at, plain, size, factor, n_passes, n_factors)
+            found = _found(at, move, factor, n_passes, n_factors)
+            more = proven is not None and halves and n_more < MAX_MORE
+            if found is None or not more or proven(found):
+                return found
+            n_more += 1
         if not halves:
             if _is_rounding(at, longest, limit):
-                return _found(at, plain, size, factor, n_passes, n_factors)
+                return _found(at, move, factor, n_passes, n_factors)
             if n_factors == MAX_FACTORS or not size <= last:
                 break
             try:
                 factor = JointFactor.at(at, unit=factor.unit)
             except np.linalg.LinAlgError:
                 break
-            n_factors, pairs, ratios = n_factors + 1, PairsOfOneFactor(), []
-            step, plain = pairs.steps(gradient, factor)
-            size = _length(gradient, plain)
+            n_factors, pairs, ratios = n_factors + 1, PairsOfOneFactor(starts_here=True), []
+            move = pairs.next_step(at.gradient, factor)
+            size = move.length
         last = size
     return None
 
@@ -381,12 +420,13 @@ class SecantPairs:
         self.pairs, self._most = [], most
 
     def add(self, step, change):
-        """Keep a pair (P,) each, unless the curvature along it is not positive."""
+        """Keep a pair (P,) each, unless the curvature along it is not positive; return whether."""
         along = float(step @ change)
         if along > 0:
             self.pairs.append((step, change, along))
             if self._most is not None:
                 del self.pairs[: -self._most]
+        return along > 0
 
     def step(self, gradient, factor):
         """Return minus the updated inverse times a gradient, (P,)."""
@@ -408,28 +448,80 @@ class SecantPairs:
         return found
 
 
+@dataclass(frozen=True)
+class ChordStep:
+    """A step from where a gradient was evaluated.
+
+    Attributes
+    ----------
+    step : ndarray of shape (P,)
+        Minus the updated inverse times the gradient.
+    plain : ndarray of shape (P,)
+        Minus the inverse at hand times the gradient.
+    length : float
+        Norm of the plain step in the matrix at hand, which is that of the gradient in its inverse.
+    apart : float
+        Norm of the difference of the two steps in the matrix at hand.
+    """
+
+    step: np.ndarray
+    plain: np.ndarray
+    length: float
+    apart: float
+
+
 class PairsOfOneFactor(SecantPairs):
-    """Secant pairs of gradients that are all solved for with one factor."""
+    """Secant pairs of gradients that are all solved for with one factor.
 
-    def __init__(self):
+    Parameters
+    ----------
+    starts_here : bool
+        Whether the factor is that of the Hessian H at the parameter where the first step begins.
+        Along that step d the change y of the gradient is H d plus half of what the curvature
+        changes by. So 2 y - H d, with H d minus the first gradient, is that at the step's end.
+    """
+
+    def __init__(self, *, starts_here=False):
         super().__init__()
-        self._plain, self._solved = None, []
+        self._starts_here, self._n_steps, self._at = starts_here, 0, None
+        self._solved, self._images = [], []  # of the pairs: H^-1 of the change, H of the step
 
-    def steps(self, gradient, factor):
-        """Return minus the updated inverse, and minus the one at hand, times a gradient; (P,).
+    def next_step(self, gradient, factor):
+        """Return the ChordStep from a gradient (K, q), to which the last one has led.
 
         One solve is enough: what the inverse at hand makes of the change of a gradient is the
-        change of what it makes of the gradient.
+        change of what it makes of the gradient. What H makes of a step is known as well, a sum of
+        gradients.
         """
-        plain = factor.solve(-gradient.reshape(-1, 1))[:, 0]
-        if len(self._solved) < len(self.pairs):
-            self._solved.append(self._plain - plain)
-        self._plain = plain
-        _, shares = self._down(-gradient.ravel())
-        found = plain
+        gradient = gradient.ravel()
+        plain = factor.solve(-gradient[:, None])[:, 0]
+        if self._at is not None:
+            self._add_last(gradient, plain)
+        q, shares = self._down(-gradient)
+        found, image = plain, q
         for share, solved in zip(shares, self._solved, strict=True):
             found = found - share * solved
-        return self._up(found, shares), plain
+        for (step, change, along), share, own in zip(self.pairs, shares, self._images, strict=True):
+            part = share - float(change @ found) / along
+            found, image = found + part * step, image + part * own
+        self._at = gradient, plain, found, image
+        apart = float((found - plain) @ (image + gradient))
+        length = _length(gradient, plain)
+        return ChordStep(found, plain, length, float(np.sqrt(max(0.0, apart))))
+
+    def _add_last(self, gradient, plain):
+        """Keep the pair of the last step, that has led to a gradient (P,) and its plain step."""
+        before, plain_before, step, image = self._at
+        change, solved = gradient - before, plain_before - plain
+        at_end = change + gradient
+        # Along a step on which most of the curvature goes, half of its change says little.
+        steady = step @ at_end >= STEADY * (step @ change)
+        if self._starts_here and not self._n_steps and steady:
+            change, solved = at_end, solved - plain
+        self._n_steps += 1
+        if self.add(step, change):
+            self._solved.append(solved)
+            self._images.append(image)
 
 
 def _length(gradient, step):
@@ -442,17 +534,21 @@ def _is_rounding(at, longest, limit):
     return longest <= limit / ROUNDING * 1e-6 and at.stationarity <= 1e-13
 
 
-def _found(at, step, size, factor, n_passes, n_factors):
+def _found(at, move, factor, n_passes, n_factors):
     """Return the JointRefit one chord step after an objective; None at a kink."""
     try:
         at.check_optimum()
     except (NotImplementedError, np.linalg.LinAlgError):
         return None
+    # The inverse at hand is that of a quadratic loss: pairs would add their rounding.
+    step, apart = (move.plain, 0.0) if at.loss.is_quadratic else (move.step, move.apart)
     end = factor.objective.at(at.theta + step.reshape(at.theta.shape))
-    return JointRefit(end, factor, n_passes, n_factors, at, size)
+    return JointRefit(end, factor, n_passes, n_factors, at, move.length, apart)
 
 
-def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradient=None):
+def joint_refit(
+    objective, factor, rows, delta, *, step=None, read=None, gradient=None, proven=None
+):
     """Return the JointRefit after a change of weights; None where no optimum is found.
 
     Parameters
@@ -471,6 +567,8 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradien
     gradient : ndarray of shape (K, q), optional
         Of the objective, close to 0, where a pass over the rows for it can be saved: the chord's
         own passes have all of it.
+    proven : callable, optional
+        See `chord`.
     """
     added = np.zeros(objective.n_rows)
     added[rows] = delta
@@ -483,7 +581,7 @@ def joint_refit(objective, factor, rows, delta, *, step=None, read=None, gradien
             design = inner.design.take(rows)
             gradient = joint_gradient(inner, rows, delta, design, None if kinked else gradient)
             changed_factor = factor.reweighted(rows, delta, design)
-            found = chord(changed_factor, inner.theta, gradient, read=read)
+            found = chord(changed_factor, inner.theta, gradient, read=read, proven=proven)
         except np.linalg.LinAlgError:
             found = None
     if found is not None and kinked:

@@ -364,6 +364,13 @@ class Design(ABC):
         """Return the design with a Gram matrix in float32, for steps; None where there is none."""
         return
 
+    def gram_rounding(self, w):
+        """Bound on the spectral norm of what products in float32 add to Z' diag(w) Z, w >= 0.
+
+        0 where they are in float64.
+        """
+        return 0.0
+
     def single_columns(self, scale):
         """Columns of Z diag(scale) in float32, (q, n); None where fewer numbers are stored."""
         return

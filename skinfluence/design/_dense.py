@@ -89,25 +89,27 @@ class DenseDesign(Design):
         p, K, m = self.n_features, V.shape[1], beside.shape[1]
         product, total = np.empty((self.shape[0], K)), np.zeros((self.shape[1], K))
         further, columns = np.empty((self.shape[0], m)), np.ascontiguousarray(beside[:p].T)
-        single = np.ascontiguousarray(V[:p, 0]) if K == 1 else None
+        # Products with vectors for one column: those with matrices would copy it. The blocks are
+        # small, and what is done for each adds up: no array is made anew.
+        V, end = (np.ascontiguousarray(V[:p, 0]), V[p:, 0]) if K == 1 else (V[:p], V[p:])
+        inner = total[:p, 0] if K == 1 else total[:p]
+        part = np.empty(p) if K == 1 else np.empty((p, K))
         for rows, block in self._blocks(max(1, PASS_BYTES // (8 * max(1, self.shape[1])))):
-            if K == 1:  # products with vectors: those with matrices of one column copy them
-                product[rows, 0] = block @ single
-            else:
-                np.matmul(block, V[:p], out=product[rows])
+            eta = product[rows]
+            np.dot(block, V, out=eta[:, 0] if K == 1 else eta)
             if self.fit_intercept:
-                product[rows] += V[-1]
-            U = slopes(rows, product[rows])
+                eta += end
+            U = slopes(rows, eta)
             if K == 1:
-                total[:p, 0] += U[:, 0] @ block
+                np.dot(U[:, 0], block, out=part)
             else:
-                total[:p] += block.T @ U
+                np.dot(block.T, U, out=part)
+            inner += part
+            if self.fit_intercept:
+                total[p] += np.add.reduce(U)
             for k, column in enumerate(columns):
                 further[rows, k] = block @ column
-            if self.fit_intercept:
-                total[-1] += U.sum(axis=0)
-                further[rows] += beside[-1]
-        return product, total, further
+        return product, total, further + beside[p:] if self.fit_intercept and m else further
 
     def absolute_sum(self, u):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
@@ -330,9 +332,9 @@ class SinglePrecisionDesign(DenseDesign):
     def _gram(self, w):
         if (w < 0).any():
             return super()._gram(w)
-        q = self.shape[1]
-        G, root = np.zeros((q, q)), np.sqrt(w).astype(np.float32)
-        buffer = np.empty((min(SINGLE_ROWS, self.shape[0]), q), dtype=np.float32)
+        n, q = self.shape
+        G, root = None, np.sqrt(w).astype(np.float32)
+        buffer = np.empty((min(SINGLE_ROWS, n), q), dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for rows, block in self._blocks(SINGLE_ROWS):
                 Z = buffer[: len(block)]
@@ -340,5 +342,25 @@ class SinglePrecisionDesign(DenseDesign):
                 if self.fit_intercept:
                     Z[:, -1] = 1.0
                 Z *= root[rows, None]
-                add_gram(G, Z)
-        return G
+                if G is None:
+                    G = gram(Z).astype(np.float64)
+                else:
+                    add_gram(G, Z)
+        return np.zeros((q, q)) if G is None else G
+
+    def gram_rounding(self, w):
+        """A sum of b products of rounded numbers is off by at most g times the sum of their sizes.
+
+        With g = (b + 6) e / (1 - (b + 6) e) and e half of float32's eps: three roundings make each
+        of two factors. The Frobenius norm of a matrix of such errors is at most g times the sum of
+        w_i |z_i|^2. What is smaller than float32's numbers becomes 0, an error below the least.
+        """
+        if not len(w):
+            return 0.0
+        single, (n, q) = np.finfo(np.float32), self.shape
+        share = (min(SINGLE_ROWS, n) + 6) * float(single.eps) / 2
+        total = float(w @ self.row_squares())
+        if not total < float(single.max):  # of which no entry is larger
+            return np.inf
+        lost = 4.0 * float(single.tiny) * n * q * (1.0 + np.sqrt(total))
+        return float(share / (1.0 - share) * total + lost)

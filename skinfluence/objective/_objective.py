@@ -656,12 +656,13 @@ class Objective(RelatedObjectives):
         def slopes(rows, eta):
             """Residuals of some rows, (b, K); 0 in rows of weight 0, even of inf."""
             eta = eta if offset is None else eta + offset[rows]
-            found = own[rows] = loss.gradient(y[rows], eta[:, 0] if scalar else eta).reshape(-1, K)
+            found, residual = own[rows], residuals[rows]
+            found[...] = loss.gradient(y[rows], eta[:, 0] if scalar else eta).reshape(found.shape)
             where = True if counted is None else counted[rows]
-            np.multiply(weight[rows], found, out=residuals[rows], where=where)
+            np.multiply(weight[rows], found, out=residual, where=where)
             if read is not None:
                 read(rows)
-            return residuals[rows]
+            return residual
 
         eta, total, *further = products(theta.T, slopes)
         eta = eta if offset is None else eta + offset

@@ -250,13 +250,20 @@ class RelatedObjectives:
             Ascending; the others are combinations of them.
         theta : ndarray of shape (K, len(columns))
         """
-        penalty = L2(np.zeros(len(columns)))
-        return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
+        none = L2(np.zeros(len(columns)))
+        changes = {"design": self.design.restricted(columns), "penalty": none, "theta": theta}
+        if self.row_penalty is not None:
+            changes["row_penalty"] = none
+        return self._with(**changes)
 
     def in_single_precision(self):
         """Return the objective with a Hessian of float32 products; None where it has none."""
         design = self.design.in_single_precision()
         return None if design is None else self._same_rows(design=design)
+
+    def hessian_rounding(self):
+        """Bound on the norm of what products in float32 add to `loss_hessian`, of one output."""
+        return self.design.gram_rounding(np.abs(self.weight_diagonals[:, 0]))
 
     def _same_rows(self, **changes):
         """Return an objective with the same rows and predictors, and their cached values."""

@@ -321,7 +321,7 @@ class LiveFit:
         class_weight for "balanced", gamma and temperature for "scale".
         """
         model, found = self.problem.model, {}
-        params = model.get_params(deep=False)
+        params = vars(model)  # as scikit-learn's own: get_params reads the signature, a millisecond
         if isinstance(params.get("class_weight"), str):
             labels = self.problem.classes.tolist()
             found["class_weight"] = dict(zip(labels, self.class_weight.tolist(), strict=True))

@@ -1,6 +1,7 @@
 """The steps of an audit: sets by search, bounds by proof, and their comparison."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -50,14 +51,17 @@ class Audit:
         self.effects, self.first_order_count = self.search.first_order()
         if not quantity.is_smooth:
             self.first_order_count = None
-        linear = quantity.is_linear and objective.n_outputs == 1
-        covered = linear and _relaxation.is_covered(objective)
-        self.linear, self.relaxation = linear, None
-        if covered and objective.n_parameters > 1:
-            self.relaxation = _relaxation.Relaxation(objective, quantity, units)
-            if not self.relaxation.has_plane:
-                self.relaxation = None
-        self.by_row = all(len(unit) == 1 for unit in units) and len(units) == objective.n_rows
+        self.linear = quantity.is_linear and objective.n_outputs == 1
+        self.by_row = self.search.is_by_row and len(units) == objective.n_rows
+
+    @cached_property
+    def relaxation(self):
+        """The Relaxation of the quantity, for what sorting leaves open; None without one."""
+        covered = self.linear and _relaxation.is_covered(self.objective)
+        if not covered or self.objective.n_parameters == 1:
+            return None
+        found = _relaxation.Relaxation(self.objective, self.quantity, self.units)
+        return found if found.has_plane else None
 
     def sorted(self):
         """Return (Lower, Found or None) by sorting; (None, None) where that does not apply."""
@@ -160,8 +164,9 @@ class Audit:
             best = replace(best, fractional=fractional, candidates=tuple(proof.shares))
             if proof.within is not None:
                 note = (
-                    f"at least {proof.at_least} within the box of {proof.within:.3g} standard "
-                    "errors about the optimum at the level, which is no proof for refits beyond it"
+                    f"at least {proof.at_least}, proven within the box of {proof.within:.3g} "
+                    "standard errors about the optimum at the level, which is no proof for refits "
+                    "beyond it"
                 )
                 return replace(best, assumptions=(*best.assumptions, note))
             if proof.at_least > best.at_least:
@@ -247,7 +252,7 @@ def most_influential_set(objective, curvature, quantity, size, *, progress=None)
     size : int
     progress : callable, optional
     """
-    units = [np.array([row]) for row in range(objective.n_rows)]
+    units = list(np.arange(objective.n_rows)[:, None])
     search = Search(objective, quantity, units, curvature, progress)
     effects, _ = search.first_order()
     order = np.argsort(effects, kind="stable")[:size]

@@ -9,7 +9,8 @@ from skinfluence.deletion import JointFactor, joint_refit
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
 from skinfluence.robustness._distance import RefitBound, bound_at, bound_from
 
-# A bound of this share of the coefficients' unit is worth a new factor.
+# A bound above this, or above this share of the coefficients' unit where that is smaller, is worth
+# another pass, and where that does not lower it a new factor.
 LOOSE = 1e-8
 NO_BOUND = RefitBound(np.inf, np.inf, np.nan, "none")
 
@@ -69,7 +70,9 @@ def row_removal(objective, factor, rows, delta, read=None, gradient=None):
     numpy.linalg.LinAlgError
         If no optimum is found.
     """
-    found = joint_refit(objective, factor, rows, delta, read=read, gradient=gradient)
+    proof = _Proof()
+    ask = {"read": read, "gradient": gradient, "proven": proof.is_enough}
+    found = joint_refit(objective, factor, rows, delta, **ask)
     if found is None:
         raise np.linalg.LinAlgError(
             "the refit without the rows did not converge: no optimum was found. Fit with a "
@@ -80,21 +83,44 @@ def row_removal(objective, factor, rows, delta, read=None, gradient=None):
         steps, gradient = (found.n_passes, found.n_factors), found.objective.gradient
         reason = _reason(objective, factor)
         return Removal(found.objective, made, "newton", reason, *steps, bound, gradient, gradient)
-    return _of_chord(found, kinked=objective.penalty.is_kinked)
+    return _of_chord(found, proof, kinked=objective.penalty.is_kinked)
 
 
-def _of_chord(found, *, kinked):
+class _Proof:
+    """The bound of a refit by a chord, computed once."""
+
+    def __init__(self):
+        self._found = self._bound = None
+
+    def bound(self, found):
+        """Return the RefitBound of a JointRefit."""
+        if found is not self._found:
+            known = found.last, found.factor, found.gradient_norm, found.moved
+            self._found = found
+            self._bound = bound_from(*known, stepped=True, apart=found.apart)
+        return self._bound
+
+    def is_enough(self, found):
+        """Whether neither passes nor a factor would lower the bound, or they have no need to.
+
+        What of it is due to rounding stays.
+        """
+        if not np.isfinite(found.last.loss.self_concordance):
+            return True
+        bound, limit = self.bound(found), LOOSE * min(1.0, found.factor.unit)
+        return bool(bound.coefficient <= max(limit, 2.0 * bound.rounding))
+
+
+def _of_chord(found, proof, *, kinked):
     """Return the Removal of a refit by a chord, by a new factor where the old one proves little."""
     last, end = found.last, found.objective
     steps = (found.n_passes, found.n_factors)
     method = "closed form" if last.loss.is_quadratic else "chord"
-    bound = bound_from(last, found.factor, found.gradient_norm, found.moved, stepped=True)
+    bound = proof.bound(found)
     if kinked:
         gradient = end.gradient
         return Removal(end, None, method, "", *steps, bound, gradient, gradient)
-    # A new factor lowers what is due to the old one, not what is due to rounding.
-    far = bound.coefficient > max(LOOSE * found.factor.unit, 2.0 * bound.rounding)
-    if far and np.isfinite(last.loss.self_concordance):
+    if not proof.is_enough(found):
         end = end if end.is_evaluated else end.evaluated_at(end.theta)
         again, factor = _of_optimum(end, found.factor.unit)
         if factor is not None:

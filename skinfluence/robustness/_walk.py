@@ -24,8 +24,8 @@ MAX_PASSES = 25
 NEAR = 1e3
 # Steps whose changes of the gradient correct the factor.
 SECANTS = 6
-# Removals after which the gradient of a quadratic loss is summed anew over all rows: one step is
-# then exact but for rounding, which this corrects.
+# Removals after which the gradient of a quadratic loss is summed anew over all rows: one step by
+# that of the rows that leave is exact but for rounding, which this corrects.
 CORRECTED = 16
 # A chord whose steps shrink by less than this gets a new factor.
 SLOW = 0.3
@@ -140,6 +140,7 @@ class Walk:
         needed = objective.loss.n_classes or objective.free_intercepts[-1]
         self._class = np.zeros(objective.n_rows, dtype=int) if kind is None or not needed else kind
         self._class_sizes = Counter(self._class[objective.sample_weight > 0].tolist())
+        self._smallest_class = min(self._class_sizes.values(), default=0)
 
     @classmethod
     def without(cls, objective, rows, theta):
@@ -336,6 +337,8 @@ class Walk:
 
     def _is_last_of_a_class(self, rows):
         """Whether a required class of some rows has no other rows of positive weight."""
+        if len(self.removed) + len(rows) < self._smallest_class:
+            return False
         gone = np.union1d(np.array(self.removed, dtype=np.intp), rows)
         n_gone = Counter(self._class[gone[self.start.sample_weight[gone] > 0]].tolist())
         return any(
@@ -350,10 +353,11 @@ class Walk:
             except np.linalg.LinAlgError:
                 return None
         before, quadratic = np.inf, objective.loss.is_quadratic and objective.row_penalty is None
-        # One step of a quadratic loss is exact but for rounding: by a gradient of all rows, or with
-        # another step after the pass that the effects need.
+        # One step of a quadratic loss is exact but for rounding, which a gradient of all rows now
+        # and then corrects, or another step after the pass that the effects need.
         exact = quadratic and ahead is None
-        gradient = self._whole_gradient(objective) if exact else self._first_gradient(rows, delta)
+        anew = exact and (delta.max() > 0 or len(self.removed) % CORRECTED == CORRECTED - 1)
+        gradient = self._whole_gradient(objective) if anew else self._first_gradient(rows, delta)
         for passes in range(MAX_PASSES):
             step = self._pairs.step(gradient, self).reshape(objective.theta.shape)
             size = np.abs(step).max()
@@ -405,7 +409,7 @@ class Walk:
         gradient = some.design.transpose_matmul(delta[:, None] * some.row_gradients).T
         if objective.shares.any():
             gradient = gradient + delta.sum() * objective.row_penalty.gradient(objective.theta)
-        return objective.freed(gradient)
+        return self.start.freed(gradient)  # what is fixed is the same for all weights
 
     def _newton(self, objective):
         """Optimum by Newton's method; None where there is none."""

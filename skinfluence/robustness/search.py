@@ -41,12 +41,17 @@ class Search:
         self.objective, self.quantity, self.units = objective, quantity, units
         self.curvature, self.progress = curvature, progress
         self.unit_of = np.full(objective.n_rows, -1)
-        sizes = [len(unit) for unit in units]
-        self.unit_of[np.concatenate(units)] = np.repeat(np.arange(len(units)), sizes)
+        sizes, rows = list(map(len, units)), np.concatenate(units)
+        self.unit_of[rows] = np.repeat(np.arange(len(units)), sizes)
         # The row of each unit, where every unit is one: effects of units are then those of rows.
-        self._row_of = np.concatenate(units) if set(sizes) == {1} else None
+        self._row_of = rows if set(sizes) == {1} else None
         self.margin = quantity.margin(objective)
         self.zero = ROUNDING * abs(self.margin)
+
+    @property
+    def is_by_row(self):
+        """Whether every unit is a single row."""
+        return self._row_of is not None
 
     def unit_effects(self, state, *, corrected):
         """Change of the margin by the removal of each unit, the sum of its rows', (r,)."""
