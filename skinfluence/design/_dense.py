@@ -251,18 +251,22 @@ class DenseDesign(Design):
 
     def squared_sums(self, T, shares, linear):
         """One product with all rows for all sums."""
-        p = self.n_features
-        features = np.ascontiguousarray(T[:p].T)
-        sums, along = np.empty((len(shares), self.shape[0])), np.empty(self.shape[0])
-        buffer = np.empty((T.shape[1], min(NORM_ROWS, self.shape[0])))
+        p, n_sums, q = self.n_features, len(shares), T.shape[1]
+        # The linear form is one more column; the ones of the intercept are of the product, too:
+        # adding their row afterwards is a pass over what the product has written.
+        columns = np.ascontiguousarray(np.vstack([T.T, linear @ T.T]))
+        sums, along = np.empty((n_sums, self.shape[0])), np.empty(self.shape[0])
+        buffer = np.empty((q + 1, min(NORM_ROWS, self.shape[0])))
+        Z = np.ones((buffer.shape[1], self.shape[1])) if self.fit_intercept else None
         for rows, block in self._blocks(NORM_ROWS):
-            product = np.matmul(features, block.T, out=buffer[:, : len(block)])
-            if self.fit_intercept:
-                product += T[-1][:, None]
-            np.matmul(linear, product, out=along[rows])
-            np.multiply(product, product, out=product)
-            for k in range(len(shares)):  # faster than one product of so few rows
-                np.matmul(shares[k], product, out=sums[k, rows])
+            if Z is not None:
+                Z[: len(block), :p] = block
+                block = Z[: len(block)]
+            product = np.matmul(columns, block.T, out=buffer[:, : len(block)])
+            along[rows], squares = product[-1], product[:-1]
+            np.multiply(squares, squares, out=squares)
+            for k in range(n_sums):  # faster than one product of so few rows
+                np.matmul(shares[k], squares, out=sums[k, rows])
         return sums, along
 
     def row_squares(self):
