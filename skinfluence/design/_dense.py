@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skinfluence._backend import add_gram, gram
-from skinfluence._parallel import one_thread, row_blocks
+from skinfluence._parallel import one_thread, row_blocks, scratch
 from skinfluence.design._base import Design
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 
@@ -39,14 +39,19 @@ class DenseDesign(Design):
     def _blocks(self, at_most=None):
         """Yield (slice, float64 view or copy of those rows of X - m); the copy only until next."""
         parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=at_most or BLOCK_ROWS)
-        if self.origin is None:
+        if self._is_plain:
             for rows in parts:
-                yield rows, np.asarray(self.X[rows], dtype=np.float64)
+                yield rows, np.asarray(self.X[rows])
             return
         # One buffer: fresh memory for every block would be paid for page by page.
         buffer = np.empty((parts[0].stop if parts else 0, self.n_features))
         for rows in parts:
-            yield rows, np.subtract(self.X[rows], self.origin, out=buffer[: rows.stop - rows.start])
+            block = buffer[: rows.stop - rows.start]
+            if self.origin is None:
+                block[...] = self.X[rows]
+            else:
+                np.subtract(self.X[rows], self.origin, out=block)
+            yield rows, block
 
     def parts(self, n_rows):
         for rows, block in self._blocks(n_rows):
@@ -136,7 +141,7 @@ class DenseDesign(Design):
         if len(w) and (w == w[0]).all():
             return self._plain_gram(w[0])
         q = self.shape[1]
-        buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
+        buffer = scratch((min(BLOCK_ROWS, self.shape[0]), q))
         # syrk on scaled rows takes half the flops of Z' (w Z), and gives an exactly symmetric sum.
         root, negative = np.sqrt(np.abs(w)), w < 0
         if len(w) <= BLOCK_ROWS and not negative.any():  # for few rows a sum is half of the time
@@ -237,7 +242,7 @@ class DenseDesign(Design):
         edges = np.linspace(0, q, max(1, min(3, q // 16), q // 64) + 1).astype(int)
         features, ones = np.ascontiguousarray(T[:p].T), np.ones(q)
         norms = np.empty(self.shape[0])
-        buffer = np.empty((q, min(NORM_ROWS, self.shape[0])))
+        buffer = scratch((q, min(NORM_ROWS, self.shape[0])))
         for rows, block in self._blocks(NORM_ROWS):
             product, columns = buffer[:, : len(block)], block.T
             for start, stop in pairwise(edges):
