@@ -258,7 +258,7 @@ class HingeDual:
             )  # fmt: skip
         except np.linalg.LinAlgError:  # the free rows have become linearly dependent to rounding
             return start
-        b, violation = refine(
+        b, n_free, violation = refine(
             self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,
             status, members, n_free, inverse, self.bias,
         )  # fmt: skip

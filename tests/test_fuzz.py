@@ -160,6 +160,26 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "a sum of squares without a row was what three terms of a thousand times its size left": (
+        Problem("ridge", seed=2051677893, n=3, p=4, m=1, strength=0.00019),
+        "case_deletion_diagnostics",
+    ),
+    "a row whose dual variable ended at its cap kept the intercept from its interval's middle": (
+        Problem(
+            "trained hinge",
+            seed=2091690750,
+            n=11,
+            p=1,
+            m=1,
+            outputs=3,
+            options=(("kernel", "rbf"), ("gamma", 0.139), ("temperature", 0.707)),
+        ),
+        "loo_estimate",
+    ),
+    "the oracle took a row's share of the penalty from its leverage": (
+        Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
+        "case_deletion_diagnostics",
+    ),
 }
 
 

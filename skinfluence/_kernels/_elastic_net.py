@@ -4,6 +4,10 @@ import numpy as np
 
 from skinfluence._kernels._compiled import compiled
 
+# A coefficient of this share of the largest, in units of its column, is 0 but for rounding.
+NOTHING = 1e-15
+EPSILON = float(np.finfo(float).eps)
+
 
 @compiled
 def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
@@ -17,9 +21,13 @@ def elastic_net_sweeps(H, gradient, theta, absolute, step, n_sweeps):
         largest = 0.0
         for j in range(len(step)):
             curvature = H[j, j]
-            if curvature <= 0.0:
-                continue
             now = theta[j] + step[j]
+            if curvature <= 0.0:
+                # No row sees the coordinate: its penalty alone decides.
+                if now != 0.0 and absolute[j] > abs(gradient[j]):
+                    step[j] = -theta[j]
+                    largest = max(largest, abs(now))
+                continue
             wanted = curvature * now - gradient[j]
             moved = max(abs(wanted) - absolute[j], 0.0) / curvature
             change = (moved if wanted > 0.0 else -moved) - now
@@ -138,6 +146,21 @@ def _best_crossing(now, along, limit, crossing, rate, bend):
 
 
 @compiled
+def _model_value(H, gradient, theta, absolute, step):
+    """Change of the quadratic model and its penalty by a step, and the size of its terms."""
+    change, size = 0.0, 0.0
+    for j in range(len(theta)):
+        change += gradient[j] * step[j]
+        change += absolute[j] * (abs(theta[j] + step[j]) - abs(theta[j]))
+        size += abs(gradient[j] * step[j]) + absolute[j] * (abs(theta[j]) + abs(step[j]))
+        for k in range(len(theta)):
+            term = 0.5 * step[j] * H[j, k] * step[k]
+            change += term
+            size += abs(term)
+    return change, size
+
+
+@compiled
 def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
     """Write the optimum with the signs of a step into `trial`; whether it is the optimum of all."""
     at = theta + step
@@ -153,6 +176,11 @@ def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
         if absolute[j] > 0 and np.sign(theta[j] + trial[j]) != np.sign(at[j]):
             return False
     slope = gradient + H @ trial
+    # A support of dependent rows has a solution of 1e14, beside whose terms every condition holds.
+    lowest, terms = _model_value(H, gradient, theta, absolute, step)
+    value, noise = _model_value(H, gradient, theta, absolute, trial)
+    if value + EPSILON * noise > lowest + rounding * terms:
+        return False
     for j in range(len(theta)):
         size = abs(gradient[j]) + absolute[j]
         for k in range(len(theta)):
@@ -162,4 +190,10 @@ def _optimum_on_support(H, gradient, theta, absolute, step, trial, rounding):
             beyond = abs(slope[j] + absolute[j] * np.sign(at[j]))
         if beyond > rounding * size:
             return False
+    # What is left of a coefficient of 0 by the solve would be one more active column, perhaps
+    # dependent on the others.
+    weight = np.sqrt(np.abs(np.diag(H))) * np.abs(theta + trial)
+    for j in support:
+        if absolute[j] > 0 and weight[j] <= NOTHING * np.max(weight):
+            trial[j] = -theta[j]
     return True

@@ -322,10 +322,11 @@ def _violation(s, f, status):
 def refine(
     G, s, cap, alpha, alpha_start, b, base, target_sum, f, status, members, n_free, inverse, bias
 ):
-    """Correct rounding errors of the path: (b, largest violation of a margin condition).
+    """Correct rounding errors of the path: (b, free rows, largest violation of a margin condition).
 
     The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
-    up to `target_sum` if there is a b.
+    up to `target_sum` if there is a b. A row whose alpha is at a bound only after the correction is
+    not free: if no other is, b is the middle of its interval.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
@@ -346,7 +347,13 @@ def refine(
         for a in range(n_free):
             k = members[a]
             alpha[k] = min(max(alpha[k] + s[k] * moved[bias + a], 0.0), cap[k])
-    return b, worst
+    left = _settle(cap, alpha, status, members, n_free, inverse, bias)
+    if bias and left == 0 and n_free > 0:
+        change = _middle(s, f, status)
+        b += change
+        f += change
+        worst = max(rest, _violation(s, f, status))
+    return b, left, worst
 
 
 @compiled

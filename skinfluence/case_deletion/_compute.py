@@ -1,11 +1,12 @@
 """Computation of the diagnostics: one factor of the curvature, then products."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 
 from skinfluence._backend import integer_power
-from skinfluence._parallel import cache_blocks
+from skinfluence._parallel import cache_blocks, row_blocks
 from skinfluence._validation import listed, warn
 from skinfluence.case_deletion._dfbeta import CoefficientChanges
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
@@ -14,6 +15,9 @@ from skinfluence.existence import RANK_LOST, is_unpenalised
 
 # A difference of sums of squares below this share of the first is rounding, and has no digit left.
 ROUNDED = 1e-13
+# Below this share of its largest term it has lost four: such rows get sums over the others' own
+# residuals and leverages, by a product with all rows for each.
+FEW_LEFT = 1e-4
 # What is measured of the deletion of a row.
 MEASURES = (
     *("covratio", "deleted_residual", "cooks_distance", "dffits", "sigma_without"),
@@ -67,7 +71,7 @@ def diagnose(objective, full, curvature, names, check):
         pearson_residual=rows.pearson,
         deviance_residual=rows.deviance,
         dfbeta_source=CoefficientChanges(step, curvature, order, rows.multiplier, lost, check),
-        **_by_blocks(rows, penalised, sigma),
+        **_by_blocks(rows, penalised, sigma, curvature),
     )
     _warn_without_scale(diagnostics)
     return diagnostics
@@ -110,6 +114,8 @@ class _Rows:
         self.n_parameters = objective.n_parameters
         # The degrees of freedom are a difference of n and a trace: below 1e-9 rounding of 0.
         self.total, freedom = float(self.pearson @ self.pearson), self.n_used - self.n_effective
+        if not is_unpenalised(objective):
+            freedom = float(self.one_minus_leverage[self.used].sum())
         self.freedom = freedom
         self.sigma = float(np.sqrt(self.total / freedom)) if freedom > 1e-9 else np.nan
         self.undefined = self.alone | step.undefined
@@ -152,7 +158,7 @@ class _Rows:
         return residual if (self.weight == 1.0).all() else np.sqrt(self.weight) * residual
 
 
-def _by_blocks(rows, penalised, sigma):
+def _by_blocks(rows, penalised, sigma, curvature):
     """Return the measures of deletion of all rows, by field.
 
     Each is a few passes over some numbers a row: over rows that stay in the cache.
@@ -166,13 +172,36 @@ def _by_blocks(rows, penalised, sigma):
             variance = None
             found["sigma_without"][:] = 1.0
         else:
-            variance = _variances(block, penalised and [terms[part] for terms in penalised])
+            terms = penalised and [terms[part] for terms in penalised]
+            others = partial(_sums_of_others, rows, curvature, part.start)
+            variance = _variances(block, terms, others)
             np.sqrt(variance, out=found["sigma_without"])
         _deleted(block, sigma, variance, found)
     return dict(zip(MEASURES, table, strict=True))
 
 
-def _variances(rows, penalised):
+def _sums_of_others(rows, curvature, start, index):
+    """Sums (r,) of squares and of 1 - leverage of the refits without rows `start + index`.
+
+    Over the others' own residuals and leverages after the deletion: nothing is taken from a sum
+    that is nearly all the row's own. The leverages are a Schur complement of I - (hat matrix).
+    """
+    design, index = curvature.objective.design, start + index
+    squares, freedom = np.empty((2, len(index)))
+    for part in row_blocks(len(index), 24 * design.shape[0]):
+        taken = index[part]
+        hat = design @ curvature.solve(design.dense(taken).T)  # without the rows' weights
+        left = rows.one_minus_leverage[taken]
+        residual = rows.residual[:, None] + hat * (rows.weight * rows.residual)[taken] / left
+        shared = rows.weight[:, None] * hat**2 * rows.weight[taken] / left
+        kept = np.where(rows.used[:, None], rows.one_minus_leverage[:, None] - shared, 0.0)
+        for summand in (residual, kept):
+            summand[taken, np.arange(len(taken))] = 0.0
+        squares[part], freedom[part] = rows.weight @ residual**2, kept.sum(axis=0)
+    return squares, freedom
+
+
+def _variances(rows, penalised, others):
     """s^2 of the refit without each row: sums of squares over n - tr(hat matrix).
 
     For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
@@ -183,20 +212,25 @@ def _variances(rows, penalised):
     """
     freedom, least = rows.freedom - 1.0, ROUNDED * rows.total
     with np.errstate(divide="ignore", invalid="ignore"):
-        squares = rows.pearson * rows.pearson
-        squares /= rows.one_minus_leverage
-        np.subtract(rows.total, squares, out=squares)
+        own = rows.pearson * rows.pearson
+        own /= rows.one_minus_leverage
+        squares = rows.total - own
         if penalised is not None:
             (norms, pull), v = penalised, rows.multiplier  # d is -v H^-1 z
-            moved = v * norms
-            moved += pull
-            moved += pull
+            moved = v * pull
+            squares -= moved
+            squares -= moved
+            np.multiply(v, norms, out=moved)
             moved *= v
             squares -= moved
+            own += moved
             freedom = np.multiply(rows.weight, norms, out=moved)
             freedom /= rows.one_minus_leverage
             freedom += rows.freedom - 1.0
-        # The least is NaN where one is.
+        # The extremes are NaN where one value is.
+        few = not squares.min() >= FEW_LEFT * max(rows.total, own.max())
+        if few or (penalised is not None and not freedom.min() >= FEW_LEFT):
+            _restore_digits(rows, squares, own, freedom, others)
         if not squares.min() > least:
             squares[~(squares > least)] = np.nan
         if not np.min(freedom) > 1e-9:
@@ -205,6 +239,22 @@ def _variances(rows, penalised):
     if not rows.used.all():
         squares[~rows.used] = rows.sigma**2
     return squares
+
+
+def _restore_digits(rows, squares, own, freedom, others):
+    """Replace, in place, the sums of rows without which little is left of a sum with them.
+
+    `own` (b,) is what is taken from the sum of squares, `freedom` an array under a penalty.
+    """
+    lost = squares < FEW_LEFT * np.maximum(rows.total, own)
+    if np.ndim(freedom):
+        lost |= freedom < FEW_LEFT
+    lost &= rows.is_linear & rows.used & ~rows.undefined
+    if not lost.any():
+        return
+    squares[lost], exact = others(np.flatnonzero(lost))
+    if np.ndim(freedom):
+        freedom[lost] = exact
 
 
 def _deleted(rows, sigma, variance, found):

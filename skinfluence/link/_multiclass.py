@@ -71,9 +71,17 @@ class MulticlassLink(Link):
         return softmax(self._known_logits(eta))
 
     def probabilities_vjp(self, slope, eta):
-        """(diag(P) - P P') slope, through the logits."""
+        """(diag(P) - P P') slope, through the logits.
+
+        Its entries add up to 0: that of the largest probability, which may be 1 to the last digit,
+        is minus the sum of the others.
+        """
         p = self.probabilities(eta)
-        return self.logits_vjp(p * (slope - (p * slope).sum(axis=-1, keepdims=True)), eta)
+        found = p * (slope - (p * slope).sum(axis=-1, keepdims=True))
+        largest = np.broadcast_to(p.argmax(axis=-1, keepdims=True), (*found.shape[:-1], 1))
+        np.put_along_axis(found, largest, 0.0, axis=-1)
+        np.put_along_axis(found, largest, -found.sum(axis=-1, keepdims=True), axis=-1)
+        return self.logits_vjp(found, eta)
 
     def log_probabilities(self, eta):
         """Logits minus their logsumexp."""

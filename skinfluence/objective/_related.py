@@ -13,6 +13,8 @@ OF_ROWS |= {"weight_roots", "weight_diagonals"}
 UNWEIGHTED = {"eta", "row_losses", "row_gradients"}
 # Share of the largest coefficient that is the rounding of a sum of coefficients.
 NOTHING = 1e-15
+# Share below which it is looked at what a coefficient is in units of its column.
+SMALL = 1e-8
 
 
 def _of_block(start, design, y, weight, offset, whole, function, *shared):
@@ -106,6 +108,21 @@ class RelatedObjectives:
         if np.abs(along).max(initial=0.0) <= NOTHING * np.abs(self.theta).max(initial=0.0):
             return self
         return self.at(self.theta - np.outer(null, along))
+
+    def without_rounded_coefficients(self):
+        """Return the objective with 0 where an L1 penalty has left only rounding of 0.
+
+        Coordinate descent leaves 1e-17 of two columns that share a coefficient: one more active
+        column, dependent on the others.
+        """
+        size = np.abs(self.theta)
+        small = (size > 0) & (self.penalty.absolute > 0) & (size < SMALL * size.max(initial=0.0))
+        if not small.any():
+            return self
+        weight = np.tile(self.sample_weight[:, None], self.n_outputs)
+        size *= np.sqrt(self.design.squared_columns(weight))
+        small &= size <= NOTHING * size.max()
+        return self.at(np.where(small, 0.0, self.theta))
 
     def with_loss(self, loss):
         """Return the objective of another loss, at the same parameter."""

@@ -44,7 +44,7 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
     """
     limits = {"max_steps": max_steps, "tolerance": tolerance}
     if objective.penalty.is_kinked:
-        return descend(objective, proximal_step, **limits)
+        return descend(objective.without_rounded_coefficients(), proximal_step, **limits)
     steps = SmoothSteps(kind, floor, tolerance)
     return descend(objective, steps.next_step, steps.further, **limits)
 

@@ -155,10 +155,8 @@ def local_influence(objective, curvature, perturbation, *, column=None, scale=1.
         The dispersion phi.
     """
     delta = _mixed_derivative(objective, perturbation, column, scale)  # (P, n)
-    H = curvature @ np.eye(objective.n_parameters)
-    # Generalised eigenvectors V have V' H V = I, so H^-1 = V V' and B = M'M with M = V' Delta.
-    values, vectors = eigh(delta @ delta.T, H)
-    factor = vectors.T @ delta / np.sqrt(dispersion)
+    values, factor = _in_metric(curvature, delta)
+    factor /= np.sqrt(dispersion)
     values = np.maximum(values[::-1], 0.0)[: objective.n_rows] / dispersion
     leading = factor[-1]
     size = np.linalg.norm(leading)
@@ -168,6 +166,25 @@ def local_influence(objective, curvature, perturbation, *, column=None, scale=1.
     return LocalInfluence(
         perturbation, direction, 2.0 * float(values[0]), values, row_curvature, factor
     )
+
+
+def _in_metric(curvature, delta):
+    """Eigenvalues (P,), rising, of Delta Delta' in the metric of H, and M (P, n).
+
+    Delta'H^-1 Delta is M'M, its rows orthogonal with these squared lengths.
+    """
+    identity = np.eye(len(delta))
+    try:
+        # Generalised eigenvectors V have V'H V = I, so H^-1 = V V' and M = V' Delta.
+        values, vectors = eigh(delta @ delta.T, curvature @ identity)
+    except np.linalg.LinAlgError:
+        # Of columns far from zero H as a sum has no smallest eigenvalue left; its solves have.
+        inverse = curvature.solve(identity)
+        size, axes = eigh(0.5 * (inverse + inverse.T))
+        half = (axes * np.sqrt(np.maximum(size, 0.0))).T @ delta
+        values, axes = eigh(half @ half.T)
+        return values, axes.T @ half
+    return values, vectors.T @ delta
 
 
 def _mixed_derivative(objective, perturbation, column, scale):

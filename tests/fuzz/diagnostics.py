@@ -41,7 +41,10 @@ def leverages(oracle):
     for i in np.flatnonzero(1 - h < NEARLY_ALONE):
         rest = np.array(oracle.w)
         rest[i] = 0
-        a = Z[i] @ inverse_of(oracle.hessian(rest)) @ Z[i]
+        others = oracle.hessian(rest)
+        # A penalty that the rows share stays whole: the leverage is of the fit with all rows.
+        np.einsum("jj->j", others)[:] += oracle.w[i] * oracle.objective.shared.ravel()
+        a = Z[i] @ inverse_of(others) @ Z[i]
         if np.isfinite(a) and a > 0:
             h[i] = 1 - 1 / (1 + W[i] * a)
     return h, quadratic, inverse
@@ -111,6 +114,8 @@ def of_rows(oracle, problem):
         unit = pearson / np.sqrt(1 - h)
         row_loss = spec.loss.value(objective.y, oracle.eta)
         deviance = np.sqrt(2 * w * row_loss) * np.sign(residual)
+        # Its square has lost all digits of a small one, which is the Pearson residual.
+        deviance = np.where(np.abs(pearson) < 1e-8 * np.sqrt(w), pearson, deviance)
         if is_least_squares(spec):
             studentized = unit / without
         else:

@@ -6,8 +6,11 @@ from scipy.optimize import linprog
 from tests.fuzz.losses import LD
 
 
-def exists(objective, w, codes=None):
-    """Whether the objective has an optimum under weights (n,); `codes` are the classes (n,)."""
+def exists(objective, w, codes=None, damped=False):
+    """Whether the objective has an optimum under weights (n,); `codes` are the classes (n,).
+
+    Of a damped one it is asked whether it has all classes, and a row above 0 where it needs one.
+    """
     live = np.flatnonzero(w > 0)
     if not len(live):
         return False
@@ -17,7 +20,7 @@ def exists(objective, w, codes=None):
             return False
     elif counts(loss) and has_free_intercept(objective) and not (objective.y[live] > 0).any():
         return False
-    if is_penalised(objective):
+    if damped or is_penalised(objective):
         return True
     free = objective.free[0]
     if rank(objective.Z[np.ix_(live, free)]) < free.sum():

@@ -67,8 +67,8 @@ def _on_margins(Z, s, cap, f, start, has_intercept):
 
     An interior point ends within the root of its gap where a dual variable is at its bound and its
     row at the margin. Rows of margin below 1 are at their cap; of those at 1 only some that are
-    independent have dual variables. The `start` is kept if that moves a margin too far: then some
-    row is only near.
+    independent have dual variables. The `start` is kept if that moves a margin too far, or raises
+    the objective: then some row is only near.
     """
     margin, live = s * f, cap > 0
     edge = np.flatnonzero(live & (np.abs(margin - 1) < AT_MARGIN))
@@ -91,7 +91,14 @@ def _on_margins(Z, s, cap, f, start, has_intercept):
     coef, b = fixed + (sign * found[:k]) @ Z[kept], found[k] if has_intercept else LD(0)
     moved = np.abs(Z @ coef + b - f)[live].max(initial=0)
     at = np.abs(s * (Z @ coef + b) - 1)[edge].max(initial=0)
-    return (coef, b) if moved < AT_MARGIN / 10 and at < 1e-13 else start
+    before, after = (_primal(Z, s, cap, *point) for point in (start, (coef, b)))
+    lower = after <= before + 1e-17 * max(before, 1e-300)
+    return (coef, b) if lower and moved < AT_MARGIN / 10 and at < 1e-13 else start
+
+
+def _primal(Z, s, cap, coef, b):
+    """The objective of one machine."""
+    return coef @ coef / 2 + (cap * np.maximum(1 - s * (Z @ coef + b), 0)).sum()
 
 
 def _independent(Z, rows):

@@ -181,11 +181,16 @@ class Oracle:
             w[b, group] = 0
         return w
 
-    def undefined(self, groups):
-        """Mask of the groups without which there is no model; none where nothing goes."""
+    def undefined(self, groups, method="exact"):
+        """Mask of the groups without which there is no model; none where nothing goes.
+
+        With damping a step is no estimate of a refit, and asks for the classes alone.
+        """
+        damped = method != "exact" and self.spec.damping > 0
         return np.array(
             [
-                bool((self.w[group] > 0).any()) and not exists(self.objective, w, self.codes)
+                bool((self.w[group] > 0).any())
+                and not exists(self.objective, w, self.codes, damped)
                 for group, w in zip(groups, self.weights_without(groups), strict=True)
             ],
             dtype=bool,
@@ -199,7 +204,7 @@ class Oracle:
         The last is what float64 may lose, relative to the largest change; inf where this loses more
         than it should.
         """
-        undefined = self.undefined(groups)
+        undefined = self.undefined(groups, method)
         idle = np.array([not (self.w[group] > 0).any() for group in groups], dtype=bool)
         change = np.full((len(groups), *self.objective.shape), np.nan, dtype=LD)
         rounding = np.zeros(len(groups))
@@ -244,7 +249,7 @@ class Oracle:
         terms = X @ np.abs(coef).T + np.abs(intercept)
         allowed = np.maximum(LD(2e-9), LD(1e-15) * terms.max(axis=0, initial=0))
         found = []
-        undefined = self.undefined(groups)
+        undefined = self.undefined(groups, method)
         for _ in range(3):
             direction = rng.normal(size=self.theta.shape).astype(LD)
             size = np.abs(self.objective.Z @ direction.T).max(axis=0)

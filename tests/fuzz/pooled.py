@@ -6,6 +6,7 @@ from sklearn import metrics
 from tests.fuzz import diagnostics, targets
 from tests.fuzz.asking import ask
 from tests.fuzz.losses import LD
+from tests.fuzz.oracle import SMALLEST
 from tests.fuzz.questions import METHODS, ROUNDING, Questions, _Like
 
 SCORES_OF_CLASSIFIERS = (
@@ -173,6 +174,8 @@ class PooledQuestions(Questions):
         """Losses, predictions and means of the leave-one-out predictors."""
         oracle, spec, found = self.oracle, self.spec, answer.value
         bound = self._allowed(found, method)
+        if spec.lent is not None:  # its predictors are sums over rows, which may cancel
+            bound = np.maximum(bound, ROUNDING * oracle.terms.max(axis=1, keepdims=True))
 
         def width(function):
             """How far a function of the predictors moves within their bounds."""
@@ -246,6 +249,12 @@ class PooledQuestions(Questions):
         if scoring == "roc_auc" and self._nearly_tied(eta):
             return
         floor = ROUNDING * max(1.0, abs(float(before)))
+        if answer.info.error_bound is not None and method in ("auto", "exact"):
+            # A refit is known to its bound, as a share of what it moves the row's own predictor by.
+            bound = np.asarray(answer.info.error_bound, dtype=float)
+            own = np.abs(np.einsum("nj,nkj->nk", oracle.objective.Z, change)).max(axis=1)
+            share = bound / np.maximum(np.nan_to_num(own.astype(float)), SMALLEST)
+            rounding = np.maximum(rounding, np.where(np.isfinite(share) & (share < 1), share, 0.0))
         self.judge.compare(
             question, answer, want, rows=0, undefined=undefined, rounding=rounding, floor=floor
         )

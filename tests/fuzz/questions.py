@@ -117,7 +117,7 @@ class Judge:
         if not compared.any():
             return
         largest = effect[compared].max()
-        floor = np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
+        floor = np.finfo(float).tiny + np.broadcast_to(np.asarray(floor, dtype=LD), want.shape)
         if rounding is None:
             rounding = np.full(want.shape, self.rounding)
         allowed = np.maximum(TOLERANCE, np.where(compared, rounding, 0)) * largest + floor
@@ -268,9 +268,10 @@ class Questions:
         if not self.spec.loss.n_classes:
             y = np.abs(self.spec.loss.encode(labels))
             size = size + np.resize(y.max(axis=1, keepdims=True), eta.shape)
-        step = ROUNDING * size
-        at, up, down = (value(labels, eta + sign * step) for sign in (0, 1, -1))
-        found = np.nan_to_num(np.maximum(np.abs(up - at), np.abs(down - at)))
+        step, at, found = ROUNDING * size, value(labels, eta), LD(0)
+        for sign in (1, -1, (-1) ** np.arange(eta.shape[1]), -((-1) ** np.arange(eta.shape[1]))):
+            off = np.nan_to_num(np.abs(value(labels, eta + sign * step) - at))
+            found = np.maximum(found, off)
         if not self.spec.loss.n_classes:
             # Deviances are differences: beneath this the oracle has no digit either.
             size = size + np.abs(self.spec.loss.mean(eta)) + 1
@@ -368,8 +369,12 @@ class Questions:
             self._same(f"{question} some rows", found.value, matrix[:, some], size, TOLERANCE)
 
     def _same(self, question, got, want, size, tolerance=1e-8):
-        """Two ways of asking the same; test rows that are float32 are read as such."""
+        """Two ways of asking the same, to what the condition of the curvature leaves of it.
+
+        Test rows that are float32 are read as such.
+        """
         tolerance = max(tolerance, 1e-6 if "float32" in self.problem.storage else 0)
+        tolerance = max(tolerance, float(self.oracle.rounding))
         got, want = np.asarray(got), np.asarray(want)
         if got.shape != want.shape:
             self.tally.find("unlike", question, f"shape {got.shape}, not {want.shape}")
@@ -514,6 +519,9 @@ class Questions:
             return ROUNDING * np.abs(intercept).max(initial=0.0) + last
         widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
         last = last / np.where(widest > 0, widest, 1)
+        if self.spec.lent is not None:  # a sum over rows, which may cancel
+            sums = self.problem.strength * (self.spec.w @ np.abs(self.spec.X))
+            last = last + 16 * np.finfo(float).eps * sums
         return ROUNDING * np.abs(coef).max(initial=0.0) + last
 
     def _dual(self, question, answer, method, change, masks):

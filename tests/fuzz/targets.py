@@ -151,6 +151,9 @@ def slope(name, spec, labels, eta):
     By differences, which in long double are good to twelve digits.
     """
     step = LD(1e-6) * spec.unit
+    if name in ("brier", "predict_proba"):
+        found = _slope_of_probabilities(name, spec, labels, eta, step)
+        return found, np.ones(len(eta), dtype=bool)
     if name == "poisson_deviance":  # steep near a mean of 0, and none beyond
         return _slope_of_deviance(spec, labels, eta, step)
     columns, smooth = [], np.ones(len(eta), dtype=bool)
@@ -165,6 +168,31 @@ def slope(name, spec, labels, eta):
         curved = np.abs(up - 2 * middle + down) > 1e-9 * np.abs(middle)
         smooth &= ~(rough & curved).any(axis=1)
     return np.stack(columns, axis=2), smooth
+
+
+def _slope_of_probabilities(name, spec, labels, eta, step):
+    """Of predict_proba, and of Brier scores as sums of (e - e') (e + e') over the classes.
+
+    A number near 1 changes by minus what the rest changes by: its own difference has no digits.
+    """
+    two, numbers = spec.loss.n_classes == 2, np.arange(spec.loss.n_classes)
+    hit = (np.asarray(labels)[:, None] == numbers) & (name == "brier")
+
+    def errors(eta):
+        p = probabilities(spec, eta)
+        rest = np.stack([np.delete(p, k, axis=-1).sum(axis=-1) for k in numbers], -1)
+        return np.where(hit, rest, p), np.where(hit, p, rest)
+
+    columns = []
+    for k in range(eta.shape[1]):
+        e = np.zeros_like(eta)
+        e[:, k] = step
+        (up, right_up), (down, right_down) = errors(eta + e), errors(eta - e)
+        change = np.where(right_up < up, right_down - right_up, up - down) / (2 * step)
+        if name == "brier":
+            change = (change * (up + down)).sum(axis=1, keepdims=True) / (2 if two else 1)
+        columns.append(change[:, 1:] if two and name != "brier" else change)
+    return np.stack(columns, axis=2)
 
 
 def _slope_of_deviance(spec, labels, eta, step):

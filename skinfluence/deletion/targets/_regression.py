@@ -1,7 +1,7 @@
 """Targets of regressors: y real, the prediction what the link makes of eta."""
 
 import numpy as np
-from scipy.special import xlog1py
+from scipy.special import xlog1py, xlogy
 
 from skinfluence.deletion.targets._base import Target
 
@@ -116,7 +116,11 @@ class PoissonDeviance(_OfMean):
 
     def _error(self, y, mean):
         with np.errstate(divide="ignore", invalid="ignore"):
-            deviance = 2.0 * (xlog1py(y, (y - mean) / mean) - (y - mean))
+            relative = (y - mean) / mean  # -1 to the last digit where the mean is far above y
+            logarithm = np.where(
+                np.abs(relative) < 0.5, xlog1py(y, relative), xlogy(y, y) - xlogy(y, mean)
+            )
+            deviance = 2.0 * (logarithm - (y - mean))
         return np.where(mean > 0, deviance, np.inf)
 
     def _slope(self, y, mean):
