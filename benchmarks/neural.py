@@ -3,7 +3,8 @@
 Time: CPU seconds of `NeuralFeatures.transform` and of a plain loop of the module over the same
 batches, by turns. Error: effects on test losses by each method against scikit-learn's own refits
 of the head on the features, without one training row at a time; with `--all-rows` against
-`method="exact"` over all of them.
+`method="exact"` over all of them, at strengths of which leave-one-out chooses two.
+doc/neural_summary.txt is the output of `--all-rows`, of digits with `--seeds 3 4 5`, and of MNIST.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from skinfluence.torch import NeuralFeatures
 
 METHODS = ("first_order", "newton", "auto")
 CANDIDATES = {"C": [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]}
+STRENGTHS = {"C": np.logspace(-4, 2, 13)}
 REFITS = 40
 
 
@@ -81,9 +83,7 @@ def streaming(net, X, repeats=5):
 
 def errors(net, X, y, X_test, y_test, layer, C=None, seed=0):
     """(C, {method: Agreement}) of the effects on test losses with refits of the head."""
-    features = NeuralFeatures(net, layer=layer).fit(X)
-    scaler = StandardScaler().fit(features.transform(X))
-    Z, Z_test = (scaler.transform(features.transform(rows)) for rows in (X, X_test))
+    Z, Z_test = scaled_features(net, X, X_test, layer)
     model = InfluenceLogisticRegression(solver="newton-cholesky", max_iter=1000)
     if C is None:
         search = LeaveOneOutSearchCV(model, CANDIDATES, scoring="neg_log_loss").fit(Z, y)
@@ -105,19 +105,42 @@ def errors(net, X, y, X_test, y_test, layer, C=None, seed=0):
     return C, {m: agreement(values.ravel(), actual.ravel()) for m, values in found.items()}
 
 
-def errors_over_all_rows(net, X, y, X_test, y_test, layer, C):
-    """{method: (relative RMSE over all training rows, how many were refitted)}, against "exact"."""
+def scaled_features(net, X, X_test, layer):
+    """Features of training and test rows, scaled as a Pipeline does it."""
     features = NeuralFeatures(net, layer=layer).fit(X)
     scaler = StandardScaler().fit(features.transform(X))
-    Z, Z_test = (scaler.transform(features.transform(rows)) for rows in (X, X_test))
+    return (scaler.transform(features.transform(rows)) for rows in (X, X_test))
+
+
+def chosen_strengths(Z, y):
+    """C by the best leave-one-out log loss, and by the one-standard-error rule."""
+    model = InfluenceLogisticRegression(solver="newton-cholesky", max_iter=1000)
+    search = LeaveOneOutSearchCV(model, STRENGTHS, scoring="neg_log_loss").fit(Z, y)
+    found = (search.best_index_, search.one_standard_error_index_)
+    return tuple(search.cv_results_["params"][k]["C"] for k in found)
+
+
+def errors_over_all_rows(Z, y, Z_test, y_test, C):
+    """Relative RMSE of "newton" and "auto" over all training rows, against "exact", and where.
+
+    Returns
+    -------
+    dict of str to float
+        Beside the two: how many rows "auto" refits, the share of the squared error of "newton" that
+        lies in ten rows, and its median over the rows, each against the row's own effects.
+    """
     model = InfluenceLogisticRegression(C=C, solver="newton-cholesky", max_iter=1000).fit(Z, y)
-    exact = model.influence(Z_test, y_test, method="exact").ravel()
-    found = {}
-    for method in ("newton", "auto"):
-        values, info = model.influence(Z_test, y_test, method=method, return_info=True)
-        refitted = int((info.method == "refined").sum())
-        found[method] = agreement(values.ravel(), exact).relative_rmse, refitted
-    return found
+    exact = model.influence(Z_test, y_test, method="exact")
+    newton = model.influence(Z_test, y_test, method="newton")
+    auto, info = model.influence(Z_test, y_test, return_info=True)
+    squares = ((newton - exact) ** 2).sum(axis=0)
+    return {
+        "newton": agreement(newton.ravel(), exact.ravel()).relative_rmse,
+        "auto": agreement(auto.ravel(), exact.ravel()).relative_rmse,
+        "refitted": int((info.method == "refined").sum()),
+        "in_ten": np.sort(squares)[-10:].sum() / squares.sum(),
+        "median": float(np.median(np.sqrt(squares / (exact**2).sum(axis=0)))),
+    }
 
 
 def heads(y, half):
@@ -131,15 +154,23 @@ def table_over_all_rows(name, seeds):
     """Print a line for each head: no sample of rows, of which the longest steps may not be one."""
     X, y = images(name)
     half = len(X) // 2
-    print("| classes | rows | C | newton | auto | refitted by auto |\n|---|---|---|---|---|---|")
+    print(f"{name}: relative RMSE of effects on 60 test losses over all training rows of the head")
+    print("seed classes rows       C  newton    auto  refitted  in ten rows  median row")
     for seed in seeds:
         net = trained(X[:half], y[:half], seed)
         for classes, train, test in heads(y, half):
-            for C in (0.1, 1.0, 10.0):
-                found = errors_over_all_rows(net, X[train], y[train], X[test], y[test], "8", C)
-                (newton, _), (auto, refitted) = found["newton"], found["auto"]
-                line = f"| {len(classes)} | {len(train)} | {C:g} | {newton:.2%} | {auto:.2%}"
-                print(f"{line} | {refitted} |", flush=True)
+            Z, Z_test = scaled_features(net, X[train], X[test], "8")
+            best, simple = chosen_strengths(Z, y[train])
+            for C in sorted({0.001, 0.01, 0.1, 1.0, 10.0, best, simple}):
+                found = errors_over_all_rows(Z, y[train], Z_test, y[test], C)
+                marks = {best: "  chosen"}
+                marks[simple] = marks.get(simple, "") + "  one standard error"
+                print(
+                    f"{seed:4d} {len(classes):7d} {len(train):4d} {C:7.4g} {found['newton']:7.2%} "
+                    f"{found['auto']:7.2%} {found['refitted']:9d} {found['in_ten']:12.0%} "
+                    f"{found['median']:11.2%}{marks.get(C, '')}",
+                    flush=True,
+                )
 
 
 def table(name, seeds):

@@ -18,6 +18,9 @@ from skinfluence import InfluenceExplainer, InfluenceLogisticRegression, explain
 from skinfluence.attacks import PoisoningAttack, adversarial_perturbation
 from skinfluence.debugging import compare_models
 from skinfluence.kernel_models import KernelLogisticRegression
+from skinfluence.model_selection import LeaveOneOutSearchCV
+from skinfluence.report import InfluenceReport
+from skinfluence.robustness import prediction
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -25,6 +28,7 @@ from torch.nn import functional as F  # noqa: E402
 from torch.utils import data  # noqa: E402
 
 from skinfluence.torch import NeuralFeatures  # noqa: E402
+from tests.test_report import contents  # noqa: E402
 
 rng = np.random.default_rng(0)
 
@@ -91,9 +95,9 @@ def digits():
 
 
 @cache
-def trained():
+def trained(seed=0):
     """The network above, trained a little on digits that no test uses."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     X, y = digits()
     X, y = torch.from_numpy(X[1000:]), torch.from_numpy(y[1000:])
     net = Convolutional()
@@ -415,6 +419,71 @@ def test_auto_is_within_one_percent_of_refits_of_ten_classes():
     error, slope = against_refits(*digits(), "auto", 600)
     assert error < 0.01
     assert abs(slope - 1) < 0.01
+
+
+def test_auto_is_within_one_percent_over_all_rows_where_newton_is_not():
+    """At the strength that leave-one-out chooses a few rows move the head far: "auto" refits them.
+
+    Newton's step is within one percent of all rows at a strong penalty alone.
+    """
+    X, y = digits()
+    X, y, X_test, y_test = X[:400], y[:400], X[400:440], y[400:440]
+    features = NeuralFeatures(trained(13), layer="hidden").fit(X)
+    scaler = StandardScaler().fit(features.transform(X))
+    Z, Z_test = (scaler.transform(features.transform(rows)) for rows in (X, X_test))
+    model = InfluenceLogisticRegression(solver="newton-cholesky", max_iter=1000)
+    search = LeaveOneOutSearchCV(model, {"C": [0.1, 1.0, 10.0]}, scoring="neg_log_loss").fit(Z, y)
+    chosen = search.best_params_["C"]
+    for C in (0.001, chosen):
+        clf = clone(model).set_params(C=C).fit(Z, y)
+        exact, newton, auto = (
+            clf.influence(Z_test, y_test, method=method) for method in ("exact", "newton", "auto")
+        )
+        size, squares = (exact**2).sum(), ((newton - exact) ** 2).sum(axis=0)
+        assert np.sqrt(((auto - exact) ** 2).sum() / size) < 0.01
+        if chosen > C:
+            assert np.sqrt(squares.sum() / size) < 0.01
+        else:
+            assert np.sort(squares)[-20:].sum() > 0.8 * squares.sum()
+            assert np.median(np.sqrt(squares / (exact**2).sum(axis=0))) < 0.01
+
+
+def test_every_answer_is_that_of_the_head_on_its_features():
+    X, y = two_classes()
+    X, y, X_test, y_test = X[:120], y[:120], X[-4:], y[-4:]
+    pipe = head().fit(X, y)
+    groups, weights = np.arange(120) // 40, np.where(np.arange(120) < 5, 0.5, 1.0)
+    Z, Z_test = (pipe[:-1].transform(rows) for rows in (X, X_test))
+    answers = []
+    for model, rows in ((explain(pipe), X_test), (explain(clone(pipe[-1]).fit(Z, y)), Z_test)):
+        flip = model.smallest_flip(prediction(rows[:1]))
+        answers.append([
+            model.addition_influence(rows, y_test, rows, y_test),
+            model.reweight_influence(weights, rows, y_test),
+            model.relabel_influence(rows, y_test, train_indices=[0, 1]),
+            model.group_influence(groups, rows, y_test),
+            model.best_changes(rows, y_test, k=3).values,
+            model.most_influential_set(3, prediction(rows[:1])).rows,
+            flip.rows,
+            model.case_deletion_diagnostics().cooks_distance,
+            model.local_influence().direction,
+            model.parameter_covariance().matrix,
+            model.without([1, 2]).predict_proba(rows),
+            model.with_rows(rows, y_test).predict_proba(rows),
+            model.without_training_data().predict_proba(rows),
+        ])  # fmt: skip
+    for through, alone in zip(*answers, strict=True):
+        np.testing.assert_allclose(through, alone, rtol=1e-9, atol=1e-12)
+
+
+def test_a_report_has_the_images_behind_the_network():
+    X, y = two_classes()
+    images = np.round(X * 255).astype(np.uint8).reshape(-1, 8, 8)
+    report = InfluenceReport(
+        head().fit(X[:120], y[:120]), X[-4:], y[-4:], images=(images[:120], images[-4:])
+    )
+    assert contents(report)["test"]["images"]["shape"][1:] == [8, 8]
+    assert "InfluenceReport of 4 test rows and 120 training rows" in repr(report)
 
 
 def test_every_method_answers_through_the_network():

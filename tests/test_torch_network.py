@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
+from torch.nn.attention import SDPBackend, sdpa_kernel  # noqa: E402
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy  # noqa: E402
 from torch.utils import data  # noqa: E402
 
@@ -113,6 +115,7 @@ def test_the_oracle_against_automatic_differentiation(minimum):
         ("cg", "ggn"),
         ("arnoldi", "hessian"),
         ("arnoldi", "ggn"),
+        ("lissa", "hessian"),
         ("lissa", "ggn"),
     ],
 )
@@ -145,7 +148,8 @@ def test_lissa_on_samples_of_the_rows(minimum):
     X_test, y_test = rows(3, seed=1)
     oracle = explained(minimum, damping=3.0).influence(X_test, y_test)
     model = explained(minimum, "lissa", damping=3.0, batch_size=30, max_iter=150)
-    found, info = model.influence(X_test, y_test, return_info=True)
+    with pytest.warns(ConvergenceWarning, match="lissa has left a relative residual"):
+        found, info = model.influence(X_test, y_test, return_info=True)
     assert agreement(found, oracle).r > 0.9
     assert 1e-3 < info.residual.max() < 1.0
 
@@ -493,3 +497,146 @@ def test_class_weights_of_a_mean_are_not_lost(minimum):
     expected = NetworkInfluence(net, cross_entropy, damping=3.0).fit(X, y, sample_weight=weights[y])
     of_loss = found.influence(X[:5], y[:5], target=cross_entropy)
     np.testing.assert_allclose(of_loss, expected.influence(X[:5], y[:5]), rtol=1e-9)
+
+
+def of_autodiff(net, X, y, X_test, y_test, damping):
+    """Influence by the dense Hessian of automatic differentiation, for parameters by name."""
+    names, shapes = zip(*((name, p.shape) for name, p in net.named_parameters()), strict=True)
+    theta = torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+    sizes = [shape.numel() for shape in shapes]
+
+    def losses(theta, X, y):
+        parts = zip(names, theta.split(sizes), shapes, strict=True)
+        values = {name: part.view(shape) for name, part, shape in parts}
+        return cross_entropy(torch.func.functional_call(net, values, (X,)), y, reduction="none")
+
+    with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+        H = torch.autograd.functional.hessian(lambda t: losses(t, X, y).sum(), theta)
+    H = H + damping * torch.eye(len(theta), dtype=theta.dtype)
+    own = torch.autograd.functional.jacobian(lambda t: losses(t, X, y), theta)
+    test = torch.autograd.functional.jacobian(lambda t: losses(t, X_test, y_test), theta)
+    return (test @ torch.linalg.solve(H, own.T)).numpy()
+
+
+class Tied(nn.Module):
+    """Two layers with one matrix of weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight, self.out = self.first.weight, nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.second(torch.tanh(self.first(x)))))
+
+
+class Attentive(nn.Module):
+    """A layer of a transformer on rows of two tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(2, 1, 3, dropout=0.0, batch_first=True)
+        self.out = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.out(self.layer(x.reshape(-1, 2, 2)).mean(dim=1))
+
+
+class Cells(nn.Module):
+    """A recurrence written with its cell."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.out = nn.GRUCell(2, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        state = x.new_zeros(len(x), 3)
+        for part in (x[:, :2], x[:, 2:]):
+            state = self.cell(part, state)
+        return self.out(state)
+
+
+@pytest.mark.parametrize("kind", [Tied, Attentive, Cells])
+@pytest.mark.parametrize("solver", ["dense", "cg"])
+def test_networks_of_other_layers_against_automatic_differentiation(kind, solver):
+    torch.manual_seed(0)
+    net, (X, y), (X_test, y_test) = kind().double().eval(), rows(30), rows(4, seed=1)
+    expected = of_autodiff(net, X, y, X_test, y_test, damping=40.0)
+    model = NetworkInfluence(net, cross_entropy, solver=solver, damping=40.0, tol=1e-10).fit(X, y)
+    found = model.influence(X_test, y_test)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["dense", "cg", "arnoldi", "lissa"])
+def test_small_problems_and_single_precision(solver):
+    net, (X, y) = small_net(), rows(30)
+
+    def found(net, X, y, **options):
+        options = {"curvature": "ggn", "damping": 20.0, "solver": solver, "tol": 1e-5, **options}
+        return NetworkInfluence(net, cross_entropy, **options).fit(X, y).influence(X[:3], y[:3])
+
+    whole = found(net, X, y, solver="dense")
+    assert found(net, X[:1], y[:1]).shape == (1, 1)  # one row, one class
+    single = found(small_net().float(), X, y)
+    np.testing.assert_allclose(single, whole, atol=1e-3 * np.abs(whole).max())
+    one_class = found(net, X, torch.zeros_like(y))
+    expected = found(net, X, torch.zeros_like(y), solver="dense")
+    np.testing.assert_allclose(one_class, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_no_training_rows_are_an_empty_answer(minimum):
+    X_test, y_test = rows(3, seed=1)
+    found = explained(minimum).influence(X_test, y_test, train_indices=[])
+    assert found.shape == (3, 0)
+
+
+@pytest.mark.parametrize("solver", ["cg", "lissa"])
+def test_a_solve_that_ended_too_early_warns(minimum, solver):
+    X_test, y_test = rows(3, seed=1)
+    model = explained(minimum, solver, damping=3.0, max_iter=1, rank=1)
+    with pytest.warns(ConvergenceWarning, match=rf"{solver} has left .* max_iter=1 products"):
+        model.influence(X_test, y_test)
+
+
+def test_labels_that_the_loss_does_not_take_are_named(minimum):
+    net, X, y, _ = minimum
+
+    def another(outputs, labels):
+        return cross_entropy(outputs, labels)
+
+    def fit(y, loss=another, module=net):
+        return NetworkInfluence(module, loss, penalty=PENALTY).fit(X, y)
+
+    for wrong in (y + 5, torch.where(torch.arange(60) == 7, 5, y)):
+        with pytest.raises(ValueError, match=r"does not take the outputs .* with the labels y"):
+            fit(wrong)
+    with pytest.raises(ValueError, match=r"NaN or infinite in 1 rows \(7\)"):
+        fit(torch.where(torch.arange(60) == 7, -100, y))  # cross_entropy leaves such rows out
+    one = nn.Linear(4, 1).double()
+    with pytest.raises(ValueError, match=r"between 0 and 1 for a binary cross-entropy; row"):
+        fit(y + 1, binary_cross_entropy_with_logits, one)
+    with pytest.raises(ValueError, match="labels y_test"):
+        fit(y).influence(X[:3], y[:3] + 5, target=another)
+
+
+def test_settings_and_rows_that_are_refused(minimum):
+    net, X, y, _ = minimum
+
+    def fit(module=net, X=X, y=y, **options):
+        options = {"penalty": PENALTY, **options}
+        return NetworkInfluence(module, cross_entropy, **options).fit(X, y)
+
+    for name, value in (
+        ("random_state", None), ("random_state", -1), ("random_state", "a"), ("device", "gpu"),
+        ("dtype", "int64"), ("dtype", "double precision"), ("dtype", torch.bfloat16),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=name):
+            fit(**{name: value})
+    assert fit(dtype=np.float32).influence(X[:2], y[:2]).shape == (2, 60)
+    with pytest.raises(ValueError, match=r"Sequential does not take rows of shape \(3,\)"):
+        fit(X=X[:, :3])
+    with pytest.raises(ValueError, match=r"X_test should have rows of shape \(4,\), as in fit"):
+        fit().influence(X[:2, :3], y[:2])
+    recurrent = nn.ModuleDict({"memory": nn.LSTM(4, 2)})
+    with pytest.raises(ValueError, match=r"memory \(LSTM\).*recurrent layers.*LSTMCell"):
+        fit(recurrent.double().eval())

@@ -331,9 +331,17 @@ def test_bad_input():
     with pytest.raises(ValueError, match="weight of Linear are NaN"):
         TRAK(broken).fit(X, y)
     shuffled = data.DataLoader(data.TensorDataset(X, y), batch_size=7, shuffle=True)
-    for asked in (TRAK(net), TangentFeatures(net, output=0)):
-        with pytest.raises(TypeError, match=r"X should hold.*DataLoader"):
-            asked.fit(shuffled, y)
+    with pytest.raises(TypeError, match=r"X should hold.*DataLoader"):
+        TangentFeatures(net, output=0).fit(shuffled, y)
+    with pytest.raises(ValueError, match=r"shuffles \(RandomSampler\)"):
+        TRAK(net).fit(shuffled)
+    with pytest.raises(ValueError, match="y is None: pass the labels"):
+        TRAK(net).fit(X)
+    for each in (TRAK, TangentFeatures):
+        with pytest.raises(ValueError, match="random_state should be an integer of at least 0"):
+            each(net, random_state=None).fit(X, y)
+    with pytest.raises(ValueError, match=r"X_test should have rows of shape \(5,\)"):
+        TRAK(net).fit(X, y).influence(X[:2, :4], y[:2])
     with pytest.raises(ValueError, match=r"X contains NaN or infinity, in row 3"):
         TRAK(net).fit(torch.where(torch.arange(120)[:, None] == 3, torch.nan, X), y)
     with pytest.raises(ValueError, match="k should be an integer from 1 to the 120"):
@@ -344,3 +352,33 @@ def test_bad_input():
         TRAK(net).fit(X, y).influence(X[:2], y[:2], target="brier")
     with pytest.raises(ValueError, match="rows of shape"):
         TangentFeatures(net).fit(X).transform(X[:, :4])
+
+
+def test_loaders_and_lists_of_modules_are_what_they_hold():
+    (one, X, y), (two, _, _) = trained(0), trained(1)
+    known = TRAK([one, two], proj_dim=20).fit(X, y)
+    loader = data.DataLoader(data.TensorDataset(X, y), batch_size=7)
+    test = data.DataLoader(data.TensorDataset(X[:5], y[:5]), batch_size=2)
+    found = TRAK(nn.ModuleList([one, two]), proj_dim=20).fit(loader)
+    np.testing.assert_array_equal(found.influence(test), known.influence(X[:5], y[:5]))
+    np.testing.assert_array_equal(
+        found.most_influential(test, k=3).helpful_indices,
+        known.most_influential(X[:5], y[:5], k=3).helpful_indices,
+    )
+
+
+def test_small_problems_of_trak():
+    net, X, y = trained()
+    one_class = TRAK(net, proj_dim=20).fit(X, torch.zeros_like(y))
+    assert np.isfinite(one_class.influence(X[:3], y[:3])).all()
+    single = TRAK(net, proj_dim=20).fit(X, y).influence(X[:3], y[:3])
+    double = TRAK(net, proj_dim=20, dtype="float64").fit(X, y).influence(X[:3], y[:3])
+    np.testing.assert_allclose(single, double, atol=1e-3 * np.abs(double).max())
+    whole, one, two = (
+        TRAK(net, proj_dim=size, random_state=seed).fit(X, y).influence(X[:9], y[:9]).ravel()
+        for size, seed in ((None, 0), (100, 0), (100, 1))
+    )
+    assert not np.array_equal(one, two)
+    assert min(np.corrcoef(each, whole)[0, 1] for each in (one, two)) > 0.8
+    with pytest.warns(RuntimeWarning, match=r"1 rows are undefined \(NaN\): 0"):
+        assert np.isnan(TRAK(net).fit(X[:1], y[:1]).influence(X[:3], y[:3])).all()

@@ -250,8 +250,11 @@ class RelatedObjectives:
             Ascending; the others are combinations of them.
         theta : ndarray of shape (K, len(columns))
         """
-        penalty = L2(np.zeros(len(columns)))
-        return self._with(design=self.design.restricted(columns), penalty=penalty, theta=theta)
+        none = L2(np.zeros(len(columns)))
+        changes = {"design": self.design.restricted(columns), "penalty": none, "theta": theta}
+        if self.row_penalty is not None:
+            changes["row_penalty"] = none
+        return self._with(**changes)
 
     def in_single_precision(self):
         """Return the objective with a Hessian of float32 products; None where it has none."""

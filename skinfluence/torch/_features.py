@@ -23,7 +23,7 @@ from skinfluence.torch._forward import (
     keeps_integers,
 )
 from skinfluence.torch._max_pool import EvenMaxPool
-from skinfluence.torch._module import trained_module
+from skinfluence.torch._module import as_device, as_floating, trained_module
 from skinfluence.torch._rows import is_table, row_batches, writable
 from skinfluence.torch._state import from_state, to_state
 
@@ -149,7 +149,7 @@ class NeuralFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         X = self._checked(X, reset=True)
         # A copy: training that goes on does not change what has been fitted.
         self.module_ = copy.deepcopy(module).eval().requires_grad_(False)
-        self.module_.to(device=self._device(), dtype=_dtype(self.dtype))
+        self.module_.to(device=as_device(self.device), dtype=as_floating(self.dtype))
         self._row_shape = None
         first = next(row_batches(X, PROBED)[1], None)
         if first is None:
@@ -361,15 +361,6 @@ class NeuralFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 )
             return torch.autograd.grad(features, x, cotangent)[0]
 
-    def _device(self):
-        """Device on which the network is to run, None for the one where it is."""
-        if isinstance(self.device, str) and self.device == "auto":
-            return None
-        device = torch.device(self.device)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device={self.device!r}: torch sees no CUDA device here.")
-        return device
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -392,19 +383,6 @@ class NeuralFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def __setstate__(self, state):
         super().__setstate__(from_state(state))
-
-
-def _dtype(dtype):
-    """Floating type of torch of a name, or None."""
-    if dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        return dtype
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else None
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise ValueError(
-            f"dtype should be None or a floating type such as 'float32' or torch.float64; got "
-            f"{dtype!r}."
-        )
-    return found
 
 
 def _gathered(blocks, n):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skinfluence._validation import listed
 
@@ -163,6 +164,18 @@ def differentiable(module):
     recurrent = any(isinstance(layer, nn.RNNBase) for layer in module.modules())
     with deterministic() if not recurrent else torch.backends.cudnn.flags(enabled=False):
         yield
+
+
+@contextmanager
+def attention_by_formula():
+    """Settings under which attention is computed from its formula, which has every derivative."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def is_out_of_memory(error):

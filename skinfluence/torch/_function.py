@@ -7,11 +7,14 @@ import torch
 from torch.func import functional_call, grad, grad_and_value, vmap
 
 from skinfluence._validation import check_count, listed
-from skinfluence.torch._forward import check_eval_mode, is_out_of_memory
-from skinfluence.torch._module import trained_module
+from skinfluence.torch._forward import attention_by_formula, check_eval_mode, is_out_of_memory
+from skinfluence.torch._module import as_device, as_floating, trained_module
 
 # Bytes that the gradients of one chunk of rows may take, by default.
 CHUNK_BYTES = 2**27
+# Rows whose losses are computed at once.
+LOSS_ROWS = 512
+PRECISIONS = (torch.float32, torch.float64)
 
 
 class NetworkFunction:
@@ -39,9 +42,15 @@ class NetworkFunction:
     def __init__(self, net, device="auto", dtype=None):
         module = trained_module(net)
         check_eval_mode(module)
+        check_row_by_row(module)
         first = next(module.parameters())
-        self.device = first.device if device == "auto" else torch.device(device)
-        self.dtype = as_dtype(dtype, first.dtype)
+        self.device = as_device(device) or first.device
+        self.dtype = as_floating(dtype) or first.dtype
+        if self.dtype not in PRECISIONS:
+            raise ValueError(
+                f"derivatives are computed in float32 or float64, not in {self.dtype}: pass "
+                "dtype='float32'."
+            )
         self.module = copy.deepcopy(module).to(self.device, self.dtype)
         trained = {name: p for name, p in self.module.named_parameters() if p.requires_grad}
         if not trained:
@@ -67,7 +76,8 @@ class NetworkFunction:
 
     def outputs(self, theta, rows):
         """Outputs (b, K) of a batch of rows; those of shape (b,) get an axis."""
-        outputs = functional_call(self.module, self.named(theta), (rows,))
+        with attention_by_formula():
+            outputs = functional_call(self.module, self.named(theta), (rows,))
         return outputs[:, None] if outputs.ndim == 1 else outputs
 
     def output(self, theta, row):
@@ -83,8 +93,16 @@ class NetworkFunction:
             If the module does not give one row of numbers for each row of its input.
         """
         kind = type(self.module).__name__
-        with torch.no_grad():
-            found = functional_call(self.module, self.named(self.theta), (rows[:2],))
+        try:
+            with torch.no_grad(), attention_by_formula():
+                found = functional_call(self.module, self.named(self.theta), (rows[:2],))
+        except (RuntimeError, IndexError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise ValueError(
+                f"{kind} does not take rows of shape {tuple(rows.shape[1:])} and type "
+                f"{rows.dtype}: {error}"
+            ) from error
         if not isinstance(found, torch.Tensor):
             raise TypeError(f"{kind} should return one tensor; it returns {type(found).__name__}.")
         if found.ndim not in (1, 2) or len(found) != len(rows[:2]):
@@ -94,11 +112,19 @@ class NetworkFunction:
             )
         return 1 if found.ndim == 1 else found.shape[1]
 
-    def rows(self, X, name="X"):
-        """Rows as a tensor: numbers of the type of the parameters, integers as they are."""
+    def rows(self, X, name="X", like=None):
+        """Rows as a tensor: numbers of the type of the parameters, integers as they are.
+
+        With the shape of those of the training, `like`, where these are given.
+        """
         tensor = as_tensor(X, name)
         if tensor.ndim < 1 or not len(tensor):
             raise ValueError(f"{name} should have at least one row; got {tuple(tensor.shape)}.")
+        if like is not None and tensor.shape[1:] != like.shape[1:]:
+            raise ValueError(
+                f"{name} should have rows of shape {tuple(like.shape[1:])}, as in fit; got "
+                f"{tuple(tensor.shape[1:])}."
+            )
         if tensor.is_floating_point():
             wrong = ~tensor.reshape(len(tensor), -1).isfinite().all(dim=1)
             if wrong.any():
@@ -136,6 +162,28 @@ class NetworkFunction:
 
         yield from in_chunks(of_chunk, len(rows), self.chunk(chunk))
 
+    def check_losses(self, loss, rows, y, name="y"):
+        """Raise unless a loss of the outputs (K,) of each row and its label is a finite number."""
+        first = self.output(self.theta, rows[0])
+
+        def of_chunk(part):
+            with torch.no_grad():
+                return vmap(loss)(self.outputs(self.theta, rows[part]), y[part])
+
+        try:
+            loss(first, y[0])  # whose errors say more without vmap
+            values = torch.cat([found for _, found in in_chunks(of_chunk, len(rows), LOSS_ROWS)])
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(
+                f"the loss does not take the outputs of the network with the labels {name}: {error}"
+            ) from error
+        wrong = np.flatnonzero(~values.isfinite().cpu().numpy())
+        if len(wrong):
+            raise ValueError(
+                f"the loss is NaN or infinite in {len(wrong)} rows ({listed(wrong)}): do the "
+                f"labels {name} and the outputs fit it?"
+            )
+
     def chunk(self, chunk=None, width=None):
         """Rows of a chunk: as given, or as many as `CHUNK_BYTES` has room for."""
         if chunk is not None:
@@ -171,17 +219,25 @@ def in_chunks(compute, n, size):
         start = part.stop
 
 
-def as_dtype(dtype, default):
-    """A torch.dtype from one, or from a name of NumPy's."""
-    if dtype is None:
-        return default
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    return torch.from_numpy(np.zeros(0, dtype=dtype)).dtype
+def check_row_by_row(module):
+    """Raise for layers that torch.func has no derivatives of row by row, by their names."""
+    found = [
+        f"{called or 'module'} ({type(layer).__name__})"
+        for called, layer in module.named_modules()
+        if isinstance(layer, torch.nn.RNNBase)
+    ]
+    if found:
+        raise ValueError(
+            f"{listed(found)} of {type(module).__name__}: torch.func has no derivatives of "
+            "recurrent layers row by row. Write the recurrence with LSTMCell, GRUCell or RNNCell, "
+            "or put NeuralFeatures before a convex model."
+        )
 
 
 def as_tensor(values, name):
     """A tensor of numbers, from a tensor, an array or anything array-like."""
+    if values is None:
+        raise ValueError(f"{name} is None: pass the {'labels' if 'y' in name else 'rows'}.")
     if isinstance(values, torch.Tensor):
         return values.detach()
     array = np.asarray(values)

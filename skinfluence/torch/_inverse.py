@@ -2,12 +2,17 @@
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from skinfluence._memory import check_memory
+from skinfluence._validation import warn
 from skinfluence.torch import _solvers
 
 CURVATURES = ("hessian", "ggn")
 SOLVERS = ("dense", "cg", "arnoldi", "lissa")
+# Relative residual of an iterative solver above which an answer is warned about, where its own
+# tolerance is below that: a tenth of a right side is not explained.
+FAR = 0.1
 
 
 class DampedInverse:
@@ -85,7 +90,16 @@ class DampedInverse:
             size = torch.where(size > 0, size, 1.0)
             found.append(x)
             residuals.append((left.norm(dim=0) / size).cpu().numpy())
-        return torch.cat(found, dim=1), np.concatenate(residuals).astype(float)
+        residuals = np.concatenate(residuals).astype(float)
+        far = int((residuals > max(FAR, self.options["tol"])).sum())
+        if far and self.solver in ("cg", "lissa"):
+            warn(
+                f"{self.solver} has left a relative residual of up to {residuals.max():.2g} in "
+                f"{far} of {len(residuals)} solves after max_iter={self.options['max_iter']} "
+                "products: raise max_iter, rank or damping.",
+                ConvergenceWarning,
+            )
+        return torch.cat(found, dim=1), residuals
 
     def _solve(self, B):
         """Return (x, number of products) for few columns."""

@@ -24,6 +24,7 @@ from skinfluence._validation import (
 from skinfluence.results import MostInfluential
 from skinfluence.torch._function import NetworkFunction, in_chunks
 from skinfluence.torch._inverse import CURVATURES, SOLVERS, DampedInverse
+from skinfluence.torch._module import check_seed
 from skinfluence.torch._newton_rows import newton_steps
 from skinfluence.torch._products import RowLoss, SumOfLosses
 from skinfluence.torch._ranked import most_influential
@@ -235,7 +236,7 @@ class NetworkInfluence(BaseEstimator):
         labels = self._loss.labels(y, rows, self._n_outputs, network)
         weight = torch.as_tensor(check_sample_weight(sample_weight, len(rows)))
         weight = weight.to(network.device, network.dtype)
-        self._loss(network.output(network.theta, rows[0]), labels[0])  # one number, or an error
+        network.check_losses(self._loss, rows, labels)
         self._sum = SumOfLosses(
             network, self._loss, rows, labels, weight, self._penalties(network), self.batch_size
         )
@@ -415,6 +416,7 @@ class NetworkInfluence(BaseEstimator):
         if self.damping != "auto":
             check_at_least_zero("damping", self.damping)
         check_positive("tol", self.tol)
+        check_seed(self.random_state)
         for name in ("rank", "max_iter", "batch_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
@@ -452,7 +454,7 @@ class NetworkInfluence(BaseEstimator):
         if X_test is None:
             return target_of(target, network, self._loss, self._n_outputs)
         X_test, y_test = rows_and_labels(X_test, y_test, "y_test")
-        rows = network.rows(X_test, "X_test")
+        rows = network.rows(X_test, "X_test", like=self._sum.rows)
         return target_of(target, network, self._loss, self._n_outputs, rows, y_test)
 
     def _by_target(self, gradients):
@@ -501,7 +503,7 @@ class NetworkInfluence(BaseEstimator):
 
     def _warn_undefined(self, values):
         """Warn of training rows (the last axis) without whom there is no minimum."""
-        gone = np.flatnonzero(np.isnan(values.reshape(-1, values.shape[-1])).any(axis=0))
+        gone = np.flatnonzero(np.isnan(values).any(axis=tuple(range(values.ndim - 1))))
         if len(gone):
             warn(
                 f"{len(gone)} rows have leverage 1 or more, and no Newton step (NaN): "

@@ -11,6 +11,11 @@ from skinfluence.torch._function import as_codes, as_tensor, in_chunks
 PRODUCT_ROWS = 512
 CROSS_ENTROPIES = (torch.nn.functional.cross_entropy, torch.nn.functional.nll_loss)
 CROSS_ENTROPY_MODULES = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+BINARY = (
+    torch.nn.functional.binary_cross_entropy,
+    torch.nn.functional.binary_cross_entropy_with_logits,
+)
+BINARY_MODULES = (torch.nn.BCELoss, torch.nn.BCEWithLogitsLoss)
 
 
 class RowLoss:
@@ -27,6 +32,7 @@ class RowLoss:
             raise TypeError(f"train_loss should be callable; got {loss!r}.")
         self.loss = loss
         self.is_cross_entropy = loss in CROSS_ENTROPIES or isinstance(loss, CROSS_ENTROPY_MODULES)
+        self.is_binary = loss in BINARY or isinstance(loss, BINARY_MODULES)
         if getattr(loss, "weight", None) is not None and getattr(loss, "reduction", "") == "mean":
             # A mean over one row divides by the weight of its class.
             self.loss = copy.copy(loss)
@@ -50,6 +56,12 @@ class RowLoss:
         labels = network.rows(y, name)
         if len(labels) != len(rows):
             raise ValueError(f"{name} has {len(labels)} labels for {len(rows)} rows.")
+        outside = ((labels < 0) | (labels > 1)).reshape(len(labels), -1).any(dim=1)
+        if self.is_binary and bool(outside.any()):
+            raise ValueError(
+                f"{name} should lie between 0 and 1 for a binary cross-entropy; row "
+                f"{int(outside.nonzero()[0, 0])} does not."
+            )
         return labels.to(network.dtype) if n_outputs == 1 else labels
 
 

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinfluence._validation import check_count
 from skinfluence.torch._function import NetworkFunction, as_codes
 from skinfluence.torch._margins import class_margin, one_output
+from skinfluence.torch._module import check_seed
 from skinfluence.torch._sketch import Sketch
 
 
@@ -120,6 +121,7 @@ class TangentFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self._function()
         if self.proj_dim is not None:
             check_count("proj_dim", self.proj_dim)
+        check_seed(self.random_state)
         self._network = network
         self._sketch = Sketch(
             network.n_parameters, self.proj_dim, self.random_state, network.device

@@ -110,4 +110,5 @@ def target_of(target, network, loss, n_outputs, rows=None, y=None):
     if y is None:  # a callable that asks for none
         y = torch.zeros(len(rows))
     labels = function.labels(y, rows, n_outputs, network, "y_test")
+    network.check_losses(function, rows, labels, "y_test")
     return RowTarget(network, function, rows, labels)

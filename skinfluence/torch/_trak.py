@@ -11,6 +11,8 @@ from skinfluence._validation import (
     check_choice,
     check_count,
     check_sample_weight,
+    listed,
+    warn,
 )
 from skinfluence.attribution import Query, influence, self_influence
 from skinfluence.curvature import make_curvature
@@ -23,7 +25,9 @@ from skinfluence.penalties import L2
 from skinfluence.results import MostInfluential
 from skinfluence.torch._function import NetworkFunction, as_codes
 from skinfluence.torch._margins import class_margin
+from skinfluence.torch._module import check_seed
 from skinfluence.torch._ranked import most_influential
+from skinfluence.torch._rows import rows_and_labels
 from skinfluence.torch._sketch import Sketch
 from skinfluence.torch._tangent import tangent_rows
 
@@ -119,15 +123,16 @@ class TRAK(BaseEstimator):
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X: object, y: object, sample_weight: object = None) -> "TRAK":
+    def fit(self, X: object, y: object = None, sample_weight: object = None) -> "TRAK":
         """Compute the features of the training rows, and factor the curvature.
 
         Parameters
         ----------
-        X : array-like or torch.Tensor of shape (n_samples, ...)
-            Training rows of the networks.
+        X : array-like, torch.Tensor of shape (n_samples, ...), or DataLoader
+            Training rows of the networks; a loader gives pairs of rows and labels, in one order,
+            and is read into memory.
         y : array-like of shape (n_samples,)
-            Class codes: columns of the outputs, 0 and 1 for one output.
+            Class codes: columns of the outputs, 0 and 1 for one output; None beside a loader.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows in the loss that was minimised.
 
@@ -139,7 +144,8 @@ class TRAK(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            As :meth:`TangentFeatures.fit`, and for labels that are no columns of the output.
+            As :meth:`TangentFeatures.fit`, for labels that are no columns of the output, and for a
+            loader that shuffles or leaves rows out.
         """
         check_choice("curvature", self.curvature, ("hessian", "gram"))
         check_choice("method", self.method, ("first_order", "newton"))
@@ -149,9 +155,12 @@ class TRAK(BaseEstimator):
             check_at_least_zero("alpha", self.alpha)
         if self.proj_dim is not None:
             check_count("proj_dim", self.proj_dim)
-        modules = self.modules if isinstance(self.modules, list | tuple) else [self.modules]
-        if not modules:
+        check_seed(self.random_state)
+        several = list | tuple | torch.nn.ModuleList
+        modules = self.modules if isinstance(self.modules, several) else [self.modules]
+        if not len(modules):
             raise ValueError("modules is empty: pass one trained network, or a list of them.")
+        X, y = rows_and_labels(X, y)
         self._checkpoints = [
             self._checkpoint(module, number, X, y, sample_weight)
             for number, module in enumerate(modules)
@@ -163,7 +172,7 @@ class TRAK(BaseEstimator):
     def influence(
         self,
         X_test: object,
-        y_test: object,
+        y_test: object = None,
         *,
         target: str = "loss",
         aggregate: str | None = None,
@@ -172,8 +181,8 @@ class TRAK(BaseEstimator):
 
         Parameters
         ----------
-        X_test : array-like or torch.Tensor of shape (n_test, ...)
-            Test rows.
+        X_test : array-like, torch.Tensor of shape (n_test, ...), or DataLoader
+            Test rows, of a loader with their class codes.
         y_test : array-like of shape (n_test,)
             Their class codes.
         target : {"loss", "margin"}, default="loss"
@@ -184,7 +193,8 @@ class TRAK(BaseEstimator):
         Returns
         -------
         ndarray of shape (n_test, n_train)
-            For the loss, positive: the row helps. For the margin, positive: it hurts.
+            For the loss, positive: the row helps. For the margin, positive: it hurts. NaN, with one
+            warning, for a row without which nothing is left that has weight.
 
         Raises
         ------
@@ -195,6 +205,7 @@ class TRAK(BaseEstimator):
         check_is_fitted(self)
         check_choice("target", target, ("loss", "margin"))
         check_choice("aggregate", aggregate, AGGREGATES)
+        X_test, y_test = rows_and_labels(X_test, y_test, "y_test")
         return self._mean(
             influence(each.deletion(self.method), each.query(X_test, y_test, target), aggregate,
                       linearised=self.method == "first_order")
@@ -225,7 +236,7 @@ class TRAK(BaseEstimator):
         )
 
     def most_influential(
-        self, X_test: object, y_test: object, *, k: int = 10, target: str = "loss"
+        self, X_test: object, y_test: object = None, *, k: int = 10, target: str = "loss"
     ) -> MostInfluential:
         """Return the k most helpful and the k most harmful training rows of each test row.
 
@@ -267,6 +278,13 @@ class TRAK(BaseEstimator):
         total = 0.0
         for part in parts:
             total = total + part
+        gone = np.flatnonzero(np.isnan(total).any(axis=tuple(range(total.ndim - 1))))
+        if len(gone):
+            warn(
+                f"{len(gone)} rows are undefined (NaN): {listed(gone)}. Without them no row with "
+                "weight is left, or no curvature.",
+                RuntimeWarning,
+            )
         return total / len(self._checkpoints)
 
 
@@ -275,6 +293,7 @@ class _Checkpoint:
 
     def __init__(self, network, sketch, batch_size):
         self.network, self.sketch, self.batch_size = network, sketch, batch_size
+        self.like = None  # an array with the shape of the training rows
         self.loss = BinaryLogLoss()
 
     def fitted(self, X, y, sample_weight, alpha, curvature):
@@ -298,7 +317,8 @@ class _Checkpoint:
     def rows(self, X, y, name):
         """Features (n, d) and margins (n,) of rows and their labels."""
         network = self.network
-        rows = network.rows(X, name.replace("y", "X"))
+        rows = network.rows(X, name.replace("y", "X"), like=self.like)
+        self.like = rows[:0] if self.like is None else self.like
         codes = as_codes(y, len(rows), network.n_outputs(rows), name).to(network.device)
         return tangent_rows(network, self.sketch, class_margin, rows, codes, self.batch_size)
 

@@ -136,8 +136,21 @@ class Oracle:
 
     @cached_property
     def is_sure(self):
-        """Whether the full optimum was found."""
-        return bool(self.exists and self._full[1][0] <= UNSURE)
+        """Whether the full optimum was found, and is the only one."""
+        return bool(self.exists and self._full[1][0] <= UNSURE and self._is_unique)
+
+    @property
+    def _is_unique(self):
+        """Whether columns under an L1 penalty do not share a coefficient."""
+        if not self.objective.has_l1:
+            return True
+        theta, w = self.theta[None], self.w[None]
+        slope = self.objective._weighted(
+            w, self.objective.loss.gradient(self.objective.y, self.objective.eta(theta))
+        )
+        at = np.flatnonzero(self._movable(theta, w, slope)[0])
+        H = self.objective.hessian(theta, w)[0]
+        return bool(amplified(condition(H[at[:, None], at][None]))[0] < np.inf)
 
     def _start(self):
         """Zero, but for what a mean or a scale has to start from."""
@@ -328,19 +341,26 @@ class Oracle:
         g = np.abs(slope) + self._rounded_away(theta, w)
         terms = np.matmul(np.swapaxes(g, 1, 2), Z)
         terms += objective.strength(w) * np.abs(theta) + objective.strength_l1(w)
-        # A zero whose slope is that of the penalty may move as well. Where rows that stay make
-        # columns equal, how they share a coefficient is not unique: nothing is to be compared.
-        l1 = objective.strength_l1(w)
-        slope = np.matmul(np.swapaxes(slope, 1, 2), objective.Z)
-        at_limit = np.abs(slope) >= l1 * (1 - LD(1e-9))
-        moves = (objective.free & ((theta != 0) | (l1 == 0) | at_limit)).reshape(len(theta), -1)
-        for b, free in enumerate(moves):
+        # Where rows that stay make columns equal, nothing is to be compared.
+        for b, free in enumerate(self._movable(theta, w, slope)):
             at = np.flatnonzero(free)
             far = self._reach(H[b], at, terms[b]) / moved
             found[b] = max(
                 amplified(condition(H[b][at[:, None], at][None]))[0], ROUNDING * float(far) / 4
             )
         return found
+
+    def _movable(self, theta, w, slope):
+        """Mask (B, P) of the coordinates that are not 0, or are at the limit of an L1 penalty.
+
+        A zero whose slope is that of the penalty may move as well: how it shares a coefficient with
+        an equal column is not unique. `slope` (B, n, K) is that of the rows.
+        """
+        objective = self.objective
+        l1 = objective.strength_l1(w)
+        slope = np.matmul(np.swapaxes(slope, 1, 2), objective.Z)
+        at_limit = np.abs(slope) >= l1 * (1 - LD(1e-9))
+        return (objective.free & ((theta != 0) | (l1 == 0) | at_limit)).reshape(len(theta), -1)
 
     def _reach(self, H, at, terms):
         """Largest change of a predictor by gradients of the size `terms` (K, q) at H (P, P)."""

@@ -6,7 +6,6 @@ from sklearn import metrics
 from tests.fuzz import diagnostics, targets
 from tests.fuzz.asking import ask
 from tests.fuzz.losses import LD
-from tests.fuzz.oracle import SMALLEST
 from tests.fuzz.questions import METHODS, ROUNDING, Questions, _Like
 
 SCORES_OF_CLASSIFIERS = (
@@ -16,6 +15,7 @@ SCORES_OF_CLASSIFIERS = (
     "neg_brier_score",
     "roc_auc",
 )
+POLISHED = 1e-10
 SCORES_OF_REGRESSORS = ("r2", "neg_mean_squared_error", "neg_mean_absolute_error")
 
 
@@ -51,7 +51,7 @@ class PooledQuestions(Questions):
             )
             if answer is None:
                 continue
-            change, undefined, rounding = self.found_by(method, answer.info.method, groups)
+            change, undefined, rounding = self.found_by(method, answer.info, groups)
             test = oracle.Z_test, oracle.eta_test, data.codes_test
             effect, smooth, floor = self.effects(name, method, change, *test, rounding, groups)
             effect = np.where(smooth[:, None, None], effect, np.nan)
@@ -86,7 +86,7 @@ class PooledQuestions(Questions):
     def _estimate(self, question, answer, method, groups):
         oracle, found = self.oracle, answer.value
         own = None if groups is self.rows else groups
-        change, undefined, rounding = self.found_by(method, found.method, own)
+        change, undefined, rounding = self.found_by(method, found, own)
         masks = {"undefined": undefined, "rounding": rounding}
         Z = oracle.objective.Z
         moved = np.einsum("nj,nkj->nk", Z, change)
@@ -124,7 +124,9 @@ class PooledQuestions(Questions):
         if want is not eta:
             before = targets.scores(self.spec, before)
         terms = self.oracle.terms.max(axis=1)
-        floor = ROUNDING * (np.resize(terms, before.T.shape).T + np.abs(want))
+        # Under an L1 penalty a fit is an optimum to the tolerance of its polish.
+        fitted = POLISHED if self.oracle.objective.has_l1 else ROUNDING
+        floor = fitted * (np.resize(terms, before.T.shape).T + np.abs(want))
         if not self.spec.loss.n_classes:
             y = np.abs(self.oracle.objective.y).max(axis=1, keepdims=True)
             floor = floor + ROUNDING * np.resize(y, floor.shape)
@@ -233,7 +235,7 @@ class PooledQuestions(Questions):
         )
         if answer is None:
             return
-        change, undefined, rounding = self.found_by(method, answer.info.method)
+        change, undefined, rounding = self.found_by(method, answer.info)
         moved = np.einsum("mj,bkj->mbk", oracle.Z_test, change)
         eta = oracle.eta_test
         counted = scoring in ("accuracy", "balanced_accuracy")
@@ -249,12 +251,6 @@ class PooledQuestions(Questions):
         if scoring == "roc_auc" and self._nearly_tied(eta):
             return
         floor = ROUNDING * max(1.0, abs(float(before)))
-        if answer.info.error_bound is not None and method in ("auto", "exact"):
-            # A refit is known to its bound, as a share of what it moves the row's own predictor by.
-            bound = np.asarray(answer.info.error_bound, dtype=float)
-            own = np.abs(np.einsum("nj,nkj->nk", oracle.objective.Z, change)).max(axis=1)
-            share = bound / np.maximum(np.nan_to_num(own.astype(float)), SMALLEST)
-            rounding = np.maximum(rounding, np.where(np.isfinite(share) & (share < 1), share, 0.0))
         self.judge.compare(
             question, answer, want, rows=0, undefined=undefined, rounding=rounding, floor=floor
         )

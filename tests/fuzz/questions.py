@@ -13,6 +13,7 @@ from tests.fuzz.oracle import SMALLEST
 # Without a bound of its own an answer may be this far off, in units of the largest effect.
 TOLERANCE = 1e-6
 # Rounding of a difference of two targets, in units of float64.
+LOOSE = 1e-4
 ROUNDING = 256 * float(np.finfo(float).eps)
 # Of the residual of a solve by products, as the library documents it.
 CG_TOLERANCE = 1e-10
@@ -169,9 +170,20 @@ class Questions:
             self.changes[method] = self.oracle.change(method, self.rows, joint=False)
         return self.changes[method]
 
-    def found_by(self, method, names, groups=None):
-        """Changes of theta as `change`, where "auto" says for each row how it was found."""
-        change, undefined, rounding = self._found_by(method, names, groups)
+    def found_by(self, method, info, groups=None):
+        """Changes of theta as `change`, where "auto" says for each row how it was found.
+
+        A refit is known to its bound, here as a share of what it moves a predictor by; a bound
+        that is a larger share than LOOSE says nothing.
+        """
+        change, undefined, rounding = self._found_by(method, info.method, groups)
+        bound = getattr(info, "error_bound", None)
+        if bound is not None and method in ("auto", "exact"):
+            moved = np.abs(np.einsum("nj,bkj->bnk", self.oracle.objective.Z, change))
+            moved = moved.max(axis=(1, 2)) if groups is not None else moved.max(axis=2).diagonal()
+            moved = np.maximum(np.nan_to_num(moved).astype(float), SMALLEST)
+            share = np.asarray(bound, dtype=float) / moved
+            rounding = np.maximum(rounding, np.where(share <= LOOSE, share, 0.0))
         return change, undefined, self.coarse * rounding
 
     def _found_by(self, method, names, groups):
@@ -338,7 +350,7 @@ class Questions:
         )
         if answer is None:
             return
-        change, undefined, rounding = self.found_by(method, answer.info.method)
+        change, undefined, rounding = self.found_by(method, answer.info)
         effect, smooth, floor = self.effects(
             name, method, change, oracle.Z_test, oracle.eta_test, data.codes_test, rounding
         )
@@ -404,7 +416,7 @@ class Questions:
             )
             if answer is None:
                 continue
-            change, undefined, rounding = self.found_by(method, answer.info.method)
+            change, undefined, rounding = self.found_by(method, answer.info)
             effect, smooth, floor = self.effects(
                 name, method, change, oracle.objective.Z, oracle.eta, data.codes, rounding
             )
@@ -482,7 +494,7 @@ class Questions:
             answer = ask(lambda m=method: self.view.parameter_influence(**self._options(m)))
             if not self.judge.answered(question, answer):
                 continue
-            change, undefined, rounding = self.found_by(method, answer.value.info.method)
+            change, undefined, rounding = self.found_by(method, answer.value.info)
             masks = {"undefined": undefined, "rounding": rounding}
             if self.spec.dual is not None:
                 self._dual(question, answer, method, change, masks)

@@ -138,7 +138,9 @@ def _refusals(problem, view, data, tally):
     are held against the model without these columns in a test of their own.
     """
     judge = Judge(problem, tally)
-    if problem.model == "least squares" and problem.data in DEPENDENT:
+    identity = ("power", 0.0) in problem.options and ("link", "identity") in problem.options
+    squares = problem.model == "least squares" or (identity and problem.strength == 0.0)
+    if squares and problem.data in DEPENDENT:
         return
     for method in METHODS:
         question = f"influence {method} without an optimum"
