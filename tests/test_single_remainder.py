@@ -6,6 +6,8 @@ import pytest
 import skinfluence.deletion._chord as chord_module
 from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import ChordNewton, Exact, OneStep
+from skinfluence.deletion._second_order import QuadraticTerms
+from skinfluence.deletion._single_remainder import SingleRemainder
 from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss, SmoothHingeLoss, TweedieLoss
 from skinfluence.objective import Objective
@@ -103,3 +105,57 @@ def test_most_rows_are_summed_in_float32_and_others_where_digits_are_asked_for()
     assert chord_of(made, rows)._is_single.mean() > 0.9
     assert not chord_of(made, rows, tolerance=1e-13)._is_single.any()
     assert not chord_of(made, rows[:5])._is_single.any()
+
+
+def test_quadratic_terms_are_their_sum_over_the_rows():
+    rng = np.random.default_rng(3)
+    Z, c, scale = rng.standard_normal((300, 9)), rng.standard_normal(300), rng.uniform(0.1, 10, 9)
+    D = rng.standard_normal((40, 9))
+    columns, c = (Z / scale).T.astype(np.float32), c.astype(np.float32)
+    found = QuadraticTerms(columns, c, scale).gradients(D)
+    Z = columns.T * scale
+    moved = D @ Z.T
+    np.testing.assert_allclose(found, (c * moved**2) @ Z, rtol=0, atol=1e-5 * np.abs(found).max())
+
+
+def test_quadratic_terms_are_for_many_deletions_of_narrow_data():
+    assert QuadraticTerms.pays(51, 5000, 5000)
+    assert not QuadraticTerms.pays(51, 5000, 100)
+    assert not QuadraticTerms.pays(300, 5000, 5000)
+
+
+def test_with_quadratic_terms_most_refits_take_one_pass_over_the_rows(monkeypatch):
+    made, rows = objective(), np.arange(N)
+    passes = []
+
+    def gradients(self, D, *args):
+        passes.append(len(D))
+        return counted(self, D, *args)
+
+    counted = SingleRemainder.gradients
+    monkeypatch.setattr(SingleRemainder, "gradients", gradients)
+    chord = chord_of(made, rows)
+    found = chord.run(slice(0, N))
+    assert found.converged.all()
+    with_terms = sum(passes)
+    assert with_terms < 1.1 * N
+    passes.clear()
+    chord = chord_of(made, rows)
+    chord.__dict__["_quadratic_terms"] = None
+    assert chord.run(slice(0, N)).converged.all()
+    assert sum(passes) > 1.5 * with_terms
+
+
+def test_quadratic_terms_that_are_no_help_are_left_out():
+    made = objective(scale=30.0, seed=5)
+    rows = np.arange(N)
+    chord = chord_of(made, rows)
+    terms = chord._single.quadratic_terms(N)
+    assert terms is not None
+    terms._tensor[...] = np.inf
+    chord.__dict__["_quadratic_terms"] = terms
+    inverse_rows = chord.inverse_rows(rows)
+    D = chord._newton(rows, inverse_rows)
+    before = D.copy()
+    chord._add_second_order(D, rows, inverse_rows)
+    np.testing.assert_array_equal(D, before)

@@ -16,10 +16,9 @@ from skinfluence.penalties import L2
 
 def glm_loss(estimator):
     """Return the loss of a generalised linear model, from its settings."""
-    params = estimator.get_params(deep=False)
-    if "power" not in params:
+    if not hasattr(estimator, "power"):
         return TweedieLoss(2.0 if isinstance(estimator, GammaRegressor) else 1.0)
-    power, link = params["power"], params["link"]
+    power, link = estimator.power, estimator.link
     if link == "auto":
         link = "identity" if power <= 0 else "log"
     return SquaredLoss() if power == 0 and link == "identity" else TweedieLoss(power, link)

@@ -31,9 +31,9 @@ def penalty_of(estimator):
     `penalty` is 'l2' by default up to 1.7 and 'deprecated' in 1.8 and 1.9; it is removed in 1.10,
     where `l1_ratio` and C = inf take its place.
     """
-    params = estimator.get_params(deep=False)
-    penalty, l1_ratio = params.get("penalty", "deprecated"), params.get("l1_ratio") or 0.0
-    C = params.get("C")
+    # Not by get_params: it reads the signature of __init__, a tenth of the fit of some rows.
+    penalty = getattr(estimator, "penalty", "deprecated")
+    l1_ratio, C = getattr(estimator, "l1_ratio", None) or 0.0, getattr(estimator, "C", None)
     if C is None:  # chosen by cross-validation, the same for all classes
         C = float(np.ravel(estimator.C_)[0])
         l1_ratio = np.ravel(estimator.l1_ratio_)[0] or 0.0
@@ -53,7 +53,7 @@ def _check_settings(estimator):
             "influence is not available for LogisticRegressionCV(refit=False): it averages the "
             "coefficients of the folds, which is no optimum. Use refit=True."
         )
-    multi_class = estimator.get_params(deep=False).get("multi_class", "deprecated")
+    multi_class = getattr(estimator, "multi_class", "deprecated")
     n_classes = len(estimator.classes_)
     one_vs_rest = multi_class == "ovr" or estimator.solver == "liblinear"
     if n_classes > 2 and one_vs_rest:

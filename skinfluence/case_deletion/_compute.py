@@ -138,7 +138,8 @@ class _Rows:
                 residual[part] = loss.response_residual(y, eta)
             pearson[part] = loss.pearson_residual(y, eta)
             root = np.sqrt(2.0 * loss.value(y, eta))
-            root[residual[part] == 0] = 0.0
+            if not residual[part].all():
+                root[residual[part] == 0] = 0.0
             np.copysign(root, residual[part], out=deviance[part])
         self.residual = residual
         self.pearson, self.deviance = self._weighted(pearson), self._weighted(deviance)
@@ -160,21 +161,22 @@ class _Rows:
 def _by_blocks(rows, penalised, sigma, curvature):
     """Return the measures of deletion of all rows, by field.
 
-    Each is a dozen passes over some numbers a row: over rows that stay in the cache.
+    Each is a few passes over some numbers a row: over rows that stay in the cache.
     """
     # One piece of memory for all: many of middle size are fetched page by page.
     table = np.empty((len(MEASURES), len(rows.weight)))
-    for part in cache_blocks(len(rows.weight), 4):
+    for part in cache_blocks(len(rows.weight), 2):
         block = rows.part(part)
+        found = dict(zip(MEASURES, table[:, part], strict=True))
         if block.loss.has_known_dispersion:
-            without = np.ones(len(block.weight))
+            variance = None
+            found["sigma_without"][:] = 1.0
         else:
             terms = penalised and [terms[part] for terms in penalised]
             others = partial(_sums_of_others, rows, curvature, part.start)
-            without = _scales(block, terms, others)
-        found = _deleted(block, sigma, without)
-        for values, name in zip(table, MEASURES, strict=True):
-            values[part] = found[name]
+            variance = _variances(block, terms, others)
+            np.sqrt(variance, out=found["sigma_without"])
+        _deleted(block, sigma, variance, found)
     return dict(zip(MEASURES, table, strict=True))
 
 
@@ -199,8 +201,8 @@ def _sums_of_others(rows, curvature, start, index):
     return squares, freedom
 
 
-def _scales(rows, penalised, others):
-    """s of the refit without each row: roots of sums of squares over n - tr(hat matrix).
+def _variances(rows, penalised, others):
+    """s^2 of the refit without each row: sums of squares over n - tr(hat matrix).
 
     For least squares the sums are exact. With d = theta - theta_-i, the sum of the other rows
     without row i is RSS + 2 d'R theta + d'(H - R) d - w (e / (1 - h))^2, and the trace falls by
@@ -208,67 +210,97 @@ def _scales(rows, penalised, others):
     trace does not change. For other families it is the sum of squared Pearson residuals after one
     step, with the weights of the other rows held fixed.
     """
-    freedom, total = rows.freedom, rows.total
+    freedom, least = rows.freedom - 1.0, ROUNDED * rows.total
     with np.errstate(divide="ignore", invalid="ignore"):
-        own = rows.pearson**2 / rows.one_minus_leverage
-        squares = total - own
-        freedom_without = freedom - 1.0
+        own = rows.pearson * rows.pearson
+        own /= rows.one_minus_leverage
+        squares = rows.total - own
         if penalised is not None:
-            (norms, pull), c = penalised, -rows.multiplier
-            squares += 2.0 * c * pull
-            squares -= (moved := c**2 * norms)
+            (norms, pull), v = penalised, rows.multiplier  # d is -v H^-1 z
+            moved = v * pull
+            squares -= moved
+            squares -= moved
+            np.multiply(v, norms, out=moved)
+            moved *= v
+            squares -= moved
             own += moved
-            freedom_without = freedom_without + rows.weight * norms / rows.one_minus_leverage
-        lost = squares < FEW_LEFT * np.maximum(total, own)
-        if penalised is not None:
-            lost |= freedom_without < FEW_LEFT
-        lost &= rows.is_linear & rows.used & ~rows.undefined
-        if lost.any():
-            squares[lost], freedom = others(np.flatnonzero(lost))
-            if penalised is not None:
-                freedom_without[lost] = freedom
-        squares[~(squares > ROUNDED * total)] = np.nan
-        without = np.sqrt(squares / np.where(freedom_without > 1e-9, freedom_without, np.nan))
+            freedom = np.multiply(rows.weight, norms, out=moved)
+            freedom /= rows.one_minus_leverage
+            freedom += rows.freedom - 1.0
+        # The extremes are NaN where one value is.
+        few = not squares.min() >= FEW_LEFT * max(rows.total, own.max())
+        if few or (penalised is not None and not freedom.min() >= FEW_LEFT):
+            _restore_digits(rows, squares, own, freedom, others)
+        if not squares.min() > least:
+            squares[~(squares > least)] = np.nan
+        if not np.min(freedom) > 1e-9:
+            freedom = np.where(freedom > 1e-9, freedom, np.nan)
+        squares /= freedom
     if not rows.used.all():
-        without[~rows.used] = rows.sigma
-    return without
+        squares[~rows.used] = rows.sigma**2
+    return squares
 
 
-def _deleted(rows, sigma, sigma_without):
-    """Return the measures of deletion, from residuals and leverages, by field."""
-    h, one_minus, pearson = rows.leverage, rows.one_minus_leverage, rows.pearson
-    undefined, known = rows.undefined, rows.loss.has_known_dispersion
+def _restore_digits(rows, squares, own, freedom, others):
+    """Replace, in place, the sums of rows without which little is left of a sum with them.
+
+    `own` (b,) is what is taken from the sum of squares, `freedom` an array under a penalty.
+    """
+    lost = squares < FEW_LEFT * np.maximum(rows.total, own)
+    if np.ndim(freedom):
+        lost |= freedom < FEW_LEFT
+    lost &= rows.is_linear & rows.used & ~rows.undefined
+    if not lost.any():
+        return
+    squares[lost], exact = others(np.flatnonzero(lost))
+    if np.ndim(freedom):
+        freedom[lost] = exact
+
+
+def _deleted(rows, sigma, variance, found):
+    """Write the measures of deletion, from residuals and leverages, into `found`, by field.
+
+    `variance` are those without each row, None where the dispersion is known to be 1.
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        unit = pearson / np.sqrt(one_minus)  # its standard deviation is sigma
-        standardized = unit / sigma
-        odds = h / one_minus
-        covratio = 1.0 / one_minus
-        if not known:
-            covratio *= integer_power((sigma_without / sigma) ** 2, rows.n_parameters)
-        if rows.is_linear:
-            studentized = unit / sigma_without
-            deleted = rows.residual / one_minus
-        else:
-            studentized = np.sqrt(rows.deviance**2 + h * unit**2) / sigma_without
-            studentized *= np.sign(pearson)
-            deleted = rows.loss.response_residual(rows.y, rows.moved)
-        found = {
-            "covratio": covratio,
-            "deleted_residual": deleted,
-            "cooks_distance": standardized**2 * odds / rows.n_effective,
-            "dffits": unit * np.sqrt(odds) / sigma_without,
-            "sigma_without": sigma_without,
-            "studentized_residual": studentized,
-        }
+        inverse = np.divide(1.0, rows.one_minus_leverage, out=found["covratio"])
+        odds = rows.leverage * inverse
+        unit = np.sqrt(inverse)
+        unit *= rows.pearson  # its standard deviation is sigma
+        standardized = np.divide(unit, sigma, out=found["standardized_residual"])
+        cooks = np.multiply(standardized, standardized, out=found["cooks_distance"])
+        cooks *= odds
+        cooks /= rows.n_effective
+        _deleted_residuals(rows, unit, inverse, found)
+        dffits = np.multiply(unit, np.sqrt(odds, out=odds), out=found["dffits"])
+        if variance is not None:
+            dffits /= found["sigma_without"]
+            found["studentized_residual"] /= found["sigma_without"]
+            inverse *= integer_power(variance / sigma**2, rows.n_parameters)
     if not rows.used.all():
         found["covratio"][~rows.used] = 1.0
         found["studentized_residual"][~rows.used] = np.nan
-    if undefined.any():
-        for values in found.values():
-            values[undefined] = np.nan
+    if rows.undefined.any():
+        for name in MEASURES:
+            if name != "standardized_residual":
+                found[name][rows.undefined] = np.nan
     if rows.alone.any() or not rows.used.all():
         standardized[~rows.used | rows.alone] = np.nan
-    return {**found, "standardized_residual": standardized}
+
+
+def _deleted_residuals(rows, unit, inverse, found):
+    """Write the deleted residuals, and the studentised ones times their scale."""
+    studentized, deleted = found["studentized_residual"], found["deleted_residual"]
+    if rows.is_linear:
+        studentized[:] = unit
+        np.multiply(rows.residual, inverse, out=deleted)
+        return
+    np.multiply(unit, unit, out=studentized)
+    studentized *= rows.leverage
+    studentized += rows.deviance * rows.deviance
+    np.sqrt(studentized, out=studentized)
+    np.copysign(studentized, rows.pearson, out=studentized)
+    deleted[:] = rows.loss.response_residual(rows.y, rows.moved)
 
 
 def _warn_without_scale(diagnostics):

@@ -39,6 +39,8 @@ BLOCK_DELETIONS = 256
 # Times the tolerance that the bound on rounding to float32 may be (rounding is 1 % of it), and the
 # pairs of a deletion and a row from which it saves more than a second copy of the rows costs.
 SINGLE_SHARE, LEAST_SINGLE = 5.0, 1e6
+# Share of a Newton step that the step by quadratic terms may be.
+SECOND_SHARE = 0.3
 # Share of its bound that the largest change of a predictor usually is.
 USUAL_SHARE = 0.3
 
@@ -122,7 +124,7 @@ class ChordNewton:
         return ChordResult(steps, state.bound, state.converged, state.own_error)
 
     def start(self, part):
-        """State of a slice with every row at its Newton step.
+        """State of a slice with every row at its Newton step, corrected to the second order.
 
         Rows of weight 0 are refits already; undefined ones, and those whose Newton step overflows,
         have no part in it.
@@ -131,6 +133,7 @@ class ChordNewton:
         deletions = np.arange(part.start, part.stop)
         inverse_rows = self.inverse_rows(deletions)
         D = self._newton(part, inverse_rows)
+        self._add_second_order(D, deletions, inverse_rows)
         usable = np.isfinite(D).all(axis=1) & ~one_step.undefined[part]
         idle = usable & one_step.idle[part]
         b = len(deletions)
@@ -154,6 +157,31 @@ class ChordNewton:
             D -= np.matmul(one_step.slope[deletions][:, None, :], inverse_rows[:, K:])[:, 0]
         shape = (len(D), *self.objective.theta.shape)
         return one_step.add_penalty_step(D.reshape(shape), deletions).reshape(len(D), -1)
+
+    def _add_second_order(self, D, deletions, inverse_rows):
+        """Add the step by the quadratic terms of the gradients to Newton steps (b, P), in place.
+
+        Where it is short beside them: elsewhere the terms of a higher order are larger.
+        """
+        if self._quadratic_terms is None:
+            return
+        rows, one_step = self.one_step.rows[deletions], self.one_step
+        own = self.objective.design.dense(rows)
+        with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+            moved = self.series[1][rows] * np.einsum("ij,ij->i", own, D) ** 2
+            gradient = self._quadratic_terms.gradients(D) - moved[:, None] * own
+            step = -self.solve(gradient, deletions, inverse_rows)
+            square = -np.einsum("ij,ij->i", gradient, step)
+            short = square <= SECOND_SHARE**2 * one_step.squared_length[deletions]
+        short &= np.isfinite(step).all(axis=1)
+        D[short] += step[short]
+
+    @cached_property
+    def _quadratic_terms(self):
+        """The QuadraticTerms of these deletions; None where a pass over the rows costs less."""
+        if self.one_step.entering is not None or not self._is_single.any():
+            return None
+        return self._single.quadratic_terms(len(self.one_step))
 
     def _truncation(self, part):
         """Share of a series' first term under which its later terms are cut off, (b,).
@@ -277,7 +305,7 @@ class ChordNewton:
             return *self._changed_in_double(D, rows, truncation), np.zeros(len(D))
         changed, largest, hidden = np.empty_like(D), np.empty(len(D)), np.zeros(len(D))
         at = np.flatnonzero(~double)
-        scratch = self._buffer(len(at) * self.objective.n_rows, np.float32)
+        scratch = self._buffer(self._single.scratch_size(len(at)), np.float32)
         changed[at], largest[at] = self._single.gradients(
             D[at], rows[at], truncation[at].min(), scratch
         )

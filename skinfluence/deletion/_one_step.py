@@ -225,9 +225,7 @@ class OneStep(Deletion):
         For rows without curvature, W = 0 and the result is g. Their leverages, for a hinge those of
         most rows, are not computed.
         """
-        curved = np.zeros(self.objective.n_rows, dtype=bool)
-        curved[self.objective.curved_rows] = True
-        curved = curved[self.pick(slice(None))]
+        curved = self._are_curved()
         if not curved.any():
             return residuals.copy()
         known = self._known_leverage is not None or "leverage" in vars(self)
@@ -244,6 +242,15 @@ class OneStep(Deletion):
         leverage = self.leverage.take(curved) if known else self.curvature.leverage(rows)
         multipliers[curved] = self._corrected(residuals[curved], leverage, rows)
         return multipliers
+
+    def _are_curved(self):
+        """Whether each of the rows to delete has curvature, (r,)."""
+        positions, n = self.objective.curved_rows, self.objective.n_rows
+        if len(positions) == n:
+            return np.ones(len(self.rows), dtype=bool)
+        curved = np.zeros(n, dtype=bool)
+        curved[positions] = True
+        return curved[self.pick(slice(None))]
 
     def _corrected(self, residuals, leverage, rows):
         """Multipliers of rows whose leverage is known."""

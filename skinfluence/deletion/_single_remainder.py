@@ -24,12 +24,14 @@ sum of their sizes, in whatever order.
 
 import numpy as np
 
-from skinfluence._parallel import cache_blocks
 from skinfluence.deletion._rounding import ROUNDING
+from skinfluence.deletion._second_order import QuadraticTerms
 from skinfluence.deletion.certificate import newton_remainder
 
 # Rows that are added up in float32.
 ROWS = 128
+# Bytes of the changes of predictors that are held at once: they are read four times.
+CACHE_BYTES = 2**20
 # Rows of data from which half the time of an elementwise pass is worth a second copy of them.
 LEAST_ROWS = 1024
 # Change of a predictor, over the radius of its series, under which a remainder rounds to zero.
@@ -81,6 +83,12 @@ class SingleRemainder:
             return None
         return cls(objective, columns, scale, hessian, series)
 
+    def quadratic_terms(self, n_deletions):
+        """The QuadraticTerms of as many deletions, or None where they would save nothing."""
+        if not (self._series and QuadraticTerms.pays(*self._columns.shape, n_deletions)):
+            return None
+        return QuadraticTerms(self._columns, self._series[0], self._scale)
+
     def rounding(self, length, moved):
         """Bound on what rounding adds to the gradients, in the norm of H^-1, (r,).
 
@@ -121,38 +129,51 @@ class SingleRemainder:
             The row that is missing at each step.
         truncation : float
             Share of a series' first term under which its later ones are cut off.
-        scratch : ndarray of float32, size a n
+        scratch : ndarray of float32, size `scratch_size`
             Is overwritten.
         """
         own = self.objective.design.dense(rows)
         leaving = self._slope[rows] * np.einsum("ij,ij->i", own, D)
         total = D @ self._hessian - (leaving + self.objective.residuals[rows, 0])[:, None] * own
-        U = scratch.reshape(len(D), self.objective.n_rows)
+        n, width, largest = self.objective.n_rows, self._width(len(D)), np.zeros(len(D))
         with np.errstate(under="ignore", over="ignore", invalid="ignore"):
-            np.matmul((D * self._scale).astype(np.float32), self._columns, out=U)
-            U[np.arange(len(D)), rows] = 0.0
-            U[:, self._spare] = 0.0
-            largest = np.empty(len(D))
-            for block in cache_blocks(len(D), U.shape[1] // 3):
-                change = U[block]
-                largest[block] = np.maximum(change.max(axis=1), -change.min(axis=1))
-                self._to_remainder(change, largest[block].max(), truncation)
-            rest = np.zeros_like(D)
-            for start in range(0, U.shape[1], ROWS):
-                part = slice(start, start + ROWS)
-                rest += U[:, part] @ self._columns[:, part].T
+            scaled, rest = (D * self._scale).astype(np.float32), np.zeros_like(D)
+            for start in range(0, n, width):
+                part = slice(start, min(start + width, n))
+                columns = self._columns[:, part]
+                U = scratch[: len(D) * columns.shape[1]].reshape(len(D), -1)
+                np.matmul(scaled, columns, out=U)
+                inside = np.flatnonzero((rows >= start) & (rows < part.stop))
+                U[inside, rows[inside] - start] = 0.0
+                if len(self._spare):
+                    U[:, self.objective.sample_weight[part] == 0] = 0.0
+                moved = np.maximum(U.max(axis=1), -U.min(axis=1))
+                largest = np.maximum(largest, moved)
+                self._to_remainder(U, part, moved.max(), truncation)
+                for first in range(0, U.shape[1], ROWS):
+                    few = slice(first, first + ROWS)
+                    rest += U[:, few] @ columns[:, few].T
         rest *= self._scale
         total += rest
         return total, largest
 
-    def _to_remainder(self, change, largest, truncation):
-        """Turn changes of predictors into remainders of the slopes, in place, by Horner's rule."""
+    def scratch_size(self, n_steps):
+        """Number of float32 that `gradients` at so many steps writes over."""
+        return n_steps * self._width(n_steps)
+
+    @staticmethod
+    def _width(n_steps):
+        """Rows whose changes by so many steps stay in a core's own cache."""
+        return ROWS * max(1, CACHE_BYTES // (4 * ROWS * max(1, n_steps)))
+
+    def _to_remainder(self, change, part, largest, truncation):
+        """Turn changes of predictors of a slice of rows into remainders of slopes, in place."""
         share = float(largest) / self.objective.loss.series_radius
         if not share > NEGLIGIBLE:
             change[:] = 0.0
             return
         order = int(np.ceil(np.log(truncation) / np.log(min(share, 0.99))))
-        terms = self._series[: max(order, 2) - 1]
+        terms = [c[part] for c in self._series[: max(order, 2) - 1]]
         total = change * terms[-1]
         for coefficient in terms[-2::-1]:
             total += coefficient

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skinfluence._backend import add_gram, gram
-from skinfluence._parallel import one_thread, row_blocks
+from skinfluence._parallel import one_thread, row_blocks, scratch
 from skinfluence.design._base import Design
 from skinfluence.design._pairs import pair_quadratic, pair_sandwich
 from skinfluence.design._panels import panel_quadratic, panel_sandwich, panel_share
@@ -44,14 +44,19 @@ class DenseDesign(Design):
     def _blocks(self, at_most=None):
         """Yield (slice, float64 view or copy of those rows of X - m); the copy only until next."""
         parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=at_most or BLOCK_ROWS)
-        if self.origin is None:
+        if self._is_plain:
             for rows in parts:
-                yield rows, np.asarray(self.X[rows], dtype=np.float64)
+                yield rows, np.asarray(self.X[rows])
             return
         # One buffer: fresh memory for every block would be paid for page by page.
         buffer = np.empty((parts[0].stop if parts else 0, self.n_features))
         for rows in parts:
-            yield rows, np.subtract(self.X[rows], self.origin, out=buffer[: rows.stop - rows.start])
+            block = buffer[: rows.stop - rows.start]
+            if self.origin is None:
+                block[...] = self.X[rows]
+            else:
+                np.subtract(self.X[rows], self.origin, out=block)
+            yield rows, block
 
     def parts(self, n_rows):
         for rows, block in self._blocks(n_rows):
@@ -143,7 +148,7 @@ class DenseDesign(Design):
         if len(w) and (w == w[0]).all():
             return self._plain_gram(w[0])
         q = self.shape[1]
-        buffer = np.empty((min(BLOCK_ROWS, self.shape[0]), q))
+        buffer = scratch((min(BLOCK_ROWS, self.shape[0]), q))
         # syrk on scaled rows takes half the flops of Z' (w Z), and gives an exactly symmetric sum.
         root, negative = np.sqrt(np.abs(w)), w < 0
         if len(w) <= BLOCK_ROWS and not negative.any():  # for few rows a sum is half of the time
@@ -250,7 +255,7 @@ class DenseDesign(Design):
         edges = np.linspace(0, q, max(1, min(3, q // 16), q // 64) + 1).astype(int)
         features, ones = np.ascontiguousarray(T[:p].T), np.ones(q)
         norms = np.empty(self.shape[0])
-        buffer = np.empty((q, min(NORM_ROWS, self.shape[0])))
+        buffer = scratch((q, min(NORM_ROWS, self.shape[0])))
         for rows, block in self._blocks(NORM_ROWS):
             product, columns = buffer[:, : len(block)], block.T
             for start, stop in pairwise(edges):
@@ -264,18 +269,22 @@ class DenseDesign(Design):
 
     def squared_sums(self, T, shares, linear):
         """One product with all rows for all sums."""
-        p = self.n_features
-        features = np.ascontiguousarray(T[:p].T)
-        sums, along = np.empty((len(shares), self.shape[0])), np.empty(self.shape[0])
-        buffer = np.empty((T.shape[1], min(NORM_ROWS, self.shape[0])))
+        p, n_sums, q = self.n_features, len(shares), T.shape[1]
+        # The linear form is one more column; the ones of the intercept are of the product, too:
+        # adding their row afterwards is a pass over what the product has written.
+        columns = np.ascontiguousarray(np.vstack([T.T, linear @ T.T]))
+        sums, along = np.empty((n_sums, self.shape[0])), np.empty(self.shape[0])
+        buffer = np.empty((q + 1, min(NORM_ROWS, self.shape[0])))
+        Z = np.ones((buffer.shape[1], self.shape[1])) if self.fit_intercept else None
         for rows, block in self._blocks(NORM_ROWS):
-            product = np.matmul(features, block.T, out=buffer[:, : len(block)])
-            if self.fit_intercept:
-                product += T[-1][:, None]
-            np.matmul(linear, product, out=along[rows])
-            np.multiply(product, product, out=product)
-            for k in range(len(shares)):  # faster than one product of so few rows
-                np.matmul(shares[k], product, out=sums[k, rows])
+            if Z is not None:
+                Z[: len(block), :p] = block
+                block = Z[: len(block)]
+            product = np.matmul(columns, block.T, out=buffer[:, : len(block)])
+            along[rows], squares = product[-1], product[:-1]
+            np.multiply(squares, squares, out=squares)
+            for k in range(n_sums):  # faster than one product of so few rows
+                np.matmul(shares[k], squares, out=sums[k, rows])
         return sums, along
 
     def row_squares(self):

@@ -205,7 +205,9 @@ class Objective(RelatedObjectives):
 
         For a hinge at a low temperature the rows near its kink, for other losses nearly all rows.
         """
-        size = np.abs(self.weight_diagonals.sum(axis=1))
+        diagonal = self.weight_diagonals
+        # A sum along an axis of length 1 is a call for each row.
+        size = np.abs(diagonal[:, 0] if diagonal.shape[1] == 1 else diagonal.sum(axis=1))
         return np.flatnonzero(size > self.negligible * size.max(initial=0.0))
 
     @property

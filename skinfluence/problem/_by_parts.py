@@ -11,7 +11,7 @@ from skinfluence.objective import parts_of
 # Rows in memory from which their answers are found part by part.
 MANY_ROWS = 2**18
 # Float64 values of a part: its vectors stay in a cache, and its calls are few beside its flops.
-PART_VALUES, FEWEST_ROWS = 2**20, 1024
+PART_VALUES, FEWEST_ROWS = 2**19, 1024
 
 
 def has_many_rows(problem):

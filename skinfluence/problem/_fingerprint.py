@@ -163,4 +163,6 @@ def _hash_labels(y):
         text = [str(label).encode() for label in y.ravel().tolist()]
         bits = np.array([zlib.crc32(label) for label in text], dtype=np.uint64)
         bits = bits.reshape(len(y), -1)
-    return bits @ _multipliers(bits.shape[1], 1)
+    multipliers = _multipliers(bits.shape[1], 1)
+    # NumPy multiplies matrices of whole numbers by plain loops.
+    return bits[:, 0] * multipliers[0] if len(multipliers) == 1 else bits @ multipliers

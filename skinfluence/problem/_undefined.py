@@ -15,7 +15,8 @@ class UndefinedRows:
 
     def warn_undefined(self, rows):
         """Warn once of rows without a model after their removal, by name, and say why."""
-        warn_undefined(self.row_names[rows], self.causes_without(rows))
+        if len(rows):
+            warn_undefined(self.row_names[rows], self.causes_without(rows))
 
     def warn_undefined_groups(self, deletion, names, what="group"):
         """Warn once of groups without a model after their removal, by name, and say why."""
