@@ -4,8 +4,9 @@ import numpy as np
 
 from skinfluence._backend import symmetric_eigenvalues
 
-# Rounding of a product, in units of the last place: for what is summed on the way.
-ROUNDING = 16 * np.finfo(float).eps
+# Rounding of a product, in units of the last place: for what is summed on the way, and in the fit.
+# 16 were exceeded in two of 5,000 random problems, fourfold at most.
+ROUNDING = 64 * np.finfo(float).eps
 # Rounding of the entries of a kernel, over the penalty, above which nothing is certified.
 COARSE_KERNEL = 1e-6
 
