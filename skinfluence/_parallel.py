@@ -52,9 +52,10 @@ def scratch(shape):
     size = math.prod(shape)
     if 8 * size > SCRATCH_BYTES:
         return np.empty(shape)
-    if getattr(_SCRATCH, "values", None) is None or len(_SCRATCH.values) < size:
-        _SCRATCH.values = np.empty(size)
-    return _SCRATCH.values[:size].reshape(shape)
+    state = _SCRATCH
+    if getattr(state, "values", None) is None or len(state.values) < size:
+        state.values = np.empty(size)
+    return state.values[:size].reshape(shape)
 
 
 def check_progress(progress):
