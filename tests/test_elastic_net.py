@@ -456,3 +456,23 @@ def test_leaving_rows_out_at_a_tiny_penalty_takes_less_than_refitting(seed):
     np.testing.assert_allclose(
         estimate.decision_function[row], tight.predict(X[[row]])[0], atol=1e-5
     )
+
+
+def test_what_rounding_leaves_of_a_coefficient_of_zero_is_zero():
+    X, y = np.eye(2), np.array([1.04872701, 0.68938707])
+    assert 0 < abs(Lasso(alpha=0.00253).fit(X, y).coef_[1]) < 1e-15  # scikit-learn leaves 1e-17
+    model = InfluenceLasso(alpha=0.00253).fit(X, y)
+    assert model.coef_[1] == 0
+    assert np.isfinite(model.influence(X, y, curvature="cg")).all()
+
+
+@pytest.mark.parametrize("kept", range(7))
+def test_what_is_left_is_one_row(kept):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(7, 1)) + 1000.0, rng.normal(size=7)
+    X[6] = X[:6].mean()  # a row that is nearly the mean: its centred column is all but 0
+    model = InfluenceLasso(alpha=0.03).fit(X, y)
+    assert model.coef_[0] != 0
+    others = np.setdiff1d(np.arange(7), kept)
+    effect = model.group_influence([others], X, target="prediction", method="exact")
+    np.testing.assert_allclose(effect[:, 0] + model.predict(X), y[kept], atol=1e-9)

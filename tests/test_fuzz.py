@@ -176,6 +176,57 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "an L1 refit to rows whose columns are dependent took a solution of 1e14": (
+        Problem("lasso", seed=1536352099, n=7, p=1, m=1, strength=0.0318, shift=1000.0),
+        "group_influence",
+    ),
+    "an L1 refit to one row stayed where it was": (
+        Problem(
+            "quantile",
+            seed=2128159868,
+            n=2,
+            m=1,
+            strength=0.0927,
+            options=(("quantile", 0.7), ("temperature", 0.0975)),
+            weights="equal",
+        ),
+        "loo_estimate",
+    ),
+    "a Brier score lost the largest of its slopes": (
+        Problem("logistic", seed=928335371, n=4, p=1, m=1, outputs=3, weights="wide"),
+        "influence",
+    ),
+    "a Poisson deviance of a mean far above the response was -inf": (
+        Problem("poisson", seed=220114932, n=7, p=3, m=1, weights="wide"),
+        "influence",
+    ),
+    "local influence needed eigenvalues that a sum had lost": (
+        Problem(
+            "ridge",
+            seed=649625696,
+            n=5,
+            p=4,
+            m=1,
+            intercept=False,
+            weights="wide",
+            shift=1000000.0,
+        ),
+        "local_influence",
+    ),
+    "bounds did not know the rounding of a fit with heavy rows": (
+        Problem(
+            "logistic",
+            seed=1907149570,
+            n=15,
+            m=1,
+            outputs=2,
+            strength=5.66,
+            data="saturated",
+            weights="wide",
+            shift=1000.0,
+        ),
+        "loo_estimate",
+    ),
     "the oracle took a row's share of the penalty from its leverage": (
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
