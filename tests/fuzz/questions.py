@@ -1,6 +1,7 @@
 """What is asked of a problem, and how an answer is judged."""
 
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
@@ -249,7 +250,7 @@ class Questions:
                 floor = ROUNDING * (np.abs(after) + np.abs(before[:, None]))
                 if rounding is not None:
                     lost = self._lost(change, moved, rounding)
-                    for sign in np.array([[1.0], [-1.0]]) * (-1) ** np.arange(eta.shape[1]):
+                    for sign in _signs(eta.shape[1]):
                         off = value(labels, eta[:, None] + moved + sign * lost) - after
                         floor = floor + np.nan_to_num(np.abs(off), posinf=0.0)
             floor = floor + self._rounding(name, value, labels, eta)[:, None]
@@ -569,6 +570,13 @@ class Questions:
         self.judge.compare(
             f"{question} dual", _Like(got, answer), want, rows=0, floor=floor, **masks
         )
+
+
+def _signs(K):
+    """Directions in which K outputs may be off together: all, or of many two."""
+    if K <= 4:
+        return np.array(list(product((1.0, -1.0), repeat=K)))
+    return np.array([[1.0], [-1.0]]) * (-1) ** np.arange(K)
 
 
 class _Like:
