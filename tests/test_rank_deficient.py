@@ -9,7 +9,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from skinfluence import InfluenceExplainer, InfluenceLinearRegression
+from skinfluence import InfluenceExplainer, InfluenceLinearRegression, InfluenceTweedieRegressor
 from skinfluence.design import column_dependence, make_design
 from skinfluence.display import AddedVariableDisplay
 from tests.cases import weights
@@ -202,3 +202,15 @@ def test_as_many_columns_as_rows_are_refused():
     X, y = rng.normal(size=(8, 12)), rng.normal(size=8)
     with pytest.raises(np.linalg.LinAlgError, match="singular"):
         InfluenceLinearRegression().fit(X, y).influence(X, y)
+
+
+def test_least_squares_under_another_name_answers_in_dependent_columns():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(12, 2)), rng.normal(size=12)
+    X[:, 1] = 3.0  # the intercept once more
+    tweedie = InfluenceTweedieRegressor(power=0, link="identity", alpha=0.0, tol=1e-10).fit(X, y)
+    linear = InfluenceLinearRegression().fit(X, y)
+    found, expected = (
+        model.influence(X[:3], target="prediction", method="exact") for model in (tweedie, linear)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-7)
