@@ -72,7 +72,7 @@ fuzz: $(VENV)/.installed-test  ## 20,000 random problems against the oracle; goe
 	$(ONE_THREAD) $(BIN)/python -m tests.fuzz --problems 20000 --jobs $$(nproc) --state build/fuzz
 
 mutants: $(VENV)/.installed-test  ## 300 small changes of the core: does a test notice? Goes on where it was ended
-	$(ONE_THREAD) $(BIN)/python -m tests.mutants --mutants 300 --state build/mutants
+	$(ONE_THREAD) $(BIN)/python -m tests.mutants --mutants 300 --jobs $$(nproc) --state build/mutants
 
 bench: $(VENV)/.installed-test  ## Time, memory and error against refitting, in one table
 	$(BIN)/python -m benchmarks

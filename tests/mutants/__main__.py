@@ -6,11 +6,13 @@ that concern its module. Living ones that are no faults, or that no test is wort
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 
 from tests.mutants.changes import mutants
 from tests.mutants.living import LIVING
@@ -45,10 +47,35 @@ def main():
         help="seconds for each file of tests, which are not run without a mutant first",
     )
     parser.add_argument("--again", action="store_true", help="run those that live once more")
+    parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--write", type=Path, help="file for the table, which a page shows")
     options = parser.parse_args()
-    chosen, results = sample(options.mutants, options.seed, options.under), Results(options.state)
-    start, limits = time.monotonic(), {}
-    waiting = [each for each in chosen if _is_open(each, results, options.again)]
+    chosen = sample(options.mutants, options.seed, options.under)
+    known = Results(options.state).known
+    waiting = [each for each in chosen if _is_open(each, known, options.again)]
+    children = []
+    for share in range(options.jobs - 1):
+        children.append(os.fork())
+        if not children[-1]:
+            code = 1
+            try:
+                _run(waiting[share :: options.jobs], options)
+                code = 0
+            finally:
+                os._exit(code)
+    _run(waiting[options.jobs - 1 :: options.jobs], options)
+    failed = [child for child in children if os.waitpid(child, 0)[1]]
+    known = Results(options.state).known
+    lines, alive = _table([known[each.name] for each in chosen if each.name in known])
+    print("\n".join(lines))
+    if options.write:
+        options.write.write_text("\n".join(lines) + "\n")
+    return 1 if failed or alive else 0
+
+
+def _run(waiting, options):
+    """Judge mutants one after the other, and keep what came of each."""
+    start, limits, results = time.monotonic(), {}, Results(options.state)
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         workshop = Workshop(folder) if waiting else None
         for mutant in waiting:
@@ -64,13 +91,12 @@ def main():
                     break
             results.add(mutant, killed=killed, seconds=spent, tests=tests)
             print("killed" if killed else "LIVES ", f"{spent:5.1f} s  {mutant.name}", flush=True)
-    return _table([results.known[each.name] for each in chosen if each.name in results.known])
 
 
-def _is_open(mutant, results, again):
+def _is_open(mutant, known, again):
     """Whether a mutant is to be run."""
-    known = results.known.get(mutant.name)
-    return known is None or (again and not known["killed"] and mutant.name not in LIVING)
+    entry = known.get(mutant.name)
+    return entry is None or (again and not entry["killed"] and mutant.name not in LIVING)
 
 
 def _limit(workshop, tests):
@@ -82,8 +108,8 @@ def _limit(workshop, tests):
 
 
 def _table(entries):
-    """Print a line for each subject, and those that live; return 1 if one is not listed."""
-    print(f"\n{'':24}{'mutants':>8}{'killed':>8}{'listed':>8}{'alive':>8}")
+    """Lines with a row for each subject, those that live below, and how many are not listed."""
+    lines = [f"{'':24}{'mutants':>8}{'killed':>8}{'listed':>8}{'alive':>8}"]
     count = Counter()
     for entry in entries:
         what = "killed" if entry["killed"] else "listed" if entry["name"] in LIVING else "alive"
@@ -92,15 +118,16 @@ def _table(entries):
         count["all", what] += 1
     for subject in (*SUBJECTS, "all"):
         found = [count[subject, what] for what in ("killed", "listed", "alive")]
-        print(f"{subject:24}{sum(found):8}" + "".join(f"{number:8}" for number in found))
+        row = "".join(f"{number:8}" for number in found)
+        lines.append(f"{subject:24}{sum(found):8}{row}")
     killed, alive = count["all", "killed"], count["all", "alive"]
     faults = sum(not e["killed"] and LIVING.get(e["name"], "").startswith("fault") for e in entries)
     share = killed / max(1, killed + alive + faults)
-    print(f"\n{share:.1%} of those that are no equivalents are noticed")
+    lines += ["", f"{share:.1%} of those that are no equivalents are noticed"]
     for entry in entries:
         if not entry["killed"] and entry["name"] not in LIVING:
-            print(f"  {entry['path']}:{entry['line']} {entry['kind']}: {entry['name']}")
-    return 1 if alive else 0
+            lines.append(f"  {entry['path']}:{entry['line']} {entry['kind']}: {entry['name']}")
+    return lines, alive
 
 
 if __name__ == "__main__":
