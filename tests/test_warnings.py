@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import HuberRegressor, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinfluence import (
     InfluenceExplainer,
+    InfluenceHuberRegressor,
     InfluenceLinearRegression,
     InfluenceLogisticRegression,
     InfluencePoissonRegressor,
@@ -144,3 +146,14 @@ def test_groups_of_a_frame():
     assert both.columns.tolist() == [("a", 1), ("a", 3), ("b", 2), ("b", 4)]
     with pytest.raises(ValueError, match="groups is an empty dict"):
         clf.group_influence({}, X, y)
+
+
+@pytest.mark.parametrize("make", [HuberRegressor, InfluenceHuberRegressor])
+def test_an_explainer_says_that_no_optimum_was_found(make):
+    """At a threshold of 1.05 nine rows of ten are outliers: too few are left for a curvature."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(12, 1))
+    model = InfluenceExplainer(make(epsilon=1.05))
+    with pytest.warns(ConvergenceWarning, match="no optimum was found") as caught:
+        model.fit(X, X[:, 0] + rng.normal(size=12))
+    assert len(caught) == 1

@@ -279,6 +279,8 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
+        if self._optimum.shortfall and not isinstance(self._final, InfluenceMixin):
+            warn(self._optimum.shortfall, ConvergenceWarning)
         if not frozen:
             return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta

@@ -14,7 +14,6 @@ from skinfluence._validation import check_sample_weight, validate_rows, warn
 from skinfluence.adapters import TrainingData, adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.linear_model._blocks import checked_blocks, fit_blocks
-from skinfluence.optimum import CERTIFIABLE
 from skinfluence.problem import OptimumRecord
 
 L1_IN_BLOCKS = (
@@ -145,14 +144,8 @@ class RefinedFitMixin(InfluenceMixin):
                 "coefficients have no finite optimum. Fit with a penalty (a finite C).",
                 ConvergenceWarning,
             )
-        elif not settled and explanation is not None and explanation.stationarity > CERTIFIABLE:
-            warn(
-                f"no optimum was found in {explanation.n_steps} Newton steps: relative gradient "
-                f"{explanation.stationarity:.1e}. Influence refers to the parameters at the last "
-                "step, without certified errors. Scale the columns of X, or fit with a stronger "
-                "penalty.",
-                ConvergenceWarning,
-            )
+        elif explanation is not None and explanation.shortfall:
+            warn(explanation.shortfall, ConvergenceWarning)
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 

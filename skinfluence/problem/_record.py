@@ -10,7 +10,13 @@ from skinfluence.adapters import WITHOUT_ROWS, TrainingData
 from skinfluence.existence import has_unclear_multipliers, is_separable, is_unpenalised
 from skinfluence.hinge_dual import exact_optimum
 from skinfluence.objective import RowSums
-from skinfluence.optimum import is_acceptable_refit, is_by_passes, polish, polish_by_passes
+from skinfluence.optimum import (
+    CERTIFIABLE,
+    is_acceptable_refit,
+    is_by_passes,
+    polish,
+    polish_by_passes,
+)
 from skinfluence.problem._fingerprint import Fingerprint, fingerprint_of_rows
 
 # Newton steps from a start that is safe, not near.
@@ -73,6 +79,17 @@ class OptimumRecord:
     def theta(self):
         """Parameter (K, q) at the optimum."""
         return self.data.theta
+
+    @property
+    def shortfall(self):
+        """Say that no optimum was found, and what to do; empty where the fit is near enough."""
+        if self.converged or self.separable or not self.stationarity > CERTIFIABLE:
+            return ""
+        return (
+            f"no optimum was found in {self.n_steps} Newton steps: relative gradient "
+            f"{self.stationarity:.1e}. Influence refers to the parameters at the last step, "
+            "without certified errors. Scale the columns of X, or fit with a stronger penalty."
+        )
 
     def named(self, row_names):
         """Return the record with the index of the rows."""
