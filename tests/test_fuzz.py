@@ -48,6 +48,20 @@ def test_what_is_known_still_shows(entry):
 
 
 MENDED = {
+    "refits of sparse rows went to the row space of a column without a penalty": (
+        Problem(
+            "tweedie",
+            seed=454448218,
+            n=16,
+            p=1,
+            intercept=False,
+            strength=0.0,
+            options=(("power", 1.5), ("link", "log")),
+            storage="csr",
+            curvature="dual",
+        ),
+        "influence",
+    ),
     "joint steps multiplied what the fit had left of its gradient": (
         Problem(
             "poisson", seed=1534689832, n=14, p=4, m=4, strength=0.216, scale="wide", storage="csr"

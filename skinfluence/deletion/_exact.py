@@ -212,12 +212,12 @@ def in_row_space(objective, curvature):
     rows. Where the columns outnumber these (the curvature is dual) that span has fewer coordinates:
     with D the penalties and Y Y' = X D^-1 X' the penalty of a coordinate of Y is 1, and steps in
     them are lifted to those of the columns by the function returned. Other objectives come back as
-    they are.
+    they are, and those of columns without a penalty.
     """
-    if curvature.kind != "dual" or type(objective.penalty) is not L2:
-        return objective, curvature, lambda steps: steps
     design, strength = objective.design, objective.penalty.strength
     features = strength[: design.n_features]
+    if curvature.kind != "dual" or type(objective.penalty) is not L2 or not features.all():
+        return objective, curvature, lambda steps: steps
     Y, lift, lower = design.row_space(1.0 / features)
     reduced = dense_design(Y, like=design)
     of_intercept = strength[design.n_features :]
