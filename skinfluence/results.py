@@ -508,11 +508,14 @@ class LeaveOneOutEstimate(Result):
     ):
         """Return the estimate from arrays over rows, with mean loss and standard error."""
         used = ~np.isnan(loss) & (weight > 0)
-        share = weight[used] / weight[used].sum() if used.any() else weight[used]
-        mean = float(share @ loss[used]) if used.any() else np.nan
         n = int(used.sum())
+        known, share = (loss, weight) if n == len(used) else (loss[used], weight[used])
+        total = share.sum()
+        mean = float(share @ known / total) if n else np.nan
         with np.errstate(invalid="ignore"):  # inf - inf
-            spread = float(np.sum(share**2 * (loss[used] - mean) ** 2))
+            apart = known - mean
+            apart *= share
+            spread = float(apart @ apart / total**2) if n else 0.0
         error = np.sqrt(spread * n / (n - 1)) if n > 1 else np.nan
         return cls(
             decision_function,

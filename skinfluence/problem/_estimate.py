@@ -34,22 +34,24 @@ class _Errors:
 def leave_one_out_estimate(problem, loo, scoring=None, X=None):
     """Return the LeaveOneOutEstimate of the LooPredictions of a FittedProblem."""
     objective, link, weight = problem.objective, problem.link, problem.sample_weight
+    eta, n = objective.native(loo.eta), objective.n_rows
     defined = ~np.isnan(loo.eta).any(axis=1)
-    loss = np.full(objective.n_rows, np.nan)
-    eta = objective.native(loo.eta)
-    loss[defined] = objective.trained_loss.value(objective.y[defined], eta[defined])
+    every, used = _all_or_some(defined), _all_or_some(defined & (weight > 0))
+    loss = objective.trained_loss.value(objective.y[every], eta[every])
+    if every is defined:
+        loss, known = np.full(n, np.nan), loss
+        loss[defined] = known
     scoring = scoring or link.scoring
-    used = np.flatnonzero(defined & (weight > 0))
     score, failure = score_of(
         link,
         eta[used],
         problem.labels[used],
         scoring,
-        X=rows_to_score(scoring, X, used),
+        X=rows_to_score(scoring, X, np.arange(n)[used]) if callable(scoring) else None,
         weight=weight[used],
         encoded=(objective.y if link.n_classes else problem.labels)[used],
     )
-    if failure and len(used):  # of undefined rows there has been a warning
+    if failure and len(weight[used]):  # of undefined rows there has been a warning
         warn(f"the leave-one-out score is NaN: {failure}.", UndefinedMetricWarning)
     return LeaveOneOutEstimate.of_rows(
         leverage=loo.leverage,
@@ -60,9 +62,21 @@ def leave_one_out_estimate(problem, loo, scoring=None, X=None):
         prediction=None if link.n_classes else link.mean(eta),
         loss=loss,
         weight=weight,
-        train_loss=float(weight @ objective.trained().row_losses / weight.sum()),
+        train_loss=_mean_loss(objective.trained(), weight),
         score=score,
         scoring=scoring,
         score_failure=failure,
         row_names=problem.row_names,
     )
+
+
+def _all_or_some(mask):
+    """Return a mask of rows, or the slice of all: with many rows each copy of some is felt."""
+    return slice(None) if mask.all() else mask
+
+
+def _mean_loss(objective, weight):
+    """Mean loss of the rows by a caller's weights; the objective's own sum where these are its."""
+    if objective.sums is not None and np.array_equal(objective.sample_weight, weight):
+        return objective.loss_sum / weight.sum()
+    return float(weight @ objective.row_losses / weight.sum())
