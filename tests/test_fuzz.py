@@ -231,6 +231,14 @@ MENDED = {
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
     ),
+    "a step whose predictors overflow was no number, and the next an error": (
+        Problem("poisson", seed=1055008198, n=7, p=4, m=1, strength=0.0, weights="wide"),
+        "influence",
+    ),
+    "a gradient that overflows had a length of 0, and the refit of a group ended there": (
+        Problem("poisson", seed=261248163, n=6, m=1, weights="wide"),
+        "loo_estimate",
+    ),
 }
 
 
