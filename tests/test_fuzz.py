@@ -239,6 +239,16 @@ MENDED = {
         Problem("poisson", seed=261248163, n=6, m=1, weights="wide"),
         "loo_estimate",
     ),
+    "refits of groups ended with short steps where next to none of the curvature was left": (
+        Problem(
+            "gamma", seed=1642556960, n=4, p=7, m=2, strength=0.000115, data="heavy", y_scale=1e-4
+        ),
+        "group_influence",
+    ),
+    "refits of groups of heavy rows ended far from the optimum of the light ones": (
+        Problem("gamma", seed=659709945, n=10, p=4, m=1, strength=0.0, weights="wide"),
+        "loo_estimate",
+    ),
 }
 
 
