@@ -249,6 +249,10 @@ MENDED = {
         Problem("gamma", seed=659709945, n=10, p=4, m=1, strength=0.0, weights="wide"),
         "loo_estimate",
     ),
+    "conjugate gradients gave a row that alone spans a direction a refit of its own": (
+        Problem("lasso", seed=177998440, n=4, p=5, m=1, strength=0.174, curvature="cg"),
+        "influence",
+    ),
 }
 
 
