@@ -253,6 +253,20 @@ MENDED = {
         Problem("lasso", seed=177998440, n=4, p=5, m=1, strength=0.174, curvature="cg"),
         "influence",
     ),
+    "steps of a fit overflowed in the penalty, and nothing was tried from elsewhere": (
+        Problem(
+            "sparse logistic",
+            seed=777798847,
+            n=15,
+            p=3,
+            m=1,
+            outputs=3,
+            strength=0.201,
+            options=(("l1_ratio", 0.5),),
+            weights="wide",
+        ),
+        "influence",
+    ),
 }
 
 

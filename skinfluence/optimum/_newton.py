@@ -152,14 +152,14 @@ def line_search(objective, step, slope):
         size = 0.5**halvings
         if most < objective.stationarity and size < 1 - FALL:
             break  # a step that short lowers the gradient of a quadratic by less than that
-        # Its gradient with its predictors, in one pass: both are asked for below.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # also of the squares in a penalty
+            # Its gradient with its predictors, in one pass: both are asked for below.
             moved = objective.evaluated_at(objective.theta + size * step)
-        if not np.isfinite(moved.eta).all():
-            continue
-        # The stationarity last: it takes a pass of its own over the rows.
-        if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
-            return moved
-        if moved.value <= objective.value + rounding and moved.stationarity < most:
-            return moved
+            if not np.isfinite(moved.eta).all():
+                continue
+            # The stationarity last: it takes a pass of its own over the rows.
+            if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
+                return moved
+            if moved.value <= objective.value + rounding and moved.stationarity < most:
+                return moved
     return None
