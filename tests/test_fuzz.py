@@ -267,6 +267,20 @@ MENDED = {
         ),
         "influence",
     ),
+    "a fit stopped where the rounding of its predictors hid that the objective fell": (
+        Problem(
+            "quantile",
+            seed=1707013795,
+            n=15,
+            p=3,
+            m=1,
+            strength=0.0,
+            options=(("quantile", 0.78), ("temperature", 70400.0)),
+            y_scale=1e6,
+            y_shift=1e4,
+        ),
+        "parameter_influence",
+    ),
 }
 
 

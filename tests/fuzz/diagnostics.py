@@ -24,6 +24,8 @@ IN_UNITS_OF_SCALE = (
     "studentized_residual",
 )
 RANK_LOST = 1e-10
+# Slopes, differences of two terms of about 1, of which a fit's tolerance of 1e-10 leaves no digit.
+FITTED = 1e-9
 # 1 - leverage below which its digits are lost beside the condition of the curvature.
 NEARLY_ALONE = 1e-4
 
@@ -344,6 +346,8 @@ def local_weights(oracle):
     common = (objective.shared * oracle.theta)[0]
     delta = g[:, None] * objective.Z + w[:, None] * common
     found = 2 * np.einsum("ij,jk,ik->i", delta, inverse, delta)
+    if name in ("Pinball", "EpsilonInsensitive") and np.abs(g[w > 0] / w[w > 0]).max() <= FITTED:
+        return None
     if name in ("LogBinary", "Pinball", "EpsilonInsensitive", "SmoothHinge", "SquaredHinge"):
         return found
     if name == "Tweedie" and spec.loss.p == 1:
