@@ -245,6 +245,56 @@ MENDED = {
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
     ),
+    "a step whose predictors overflow was no number, and the next an error": (
+        Problem("poisson", seed=1055008198, n=7, p=4, m=1, strength=0.0, weights="wide"),
+        "influence",
+    ),
+    "a gradient that overflows had a length of 0, and the refit of a group ended there": (
+        Problem("poisson", seed=261248163, n=6, m=1, weights="wide"),
+        "loo_estimate",
+    ),
+    "refits of groups ended with short steps where next to none of the curvature was left": (
+        Problem(
+            "gamma", seed=1642556960, n=4, p=7, m=2, strength=0.000115, data="heavy", y_scale=1e-4
+        ),
+        "group_influence",
+    ),
+    "refits of groups of heavy rows ended far from the optimum of the light ones": (
+        Problem("gamma", seed=659709945, n=10, p=4, m=1, strength=0.0, weights="wide"),
+        "loo_estimate",
+    ),
+    "conjugate gradients gave a row that alone spans a direction a refit of its own": (
+        Problem("lasso", seed=177998440, n=4, p=5, m=1, strength=0.174, curvature="cg"),
+        "influence",
+    ),
+    "steps of a fit overflowed in the penalty, and nothing was tried from elsewhere": (
+        Problem(
+            "sparse logistic",
+            seed=777798847,
+            n=15,
+            p=3,
+            m=1,
+            outputs=3,
+            strength=0.201,
+            options=(("l1_ratio", 0.5),),
+            weights="wide",
+        ),
+        "influence",
+    ),
+    "a fit stopped where the rounding of its predictors hid that the objective fell": (
+        Problem(
+            "quantile",
+            seed=1707013795,
+            n=15,
+            p=3,
+            m=1,
+            strength=0.0,
+            options=(("quantile", 0.78), ("temperature", 70400.0)),
+            y_scale=1e6,
+            y_shift=1e4,
+        ),
+        "parameter_influence",
+    ),
 }
 
 

@@ -389,10 +389,10 @@ class ChordNewton:
         the difference of two residuals loses no digits. With x = `largest` / `series_radius` the
         k-th term is at most about x^(k - 1) of the first.
         """
-        if not self.has_series:
+        share = largest / self.objective.loss.series_radius if self.has_series else np.inf
+        if not share < 1.0:  # NaN too, of a step that has overflowed
             return False
-        share = largest / self.objective.loss.series_radius
-        order = 1 if share == 0 else ceil(log(truncation) / log(min(share, 0.99)))
+        order = 1 if share == 0 else ceil(log(truncation) / log(share))
         if order > MAX_ORDER:
             return False
         if order == 1:

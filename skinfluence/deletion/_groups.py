@@ -9,6 +9,7 @@ from skinfluence.deletion._hinge import HingeRefits
 from skinfluence.deletion._joint_chord import JointFactor, joint_refit
 from skinfluence.deletion._joint_quasi_newton import QuasiNewtonRefits
 from skinfluence.deletion._joint_refits import FEWEST, JointRefits, can_refit_jointly
+from skinfluence.deletion._many_refits import curvature_left
 from skinfluence.deletion._one_step import shift_of_predictors, with_shift
 from skinfluence.deletion._range import has_range, outside
 from skinfluence.existence import has_optimum, is_unpenalised, lost_a_class
@@ -23,6 +24,9 @@ REFIT_STEPS = 4.0
 # unit against 1e-8), and corrects its factor first, by a solve for each of these numbers. Digits
 # under softmax, 5 and 20 rows a group: .016 and .029 s by chords, .007 and .008 together.
 TOGETHER_SHARE = 1.0 / 16.0
+# Least share of the curvature of every coordinate that a change may leave: of those whose steps are
+# by a common factor until they are short, and of those whose steps are by their own curvature.
+LEAST_LEFT = {QuasiNewtonRefits: 1e-2, JointRefits: 1e-6}
 # The digits that a difference from the identity may cost before a new factor is worth it.
 LOST = 1e4
 
@@ -151,16 +155,19 @@ def _refit_together(objective, curvature, pairs, wanted, steps, progress):
     large = wanted[sizes * objective.n_outputs > TOGETHER_SHARE * objective.n_parameters]
     if not can_refit_jointly(objective, len(large)):
         return wanted
-    for method in (QuasiNewtonRefits, JointRefits):
-        if len(large) < FEWEST:
-            break
-        groups, deltas = zip(*(pairs[position] for position in large), strict=True)
+    left = curvature_left(objective, *zip(*(pairs[position] for position in large), strict=True))
+    for method, least in LEAST_LEFT.items():
+        chosen = large[left >= least]
+        if len(chosen) < FEWEST:
+            continue
+        groups, deltas = zip(*(pairs[position] for position in chosen), strict=True)
         refits = method(objective, curvature.kind, groups, deltas, curvature)
         if refits.is_available:
             found, converged = refits.run(progress)
-            steps[large[converged]] = found[converged]
-            wanted = np.setdiff1d(wanted, large[converged])
-            large = large[~converged]
+            done = chosen[converged]
+            steps[done] = found[converged]
+            wanted, rest = np.setdiff1d(wanted, done), ~np.isin(large, done)
+            large, left = large[rest], left[rest]
     return wanted
 
 

@@ -366,9 +366,11 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None, proven=Non
     last = move.length
     while n_passes < MAX_PASSES and np.isfinite(move.step).all():
         theta = theta + move.step.reshape(theta_shape)
-        at = factor.objective.evaluated_at(theta, read)
-        n_passes += 1
-        move = pairs.next_step(at.gradient, factor)
+        # A step that is far too long overflows, and its length is none: Newton's method is next.
+        with np.errstate(over="ignore", invalid="ignore"):
+            at = factor.objective.evaluated_at(theta, read)
+            n_passes += 1
+            move = pairs.next_step(at.gradient, factor)
         size, longest = move.length, float(np.abs(move.plain).max(initial=0.0))
         ratios.append(size / last if last > 0 else 0.0)
         halves = size <= 0.5 * last
@@ -505,9 +507,8 @@ class PairsOfOneFactor(SecantPairs):
             part = share - float(change @ found) / along
             found, image = found + part * step, image + part * own
         self._at = gradient, plain, found, image
-        apart = float((found - plain) @ (image + gradient))
-        length = _length(gradient, plain)
-        return ChordStep(found, plain, length, float(np.sqrt(max(0.0, apart))))
+        apart = (found - plain) @ (image + gradient)
+        return ChordStep(found, plain, _length(gradient, plain), _root(apart))
 
     def _add_last(self, gradient, plain):
         """Keep the pair of the last step, that has led to a gradient (P,) and its plain step."""
@@ -526,7 +527,12 @@ class PairsOfOneFactor(SecantPairs):
 
 def _length(gradient, step):
     """Norm of a step in the curvature, which is that of the gradient in the inverse."""
-    return float(np.sqrt(max(0.0, -float(np.sum(gradient.ravel() * step.ravel())))))
+    return _root(-np.sum(gradient.ravel() * step.ravel()))
+
+
+def _root(square):
+    """Square root of what rounding may have left below 0; NaN of a NaN, unlike Python's max."""
+    return float(np.sqrt(np.maximum(square, 0.0)))
 
 
 def _is_rounding(at, longest, limit):

@@ -15,7 +15,7 @@ from skinfluence._class_axis import classes_first, classes_last
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._many_refits import ManyRefits, changed_weights
-from skinfluence.optimum import polish
+from skinfluence.optimum import has_light_rows, polish
 
 # Fewer changes are not worth the fit to their mean weights, some steps of Newton's method.
 FEWEST = 4
@@ -34,7 +34,8 @@ LOOSE = 1e-6
 def can_refit_jointly(objective, n_changes):
     """Whether the refits of so many changes are Newton's method on a smooth objective.
 
-    Not of a quadratic loss, whose refit is one step by a factor of its own, to the last digits.
+    Not of a quadratic loss, whose refit is one step by a factor of its own, to the last digits, nor
+    beside heavy rows, which hide how far the refit is from the optimum for light ones.
     """
     return (
         n_changes >= FEWEST
@@ -44,6 +45,7 @@ def can_refit_jointly(objective, n_changes):
         and not objective.loss.temperature
         and not objective.loss.is_piecewise_linear
         and not objective.loss.has_scale
+        and not has_light_rows(objective)
     )
 
 

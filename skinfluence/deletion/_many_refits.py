@@ -67,6 +67,25 @@ class ManyRefits(ABC):
         return self.curvature.solve(V.T).T if self._inverse is None else V @ self._inverse
 
 
+def curvature_left(objective, groups, deltas):
+    """Least share (r,) of its curvature that any coordinate keeps after each change, at the fit.
+
+    A step of many refits is by the curvature before the change: where next to nothing is left of
+    that it is short, however far the optimum is.
+    """
+    whole = objective.weighted_squares + objective.penalty.hessian_diagonal
+    weight = np.where(objective.sample_weight > 0, objective.sample_weight, 1.0)
+    found = np.empty(len(groups))
+    for j, (group, delta) in enumerate(zip(groups, deltas, strict=True)):
+        some = objective.take(group)
+        change = (delta / weight[group])[:, None] * some.weight_diagonals
+        left = whole + some.design.squared_columns(change)
+        if objective.row_penalty is not None:
+            left += delta.sum() * objective.row_penalty.hessian_diagonal
+        found[j] = np.min(left / whole, initial=1.0, where=whole > 0)
+    return found
+
+
 def changed_weights(objective, groups, deltas):
     """Weights (n, b) of all rows after each change, and the penalty shares gone with them (b,)."""
     weight = np.repeat(objective.sample_weight[:, None], len(groups), axis=1)

@@ -6,7 +6,14 @@ from skinfluence.optimum._continuation import (
     refit,
     response_spread,
 )
-from skinfluence.optimum._newton import CERTIFIABLE, SETTLED, TOLERANCE, Optimum, newton_step
+from skinfluence.optimum._newton import (
+    CERTIFIABLE,
+    SETTLED,
+    TOLERANCE,
+    Optimum,
+    has_light_rows,
+    newton_step,
+)
 from skinfluence.optimum._passes import is_by_passes, polish_by_passes
 from skinfluence.optimum._polish import polish, polish_intercepts
 
@@ -16,6 +23,7 @@ __all__ = [
     "TOLERANCE",
     "Optimum",
     "continuation",
+    "has_light_rows",
     "is_acceptable_refit",
     "is_by_passes",
     "newton_step",

@@ -17,6 +17,9 @@ FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
 FALL = 0.99
+# A full step that brings it below this share is Newton's, even if the objective rises: by this share
+# at most, and by what is rounding of predictors that are sums of terms that cancel.
+QUADRATIC, RISE = 0.1, 1e-8
 # Weight of the lightest row relative to the heaviest from which a relative gradient says enough.
 # One that is small beside the terms of heavy rows says nothing about what light ones determine.
 LIGHT = 1e-4
@@ -137,6 +140,17 @@ def rounding_of_value(objective):
     return 16 * np.finfo(float).eps * abs(objective.value)
 
 
+def _is_rounding_of_predictors(objective, moved):
+    """Whether a step of quadratic convergence raises the value by what its predictors are off."""
+    rise = moved.value - objective.value
+    if not rise <= RISE * abs(objective.value):
+        return False
+    if not moved.stationarity <= QUADRATIC * objective.stationarity:
+        return False
+    slopes = np.abs(objective.residuals).sum() + np.abs(moved.residuals).sum()
+    return bool(rise <= np.finfo(float).eps * objective.predictor_terms * slopes)
+
+
 def line_search(objective, step, slope):
     """First of the halved steps that lowers the objective enough, or its stationarity; or None.
 
@@ -152,14 +166,16 @@ def line_search(objective, step, slope):
         size = 0.5**halvings
         if most < objective.stationarity and size < 1 - FALL:
             break  # a step that short lowers the gradient of a quadratic by less than that
-        # Its gradient with its predictors, in one pass: both are asked for below.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # also of the squares in a penalty
+            # Its gradient with its predictors, in one pass: both are asked for below.
             moved = objective.evaluated_at(objective.theta + size * step)
-        if not np.isfinite(moved.eta).all():
-            continue
-        # The stationarity last: it takes a pass of its own over the rows.
-        if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
-            return moved
-        if moved.value <= objective.value + rounding and moved.stationarity < most:
-            return moved
+            if not np.isfinite(moved.eta).all():
+                continue
+            # The stationarity last: it takes a pass of its own over the rows.
+            if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
+                return moved
+            if moved.value <= objective.value + rounding and moved.stationarity < most:
+                return moved
+            if halvings == 0 and _is_rounding_of_predictors(objective, moved):
+                return moved
     return None

@@ -148,8 +148,10 @@ def _polished(adapted, data):
     is_far = design.is_centred or (
         not adapted.objective.free_intercepts.all() and data.has_far_columns
     )
-    if not optimum.converged and (adapted.restart is not None or is_far):
-        # Solvers that do not centre may end anywhere, such as where every predictor is saturated.
+    is_lost = not optimum.is_settled and _must_have_optimum(optimum.objective)
+    if not optimum.converged and (adapted.restart is not None or is_far or is_lost):
+        # Solvers that do not centre, or to which heavy rows give long steps, may end anywhere, such
+        # as where every predictor is saturated.
         restart = adapted.restart or (
             lambda objective: objective.at(np.zeros_like(objective.theta))
         )
@@ -162,6 +164,11 @@ def _polished(adapted, data):
             n_steps = optimum.n_steps + further.n_steps
             optimum = replace(optimum, objective=further.objective, n_steps=n_steps)
     return optimum
+
+
+def _must_have_optimum(objective):
+    """Whether there is an optimum, which Newton's method finds from 0."""
+    return objective.loss.is_convex and not is_unpenalised(objective)
 
 
 def _separates(objective, converged):

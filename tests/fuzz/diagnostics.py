@@ -5,7 +5,7 @@ import numpy as np
 from tests.fuzz import losses
 from tests.fuzz.existence import is_penalised
 from tests.fuzz.losses import LD, sigmoid
-from tests.fuzz.oracle import inverse_of
+from tests.fuzz.oracle import ROUNDING, inverse_of
 
 OF_DELETION = (
     "covratio",
@@ -24,6 +24,8 @@ IN_UNITS_OF_SCALE = (
     "studentized_residual",
 )
 RANK_LOST = 1e-10
+# Slopes, differences of two terms of about 1, of which a fit's tolerance of 1e-10 leaves no digit.
+FITTED = 1e-9
 # 1 - leverage below which its digits are lost beside the condition of the curvature.
 NEARLY_ALONE = 1e-4
 
@@ -182,16 +184,54 @@ def floor(name, oracle):
     size = np.abs(oracle.eta).max()
     if not oracle.spec.loss.n_classes:
         size = max(size, np.abs(oracle.objective.y).max())
-    if name in ("residual", "deleted_residual"):
+    if name == "residual":
         return eps * size
+    if name == "deleted_residual":
+        off, inverse = _rounded_residuals(oracle)
+        Z, eta = oracle.objective.Z, oracle.eta[:, 0]
+        off *= np.einsum("ij,jk,ik->i", Z, inverse, Z)
+        up, down = (_residuals(oracle.spec, oracle.spec.labels, eta + s * off) for s in (1, -1))
+        return eps * size + np.abs(up - down)
     if name in ("pearson_residual", "deviance_residual"):
         return eps * size * np.sqrt(oracle.w.max())
     if name in ("sigma", "sigma_without"):
         return eps * size * np.sqrt(oracle.w.max())
     if name == "dfbeta":
-        coef, intercept = oracle.basis.original(oracle.theta)
-        return eps * max(np.abs(coef).max(initial=0), np.abs(intercept).max(initial=0))
+        return floor_of_steps(oracle)
     return LD(0)
+
+
+def floor_of_steps(oracle, corrected=True):
+    """Rounding (n, P) of the steps without each row, ordered as `_flat`.
+
+    That of the coefficients, and where a row has one predictor that of its own residual, which is
+    all there is of data that are fitted exactly. A `corrected` step divides it by 1 - leverage.
+    """
+    coef, intercept = oracle.basis.original(oracle.theta)
+    eps = 256 * LD(np.finfo(float).eps)
+    last = eps * max(np.abs(coef).max(initial=0), np.abs(intercept).max(initial=0))
+    zero = np.zeros((oracle.n, *oracle.theta.shape), dtype=LD)
+    if oracle.spec.loss.K > 1:
+        return last + _flat(oracle, zero)
+    off, inverse = _rounded_residuals(oracle, corrected)
+    return last + np.abs(_flat(oracle, (off[:, None] * (oracle.objective.Z @ inverse))[:, None]))
+
+
+def _rounded_residuals(oracle, corrected=True):
+    """(rounding of each row's weighted residual in a step without it (n,), H^-1 where it moves)."""
+    objective = oracle.objective
+    off = LD(ROUNDING) * oracle._rounded_away(oracle.theta[None], oracle.w[None])[0, :, 0]
+    if not objective.has_l1:
+        h, _, inverse = leverages(oracle)
+    else:
+        at = np.flatnonzero((objective.free & oracle.active).ravel())
+        inverse = np.zeros((objective.free.size, objective.free.size), dtype=LD)
+        inverse[np.ix_(at, at)] = inverse_of(oracle.hessian()[np.ix_(at, at)])
+        bend = oracle.smooth.loss.curvature(objective.y, oracle.eta)[:, 0, 0]
+        h = oracle.w * bend * np.einsum("ij,jk,ik->i", objective.Z, inverse, objective.Z)
+    if corrected:
+        off = np.where(h < 1, off / np.where(h < 1, 1 - h, 1), 0)
+    return np.nan_to_num(off, posinf=0), np.nan_to_num(inverse)
 
 
 def rounding(name, oracle, want):
@@ -306,6 +346,8 @@ def local_weights(oracle):
     common = (objective.shared * oracle.theta)[0]
     delta = g[:, None] * objective.Z + w[:, None] * common
     found = 2 * np.einsum("ij,jk,ik->i", delta, inverse, delta)
+    if name in ("Pinball", "EpsilonInsensitive") and np.abs(g[w > 0] / w[w > 0]).max() <= FITTED:
+        return None
     if name in ("LogBinary", "Pinball", "EpsilonInsensitive", "SmoothHinge", "SquaredHinge"):
         return found
     if name == "Tweedie" and spec.loss.p == 1:

@@ -484,6 +484,7 @@ def _sparse_logistic(cls):
             solver="saga",
             max_iter=20_000,
             tol=1e-7,
+            random_state=problem.seed,  # the same fit for every view of it
             **_classifier_options(problem),
             **options,
         )

@@ -338,7 +338,10 @@ class PooledQuestions(Questions):
             spread = np.sqrt(np.maximum(np.diag(want), 0))
             spread = np.where(spread > 0, spread, 1)
             both = spread[:, None] * spread[None]
-            floor = self.oracle.n * diagnostics.floor("dfbeta", self.oracle) ** 2 / both
+            # Of sums of products of steps, each of which is right to its rounding.
+            steps = diagnostics.floor_of_steps(self.oracle, kind not in ("HC0", "HC1", "CR0"))
+            last = np.sqrt((steps**2).sum(axis=0))
+            floor = (np.outer(last, spread) + np.outer(spread, last) + np.outer(last, last)) / both
             self.judge.compare(question, _Like(got / both, answer), want / both, floor=floor)
 
     def prediction_interval(self):

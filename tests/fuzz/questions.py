@@ -18,6 +18,8 @@ LOOSE = 1e-4
 ROUNDING = 256 * float(np.finfo(float).eps)
 # Of the residual of a solve by products, as the library documents it.
 CG_TOLERANCE = 1e-10
+# Of the coefficients of a refit with a bound, in units of the largest, as the library has it.
+REFITTED = 1e-8
 WITHOUT_CURVATURE = (
     "loo_estimate",
     "case_deletion_diagnostics",
@@ -521,7 +523,8 @@ class Questions:
                 if free.any():  # softmax: the same constant for all classes is nothing
                     found = found - found.mean(axis=1, keepdims=True)
                     want = want - want.mean(axis=1, keepdims=True)
-                floor = self._of_coefficients(part)
+                refitted = self._of_refits(method, got.info).reshape(-1, *[1] * (want.ndim - 1))
+                floor = self._of_coefficients(part) + refitted
                 for other in self.blurred(method):
                     other = oracle.basis.original(other)[part == "intercept"]
                     floor = floor + 3 * np.nan_to_num(np.abs(other - want))
@@ -542,6 +545,22 @@ class Questions:
             sums = self.problem.strength * (self.spec.w @ np.abs(self.spec.X))
             last = last + 16 * np.finfo(float).eps * sums
         return ROUNDING * np.abs(coef).max(initial=0.0) + last
+
+    def _of_refits(self, method, info):
+        """What refits that know a bound leave of their coefficients, (B,); 0 of other methods.
+
+        Beside an intercept of 1 coefficients of 1e-7, of a strong penalty, have no digits to spare.
+        """
+        oracle = self.oracle
+        if method not in ("auto", "exact"):
+            return np.zeros(oracle.n)
+        coef = oracle.basis.original(oracle.theta)[0]
+        centred = np.abs(oracle.theta[:, -1]).max() if self.problem.intercept else 0.0
+        away = np.abs(np.asarray(self.spec.X, dtype=LD) - oracle.basis.mean)
+        widest = (oracle.w @ away).max(initial=0.0) / oracle.w.sum()
+        unit = max(np.abs(coef).max(initial=0.0), centred) / max(1.0, widest)
+        refitted = np.isfinite(np.asarray(info.error_bound)) & (np.asarray(info.method) != "newton")
+        return REFITTED * unit * refitted
 
     def _dual(self, question, answer, method, change, masks):
         """Dual coefficients: -g / strength at the moved predictors, the row's own gone."""
