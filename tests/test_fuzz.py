@@ -227,6 +227,20 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "sparse rows of great weight lost the digits of one minus their leverage": (
+        Problem(
+            "svc",
+            seed=434057253,
+            m=1,
+            outputs=3,
+            strength=2.59,
+            options=(("kernel", "linear"), ("decision_function_shape", "ovo")),
+            weights="wide",
+            storage="csr float32",
+            through="explainer",
+        ),
+        "self_influence",
+    ),
     "the oracle took a row's share of the penalty from its leverage": (
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
