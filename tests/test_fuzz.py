@@ -241,6 +241,21 @@ MENDED = {
         ),
         "self_influence",
     ),
+    "an rbf kernel of rows of 1e6 lost the distance between near ones": (
+        Problem(
+            "svc",
+            seed=1269935072,
+            n=4,
+            p=3,
+            m=1,
+            outputs=2,
+            options=(("kernel", "rbf"), ("gamma", 0.786)),
+            data="integers",
+            scale="wide",
+            through="explainer",
+        ),
+        "parameter_influence",
+    ),
     "the oracle took a row's share of the penalty from its leverage": (
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
