@@ -67,8 +67,9 @@ def _on_margins(Z, s, cap, f, start, has_intercept):
 
     An interior point ends within the root of its gap where a dual variable is at its bound and its
     row at the margin. Rows of margin below 1 are at their cap; of those at 1 only some that are
-    independent have dual variables. The `start` is kept if that moves a margin too far, or raises
-    the objective: then some row is only near.
+    independent have dual variables. If these are within their bounds it is the optimum, whatever
+    rounding says of the objective. Else the `start` is kept if that moves a margin too far, or
+    raises the objective: then some row is only near.
     """
     margin, live = s * f, cap > 0
     edge = np.flatnonzero(live & (np.abs(margin - 1) < AT_MARGIN))
@@ -93,7 +94,10 @@ def _on_margins(Z, s, cap, f, start, has_intercept):
     at = np.abs(s * (Z @ coef + b) - 1)[edge].max(initial=0)
     before, after = (_primal(Z, s, cap, *point) for point in (start, (coef, b)))
     lower = after <= before + 1e-17 * max(before, 1e-300)
-    return (coef, b) if lower and moved < AT_MARGIN / 10 and at < 1e-13 else start
+    most = LD(1e-17) * cap.max(initial=0)
+    bounded = ((found[:k] >= -most) & (found[:k] <= cap[kept] + most)).all()
+    near = moved < AT_MARGIN / 10 and at < 1e-13
+    return (coef, b) if near and (lower or bounded) else start
 
 
 def _primal(Z, s, cap, coef, b):
