@@ -256,6 +256,22 @@ MENDED = {
         ),
         "parameter_influence",
     ),
+    "a small leverage of several outputs was a difference from 1": (
+        Problem(
+            "linear svc",
+            seed=2116478561,
+            n=5,
+            p=1,
+            m=2,
+            outputs=3,
+            intercept=False,
+            strength=0.112,
+            options=(("loss", "hinge"), ("intercept_scaling", 1.0)),
+            data="integers",
+            through="explainer",
+        ),
+        "case_deletion_diagnostics",
+    ),
     "the oracle took a row's share of the penalty from its leverage": (
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
