@@ -414,6 +414,17 @@ def test_more_columns_than_rows():
     )
 
 
+def test_small_leverages_of_several_outputs_keep_their_digits():
+    X, y = problem(n_classes=3, p=2, seed=3)
+    found = []
+    for light in (1e-9, 1e-13):
+        weight = np.ones(len(y))
+        weight[4] = light
+        model = InfluenceLogisticRegression().fit(X, y, sample_weight=weight)
+        found.append(model.case_deletion_diagnostics().leverage[4] / light)
+    np.testing.assert_allclose(*found, rtol=1e-7)
+
+
 def test_several_outputs_have_leverage_blocks():
     X, y = problem(n_classes=3)
     clf = InfluenceLogisticRegression().fit(X, y)

@@ -370,6 +370,25 @@ def test_dense_keeps_the_digits_of_one_minus_a_leverage_near_one():
     np.testing.assert_allclose(found.one_minus[4], 1.0 / (1.0 + a), rtol=1e-10)
 
 
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_dense_keeps_them_of_a_heavy_row(n_classes, storage):
+    X, y = problem(seed=0, n=12, p=3)
+    weight, y = np.ones(12), np.arange(12) % n_classes
+    weight[4] = 1e6
+    model = InfluenceLogisticRegression(fit_intercept=False).fit(storage(X), y, weight)
+    objective = model.__fitted_problem__().objective
+    objective = objective.at(np.zeros_like(objective.theta))  # where W of all rows is one share
+    curvature = make_curvature(objective, "dense")
+    share = 0.25 if n_classes == 2 else 1 / 3
+    rest = np.eye(3) + share * np.delete(X, 4, axis=0).T @ np.delete(X, 4, axis=0)
+    wanted = 1.0 / (1.0 + share * 1e6 * X[4] @ np.linalg.solve(rest, X[4]))
+    assert not curvature.by_rows
+    for block in (curvature.leverage().one_minus[4], curvature.leverage([4]).one_minus[0]):
+        least = np.linalg.eigvalsh(block)[: n_classes - 1]
+        np.testing.assert_allclose(least, wanted, rtol=1e-8)
+
+
 def test_hardly_penalised_columns_do_not_drown_the_kernel():
     X, y = problem(seed=3, n=12, p=30)
     options = {"solver": "liblinear", "intercept_scaling": 1e6, "max_iter": 10_000}

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression
-from skinfluence.design import KernelFeatures, KernelSpace
+from skinfluence.design import KernelFeatures, KernelSpace, named_kernel
 from skinfluence.evaluation import agreement
 from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
 from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
@@ -93,6 +93,24 @@ def test_features_of_a_kernel_give_it_back():
     empty = KernelFeatures(np.zeros((4, 4)))
     assert empty.features.shape == (4, 0)
     assert empty.map(np.zeros((3, 0))).shape == (3, 0)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array, sp.csr_matrix])
+@pytest.mark.parametrize("size", [1e6, 1e160])
+def test_an_rbf_kernel_of_rows_that_are_far_apart_knows_the_near_ones(storage, size):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(12, 2))
+    X[:, 0] = size * rng.integers(-1, 2, size=12)
+    Y, gamma = np.vstack([X[:5], X[:3]]), 0.3
+    Y[5:, 1] += 0.1
+    with np.errstate(over="ignore"):
+        wanted = np.exp(-gamma * ((X[:, None] - Y[None]) ** 2).sum(axis=2))
+    assert ((wanted > 0) & (wanted < 1)).sum() > 20
+    found = named_kernel(storage(X), storage(Y), "rbf", gamma=gamma)
+    np.testing.assert_allclose(found, wanted, rtol=1e-13)
+    found = named_kernel(storage(X), storage(X), "rbf")
+    np.testing.assert_allclose(found, found.T, rtol=1e-13)
+    assert (found.diagonal() == 1.0).all()
 
 
 def test_digits_leave_one_out_picks_a_width():

@@ -6,6 +6,9 @@ import numpy as np
 
 from skinfluence.case_deletion._diagnostics import CaseDeletionDiagnostics
 
+# Leverages below this are products, whose digits a difference from 1 would lose.
+SMALL = 0.5
+
 
 @dataclass(frozen=True)
 class LeverageBlocks:
@@ -65,6 +68,10 @@ def leverage_blocks(curvature):
     LeverageBlocks
         Blocks and their traces.
     """
-    one_minus = curvature.leverage().one_minus
-    block = np.eye(one_minus.shape[1]) - one_minus
+    found, objective = curvature.leverage(), curvature.objective
+    block = np.eye(objective.n_outputs) - found.one_minus
+    small = np.flatnonzero(np.einsum("ikk->i", block) < SMALL)
+    for part, rows in objective.weight_blocks(small):
+        L, S = objective.weight_factors_of(rows)
+        block[small[part]] = S @ found.quadratic[small[part]] @ L
     return LeverageBlocks(np.einsum("ikk->i", block), block)

@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from skinfluence._backend import (
     cholesky,
@@ -13,7 +14,8 @@ from skinfluence._backend import (
     reciprocal_condition,
     unit_norm,
 )
-from skinfluence.curvature._base import Curvature
+from skinfluence._parallel import row_blocks
+from skinfluence.curvature._base import Curvature, Leverage
 from skinfluence.curvature._triangle import curvature_triangle
 
 # Below this reciprocal condition of H its factor is found by QR of the rows: H has lost half of
@@ -197,11 +199,32 @@ class DenseCurvature(Curvature):
     def _leverage_from(self, quadratic, rows):
         """As in the base class; leverages near 1 from the curvature without the row."""
         index = np.arange(self.objective.n_rows)[slice(None) if rows is None else rows]
-        return self._kept_digits(super()._leverage_from(quadratic, rows), index)
+        found = super()._leverage_from(quadratic, rows)
+        return self._kept_digits(self._by_substitution(found, self.objective, index), index)
 
     def leverage_of_part(self, part, rows):
-        found = super().leverage_of_part(part, rows)
-        return self._kept_digits(found, np.arange(rows.start, rows.stop))
+        found, index = super().leverage_of_part(part, rows), np.arange(rows.start, rows.stop)
+        return self._kept_digits(self._by_substitution(found, part, index - rows.start), index)
+
+    def _by_substitution(self, found, part, at):
+        """Leverage of rows `at` positions of a part, one minus those near 1 by substitution in R.
+
+        Of a row that has settled a direction alone, products with H^-1 or R^-1 cancel by as much as
+        these are larger in others, and 1 - W a is smaller than what that leaves.
+        """
+        K = self.objective.n_outputs
+        near = np.flatnonzero(np.einsum("ikk->i", found.one_minus) < K - 0.9)
+        if not len(near):
+            return found
+        one_minus = found.one_minus.copy()
+        for block in row_blocks(len(near), 2 * 8 * K * len(self.factor)):
+            some, rows = near[block], at[near[block]]
+            roots = part.weight_factors_of(rows)[0].transpose(0, 2, 1)
+            right = part.design.outer(roots.reshape(-1, K), np.repeat(rows, K))
+            right[:, self.objective.fixed_at_zero] = 0.0
+            half = solve_triangular(self.factor, right.T, trans=1).T.reshape(len(some), K, -1)
+            one_minus[some] = np.eye(K) - half @ half.transpose(0, 2, 1)
+        return Leverage(found.quadratic, one_minus)
 
     def _own_quadratic(self, rows):
         """Blocks A_i of the objective's own rows; all rows, a slice, are not copied."""

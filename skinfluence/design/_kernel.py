@@ -5,15 +5,20 @@ from copy import copy
 
 import numpy as np
 from scipy.sparse import csr_matrix, issparse, vstack
-from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.metrics.pairwise import euclidean_distances, pairwise_kernels
+from sklearn.utils.extmath import row_norms
 
 from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
 from skinfluence._validation import shown
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._origin import centred, far_origin
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid", "precomputed")
 OF_DISTANCES = ("rbf", "laplacian")
+# Rounding of a squared distance that is a difference, as a share of the rows' squared norms; that
+# of an exponent from which the distance is a sum; and an exponent beyond which a kernel is 0.
+ROUNDING, LOST, UNDERFLOW = 8 * np.finfo(float).eps, 1e-12, 800.0
 # Kernels whose matrices are positive semidefinite whatever the rows and the parameters, and have no
 # negative entries.
 PROVEN_KERNELS = ("rbf",)
@@ -54,12 +59,34 @@ def named_kernel(X, Y, metric, **options):
 
     One of distances is the same about any origin, and exact about one among the rows: squared
     distances are computed as |x|^2 + |y|^2 - 2 x'y, which cancels where columns are far from zero.
+    Where rows are still far larger than the kernel is wide, those of near rows are sums of squares.
     """
     X, Y = _float64(X), _float64(Y)
     origin = far_origin(Y, None) if metric in OF_DISTANCES else None
     if origin is not None:
         X, Y = centred(X, origin), centred(Y, origin)
+    gamma = options.get("gamma")
+    gamma = 1.0 / X.shape[1] if gamma is None else gamma
+    if metric == "rbf":
+        with np.errstate(over="ignore"):
+            lost = [ROUNDING * gamma * row_norms(rows, squared=True) for rows in (X, Y)]
+        if sum(part.max(initial=0.0) for part in lost) > LOST:
+            return _rbf_of_far_rows(X, Y, gamma, np.add.outer(*lost))
     return pairwise_kernels(X, Y, metric=metric, filter_params=True, **options)
+
+
+def _rbf_of_far_rows(X, Y, gamma, lost):
+    """Rbf kernel, where exponents from differences are off by up to `lost` (n, m)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        exponent = gamma * euclidean_distances(X, Y, squared=True)
+    first, second = np.nonzero((lost > LOST) & ~(exponent > UNDERFLOW + lost))
+    for part in row_blocks(len(first), 8 * X.shape[1]):
+        i, j = first[part], second[part]
+        rest = X[i] - Y[j]
+        with np.errstate(over="ignore"):
+            squares = rest.multiply(rest) if issparse(rest) else rest * rest
+            exponent[i, j] = gamma * np.asarray(squares.sum(axis=1)).ravel()
+    return np.exp(-exponent)
 
 
 class KernelSpace:

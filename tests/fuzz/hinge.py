@@ -10,6 +10,7 @@ MOST_STEPS = 120
 UNIT = 1e-4
 # Margins of the interior point this near to 1 are at 1, if the optimum with these at 1 is as near.
 AT_MARGIN = 1e-6
+FARTHER = (1e-5, 1e-4, 1e-3)  # where every condition of an optimum says so
 SMALLEST_GAP = 1e-22
 
 
@@ -66,19 +67,41 @@ def _on_margins(Z, s, cap, f, start, has_intercept):
     """(Coefficients, intercept) with the rows at their margin exactly there, by elimination.
 
     An interior point ends within the root of its gap where a dual variable is at its bound and its
-    row at the margin. Rows of margin below 1 are at their cap; of those at 1 only some that are
-    independent have dual variables. The `start` is kept if that moves a margin too far, or raises
-    the objective: then some row is only near.
+    row at the margin. Of the rows within some distance of 1 that are put there, the first for which
+    every condition of an optimum holds say where it is. Where none do, rows that are only near are
+    told by the objective: the `start` is kept if that rises, or a margin moves too far.
     """
-    margin, live = s * f, cap > 0
-    edge = np.flatnonzero(live & (np.abs(margin - 1) < AT_MARGIN))
+    live = cap > 0
+    for near in (AT_MARGIN, *FARTHER):
+        coef, b, edge, is_optimal = _eliminated(Z, s, cap, s * f, near, has_intercept)
+        if is_optimal:
+            return coef, b
+    coef, b, edge, _ = _eliminated(Z, s, cap, s * f, AT_MARGIN, has_intercept)
+    if b is None:
+        return coef, start[1]
+    moved = np.abs(Z @ coef + b - f)[live].max(initial=0)
+    at = np.abs(s * (Z @ coef + b) - 1)[edge].max(initial=0)
+    before, after = (_primal(Z, s, cap, *point) for point in (start, (coef, b)))
+    lower = after <= before + 1e-17 * max(before, 1e-300)
+    return (coef, b) if lower and moved < AT_MARGIN / 10 and at < 1e-13 else start
+
+
+def _eliminated(Z, s, cap, margin, near, has_intercept):
+    """(coefficients, intercept or None, rows put on their margin, whether this is an optimum).
+
+    Rows of margin below 1 are at their cap; of those at 1 only some that are independent have dual
+    variables. It is an optimum if these are within their bounds, one between them where there is an
+    intercept, and the other rows are still on their side of the margin.
+    """
+    live = cap > 0
+    edge = np.flatnonzero(live & (np.abs(margin - 1) < near))
     inside = live & (margin < 1)
     inside[edge] = False
     fixed = (cap * s * inside) @ Z
     ones = np.ones((len(Z), int(has_intercept)), dtype=LD)
     kept = _independent(np.hstack([Z, ones]), edge)
     if not len(kept) and has_intercept:
-        return fixed, start[1]
+        return fixed, None, edge, False
     k, sign = len(kept), s[kept]
     M = np.zeros((k + has_intercept, k + has_intercept), dtype=LD)
     M[:k, :k] = np.outer(sign, sign) * (Z[kept] @ Z[kept].T)
@@ -89,11 +112,17 @@ def _on_margins(Z, s, cap, f, start, has_intercept):
         right[k] = -(cap * s * inside).sum()
     found = solve(M[None], right[None, :, None])[0, :, 0] if len(M) else right
     coef, b = fixed + (sign * found[:k]) @ Z[kept], found[k] if has_intercept else LD(0)
-    moved = np.abs(Z @ coef + b - f)[live].max(initial=0)
-    at = np.abs(s * (Z @ coef + b) - 1)[edge].max(initial=0)
-    before, after = (_primal(Z, s, cap, *point) for point in (start, (coef, b)))
-    lower = after <= before + 1e-17 * max(before, 1e-300)
-    return (coef, b) if lower and moved < AT_MARGIN / 10 and at < 1e-13 else start
+    after, rounding = s * (Z @ coef + b), LD(1e-17) * cap.max(initial=0)
+    # Equal rows of one class share a dual variable up to the sum of their caps.
+    most = ((Z[kept, None] == Z[edge]).all(axis=2) * (s[kept, None] == s[edge])) @ cap[edge]
+    share = found[:k] / np.where(most > 0, most, 1)
+    holds = ((found[:k] >= -rounding) & (found[:k] <= most + rounding)).all()
+    holds &= not has_intercept or ((share > 1e-9) & (share < 1 - 1e-9)).any()
+    holds &= np.abs(after - 1)[edge].max(initial=0) < 1e-13
+    others = live.copy()
+    others[edge] = False
+    holds &= ((after < 1) == inside)[others].all()
+    return coef, b, edge, bool(holds)
 
 
 def _primal(Z, s, cap, coef, b):

@@ -231,7 +231,7 @@ class Oracle:
                 change[wanted] = theta - self.theta
                 known = self._rounding(theta, rest)
                 if type(self.spec.loss).__name__ == "Hinge":
-                    known = self._of_the_gap(theta, rest, moving)
+                    known = np.maximum(known, self._of_the_gap(theta, rest, moving))
                 rounding[wanted] = np.where(moving <= UNSURE, known, np.inf)
             else:
                 change[wanted], rounding[wanted] = self._step(method, some, joint=joint)
@@ -436,14 +436,18 @@ class Oracle:
     def terms(self):
         """Size (n, K) of what is summed to a predictor, and may cancel.
 
-        A trained hinge is a sum of its rows, each of at most its weight.
+        A trained hinge is a sum of its rows, each of at most its weight. These are the rows as they
+        are, about the library's origin: those of a kernel have no other.
         """
-        Z, objective = np.abs(self.objective.Z), self.objective
+        Z, spec = np.abs(self.objective.Z), self.spec
         found = Z @ np.abs(self.theta).T
-        if self.spec.lent is not None:
-            strength = np.where(objective.fixed > 0, objective.fixed, np.inf)
-            of_rows = self.w[:, None] * np.abs(objective.y)
-            found = found + Z @ ((of_rows.T @ Z) / strength).T
+        if spec.lent is not None:
+            origin = 0 if spec.origin is None else np.asarray(spec.origin, dtype=LD)
+            X = np.abs(np.asarray(spec.X, dtype=LD) - origin)
+            of_rows = self.w[:, None] * np.abs(self.objective.y)
+            found = found + X @ ((of_rows.T @ X) / np.asarray(spec.l2, dtype=LD)).T
+            if spec.intercept_l2:
+                found = found + of_rows.sum(axis=0) / spec.intercept_l2
         return found
 
     @property
