@@ -398,6 +398,9 @@ def test_singular_and_indefinite_curvature_say_why():
     )
     with pytest.raises(np.linalg.LinAlgError, match=r"rank 4 of 5.*column 0, column 1, column 3"):
         make_curvature(singular, "dense")
+    with pytest.raises(np.linalg.LinAlgError, match="singular: columns that are not penalised"):
+        make_curvature(singular, "cg")
+    assert np.isfinite(make_curvature(singular, "cg", damping=1e-6).residual)
     flipped = objective.reweighted(-2 * objective.sample_weight)
     with pytest.raises(np.linalg.LinAlgError, match="indefinite"):
         make_curvature(flipped, "dense")

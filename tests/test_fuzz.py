@@ -231,6 +231,31 @@ MENDED = {
         Problem("poisson", seed=1876867628, n=2, m=1, strength=0.000168),
         "case_deletion_diagnostics",
     ),
+    "curvature=cg of dependent columns ended in NumPy's words": (
+        Problem(
+            "least squares",
+            seed=1690112373,
+            n=6,
+            p=4,
+            m=1,
+            data="saturated",
+            weights="zeros",
+            curvature="cg",
+        ),
+        "self_influence",
+    ),
+    "the oracle had no optimum of least squares with a column that no row has": (
+        Problem(
+            "least squares",
+            seed=205322893,
+            n=3,
+            m=1,
+            intercept=False,
+            shift=1000.0,
+            storage="csr float32",
+        ),
+        "influence",
+    ),
 }
 
 
