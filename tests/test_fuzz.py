@@ -256,6 +256,20 @@ MENDED = {
         ),
         "influence",
     ),
+    "curvature=dual lost the little that a heavy row moves, and so its dual coefficient": (
+        Problem(
+            "kernel ridge",
+            seed=1198816352,
+            n=9,
+            p=1,
+            m=1,
+            strength=0.0161,
+            options=(("kernel", "rbf"), ("gamma", 0.383)),
+            weights="wide",
+            curvature="dual",
+        ),
+        "parameter_influence",
+    ),
 }
 
 
