@@ -270,6 +270,18 @@ MENDED = {
         ),
         "parameter_influence",
     ),
+    "an rbf kernel in wide columns was not 1 between a row and itself": (
+        Problem(
+            "kernel ridge",
+            seed=606195113,
+            n=6,
+            p=1,
+            m=1,
+            options=(("kernel", "rbf"), ("gamma", 0.276)),
+            scale="wide",
+        ),
+        "loo_estimate",
+    ),
 }
 
 

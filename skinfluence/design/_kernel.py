@@ -5,9 +5,11 @@ from copy import copy
 
 import numpy as np
 from scipy.sparse import csr_matrix, issparse, vstack
-from sklearn.metrics.pairwise import pairwise_kernels
+from sklearn.metrics.pairwise import euclidean_distances, pairwise_kernels
+from sklearn.utils.extmath import row_norms
 
 from skinfluence._memory import check_memory
+from skinfluence._parallel import row_blocks
 from skinfluence._validation import shown
 from skinfluence.design._kernel_features import FeatureDesign, KernelFeatures
 from skinfluence.design._origin import centred, far_origin
@@ -17,6 +19,9 @@ OF_DISTANCES = ("rbf", "laplacian")
 # Kernels whose matrices are positive semidefinite whatever the rows and the parameters, and have no
 # negative entries.
 PROVEN_KERNELS = ("rbf",)
+# Exponents gamma |x|^2 up to which products of rows lose no digit of an rbf kernel that counts, and
+# gamma |x - y|^2 from which the kernel is next to nothing.
+LARGE_EXPONENT, NO_KERNEL = 100.0, 50.0
 
 
 def resolved_gamma(gamma, X, weight):
@@ -59,7 +64,29 @@ def named_kernel(X, Y, metric, **options):
     origin = far_origin(Y, None) if metric in OF_DISTANCES else None
     if origin is not None:
         X, Y = centred(X, origin), centred(Y, origin)
+    if metric == "rbf":
+        gamma = options.get("gamma")
+        return _rbf(X, Y, 1.0 / X.shape[1] if gamma is None else gamma)
     return pairwise_kernels(X, Y, metric=metric, filter_params=True, **options)
+
+
+def _rbf(X, Y, gamma):
+    """exp(-gamma |x - y|^2), with the differences of rows where products of them cancel.
+
+    These are near each other in units of the kernel and far from zero: a row and itself at least.
+    """
+    K = euclidean_distances(X, Y, squared=True)
+    own, other = row_norms(X, squared=True), row_norms(Y, squared=True)
+    with np.errstate(invalid="ignore", over="ignore"):  # of rows whose squares are inf
+        K *= gamma
+        size = gamma * (own.max(initial=0.0) + other.max(initial=0.0))
+        if size > LARGE_EXPONENT:
+            near = (K < NO_KERNEL) & (gamma * (own[:, None] + other) > LARGE_EXPONENT)
+            i, j = np.nonzero(near)
+            for part in row_blocks(len(i), 24 * X.shape[1]):
+                K[i[part], j[part]] = gamma * row_norms(X[i[part]] - Y[j[part]], squared=True)
+        np.negative(K, out=K)
+        return np.exp(K, out=K)
 
 
 class KernelSpace:
