@@ -176,6 +176,9 @@ class PooledQuestions(Questions):
         """Losses, predictions and means of the leave-one-out predictors."""
         oracle, spec, found = self.oracle, self.spec, answer.value
         bound = self._allowed(found, method)
+        # A fitted predictor and its change may cancel: the last digits of the one are in the other.
+        fitted = np.abs(oracle.eta) * diagnostics.magnification(oracle)[:, None]
+        bound = np.maximum(bound, ROUNDING * (fitted + np.abs(np.nan_to_num(eta - oracle.eta))))
         if spec.lent is not None:  # its predictors are sums over rows, which may cancel
             bound = np.maximum(bound, ROUNDING * oracle.terms.max(axis=1, keepdims=True))
 
