@@ -324,6 +324,20 @@ def test_dual_keeps_the_digits_of_one_minus_a_leverage_near_one():
     np.testing.assert_allclose(dual.one_minus, dense.one_minus, rtol=1e-6)
 
 
+def test_dual_keeps_the_little_that_a_heavy_row_moves():
+    X, y = problem(seed=3, n=12, p=30)
+    weight = np.where(np.arange(12) < 6, 1e6, 1.0)
+    model = InfluenceRidge(alpha=0.05, fit_intercept=False)
+    model.fit(X, y.astype(float), sample_weight=weight)
+    objective = model.__fitted_problem__().objective
+    right = objective.design.outer(np.ones((1, 1)), np.array([0])).T
+    moved = weight * (objective.design @ make_curvature(objective, "dual").solve(right))[:, 0]
+    # W z'H^-1 z_0 is e_0 - B^-1 e_0 with B = I + W K, where nothing cancels.
+    expected = -np.linalg.inv(np.eye(12) + weight[:, None] * (X @ X.T / 0.05))[:, 0]
+    expected[0] += 1.0
+    np.testing.assert_allclose(moved, expected, atol=1e-9)
+
+
 @pytest.mark.parametrize(("kind", "n_classes"), [("dual", 2), ("dual", 3), ("cg", 2), ("cg", 3)])
 def test_woodbury_keeps_them_of_a_row_that_settles_the_intercept_alone(kind, n_classes):
     rng = np.random.default_rng(3)
@@ -417,6 +431,9 @@ def test_singular_and_indefinite_curvature_say_why():
     )
     with pytest.raises(np.linalg.LinAlgError, match=r"rank 4 of 5.*column 0, column 1, column 3"):
         make_curvature(singular, "dense")
+    with pytest.raises(np.linalg.LinAlgError, match="singular: columns that are not penalised"):
+        make_curvature(singular, "cg")
+    assert np.isfinite(make_curvature(singular, "cg", damping=1e-6).residual)
     flipped = objective.reweighted(-2 * objective.sample_weight)
     with pytest.raises(np.linalg.LinAlgError, match="indefinite"):
         make_curvature(flipped, "dense")

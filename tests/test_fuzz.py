@@ -340,6 +340,57 @@ MENDED = {
         ),
         "parameter_influence",
     ),
+    "curvature=cg of dependent columns ended in NumPy's words": (
+        Problem(
+            "least squares",
+            seed=1690112373,
+            n=6,
+            p=4,
+            m=1,
+            data="saturated",
+            weights="zeros",
+            curvature="cg",
+        ),
+        "self_influence",
+    ),
+    "the oracle had no optimum of least squares with a column that no row has": (
+        Problem(
+            "least squares",
+            seed=205322893,
+            n=3,
+            m=1,
+            intercept=False,
+            shift=1000.0,
+            storage="csr float32",
+        ),
+        "influence",
+    ),
+    "curvature=dual lost the little that a heavy row moves, and so its dual coefficient": (
+        Problem(
+            "kernel ridge",
+            seed=1198816352,
+            n=9,
+            p=1,
+            m=1,
+            strength=0.0161,
+            options=(("kernel", "rbf"), ("gamma", 0.383)),
+            weights="wide",
+            curvature="dual",
+        ),
+        "parameter_influence",
+    ),
+    "an rbf kernel in wide columns was not 1 between a row and itself": (
+        Problem(
+            "kernel ridge",
+            seed=606195113,
+            n=6,
+            p=1,
+            m=1,
+            options=(("kernel", "rbf"), ("gamma", 0.276)),
+            scale="wide",
+        ),
+        "loo_estimate",
+    ),
 }
 
 

@@ -236,3 +236,16 @@ def test_a_kernel_that_is_another_one_after_a_pickle_says_so():
     space.kernel = "linear"  # of rank 2: two rows cannot span what eight did
     with pytest.raises(RuntimeError, match="not what it was in fit"):
         space.design(True)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
+def test_an_rbf_kernel_of_rows_that_are_near_each_other_beside_their_size(make):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 3)) * [1e6, 1.0, 1e-3]
+    X[10:15] = X[:5]
+    X[15:] = X[:5] + 0.1 * rng.normal(size=(5, 3))
+    expected = np.exp(-0.3 * np.square(X[:, None] - X).sum(axis=2))
+    space = KernelSpace(make(X), "rbf", gamma=0.3)
+    np.testing.assert_allclose(space.matrix, expected, atol=1e-15)
+    np.testing.assert_allclose(space.with_training_rows(make(X[3:7])), expected[3:7], atol=1e-15)
+    assert np.abs(rbf_kernel(X, X.copy(), gamma=0.3) - expected).max() > 1e-5  # by products

@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skinfluence._backend import cholesky
 from skinfluence._validation import warn
 from skinfluence.curvature._base import Curvature
 from skinfluence.curvature._output_blocks import OutputBlocks
@@ -19,6 +20,8 @@ UNSOLVED = 1e-4
 # a fifth to a quarter of the iterations (sparse logistic regressions of 2,000 x 5,000: 110 to 87,
 # of 1,000 x 3,000 with a hundredth of the penalty: 409 to 299).
 N_DEFLATED = 24
+# Pivots of Q'HQ below this share of its trace are 0 but for rounding.
+SINGULAR = 1e-14
 SUBSPACE_ITERATIONS = 4
 
 
@@ -59,6 +62,7 @@ class CGCurvature(Curvature):
         self.blocks = self._made(blocks) if blocks is True else blocks
         if self.blocks is None:
             self.Q, self.small = self._deflate(N_DEFLATED if deflate else 0)
+            self._check_deflated()
 
     def _made(self, blocks):
         """Blocks of this objective; None where one is singular."""
@@ -93,6 +97,16 @@ class CGCurvature(Curvature):
             return np.zeros((size, 0)), np.zeros((0, 0))
         Q = np.linalg.qr(np.hstack(span))[0]
         return Q, Q.T @ self._scaled_matmul(Q)
+
+    def _check_deflated(self):
+        """Raise where unpenalised columns are dependent: Q'HQ has no inverse."""
+        factor = cholesky(self.small)
+        if factor is None or (np.diag(factor) ** 2 <= SINGULAR * np.trace(self.small)).any():
+            raise np.linalg.LinAlgError(
+                "the curvature is singular: columns that are not penalised, or hardly, are "
+                "linearly dependent. Remove dependent columns, fit with a penalty (a finite C, a "
+                "positive alpha), or pass damping > 0; curvature='dense' names the columns."
+            )
 
     def _precondition(self, R):
         """Apply the blocks, or the inverse on Q and the identity on the rest."""

@@ -17,6 +17,8 @@ from skinfluence.curvature._woodbury import RESOLVED, WoodburyCurvature
 
 # A quadratic form below this share of the kernel has lost as many digits in K - K M K.
 CANCELLED = 1e-6
+# Largest entry of B from which solves are refined: its square is what they lose of a weighted row.
+HEAVY = 1e4
 # Rows of the kernel that stay in the cache between two operations.
 CACHED_ROWS = 32
 # Rows from which a factor in float32 is worth a representation of its own; largest entry of B's
@@ -93,6 +95,17 @@ class DualCurvature(WoodburyCurvature):
 
     def _inner_solve(self, F):
         return cholesky_solve(self.factor, F)
+
+    def solve(self, V):
+        """As in the base class; where rows are heavy once more, for what that left.
+
+        The two terms of its formula are then nearly the same. Their difference is right beside
+        them, but not the little that a heavy row moves, which the row's weight multiplies.
+        """
+        found = super().solve(V)
+        if self.has_all_digits and self.largest > HEAVY:
+            found += super().solve(V - self @ found)
+        return found
 
     @cached_property
     def inverse_factor(self):

@@ -50,11 +50,16 @@ def is_penalised(objective):
 
 
 def rank(Z):
-    """Numerical rank of scaled columns, by pivoted Gram-Schmidt in long double."""
+    """Numerical rank of scaled columns."""
+    return len(independent(Z))
+
+
+def independent(Z):
+    """Columns of which all others are combinations, by pivoted Gram-Schmidt in long double."""
     Z = np.array(Z, dtype=LD)
     size = np.sqrt((Z**2).sum(axis=0))
     Z = Z / np.where(size > 0, size, 1)
-    found = 0
+    found = []
     for _ in range(min(Z.shape)):
         norms = np.sqrt((Z**2).sum(axis=0))
         k = int(norms.argmax())
@@ -63,8 +68,8 @@ def rank(Z):
         q = Z[:, k] / norms[k]
         for _ in range(2):
             Z = Z - np.outer(q, q @ Z)
-        found += 1
-    return found
+        found.append(k)
+    return sorted(found)
 
 
 def recedes(objective, live):

@@ -17,6 +17,8 @@ UNSURE = 1e-11
 WORST_CONDITION = 1e12
 # Changes of predictors below this are none.
 SMALLEST = 1e-30
+# Gradient at which the library's fits end, in units of the terms that cancel in it.
+POLISHED = 1e-10
 # Of a product, in units of float64.
 ROUNDING = 128 * float(np.finfo(float).eps)
 UNIT = 4 * float(np.finfo(float).eps) / ROUNDING
@@ -177,13 +179,23 @@ class Oracle:
         if type(self.spec.loss).__name__ == "Hinge":
             return hinge_optimum(self.objective, w)
         found = minimise(self.objective, w, start)
-        moving = found.moving
+        theta, moving = self._balanced(found.theta), found.moving
         if type(self.spec.loss).__name__ == "Huber":
             live = self.objective.y[self.w > 0]
             size = np.abs(live).max() if len(live) else 1
             with np.errstate(invalid="ignore"):
-                moving = np.where(found.theta[:, 1, -1] > 1e-6 * size, moving, np.inf)
-        return found.theta, moving
+                moving = np.where(theta[:, 1, -1] > 1e-6 * size, moving, np.inf)
+        return theta, moving
+
+    def _balanced(self, theta):
+        """theta (B, K, q) whose softmax coefficients add up to 0 in the columns of an L2 penalty.
+
+        The penalty alone knows of their sum. Beside rows far from zero it has no digit of it.
+        """
+        if type(self.spec.loss).__name__ != "Softmax" or self.objective.has_l1:
+            return theta
+        penalised = ((self.objective.fixed + self.objective.shared) > 0).all(axis=0)
+        return theta - np.where(penalised, theta.mean(axis=1, keepdims=True), 0)
 
     # -- without some rows -------------------------------------------------------------------------
 
@@ -236,7 +248,7 @@ class Oracle:
             else:
                 change[wanted], rounding[wanted] = self._step(method, some, joint=joint)
         change[idle] = 0
-        return self._in_gauge(change), undefined, rounding
+        return self._in_gauge(self._balanced(change)), undefined, rounding
 
     def _in_gauge(self, change):
         """Of softmax: with changes of the intercepts, about the origin, that add up to 0."""
@@ -379,6 +391,18 @@ class Oracle:
         terms = np.matmul(np.abs(objective.Z), np.swapaxes(np.abs(theta), 1, 2)) + y
         W = objective._weighted(w, objective.loss.curvature(objective.y, objective.eta(theta)))
         return np.matmul(np.abs(W), terms[..., None])[..., 0] * UNIT
+
+    @cached_property
+    def polish(self):
+        """What a predictor of the fit is off, which ends at a gradient of 1e-10 of its terms."""
+        if self.spec.lent is not None:
+            return 0.0
+        objective, theta, w = self.objective, self.theta[None], self.w[None]
+        slope = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
+        terms = np.abs(slope[0]).T @ np.abs(objective.Z) + objective.strength_l1(w)[0]
+        terms = terms + objective.strength(w)[0] * np.abs(self.theta)
+        at = np.flatnonzero(self._movable(theta, w, slope)[0])
+        return float(POLISHED * self._reach(objective.hessian(theta, w)[0], at, terms))
 
     def _of_the_gap(self, theta, w, unsure):
         """What a duality gap leaves open of the optima of hinges, by their largest change, (B,).

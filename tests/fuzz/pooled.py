@@ -6,6 +6,7 @@ from sklearn import metrics
 from tests.fuzz import diagnostics, targets
 from tests.fuzz.asking import ask
 from tests.fuzz.losses import LD
+from tests.fuzz.oracle import POLISHED
 from tests.fuzz.questions import METHODS, ROUNDING, Questions, _Like
 
 SCORES_OF_CLASSIFIERS = (
@@ -15,7 +16,6 @@ SCORES_OF_CLASSIFIERS = (
     "neg_brier_score",
     "roc_auc",
 )
-POLISHED = 1e-10
 SCORES_OF_REGRESSORS = ("r2", "neg_mean_squared_error", "neg_mean_absolute_error")
 
 
@@ -114,11 +114,12 @@ class PooledQuestions(Questions):
         if blur.any():  # read through votes or a loss by as much
             near = (blur <= 1e-7 * np.nanmax(np.abs(moved), initial=0.0)).all(axis=1)
             masks["rounding"] = np.where(near, rounding, np.inf)
-        self._predictors(question, answer, got, want, eta, masks, method)
+        idle = np.array([not (oracle.w[group] > 0).any() for group in groups])
+        self._predictors(question, answer, got, want, eta, idle, masks, method)
         self._bounds(question, found, got, eta, masks)
         self._losses(question, answer, eta, masks, method)
 
-    def _predictors(self, question, answer, got, want, eta, masks, method):
+    def _predictors(self, question, answer, got, want, eta, idle, masks, method):
         """Decision values, as changes: what the row itself does to them."""
         before = self.oracle.eta
         if want is not eta:
@@ -133,6 +134,8 @@ class PooledQuestions(Questions):
         else:
             floor = floor + np.finfo(float).eps  # of margins, whose unit is 1
         floor = np.maximum(floor, self._allowed(answer.value, method))
+        # Without rows of weight 0 the model is the fit, which ends at a small gradient.
+        floor = np.maximum(floor, idle[:, None] * self.oracle.polish)
         if self.oracle.objective.gauge.any():
             got, want = (part - part.mean(axis=1, keepdims=True) for part in (got, want))
             before = before - before.mean(axis=1, keepdims=True)
@@ -176,6 +179,9 @@ class PooledQuestions(Questions):
         """Losses, predictions and means of the leave-one-out predictors."""
         oracle, spec, found = self.oracle, self.spec, answer.value
         bound = self._allowed(found, method)
+        # A fitted predictor and its change may cancel: the last digits of the one are in the other.
+        fitted = np.abs(oracle.eta) * diagnostics.magnification(oracle)[:, None]
+        bound = np.maximum(bound, ROUNDING * (fitted + np.abs(np.nan_to_num(eta - oracle.eta))))
         if spec.lent is not None:  # its predictors are sums over rows, which may cancel
             bound = np.maximum(bound, ROUNDING * oracle.terms.max(axis=1, keepdims=True))
 

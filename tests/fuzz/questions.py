@@ -568,8 +568,9 @@ class Questions:
         strength, K, _ = spec.dual
         moved = np.einsum("nj,bkj->bnk", oracle.objective.Z, change)
         coef = np.asarray(answer.value.coef, dtype=LD)
-        coef = coef[:, None] if coef.ndim == 2 else coef
-        if self.problem.model == "kernel ridge" and coef.shape[1] != 1:
+        if coef.ndim == 2:
+            coef = coef[:, None]
+        elif self.problem.model == "kernel ridge":
             coef = np.swapaxes(coef, 1, 2)  # several targets: scikit-learn has them last
         if spec.lent is not None:
             got = np.einsum("bkn,nj->bjk", coef, K) + np.asarray(

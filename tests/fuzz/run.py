@@ -16,6 +16,8 @@ from skinfluence import (
 )
 from skinfluence.svm import SmoothHingeSVC
 from tests.fuzz.asking import ask
+from tests.fuzz.existence import independent, is_penalised
+from tests.fuzz.losses import Squared
 from tests.fuzz.models import MODELS, make_spec
 from tests.fuzz.oracle import Oracle
 from tests.fuzz.pooled import PooledQuestions
@@ -32,7 +34,8 @@ ASKED = (
 )
 
 
-DEPENDENT = ("duplicate columns", "constant column")
+# Of what is asked of least squares with dependent columns: coefficients are not unique.
+UNIQUE = (*ASKED[:2], *ASKED[3:], "loo_estimate", "prediction_interval")
 
 
 def warm_up():
@@ -82,16 +85,19 @@ def run(problem, only=None):
     own = ask(view.__fitted_problem__)
     spec.origin = None if own.error else own.value.objective.design.origin
     oracle = Oracle(spec)
+    asked = ASKED if problem.damping else (*ASKED, *WITHOUT_CURVATURE)
     if not oracle.exists:
-        _refusals(problem, view, data, tally)
-        return tally
+        oracle = _of_unique_predictions(oracle)
+        if oracle is None:
+            _refusals(problem, view, data, tally)
+            return tally
+        problem, asked = problem.but(damping=0.0), UNIQUE
     with np.errstate(all="ignore"):
         sure = oracle.is_sure
     if not sure:
         tally.count("unsure")
         return tally
     questions = PooledQuestions(problem, oracle, view, data, tally, fitted.is_announced)
-    asked = ASKED if problem.damping else (*ASKED, *WITHOUT_CURVATURE)
     for question in asked:
         if only is None or question in only:
             questions.put(question)
@@ -131,17 +137,26 @@ def _last_step(problem, estimator, data):
     return getattr(final, "regressor_", final), dense(X), dense(X_test)
 
 
-def _refusals(problem, view, data, tally):
-    """Where there is no optimum, no number is one.
+def _of_unique_predictions(oracle):
+    """The oracle of least squares in independent columns; None where there is none.
 
-    But for least squares with dependent columns, whose predictions are unique all the same: they
-    are held against the model without these columns in a test of their own.
+    The predictions of least squares are unique whatever the columns, for rows in which the columns
+    depend on each other as they do in training: other rows are refused.
     """
+    spec, objective = oracle.spec, oracle.objective
+    live = np.flatnonzero(oracle.w > 0)
+    if type(spec.loss) is not Squared or is_penalised(objective) or not len(live):
+        return None
+    kept = [k for k in independent(objective.Z[live]) if k < spec.X.shape[1]]
+    if not kept:
+        return None
+    columns = {"X": spec.X[:, kept], "X_test": spec.X_test[:, kept]}
+    return Oracle(replace(spec, **columns, damping=0.0, origin=None))
+
+
+def _refusals(problem, view, data, tally):
+    """Where there is no optimum, no number is one."""
     judge = Judge(problem, tally)
-    identity = ("power", 0.0) in problem.options and ("link", "identity") in problem.options
-    squares = problem.model == "least squares" or (identity and problem.strength == 0.0)
-    if squares and problem.data in DEPENDENT:
-        return
     for method in METHODS:
         question = f"influence {method} without an optimum"
         answer = ask(lambda m=method: view.influence(data.X_test, data.y_test, method=m))
