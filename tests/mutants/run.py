@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("skinfluence", "tests", "benchmarks", "examples")
+COPIED = ("skinfluence", "tests", "benchmarks", "examples", "doc")
 FILES = ("pyproject.toml", "setup.cfg", "conftest.py")
 # A mutant may take so many times the CPU of the unmutated tests, and these seconds.
 PATIENCE, LEAST = 4, 20

@@ -1,0 +1,148 @@
+"""What a changed sign, bound or index of the deletions would break and no other test would see."""
+
+import numpy as np
+import pytest
+
+from benchmarks.certificate import LogLinkPoisson
+from skinfluence.curvature import DenseCurvature
+from skinfluence.deletion import ChordNewton, Entering, OneStep, RowChange
+from skinfluence.deletion._newton_cg import NewtonCG
+from skinfluence.design import make_design
+from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
+from skinfluence.objective import Objective
+from skinfluence.optimum import polish
+from skinfluence.penalties import L2
+
+SPARE = 6  # rows of weight 0 at the end, in the place of which others may enter
+
+
+def optimum(kind="logistic", seed=0, n=30, p=3, fit_intercept=True):
+    """An objective of weighted rows at its optimum; of the mean, the rows own the penalty."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    weight = rng.uniform(0.3, 2.0, size=n)
+    weight[n - SPARE :] = 0.0
+    design = make_design(X, fit_intercept)
+    loss, penalty, common = BinaryLogLoss(), L2(design.pack(np.full(p, 0.7), 0.0)[0]), None
+    y = (X[:, 0] + rng.logistic(size=n) > 0).astype(float)
+    if kind == "softmax":
+        loss, y = MultinomialLogLoss(3), rng.integers(0, 3, size=n)
+        y[:3] = np.arange(3)
+    if kind == "mean":
+        loss, common, penalty = LogLinkPoisson(), penalty.times(0.2), penalty.times(0.0)
+        y = rng.poisson(np.exp(0.5 * X[:, 0])).astype(float)
+    theta = np.zeros((loss.n_outputs, design.shape[1]))
+    start = Objective(loss, design, y, weight, penalty, theta, row_penalty=common)
+    return polish(start, max_steps=100, tolerance=1e-13).objective
+
+
+def curvature_of(objective):
+    """That which steps without a row go through."""
+    return DenseCurvature(objective.without_mean_penalty_share())
+
+
+KINDS = ("logistic", "softmax", "mean")
+
+
+def changes_of(objective, in_place):
+    """(rows that leave, Entering) of five changes: new labels, or other rows with theirs."""
+    rows = np.arange(0, 20, 4)
+    n = objective.n_rows
+    at = rows if in_place else np.arange(n - 5, n)
+    if objective.loss.n_classes:
+        y = (objective.y[rows] + 1) % max(2, objective.loss.n_outputs)
+    else:
+        y = objective.y[rows] + 2.0
+    weight = objective.sample_weight[rows] if in_place else np.linspace(0.4, 1.5, 5)
+    return rows, Entering(at, y, weight)
+
+
+def term(weights, z):
+    """W (x) z z' of a row."""
+    return np.kron(weights, np.outer(z, z))
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_implicit_step_solves_its_equation(kind, in_place):
+    """H_- d = g_o (x) z_o - w_e l'(y_e, eta_e + d z_e) (x) z_e + s r', by dense matrices."""
+    objective = optimum(kind)
+    rows, entering = changes_of(objective, in_place)
+    curvature = curvature_of(objective)
+    step = RowChange(objective, curvature, rows, entering, corrected=True)
+    H, K = curvature @ np.eye(objective.n_parameters), objective.n_outputs
+    steps, Z = step.steps(slice(0, len(rows))), objective.design.dense(slice(None))
+    assert not (step.undefined | step.unsteady).any()
+    for k, (row, at) in enumerate(zip(rows, entering.rows, strict=True)):
+        one, d = entering.take(np.array([k])), steps[k]
+        weighted = one.slopes(objective, objective.eta[[at]] + (d @ Z[at])[None])[0]
+        right = np.kron(objective.residuals[row], Z[row]) - np.kron(weighted, Z[at])
+        if kind == "mean":
+            share = objective.sample_weight[row] - one.weight[0]
+            right = right + share * objective.row_penalty.gradient(objective.theta).ravel()
+        H_minus = H - term(objective.weights[row].reshape(K, K), Z[row])
+        np.testing.assert_allclose(H_minus @ d.ravel(), right, atol=1e-9)
+        np.testing.assert_allclose(step.own_change()[k], d @ Z[at], atol=1e-10)
+        assert step.squared_length[k] == pytest.approx(d.ravel() @ right, rel=1e-8)
+        assert step.squared_step_norm[k] == pytest.approx(d.ravel() @ H @ d.ravel(), rel=1e-8)
+    test = make_design(np.random.default_rng(1).normal(size=(4, 3)), True)
+    found = np.concatenate([step.on(test)(slice(0, 2)), step.on(test)(slice(2, 5))], axis=2)
+    np.testing.assert_allclose(found, test.predictors_of(steps), atol=1e-10)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_chord_and_newton_after_a_row_enters_are_of_the_changed_objective(kind, in_place):
+    """Solves, gradients, values and products, each away from the fit, by dense matrices."""
+    objective = optimum(kind)
+    rows, entering = changes_of(objective, in_place)
+    curvature = curvature_of(objective)
+    step = RowChange(objective, curvature, rows, entering, corrected=True)
+    chord, at = ChordNewton(step, 1e-8), np.arange(len(rows))
+    newton, rng = NewtonCG(chord), np.random.default_rng(2)
+    D, V = rng.normal(size=(2, len(rows), objective.n_parameters))
+    K, Z = objective.n_outputs, objective.design.dense(slice(None))
+    H = curvature @ np.eye(objective.n_parameters)
+    solved = chord.solve(V, at, chord.inverse_rows(at), D)
+    gradient = chord.gradient(D, at)[0]
+    state = newton._start(at, D)
+    state.D = D
+    value = newton._value(newton._predictors(D), D, at)
+    for k, (row, place) in enumerate(zip(rows, entering.rows, strict=True)):
+        changed = step.changed(k).at(objective.theta + D[k].reshape(K, -1))
+        G = H - term(objective.weights[row].reshape(K, K), Z[row])
+        G += term(changed.weights[place].reshape(K, K), Z[place])
+        np.testing.assert_allclose(solved[k], np.linalg.solve(G, V[k]), rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(gradient[k], changed.gradient.ravel(), rtol=1e-8, atol=1e-9)
+        assert value[k] == pytest.approx(changed.value, rel=1e-10)
+        z, W = (part[k] for part in newton._entered(state))
+        np.testing.assert_allclose(z, Z[place], rtol=1e-13)
+        np.testing.assert_allclose(W, changed.weights[place].reshape(K, K), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_left_after_a_newton_step_is_a_series_of_two_chord_steps(kind):
+    """s / (1 - r), or s / sqrt(1 - r) where they alternate, and no less than both steps."""
+    objective = optimum(kind, n=24)
+    curvature, rows = curvature_of(objective), np.arange(18)
+    newton = OneStep(objective, curvature, rows, corrected=True)
+    chord = ChordNewton(newton, 0.0)
+    found, after_one = chord.remaining_change(rows), chord.next_change(rows)
+    H, K = curvature @ np.eye(objective.n_parameters), objective.n_outputs
+    alternate = 0
+    for row in rows:
+        z = objective.design.dense(np.array([row]))[0]
+        G = H - term(objective.weights[row].reshape(K, K), z)
+        steps, own = newton.steps(slice(row, row + 1))[0], []
+        for _ in range(2):
+            left = objective.without(row).at(objective.theta + steps).gradient
+            next_step = -np.linalg.solve(G, left.ravel()).reshape(K, -1)
+            own.append(next_step @ z)
+            steps = steps + next_step
+        assert after_one[row] == pytest.approx(objective.loss.predictor_norm(own[0]), rel=1e-7)
+        ratio = min(own[0] @ own[1] / (own[0] @ own[0]), 0.8)
+        alternate += ratio < 0
+        shrink = np.sqrt(1.0 - ratio) if ratio < 0 else 1.0 - ratio
+        norms = [objective.loss.predictor_norm(v) for v in (own[0] / shrink, own[0] + own[1])]
+        assert found[row] == pytest.approx(max(norms), rel=1e-5)
+    assert alternate > 0

@@ -1,0 +1,253 @@
+"""What a changed sign, bound or index of joint changes would break and no other test would see."""
+
+import numpy as np
+import pytest
+
+from skinfluence.curvature import make_curvature
+from skinfluence.deletion import _joint_chord
+from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
+from skinfluence.deletion._groups import JointChange
+from skinfluence.deletion._joint_chord import (
+    JointFactor,
+    PairsOfOneFactor,
+    SecantPairs,
+    joint_gradient,
+    joint_refit,
+    largest_change,
+)
+from skinfluence.deletion._joint_quasi_newton import QuasiNewtonRefits
+from skinfluence.deletion._joint_refits import JointRefits
+from skinfluence.deletion._many_refits import changed_weights
+from skinfluence.optimum import polish
+from tests.oracles import hessian
+from tests.test_small_changes_of_deletion import KINDS, curvature_of, optimum
+
+# Rows of each change, and the share of its weight that each of them gains.
+GROUPS = [np.array([4]), np.arange(0, 12, 5), np.arange(2, 22), np.array([1, 7, 9, 16])]
+GAINS = [[-1.0], [-1.0, 0.5, -0.3], np.r_[np.full(12, -0.9), np.full(8, 0.4)], [-1, -1, -1, -1]]
+
+
+def changes_of(objective):
+    """(groups, deltas) of the changes."""
+    pairs = zip(GROUPS, GAINS, strict=True)
+    return GROUPS, [objective.sample_weight[rows] * np.array(gain) for rows, gain in pairs]
+
+
+def changed(objective, rows, delta):
+    """The objective after one of them, at the same parameter."""
+    added = np.zeros(objective.n_rows)
+    added[rows] = delta
+    return objective.reweighted(added)
+
+
+def null_term(objective):
+    """What a curvature adds to the Hessian in the null direction of the loss."""
+    return make_curvature(objective, "dense") @ np.eye(objective.n_parameters) - hessian(objective)
+
+
+def matrix_of(objective, before=None):
+    """Its Hessian, with that term: its own, or that of the objective before."""
+    return hessian(objective) + null_term(objective if before is None else before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_joint_steps_are_those_of_dense_matrices(kind):
+    objective = optimum(kind)
+    curvature, (groups, deltas) = curvature_of(objective), changes_of(objective)
+    newton = JointChange(objective, curvature, "newton", groups, deltas).steps(slice(0, 4))
+    first = JointChange(objective, curvature, "first_order", groups, deltas).steps(slice(0, 4))
+    H = curvature @ np.eye(objective.n_parameters)
+    for k, (rows, delta) in enumerate(zip(groups, deltas, strict=True)):
+        after = changed(objective, rows, delta)
+        gradient = after.gradient.ravel()
+        np.testing.assert_allclose(
+            newton[k].ravel(), -np.linalg.solve(matrix_of(after), gradient), atol=1e-9
+        )
+        np.testing.assert_allclose(first[k].ravel(), -np.linalg.solve(H, gradient), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradients_and_values_of_many_changes_are_those_of_each(kind):
+    objective = optimum(kind)
+    groups, deltas = changes_of(objective)
+    weight, share = changed_weights(objective, groups, deltas)
+    D = np.random.default_rng(0).normal(size=(4, objective.n_parameters))
+    newton = JointRefits(objective, "dense", groups, deltas)
+    state = newton._begin(slice(0, 4))
+    state.D = D
+    eta = newton._eta + newton._change(D)
+    gradient, value = newton._gradient(state, eta), newton._value(state, eta, D)
+    bfgs = QuasiNewtonRefits(objective, "dense", groups, deltas)._gradient(state)
+    for k, (rows, delta) in enumerate(zip(groups, deltas, strict=True)):
+        after = changed(objective, rows, delta)
+        np.testing.assert_allclose(weight[:, k], after.sample_weight, rtol=1e-14)
+        assert share[k] == pytest.approx(-delta.sum() if kind == "mean" else 0.0)
+        there = after.at(objective.theta + D[k].reshape(objective.theta.shape))
+        for found in (gradient, bfgs):
+            np.testing.assert_allclose(found[k], there.gradient.ravel(), rtol=1e-9, atol=1e-10)
+        assert value[k] == pytest.approx(there.value, rel=1e-11)
+    # Newton's direction, its length and the norm of the gradient.
+    size, step, length = newton._step(state)
+    lengths = 0.5 ** np.arange(31)
+    for k, (rows, delta) in enumerate(zip(groups, deltas, strict=True)):
+        there = changed(objective, rows, delta).at(
+            objective.theta + D[k].reshape(objective.theta.shape)
+        )
+        H, g = matrix_of(there), there.gradient.ravel()
+        left = H @ step[k] + g
+        inverse = np.linalg.inv(newton.curvature @ np.eye(objective.n_parameters))
+        assert size[k] == pytest.approx(np.sqrt(g @ inverse @ g), rel=1e-8)
+        assert np.sqrt(left @ inverse @ left) <= 0.1 * size[k] * (1 + 1e-6)
+        values = [
+            there.at(there.theta + t * step[k].reshape(there.theta.shape)).value for t in lengths
+        ]
+        enough = values <= there.value + 1e-4 * lengths * (g @ step[k])
+        assert length[k] == lengths[np.argmax(enough)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_refits_are_each_the_optimum(kind):
+    objective = optimum(kind)
+    groups, deltas = changes_of(objective)
+    for method in (QuasiNewtonRefits, JointRefits):
+        steps, converged = method(objective, "dense", groups, deltas).run()
+        assert converged.all()
+        for k, (rows, delta) in enumerate(zip(groups, deltas, strict=True)):
+            true = polish(changed(objective, rows, delta), max_steps=100, tolerance=1e-13)
+            found = objective.design @ (objective.theta + steps[k]).T
+            expected = true.objective.design @ true.objective.theta.T
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_and_solves_with_the_curvature_of_each_change(kind):
+    objective = optimum(kind)
+    curvature, (groups, deltas) = curvature_of(objective), changes_of(objective)
+    weight, share = changed_weights(objective, groups, deltas)
+    D, V = 0.5 * np.random.default_rng(0).normal(size=(2, 4, objective.n_parameters))
+    shape = (4, *objective.theta.shape)
+    eta = (objective.theta + D.reshape(shape)) @ objective.design.dense(slice(None)).T
+    each = DeletedCurvature(
+        curvature,
+        objective,
+        eta.transpose(1, 2, 0),
+        np.zeros(4, dtype=int),
+        share=share,
+        sample_weight=weight,
+    )
+    product = each.matmul(V)
+    solved = conjugate_gradients(each, V, lambda R, at: R, 1e-12, max_iterations=200)
+    for k, (rows, delta) in enumerate(zip(groups, deltas, strict=True)):
+        there = changed(objective, rows, delta).at(objective.theta + D.reshape(shape)[k])
+        H = matrix_of(there, objective)
+        np.testing.assert_allclose(product[k], H @ V[k], rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(solved[k], np.linalg.solve(H, V[k]), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_factor_that_is_kept_up_to_date_is_that_of_the_rows_at_hand(kind):
+    """After few rows, after many, and after both one after the other."""
+    objective = optimum(kind, n=60, p=9)
+    V = np.random.default_rng(0).normal(size=(objective.n_parameters, 3))
+    few, many = np.array([3, 8]), np.arange(10, 34)
+    factor = JointFactor.at(objective)
+    for rows, share in ((few[:1], -1.0), (few[1:], 0.7), (many, -0.8), (few[:1], 0.0)):
+        at = factor.objective
+        delta = share * objective.sample_weight[rows]
+        if share == 0.0:
+            delta = objective.sample_weight[rows]  # it comes back
+        design = objective.design.take(rows)
+        gradient = joint_gradient(at, rows, delta, design, gradient=at.gradient)
+        factor = factor.reweighted(rows, delta, design)
+        H = matrix_of(factor.objective, objective)
+        expected = changed(at, rows, delta)
+        np.testing.assert_array_equal(factor.objective.sample_weight, expected.sample_weight)
+        np.testing.assert_allclose(gradient, expected.gradient, rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(factor.solve(V), np.linalg.solve(H, V), rtol=1e-7, atol=1e-9)
+        assert factor.off == 0.0
+        inverse = np.linalg.inv(H)
+        bound, largest = factor.variances()
+        assert (inverse.diagonal() <= bound * (1 + 1e-9)).all()
+        assert np.linalg.eigvalsh(inverse)[-1] <= largest * (1 + 1e-9)
+        free = factor.free_coordinates
+        strength = factor.objective.hessian_diagonal
+        assert set(free) == set(np.flatnonzero(strength == 0))
+        np.testing.assert_allclose(bound[free], inverse.diagonal()[free], rtol=1e-7)
+        others = np.setdiff1d(np.arange(len(strength)), free)
+        np.testing.assert_allclose(bound[others], 1.0 / strength[others], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refit_by_a_chord_is_the_optimum(kind):
+    objective = optimum(kind)
+    for rows, delta in zip(*changes_of(objective), strict=True):
+        found = joint_refit(objective, JointFactor.at(objective), rows, delta)
+        true = polish(changed(objective, rows, delta), max_steps=100, tolerance=1e-14).objective
+        assert found.by == "chord"
+        eta = objective.design @ found.objective.theta.T
+        np.testing.assert_allclose(eta, true.design @ true.theta.T, atol=1e-10)
+        before = found.factor.objective
+        there = (found.last.theta - before.theta) @ objective.design.dense(slice(None)).T
+        live = found.last.sample_weight > 0
+        moved = objective.loss.predictor_norm(there.T[live]).max()
+        assert found.moved == pytest.approx(moved, rel=1e-6)
+        H = found.factor.hessian
+        g = found.last.gradient.ravel()
+        norm = np.sqrt(max(0.0, g @ np.linalg.solve(H, g)))
+        assert found.gradient_norm == pytest.approx(norm, rel=1e-3, abs=1e-14)
+
+
+def test_only_rows_that_count_tell_how_far_predictors_have_moved():
+    objective = optimum("softmax")
+    far = objective.design.dense(slice(None)).copy()
+    step = np.random.default_rng(0).normal(size=objective.theta.shape)
+    live = objective.sample_weight > 0
+    moved = objective.loss.predictor_norm(far @ step.T)
+    assert moved[~live].max() > 0
+    other = objective.at(objective.theta + step)
+    for one, two in ((objective, other), (other, objective)):
+        assert largest_change(one, two) == pytest.approx(moved[live].max(), rel=1e-12)
+
+
+@pytest.mark.parametrize("starts_here", [True, False])
+def test_pairs_of_one_factor_are_those_of_a_solve_each(starts_here):
+    """One solve a step is enough: the steps are those of the two loops with a solve in each."""
+    objective = optimum(n=40, p=4)
+    factor, rng = JointFactor.at(objective), np.random.default_rng(0)
+    H = matrix_of(objective)
+    theta = objective.theta + 0.1 * rng.normal(size=objective.theta.shape)
+    if starts_here:
+        factor = JointFactor.at(objective.at(theta))
+        H = matrix_of(factor.objective)
+    pairs, plain, before = PairsOfOneFactor(starts_here=starts_here), SecantPairs(), None
+    for k in range(5):
+        gradient = objective.at(theta).gradient.ravel()
+        move = pairs.next_step(gradient, factor)
+        if before is not None:
+            change, step = gradient - before[0], before[1]
+            if k == 1 and starts_here:
+                change = 2.0 * change - H @ step
+            assert plain.add(step, change)
+        np.testing.assert_allclose(move.plain, -np.linalg.solve(H, gradient), rtol=1e-6, atol=1e-14)
+        np.testing.assert_allclose(move.step, plain.step(gradient, factor), rtol=1e-5, atol=1e-13)
+        difference = move.step - move.plain
+        assert move.apart == pytest.approx(np.sqrt(difference @ H @ difference), abs=1e-12)
+        before = gradient, move.step
+        theta = theta + move.step.reshape(theta.shape)
+    assert len(plain.pairs) == 4
+
+
+def test_products_are_in_float32_only_where_the_bound_knows_by_how_much(monkeypatch):
+    """Of one output of a curved loss; what they are off by adds up from change to change."""
+    monkeypatch.setattr(_joint_chord, "DEAR", 0.0)
+    rows = np.arange(12)
+    for kind, is_single in (("logistic", True), ("softmax", False)):
+        objective = optimum(kind, n=60, p=9)
+        factor = JointFactor.at(objective)
+        for k in range(2):
+            some = rows + 12 * k
+            delta = -0.5 * objective.sample_weight[some]
+            factor = factor.reweighted(some, delta, objective.design.take(some))
+            off = np.linalg.norm(factor.hessian - matrix_of(factor.objective, objective), 2)
+            assert (factor.off > 0) is is_single
+            assert off <= factor.off + 1e-12
