@@ -3,23 +3,28 @@
 And of covariances: each answer against its formula, at sizes at which blocks of rows are uneven.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy import stats
 from sklearn.metrics.pairwise import rbf_kernel
 
-from skinfluence import InfluenceLogisticRegression, InfluenceRidge
+from skinfluence import InfluenceLinearRegression, InfluenceLogisticRegression, InfluenceRidge
 from skinfluence.blocks import as_blocks
 from skinfluence.curvature import DenseCurvature, DualCurvature, choose, make_curvature
+from skinfluence.curvature import _choose as choose_module
 from skinfluence.curvature import _output_blocks as blocks_module
 from skinfluence.curvature._stochastic import PROBES, _regressed
 from skinfluence.design import (
     DenseDesign,
     FeatureDesign,
+    KernelGradients,
     KernelSpace,
     column_dependence,
     make_design,
+    named_kernel,
 )
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import _kernel as kernel_module
@@ -119,6 +124,27 @@ def test_objectives_of_the_outputs_add_up_to_that_of_all():
     np.testing.assert_allclose(gradient + added, objective.gradient, rtol=1e-10)
 
 
+def test_a_reweighted_objective_has_the_sum_of_the_weights():
+    objective, delta = objective_of(), weights(1, 40)
+    objective.residuals.sum()  # kept with the objective, and not to be taken over
+    again = objective.reweighted(delta)
+    w, Z = objective.sample_weight + delta, objective.design.dense(slice(None))
+    penalty = objective.penalty.gradient(objective.theta)
+    expected = (w[:, None] * objective.row_gradients).T @ Z + penalty
+    np.testing.assert_allclose(again.gradient, expected, rtol=1e-10)
+    value = w @ objective.row_losses + objective.penalty.value(objective.theta)
+    assert again.value == pytest.approx(value, rel=1e-12)
+
+
+def test_least_squares_of_an_objective_are_those_of_its_first_column():
+    objective, rng = objective_of(), np.random.default_rng(0)
+    for offset in (None, rng.normal(size=(40, 1))):
+        found = objective._with(offset=offset).least_squares()
+        residual = objective.design @ objective.theta[0] - objective.y
+        residual += 0.0 if offset is None else offset[:, 0]
+        assert found.loss_sum == pytest.approx(0.5 * objective.sample_weight @ residual**2)
+
+
 # -- designs ---------------------------------------------------------------------------------------
 
 
@@ -164,6 +190,22 @@ def test_blocks_of_rows_of_which_the_last_is_shorter(kind, fit_intercept, monkey
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
     off = single._gram(np.abs(w)) - Z.T @ (np.abs(w)[:, None] * Z)
     assert 0 < np.linalg.norm(off, 2) < rounding < 1e-5 * np.abs(w) @ (Z**2).sum(axis=1)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+def test_a_design_about_an_origin_knows_parameters_about_zero(storage):
+    rng = np.random.default_rng(0)
+    X, origin = rng.normal(size=(30, 3)), np.array([0.0, 1e6, 0.0])
+    X += origin
+    design, theta = make_design(storage(X), True, origin), rng.normal(size=(1, 4))
+    coef, intercept = design.unpack(theta)
+    found = [design.functional(j) @ theta[0] for j in range(4)]
+    np.testing.assert_allclose(found, [*coef[0], intercept[0]], rtol=1e-12)
+    np.testing.assert_allclose(design @ theta[0], X @ coef[0] + intercept[0], atol=1e-8)
+    w = weights(0, 30)
+    size = np.sqrt(w @ (X[:, 1] - 1e6) ** 2 / w.sum())
+    rounding = design.rounding(design.squared_columns(w[:, None]), np.array([w.sum()]))
+    assert rounding == pytest.approx(np.finfo(float).eps * 1e6 / size, rel=1e-6)
 
 
 def test_stored_entries_are_those_of_the_rows_and_the_ones():
@@ -233,6 +275,30 @@ def test_features_without_a_kernel_matrix_are_dense_columns():
     scale = np.full(5, 0.7)
     for design in (plain, known.take(slice(None))):
         np.testing.assert_allclose(design.kernel(scale), 0.7 * (X @ X.T + 1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
+def test_gradients_of_kernels_are_limits_of_differences(kernel):
+    rng = np.random.default_rng(0)
+    X, y, weight, step = rng.normal(size=(6, 3)), rng.normal(size=3), rng.normal(size=(1, 6)), 1e-4
+    options = {"gamma": 0.4, "degree": 3, "coef0": 0.5}
+    space = SimpleNamespace(kernel=kernel, options=options)
+
+    def value(y):
+        return (weight @ named_kernel(X, y[None], kernel, **options)).item()
+
+    found = KernelGradients(space, X, y[None])
+    gradient, hessian = found.sums(weight)[0], found.hessians(weight)[0]
+    np.testing.assert_allclose(found.each(weight)[:, 0].sum(axis=0), gradient, rtol=1e-12)
+    E = step * np.eye(3)
+    expected = [(value(y + e) - value(y - e)) / (2 * step) for e in E]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+    expected = [
+        [(value(y + e + f) - value(y + e - f) - value(y - e + f) + value(y - e - f)) for f in E]
+        for e in E
+    ]
+    expected = np.array(expected) / (4 * step**2)
+    np.testing.assert_allclose(hessian, expected, rtol=1e-4, atol=1e-5)
 
 
 # -- curvatures ------------------------------------------------------------------------------------
@@ -337,6 +403,43 @@ def test_forms_of_separate_outputs_are_the_diagonal_of_those_of_all():
     np.testing.assert_allclose(curvature.leverage().one_minus, one_minus, atol=1e-12)
 
 
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_forms_of_rows_that_a_heavy_twin_pins_down_keep_their_digits(fit_intercept):
+    objective = objective_of(n=12, p=30, C=10.0, fit_intercept=fit_intercept)
+    X, weight = objective.design.X.copy(), np.ones(12)
+    X[5], weight[4], weight[5] = X[4], 1e9, 1e-7
+    y, design = np.arange(12) % 2.0, make_design(X, fit_intercept)
+    theta = np.zeros_like(objective.theta)
+    twins = objective._with(design=design, y=y, sample_weight=weight, theta=theta)
+    rest = make_curvature(twins.without(4), "dense").row_quadratic(design)[4, 0, 0]
+    expected = rest / (1.0 + 0.25e9 * rest)  # by the formula for one more row
+    found = make_curvature(twins, "dual").leverage(np.array([5, 7]))
+    assert expected < 1e-6 * 30
+    assert found.quadratic[0, 0, 0] == pytest.approx(expected, rel=1e-6)
+    assert 1 - found.one_minus[1, 0, 0] == pytest.approx(0.25 * found.quadratic[1, 0, 0], rel=1e-9)
+
+
+def test_columns_without_penalty_that_depend_on_each_other_have_no_kernel():
+    objective = objective_of(n=20, p=30)
+    X, strength = objective.design.X.copy(), np.r_[np.ones(30), 0.0]
+    X[:, 3] = 2.0 * X[:, 1]
+    strength[[1, 3]] = 0.0
+    objective = objective._with(design=make_design(X, True), penalty=L2(strength))
+    with pytest.raises(np.linalg.LinAlgError, match="column 1, column 3"):
+        DualCurvature(objective)
+
+
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_solves_with_blocks_of_the_outputs_are_those_of_the_factor(C, monkeypatch):
+    monkeypatch.setattr(choose_module, "uses_output_blocks", lambda *_: True)
+    objective = objective_of(n_classes=3, n=60, p=3, C=C)
+    products, dense = (make_curvature(objective, kind) for kind in ("cg", "dense"))
+    assert isinstance(products.blocks, blocks_module.OutputBlocks)
+    V = np.random.default_rng(0).normal(size=(12, 5))
+    V[:, 3] = 0.0
+    np.testing.assert_allclose(products.solve(V), dense.solve(V), rtol=1e-7, atol=1e-9)
+
+
 # -- covariances -----------------------------------------------------------------------------------
 
 
@@ -364,3 +467,32 @@ def test_tests_of_clusters_have_one_degree_less_than_there_are():
     model = InfluenceRidge().fit(X, X.sum(axis=1))
     for kind in ("CR0", "CR3"):
         assert model.parameter_covariance(kind, groups=np.arange(30) % 6).df == 5.0
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
+def test_screened_ends_are_order_statistics_of_all_refits(alpha):
+    """Of test rows near zero, whose predictions move by less than residuals lie apart."""
+    rng = np.random.default_rng(0)
+    x, y, T = rng.normal(size=80), rng.normal(size=80), 1e-3 * rng.normal(size=9)
+    model = InfluenceRidge(alpha=1.0, fit_intercept=False).fit(x[:, None], y)
+    square, product = x @ x + 1.0, x @ y
+    without = (product - x * y) / (square - x**2)
+    residual, moved = np.abs(y - without * x), T[:, None] * without
+    position = int(np.ceil(round((1 - alpha) * 81, 9))) - 1
+    low = -np.sort(residual - moved, axis=1)[:, position]
+    high = np.sort(residual + moved, axis=1)[:, position]
+    found = model.prediction_interval(T[:, None], alpha=alpha)
+    np.testing.assert_allclose(found, np.c_[low, high], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["model", "HC0"])
+def test_the_covariance_of_far_columns_is_of_parameters_about_zero(kind):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    near = InfluenceLinearRegression().fit(X, y).parameter_covariance(kind).matrix
+    model = InfluenceLinearRegression().fit(X + np.array([0.0, 1e5]), y)
+    assert fitted_problem(model).objective.design.is_centred
+    move = np.eye(3)
+    move[0, 2] = -1e5  # the intercept comes first
+    found = model.parameter_covariance(kind).matrix
+    np.testing.assert_allclose(found, move @ near @ move.T, rtol=1e-9)
