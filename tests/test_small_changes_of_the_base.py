@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn.metrics.pairwise import rbf_kernel
 
 from skinfluence import InfluenceLinearRegression, InfluenceLogisticRegression, InfluenceRidge
+from skinfluence import _kernels as kernels
 from skinfluence.blocks import as_blocks
 from skinfluence.curvature import DenseCurvature, DualCurvature, choose, make_curvature
 from skinfluence.curvature import _choose as choose_module
@@ -26,6 +27,7 @@ from skinfluence.design import (
     make_design,
     named_kernel,
 )
+from skinfluence.design import _csr as csr_module
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import _kernel as kernel_module
 from skinfluence.losses import OneVsOneLoss, SmoothHingeLoss, SquaredLoss, TweedieLoss
@@ -211,6 +213,21 @@ def test_a_design_about_an_origin_knows_parameters_about_zero(storage):
 def test_stored_entries_are_those_of_the_rows_and_the_ones():
     X = sp.random(30, 7, density=0.2, random_state=0, format="csr")
     assert [make_design(X, one).n_stored for one in (False, True)] == [X.nnz, X.nnz + 30]
+
+
+def test_threads_take_the_entries_of_their_own_rows(monkeypatch):
+    """A compiled loop past its rows would write into those of another thread."""
+    X = sp.random(50, 7, density=0.3, random_state=0, format="csr")
+    design, M = make_design(X, True), np.random.default_rng(0).normal(size=(8, 8))
+    Z, M, parts, own = design.dense(slice(None)), M + M.T, [], kernels.csr_row_quadratic
+    monkeypatch.setattr(csr_module, "SHARED", 0)
+    monkeypatch.setattr(csr_module, "n_threads", lambda: 3)
+    monkeypatch.setattr(
+        kernels, "csr_row_quadratic", lambda *a: parts.append((len(a[2]), len(a[5]))) or own(*a)
+    )
+    np.testing.assert_allclose(design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z))
+    assert len(parts) == 3
+    assert all(edges == rows + 1 for edges, rows in parts)
 
 
 def test_columns_that_others_depend_on_are_named_and_no_further():
