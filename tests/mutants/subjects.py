@@ -23,6 +23,42 @@ TESTS = {
     "curvature": ("small_changes", "design_and_curvature", "metric", "row_space"),
     "curvature/_separate": ("ridge_classifier", "svc_adapters", "regression"),
     "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
+    "objective": (
+        "small_changes_of_the_base",
+        "metric",
+        "fuzz_findings",
+        "deletion_and_attribution",
+    ),
+    "design": (
+        "small_changes_of_the_base",
+        "small_changes",
+        "design_and_curvature",
+        "row_space",
+        "centring",
+    ),
+    "design/_blocks": ("small_changes_of_the_base", "blocks"),
+    "design/_kernel": (
+        "small_changes_of_the_base",
+        "small_changes",
+        "kernel_models",
+        "design_and_curvature",
+        "fuzz_findings",
+    ),
+    "design/_dependence": ("small_changes_of_the_base", "rank_deficient"),
+    "curvature": (
+        "small_changes_of_the_base",
+        "small_changes",
+        "design_and_curvature",
+        "metric",
+        "row_space",
+    ),
+    "curvature/_separate": (
+        "small_changes_of_the_base",
+        "ridge_classifier",
+        "svc_adapters",
+        "regression",
+    ),
+    "deletion": ("metric", "fuzz_findings", "exact", "deletion_and_attribution"),
     "deletion/_active_set": ("elastic_net",),
     "deletion/_auto": ("small_changes_of_errors", "auto"),
     "deletion/_causes": ("existence", "warnings"),
@@ -45,7 +81,7 @@ TESTS = {
     "deletion/targets": ("losses_and_targets", "deletion_and_attribution"),
     "leave_one_out": ("leave_one_out",),
     "case_deletion": ("case_deletion",),
-    "uncertainty": ("uncertainty",),
+    "uncertainty": ("small_changes_of_the_base", "uncertainty"),
 }
 
 

@@ -1,0 +1,515 @@
+"""What a changed sign, bound or index of objectives, designs and curvatures would break.
+
+And of covariances: each answer against its formula, at sizes at which blocks of rows are uneven.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+from sklearn.metrics.pairwise import rbf_kernel
+
+from skinfluence import InfluenceLinearRegression, InfluenceLogisticRegression, InfluenceRidge
+from skinfluence import _kernels as kernels
+from skinfluence.blocks import as_blocks
+from skinfluence.curvature import DenseCurvature, DualCurvature, choose, make_curvature
+from skinfluence.curvature import _choose as choose_module
+from skinfluence.curvature import _output_blocks as blocks_module
+from skinfluence.curvature._stochastic import PROBES, _regressed
+from skinfluence.design import (
+    DenseDesign,
+    FeatureDesign,
+    KernelGradients,
+    KernelSpace,
+    column_dependence,
+    make_design,
+    named_kernel,
+)
+from skinfluence.design import _csr as csr_module
+from skinfluence.design import _dense as dense_module
+from skinfluence.design import _kernel as kernel_module
+from skinfluence.losses import OneVsOneLoss, SmoothHingeLoss, SquaredLoss, TweedieLoss
+from skinfluence.objective import Objective, _parts, row_sums
+from skinfluence.penalties import L2
+from skinfluence.problem import fitted_problem
+from skinfluence.svm import SmoothHingeSVC
+from skinfluence.uncertainty._covariance import ParameterCovariance
+from tests.cases import problem, weights
+
+
+def objective_of(n_classes=2, n=40, p=4, **options):
+    """Objective of a weighted logistic regression."""
+    X, y = problem(n=n, p=p, n_classes=n_classes)
+    clf = InfluenceLogisticRegression(**options).fit(X, y, sample_weight=weights(0, n))
+    return fitted_problem(clf).objective
+
+
+def bent_down(X, y, strength=0.0):
+    """Objective of normal responses of mean exp(eta): a row of y > 2 exp(eta) bends downwards."""
+    q = X.shape[1] + 1
+    theta = 0.1 * np.random.default_rng(1).normal(size=(1, q))
+    penalty = L2(np.full(q, strength))
+    return Objective(TweedieLoss(0), make_design(X, True), y, weights(0, len(y)), penalty, theta)
+
+
+# -- objectives ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("storage", ["memory", "blocks"])
+def test_sums_over_the_rows_are_those_of_all_parts(storage, monkeypatch):
+    monkeypatch.setattr(_parts, "PART_BYTES", 1)
+    monkeypatch.setattr(_parts, "FEWEST_ROWS", 16)
+    X, y = np.random.default_rng(0).normal(size=(90, 3)), np.where(np.arange(90) < 40, 1.0, 9.0)
+    objective = bent_down(X if storage == "memory" else as_blocks(X, block_rows=35), y)
+    Z, w, mu = np.c_[X, np.ones(90)], objective.sample_weight, np.exp(objective.eta[:, 0])
+    slope, curvature = w * mu * (mu - y), w * mu * (2 * mu - y)
+    found = row_sums(objective)
+    assert found.loss == pytest.approx(0.5 * w @ (y - mu) ** 2, rel=1e-10)
+    np.testing.assert_allclose(found.gradient[0], Z.T @ slope, rtol=1e-10)
+    np.testing.assert_allclose(found.hessian, Z.T @ (curvature[:, None] * Z), rtol=1e-10)
+    assert (found.terms >= np.abs(Z).T @ np.abs(slope) * (1 - 1e-12)).all()
+    assert found.n_curved == 90
+    assert not found.is_convex
+    up = row_sums(objective.take(np.arange(40)))
+    assert up.is_convex
+    assert not up.plus(found).is_convex
+    terms = np.full((1, 4), 7.0)
+    again = row_sums(objective, terms)
+    np.testing.assert_array_equal(again.terms, terms)
+    np.testing.assert_array_equal(again.hessian, found.hessian)
+
+
+def test_rows_of_no_weight_add_nothing_even_where_they_are_infinite():
+    objective = objective_of().without(3).without(17)
+    w, values = objective.sample_weight, np.random.default_rng(0).normal(size=(40, 2))
+    values[[3, 17]] = np.inf, np.nan
+    expected = w[:, None] * np.where(w[:, None] > 0, values, 0.0)
+    np.testing.assert_array_equal(objective.weigh(values), expected)
+    np.testing.assert_array_equal(objective.weigh(values.T, axis=1), expected.T)
+    np.testing.assert_array_equal(objective.weigh(values.T, axis=-1), expected.T)
+
+
+@pytest.mark.parametrize("share", [0.99, 1.01])
+def test_an_intercept_may_be_lost_where_a_millionth_of_its_curvature_is_left(share):
+    X, y = problem(n=30, p=2)
+    model = SmoothHingeSVC(temperature=0.4).fit(X, y, sample_weight=weights(0, 30))
+    objective, rows = fitted_problem(model).objective, np.arange(0, 30, 3)
+    curvature, total = objective.weights[:, 0, 0], objective.sample_weight.sum()
+    np.testing.assert_allclose(objective.intercept_curvatures, [0.4 * curvature.sum() / total])
+    left = curvature.sum() - curvature
+    change = 0.4 * np.log(0.4 * left / (1e-6 * total))  # exp(-change / 0.4) is left
+    found = objective.may_lose_intercepts(rows, share * change[rows])
+    np.testing.assert_array_equal(found, share > 1)
+    smooth = objective_of()  # curved everywhere
+    assert not smooth.may_lose_intercepts(rows, np.full(10, 100.0)).any()
+
+
+def test_objectives_of_the_outputs_add_up_to_that_of_all():
+    X, y = problem(n=40, p=3, n_classes=3)
+    loss, rng = OneVsOneLoss(SmoothHingeLoss(0.5), 3), np.random.default_rng(0)
+    theta, strength = rng.normal(size=(3, 4)), rng.uniform(size=(3, 4))
+    w, offset = weights(0, 40), rng.normal(size=(40, 3))
+    row_penalty = L2(rng.uniform(size=(3, 4)))
+    objective = Objective(
+        loss, make_design(X, True), y, w, L2(strength), theta, None, row_penalty, offset=offset
+    )
+    assert objective.output(0).sample_weight.sum() == pytest.approx(w[y != 2].sum())
+    # A row takes its share of the common penalty in the pairs of its class.
+    pairs = np.array([w[y != left_out].sum() for left_out in (2, 1, 0)])
+    missing = 0.5 * ((w.sum() - pairs)[:, None] * row_penalty.strength * theta**2).sum()
+    parts = [objective.output(k) for k in range(3)]
+    assert sum(part.value for part in parts) + missing == pytest.approx(objective.value)
+    added = (w.sum() - pairs)[:, None] * row_penalty.strength * theta
+    gradient = np.concatenate([part.gradient for part in parts])
+    np.testing.assert_allclose(gradient + added, objective.gradient, rtol=1e-10)
+
+
+def test_a_reweighted_objective_has_the_sum_of_the_weights():
+    objective, delta = objective_of(), weights(1, 40)
+    objective.residuals.sum()  # kept with the objective, and not to be taken over
+    again = objective.reweighted(delta)
+    w, Z = objective.sample_weight + delta, objective.design.dense(slice(None))
+    penalty = objective.penalty.gradient(objective.theta)
+    expected = (w[:, None] * objective.row_gradients).T @ Z + penalty
+    np.testing.assert_allclose(again.gradient, expected, rtol=1e-10)
+    value = w @ objective.row_losses + objective.penalty.value(objective.theta)
+    assert again.value == pytest.approx(value, rel=1e-12)
+
+
+def test_least_squares_of_an_objective_are_those_of_its_first_column():
+    objective, rng = objective_of(), np.random.default_rng(0)
+    for offset in (None, rng.normal(size=(40, 1))):
+        found = objective._with(offset=offset).least_squares()
+        residual = objective.design @ objective.theta[0] - objective.y
+        residual += 0.0 if offset is None else offset[:, 0]
+        assert found.loss_sum == pytest.approx(0.5 * objective.sample_weight @ residual**2)
+
+
+# -- designs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "float32", "centred"])
+def test_blocks_of_rows_of_which_the_last_is_shorter(kind, fit_intercept, monkeypatch):
+    for name in ("BLOCK_ROWS", "PASS_ROWS", "NORM_ROWS", "SINGLE_ROWS"):
+        monkeypatch.setattr(dense_module, name, 8)
+    monkeypatch.setattr(dense_module, "PASS_BYTES", 8 * 8 * 6)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(23, 5)).astype(np.float32 if kind == "float32" else np.float64)
+    origin = rng.normal(size=5) if kind == "centred" else None
+    design = DenseDesign(X, fit_intercept, origin)
+    Z = np.hstack([X - (0.0 if origin is None else origin), np.ones((23, int(fit_intercept)))])
+    q = Z.shape[1]
+    V, U, T = rng.normal(size=(q, 3)), rng.normal(size=(23, 3)), rng.normal(size=(q, q))
+    w = np.r_[rng.uniform(size=8), -rng.uniform(size=8), rng.normal(size=7)]
+    eta, back, beside = design.forward_back_beside(V, lambda rows, eta: eta * U[rows], T)
+    single = design.in_single_precision()
+    rounding = single.gram_rounding(np.abs(w))
+    for got, expected in (
+        (eta, Z @ V),
+        (back, Z.T @ (Z @ V * U)),
+        (beside, Z @ T),
+        (design.transpose_matmul(U), Z.T @ U),
+        (design.absolute_sum(U), np.abs(U).T @ np.abs(Z)),
+        (design.squared_columns(U), U.T @ Z**2),
+        (design._gram(w), Z.T @ (w[:, None] * Z)),
+        (design._gram(np.abs(w)), Z.T @ (np.abs(w)[:, None] * Z)),
+        (design._gram(np.full(23, -0.5)), -0.5 * Z.T @ Z),
+        (single._gram(w), Z.T @ (w[:, None] * Z)),
+        (design.row_norms(np.triu(T)), ((Z @ np.triu(T)) ** 2).sum(axis=1)),
+        (design.row_quadratic(T + T.T), np.einsum("ij,jk,ik->i", Z, T + T.T, Z)),
+        (
+            design.squared_sums(T, U[:2, :1] + V.T[:2], V[:, 0])[0],
+            (U[:2, :1] + V.T[:2]) @ (Z @ T).T ** 2,
+        ),
+        (design.squared_sums(T, V.T, V[:, 0])[1], Z @ T @ V[:, 0]),
+        (design.row_squares(), (Z**2).sum(axis=1)),
+        (design.kernel(V[:, 0] ** 2), (Z * V[:, 0] ** 2) @ Z.T),
+        (np.vstack([part.dense(slice(None)) for _, part in design.parts(9)]), Z),
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10)
+    off = single._gram(np.abs(w)) - Z.T @ (np.abs(w)[:, None] * Z)
+    assert 0 < np.linalg.norm(off, 2) < rounding < 1e-5 * np.abs(w) @ (Z**2).sum(axis=1)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+def test_a_design_about_an_origin_knows_parameters_about_zero(storage):
+    rng = np.random.default_rng(0)
+    X, origin = rng.normal(size=(30, 3)), np.array([0.0, 1e6, 0.0])
+    X += origin
+    design, theta = make_design(storage(X), True, origin), rng.normal(size=(1, 4))
+    coef, intercept = design.unpack(theta)
+    found = [design.functional(j) @ theta[0] for j in range(4)]
+    np.testing.assert_allclose(found, [*coef[0], intercept[0]], rtol=1e-12)
+    np.testing.assert_allclose(design @ theta[0], X @ coef[0] + intercept[0], atol=1e-8)
+    w = weights(0, 30)
+    size = np.sqrt(w @ (X[:, 1] - 1e6) ** 2 / w.sum())
+    rounding = design.rounding(design.squared_columns(w[:, None]), np.array([w.sum()]))
+    assert rounding == pytest.approx(np.finfo(float).eps * 1e6 / size, rel=1e-6)
+
+
+def test_stored_entries_are_those_of_the_rows_and_the_ones():
+    X = sp.random(30, 7, density=0.2, random_state=0, format="csr")
+    assert [make_design(X, one).n_stored for one in (False, True)] == [X.nnz, X.nnz + 30]
+
+
+def test_threads_take_the_entries_of_their_own_rows(monkeypatch):
+    """A compiled loop past its rows would write into those of another thread."""
+    X = sp.random(50, 7, density=0.3, random_state=0, format="csr")
+    design, M = make_design(X, True), np.random.default_rng(0).normal(size=(8, 8))
+    Z, M, parts, own = design.dense(slice(None)), M + M.T, [], kernels.csr_row_quadratic
+    monkeypatch.setattr(csr_module, "SHARED", 0)
+    monkeypatch.setattr(csr_module, "n_threads", lambda: 3)
+    monkeypatch.setattr(
+        kernels, "csr_row_quadratic", lambda *a: parts.append((len(a[2]), len(a[5]))) or own(*a)
+    )
+    np.testing.assert_allclose(design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z))
+    assert len(parts) == 3
+    assert all(edges == rows + 1 for edges, rows in parts)
+
+
+def test_columns_that_others_depend_on_are_named_and_no_further():
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    X[:, 3] = X[:, 1] - 2.0 * X[:, 4]
+    found = column_dependence(make_design(X, True), weights(0, 20))
+    assert found.involved.tolist() == [1, 3, 4]
+    assert len(found.dropped) == 1
+
+
+@pytest.mark.parametrize("rows", [[2, 5, 7, 9], [9, 2], [0, 1, 2, 3], [4]])
+def test_some_rows_of_blocks_are_these(rows):
+    """Also where they are as many as there are columns."""
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    design = make_design(as_blocks(X, block_rows=20), True)
+    some = design.take(np.array(rows))
+    np.testing.assert_array_equal(some.dense(slice(None))[:, :3], X[rows])
+
+
+def test_parts_of_blocks_are_cut_within_their_block():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    design = make_design(as_blocks(X, block_rows=20), True)
+    slices = [(rows.start, rows.stop) for rows in design.part_slices(8)]
+    assert slices == [(0, 8), (8, 16), (16, 20), (20, 28), (28, 36), (36, 40), (40, 48), (48, 50)]
+    for rows, part in design.parts(8):
+        np.testing.assert_array_equal(part.dense(slice(None))[:, :3], X[rows])
+    starts = [(rows.start, start) for rows, start in design.map_blocks(_start, (None, None))]
+    assert starts == [(0, 0), (20, 20), (40, 40)]
+    whole = make_design(X, True)
+    assert [found for _, found in whole.map_blocks(_start, (None, None))] == [0]
+
+
+def _start(start, design, *values):
+    """Position of the first row of a block."""
+    return start
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sp.csr_array])
+def test_an_extended_kernel_space_has_the_rows_of_both(storage):
+    rng = np.random.default_rng(0)
+    X, added, others = (rng.normal(size=(m, 3)) for m in (12, 5, 4))
+    space = KernelSpace(storage(X), "rbf", gamma=0.3).extended(storage(added))
+    assert sp.issparse(space.rows) == (storage is sp.csr_array)
+    expected = rbf_kernel(others, np.vstack([X, added]), gamma=0.3)
+    np.testing.assert_allclose(space.with_training_rows(storage(others)), expected, rtol=1e-12)
+    features = space.map(storage(others)) @ space.features.features.T
+    np.testing.assert_allclose(features, expected, rtol=1e-8)
+
+
+def test_a_kernel_and_its_features_are_three_matrices(monkeypatch):
+    asked = []
+    monkeypatch.setattr(kernel_module, "check_memory", lambda size, *_: asked.append(size))
+    KernelSpace(np.eye(7), "linear")
+    assert asked == [3 * 49 * 8]
+
+
+def test_features_without_a_kernel_matrix_are_dense_columns():
+    X = np.random.default_rng(0).normal(size=(9, 4))
+    plain, known = FeatureDesign(X, True, None), FeatureDesign(X, True, X @ X.T)
+    assert plain.largest_kernel == 0.0
+    assert known.largest_kernel == (X @ X.T).diagonal().max()
+    scale = np.full(5, 0.7)
+    for design in (plain, known.take(slice(None))):
+        np.testing.assert_allclose(design.kernel(scale), 0.7 * (X @ X.T + 1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
+def test_gradients_of_kernels_are_limits_of_differences(kernel):
+    rng = np.random.default_rng(0)
+    X, y, weight, step = rng.normal(size=(6, 3)), rng.normal(size=3), rng.normal(size=(1, 6)), 1e-4
+    options = {"gamma": 0.4, "degree": 3, "coef0": 0.5}
+    space = SimpleNamespace(kernel=kernel, options=options)
+
+    def value(y):
+        return (weight @ named_kernel(X, y[None], kernel, **options)).item()
+
+    found = KernelGradients(space, X, y[None])
+    gradient, hessian = found.sums(weight)[0], found.hessians(weight)[0]
+    np.testing.assert_allclose(found.each(weight)[:, 0].sum(axis=0), gradient, rtol=1e-12)
+    E = step * np.eye(3)
+    expected = [(value(y + e) - value(y - e)) / (2 * step) for e in E]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+    expected = [
+        [(value(y + e + f) - value(y + e - f) - value(y - e + f) + value(y - e - f)) for f in E]
+        for e in E
+    ]
+    expected = np.array(expected) / (4 * step**2)
+    np.testing.assert_allclose(hessian, expected, rtol=1e-4, atol=1e-5)
+
+
+# -- curvatures ------------------------------------------------------------------------------------
+
+
+def test_a_regression_on_two_known_means_is_least_squares():
+    rng = np.random.default_rng(0)
+    u, v = rng.normal(size=(2, 3, PROBES))
+    v += 0.5 * u
+    y = 0.3 + 2.0 * u - v + rng.normal(size=(3, PROBES))
+    sums = np.stack([y, u, v, y * y, u * u, v * v, y * u, y * v, u * v]).mean(axis=2)
+    found, error = _regressed(sums)
+    for row in range(3):
+        A = np.c_[np.ones(PROBES), u[row], v[row]]
+        coef, left, *_ = np.linalg.lstsq(A, y[row])
+        assert found[row] == pytest.approx(coef[0], rel=1e-9)  # at u = v = 0
+        spread = np.sqrt(left[0] / (PROBES - 3) / PROBES)
+        assert error[row] == pytest.approx(spread, rel=1e-9)
+    # Where u and v are one they are a single variable, and where both are 0 there is none.
+    for k in (1.0, 0.0):
+        some = np.stack(
+            [y, k * u, k * u, y * y, k * u * u, k * u * u, k * y * u, k * y * u, k * u * u]
+        )
+        found, error = _regressed(some.mean(axis=2))
+        A = np.c_[np.ones(PROBES), k * u[0]]
+        coef, *_ = np.linalg.lstsq(A, y[0])
+        assert found[0] == pytest.approx(coef[0], rel=1e-9)
+
+
+def test_estimated_leverages_are_of_one_output():
+    rng = np.random.default_rng(0)
+    X = sp.random(20, 60, density=0.2, random_state=0, format="csr")
+    y, penalty = rng.normal(size=(20, 2)), L2(np.ones(61))
+    two = Objective(
+        SquaredLoss(2), make_design(X, True), y, np.ones(20), penalty, np.zeros((2, 61))
+    )
+    with pytest.raises(ValueError, match="one output"):
+        make_curvature(two, "stochastic")
+
+
+def test_a_kernel_of_the_rows_is_not_chosen_where_it_has_no_root():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 60))
+    up, down = (bent_down(X, np.full(20, y), 1.0) for y in (0.5, 9.0))
+    assert [choose(each, 20).kind for each in (up, down)] == ["dual", "dense"]
+    softmax = objective_of(n_classes=3, n=20, p=60)
+    assert choose(softmax, 60).kind == "dual"
+    strength = np.ones((3, 61)) * np.arange(1, 4)[:, None]  # each output's own
+    assert choose(softmax._with(penalty=L2(strength)), 60).kind == "dense"
+
+
+@pytest.mark.parametrize("ratio", [2.0**-30, 1.0, 2.0**30])
+def test_kernels_are_shared_between_penalties_of_one_ratio_and_no_others(ratio):
+    objective, rng = objective_of(n=20, p=30), np.random.default_rng(0)
+    strength = np.r_[rng.uniform(1.0, 3.0, 30), 0.0]
+    beside = DualCurvature(objective._with(penalty=L2(strength)))
+    uneven, weak = strength * rng.uniform(1.0, 1.001, 31), strength.copy()
+    weak[4] = 0.0
+    Z = objective.design.dense(slice(None))
+    for other, is_shared in ((strength, True), (uneven, False), (weak, False)):
+        found = DualCurvature(objective._with(penalty=L2(ratio * other)), beside=beside)
+        assert (found.base_kernel is beside.base_kernel) == is_shared
+        inverse = np.where(other > 0, 1.0 / np.where(other > 0, ratio * other, 1.0), 0.0)
+        kernel = (Z * inverse) @ Z.T
+        np.testing.assert_allclose(found.kernel_columns(slice(None)), kernel, rtol=1e-11)
+
+
+def test_blocks_of_a_sample_of_the_rows_are_near_those_of_all(monkeypatch):
+    objective = objective_of(n_classes=3, n=2000, p=4)
+    diagonal = np.tile(objective.penalty.hessian_diagonal, (3, 1))
+    whole = blocks_module.OutputBlocks(objective, diagonal).inverses
+    monkeypatch.setattr(blocks_module, "FEW_COLUMNS", 0)
+    assert blocks_module.sampled_rows(objective) == 80
+    some = blocks_module.OutputBlocks(objective, diagonal).inverses
+    for one, other in zip(whole, some, strict=True):
+        ratio = np.linalg.eigvals(np.linalg.solve(one, other)).real
+        assert 1 / 2.8 < ratio.min() < ratio.max() < 2.8
+
+
+def test_sums_with_the_penalty_are_quadratic_forms():
+    objective = objective_of(C=0.2)
+    curvature, Z = DenseCurvature(objective), objective.design.dense(slice(None))
+    inverse, R = np.linalg.inv(curvature @ np.eye(5)), np.diag(objective.penalty.strength)
+    form, norm, pull = curvature.penalty_sums(objective.design)
+    np.testing.assert_allclose(form, np.einsum("ij,jk,ik->i", Z, inverse, Z), rtol=1e-9)
+    inner = inverse @ R @ inverse
+    np.testing.assert_allclose(norm, np.einsum("ij,jk,ik->i", Z, inner, Z), rtol=1e-9)
+    np.testing.assert_allclose(pull, Z @ inverse @ R @ objective.theta[0], rtol=1e-9, atol=1e-14)
+
+
+def test_forms_of_separate_outputs_are_the_diagonal_of_those_of_all():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+    objective = fitted_problem(InfluenceRidge(alpha=[1.0, 3.0]).fit(X, Y)).objective
+    curvature = make_curvature(objective)
+    Z, inverse = np.c_[X, np.ones(20)], np.linalg.inv(curvature @ np.eye(8))
+    expected = np.einsum("ij,kjml,il->ikm", Z, inverse.reshape(2, 4, 2, 4), Z)
+    design = objective.design
+    np.testing.assert_allclose(curvature.row_quadratic(design), expected, atol=1e-12)
+    np.testing.assert_allclose(curvature.leverage().quadratic, expected, atol=1e-12)
+    one_minus = np.eye(2) - expected
+    np.testing.assert_allclose(curvature.leverage().one_minus, one_minus, atol=1e-12)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_forms_of_rows_that_a_heavy_twin_pins_down_keep_their_digits(fit_intercept):
+    objective = objective_of(n=12, p=30, C=10.0, fit_intercept=fit_intercept)
+    X, weight = objective.design.X.copy(), np.ones(12)
+    X[5], weight[4], weight[5] = X[4], 1e9, 1e-7
+    y, design = np.arange(12) % 2.0, make_design(X, fit_intercept)
+    theta = np.zeros_like(objective.theta)
+    twins = objective._with(design=design, y=y, sample_weight=weight, theta=theta)
+    rest = make_curvature(twins.without(4), "dense").row_quadratic(design)[4, 0, 0]
+    expected = rest / (1.0 + 0.25e9 * rest)  # by the formula for one more row
+    found = make_curvature(twins, "dual").leverage(np.array([5, 7]))
+    assert expected < 1e-6 * 30
+    assert found.quadratic[0, 0, 0] == pytest.approx(expected, rel=1e-6)
+    assert 1 - found.one_minus[1, 0, 0] == pytest.approx(0.25 * found.quadratic[1, 0, 0], rel=1e-9)
+
+
+def test_columns_without_penalty_that_depend_on_each_other_have_no_kernel():
+    objective = objective_of(n=20, p=30)
+    X, strength = objective.design.X.copy(), np.r_[np.ones(30), 0.0]
+    X[:, 3] = 2.0 * X[:, 1]
+    strength[[1, 3]] = 0.0
+    objective = objective._with(design=make_design(X, True), penalty=L2(strength))
+    with pytest.raises(np.linalg.LinAlgError, match="column 1, column 3"):
+        DualCurvature(objective)
+
+
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_solves_with_blocks_of_the_outputs_are_those_of_the_factor(C, monkeypatch):
+    monkeypatch.setattr(choose_module, "uses_output_blocks", lambda *_: True)
+    objective = objective_of(n_classes=3, n=60, p=3, C=C)
+    products, dense = (make_curvature(objective, kind) for kind in ("cg", "dense"))
+    assert isinstance(products.blocks, blocks_module.OutputBlocks)
+    V = np.random.default_rng(0).normal(size=(12, 5))
+    V[:, 3] = 0.0
+    np.testing.assert_allclose(products.solve(V), dense.solve(V), rtol=1e-7, atol=1e-9)
+
+
+# -- covariances -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("df", [np.inf, 7.0])
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_a_summary_has_the_tests_and_the_intervals_of_its_distribution(df, level):
+    matrix, estimate = np.diag([4.0, 0.25, 9.0]), np.array([1.0, -2.0, 30.0])
+    found = ParameterCovariance(matrix, ("const", "a", "b"), "HC0", estimate, df).summary(level)
+    error, law = np.sqrt(matrix.diagonal()), stats.norm if np.isinf(df) else stats.t(df)
+    name = "z" if np.isinf(df) else "t"
+    assert list(found.columns) == ["coefficient", "standard_error", name, "p", "lower", "upper"]
+    for column, expected in (
+        ("coefficient", estimate),
+        ("standard_error", error),
+        (name, estimate / error),
+        ("p", 2.0 * law.sf(np.abs(estimate / error))),
+        ("lower", estimate - law.ppf(0.5 + level / 2) * error),
+        ("upper", estimate + law.ppf(0.5 + level / 2) * error),
+    ):
+        np.testing.assert_allclose(found[column], expected, rtol=1e-10)
+
+
+def test_tests_of_clusters_have_one_degree_less_than_there_are():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    model = InfluenceRidge().fit(X, X.sum(axis=1))
+    for kind in ("CR0", "CR3"):
+        assert model.parameter_covariance(kind, groups=np.arange(30) % 6).df == 5.0
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.9])
+def test_screened_ends_are_order_statistics_of_all_refits(alpha):
+    """Of test rows near zero, whose predictions move by less than residuals lie apart."""
+    rng = np.random.default_rng(0)
+    x, y, T = rng.normal(size=80), rng.normal(size=80), 1e-3 * rng.normal(size=9)
+    model = InfluenceRidge(alpha=1.0, fit_intercept=False).fit(x[:, None], y)
+    square, product = x @ x + 1.0, x @ y
+    without = (product - x * y) / (square - x**2)
+    residual, moved = np.abs(y - without * x), T[:, None] * without
+    position = int(np.ceil(round((1 - alpha) * 81, 9))) - 1
+    low = -np.sort(residual - moved, axis=1)[:, position]
+    high = np.sort(residual + moved, axis=1)[:, position]
+    found = model.prediction_interval(T[:, None], alpha=alpha)
+    np.testing.assert_allclose(found, np.c_[low, high], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["model", "HC0"])
+def test_the_covariance_of_far_columns_is_of_parameters_about_zero(kind):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    near = InfluenceLinearRegression().fit(X, y).parameter_covariance(kind).matrix
+    model = InfluenceLinearRegression().fit(X + np.array([0.0, 1e5]), y)
+    assert fitted_problem(model).objective.design.is_centred
+    move = np.eye(3)
+    move[0, 2] = -1e5  # the intercept comes first
+    found = model.parameter_covariance(kind).matrix
+    np.testing.assert_allclose(found, move @ near @ move.T, rtol=1e-9)
