@@ -22,9 +22,6 @@ ROUNDING, LOST, UNDERFLOW = 8 * np.finfo(float).eps, 1e-12, 800.0
 # Kernels whose matrices are positive semidefinite whatever the rows and the parameters, and have no
 # negative entries.
 PROVEN_KERNELS = ("rbf",)
-# Exponents gamma |x|^2 up to which products of rows lose no digit of an rbf kernel that counts, and
-# gamma |x - y|^2 from which the kernel is next to nothing.
-LARGE_EXPONENT, NO_KERNEL = 100.0, 50.0
 
 
 def resolved_gamma(gamma, X, weight):
@@ -90,29 +87,6 @@ def _rbf_of_far_rows(X, Y, gamma, lost):
             squares = rest.multiply(rest) if issparse(rest) else rest * rest
             exponent[i, j] = gamma * np.asarray(squares.sum(axis=1)).ravel()
     return np.exp(-exponent)
-    if metric == "rbf":
-        gamma = options.get("gamma")
-        return _rbf(X, Y, 1.0 / X.shape[1] if gamma is None else gamma)
-    return pairwise_kernels(X, Y, metric=metric, filter_params=True, **options)
-
-
-def _rbf(X, Y, gamma):
-    """exp(-gamma |x - y|^2), with the differences of rows where products of them cancel.
-
-    These are near each other in units of the kernel and far from zero: a row and itself at least.
-    """
-    K = euclidean_distances(X, Y, squared=True)
-    own, other = row_norms(X, squared=True), row_norms(Y, squared=True)
-    with np.errstate(invalid="ignore", over="ignore"):  # of rows whose squares are inf
-        K *= gamma
-        size = gamma * (own.max(initial=0.0) + other.max(initial=0.0))
-        if size > LARGE_EXPONENT:
-            near = (K < NO_KERNEL) & (gamma * (own[:, None] + other) > LARGE_EXPONENT)
-            i, j = np.nonzero(near)
-            for part in row_blocks(len(i), 24 * X.shape[1]):
-                K[i[part], j[part]] = gamma * row_norms(X[i[part]] - Y[j[part]], squared=True)
-        np.negative(K, out=K)
-        return np.exp(K, out=K)
 
 
 class KernelSpace:

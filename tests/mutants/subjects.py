@@ -11,54 +11,25 @@ SUBJECTS = (
     "case_deletion",
     "uncertainty",
 )
+BASE = "small_changes_of_the_base"
 # Quick ones of the steps without a row: gradients, norms and errors against dense matrices.
 STEPS = ("small_changes_of_deletion", "small_changes_of_errors", "small_changes", "metric")
 # The longest beginning of a module's path decides.
 TESTS = {
-    "objective": ("metric", "fuzz_findings", "deletion_and_attribution"),
-    "design": ("small_changes", "design_and_curvature", "row_space", "centring"),
-    "design/_blocks": ("blocks",),
-    "design/_kernel": ("small_changes", "kernel_models", "design_and_curvature", "fuzz_findings"),
-    "design/_dependence": ("rank_deficient",),
-    "curvature": ("small_changes", "design_and_curvature", "metric", "row_space"),
-    "curvature/_separate": ("ridge_classifier", "svc_adapters", "regression"),
-    "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
-    "objective": (
-        "small_changes_of_the_base",
-        "metric",
-        "fuzz_findings",
-        "deletion_and_attribution",
-    ),
-    "design": (
-        "small_changes_of_the_base",
-        "small_changes",
-        "design_and_curvature",
-        "row_space",
-        "centring",
-    ),
-    "design/_blocks": ("small_changes_of_the_base", "blocks"),
+    "objective": (BASE, "metric", "fuzz_findings", "deletion_and_attribution"),
+    "design": (BASE, "small_changes", "design_and_curvature", "row_space", "centring"),
+    "design/_blocks": (BASE, "blocks"),
     "design/_kernel": (
-        "small_changes_of_the_base",
+        BASE,
         "small_changes",
         "kernel_models",
         "design_and_curvature",
         "fuzz_findings",
     ),
-    "design/_dependence": ("small_changes_of_the_base", "rank_deficient"),
-    "curvature": (
-        "small_changes_of_the_base",
-        "small_changes",
-        "design_and_curvature",
-        "metric",
-        "row_space",
-    ),
-    "curvature/_separate": (
-        "small_changes_of_the_base",
-        "ridge_classifier",
-        "svc_adapters",
-        "regression",
-    ),
-    "deletion": ("metric", "fuzz_findings", "exact", "deletion_and_attribution"),
+    "design/_dependence": (BASE, "rank_deficient"),
+    "curvature": (BASE, "small_changes", "design_and_curvature", "metric", "row_space"),
+    "curvature/_separate": (BASE, "ridge_classifier", "svc_adapters", "regression"),
+    "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
     "deletion/_active_set": ("elastic_net",),
     "deletion/_auto": ("small_changes_of_errors", "auto"),
     "deletion/_causes": ("existence", "warnings"),
@@ -81,7 +52,7 @@ TESTS = {
     "deletion/targets": ("losses_and_targets", "deletion_and_attribution"),
     "leave_one_out": ("leave_one_out",),
     "case_deletion": ("case_deletion",),
-    "uncertainty": ("small_changes_of_the_base", "uncertainty"),
+    "uncertainty": (BASE, "uncertainty"),
 }
 
 
