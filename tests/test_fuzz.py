@@ -391,6 +391,37 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "new rows were read in features without the small pivots of a kernel": (
+        Problem(
+            "svr",
+            seed=853159772,
+            n=16,
+            p=1,
+            intercept=False,
+            strength=22.8,
+            options=(("kernel", "rbf"), ("gamma", 1.02), ("epsilon", 0.0), ("temperature", 0.333)),
+            weights="uniform",
+        ),
+        "influence",
+    ),
+    "a pivot below 1e-12 of a polynomial kernel's largest entry was left out": (
+        Problem(
+            "svr",
+            seed=226309481,
+            n=5,
+            m=1,
+            options=(
+                ("kernel", "poly"),
+                ("gamma", 0.115),
+                ("degree", 2),
+                ("coef0", 1.0),
+                ("epsilon", 0.1),
+                ("temperature", 0.12),
+            ),
+            scale="wide",
+        ),
+        "loo_estimate",
+    ),
 }
 
 

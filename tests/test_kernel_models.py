@@ -208,7 +208,9 @@ def test_a_pickle_keeps_its_coordinates_where_rounding_chooses_other_pivots(monk
     X = np.vstack([half, half + 1e-7 * rng.normal(size=half.shape)])
     y = np.tile((half[:, 0] > 0).astype(int), 2)
     clf = KernelLogisticRegression(C=10.0).fit(X, y)
+    T = rng.normal(size=(5, 3))
     before = clf.influence(X[:4], y[:4])
+    of_new = clf.influence(T, y[:5])
     text = pickle.dumps(clf)
     once = KernelFeatures(rbf_kernel(X, gamma=clf.gamma_))
     find = KernelFeatures.__init__
@@ -221,11 +223,14 @@ def test_a_pickle_keeps_its_coordinates_where_rounding_chooses_other_pivots(monk
     monkeypatch.setattr(KernelFeatures, "__init__", differently)
     K = rbf_kernel(X, gamma=clf.gamma_)
     assert not np.array_equal(KernelFeatures(K).pivots, once.pivots)
-    again = KernelFeatures.of_pivots(K, once.pivots)
+    again = KernelFeatures.of_pivots(K, once.pivots, once.tail)
+    assert once.tail.shape == (60, 15)
     np.testing.assert_allclose(again.features, once.features, atol=1e-9)
-    new = rbf_kernel(rng.normal(size=(5, 3)), X[once.pivots], gamma=clf.gamma_)
+    new = rbf_kernel(T, X[once.pivots], gamma=clf.gamma_)
     np.testing.assert_allclose(again.map(new), once.map(new), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(pickle.loads(text).influence(X[:4], y[:4]), before, rtol=1e-6)
+    restored = pickle.loads(text)
+    np.testing.assert_allclose(restored.influence(X[:4], y[:4]), before, rtol=1e-6)
+    np.testing.assert_allclose(restored.influence(T, y[:5]), of_new, rtol=1e-6)
 
 
 def test_a_kernel_that_is_another_one_after_a_pickle_says_so():
@@ -249,3 +254,33 @@ def test_an_rbf_kernel_of_rows_that_are_near_each_other_beside_their_size(make):
     np.testing.assert_allclose(space.matrix, expected, atol=1e-15)
     np.testing.assert_allclose(space.with_training_rows(make(X[3:7])), expected[3:7], atol=1e-15)
     assert np.abs(rbf_kernel(X, X.copy(), gamma=0.3) - expected).max() > 1e-5  # by products
+
+
+def test_rows_that_are_small_beside_others_keep_their_kernel():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = X[:, 0] * X[:, 1] + 0.1 * rng.normal(size=40)
+    X[0] *= 300.0  # the others' kernel is the 1e-15th part of this row's
+    options = {"alpha": 0.1, "kernel": "poly", "gamma": 0.5, "coef0": 0.0}
+    model = InfluenceKernelRidge(**options).fit(X, y)
+    assert model._space.features.features.shape[1] >= 10  # the monomials of degree 3
+    with pytest.warns(RuntimeWarning, match="ill-conditioned"):
+        found = model.loo_estimate().prediction
+    for row in range(1, 40, 6):
+        keep = np.arange(40) != row
+        refit = KernelRidge(**options).fit(X[keep], y[keep])
+        np.testing.assert_allclose(found[row], refit.predict(X[[row]])[0], rtol=1e-8)
+
+
+def test_new_rows_of_a_kernel_that_is_singular_to_rounding():
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(16, 1)), rng.normal(size=(6, 1))
+    y = np.sin(2 * X[:, 0]) + rng.normal(size=16)
+    options = {"alpha": 1e-3, "kernel": "rbf", "gamma": 0.5}
+    model = InfluenceKernelRidge(**options).fit(X, y)
+    found = model.influence(T, target="prediction")
+    for row in range(0, 16, 3):
+        keep = np.arange(16) != row
+        refit = KernelRidge(**options).fit(X[keep], y[keep])
+        change = refit.predict(T) - model.predict(T)
+        np.testing.assert_allclose(found[:, row], change, atol=3e-9 * np.abs(change).max())

@@ -116,8 +116,9 @@ class KernelSpace:
 
     Notes
     -----
-    A pickle has the training rows and the pivots; the kernel matrix and the features, (n, n) each,
-    are computed anew when they are first asked for. Of a precomputed kernel it has the features.
+    A pickle has the training rows, the pivots and the coordinates that are next to rounding; the
+    kernel matrix and the features, (n, n) each, are computed anew when they are first asked for. Of
+    a precomputed kernel it has the features.
     """
 
     def __init__(self, X, kernel, *, gamma=None, degree=3, coef0=0.0):
@@ -134,7 +135,8 @@ class KernelSpace:
         self.rows = None if precomputed else X.copy()
         self.n_rows = X.shape[0]
         matrix = X if precomputed else kernel_matrix(kernel, X, X, **self.options)
-        self._matrix, self._features, self._pivots, self._factor = matrix, None, None, None
+        self._matrix, self._features, self._pivots = matrix, None, None
+        self._factor, self._tail = None, None
         if kernel not in PROVEN_KERNELS:
             self._compute_features()  # raises where K is indefinite
 
@@ -143,7 +145,7 @@ class KernelSpace:
         if self._factor is not None:
             self._features = KernelFeatures.of_factor(self._factor, self._pivots)
         elif self._pivots is not None:
-            self._features = KernelFeatures.of_pivots(self.matrix, self._pivots)
+            self._features = KernelFeatures.of_pivots(self.matrix, self._pivots, self._tail)
         else:
             self._features = KernelFeatures(self.matrix)
         self._pivots = self._features.pivots
@@ -230,7 +232,9 @@ class KernelSpace:
     def __getstate__(self):
         """State without what is as large as the kernel matrix and follows from the rows."""
         factor = self.features.features if self.rows is None else None
-        return {**self.__dict__, "_matrix": None, "_features": None, "_factor": factor}
+        tail = self._tail if self._features is None else self._features.tail.copy()
+        known = {"_matrix": None, "_features": None, "_factor": factor, "_tail": tail}
+        return {**self.__dict__, **known}
 
 
 def _entry_variance(X, weight):

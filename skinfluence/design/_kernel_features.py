@@ -7,9 +7,11 @@ from scipy.linalg.lapack import dpstrf
 from skinfluence._parallel import one_thread
 from skinfluence.design._dense import DenseDesign
 
-# Pivots below this share of the largest diagonal entry are left out: they are rounding errors of
-# the entries before them, of order n eps.
-NEGLIGIBLE = 1e-12
+# Pivots below this share of their row's diagonal entry, times n / 16, are left out: they are
+# rounding errors of the entries before them. A new row misses the root of what is left out.
+NEGLIGIBLE = float(np.finfo(np.float64).eps)
+# Pivots below this share are found only to some of their digits: a pickle keeps their coordinates.
+WEAK = 1e-11
 # A remainder K - Phi Phi' above this share of the largest entry is not rounding: K is indefinite.
 INDEFINITE = 1e-8
 N_PROBES = 4  # random vectors that estimate the norm of the remainder
@@ -43,7 +45,6 @@ class KernelFeatures:
     def __init__(self, K):
         K = np.asarray(K, dtype=np.float64)
         size = np.abs(K).max(initial=0.0)
-        largest = np.diag(K).max(initial=0.0)
         if K.ndim != 2 or K.shape[0] != K.shape[1]:
             raise ValueError(f"the kernel matrix of the training rows is not square: {K.shape}.")
         if np.abs(K - K.T).max(initial=0.0) > 1e-10 * size:
@@ -51,7 +52,7 @@ class KernelFeatures:
                 "the kernel matrix of the training rows is not symmetric: "
                 f"K and its transpose differ by {np.abs(K - K.T).max():.2g}."
             )
-        self._take(*_pivoted_cholesky(K, largest))
+        self._take(*_pivoted_cholesky(K, np.diag(K)))
         self._check(K, size)
 
     def _take(self, features, pivots):
@@ -66,26 +67,34 @@ class KernelFeatures:
         found._take(features, pivots)
         return found
 
+    @property
+    def tail(self):
+        """Coordinates (n, t) whose pivots are next to rounding: another machine finds others."""
+        pivots, size = np.diag(self._corner) ** 2, np.square(self._corner).sum(axis=1)
+        weak = np.append(np.flatnonzero(pivots <= WEAK * size), len(pivots))
+        return self.features[:, weak[0] :]
+
     @classmethod
-    def of_pivots(cls, K, pivots):
+    def of_pivots(cls, K, pivots, tail):
         """Return the features of a kernel matrix in the coordinates that some pivots gave once.
 
         Where pivots nearly tie another machine's rounding may choose others, and coefficients in
-        the coordinates of these would be those of another model.
+        the coordinates of these would be those of another model. The `tail` is what it was.
         """
-        found = cls(K)
-        if not np.array_equal(found.pivots, pivots):
+        found, clear = cls(K), len(pivots) - tail.shape[1]
+        features = found.features[:, :clear]
+        if not np.array_equal(found.pivots[:clear], pivots[:clear]):
             try:
-                corner = np.linalg.cholesky(K[np.ix_(pivots, pivots)])
+                corner = np.linalg.cholesky(K[np.ix_(pivots[:clear], pivots[:clear])])
             except np.linalg.LinAlgError as error:
                 raise RuntimeError(
                     "the kernel matrix of the training rows is not what it was in fit: the rows "
                     "that spanned the others do not. Fit again."
                 ) from error
-            features = solve_triangular(corner, K[pivots], lower=True).T
-            features[pivots] = corner
-            found._take(np.ascontiguousarray(features), pivots)
-            found._check(K, np.abs(K).max(initial=0.0))
+            features = solve_triangular(corner, K[pivots[:clear]], lower=True).T
+            features[pivots[:clear]] = corner
+        found._take(np.hstack([features, tail]), pivots)
+        found._check(K, np.abs(K).max(initial=0.0))
         return found
 
     def extended(self, cross, own):
@@ -103,8 +112,7 @@ class KernelFeatures:
         """
         n, r = self.features.shape
         shared = self.map(cross)
-        largest = max(np.diag(own).max(initial=0.0), np.square(self.features).sum(axis=1).max())
-        beside, pivots = _pivoted_cholesky(own - shared @ shared.T, largest)
+        beside, pivots = _pivoted_cholesky(own - shared @ shared.T, np.diag(own))
         features = np.zeros((n + len(own), r + beside.shape[1]))
         features[:n, :r], features[n:, :r], features[n:, r:] = self.features, shared, beside
         return self.of_factor(features, np.concatenate([self.pivots, n + pivots]))
@@ -137,18 +145,27 @@ class KernelFeatures:
         return solve_triangular(self._corner, coef.T, lower=True, trans=1).T
 
 
-def _pivoted_cholesky(K, largest):
-    """Features (n, r) with Phi Phi' = K and their pivots, down to a share of a diagonal entry."""
+def _pivoted_cholesky(K, size):
+    """Features (n, r) with Phi Phi' = K and their pivots, down to a share of each row's `size`.
+
+    A row that is small beside others, as a polynomial kernel makes them, keeps its own digits.
+    """
+    largest = size.max(initial=0.0)
     if largest <= 0:
         return np.zeros((len(K), 0)), np.arange(0)
-    with one_thread():
-        factor, order, rank, _ = dpstrf(K, tol=NEGLIGIBLE * largest, lower=1)
+    root = np.sqrt(np.maximum(size, NEGLIGIBLE * largest))  # a row of less is rounding
+    scaled = K / root
+    scaled /= root[:, None]
+    tolerance = NEGLIGIBLE * max(1.0, len(K) / 16)
+    with one_thread():  # in the memory of the scaled matrix, which is its own transpose
+        factor, order, rank, _ = dpstrf(scaled.T, tol=tolerance, lower=1, overwrite_a=True)
     order = order - 1
     # dpstrf leaves the upper triangle of K in the factor. It is zeroed on the transpose, because
     # the columns of a Fortran-ordered array are contiguous.
     factor = np.triu(factor.T[:rank]).T
     features = np.empty((len(K), rank))
     features[order] = factor
+    features *= root[:, None]
     return features, order[:rank]
 
 

@@ -6,8 +6,6 @@ every entry, and fails for one that no longer shows anything: it is to be remove
 
 from dataclasses import dataclass
 
-from tests.fuzz.problems import Problem
-
 
 @dataclass(frozen=True)
 class Known:
@@ -19,39 +17,7 @@ class Known:
     questions: tuple
 
 
-def _is_new_row_of_a_kernel(problem, finding):
-    """New rows are read in features without pivots below 1e-12, and lose the root of that.
-
-    Of a kernel that is singular to more digits, such as a wide rbf in one column.
-    """
-    share = finding.detail.split(" of the largest")[0]
-    new = finding.question.split()[0] in ("influence", "group_influence", "score_influence")
-    singular = problem.settings.get("kernel") == "rbf"
-    return finding.kind == "wrong" and new and singular and "e-" in share and float(share) < 1e-4
-
-
-KNOWN = (
-    Known(
-        "new rows, in the features of a nearly singular kernel",
-        _is_new_row_of_a_kernel,
-        Problem(
-            "svr",
-            seed=853159772,
-            n=16,
-            p=1,
-            intercept=False,
-            strength=22.8,
-            options=(
-                ("kernel", "rbf"),
-                ("gamma", 1.02),
-                ("epsilon", 0.0),
-                ("temperature", 0.333),
-            ),
-            weights="uniform",
-        ),
-        ("influence",),
-    ),
-)
+KNOWN = ()
 
 
 def which(problem, finding):
