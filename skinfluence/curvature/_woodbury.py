@@ -128,14 +128,14 @@ class WoodburyCurvature(Curvature):
         L = self.inner.weight_roots
         if L.shape[1] == 1:
             return L[:, 0] * F
-        return np.matmul(L.transpose(0, 2, 1), F.reshape(*L.shape[:2], -1)).reshape(F.shape)
+        return np.matmul(L.transpose(0, 2, 1), F.reshape(*L.shape[:2], F.shape[1])).reshape(F.shape)
 
     def _from_inner(self, F):
         """L F for F (n K, m)."""
         L = self.inner.weight_roots
         if L.shape[1] == 1:
             return L[:, 0] * F
-        return np.matmul(L, F.reshape(*L.shape[:2], -1)).reshape(F.shape)
+        return np.matmul(L, F.reshape(*L.shape[:2], F.shape[1])).reshape(F.shape)
 
     def _apply_M(self, F):
         """M F = L B^-1 L' F for F (n K, m)."""
