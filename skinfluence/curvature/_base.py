@@ -304,7 +304,9 @@ class Curvature(ABC):
         if a is None:
             return quadratic, np.zeros_like(quadratic)
         L = self.objective.weight_roots_of([row])[0]
-        one_minus = np.linalg.inv(np.eye(len(a)) + L.T @ a @ L)
+        # By eigenvalues: beside a huge one no 1 is left, and an inverse would be singular.
+        own, directions = np.linalg.eigh(L.T @ a @ L)
+        one_minus = (directions / (1.0 + np.maximum(own, 0.0))) @ directions.T
         values, vectors = np.linalg.eigh(a)
         C = vectors * np.sqrt(np.maximum(values, 0.0))
         seen, axes = np.linalg.eigh((C.T @ L) @ (C.T @ L).T)
