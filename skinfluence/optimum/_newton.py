@@ -17,8 +17,8 @@ FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
 FALL = 0.99
-# A full step that brings it below this share is Newton's, even if the objective rises: by this
-# share at most, and by what is rounding of predictors that are sums of terms that cancel.
+# A full step that brings it below this share is Newton's, even if the objective rises by the next
+# share: where predictors are sums of terms that cancel, their rounding does that.
 QUADRATIC, RISE = 0.1, 1e-8
 # Weight of the lightest row relative to the heaviest from which a relative gradient says enough.
 # One that is small beside the terms of heavy rows says nothing about what light ones determine.
