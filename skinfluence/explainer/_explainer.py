@@ -279,6 +279,13 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
+        if not (self._optimum.converged or adapted.objective.is_at_its_own_optimum):
+            warn(
+                f"no optimum was found: some margin conditions of the given "
+                f"{type(self._final).__name__} are still violated at the end of the path of its "
+                "dual. Centre and scale the columns of X, or fit with a larger penalty.",
+                ConvergenceWarning,
+            )
         if not frozen:
             return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta
