@@ -118,8 +118,11 @@ def leave_one_out(objective, curvature, method, *, tolerance, progress=None):
 
 
 def _uncertified(loo, objective):
-    """Return predictions whose bounds are inf away from an optimum, which certificates suppose."""
-    if objective.stationarity <= CERTIFIABLE:
+    """Return predictions whose bounds are inf away from an optimum, which certificates suppose.
+
+    And for a trained hinge, of which they would be about the refits of another loss.
+    """
+    if objective.stationarity <= CERTIFIABLE and objective.is_at_its_own_optimum:
         return loo
     return replace(loo, error_bound=np.full(len(loo.error_bound), np.inf))
 

@@ -161,6 +161,28 @@ def test_no_free_support_vector_and_the_middle_of_the_interval():
         np.testing.assert_allclose(effect[:, row], change, atol=1e-10)
 
 
+def test_the_middle_of_the_interval_has_no_rounding_of_the_path():
+    X, y = data(n=16)
+    start = np.array([[0.0, 0.0, 0.0, 1e6]])
+    objective = Objective(
+        HingeLoss(), make_design(X, True), y, np.ones(16), L2(np.array([100.0] * 3 + [0.0])), start
+    )
+    dual = HingeDual(objective)
+    assert ((dual.alpha == 0) | (dual.alpha == 1)).all()
+    coef, intercept = dual.objective.theta[0, :3], dual.objective.theta[0, 3]
+    own = dual.sign - X @ coef  # the intercept at which a row is on its margin
+    above = (dual.alpha == 0) == (dual.sign > 0)
+    assert abs(intercept - 0.5 * (own[above].max() + own[~above].min())) < 1e-15
+
+
+@pytest.mark.parametrize("method", ["first_order", "newton", "exact"])
+def test_no_step_is_certified(method):
+    X, y = np.array([[-8.0], [-4.0], [4.0], [8.0], [30.0]]), np.array([0, 0, 1, 1, 1])
+    clf = hinge(C=0.003, temperature=0.02).fit(X, y)  # where no row is near its margin
+    assert clf.__fitted_problem__().objective.stationarity < 1e-6
+    assert np.isinf(clf.loo_estimate(method=method).error_bound).all()
+
+
 def test_newton_of_a_cold_hinge_is_the_span_estimate():
     """Vapnik & Chapelle: the free support vectors keep their margins, nothing else is followed."""
     X, y = data(n=60, seed=1)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -252,6 +253,14 @@ def test_search_over_costs_without_a_curvature():
     for C, score in zip(grid["C"], search.cv_results_["mean_test_score"], strict=True):
         expected = InfluenceExplainer(SVC(C=C, **TIGHT)).fit(X, y).loo_estimate(method="exact")
         assert score == pytest.approx(expected.score, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Liblinear failed")
+def test_a_fit_of_which_rounding_leaves_no_margin_says_so():
+    X, y = data(n=12)
+    model = LinearSVC(loss="hinge", max_iter=10)
+    with pytest.warns(ConvergenceWarning, match="no optimum was found: some margin conditions"):
+        InfluenceExplainer(model).fit(X + 1e7, y)
 
 
 def test_refusals():

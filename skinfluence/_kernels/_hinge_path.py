@@ -18,7 +18,7 @@ from skinfluence._kernels._compiled import compiled
 
 ZERO, FREE, CAP, OUT = 0, 1, 2, 3
 # A row is linearly dependent on the free rows if the rest of its kernel is below this share of it.
-DEPENDENT = 1e-9
+DEPENDENT = 1e-13
 ROUNDING = 1e-14
 # The inverse is computed again if it leaves a larger share of a right-hand side.
 LOST = 1e-8
@@ -326,7 +326,8 @@ def refine(
 
     The predictors are f = base + b + G (s (alpha - alpha_start)), and s (alpha - alpha_start) adds
     up to `target_sum` if there is a b. A row whose alpha is at a bound only after the correction is
-    not free: if no other is, b is the middle of its interval.
+    not free: if no other is, b is the middle of its interval, of the predictors without the path's
+    rounding.
     """
     m, q = len(s), n_free + bias
     for sweep in range(3):
@@ -348,7 +349,7 @@ def refine(
             k = members[a]
             alpha[k] = min(max(alpha[k] + s[k] * moved[bias + a], 0.0), cap[k])
     left = _settle(cap, alpha, status, members, n_free, inverse, bias)
-    if bias and left == 0 and n_free > 0:
+    if bias and left == 0:
         change = _middle(s, f, status)
         b += change
         f += change

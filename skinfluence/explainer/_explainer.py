@@ -279,8 +279,7 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
         except (NotImplementedError, np.linalg.LinAlgError) as error:
             self._refused = error
             return
-        if self._optimum.shortfall and not isinstance(self._final, InfluenceMixin):
-            warn(self._optimum.shortfall, ConvergenceWarning)
+        self._warn_of_no_optimum(adapted.objective.is_at_its_own_optimum)
         if not frozen:
             return
         moved = adapted.objective.at(self._optimum.theta).eta - adapted.objective.eta
@@ -303,6 +302,18 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
                 "and weights it was fitted on.",
                 ConvergenceWarning,
             )
+
+    def _warn_of_no_optimum(self, has_gradient):
+        """Warn where none was found; a model with a fit of its own has said so itself."""
+        shortfall = self._optimum.shortfall
+        if not (has_gradient or self._optimum.converged):
+            shortfall = (
+                f"no optimum was found: some margin conditions of the given "
+                f"{type(self._final).__name__} are still violated at the end of the path of its "
+                "dual. Centre and scale the columns of X, or fit with a larger penalty."
+            )
+        if shortfall and not (has_gradient and isinstance(self._final, InfluenceMixin)):
+            warn(shortfall, ConvergenceWarning)
 
     def _view(self, model, transformers, final):
         """Take over what the final step of a fitted model has recorded of its fit."""
