@@ -4,11 +4,19 @@ import numpy as np
 import pytest
 
 from benchmarks.certificate import LogLinkPoisson
-from skinfluence.curvature import DenseCurvature
+from skinfluence.curvature import DenseCurvature, make_curvature
 from skinfluence.deletion import ChordNewton, Entering, OneStep, RowChange
+from skinfluence.deletion._base import dominant_rows
+from skinfluence.deletion._delete import has_closed_form, refits_on_demand
+from skinfluence.deletion._exact import in_row_space
 from skinfluence.deletion._newton_cg import NewtonCG
 from skinfluence.design import make_design
-from skinfluence.losses import BinaryLogLoss, MultinomialLogLoss
+from skinfluence.losses import (
+    BinaryLogLoss,
+    MultinomialLogLoss,
+    SmoothEpsilonInsensitiveLoss,
+    SquaredLoss,
+)
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.penalties import L2
@@ -146,3 +154,130 @@ def test_what_is_left_after_a_newton_step_is_a_series_of_two_chord_steps(kind):
         norms = [objective.loss.predictor_norm(v) for v in (own[0] / shrink, own[0] + own[1])]
         assert found[row] == pytest.approx(max(norms), rel=1e-5)
     assert alternate > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_newton_step_solves_its_equation(kind):
+    """(H - W_i (x) z_i z_i') d = g_i (x) z_i + s_i r', and all that is read of d."""
+    objective = optimum(kind)
+    curvature, rows = curvature_of(objective), np.array([3, 0, 11, objective.n_rows - 1])
+    newton = OneStep(objective, curvature, rows, corrected=True)
+    H, K = curvature @ np.eye(objective.n_parameters), objective.n_outputs
+    Z, steps = objective.design.dense(slice(None)), newton.steps(slice(0, 4))
+    assert not newton.undefined.any()
+    for k, row in enumerate(rows):
+        d = steps[k].ravel()
+        right = np.kron(objective.residuals[row], Z[row])
+        if kind == "mean":
+            common = objective.row_penalty.gradient(objective.theta).ravel()
+            right = right + objective.sample_weight[row] * common
+        G = H - term(objective.weights[row].reshape(K, K), Z[row])
+        np.testing.assert_allclose(G @ d, right, atol=1e-9)
+        np.testing.assert_allclose(newton.own_change()[k], steps[k] @ Z[row], atol=1e-10)
+        assert newton.squared_length[k] == pytest.approx(d @ right, rel=1e-8, abs=1e-15)
+        assert newton.squared_step_norm[k] == pytest.approx(d @ H @ d, rel=1e-8, abs=1e-15)
+    # Changes of predictors by solves for either side, and inner products with directions.
+    for m in (1, 60):
+        test = make_design(np.random.default_rng(1).normal(size=(m, 3)), True)
+        found = newton.on(test)
+        found = np.concatenate([found(slice(0, 1)), found(slice(1, 4))], axis=2)
+        np.testing.assert_allclose(found, test.predictors_of(steps), atol=1e-10)
+    directions = np.random.default_rng(2).normal(size=(5, *objective.theta.shape))
+    expected = directions.reshape(5, -1) @ steps.reshape(4, -1).T
+    np.testing.assert_allclose(newton.along(directions)(slice(0, 4)), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_for_other_residuals_take_the_curvature_without_each_row(kind):
+    objective = optimum(kind)
+    curvature, rows = curvature_of(objective), np.arange(5)
+    newton = OneStep(objective, curvature, rows, corrected=True)
+    other = np.random.default_rng(0).normal(size=(5, objective.n_outputs))
+    H, K = curvature @ np.eye(objective.n_parameters), objective.n_outputs
+    found = newton.own_change_of(other)
+    for row in rows:
+        z = objective.design.dense(np.array([row]))[0]
+        G = H - term(objective.weights[row].reshape(K, K), z)
+        step = np.linalg.solve(G, np.kron(other[row], z)).reshape(K, -1)
+        np.testing.assert_allclose(found[row], step @ z, atol=1e-10)
+
+
+def test_the_usual_size_of_a_row_is_the_median_of_those_that_count():
+    objective = optimum()
+    newton = OneStep(objective, curvature_of(objective), np.arange(3), corrected=True)
+    live = objective.sample_weight > 0
+    size = objective.sample_weight**2 * (objective.design.dense(slice(None)) ** 2).sum(axis=1)
+    assert newton._usual_size() == pytest.approx(np.median(size[live]), rel=1e-12)
+
+
+def test_only_losses_with_all_curvature_near_a_kink_have_dominant_rows():
+    rows, leverage = np.arange(4), np.array([0.2, 0.5, 0.51, 1.0])
+    objective = optimum()
+    assert not len(dominant_rows(objective, rows, leverage))
+    kinked = Objective(
+        SmoothEpsilonInsensitiveLoss(0.1, 0.1),
+        objective.design,
+        objective.y,
+        objective.sample_weight,
+        objective.penalty,
+        objective.theta,
+    )
+    np.testing.assert_array_equal(dominant_rows(kinked, rows, leverage), [2, 3])
+
+
+def test_refits_on_demand_are_for_methods_that_refit_by_newton():
+    objective = optimum()
+    curvature, rows = curvature_of(objective), np.arange(5)
+    for method in ("auto", "exact"):
+        assert refits_on_demand(objective, curvature, method, rows) is not None
+        damped = DenseCurvature(objective, damping=0.5)
+        assert refits_on_demand(objective, damped, method, rows) is None
+        assert refits_on_demand(objective, None, method, rows) is None
+    for method in ("newton", "first_order"):
+        assert refits_on_demand(objective, curvature, method, rows) is None
+
+
+def test_without_parameters_nothing_is_left_to_refit():
+    design = make_design(np.zeros((4, 0)), False)
+    nothing = Objective(
+        BinaryLogLoss(), design, np.zeros(4), np.ones(4), L2(np.zeros(0)), np.zeros((1, 0))
+    )
+    assert has_closed_form(nothing, None, np.arange(4))
+    objective = optimum()
+    assert not has_closed_form(objective, curvature_of(objective), np.arange(4))
+    quadratic = Objective(
+        SquaredLoss(),
+        objective.design,
+        objective.y,
+        objective.sample_weight,
+        objective.penalty,
+        objective.theta,
+    )
+    assert has_closed_form(quadratic, curvature_of(quadratic), np.arange(4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_the_space_of_the_rows_nothing_changes_but_the_columns(kind):
+    objective = optimum(kind, n=16, p=20)
+    curvature = make_curvature(objective.without_mean_penalty_share(), "dual")
+    working, inner, lift = in_row_space(objective, curvature)
+    assert working.n_parameters < objective.n_parameters
+    np.testing.assert_allclose(working.eta, objective.eta, atol=1e-9)
+    np.testing.assert_allclose(working.gradient, 0.0, atol=1e-8)
+    rows, q = np.arange(6), working.design.shape[1]
+    steps = np.random.default_rng(0).normal(size=(3, working.n_outputs, q))
+    found = lift(steps)
+    assert found.shape == (3, *objective.theta.shape)
+    np.testing.assert_allclose(
+        objective.design.predictors_of(found), working.design.predictors_of(steps), atol=1e-9
+    )
+    for row in rows:
+        for step, far in zip(steps, found, strict=True):
+            one = working.without(row).at(working.theta + step)
+            other = objective.without(row).at(objective.theta + far)
+            assert one.value == pytest.approx(other.value, rel=1e-10)
+    H = curvature @ found.reshape(3, -1).T
+    small = inner @ steps.reshape(3, -1).T
+    np.testing.assert_allclose(
+        found.reshape(3, -1) @ H, steps.reshape(3, -1) @ small, rtol=1e-8, atol=1e-8
+    )

@@ -251,3 +251,19 @@ def test_products_are_in_float32_only_where_the_bound_knows_by_how_much(monkeypa
             off = np.linalg.norm(factor.hessian - matrix_of(factor.objective, objective), 2)
             assert (factor.off > 0) is is_single
             assert off <= factor.off + 1e-12
+
+
+def test_no_product_is_in_float32_where_that_would_be_felt(monkeypatch):
+    """Each rounding counts, that of the matrix at hand and that of the products to come."""
+    monkeypatch.setattr(_joint_chord, "DEAR", 0.0)
+    objective, rows = optimum(n=60, p=9), np.arange(12)
+    delta, design = -0.5 * objective.sample_weight[rows], objective.design.take(rows)
+    known = JointFactor.at(objective)
+    first = known.reweighted(rows, delta, design)
+    share = first.off * known.variances()[1]
+    assert share > 0
+    for limit, is_single in ((1.01 * share, True), (0.99 * share, False)):
+        monkeypatch.setattr(_joint_chord, "SINGLE_SHARE", limit)
+        assert (known.reweighted(rows, delta, design).off > 0) is is_single
+        again = first.reweighted(rows[:6], 0.5 * delta[:6], objective.design.take(rows[:6]))
+        assert again.off == first.off  # no room for more

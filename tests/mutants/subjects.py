@@ -13,7 +13,8 @@ SUBJECTS = (
 )
 BASE = "small_changes_of_the_base"
 # Quick ones of the steps without a row: gradients, norms and errors against dense matrices.
-STEPS = ("small_changes_of_deletion", "small_changes_of_errors", "small_changes", "metric")
+STEPS = ("small_changes_of_deletion", "small_changes_of_errors", "small_changes_of_estimates")
+STEPS += ("small_changes", "metric")
 # The longest beginning of a module's path decides.
 TESTS = {
     "objective": (BASE, "metric", "fuzz_findings", "deletion_and_attribution"),
@@ -35,7 +36,13 @@ TESTS = {
     "deletion/_causes": ("existence", "warnings"),
     "deletion/_change_rows": ("small_changes", "small_changes_of_errors", "changes"),
     "deletion/_chord": (*STEPS, "single_remainder", "fuzz_findings", "exact"),
-    "deletion/_delete": ("small_changes", "metric", "exact", "deletion_and_attribution"),
+    "deletion/_delete": (
+        "small_changes_of_deletion",
+        "small_changes",
+        "metric",
+        "exact",
+        "deletion_and_attribution",
+    ),
     "deletion/_deleted_curvature": ("small_changes_of_groups", *STEPS, "exact", "joint_refits"),
     "deletion/_groups": ("small_changes_of_groups", "joint_refits", "groups", "auto"),
     "deletion/_hinge": ("hinge",),
@@ -44,13 +51,24 @@ TESTS = {
     "deletion/_mixed": ("auto",),
     "deletion/_newton_error": ("small_changes_of_errors", "metric", "pieces", "error_estimates"),
     "deletion/_row_change": ("small_changes_of_deletion", "small_changes_of_errors", "changes"),
-    "deletion/_second_order": ("single_remainder",),
+    "deletion/_second_order": ("small_changes_of_estimates", "single_remainder"),
     "deletion/_second_step": ("changes",),
-    "deletion/_single_remainder": ("single_remainder",),
-    "deletion/_step_errors": ("small_changes", "metric", "groups", "elastic_net", "results"),
+    "deletion/_single_remainder": ("small_changes_of_estimates", "single_remainder"),
+    "deletion/_step_errors": (
+        "small_changes_of_estimates",
+        "small_changes",
+        "metric",
+        "groups",
+        "elastic_net",
+        "results",
+    ),
     "deletion/certificate": ("metric", "certificate"),
-    "deletion/targets": ("losses_and_targets", "deletion_and_attribution"),
-    "leave_one_out": ("leave_one_out",),
+    "deletion/targets": (
+        "losses_and_targets",
+        "small_changes_of_estimates",
+        "deletion_and_attribution",
+    ),
+    "leave_one_out": ("small_changes_of_estimates", "leave_one_out"),
     "case_deletion": ("case_deletion",),
     "uncertainty": (BASE, "uncertainty"),
 }
