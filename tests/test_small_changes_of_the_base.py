@@ -210,6 +210,18 @@ def test_a_design_about_an_origin_knows_parameters_about_zero(storage):
     assert rounding == pytest.approx(np.finfo(float).eps * 1e6 / size, rel=1e-6)
 
 
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3)])
+def test_added_features_come_before_the_intercept(shape, fit_intercept):
+    design = make_design(np.zeros((4, 3)), fit_intercept)
+    array = np.random.default_rng(0).normal(size=(*shape, 3 + fit_intercept))
+    own, end = array[..., :3], array[..., 3:]
+    assert design.widened(array, 0) is array
+    for value, added in ((0.5, np.full((*shape, 2), 0.5)), (None, own[..., [-1, -1]])):
+        expected = np.concatenate([own, added, end], axis=-1)
+        np.testing.assert_array_equal(design.widened(array, 2, value=value), expected)
+
+
 def test_stored_entries_are_those_of_the_rows_and_the_ones():
     X = sp.random(30, 7, density=0.2, random_state=0, format="csr")
     assert [make_design(X, one).n_stored for one in (False, True)] == [X.nnz, X.nnz + 30]
