@@ -36,14 +36,14 @@ TESTS = {
     ),
     "design/_dependence": ("small_changes_of_the_base", "rank_deficient"),
     "curvature": (
-        "small_changes_of_the_base",
+        "small_changes_of_curvatures",
         "small_changes",
         "design_and_curvature",
         "metric",
         "row_space",
     ),
     "curvature/_separate": (
-        "small_changes_of_the_base",
+        "small_changes_of_curvatures",
         "ridge_classifier",
         "svc_adapters",
         "regression",
@@ -66,7 +66,7 @@ TESTS = {
     "deletion/targets": ("losses_and_targets", "deletion_and_attribution"),
     "leave_one_out": ("leave_one_out",),
     "case_deletion": ("case_deletion",),
-    "uncertainty": ("small_changes_of_the_base", "uncertainty"),
+    "uncertainty": ("small_changes_of_curvatures", "uncertainty"),
 }
 
 
