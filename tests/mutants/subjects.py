@@ -11,7 +11,7 @@ SUBJECTS = (
     "case_deletion",
     "uncertainty",
 )
-BASE = "small_changes_of_the_base"
+BASE, CURVATURES = "small_changes_of_the_base", "small_changes_of_curvatures"
 # Quick ones of the steps without a row: gradients, norms and errors against dense matrices.
 STEPS = ("small_changes_of_deletion", "small_changes_of_errors", "small_changes_of_estimates")
 STEPS += ("small_changes", "metric")
@@ -28,8 +28,8 @@ TESTS = {
         "fuzz_findings",
     ),
     "design/_dependence": (BASE, "rank_deficient"),
-    "curvature": (BASE, "small_changes", "design_and_curvature", "metric", "row_space"),
-    "curvature/_separate": (BASE, "ridge_classifier", "svc_adapters", "regression"),
+    "curvature": (CURVATURES, "small_changes", "design_and_curvature", "metric", "row_space"),
+    "curvature/_separate": (CURVATURES, "ridge_classifier", "svc_adapters", "regression"),
     "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
     "deletion/_active_set": ("elastic_net",),
     "deletion/_auto": ("small_changes_of_errors", "auto"),
@@ -70,7 +70,7 @@ TESTS = {
     ),
     "leave_one_out": ("small_changes_of_estimates", "leave_one_out"),
     "case_deletion": ("case_deletion",),
-    "uncertainty": (BASE, "uncertainty"),
+    "uncertainty": (CURVATURES, "uncertainty"),
 }
 
 
