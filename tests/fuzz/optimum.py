@@ -203,7 +203,7 @@ def _minimise(objective, w, theta, most):
     for _ in range(most):
         if not len(going):
             break
-        now, weight = theta[going], w[going]
+        now, weight, damped = theta[going], w[going], mu[going] > 0
         step, decrease = _direction(objective, now, weight, mu[going])
         moved, t = _search(objective, now, weight, step, decrease)
         theta[going] = moved
@@ -211,12 +211,15 @@ def _minimise(objective, w, theta, most):
         mu[going] = np.where(mu[going] < 1e-12, 0, mu[going])
         change, unit = _motion(objective, step, moved, weight)
         relative = np.where(unit > 0, change / np.where(unit > 0, unit, 1), change)
+        relative[damped] = (
+            np.inf
+        )  # however short: how far the optimum is only Newton's own step says
         settled = relative <= LD(1e-17)
         improved = relative < best[going] / 2
         worse[going] = np.where(improved, 0, worse[going] + 1)
         best[going] = np.minimum(best[going], relative)
         stuck = (best[going] < 1e-9) & (worse[going] >= 3)
-        lost = ~np.isfinite(relative)
+        lost = ~(np.isfinite(relative) | damped)
         going = going[~(settled | stuck | lost)]
     return Optima(theta, best)
 
