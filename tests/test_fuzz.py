@@ -48,6 +48,34 @@ def test_what_is_known_still_shows(entry):
 
 
 MENDED = {
+    "the leverage of a row that all but alone settles an intercept lost its other directions": (
+        Problem(
+            "sparse logistic",
+            seed=270982469,
+            n=10,
+            p=3,
+            outputs=3,
+            strength=0.249,
+            options=(("l1_ratio", 1.0),),
+            data="duplicate columns",
+            weights="zeros",
+            scale="wide",
+        ),
+        "loo_estimate",
+    ),
+    "a group without which no row has curvature ended in a reshape": (
+        Problem(
+            "kernel logistic",
+            seed=1712827835,
+            n=6,
+            p=4,
+            outputs=3,
+            strength=11.7,
+            options=(("kernel", "linear"),),
+            weights="wide",
+        ),
+        "loo_estimate",
+    ),
     "refits of sparse rows went to the row space of a column without a penalty": (
         Problem(
             "tweedie",

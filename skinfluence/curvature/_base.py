@@ -18,6 +18,8 @@ NEGLIGIBLE = 1e-8
 # Share of what it is a difference of below which 1 - leverage has lost half of its digits (2e-8 is
 # eps / 1e-8) and is computed another way.
 CLOSE = 1e-8
+# Times the largest entry of A_i that one of z'H_-i^-1 z may be for A_i to be made of it.
+FAR_APART = 1e8
 
 
 # Rows whose leverages are weighted together.
@@ -308,6 +310,8 @@ class Curvature(ABC):
         own, directions = np.linalg.eigh(L.T @ a @ L)
         one_minus = (directions / (1.0 + np.maximum(own, 0.0))) @ directions.T
         values, vectors = np.linalg.eigh(a)
+        if len(a) > 1 and values[-1] > FAR_APART * np.abs(quadratic).max():
+            return quadratic, one_minus  # a has no digit left of its other directions
         C = vectors * np.sqrt(np.maximum(values, 0.0))
         seen, axes = np.linalg.eigh((C.T @ L) @ (C.T @ L).T)
         half = (C @ axes) / np.sqrt(1.0 + np.maximum(seen, 0.0))
