@@ -511,7 +511,7 @@ class LeaveOneOutEstimate(Result):
         share = weight[used] / weight[used].sum() if used.any() else weight[used]
         mean = float(share @ loss[used]) if used.any() else np.nan
         n = int(used.sum())
-        with np.errstate(invalid="ignore"):  # inf - inf
+        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf
             spread = float(np.sum(share**2 * (loss[used] - mean) ** 2))
         error = np.sqrt(spread * n / (n - 1)) if n > 1 else np.nan
         return cls(

@@ -281,6 +281,17 @@ MENDED = {
         ),
         "parameter_influence",
     ),
+    "the difference of two infinite deviances was a warning of NumPy's": (
+        Problem(
+            "tweedie",
+            seed=1421893148,
+            n=3,
+            p=1,
+            strength=0.0,
+            options=(("power", 1.0), ("link", "identity")),
+        ),
+        "influence",
+    ),
 }
 
 
