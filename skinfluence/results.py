@@ -512,7 +512,7 @@ class LeaveOneOutEstimate(Result):
         known, share = (loss, weight) if n == len(used) else (loss[used], weight[used])
         total = share.sum()
         mean = float(share @ known / total) if n else np.nan
-        with np.errstate(invalid="ignore"):  # inf - inf
+        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf
             apart = known - mean
             apart *= share
             spread = float(apart @ apart / total**2) if n else 0.0

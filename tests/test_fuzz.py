@@ -495,6 +495,17 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "the difference of two infinite deviances was a warning of NumPy's": (
+        Problem(
+            "tweedie",
+            seed=1421893148,
+            n=3,
+            p=1,
+            strength=0.0,
+            options=(("power", 1.0), ("link", "identity")),
+        ),
+        "influence",
+    ),
 }
 
 

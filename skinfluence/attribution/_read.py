@@ -88,7 +88,8 @@ def _moved(deletion, test):
             moved += eta[:, rows, None]
             y = None if test.y is None else test.y[rows, None]
             value = classes_first(target.value(y, classes_last(moved, is_scalar)), has_one_output)
-            np.subtract(value, before[:, rows, None], out=result[:, rows])
+            with np.errstate(invalid="ignore"):  # an infinite deviance, before and after
+                np.subtract(value, before[:, rows, None], out=result[:, rows])
         return result
 
     return read
@@ -186,10 +187,11 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
             total[:, part] = deletion.mask_undefined(along(part), part)
     else:
         for rows, part, block in _blocks(deletion, test, linearised=False, progress=progress):
-            if test.weight is None:
-                total[:, part] += block.sum(axis=1)
-            else:
-                total[:, part] += np.einsum("omb,m->ob", block, test.weight[rows])
+            with np.errstate(invalid="ignore"):  # infinite effects of both signs
+                if test.weight is None:
+                    total[:, part] += block.sum(axis=1)
+                else:
+                    total[:, part] += np.einsum("omb,m->ob", block, test.weight[rows])
     if how == "mean":
         total /= test.shares.sum()
     return total.T if outputs > 1 else total[0]
@@ -267,7 +269,8 @@ def self_influence(deletion, test, *, linearised):
         result = np.einsum("iok,ik->io", gradient, change)
     else:
         moved = objective.native(test.eta + change)
-        result = target.value(test.y, moved) - target.value(test.y, eta)
+        with np.errstate(invalid="ignore"):  # an infinite deviance, before and after
+            result = target.value(test.y, moved) - target.value(test.y, eta)
         result = result.reshape(len(test), target.n_outputs)
     result[deletion.undefined] = np.nan
     return result if target.n_outputs > 1 else result[:, 0]

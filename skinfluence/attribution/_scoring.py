@@ -23,12 +23,14 @@ def _mean(values, weight):
 def _r2(link, y, eta, weight=None):
     """1 - residual over total sum of squares, of one output."""
     total = _mean((y - _mean(y, weight)) ** 2, weight)
-    return 1.0 - _mean((y[:, None] - link.mean(eta)) ** 2, weight) / total
+    with np.errstate(divide="ignore", invalid="ignore"):  # constant responses: left to the scorer
+        return 1.0 + _neg_mse(link, y, eta, weight) / total
 
 
 def _neg_mse(link, y, eta, weight=None):
     """Minus the mean squared error, of one output."""
-    return -_mean((y[:, None] - link.mean(eta)) ** 2, weight)
+    with np.errstate(over="ignore"):  # of a mean that a long step has made as large
+        return -_mean((y[:, None] - link.mean(eta)) ** 2, weight)
 
 
 def _accuracy(link, y, eta, weight=None):

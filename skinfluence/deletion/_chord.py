@@ -112,14 +112,15 @@ class ChordNewton:
     def run(self, part):
         """Refit without each row of a slice of the deletions."""
         state = self.start(part)
-        for _ in range(MAX_PASSES):
-            if not len(state.active):
-                break
-            active = state.active
-            gradient, moved, hidden = self.gradient(
-                state.D[active], state.first + active, state.truncation[active]
-            )
-            self.advance(state, gradient, moved, hidden)
+        with np.errstate(over="ignore", invalid="ignore"):  # steps far too long; no bound at 0
+            for _ in range(MAX_PASSES):
+                if not len(state.active):
+                    break
+                active = state.active
+                gradient, moved, hidden = self.gradient(
+                    state.D[active], state.first + active, state.truncation[active]
+                )
+                self.advance(state, gradient, moved, hidden)
         steps = state.D.reshape(len(state.D), self.objective.n_outputs, -1)
         return ChordResult(steps, state.bound, state.converged, state.own_error)
 
@@ -223,12 +224,12 @@ class ChordNewton:
         """
         inverse_rows = self.inverse_rows(deletions)
         newton = self._newton(deletions, inverse_rows)
-        gradient, _, _ = self.gradient(newton, deletions)
-        first = -self.solve(gradient, deletions, inverse_rows, newton)
-        gradient, _, _ = self.gradient(newton + first, deletions)
-        second = -self.solve(gradient, deletions, inverse_rows, newton + first)
-        own, after = (self._own_vectors(step, deletions) for step in (first, second))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            gradient, _, _ = self.gradient(newton, deletions)
+            first = -self.solve(gradient, deletions, inverse_rows, newton)
+            gradient, _, _ = self.gradient(newton + first, deletions)
+            second = -self.solve(gradient, deletions, inverse_rows, newton + first)
+            own, after = (self._own_vectors(step, deletions) for step in (first, second))
             ratio = np.einsum("ik,ik->i", own, after) / np.einsum("ik,ik->i", own, own)
         ratio = np.minimum(np.where(np.isfinite(ratio), ratio, 0.0), MAX_RATIO)
         shrink = np.where(ratio < 0, np.sqrt(1.0 - np.minimum(ratio, 0.0)), 1.0 - ratio)

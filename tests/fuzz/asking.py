@@ -71,7 +71,8 @@ def ask(function, seconds=60.0):
     with warnings.catch_warnings(record=True) as caught, _printed() as printed:
         warnings.simplefilter("always")
         try:
-            with _limited(seconds):
+            # As a user hears it: those who ask here are deaf to overflow for the oracle's sake.
+            with _limited(seconds), np.errstate(over="warn", invalid="warn", divide="warn"):
                 value, error, place, sentence = function(), None, "", True
         except Exception as raised:
             value, error = None, raised

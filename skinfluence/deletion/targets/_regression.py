@@ -68,8 +68,9 @@ class SquaredError(_OfMean):
     name = "squared_error"
 
     def _error(self, y, mean):
-        """Square of the residual."""
-        return (y - mean) ** 2
+        """Square of the residual; inf of a mean that a long step has made as large."""
+        with np.errstate(over="ignore"):
+            return (y - mean) ** 2
 
     def _slope(self, y, mean):
         """Minus twice the residual."""
@@ -124,8 +125,8 @@ class PoissonDeviance(_OfMean):
         return np.where(mean > 0, deviance, np.inf)
 
     def _slope(self, y, mean):
-        """2 (1 - y / mu)."""
-        return 2.0 * (1.0 - y / mean)
+        """2 (1 - y / mu); NaN where the deviance is inf."""
+        return 2.0 * (1.0 - y / np.where(mean > 0, mean, np.nan))
 
 
 REGRESSION = {
