@@ -506,6 +506,50 @@ MENDED = {
         ),
         "influence",
     ),
+    "the slope of a cube near 0 was the error of a difference": (
+        Problem(
+            "transformed target",
+            seed=1219724166,
+            n=9,
+            p=1,
+            intercept=False,
+            strength=0.0113,
+            options=(("kind", "cube"),),
+            scale="wide",
+            through="explainer",
+        ),
+        "influence",
+    ),
+    "curvature=dual lost the digits of heavy rows in a column of many": (
+        Problem(
+            "svr",
+            seed=2108464778,
+            p=4,
+            m=2,
+            strength=4.86,
+            options=(("kernel", "linear"), ("epsilon", 0.5), ("temperature", 0.774)),
+            data="saturated",
+            weights="equal",
+            scale="wide",
+            storage="csr",
+        ),
+        "influence",
+    ),
+    "the oracle kept a sum of softmax coefficients": (
+        Problem(
+            "logistic",
+            seed=1787120586,
+            p=4,
+            m=2,
+            outputs=3,
+            intercept=False,
+            strength=2.17,
+            weights="zeros",
+            shift=1000000.0,
+            curvature="dual",
+        ),
+        "loo_estimate",
+    ),
 }
 
 

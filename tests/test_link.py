@@ -779,3 +779,12 @@ def test_equal_probabilities_are_the_first_class_by_any_link_of_two():
     eta, link = np.array([-0.75, -0.125, 0.0, 2.0**-52, 0.125, 0.75]), RampLink()
     np.testing.assert_array_equal(link.predicted(eta), [0, 0, 0, 1, 1, 1])
     np.testing.assert_array_equal(link.predicted(eta), link.probabilities(eta).argmax(axis=-1))
+
+
+def test_slopes_of_an_inverse_transform_where_it_is_flat_or_ends():
+    eta = np.array([-2.0, -1e-3, 1e-5, 0.5])
+    link = TransformedLink(IdentityLink(), lambda x: x**3, 1.0)
+    np.testing.assert_allclose(link.inverse_slope(eta), 3 * eta**2, rtol=1e-9)
+    near_the_end = np.array([1e-5, 1.0])  # two steps of 6e-6 beside 0
+    link = TransformedLink(IdentityLink(), lambda x: np.where(x < 0, np.nan, x**2), 1.0)
+    np.testing.assert_allclose(link.inverse_slope(near_the_end), 2 * near_the_end, rtol=1e-8)

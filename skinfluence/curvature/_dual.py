@@ -17,7 +17,7 @@ from skinfluence.curvature._woodbury import RESOLVED, WoodburyCurvature
 
 # A quadratic form below this share of the kernel has lost as many digits in K - K M K.
 CANCELLED = 1e-6
-# Largest entry of B from which solves are refined: its square is what they lose of a weighted row.
+# Largest entry of B from which rows are heavy: its square is what solves lose of a weighted row.
 HEAVY = 1e4
 # Rows of the kernel that stay in the cache between two operations.
 CACHED_ROWS = 32
@@ -96,16 +96,25 @@ class DualCurvature(WoodburyCurvature):
     def _inner_solve(self, F):
         return cholesky_solve(self.factor, F)
 
-    def solve(self, V):
-        """As in the base class; where rows are heavy once more, for what that left.
+    @property
+    def _has_heavy_rows(self):
+        """Whether the two terms of a solve's formula are nearly the same.
 
-        The two terms of its formula are then nearly the same. Their difference is right beside
-        them, but not the little that a heavy row moves, which the row's weight multiplies.
+        Their difference is right beside them, but not the little that a heavy row moves, which the
+        row's weight multiplies.
         """
+        return self.has_all_digits and self.largest > HEAVY
+
+    def solve(self, V):
+        """As in the base class; of heavy rows once more, for what that left."""
         found = super().solve(V)
-        if self.has_all_digits and self.largest > HEAVY:
+        if self._has_heavy_rows:
             found += super().solve(V - self @ found)
         return found
+
+    def own_products(self, design, slopes):
+        """As in the base class; of heavy rows by solves."""
+        return None if self._has_heavy_rows else super().own_products(design, slopes)
 
     @cached_property
     def inverse_factor(self):

@@ -50,6 +50,10 @@ class Loss:
         """Size of the terms that cancel in each row's value."""
         return np.abs(self.value(y, eta))
 
+    def terms(self, y, eta):
+        """Size of the terms that cancel in each row's gradient."""
+        return np.abs(self.gradient(y, eta))
+
 
 class Squared(Loss):
     def __init__(self, K=1):
@@ -200,6 +204,9 @@ class Pinball(Loss):
     def slope(self, y, eta):
         return sigmoid((eta - y) / self.T) - self.tau
 
+    def terms(self, y, eta):
+        return sigmoid((eta - y) / self.T) + self.tau
+
     def bend(self, y, eta):
         u = (eta - y) / self.T
         return sigmoid(u) * sigmoid(-u) / self.T
@@ -225,6 +232,10 @@ class EpsilonInsensitive(Loss):
     def slope(self, y, eta):
         above, below = self._u(y, eta)
         return sigmoid(below) - sigmoid(above)
+
+    def terms(self, y, eta):
+        above, below = self._u(y, eta)
+        return sigmoid(below) + sigmoid(above)
 
     def bend(self, y, eta):
         return sum(sigmoid(u) * sigmoid(-u) for u in self._u(y, eta)) / self.T

@@ -398,8 +398,10 @@ class Oracle:
         if self.spec.lent is not None:
             return 0.0
         objective, theta, w = self.objective, self.theta[None], self.w[None]
-        slope = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
-        terms = np.abs(slope[0]).T @ np.abs(objective.Z) + objective.strength_l1(w)[0]
+        y, eta = objective.y, objective.eta(theta)
+        slope = objective._weighted(w, objective.loss.gradient(y, eta))
+        terms = objective._weighted(w, objective.loss.terms(y, eta))
+        terms = terms[0].T @ np.abs(objective.Z) + objective.strength_l1(w)[0]
         terms = terms + objective.strength(w)[0] * np.abs(self.theta)
         at = np.flatnonzero(self._movable(theta, w, slope)[0])
         return float(POLISHED * self._reach(objective.hessian(theta, w)[0], at, terms))

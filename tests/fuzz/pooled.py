@@ -397,7 +397,8 @@ class PooledQuestions(Questions):
         if want is not None:
             got = np.asarray(answer.value.row_curvature, dtype=LD)
             h, quadratic, _ = diagnostics.leverages(self.oracle)
-            steep = (np.abs(self.oracle.eta[:, 0]) * h / np.maximum(quadratic, 1e-300)).max()
-            # Of slopes that are 0: predictors are right to some units of the fit's tolerance.
-            floor = max(ROUNDING, 1e-12 * steep) ** 2 * quadratic.max()
+            steep = (h / np.maximum(quadratic, 1e-300)).max()
+            # Of slopes that are 0: predictors are right to the fit's tolerance, or to rounding.
+            off = max(self.oracle.polish, 1e-12 * np.abs(self.oracle.eta).max())
+            floor = max(ROUNDING, off * steep) ** 2 * quadratic.max()
             self.judge.compare(question, _Like(got, answer), want, floor=floor)

@@ -369,9 +369,9 @@ class Questions:
         self.judge.compare(
             question, answer, effect, rows=1, undefined=undefined, rounding=rounding, floor=floor
         )
-        self._aggregate(question, answer, effect, labels, options)
+        self._aggregate(question, answer, labels, options, floor)
 
-    def _aggregate(self, question, answer, effect, labels, options):
+    def _aggregate(self, question, answer, labels, options, floor):
         """Sums over test rows, and some training rows: the same numbers."""
         if answer.is_announced:
             return
@@ -380,7 +380,8 @@ class Questions:
         wanted = matrix.mean(axis=0) if how == "mean" else matrix.sum(axis=0)
         found = ask(lambda: self.view.influence(data.X_test, labels, aggregate=how, **options))
         if self.judge.answered(f"{question} {how}", found):
-            self._same(f"{question} {how}", found.value, wanted, np.abs(matrix).sum(axis=0))
+            size, floor = np.abs(matrix).sum(axis=0), np.abs(floor).sum(axis=0)
+            self._same(f"{question} {how}", found.value, wanted, size, floor=floor)
         if options["method"] == "auto":  # what is refitted depends on what is asked about
             return
         some = self.rng.permutation(self.oracle.n)[: 1 + self.oracle.n // 2]
@@ -389,7 +390,7 @@ class Questions:
             size = np.abs(np.nan_to_num(matrix)).max(initial=0.0)
             self._same(f"{question} some rows", found.value, matrix[:, some], size, TOLERANCE)
 
-    def _same(self, question, got, want, size, tolerance=1e-8):
+    def _same(self, question, got, want, size, tolerance=1e-8, floor=0.0):
         """Two ways of asking the same, to what the condition of the curvature leaves of it.
 
         Test rows that are float32 are read as such.
@@ -402,7 +403,7 @@ class Questions:
             return
         with np.errstate(invalid="ignore"):
             largest = np.abs(np.nan_to_num(want, posinf=0.0, neginf=0.0)).max(initial=0.0)
-            off = np.abs(got - want) > tolerance * np.nan_to_num(size) + 1e-12 * largest
+            off = np.abs(got - want) > tolerance * np.nan_to_num(size) + 1e-12 * largest + floor
             off &= got != want
         off |= np.isnan(got) != np.isnan(want)
         if off.any() and not self.judge.announced:
