@@ -139,10 +139,11 @@ def test_forms_of_rows_that_a_heavy_twin_pins_down_keep_their_digits(fit_interce
     assert 1 - found.one_minus[1, 0, 0] == pytest.approx(0.25 * found.quadratic[1, 0, 0], rel=1e-9)
 
 
-def test_columns_without_penalty_that_depend_on_each_other_have_no_kernel():
+@pytest.mark.parametrize("apart", [0.0, 3e-8])
+def test_columns_without_penalty_that_depend_on_each_other_have_no_kernel(apart):
     objective = objective_of(n=20, p=30)
     X, strength = objective.design.X.copy(), np.r_[np.ones(30), 0.0]
-    X[:, 3] = 2.0 * X[:, 1]
+    X[:, 3] = 2.0 * X[:, 1] + apart * X[:, 2]
     strength[[1, 3]] = 0.0
     objective = objective._with(design=make_design(X, True), penalty=L2(strength))
     with pytest.raises(np.linalg.LinAlgError, match="column 1, column 3"):
