@@ -80,7 +80,9 @@ class Exact(StoredSteps):
     @property
     def own_bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
-        return self.bound * self._own_row_norm + self._rounding
+        with np.errstate(invalid="ignore"):  # no certificate, and a row that is 0
+            bound = self.bound * self._own_row_norm
+        return np.where(np.isinf(self.bound), np.inf, bound) + self._rounding
 
     def steps(self, part):
         return self._lift(self._steps[part])
