@@ -525,7 +525,7 @@ class Questions:
                     found = found - found.mean(axis=1, keepdims=True)
                     want = want - want.mean(axis=1, keepdims=True)
                 refitted = self._of_refits(method, got.info).reshape(-1, *[1] * (want.ndim - 1))
-                floor = self._of_coefficients(part) + refitted
+                floor = self._of_coefficients(part) + refitted + self._of_steps(change, part)
                 for other in self.blurred(method):
                     other = oracle.basis.original(other)[part == "intercept"]
                     floor = floor + 3 * np.nan_to_num(np.abs(other - want))
@@ -546,6 +546,18 @@ class Questions:
             sums = self.problem.strength * (self.spec.w @ np.abs(self.spec.X))
             last = last + 16 * np.finfo(float).eps * sums
         return ROUNDING * np.abs(coef).max(initial=0.0) + last
+
+    def _of_steps(self, change, part):
+        """Last digit of each row's step as it moves predictors, (B, 1, p) or (B, 1).
+
+        Beside a step of 1e29, where one row alone settles an intercept, others have no digit.
+        """
+        moved = np.einsum("nj,bkj->bnk", self.oracle.objective.Z, np.nan_to_num(change))
+        last = np.finfo(float).eps * np.abs(moved).max(axis=(1, 2), initial=0.0)
+        if part == "intercept":
+            return last[:, None]
+        widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
+        return last[:, None, None] / np.where(widest > 0, widest, 1)
 
     def _of_refits(self, method, info):
         """What refits that know a bound leave of their coefficients, (B,); 0 of other methods.
