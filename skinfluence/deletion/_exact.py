@@ -79,10 +79,13 @@ class Exact(StoredSteps):
 
     @property
     def own_bound(self):
-        """Certified error of each row's own predictor, inf where there is none."""
-        with np.errstate(invalid="ignore"):  # no certificate, and a row that is 0
-            bound = self.bound * self._own_row_norm
-        return np.where(np.isinf(self.bound), np.inf, bound) + self._rounding
+        """Certified error of each row's own predictor, inf where there is none.
+
+        A row of zeros has a predictor that nothing moves, whatever is known of its refit.
+        """
+        with np.errstate(invalid="ignore"):  # inf 0
+            bound = np.where(self._own_row_norm == 0, 0.0, self.bound * self._own_row_norm)
+        return bound + self._rounding
 
     def steps(self, part):
         return self._lift(self._steps[part])
