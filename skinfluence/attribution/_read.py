@@ -88,7 +88,8 @@ def _moved(deletion, test):
             moved += eta[:, rows, None]
             y = None if test.y is None else test.y[rows, None]
             value = classes_first(target.value(y, classes_last(moved, is_scalar)), has_one_output)
-            np.subtract(value, before[:, rows, None], out=result[:, rows])
+            with np.errstate(invalid="ignore"):  # what is inf before and after has no change
+                np.subtract(value, before[:, rows, None], out=result[:, rows])
         return result
 
     return read

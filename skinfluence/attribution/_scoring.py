@@ -23,7 +23,8 @@ def _mean(values, weight):
 def _r2(link, y, eta, weight=None):
     """1 - residual over total sum of squares, of one output."""
     total = _mean((y - _mean(y, weight)) ** 2, weight)
-    return 1.0 - _mean((y[:, None] - link.mean(eta)) ** 2, weight) / total
+    with np.errstate(divide="ignore", invalid="ignore"):  # none of responses that are all the same
+        return 1.0 - _mean((y[:, None] - link.mean(eta)) ** 2, weight) / total
 
 
 def _neg_mse(link, y, eta, weight=None):

@@ -80,7 +80,8 @@ class Exact(StoredSteps):
     @property
     def own_bound(self):
         """Certified error of each row's own predictor, inf where there is none."""
-        return self.bound * self._own_row_norm + self._rounding
+        with np.errstate(invalid="ignore"):  # of a row that no parameter sees there is none
+            return self.bound * self._own_row_norm + self._rounding
 
     def steps(self, part):
         return self._lift(self._steps[part])

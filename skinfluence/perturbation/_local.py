@@ -156,8 +156,9 @@ def local_influence(objective, curvature, perturbation, *, column=None, scale=1.
     """
     delta = _mixed_derivative(objective, perturbation, column, scale)  # (P, n)
     values, factor = _in_metric(curvature, delta)
-    factor /= np.sqrt(dispersion)
-    values = np.maximum(values[::-1], 0.0)[: objective.n_rows] / dispersion
+    with np.errstate(divide="ignore", invalid="ignore"):  # a fit without residuals has no unit
+        factor /= np.sqrt(dispersion)
+        values = np.maximum(values[::-1], 0.0)[: objective.n_rows] / dispersion
     leading = factor[-1]
     size = np.linalg.norm(leading)
     direction = leading / size if size > 0 else leading

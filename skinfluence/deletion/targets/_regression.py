@@ -124,8 +124,8 @@ class PoissonDeviance(_OfMean):
         return np.where(mean > 0, deviance, np.inf)
 
     def _slope(self, y, mean):
-        """2 (1 - y / mu)."""
-        return 2.0 * (1.0 - y / mean)
+        """2 (1 - y / mu); none where the deviance is inf."""
+        return 2.0 * (1.0 - y / np.where(mean > 0, mean, np.nan))
 
 
 REGRESSION = {
