@@ -188,7 +188,8 @@ def influence_aggregate(deletion, test, how, *, linearised, progress=None):
     else:
         for rows, part, block in _blocks(deletion, test, linearised=False, progress=progress):
             if test.weight is None:
-                total[:, part] += block.sum(axis=1)
+                with np.errstate(invalid="ignore"):  # effects of inf and of -inf have no sum
+                    total[:, part] += block.sum(axis=1)
             else:
                 total[:, part] += np.einsum("omb,m->ob", block, test.weight[rows])
     if how == "mean":
