@@ -550,6 +550,35 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "warnings of NumPy's came out of a Poisson deviance, which the fuzzer did not hear": (
+        Problem(
+            "transformed target",
+            seed=26050772,
+            n=15,
+            p=3,
+            intercept=False,
+            strength=19.1,
+            options=(("kind", "cube"),),
+            data="saturated",
+            weights="zeros",
+            through="explainer",
+        ),
+        "influence",
+    ),
+    "and of groups without which a log link overflows on the way": (
+        Problem(
+            "tweedie",
+            seed=56857590,
+            n=4,
+            m=2,
+            strength=0.000104,
+            options=(("power", 1.0), ("link", "log")),
+            weights="wide",
+            storage="F",
+            curvature="dense",
+        ),
+        "group_influence",
+    ),
 }
 
 

@@ -587,7 +587,9 @@ def joint_refit(
             design = inner.design.take(rows)
             gradient = joint_gradient(inner, rows, delta, design, None if kinked else gradient)
             changed_factor = factor.reweighted(rows, delta, design)
-            found = chord(changed_factor, inner.theta, gradient, read=read, proven=proven)
+            # Where a step is too long for the link the chord ends, and Newton's method halves it.
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = chord(changed_factor, inner.theta, gradient, read=read, proven=proven)
         except np.linalg.LinAlgError:
             found = None
     if found is not None and kinked:
