@@ -62,7 +62,7 @@ TESTS = {
         "deletion_and_attribution",
     ),
     "leave_one_out": ("small_changes_of_estimates", "leave_one_out"),
-    "case_deletion": ("case_deletion",),
+    "case_deletion": ("small_changes_of_diagnostics", "case_deletion"),
     "uncertainty": ("uncertainty",),
 }
 
