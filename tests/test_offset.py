@@ -160,7 +160,7 @@ def test_the_row_space_of_wide_data_and_copies_carry_it():
     moved = objective.design @ exact.steps(slice(0, 1))[0].T
     np.testing.assert_allclose(moved, after.eta - objective.eta, atol=1e-7)
     some = objective.take(np.arange(5, 12))
-    np.testing.assert_array_equal(some.eta, objective.eta[5:12])
+    np.testing.assert_allclose(some.eta, objective.eta[5:12], rtol=1e-14)  # by other blocks
     with pytest.raises(ValueError, match="offset"):
         objective.with_rows(objective.design.like(X[:2]), y[:2])
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import skinfluence.leave_one_out as loo_module
+from skinfluence import InfluenceTweedieRegressor
 from skinfluence.curvature import DenseCurvature, Leverage
 from skinfluence.deletion import GroupDeletion, OneStep
 from skinfluence.deletion._rounding import ROUNDING
@@ -20,6 +21,7 @@ from skinfluence.losses import (
 )
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
+from skinfluence.problem import fitted_problem
 from tests.test_single_remainder import chord_of, objective
 from tests.test_small_changes_of_deletion import curvature_of, optimum
 
@@ -179,3 +181,21 @@ def test_sums_in_float32_are_those_of_every_row_but_the_one_that_is_gone(monkeyp
             moved = np.abs(Z @ D[k]) * (made.sample_weight > 0)
             assert largest[k] == pytest.approx(np.delete(moved, row).max(), rel=1e-5)
     assert SingleRemainder._width(len(rows)) == ROWS
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.5])
+def test_rows_without_a_step_are_refitted_first_and_undefined_without_a_refit(budget, monkeypatch):
+    """Two rows, each of which alone keeps a mean above 0, and a budget of one refit."""
+    base = np.array([0.73, 0, 0.73, 0, 0, 0.73, 0.73, 0.73, 0, 0.73])
+    X = np.zeros((16, 2))
+    X[:3, 0], X[3:6, 1] = 1.0, 1.0
+    y = np.r_[0.0, 6.04, 0.0, 0.0, 5.5, 0.0, base]
+    settings = {"alpha": 0.00382, "link": "identity", "power": 1.0, "max_iter": 1000}
+    made = fitted_problem(InfluenceTweedieRegressor(**settings).fit(X, y)).objective
+    monkeypatch.setattr(loo_module, "NEWTON_SHARE", 0.0)
+    monkeypatch.setattr(loo_module, "FREE_FLOPS", budget * loo_module.refit_flops(made))
+    found = leave_one_out(made, curvature_of(made), "auto", tolerance=1e-8)
+    np.testing.assert_array_equal(np.flatnonzero(found.route == "undefined"), [1, 4])
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(found.eta[:, 0])), [1, 4])
+    assert np.isinf(found.error_bound[[1, 4]]).all()
+    assert set(np.delete(found.route, [1, 4])) == {"newton"}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skinfluence.curvature import make_curvature
-from skinfluence.deletion import _joint_chord
+from skinfluence.deletion import _groups, _joint_chord
+from skinfluence.deletion._causes import FLAT, NO_CLASS, NO_ROW, STOPPED, causes
 from skinfluence.deletion._deleted_curvature import DeletedCurvature, conjugate_gradients
 from skinfluence.deletion._groups import JointChange
 from skinfluence.deletion._joint_chord import (
@@ -18,6 +19,9 @@ from skinfluence.deletion._joint_chord import (
 from skinfluence.deletion._joint_quasi_newton import QuasiNewtonRefits
 from skinfluence.deletion._joint_refits import JointRefits
 from skinfluence.deletion._many_refits import changed_weights
+from skinfluence.deletion._range import leaving_range, outside
+from skinfluence.losses import MultinomialLogLoss, SmoothHingeLoss, TweedieLoss
+from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from tests.oracles import hessian
 from tests.test_small_changes_of_deletion import KINDS, curvature_of, optimum
@@ -119,9 +123,12 @@ def test_many_refits_are_each_the_optimum(kind):
             np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_products_and_solves_with_the_curvature_of_each_change(kind):
-    objective = optimum(kind)
+@pytest.mark.parametrize("kind", [*KINDS, "unsplit"])
+def test_products_and_solves_with_the_curvature_of_each_change(kind, monkeypatch):
+    """By the two parts of a softmax's curvature, and by the whole of one that has none."""
+    objective = optimum("softmax" if kind == "unsplit" else kind)
+    if kind == "unsplit":
+        monkeypatch.setattr(MultinomialLogLoss, "curvature_split", lambda self, y, eta: None)
     curvature, (groups, deltas) = curvature_of(objective), changes_of(objective)
     weight, share = changed_weights(objective, groups, deltas)
     D, V = 0.5 * np.random.default_rng(0).normal(size=(2, 4, objective.n_parameters))
@@ -267,3 +274,72 @@ def test_no_product_is_in_float32_where_that_would_be_felt(monkeypatch):
         assert (known.reweighted(rows, delta, design).off > 0) is is_single
         again = first.reweighted(rows[:6], 0.5 * delta[:6], objective.design.take(rows[:6]))
         assert again.off == first.off  # no room for more
+
+
+def test_as_many_groups_are_refitted_as_the_budget_has_flops_for(monkeypatch):
+    """The longest: of 4 (n P^2 + P^3 / 3) flops each, and those first that have no step."""
+    objective = optimum()
+    groups, deltas = changes_of(objective)
+    joint = JointChange(objective, curvature_of(objective), "newton", groups, deltas)
+    steps = joint.steps(slice(0, 4))
+    moved = [np.abs(objective.design @ s.T)[g].sum() for s, g in zip(steps, groups, strict=True)]
+    order = np.argsort(-np.array(moved))
+    n, P = objective.n_rows, objective.n_parameters
+    for share, count in ((0.9, 0), (2.5, 2), (3.01, 3), (50.0, 4)):
+        monkeypatch.setattr(_groups, "AUTO_FLOPS", share * 4 * (n * P**2 + P**3 / 3))
+        found = _groups._longest(objective, groups, np.arange(4), steps)
+        np.testing.assert_array_equal(found, np.sort(order[:count]))
+    steps[order[3]] = np.nan
+    monkeypatch.setattr(_groups, "AUTO_FLOPS", 1.5 * 4 * (n * P**2 + P**3 / 3))
+    assert _groups._longest(objective, groups, np.arange(4), steps) == [order[3]]
+
+
+def test_a_group_is_undefined_where_a_class_goes_with_it():
+    objective = optimum()
+    ones = np.flatnonzero((objective.y == 1) & (objective.sample_weight > 0))
+    weight = objective.sample_weight[ones]
+    for share, undefined in ((-1.0, True), (-0.99, False), (0.5, False)):
+        assert _groups._is_undefined(objective, ones, share * weight) is undefined
+    assert not _groups._is_undefined(objective, ones[1:], -weight[1:])
+    everything = np.arange(objective.n_rows)
+    assert _groups._is_undefined(objective, everything, -objective.sample_weight)
+
+
+def test_only_rows_that_count_leave_the_range_of_a_loss():
+    base = optimum()
+    loss, parts = TweedieLoss(1.0, "identity"), (base.design, 1.0 + base.y, base.sample_weight)
+    theta = np.zeros((1, 4))
+    theta[0, -1] = 1.5
+    objective = Objective(loss, *parts, base.penalty, theta)
+    Z, live = base.design.dense(slice(None)), base.sample_weight > 0
+    assert not outside(objective, theta)
+    lowest = np.flatnonzero(live)[np.argmin(Z[live, 0])]
+    below = theta.copy()
+    below[0, 0] = 1.6 / -Z[lowest, 0]
+    assert (Z @ below[0])[lowest] < 0
+    assert outside(objective, below)
+    gone = np.where((Z @ below[0]) <= 0, -base.sample_weight, 0.0)
+    assert not outside(objective.reweighted(gone), below)
+    steps = np.stack([np.zeros((1, 4)), below - theta, below - theta])
+    rows = np.array([0, lowest, 1 if lowest == 0 else 0])
+    left = leaving_range(objective, lambda part: steps[part], rows)
+    others = [
+        np.delete((Z @ (theta + s)[0] <= 0) & live, r).any()
+        for s, r in zip(steps, rows, strict=True)
+    ]
+    np.testing.assert_array_equal(left, others)
+    assert left[2]
+
+
+def test_the_cause_of_a_change_that_has_no_model():
+    """Temperatures flatten intercepts that are free; other penalised refits have stopped."""
+    objective = optimum()
+    empty = objective.reweighted(-objective.sample_weight)
+    one_class = objective.reweighted(np.where(objective.y == 1, -objective.sample_weight, 0.0))
+    assert causes(objective, [empty, one_class, objective]) == [NO_ROW, NO_CLASS, STOPPED]
+    smooth = SmoothHingeLoss(0.1)
+    for fit_intercept, cause in ((True, FLAT), (False, STOPPED)):
+        base = optimum(fit_intercept=fit_intercept)
+        parts = base.design, base.y, base.sample_weight, base.penalty, base.theta
+        made = Objective(smooth, *parts)
+        assert causes(made, [made]) == [cause]

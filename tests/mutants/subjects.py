@@ -33,7 +33,7 @@ TESTS = {
     "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
     "deletion/_active_set": ("elastic_net",),
     "deletion/_auto": ("small_changes_of_errors", "auto"),
-    "deletion/_causes": ("existence", "warnings"),
+    "deletion/_causes": ("small_changes_of_groups", "existence", "warnings"),
     "deletion/_change_rows": ("small_changes", "small_changes_of_errors", "changes"),
     "deletion/_chord": (*STEPS, "single_remainder", "fuzz_findings", "exact"),
     "deletion/_delete": (
@@ -50,6 +50,7 @@ TESTS = {
     "deletion/_many": ("small_changes_of_groups", "joint_refits", "groups"),
     "deletion/_mixed": ("auto",),
     "deletion/_newton_error": ("small_changes_of_errors", "metric", "pieces", "error_estimates"),
+    "deletion/_range": ("small_changes_of_groups", "fuzz_findings"),
     "deletion/_row_change": ("small_changes_of_deletion", "small_changes_of_errors", "changes"),
     "deletion/_second_order": ("small_changes_of_estimates", "single_remainder"),
     "deletion/_second_step": ("changes",),
@@ -69,7 +70,7 @@ TESTS = {
         "deletion_and_attribution",
     ),
     "leave_one_out": ("small_changes_of_estimates", "leave_one_out"),
-    "case_deletion": ("case_deletion",),
+    "case_deletion": ("small_changes_of_diagnostics", "case_deletion"),
     "uncertainty": (CURVATURES, "uncertainty"),
 }
 
