@@ -141,6 +141,20 @@ def test_least_squares_of_an_objective_are_those_of_its_first_column():
         assert found.loss_sum == pytest.approx(0.5 * objective.sample_weight @ residual**2)
 
 
+def test_an_objective_is_made_anew_by_a_worker_from_the_description_of_its_rows():
+    X, y = problem(n=60, p=3)
+    memory, blocks = (
+        fitted_problem(InfluenceLogisticRegression().fit(*rows)).objective
+        for rows in ((X, y), (as_blocks(X, y, block_rows=25),))
+    )
+    assert memory.described()() is memory
+    again = blocks.described()()
+    assert again is not blocks
+    np.testing.assert_array_equal(again.y, y)
+    np.testing.assert_array_equal(again.sample_weight, np.ones(60))
+    np.testing.assert_array_equal(again.eta, blocks.at(blocks.theta).eta)
+
+
 # -- designs ---------------------------------------------------------------------------------------
 
 
