@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.kernel_approximation import Nystroem
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 
 from skinfluence import InfluenceExplainer, InfluenceLogisticRegression
 from skinfluence.design import KernelFeatures, KernelSpace, named_kernel
+from skinfluence.design import _kernel as kernel_module
 from skinfluence.evaluation import agreement
 from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
 from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
@@ -284,3 +285,21 @@ def test_new_rows_of_a_kernel_that_is_singular_to_rounding():
         refit = KernelRidge(**options).fit(X[keep], y[keep])
         change = refit.predict(T) - model.predict(T)
         np.testing.assert_allclose(found[:, row], change, atol=3e-9 * np.abs(change).max())
+
+
+def test_a_copy_finds_the_optimum_in_coordinates_that_are_rounded_otherwise(monkeypatch):
+    """As on another machine, whose kernel differs in last digits: small pivots magnify these."""
+    X, y = load_iris(return_X_y=True)
+    model = SmoothHingeSVC(kernel="rbf", temperature=0.2).fit(X, y)
+    expected = model.loo_estimate(method="exact")
+    stored = pickle.dumps(model)
+
+    def rounded_otherwise(X, Y, metric, **options):
+        K = named_kernel(X, Y, metric, **options)
+        last = np.random.default_rng(0).integers(-1, 2, size=K.shape) * np.finfo(float).eps
+        return K * (1.0 + last + last.T) if K.shape[0] == K.shape[1] else K
+
+    monkeypatch.setattr(kernel_module, "named_kernel", rounded_otherwise)
+    again = pickle.loads(stored).loo_estimate(method="exact")
+    assert np.isfinite(again.error_bound).all()
+    np.testing.assert_allclose(again.decision_function, expected.decision_function, atol=1e-6)

@@ -1,6 +1,6 @@
 """FittedProblem: what estimators, tools and displays ask about a fitted model."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,11 +36,10 @@ from skinfluence.deletion import (
     warn_dominant,
 )
 from skinfluence.deletion.targets import resolve_target
-from skinfluence.design import Dependence, column_dependence
-from skinfluence.existence import is_unpenalised
+from skinfluence.design import Dependence
 from skinfluence.leave_one_out import leave_group_out, leave_one_out, resolve_auto
 from skinfluence.objective import Objective
-from skinfluence.optimum import polish
+from skinfluence.problem._coordinates import in_coordinates_of_a_copy, in_independent_columns
 from skinfluence.problem._curvatures import CurvatureCache
 from skinfluence.problem._estimate import leave_one_out_estimate
 from skinfluence.problem._many_rows import ManyRows
@@ -57,8 +56,6 @@ STOCHASTIC = "stochastic"
 # A gradient that has moved by more than this share of its terms is of another training set.
 CHANGED = 1e-8
 
-# Predictors that are the same but for rounding, as a share of the largest; of float32 data more.
-SAME_PREDICTORS = 1e-8
 
 SEPARABLE = (
     "the training data are linearly separable: without a penalty the coefficients have no finite "
@@ -158,31 +155,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             objective = adapted.objective.evaluated_at(record.theta)
         problem = cls(objective, adapted, record, model, model_settings(model))
         problem._check_gradient()
-        return problem._in_independent_columns()
-
-    def _in_independent_columns(self):
-        """Return the problem of least squares in columns that determine all others."""
-        objective = self.objective
-        if not (objective.loss.is_quadratic and is_unpenalised(objective)):
-            return self
-        choice = self.curvature_choice()
-        if choice.kind != "dense":
-            return self
-        try:
-            self.curvature()
-            return self
-        except np.linalg.LinAlgError:
-            dependence = column_dependence(objective.design, objective.sample_weight)
-        n_live = np.count_nonzero(objective.sample_weight)
-        if dependence is None or len(dependence.kept) >= n_live:  # every row is fitted exactly
-            return self
-        theta = dependence.parameters(objective.theta)
-        moved = polish(objective.in_columns(dependence.kept, theta)).objective
-        missed = np.abs(moved.eta - objective.eta).max()
-        rounding = max(SAME_PREDICTORS, 100.0 * objective.design.eps)
-        if not missed <= rounding * np.abs(objective.eta).max():
-            return self
-        return replace(self, objective=moved, dependence=dependence)
+        return in_independent_columns(in_coordinates_of_a_copy(problem))
 
     def is_of(self, model, record):
         """Whether a model is the one that was adapted, with the same parameters."""
@@ -208,10 +181,13 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
 
     def _check_gradient(self):
         """Raise where the gradient at the recorded optimum is not the recorded one."""
-        record = self.record
+        record, scale = self.record, self.record.gradient_scale
+        if record.data.space is not None:
+            # Of coordinates of a kernel that are next to 0 a copy's own have half of the digits.
+            scale = scale.max(axis=1, keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
             moved = np.abs(self.objective.gradient - record.gradient)
-            ratio = float(np.where(moved == 0, 0.0, moved / record.gradient_scale).max(initial=0.0))
+            ratio = float(np.where(moved == 0, 0.0, moved / scale).max(initial=0.0))
         # A chord's last step is not evaluated: what is left is less than before it.
         is_before_a_step = not record.gradient.any()
         if not ratio <= max(CHANGED, record.stationarity if is_before_a_step else 0.0):
