@@ -126,9 +126,9 @@ def test_nearly_separable_data_by_newton_cg(monkeypatch):
     X, y = noisy()
     clf = InfluenceLogisticRegression(C=1.0, **SOLVER).fit(X, y)
     clf.__fitted_problem__()
-    spy, start = Spy(monkeypatch), time.perf_counter()
+    spy, start = Spy(monkeypatch), time.process_time()  # however busy the machine is
     loo = clf.loo_estimate(method="exact")
-    elapsed = time.perf_counter() - start
+    elapsed = time.process_time() - start
     assert elapsed < 10.0
     refined = np.flatnonzero(loo.method == "refined")
     assert spy.together == len(refined) > 80

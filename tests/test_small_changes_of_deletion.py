@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks.certificate import LogLinkPoisson
+from skinfluence import InfluenceElasticNet
 from skinfluence.curvature import DenseCurvature, make_curvature
 from skinfluence.deletion import ChordNewton, Entering, OneStep, RowChange
+from skinfluence.deletion._active_set import active_set_changes
 from skinfluence.deletion._base import dominant_rows
 from skinfluence.deletion._delete import has_closed_form, refits_on_demand
 from skinfluence.deletion._exact import in_row_space
@@ -20,6 +22,7 @@ from skinfluence.losses import (
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.penalties import L2
+from skinfluence.problem import fitted_problem
 
 SPARE = 6  # rows of weight 0 at the end, in the place of which others may enter
 
@@ -281,3 +284,31 @@ def test_in_the_space_of_the_rows_nothing_changes_but_the_columns(kind):
     np.testing.assert_allclose(
         found.reshape(3, -1) @ H, steps.reshape(3, -1) @ small, rtol=1e-8, atol=1e-8
     )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_active_set_changes_with_a_sign_or_where_a_gradient_is_beyond_the_penalty(weighted):
+    """By the optimality conditions of the objective without the row, whose penalty is less."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 6))
+    y = X[:, 0] + 0.3 * rng.normal(size=20) + (0.0 if weighted else 0.1) * X[:, 1]
+    w = rng.uniform(0.2, 2.0, size=20)
+    model = InfluenceElasticNet(alpha=0.09, l1_ratio=0.5).fit(X, y, w if weighted else None)
+    objective = fitted_problem(model).objective
+    Z, theta = objective.design.dense(slice(None)), objective.theta
+    active, rows = objective.active[0], np.arange(20)
+    assert 0 < active[:-1].sum() < 5
+    assert objective.penalty.absolute.max() < 1.0
+    kinds = set()
+    for size in (0.01, 0.03, 0.05, 0.1, 0.3):
+        steps = size * rng.normal(size=(20, 1, 7)) * active
+        found = active_set_changes(objective, steps, rows)
+        for row in rows:
+            after = objective.without(row).at(theta + steps[row])
+            limit = np.broadcast_to(after.penalty.absolute, theta.shape)[0]
+            turned = (np.sign(after.theta) != np.sign(theta))[0] & active & (limit > 0)
+            slope = np.abs(after.residuals[:, 0] @ Z)
+            beyond = (slope > limit * (1 + 1e-9)) & ~active
+            assert found[row] == (turned.any() or beyond.any())
+            kinds.add((bool(turned.any()), bool(beyond.any())))
+    assert len(kinds) == 4

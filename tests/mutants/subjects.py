@@ -31,7 +31,7 @@ TESTS = {
     "curvature": (CURVATURES, "small_changes", "design_and_curvature", "metric", "row_space"),
     "curvature/_separate": (CURVATURES, "ridge_classifier", "svc_adapters", "regression"),
     "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
-    "deletion/_active_set": ("elastic_net",),
+    "deletion/_active_set": ("small_changes_of_deletion", "elastic_net"),
     "deletion/_auto": ("small_changes_of_errors", "auto"),
     "deletion/_causes": ("small_changes_of_groups", "existence", "warnings"),
     "deletion/_change_rows": ("small_changes", "small_changes_of_errors", "changes"),
