@@ -31,6 +31,7 @@ from skinfluence.penalties import L2
 from skinfluence.problem import fitted_problem
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem, weights
+from tests.test_blocks import pieces
 
 
 def objective_of(n_classes=2, n=40, p=4, **options):
@@ -141,18 +142,24 @@ def test_least_squares_of_an_objective_are_those_of_its_first_column():
         assert found.loss_sum == pytest.approx(0.5 * objective.sample_weight @ residual**2)
 
 
-def test_an_objective_is_made_anew_by_a_worker_from_the_description_of_its_rows():
+def test_rows_in_memory_are_their_own_description():
+    objective = objective_of()
+    assert objective.described()() is objective
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 2.0, 1: 0.5}])
+@pytest.mark.parametrize("are_read", [False, True])
+def test_a_worker_makes_an_objective_anew_from_what_its_rows_are_read_from(are_read, class_weight):
     X, y = problem(n=60, p=3)
-    memory, blocks = (
-        fitted_problem(InfluenceLogisticRegression().fit(*rows)).objective
-        for rows in ((X, y), (as_blocks(X, y, block_rows=25),))
-    )
-    assert memory.described()() is memory
-    again = blocks.described()()
-    assert again is not blocks
+    source = as_blocks(pieces(X, y, 25, 40)) if are_read else as_blocks(X, y, block_rows=25)
+    model = InfluenceLogisticRegression(class_weight=class_weight).fit(source)
+    objective = fitted_problem(model).objective
+    again = objective.described()()
+    assert again is not objective
     np.testing.assert_array_equal(again.y, y)
-    np.testing.assert_array_equal(again.sample_weight, np.ones(60))
-    np.testing.assert_array_equal(again.eta, blocks.at(blocks.theta).eta)
+    weight = np.ones(60) if class_weight is None else np.where(y == 0, 2.0, 0.5)
+    np.testing.assert_array_equal(again.sample_weight, weight)
+    np.testing.assert_array_equal(again.eta, objective.at(objective.theta).eta)
 
 
 # -- designs ---------------------------------------------------------------------------------------
