@@ -14,7 +14,7 @@ from skinfluence.curvature import _choose as choose_module
 from skinfluence.curvature import _output_blocks as blocks_module
 from skinfluence.curvature._stochastic import PROBES, _regressed
 from skinfluence.design import make_design
-from skinfluence.losses import SquaredLoss
+from skinfluence.losses import BinaryLogLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 from skinfluence.problem import fitted_problem
