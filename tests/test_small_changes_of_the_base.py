@@ -121,6 +121,15 @@ def test_objectives_of_the_outputs_add_up_to_that_of_all():
     np.testing.assert_allclose(gradient + added, objective.gradient, rtol=1e-10)
 
 
+def test_gradients_are_zero_where_a_parameter_is_fixed_at_zero():
+    objective = objective_of(n_classes=3)._with(penalty=L2(np.array([1.0, np.inf, 2.0, 1.0, 0.0])))
+    stack = np.random.default_rng(0).normal(size=(2, 7, 3, 5))
+    expected = stack.copy()
+    expected[..., 1] = 0.0
+    np.testing.assert_array_equal(objective.freed(stack), expected)
+    np.testing.assert_array_equal(objective.gradient[:, 1], 0.0)
+
+
 def test_a_reweighted_objective_has_the_sum_of_the_weights():
     objective, delta = objective_of(), weights(1, 40)
     objective.residuals.sum()  # kept with the objective, and not to be taken over
@@ -321,11 +330,14 @@ def test_features_without_a_kernel_matrix_are_dense_columns():
         np.testing.assert_allclose(design.kernel(scale), 0.7 * (X @ X.T + 1.0), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
-def test_gradients_of_kernels_are_limits_of_differences(kernel):
+@pytest.mark.parametrize(
+    ("kernel", "degree"),
+    [("linear", 3), ("rbf", 3), ("sigmoid", 3), ("poly", 1), ("poly", 2), ("poly", 3)],
+)
+def test_gradients_of_kernels_are_limits_of_differences(kernel, degree):
     rng = np.random.default_rng(0)
     X, y, weight, step = rng.normal(size=(6, 3)), rng.normal(size=3), rng.normal(size=(1, 6)), 1e-4
-    options = {"gamma": 0.4, "degree": 3, "coef0": 0.5}
+    options = {"gamma": 0.4, "degree": degree, "coef0": 0.5}
     space = SimpleNamespace(kernel=kernel, options=options)
 
     def value(y):
