@@ -14,11 +14,12 @@ from skinfluence.curvature import _choose as choose_module
 from skinfluence.curvature import _output_blocks as blocks_module
 from skinfluence.curvature._stochastic import PROBES, _regressed
 from skinfluence.design import make_design
-from skinfluence.losses import SquaredLoss
+from skinfluence.losses import BinaryLogLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.penalties import L2
 from skinfluence.problem import fitted_problem
 from skinfluence.uncertainty._covariance import ParameterCovariance
+from tests.cases import weights
 from tests.test_small_changes_of_the_base import bent_down, objective_of
 
 # -- curvatures ------------------------------------------------------------------------------------
@@ -48,6 +49,18 @@ def test_a_regression_on_two_known_means_is_least_squares():
         assert found[0] == pytest.approx(coef[0], rel=1e-9)
 
 
+def test_leverages_of_rows_that_share_no_column_are_known_without_an_error():
+    size = np.random.default_rng(0).uniform(0.5, 3.0, 20)
+    X, y = sp.csr_array(sp.diags(size, shape=(20, 30))), np.arange(20) % 2.0
+    penalty, theta = L2(np.full(30, 0.5)), np.zeros((1, 30))
+    design = make_design(X, False)
+    objective = Objective(BinaryLogLoss(), design, y, weights(0, 20), penalty, theta)
+    curvature = make_curvature(objective, "stochastic")
+    expected = 1.0 / (1.0 + 0.25 * weights(0, 20) * size**2 / 0.5)
+    np.testing.assert_allclose(curvature.leverage().one_minus[:, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(curvature.leverage_error(np.arange(20)), 0.0, atol=1e-6)
+
+
 def test_estimated_leverages_are_of_one_output():
     rng = np.random.default_rng(0)
     X = sp.random(20, 60, density=0.2, random_state=0, format="csr")
@@ -68,6 +81,14 @@ def test_a_kernel_of_the_rows_is_not_chosen_where_it_has_no_root():
     assert choose(softmax, 60).kind == "dual"
     strength = np.ones((3, 61)) * np.arange(1, 4)[:, None]  # each output's own
     assert choose(softmax._with(penalty=L2(strength)), 60).kind == "dense"
+
+
+def test_few_rows_and_several_outputs_have_a_kernel_in_float64():
+    for n_classes in (2, 3):
+        objective = objective_of(n_classes=n_classes, n=20, p=60)
+        found = make_curvature(objective, "dual", single=True)
+        assert found.base_kernel.dtype == np.float64
+        assert found.has_all_digits
 
 
 @pytest.mark.parametrize("ratio", [2.0**-30, 1.0, 2.0**30])

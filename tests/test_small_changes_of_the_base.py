@@ -31,6 +31,7 @@ from skinfluence.penalties import L2
 from skinfluence.problem import fitted_problem
 from skinfluence.svm import SmoothHingeSVC
 from tests.cases import problem, weights
+from tests.test_blocks import pieces
 
 
 def objective_of(n_classes=2, n=40, p=4, **options):
@@ -120,6 +121,15 @@ def test_objectives_of_the_outputs_add_up_to_that_of_all():
     np.testing.assert_allclose(gradient + added, objective.gradient, rtol=1e-10)
 
 
+def test_gradients_are_zero_where_a_parameter_is_fixed_at_zero():
+    objective = objective_of(n_classes=3)._with(penalty=L2(np.array([1.0, np.inf, 2.0, 1.0, 0.0])))
+    stack = np.random.default_rng(0).normal(size=(2, 7, 3, 5))
+    expected = stack.copy()
+    expected[..., 1] = 0.0
+    np.testing.assert_array_equal(objective.freed(stack), expected)
+    np.testing.assert_array_equal(objective.gradient[:, 1], 0.0)
+
+
 def test_a_reweighted_objective_has_the_sum_of_the_weights():
     objective, delta = objective_of(), weights(1, 40)
     objective.residuals.sum()  # kept with the objective, and not to be taken over
@@ -141,18 +151,24 @@ def test_least_squares_of_an_objective_are_those_of_its_first_column():
         assert found.loss_sum == pytest.approx(0.5 * objective.sample_weight @ residual**2)
 
 
-def test_an_objective_is_made_anew_by_a_worker_from_the_description_of_its_rows():
+def test_rows_in_memory_are_their_own_description():
+    objective = objective_of()
+    assert objective.described()() is objective
+
+
+@pytest.mark.parametrize("class_weight", [None, {0: 2.0, 1: 0.5}])
+@pytest.mark.parametrize("are_read", [False, True])
+def test_a_worker_makes_an_objective_anew_from_what_its_rows_are_read_from(are_read, class_weight):
     X, y = problem(n=60, p=3)
-    memory, blocks = (
-        fitted_problem(InfluenceLogisticRegression().fit(*rows)).objective
-        for rows in ((X, y), (as_blocks(X, y, block_rows=25),))
-    )
-    assert memory.described()() is memory
-    again = blocks.described()()
-    assert again is not blocks
+    source = as_blocks(pieces(X, y, 25, 40)) if are_read else as_blocks(X, y, block_rows=25)
+    model = InfluenceLogisticRegression(class_weight=class_weight).fit(source)
+    objective = fitted_problem(model).objective
+    again = objective.described()()
+    assert again is not objective
     np.testing.assert_array_equal(again.y, y)
-    np.testing.assert_array_equal(again.sample_weight, np.ones(60))
-    np.testing.assert_array_equal(again.eta, blocks.at(blocks.theta).eta)
+    weight = np.ones(60) if class_weight is None else np.where(y == 0, 2.0, 0.5)
+    np.testing.assert_array_equal(again.sample_weight, weight)
+    np.testing.assert_array_equal(again.eta, objective.at(objective.theta).eta)
 
 
 # -- designs ---------------------------------------------------------------------------------------
@@ -314,11 +330,14 @@ def test_features_without_a_kernel_matrix_are_dense_columns():
         np.testing.assert_allclose(design.kernel(scale), 0.7 * (X @ X.T + 1.0), rtol=1e-12)
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
-def test_gradients_of_kernels_are_limits_of_differences(kernel):
+@pytest.mark.parametrize(
+    ("kernel", "degree"),
+    [("linear", 3), ("rbf", 3), ("sigmoid", 3), ("poly", 1), ("poly", 2), ("poly", 3)],
+)
+def test_gradients_of_kernels_are_limits_of_differences(kernel, degree):
     rng = np.random.default_rng(0)
     X, y, weight, step = rng.normal(size=(6, 3)), rng.normal(size=3), rng.normal(size=(1, 6)), 1e-4
-    options = {"gamma": 0.4, "degree": 3, "coef0": 0.5}
+    options = {"gamma": 0.4, "degree": degree, "coef0": 0.5}
     space = SimpleNamespace(kernel=kernel, options=options)
 
     def value(y):
