@@ -7,11 +7,11 @@ that concern its module. Living ones that are no faults, or that no test is wort
 
 import argparse
 import os
-import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 from tests.mutants.changes import mutants
@@ -23,13 +23,22 @@ SEED = 20261127
 
 
 def sample(n, seed, under=None):
-    """A random sample of the mutants of all subjects, as they stand in the checkout."""
+    """Return a random sample of the mutants of all subjects, as they stand in the checkout.
+
+    By a hash of their names: what is drawn stays drawn when other lines change.
+    """
     everything = []
     for path in modules():
         everything += mutants(path, (ROOT / "skinfluence" / path).read_bytes())
-    random.Random(seed).shuffle(everything)
+    everything.sort(key=lambda each: sha256(f"{seed} {each.name}".encode()).digest())
     chosen = everything if n is None else everything[:n]
     return [each for each in chosen if under is None or each.path.startswith(under)]
+
+
+def named(path):
+    """Return the mutants of a file of names, a line each, that are still in the checkout."""
+    names = set(path.read_text().splitlines())
+    return [each for each in sample(None, 0) if each.name in names]
 
 
 def main():
@@ -48,9 +57,13 @@ def main():
     )
     parser.add_argument("--again", action="store_true", help="run those that live once more")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("--names", type=Path, help="file of names, instead of a sample")
     parser.add_argument("--write", type=Path, help="file for the table, which a page shows")
     options = parser.parse_args()
-    chosen = sample(options.mutants, options.seed, options.under)
+    if options.names:
+        chosen = named(options.names)
+    else:
+        chosen = sample(options.mutants, options.seed, options.under)
     known = Results(options.state).known
     waiting = [each for each in chosen if _is_open(each, known, options.again)]
     children = []
