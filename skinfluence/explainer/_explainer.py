@@ -39,7 +39,7 @@ from skinfluence.explainer._models import (
     unwrap,
     with_final,
 )
-from skinfluence.problem import OptimumRecord, prediction_difference
+from skinfluence.problem import OptimumRecord, prediction_difference, shortfall
 
 # A fitted model whose predictors move by more than this on the way to the optimum is said to be
 # far.
@@ -305,15 +305,15 @@ class InfluenceExplainer(InfluenceMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _warn_of_no_optimum(self, has_gradient):
         """Warn where none was found; a model with a fit of its own has said so itself."""
-        shortfall = self._optimum.shortfall
+        missing = shortfall(self._optimum)
         if not (has_gradient or self._optimum.converged):
-            shortfall = (
+            missing = (
                 f"no optimum was found: some margin conditions of the given "
                 f"{type(self._final).__name__} are still violated at the end of the path of its "
                 "dual. Centre and scale the columns of X, or fit with a larger penalty."
             )
-        if shortfall and not (has_gradient and isinstance(self._final, InfluenceMixin)):
-            warn(shortfall, ConvergenceWarning)
+        if missing and not (has_gradient and isinstance(self._final, InfluenceMixin)):
+            warn(missing, ConvergenceWarning)
 
     def _view(self, model, transformers, final):
         """Take over what the final step of a fitted model has recorded of its fit."""

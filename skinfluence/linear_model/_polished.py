@@ -14,7 +14,7 @@ from skinfluence._validation import check_sample_weight, validate_rows, warn
 from skinfluence.adapters import TrainingData, adapt
 from skinfluence.base import InfluenceMixin, copied_without_cache
 from skinfluence.linear_model._blocks import checked_blocks, fit_blocks
-from skinfluence.problem import OptimumRecord
+from skinfluence.problem import OptimumRecord, shortfall
 
 L1_IN_BLOCKS = (
     "which coefficients are zero takes many passes to find. Choose the columns on a sample of the "
@@ -144,8 +144,8 @@ class RefinedFitMixin(InfluenceMixin):
                 "coefficients have no finite optimum. Fit with a penalty (a finite C).",
                 ConvergenceWarning,
             )
-        elif explanation is not None and explanation.shortfall:
-            warn(explanation.shortfall, ConvergenceWarning)
+        elif explanation is not None and (missing := shortfall(explanation)):
+            warn(missing, ConvergenceWarning)
 
     # -- what InfluenceMixin asks ------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from skinfluence.problem._fingerprint import Fingerprint
 from skinfluence.problem._problem import FittedProblem, fitted_problem
-from skinfluence.problem._record import OptimumRecord, prediction_difference
+from skinfluence.problem._record import OptimumRecord, prediction_difference, shortfall
 from skinfluence.problem.stored import check_stored, refuse_stored
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "fitted_problem",
     "prediction_difference",
     "refuse_stored",
+    "shortfall",
 ]

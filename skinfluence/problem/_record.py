@@ -80,17 +80,6 @@ class OptimumRecord:
         """Parameter (K, q) at the optimum."""
         return self.data.theta
 
-    @property
-    def shortfall(self):
-        """Say that no optimum was found, and what to do; empty where the fit is near enough."""
-        if self.converged or self.separable or not self.stationarity > CERTIFIABLE:
-            return ""
-        return (
-            f"no optimum was found in {self.n_steps} Newton steps: relative gradient "
-            f"{self.stationarity:.1e}. Influence refers to the parameters at the last step, "
-            "without certified errors. Scale the columns of X, or fit with a stronger penalty."
-        )
-
     def named(self, row_names):
         """Return the record with the index of the rows."""
         return replace(self, data=replace(self.data, row_names=row_names))
@@ -137,6 +126,22 @@ class OptimumRecord:
             fingerprint_of_rows(data),
             objective.sums,
         )
+
+
+def shortfall(fit):
+    """Say that no optimum was found, and what to do; empty where the fit is near enough.
+
+    Parameters
+    ----------
+    fit : OptimumRecord, or what has its `converged`, `separable`, `stationarity` and `n_steps`
+    """
+    if fit.converged or fit.separable or not fit.stationarity > CERTIFIABLE:
+        return ""
+    return (
+        f"no optimum was found in {fit.n_steps} Newton steps: relative gradient "
+        f"{fit.stationarity:.1e}. Influence refers to the parameters at the last step, "
+        "without certified errors. Scale the columns of X, or fit with a stronger penalty."
+    )
 
 
 def _polished(adapted, data):
