@@ -256,8 +256,8 @@ class HingeDual:
                 self.gram, sign, cap, alpha, f, shift, predictor_shift, net, status, members,
                 start.n_free, inverse, self.bias, EVENTS * len(sign) + 1000,
             )  # fmt: skip
-        except np.linalg.LinAlgError:  # the free rows have become linearly dependent to rounding
-            return start
+        except (np.linalg.LinAlgError, ZeroDivisionError):
+            return start  # the free rows have become linearly dependent, to rounding or outright
         b, n_free, violation = refine(
             self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,
             status, members, n_free, inverse, self.bias,
@@ -291,7 +291,10 @@ class HingeDual:
             theta = self.scale * self.objective.design.transpose_matmul(change)
             predictor_shift = self.objective.design.take(self.rows) @ theta
         dropped = self._place[removed]
-        start = self._copy(dropped[dropped >= 0])
+        try:
+            start = self._copy(dropped[dropped >= 0])
+        except ZeroDivisionError:  # the free rows that stay depend on each other: no path from here
+            return change, 0.0, np.inf
         alpha_start = start.alpha.copy()
         net = -float(weight.sum()) if self.bias else 0.0
         base = start.f - start.intercept + predictor_shift

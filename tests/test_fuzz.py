@@ -48,6 +48,19 @@ def test_what_is_known_still_shows(entry):
 
 
 MENDED = {
+    "the path of a hinge's dual divided by 0 where the free rows that stay depend on each other": (
+        Problem(
+            "trained hinge",
+            seed=1132368245,
+            n=10,
+            m=1,
+            strength=50.7,
+            options=(("kernel", "linear"), ("temperature", 0.893)),
+            data="binary",
+            weights="uniform",
+        ),
+        "self_influence",
+    ),
     "the leverage of a row that all but alone settles an intercept lost its other directions": (
         Problem(
             "sparse logistic",
