@@ -54,6 +54,7 @@ MENDED = {
             seed=1132368245,
             n=10,
             m=1,
+            outputs=2,
             strength=50.7,
             options=(("kernel", "linear"), ("temperature", 0.893)),
             data="binary",
