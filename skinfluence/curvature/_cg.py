@@ -62,7 +62,7 @@ class CGCurvature(Curvature):
         self.blocks = self._made(blocks) if blocks is True else blocks
         if self.blocks is None:
             self.Q, self.small = self._deflate(N_DEFLATED if deflate else 0)
-            self._check_deflated()
+            self._check_deflated(is_step=not deflate)
 
     def _made(self, blocks):
         """Blocks of this objective; None where one is singular."""
@@ -98,10 +98,14 @@ class CGCurvature(Curvature):
         Q = np.linalg.qr(np.hstack(span))[0]
         return Q, Q.T @ self._scaled_matmul(Q)
 
-    def _check_deflated(self):
-        """Raise where unpenalised columns are dependent: Q'HQ has no inverse."""
+    def _check_deflated(self, is_step):
+        """Raise where unpenalised columns are dependent: Q'HQ has no inverse.
+
+        Few solves, such as a step of a fit, are no worse for one that is next to singular.
+        """
         factor = cholesky(self.small)
-        if factor is None or (np.diag(factor) ** 2 <= SINGULAR * np.trace(self.small)).any():
+        weak = SINGULAR * np.trace(self.small)
+        if factor is None or (not is_step and (np.diag(factor) ** 2 <= weak).any()):
             raise np.linalg.LinAlgError(
                 "the curvature is singular: columns that are not penalised, or hardly, are "
                 "linearly dependent. Remove dependent columns, fit with a penalty (a finite C, a "

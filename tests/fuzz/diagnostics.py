@@ -63,8 +63,11 @@ def magnification(oracle):
     1 / (1 - h) in the direction of its largest leverage. Beyond NEARLY_ALONE a closed form has
     another way to the digits, and no more is allowed for.
     """
-    h = np.linalg.eigvals(np.asarray(_blocks(oracle), dtype=float)).real.max(axis=1)
-    return 1 / np.clip(1 - np.nan_to_num(h), NEARLY_ALONE, 1)
+    blocks = np.asarray(_blocks(oracle), dtype=float)
+    known = np.isfinite(blocks).all(axis=(1, 2))
+    h = np.ones(len(blocks))  # of no curvature the most that is allowed for
+    h[known] = np.linalg.eigvals(blocks[known]).real.max(axis=1)
+    return 1 / np.clip(1 - h, NEARLY_ALONE, 1)
 
 
 def _blocks(oracle):
