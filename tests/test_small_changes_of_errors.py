@@ -244,7 +244,7 @@ def test_the_longest_steps_are_refitted_until_little_is_missed(monkeypatch):
     wanted = _auto.longest_steps(known, estimate, undefined, 60)
     order = np.argsort(-known.length, kind="stable")
     missed = 0.02 * known.length[order]
-    limit = 0.004 * np.sqrt(np.sum(known.length**2))
+    limit = 0.0014 * np.sqrt(np.sum(known.length**2))
     n_long = next(k for k in range(61) if np.sqrt(np.sum(missed[k:] ** 2)) <= limit)
     assert 0 < n_long < 54
     np.testing.assert_array_equal(wanted, np.sort(order[:n_long]))
