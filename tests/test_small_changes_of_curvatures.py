@@ -133,7 +133,7 @@ def test_sums_with_the_penalty_are_quadratic_forms():
 def test_forms_of_separate_outputs_are_the_diagonal_of_those_of_all():
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
-    objective = fitted_problem(InfluenceRidge(alpha=[1.0, 3.0]).fit(X, Y)).objective
+    objective = fitted_problem(InfluenceRidge(alpha=np.array([1.0, 3.0])).fit(X, Y)).objective
     curvature = make_curvature(objective)
     Z, inverse = np.c_[X, np.ones(20)], np.linalg.inv(curvature @ np.eye(8))
     expected = np.einsum("ij,kjml,il->ikm", Z, inverse.reshape(2, 4, 2, 4), Z)
