@@ -206,20 +206,23 @@ def _minimise(objective, w, theta, most):
         now, weight, damped = theta[going], w[going], mu[going] > 0
         step, decrease = _direction(objective, now, weight, mu[going])
         moved, t = _search(objective, now, weight, step, decrease)
+        # A Hessian without an inverse, to rounding, has left no step: damping gives it one.
+        none = ~step.any(axis=(1, 2))
+        none[none] = objective.gradient(now[none], weight[none]).any(axis=(1, 2))
+        t = np.where(none, 0, t)
         theta[going] = moved
         mu[going] = np.where(t < 0.1, np.maximum(4 * mu[going], LD(1e-6)), mu[going] / 8)
         mu[going] = np.where(mu[going] < 1e-12, 0, mu[going])
         change, unit = _motion(objective, step, moved, weight)
         relative = np.where(unit > 0, change / np.where(unit > 0, unit, 1), change)
-        relative[damped] = (
-            np.inf
-        )  # however short: how far the optimum is only Newton's own step says
+        # However short: how far the optimum is only Newton's own step says.
+        relative[damped | none] = np.inf
         settled = relative <= LD(1e-17)
         improved = relative < best[going] / 2
         worse[going] = np.where(improved, 0, worse[going] + 1)
         best[going] = np.minimum(best[going], relative)
         stuck = (best[going] < 1e-9) & (worse[going] >= 3)
-        lost = ~(np.isfinite(relative) | damped)
+        lost = ~(np.isfinite(relative) | damped | none)
         going = going[~(settled | stuck | lost)]
     return Optima(theta, best)
 
