@@ -83,7 +83,8 @@ class SmoothSteps:
         size, taken = _relative(objective.gradient, scale), 0
         while taken < most and size > goal:
             step = self.curvature.solve(-objective.gradient.reshape(-1, 1))
-            moved = objective.evaluated_at(objective.theta + step.reshape(objective.theta.shape))
+            theta = objective.theta + step.reshape(objective.theta.shape)
+            moved = objective.evaluated_at(theta, scale=scale)
             after = _relative(moved.gradient, scale)
             if not (after < size and moved.value <= objective.value + rounding_of_value(objective)):
                 break
