@@ -505,7 +505,7 @@ class ChordNewton:
         done |= length <= ROUNDING_SHARE * self.tolerance
         if done.any() or self._may_be_certified(certified + unseen, moved, deletions):
             bound = self.bound_after(certified, moved, deletions, unseen)
-            # What a step leaves of the gradient that is seen. What float32 hides, no pass takes away.
+            # What a step leaves of the gradient that is seen: no pass takes away the rest of it.
             left = self.bound_after(certified, moved, deletions) - hidden
             done |= self.metric.coefficient_change(left, deletions) <= self.tolerance
             self._retire(state, done, bound, step)

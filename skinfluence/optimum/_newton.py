@@ -11,8 +11,8 @@ TOLERANCE = 1e-10  # of Objective.stationarity
 CERTIFIABLE = 1e-6
 # A relative gradient below this that no step lowers is zero but for rounding.
 SETTLED = 1e-7
-# Share of the largest curvature under which a row is left out of a step's Hessian, for a loss with a
-# temperature: most rows of a hinge at a low one. Of other losses such rows may hold a direction.
+# Share of the largest curvature under which a row is left out of a step's Hessian, of a loss with a
+# temperature: most rows of a hinge, at a low one. Of other losses they may hold a direction alone.
 FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
