@@ -134,8 +134,10 @@ def of_rows(oracle, problem):
         unit = pearson / np.sqrt(1 - h)
         row_loss = spec.loss.value(objective.y, oracle.eta)
         deviance = np.sqrt(2 * w * row_loss) * np.sign(residual)
-        # Its square has lost all digits of a small one, which is the Pearson residual.
-        deviance = np.where(np.abs(pearson) < 1e-8 * np.sqrt(w), pearson, deviance)
+        # Its square has lost all digits of a small one, which is the Pearson residual: not of two
+        # classes, whose log loss is no difference.
+        small = (np.abs(pearson) < 1e-8 * np.sqrt(w)) & (name != "LogBinary")
+        deviance = np.where(small, pearson, deviance)
         if is_least_squares(spec):
             studentized = unit / without
         else:
