@@ -548,12 +548,13 @@ class Questions:
         return ROUNDING * np.abs(coef).max(initial=0.0) + last
 
     def _of_steps(self, change, part):
-        """Last digit of each row's step as it moves predictors, (B, 1, p) or (B, 1).
+        """Last digits of each row's step as it moves predictors, (B, 1, p) or (B, 1).
 
-        Beside a step of 1e29, where one row alone settles an intercept, others have no digit.
+        Beside a step of 1e29, where one row alone settles an intercept, others have no digit: they
+        are what is left of products of that step with the row's own curvature, which cancel.
         """
         moved = np.einsum("nj,bkj->bnk", self.oracle.objective.Z, np.nan_to_num(change))
-        last = np.finfo(float).eps * np.abs(moved).max(axis=(1, 2), initial=0.0)
+        last = ROUNDING * np.abs(moved).max(axis=(1, 2), initial=0.0)
         if part == "intercept":
             return last[:, None]
         widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
