@@ -139,10 +139,9 @@ def of_rows(oracle, problem):
         unit = pearson / np.sqrt(1 - h)
         row_loss = spec.loss.value(objective.y, oracle.eta)
         deviance = np.sqrt(2 * w * row_loss) * np.sign(residual)
-        # Its square has lost all digits of a small one, which is the Pearson residual: not of two
-        # classes, whose log loss is no difference.
-        small = (np.abs(pearson) < 1e-8 * np.sqrt(w)) & (name != "LogBinary")
-        deviance = np.where(small, pearson, deviance)
+        if name == "Tweedie":  # a small one, a difference, is the Pearson residual in more digits
+            small = np.abs(residual) < 1e-6 * np.abs(spec.loss.mean(eta))
+            deviance = np.where(small, pearson, deviance)
         if is_least_squares(spec):
             studentized = unit / without
         else:
