@@ -593,6 +593,38 @@ MENDED = {
         ),
         "group_influence",
     ),
+    "a fit ended before saturated rows were at rest that alone hold a direction": (
+        Problem(
+            "kernel logistic",
+            seed=69910975,
+            n=16,
+            p=4,
+            outputs=2,
+            strength=9.0,
+            options=(("kernel", "linear"),),
+            data="saturated",
+            weights="zeros",
+            scale="wide",
+            labels="str",
+            storage="F",
+        ),
+        "loo_estimate",
+    ),
+    "a log loss was the scorer's, which has lost the digits of the first of two classes": (
+        Problem(
+            "liblinear",
+            seed=1621758759,
+            n=14,
+            p=1,
+            outputs=2,
+            strength=71.4,
+            options=(("intercept_scaling", 3.0),),
+            weights="wide",
+            storage="float32",
+            curvature="cg",
+        ),
+        "score_influence",
+    ),
 }
 
 

@@ -241,10 +241,10 @@ def test_pairs_of_steps_lengthen_those_of_rows_that_go_on_and_no_last_step(name)
         gradient, moved, hidden = chord.gradient(state.D[active], active, state.truncation[active])
         plain = -chord.solve(gradient, active, state.inverse_rows[active])
         size = np.sqrt(np.einsum("ij,ij->i", -gradient, plain))
-        held = chord.certified_size(
-            gradient, size, active, state.inverse_rows[active], state.truncation[active]
-        )
-        bound = chord.bound_after(held, moved, active)
+        inverse_rows = state.inverse_rows[active]
+        certified = chord.certified_size(gradient, size, active, inverse_rows)
+        unseen = hidden + chord.hidden_size(active, state.truncation[active])
+        bound = chord.bound_after(certified, moved, active, unseen)
         chord.advance(state, gradient, moved, hidden)
         taken = state.D[active] - before[active]
         for position, row in enumerate(active):

@@ -58,9 +58,8 @@ class NewtonCG:
             gradient, moved, hidden = chord.gradient(state.D, state.deletions)
             preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows, state.D)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
-            held = hidden + chord.certified_size(
-                gradient, size, state.deletions, state.inverse_rows
-            )
+            certified = chord.certified_size(gradient, size, state.deletions, state.inverse_rows)
+            held = certified + hidden + chord.hidden_size(state.deletions)
             converged = self._record_converged(state, held, moved, found)
             # No progress at the floor of float64: left to `refit`, which accepts that floor.
             active = ~converged & ~((state.size < FLOOR) & (size > 0.5 * state.size))

@@ -340,14 +340,22 @@ class Oracle:
     def _rounding(self, theta, w):
         """What float64 may lose of optima (B, K, q) under weights (B, n).
 
-        By the condition of the curvature, and by what cancels in the gradient: where rows have
-        hardly any curvature that moves the predictors far. Relative to the largest change.
+        By the condition of the curvature, and by what cancels in the gradient, that of the full
+        fit, too: where rows have hardly any curvature that moves the predictors far. Relative to
+        the largest change.
         """
-        found = np.zeros(len(theta))
-        objective, Z = self.objective, np.abs(self.objective.Z)
+        objective = self.objective
         moved = max(np.abs(objective.eta(theta - self.theta)).max(initial=0), SMALLEST)
         if self.spec.lent is not None:  # of the trained hinge, which has no curvature
             return np.full(len(theta), float(ROUNDING * self.terms.max(initial=0) / moved))
+        lost, far = self._lost_of_optima(theta, w)
+        far = (far + self._lost_of_optima(self.theta[None], self.w[None])[1]) / moved
+        return np.maximum(lost, ROUNDING * far.astype(float) / 4)
+
+    def _lost_of_optima(self, theta, w):
+        """(By the condition of the curvature, how far a last digit of the gradient moves), (B,)."""
+        found, far = np.zeros(len(theta)), np.zeros(len(theta), dtype=LD)
+        objective, Z = self.objective, np.abs(self.objective.Z)
         H = objective.hessian(theta, w)
         slope = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
         g = np.abs(slope) + self._rounded_away(theta, w)
@@ -356,11 +364,9 @@ class Oracle:
         # Where rows that stay make columns equal, nothing is to be compared.
         for b, free in enumerate(self._movable(theta, w, slope)):
             at = np.flatnonzero(free)
-            far = self._reach(H[b], at, terms[b]) / moved
-            found[b] = max(
-                amplified(condition(H[b][at[:, None], at][None]))[0], ROUNDING * float(far) / 4
-            )
-        return found
+            far[b] = self._reach(H[b], at, terms[b])
+            found[b] = amplified(condition(H[b][at[:, None], at][None]))[0]
+        return found, far
 
     def _movable(self, theta, w, slope):
         """Mask (B, P) of the coordinates that are not 0, or are at the limit of an L1 penalty.

@@ -348,7 +348,10 @@ class PooledQuestions(Questions):
             steps = diagnostics.floor_of_steps(self.oracle, kind not in ("HC0", "HC1", "CR0"))
             last = np.sqrt((steps**2).sum(axis=0))
             floor = (np.outer(last, spread) + np.outer(spread, last) + np.outer(last, last)) / both
-            self.judge.compare(question, _Like(got / both, answer), want / both, floor=floor)
+            rounding = np.full(want.shape, 2 * self.oracle.rounding)
+            self.judge.compare(
+                question, _Like(got / both, answer), want / both, rounding=rounding, floor=floor
+            )
 
     def prediction_interval(self):
         if self.spec.loss.n_classes:

@@ -264,7 +264,23 @@ class Questions:
             effect = np.where(lost.any(axis=2, keepdims=True), np.nan, effect)
         if name == "zero_one":
             smooth &= self._far_from_a_tie(eta, moved)
-        return effect, smooth, floor
+        return self._without_ties(name, effect, eta[:, None], moved), smooth, floor
+
+    def _without_ties(self, name, effect, eta, moved):
+        """The effects (m, B, outputs), NaN where a vote within rounding of a tie has a part."""
+        if not self._counts_votes(name):
+            return effect
+        decided = True
+        for at in (eta, eta + moved):
+            size = np.abs(np.nan_to_num(at)).max(initial=0.0) + 1e-300
+            decided = decided & ~(np.abs(at) <= 1e-6 * size).any(axis=2, keepdims=True)
+        return np.where(decided, effect, np.nan)
+
+    def _counts_votes(self, name):
+        """Whether a target is made of the votes of pairs of classes, which jump at 0."""
+        if not getattr(self.spec.loss, "pairs", False) or name == "loss":
+            return False
+        return self.spec.decision_shape != "ovo" or name not in ("decision_function", "custom")
 
     def _lost(self, change, moved, rounding):
         """What float64 may lose of changes of the predictors, (B, 1)."""
@@ -548,12 +564,13 @@ class Questions:
         return ROUNDING * np.abs(coef).max(initial=0.0) + last
 
     def _of_steps(self, change, part):
-        """Last digit of each row's step as it moves predictors, (B, 1, p) or (B, 1).
+        """Last digits of each row's step as it moves predictors, (B, 1, p) or (B, 1).
 
-        Beside a step of 1e29, where one row alone settles an intercept, others have no digit.
+        Beside a step of 1e29, where one row alone settles an intercept, others have no digit: they
+        are what is left of products of that step with the row's own curvature, which cancel.
         """
         moved = np.einsum("nj,bkj->bnk", self.oracle.objective.Z, np.nan_to_num(change))
-        last = np.finfo(float).eps * np.abs(moved).max(axis=(1, 2), initial=0.0)
+        last = ROUNDING * np.abs(moved).max(axis=(1, 2), initial=0.0)
         if part == "intercept":
             return last[:, None]
         widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
