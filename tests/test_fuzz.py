@@ -593,6 +593,47 @@ MENDED = {
         ),
         "group_influence",
     ),
+    "a bound lacked what the end of a series hides of the last gradient": (
+        Problem(
+            "gamma",
+            seed=1004690628,
+            n=2,
+            p=1,
+            m=1,
+            intercept=False,
+            strength=0.0253,
+            through="pipeline",
+        ),
+        "loo_estimate",
+    ),
+    "sparse rows far from zero lost digits in the space of the rows, of which no bound knew": (
+        Problem(
+            "liblinear",
+            seed=78818863,
+            n=3,
+            p=3,
+            m=1,
+            outputs=2,
+            options=(("intercept_scaling", 1.0),),
+            shift=1000.0,
+            storage="csr float32",
+        ),
+        "loo_estimate",
+    ),
+    "and of more columns than rows": (
+        Problem(
+            "liblinear",
+            seed=4,
+            n=6,
+            p=12,
+            outputs=2,
+            strength=0.08,
+            options=(("intercept_scaling", 1.0),),
+            shift=1000.0,
+            storage="csr",
+        ),
+        "loo_estimate",
+    ),
 }
 
 
