@@ -634,6 +634,19 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "a path of dual variables ended near the optimum, which a new start finds": (
+        Problem(
+            "trained hinge",
+            seed=427785734,
+            n=8,
+            p=1,
+            m=1,
+            outputs=2,
+            options=(("kernel", "rbf"), ("gamma", 2.25), ("temperature", 0.0511)),
+            scale="wide",
+        ),
+        "loo_estimate",
+    ),
 }
 
 

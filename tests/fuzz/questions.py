@@ -541,6 +541,8 @@ class Questions:
         coef, intercept = self.oracle.basis.original(self.oracle.theta)
         last = np.finfo(float).eps * self.spec.unit
         if part == "intercept":
+            if self.spec.lent is not None and self.spec.intercept_l2:  # such a sum as well
+                last = last + 16 * np.finfo(float).eps * self.spec.w.sum() / self.spec.intercept_l2
             return ROUNDING * np.abs(intercept).max(initial=0.0) + last
         widest = np.abs(np.asarray(self.spec.X, dtype=LD)).max(axis=0, initial=0.0)
         last = last / np.where(widest > 0, widest, 1)
