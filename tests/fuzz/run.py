@@ -83,7 +83,9 @@ def run(problem, only=None):
     final, rows, rows_test = _last_step(problem, estimator, data)
     spec = make_spec(problem, model, final, rows, rows_test, data)
     own = ask(view.__fitted_problem__)
-    spec.origin = None if own.error else own.value.objective.design.origin
+    if own.error is None:
+        spec.origin = own.value.objective.design.origin
+        spec.fitted = own.value.objective.eta
     oracle = Oracle(spec)
     asked = ASKED if problem.damping else (*ASKED, *WITHOUT_CURVATURE)
     if not oracle.exists:
