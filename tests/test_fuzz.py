@@ -452,6 +452,19 @@ MENDED = {
         ),
         "influence",
     ),
+    "and none of least squares whose only column is constant": (
+        Problem(
+            "least squares",
+            seed=802997557,
+            n=6,
+            p=1,
+            m=1,
+            data="constant column",
+            labels="str",
+            through="explainer",
+        ),
+        "influence",
+    ),
     "curvature=dual lost the little that a heavy row moves, and so its dual coefficient": (
         Problem(
             "kernel ridge",

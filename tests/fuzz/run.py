@@ -150,7 +150,7 @@ def _of_unique_predictions(oracle):
     if type(spec.loss) is not Squared or is_penalised(objective) or not len(live):
         return None
     kept = [k for k in independent(objective.Z[live]) if k < spec.X.shape[1]]
-    if not kept:
+    if not kept and not spec.intercept:
         return None
     columns = {"X": spec.X[:, kept], "X_test": spec.X_test[:, kept]}
     return Oracle(replace(spec, **columns, damping=0.0, origin=None))
