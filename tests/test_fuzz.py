@@ -452,6 +452,19 @@ MENDED = {
         ),
         "influence",
     ),
+    "and none of least squares whose only column is constant": (
+        Problem(
+            "least squares",
+            seed=802997557,
+            n=6,
+            p=1,
+            m=1,
+            data="constant column",
+            labels="str",
+            through="explainer",
+        ),
+        "influence",
+    ),
     "curvature=dual lost the little that a heavy row moves, and so its dual coefficient": (
         Problem(
             "kernel ridge",
@@ -624,6 +637,60 @@ MENDED = {
             curvature="cg",
         ),
         "score_influence",
+    ),
+    "a bound lacked what the end of a series hides of the last gradient": (
+        Problem(
+            "gamma",
+            seed=1004690628,
+            n=2,
+            p=1,
+            m=1,
+            intercept=False,
+            strength=0.0253,
+            through="pipeline",
+        ),
+        "loo_estimate",
+    ),
+    "sparse rows far from zero lost digits in the space of the rows, of which no bound knew": (
+        Problem(
+            "liblinear",
+            seed=78818863,
+            n=3,
+            p=3,
+            m=1,
+            outputs=2,
+            options=(("intercept_scaling", 1.0),),
+            shift=1000.0,
+            storage="csr float32",
+        ),
+        "loo_estimate",
+    ),
+    "and of more columns than rows": (
+        Problem(
+            "liblinear",
+            seed=4,
+            n=6,
+            p=12,
+            outputs=2,
+            strength=0.08,
+            options=(("intercept_scaling", 1.0),),
+            shift=1000.0,
+            storage="csr",
+        ),
+        "loo_estimate",
+    ),
+    "a path of dual variables ended near the optimum, which a new start finds": (
+        Problem(
+            "trained hinge",
+            seed=427785734,
+            n=8,
+            p=1,
+            m=1,
+            outputs=2,
+            options=(("kernel", "rbf"), ("gamma", 2.25), ("temperature", 0.0511)),
+            scale="wide",
+        ),
+        "loo_estimate",
     ),
 }
 

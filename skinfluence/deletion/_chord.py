@@ -481,10 +481,9 @@ class ChordNewton:
         solved = self.solve_without(gradient, deletions, inverse_rows)
         return np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
 
-    def hidden_size(self, deletions, truncation=TRUNCATION):
-        """What rounding and the end of a series, see `_truncation`, may hide of the norms, (a,)."""
-        hidden = self.metric.gradient_rounding[deletions]
-        return hidden + truncation * self._longest[deletions] if self.has_series else hidden
+    def cut_off(self, deletions, truncation=TRUNCATION):
+        """What the end of a series, see `_truncation`, may hide of those norms, (a,)."""
+        return (truncation if self.has_series else 0.0) * self._longest[deletions]
 
     def advance(self, state, gradient, moved, hidden):
         """Take the next step of every active row; retire those that have converged or diverge."""
@@ -494,8 +493,9 @@ class ChordNewton:
         step = -self.solve(gradient, deletions, inverse_rows, state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
-        unseen = hidden + self.hidden_size(deletions, state.truncation[active])
-        certified = self.certified_size(gradient, size, deletions, inverse_rows)
+        held = self.certified_size(gradient, size, deletions, inverse_rows)
+        cut_off = self.cut_off(deletions, state.truncation[active])
+        hidden = hidden + self.metric.gradient_rounding[deletions] + cut_off
         has_last = state.last_step is not None
         ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)
         # Without a certificate the step itself has to be within the tolerance, while the gradient
@@ -503,11 +503,11 @@ class ChordNewton:
         length = np.abs(step).max(axis=1)
         done = (length <= self.tolerance) & (ratio < 0.5)
         done |= length <= ROUNDING_SHARE * self.tolerance
-        if done.any() or self._may_be_certified(certified + unseen, moved, deletions):
-            bound = self.bound_after(certified, moved, deletions, unseen)
-            # What a step leaves of the gradient that is seen: no pass takes away the rest of it.
-            left = self.bound_after(certified, moved, deletions) - hidden
-            done |= self.metric.coefficient_change(left, deletions) <= self.tolerance
+        if done.any() or self._may_be_certified(held, moved, deletions):
+            bound = self.bound_after(held, moved, deletions, hidden)
+            # What rounding may hide of the gradient is the same after more passes.
+            within = self.bound_after(held, moved, deletions, cut_off)
+            done |= self.metric.coefficient_change(within, deletions) <= self.tolerance
             self._retire(state, done, bound, step)
         diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
         step[diverging] = 0.0
@@ -544,17 +544,17 @@ class ChordNewton:
             Largest change of a remaining row's predictor so far.
         deletions : ndarray of int, shape (a,)
         hidden : ndarray of shape (a,)
-            Norm of what is not seen of the gradient: no step takes it away.
+            What rounding and the end of a series may hide of the norm: no step takes that away.
         """
         M, metric = self.objective.loss.self_concordance, self.metric
         if not np.isfinite(M):
             return np.full(len(size), np.inf)
         before = metric.distance(size + hidden, M * moved, deletions)
-        after = after_chord_step(before, M * moved, metric.max_row_norm[deletions], M)
+        after = hidden + after_chord_step(before, M * moved, metric.max_row_norm[deletions], M)
         # In a curvature that is not quite G a step is not G's Newton step: it adds its length.
         added = before + metric.step_norm_ratio[deletions] * size
         plain = metric.penalty_mismatch[deletions] == 0
-        return np.where(plain & (self.one_step.entering is None), after + hidden, added)
+        return np.where(plain & (self.one_step.entering is None), after, added)
 
 
 def _accelerate(state, step, wanted):

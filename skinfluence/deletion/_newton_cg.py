@@ -58,8 +58,11 @@ class NewtonCG:
             gradient, moved, hidden = chord.gradient(state.D, state.deletions)
             preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows, state.D)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
-            certified = chord.certified_size(gradient, size, state.deletions, state.inverse_rows)
-            held = certified + hidden + chord.hidden_size(state.deletions)
+            hidden = hidden + self.metric.gradient_rounding[state.deletions]
+            hidden += chord.cut_off(state.deletions)
+            held = hidden + chord.certified_size(
+                gradient, size, state.deletions, state.inverse_rows
+            )
             converged = self._record_converged(state, held, moved, found)
             # No progress at the floor of float64: left to `refit`, which accepts that floor.
             active = ~converged & ~((state.size < FLOOR) & (size > 0.5 * state.size))

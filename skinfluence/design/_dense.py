@@ -36,6 +36,10 @@ MANY_ROWS = 256
 class DenseDesign(Design):
     """Z = [X, 1] of a two-dimensional array."""
 
+    def __init__(self, X, fit_intercept, origin=None, eps=None, *, largest_kernel=0.0):
+        super().__init__(X, fit_intercept, origin, eps)
+        self.largest_kernel = largest_kernel
+
     @property
     def _is_plain(self):
         """Whether products with X itself are those of the design."""
@@ -308,7 +312,7 @@ class DenseDesign(Design):
         with one_thread():
             Q, R = np.linalg.qr(root * np.asarray(self.features(slice(None)), dtype=np.float64).T)
         Y = np.ascontiguousarray(R.T)
-        return Y, lambda D: root * (Q @ D), lambda c: Q.T @ (c / root)
+        return Y, lambda D: root * (Q @ D), lambda c: Q.T @ (c / root), 0.0
 
     @property
     def n_stored(self):

@@ -263,6 +263,10 @@ def rounding(name, oracle, want):
     the row's leverage; the scale without the row is what it leaves of a sum of squares.
     """
     found = np.full(oracle.n, oracle.rounding)
+    if name == "dfbeta":  # steps through the curvature without each row, which may be worse
+        rows = [[i] for i in range(oracle.n)]
+        known = oracle.change("newton", rows, joint=False)[2]
+        return np.maximum(found, np.where(np.isfinite(known), known, 0))
     if name not in IN_UNITS_OF_SCALE or not want.get("sigma", 0) > 0:
         return found
     sigma, h = want["sigma"], want["leverage"]
@@ -274,7 +278,11 @@ def rounding(name, oracle, want):
 
 
 def covariance(oracle, kind, groups):
-    """(matrix in the order of parameter_covariance, whether every refit is known)."""
+    """(Matrix in the order of parameter_covariance, rounding (P,), whether every refit is known).
+
+    The rounding is that of its steps, each through the curvature without its own rows, as the root
+    of a sum of squares.
+    """
     w = oracle.w
     live = np.flatnonzero(w > 0)
     rows = [[i] for i in live]
@@ -289,6 +297,8 @@ def covariance(oracle, kind, groups):
     else:
         change, undefined, rounding = oracle.change("exact", rows)
     steps = _flat(oracle, change)
+    is_known = bool(np.isfinite(rounding).all() and not undefined.any())
+    lost = np.sqrt((rounding**2).sum()) * np.abs(np.nan_to_num(steps)).max(axis=0, initial=0)
     if kind == "CR0":
         label = groups[live]
         steps = np.array([steps[label == g].sum(axis=0) for g in np.unique(label)])
@@ -298,7 +308,7 @@ def covariance(oracle, kind, groups):
     if kind == "jackknife":
         steps = steps - steps.mean(axis=0)
         factor = LD(n - 1) / LD(n)
-    return factor * steps.T @ steps, bool(np.isfinite(rounding).all() and not undefined.any())
+    return factor * steps.T @ steps, lost, is_known
 
 
 def without_gauge(oracle, matrix):

@@ -74,6 +74,7 @@ class Spec:
     dual: object = None  # (strength of the dual coefficients, kernel of test and training rows)
     damping: float = 0.0
     origin: object = None  # of columns far from zero, about which intercepts are free or damped
+    fitted: object = None  # predictors (n, K) of the fit that is asked
 
 
 class Oracle:
@@ -389,14 +390,30 @@ class Oracle:
     def _rounded_away(self, theta, w):
         """Rounding of residuals (B, n, K), in units of float64's of their product with others.
 
-        That of the predictors, and of the responses. Where a fit is exact nothing else is left.
+        That of the predictors, and of the responses. Where a fit is exact nothing else is left, but
+        for what it is from the optimum.
         """
         objective = self.smooth
         has_no_unit = objective.loss.n_classes or getattr(objective.loss, "link", "") == "log"
         y = 1 if has_no_unit else np.abs(objective.y)
         terms = np.matmul(np.abs(objective.Z), np.swapaxes(np.abs(theta), 1, 2)) + y
         W = objective._weighted(w, objective.loss.curvature(objective.y, objective.eta(theta)))
-        return np.matmul(np.abs(W), terms[..., None])[..., 0] * UNIT
+        terms = terms * UNIT + self.unpolished * (4 / LD(ROUNDING))
+        return np.matmul(np.abs(W), terms[..., None])[..., 0]
+
+    @cached_property
+    def unpolished(self):
+        """How far the predictors of the fit are from the optimum, (n, K), where it may end there.
+
+        Of data in which no row has a slope there is no other effect.
+        """
+        fitted = self.spec.fitted
+        if fitted is None or np.shape(fitted) != self.eta.shape:
+            return np.zeros(self.eta.shape, dtype=LD)
+        off = np.asarray(fitted, dtype=LD) - self.eta
+        if self.objective.gauge.any():
+            off -= off.mean(axis=1, keepdims=True)
+        return np.minimum(np.nan_to_num(np.abs(off)), LD(self.polish))
 
     @cached_property
     def polish(self):
