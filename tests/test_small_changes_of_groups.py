@@ -204,6 +204,47 @@ def test_a_refit_by_a_chord_is_the_optimum(kind):
         assert found.gradient_norm == pytest.approx(norm, rel=1e-3, abs=1e-14)
 
 
+def test_a_proof_that_is_not_found_takes_two_more_passes_at_most():
+    objective, rows = optimum(), GROUPS[1]
+    delta, design = -0.5 * objective.sample_weight[rows], objective.design.take(rows)
+    factor = JointFactor.at(objective).reweighted(rows, delta, design)
+    gradient = joint_gradient(objective, rows, delta, design)
+    passes = [
+        _joint_chord.chord(factor, objective.theta, gradient, tolerance=1e-4, proven=proven)
+        for proven in (None, lambda _: True, lambda _: False)
+    ]
+    first, found, not_found = (each.n_passes for each in passes)
+    assert (found, not_found) == (first, first + 2)
+
+
+def test_a_factor_serves_rows_that_are_yet_to_come():
+    objective = optimum()
+    factor = JointFactor.at(objective)
+    design, y = objective.design.take(np.arange(3)), objective.y[:3]
+    found = factor.extended(objective.with_rows(design, y), design, y)
+    assert found.base is factor.base
+    assert found.objective.n_rows == objective.n_rows + 3
+    assert factor.extended(optimum(p=4), design, y) is None
+
+
+def test_changes_of_more_numbers_than_a_sixteenth_of_the_parameters_are_refitted_together(
+    monkeypatch,
+):
+    objective, together = optimum(n=80, p=39), []
+    curvature_left = _groups.curvature_left
+
+    def recorded(objective, groups, deltas):
+        together.extend(len(group) for group in groups)
+        return curvature_left(objective, groups, deltas)
+
+    monkeypatch.setattr(_groups, "curvature_left", recorded)
+    groups = [np.arange(k, k + 2) for k in range(0, 16, 2)]
+    groups += [np.arange(k, k + 3) for k in range(20, 35, 3)]
+    deltas = [-0.5 * objective.sample_weight[rows] for rows in groups]
+    JointChange(objective, curvature_of(objective), "exact", groups, deltas)
+    assert together == [3] * 5
+
+
 def test_only_rows_that_count_tell_how_far_predictors_have_moved():
     objective = optimum("softmax")
     far = objective.design.dense(slice(None)).copy()
