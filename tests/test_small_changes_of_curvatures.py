@@ -26,6 +26,8 @@ from skinfluence.curvature import (
 from skinfluence.curvature import _choose as choose_module
 from skinfluence.curvature import _dense as dense_module
 from skinfluence.curvature import _output_blocks as blocks_module
+from skinfluence.curvature import _row_space as row_space_module
+from skinfluence.curvature._row_space import RowSpaceCurvature
 from skinfluence.curvature._stochastic import PROBES, _regressed
 from skinfluence.design import make_design
 from skinfluence.design._dense import SinglePrecisionDesign
@@ -173,6 +175,19 @@ def test_forms_of_rows_that_a_heavy_twin_pins_down_keep_their_digits(fit_interce
     assert expected < 1e-6 * 30
     assert found.quadratic[0, 0, 0] == pytest.approx(expected, rel=1e-6)
     assert 1 - found.one_minus[1, 0, 0] == pytest.approx(0.25 * found.quadratic[1, 0, 0], rel=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_row_that_alone_sees_a_column_without_penalty_has_a_leverage_of_1(n_classes):
+    """What the kernel of the others leaves of it is rounding."""
+    objective = objective_of(n_classes=n_classes, n=20, p=30)
+    X, strength = objective.design.X.copy(), np.r_[np.ones(30), 0.0]
+    X[:, 3], strength[3] = 0.0, 0.0
+    X[7, 3] = 1.0
+    objective = objective._with(design=make_design(X, True), penalty=L2(strength))
+    one_minus = make_curvature(objective, "dual").leverage().one_minus
+    assert not one_minus[7].any()
+    assert (np.einsum("ikk->i", np.delete(one_minus, 7, axis=0)) > 1e-3).all()
 
 
 @pytest.mark.parametrize("apart", [0.0, 3e-8])
@@ -353,6 +368,25 @@ def test_a_preconditioner_is_the_same_whatever_the_unit_of_the_objective(unit):
     expected = CGCurvature(objective).Q
     assert expected.shape[1] == 1
     np.testing.assert_allclose(CGCurvature(scaled).Q, expected, rtol=1e-7)
+
+
+def test_a_second_pass_of_a_solve_goes_no_further_than_the_tolerance(monkeypatch):
+    """In float64 it has as many digits to find as the first had in float32, not all there are."""
+    monkeypatch.setattr(row_space_module, "STALLED", 0.0)
+    used, conjugate = [], RowSpaceCurvature._conjugate
+
+    def recorded(self, R, *arguments):
+        found = conjugate(self, R, *arguments)
+        used.append((R.dtype, found[1]))
+        return found
+
+    monkeypatch.setattr(RowSpaceCurvature, "_conjugate", recorded)
+    curvature = RowSpaceCurvature(sparse_of(60, 150, 900))
+    V = np.random.default_rng(0).normal(size=(150, 3))
+    np.testing.assert_allclose(curvature @ curvature.solve(V), V, atol=1e-8)
+    (first, before), (second, after) = used
+    assert (first, second) == (np.float32, np.float64)
+    assert 3 < after <= 1.5 * before
 
 
 def test_a_kernel_has_its_factor_in_the_place_of_its_matrix():
