@@ -15,7 +15,7 @@ from skinfluence.deletion import (
 )
 from skinfluence.deletion._closed_form import ClosedForm
 from skinfluence.deletion._newton_cg import NewtonCG
-from skinfluence.deletion._newton_error import _quantile, _spread_over
+from skinfluence.deletion._newton_error import _calibrated, _quantile, _spread_over
 from skinfluence.deletion._rounding import ROUNDING, rounding_floor
 from skinfluence.deletion._row_change import Entering, RowChange
 from skinfluence.design import make_design
@@ -61,6 +61,22 @@ def test_rows_of_the_calibration_are_the_first_third_and_others_spread_over_all(
     gaps = np.diff(place[n_rows // 3 :])
     assert gaps.max() - gaps.min() <= 1
     assert (np.diff(chosen) > 0).all()
+
+
+def test_a_calibration_goes_on_along_a_power_law_where_enough_is_known():
+    known = np.geomspace(1e-3, 1.0, 30)
+    far = np.array([0.0, 1e-5, 0.1, 1e3])
+    for power, kept in ((0.8, 0.8), (1.3, 1.3), (2.0, 1.5)):  # of the slopes that are believed
+        found = _calibrated(far, known, 3.0 * known**power)
+        if kept == power:
+            np.testing.assert_allclose(found, 3.0 * far**power, rtol=1e-9)
+        assert found[3] / _calibrated(10.0 * far, known, 3.0 * known**power)[3] == pytest.approx(
+            10.0**-kept
+        )
+    few = _calibrated(far, known[:4], 3.0 * known[:4])  # a line, whatever the four say
+    np.testing.assert_allclose(few, 3.0 * far, rtol=1e-9)
+    low, high = _calibrated(np.array([1e2, 1e3]), known[:4], known[:4] ** 1.4)
+    assert high == pytest.approx(10.0 * low)
 
 
 def test_few_rows_are_all_taken():
