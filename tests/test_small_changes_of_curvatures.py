@@ -27,6 +27,7 @@ from skinfluence.curvature import _choose as choose_module
 from skinfluence.curvature import _dense as dense_module
 from skinfluence.curvature import _output_blocks as blocks_module
 from skinfluence.curvature import _row_space as row_space_module
+from skinfluence.curvature._dual import SingleDualCurvature
 from skinfluence.curvature._row_space import RowSpaceCurvature
 from skinfluence.curvature._stochastic import PROBES, _regressed
 from skinfluence.design import make_design
@@ -387,6 +388,32 @@ def test_a_second_pass_of_a_solve_goes_no_further_than_the_tolerance(monkeypatch
     (first, before), (second, after) = used
     assert (first, second) == (np.float32, np.float64)
     assert 3 < after <= 1.5 * before
+
+
+def test_an_inverse_is_made_for_more_columns_than_parameters(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        dense_module, "cholesky_inverse", lambda R: made.append(len(R)) or cholesky_inverse(R)
+    )
+    curvature, V = DenseCurvature(objective_of()), np.random.default_rng(0).normal(size=(5, 2))
+    for n_columns, expected in ((5, []), (6, [5]), (600, [5])):  # once for all
+        found = curvature.solver(n_columns)(V)
+        assert made == expected
+        np.testing.assert_allclose(curvature @ found, V, atol=1e-10)
+
+
+def test_a_rough_kernel_keeps_two_arrays_in_float32():
+    """The kernel, and the inverse of the factor in its place."""
+    objective, size = objective_of(n=300, p=10), 4 * 300**2
+    with one_thread():
+        tracemalloc.start()
+        try:
+            curvature = SingleDualCurvature(objective)
+            kept = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+    assert curvature.inverse_factor.dtype == np.float32
+    assert kept < 2.5 * size
 
 
 def test_a_kernel_has_its_factor_in_the_place_of_its_matrix():

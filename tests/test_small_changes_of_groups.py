@@ -110,6 +110,19 @@ def test_the_gradients_and_values_of_many_changes_are_those_of_each(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_many_refits_start_at_the_fit_to_their_mean_weights(kind):
+    objective = optimum(kind)
+    groups, deltas = changes_of(objective)
+    mean = np.zeros(objective.n_rows)
+    for rows, delta in zip(groups, deltas, strict=True):
+        mean[rows] += delta / len(groups)
+    true = polish(objective.reweighted(mean), max_steps=50, tolerance=1e-13).objective
+    refits = JointRefits(objective, "dense", groups, deltas)
+    np.testing.assert_allclose(refits.start, true.theta - objective.theta, atol=1e-2)
+    assert np.abs(refits.start).max() > 0.03
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_refits_are_each_the_optimum(kind):
     objective = optimum(kind)
     groups, deltas = changes_of(objective)

@@ -26,6 +26,7 @@ from skinfluence.design import (
 from skinfluence.design import _csr as csr_module
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import _kernel as kernel_module
+from skinfluence.design import _panels as panels_module
 from skinfluence.losses import (
     BinaryLogLoss,
     MultinomialLogLoss,
@@ -333,6 +334,41 @@ def test_threads_take_the_entries_of_their_own_rows(monkeypatch):
     np.testing.assert_allclose(design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z))
     assert len(parts) == 3
     assert all(edges == rows + 1 for edges, rows in parts)
+
+
+def test_threads_share_the_columns_of_a_product_that_has_several(monkeypatch):
+    X, shares = sp.random(50, 7, density=0.3, random_state=0, format="csr"), []
+    design, U = make_design(X, False), np.random.default_rng(0).normal(size=(50, 4))
+    map_ordered = csr_module.map_ordered
+    monkeypatch.setattr(csr_module, "SHARED", 0)
+    monkeypatch.setattr(csr_module, "n_threads", lambda: 2)
+    monkeypatch.setattr(
+        csr_module, "map_ordered", lambda f, parts: shares.append(parts) or map_ordered(f, parts)
+    )
+    np.testing.assert_allclose(design.transpose_matmul(U), X.T @ U)
+    assert shares == [[slice(0, 2), slice(2, 4)]]
+    np.testing.assert_allclose(design.transpose_matmul(U[:, :1]), X.T @ U[:, :1])
+    assert len(shares) == 1  # of one there is nothing to share
+
+
+def test_coefficients_of_a_group_of_panels_are_read_from_the_cache(monkeypatch):
+    """Eight megabytes of them, of K (K + 1) / 2 blocks and all columns each."""
+    sizes, groups, coefficients = [], [0], panels_module._coefficients
+    row_blocks = panels_module.row_blocks
+
+    def recorded(M, panel):
+        sizes.append((panel.stop - panel.start) * 6 * 500 * 8)
+        return coefficients(M, panel)
+
+    def blocks(*arguments, **options):
+        groups.append(len(sizes))
+        return row_blocks(*arguments, **options)
+
+    monkeypatch.setattr(panels_module, "_coefficients", recorded)
+    monkeypatch.setattr(panels_module, "row_blocks", blocks)
+    panels_module.panel_quadratic(make_design(np.ones((2, 500)), False), np.zeros((1500, 1500)), 3)
+    assert sum(sizes) == 500 * 6 * 500 * 8
+    assert max(np.diff(groups)) * max(sizes) <= 2**23
 
 
 def test_columns_that_others_depend_on_are_named_and_no_further():
