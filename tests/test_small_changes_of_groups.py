@@ -230,6 +230,18 @@ def test_a_proof_that_is_not_found_takes_two_more_passes_at_most():
     assert (found, not_found) == (first, first + 2)
 
 
+def test_corrections_of_a_quarter_and_in_all_of_half_of_the_parameters_are_kept():
+    """Of more a new factor costs no more, and its solves less."""
+    objective = optimum(n=80, p=39)
+    factor, kept = JointFactor.at(objective), []
+    for rows in (np.arange(11), np.arange(10), np.arange(10, 20), np.arange(20, 21)):
+        delta = -0.5 * objective.sample_weight[rows]
+        changed = factor.reweighted(rows, delta, objective.design.take(rows))
+        kept.append(len(changed.signs))
+        factor = changed if len(rows) == 10 else factor
+    assert kept == [0, 10, 20, 0]
+
+
 def test_a_factor_serves_rows_that_are_yet_to_come():
     objective = optimum()
     factor = JointFactor.at(objective)
