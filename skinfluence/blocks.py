@@ -10,6 +10,7 @@ from skinfluence.problem import fitted_problem
 from skinfluence.problem.one_pass import (
     LargestInfluences,
     OwnInfluence,
+    OwnPrediction,
     RowValues,
     TestInfluence,
     read_in_one_pass,
@@ -18,14 +19,15 @@ from skinfluence.results import MostInfluential
 
 __all__ = ["RowBlocks", "as_blocks", "in_one_pass"]
 
-# Questions that are read from the steps of the rows, and those of the rows' predictors and
-# leverages alone: these are the methods themselves, which find both at hand.
+# Questions that are read from the steps of the rows, and those of the predictors and leverages of
+# all rows: these are the methods themselves, which find both at hand.
 OF_STEPS = {
     "self_influence": {"target"},
     "influence": {"X_test", "y_test", "target", "aggregate", "test_sample_weight"},
     "most_influential": {"X_test", "y_test", "target", "k"},
+    "loo_estimate": {"scoring"},
 }
-OF_ROWS = ("loo_estimate", "case_deletion_diagnostics")
+OF_ROWS = ("case_deletion_diagnostics",)
 STEPS = ("newton", "first_order")
 
 
@@ -69,10 +71,10 @@ def in_one_pass(
 
     Notes
     -----
-    The leave-one-out estimates and the diagnostics of models whose penalty is relative to the mean
-    loss (Poisson, gamma, Tweedie) take further passes, and so do DFBETA and the errors of estimates
-    where they are asked for. Models without a penalty, and
-    what has no dense curvature, are answered in several passes, with the same numbers.
+    The diagnostics of models whose penalty is relative to the mean loss (Poisson, gamma, Tweedie)
+    take further passes, and so do DFBETA and the errors of estimates where they are asked for.
+    Models without a penalty, and what has no dense curvature, are answered in several passes, with
+    the same numbers.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def in_one_pass(
     if values is not None:
         model.__keep_problem__(values.result)
     found = [
-        _of_rows(model, method, name, **call) if reader is None else _answer(problem, reader, call)
+        getattr(model, name)(**call) if reader is None else _answer(model, problem, reader, call)
         for reader, (name, call) in zip(readers, calls, strict=True)
     ]
     found = iter(found)
@@ -154,6 +156,8 @@ def _reader(problem, method, name, **given):
     """What reads the answer to a question."""
     if name == "self_influence":
         return OwnInfluence(problem, method, **given)
+    if name == "loo_estimate":
+        return OwnPrediction(problem, method)
     X, y = given.pop("X_test"), given.pop("y_test", None)
     target, weight = given.pop("target", "loss"), given.pop("test_sample_weight", None)
     if name == "influence":
@@ -165,8 +169,12 @@ def _reader(problem, method, name, **given):
     return LargestInfluences(problem, method, query, given.pop("k", 10), **given)
 
 
-def _answer(problem, reader, call):
+def _answer(model, problem, reader, call):
     """What a method returns, of what was read."""
+    if isinstance(reader, OwnPrediction):
+        scoring = call.get("scoring")
+        rows = model.__scored_rows__() if callable(scoring) else None
+        return problem.estimate(reader.result, scoring, rows)
     if not isinstance(reader, LargestInfluences):
         return reader.result
     return MostInfluential.of_extremes(
@@ -176,10 +184,3 @@ def _answer(problem, reader, call):
         row_names=problem.row_names,
         test_names=row_names(call["X_test"]),
     )
-
-
-def _of_rows(model, method, name, **given):
-    """Answer of a method of the model, which finds predictors and leverages at hand."""
-    if name == "loo_estimate":
-        given = {"method": method, **given}
-    return getattr(model, name)(**given)

@@ -1,5 +1,6 @@
 """Leave-one-out predictors of an objective, their error, and how they were found."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,9 +43,9 @@ class LooPredictions:
         Of the predictor (of its range over the outputs): estimated, and certified or inf.
     set_changes : ndarray of bool, shape (n,), or None
         Whether the active set of an L1 penalty changes without the row; None without such a one.
-    step : OneStep or None
-        The one-step deletion of all rows, if its errors have not been computed: they are NaN, and
-        the bounds inf.
+    step : OneStep, callable or None
+        The one-step deletion of all rows, or what makes it, if its errors have not been computed:
+        they are NaN, and the bounds inf.
     """
 
     eta: np.ndarray
@@ -53,7 +54,7 @@ class LooPredictions:
     error_estimate: np.ndarray
     error_bound: np.ndarray
     set_changes: np.ndarray | None = None
-    step: OneStep | None = None
+    step: OneStep | Callable | None = None
 
     def without_rough_step(self):
         """Return the same predictions; without their step where its curvature has few digits.
@@ -67,7 +68,8 @@ class LooPredictions:
         """Return the same predictions with the errors of their step."""
         if self.step is None:
             return self
-        step, route = self.step, "newton" if self.step.corrected else "first_order"
+        step = self.step() if callable(self.step) else self.step
+        route = "newton" if step.corrected else "first_order"
         estimate, bound, changes = one_step_errors(step, route)
         errors = _errors_of(step, estimate, bound)
         return _uncertified(replace(self, **errors, set_changes=changes, step=None), step.objective)
@@ -129,14 +131,50 @@ def _uncertified(loo, objective):
 
 def _by_one_step(objective, curvature, method):
     """LooPredictions by one step of every row, without errors."""
-    n, corrected = objective.n_rows, method != "first_order"
-    final = method == "newton"
-    step = OneStep(objective, curvature, np.arange(n), corrected=corrected, final=final)
-    # Read only, and no memory: `with_errors` puts others in their place.
+    step = step_of_all(objective, curvature, method)
+    route = "newton" if step.corrected else "first_order"
+    return _assembled(step, step.own_change(), route, {**_unknown(objective.n_rows), "step": step})
+
+
+def step_of_all(objective, curvature, method):
+    """Return the one-step deletion of every row; by "auto" that of Newton, before its refits."""
+    rows, corrected = np.arange(objective.n_rows), method != "first_order"
+    return OneStep(objective, curvature, rows, corrected=corrected, final=method == "newton")
+
+
+def _unknown(n):
+    """Errors that have not been computed: read only, and no memory."""
     nothing = {"error_estimate": np.nan, "error_bound": np.inf}
-    unknown = {name: np.broadcast_to(value, n) for name, value in nothing.items()}
-    route = "newton" if corrected else "first_order"
-    return _assembled(step, step.own_change(), route, {**unknown, "step": step})
+    return {name: np.broadcast_to(value, n) for name, value in nothing.items()}
+
+
+def found_by_parts(eta, leverage, method, undefined, idle, step):
+    """Return the LooPredictions of every row that were found part by part, without errors.
+
+    Parameters
+    ----------
+    eta : ndarray of shape (n, K)
+        Leave-one-out predictors; those of undefined rows are set to NaN.
+    leverage : ndarray of shape (n,)
+    method : {"newton", "first_order"}
+    undefined, idle : ndarray of bool, shape (n,)
+        Rows without a model, and those of weight 0.
+    step : callable
+        Makes the one-step deletion of every row, if errors are asked for.
+    """
+    eta[undefined] = np.nan
+    routes = _routes(method, len(eta), idle, undefined)
+    return LooPredictions(eta, leverage, routes, **_unknown(len(eta)), step=step)
+
+
+def _routes(route, n, idle, undefined):
+    """How each of n rows was found; read only and no memory where all were alike."""
+    routes = np.broadcast_to(np.array(route, dtype="<U11"), n)
+    if idle.any() or undefined.any():
+        routes = routes.copy()
+        routes[idle] = "exact"
+        routes[undefined] = "undefined"
+    return routes
 
 
 def leave_group_out(objective, curvature, method, groups, *, progress=None):
@@ -164,12 +202,7 @@ def _assembled(deletion, change, route, others):
     objective, rows = deletion.objective, deletion.rows
     eta = objective.eta[rows] + change
     eta[deletion.undefined] = np.nan
-    routes = np.broadcast_to(np.array(route, dtype="<U11"), len(rows))  # no memory, read only
-    idle = objective.sample_weight[rows] == 0
-    if idle.any() or deletion.undefined.any():
-        routes = routes.copy()
-        routes[idle] = "exact"
-        routes[deletion.undefined] = "undefined"
+    routes = _routes(route, len(rows), objective.sample_weight[rows] == 0, deletion.undefined)
     return LooPredictions(eta, deletion.row_leverages, routes, **others)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
+from skinfluence._parallel import cache_blocks
 from skinfluence._validation import listed
 
 # A printed estimate counts the rows whose bound is below this share of the predictors' spread: a
@@ -395,8 +396,6 @@ class LeaveOneOutEstimate(Result):
     decision_function : ndarray of shape (n,) or (n, n_classes)
         Linear predictor; the prediction of a regressor is its inverse link of it. NaN for undefined
         rows, as are all other values of such rows.
-    predict_proba : ndarray of shape (n, n_classes) or None
-        Class probabilities; None for models without them.
     prediction : ndarray of shape (n,) or (n, n_outputs), or None
         Prediction of a regressor; None for classifiers.
     loss : ndarray of shape (n,)
@@ -418,12 +417,10 @@ class LeaveOneOutEstimate(Result):
         Scorer of `score`.
     score_failure : str
         Why `score` is NaN; empty if it is not.
-    row_names : ndarray of shape (n,) or None
-        Names of the rows: the index that fit has seen, else positions.
     """
 
     decision_function: np.ndarray
-    predict_proba: np.ndarray | None
+    probability_source: Any = field(repr=False)
     prediction: np.ndarray | None
     loss: np.ndarray
     leverage: np.ndarray
@@ -436,11 +433,44 @@ class LeaveOneOutEstimate(Result):
     score: float
     scoring: object
     score_failure: str = ""
-    row_names: np.ndarray | None = None
+    name_source: Any = field(default=None, repr=False)
 
     def __getstate__(self):
         """Return the numbers alone: a pickle or a copy carries no training data."""
-        return {**vars(self), "error_source": self._errors}
+        found = {"error_source": self._errors, "probability_source": self._probabilities}
+        return {**vars(self), **found, "name_source": self._names}
+
+    @cached_property
+    def _names(self):
+        """Names of the rows; positions of many rows only when asked for."""
+        return self.name_source() if callable(self.name_source) else self.name_source
+
+    @property
+    def row_names(self) -> np.ndarray | None:
+        """Return the names of the rows: the index that fit has seen, else positions.
+
+        Returns
+        -------
+        ndarray of shape (n,) or None
+        """
+        return self._names
+
+    @cached_property
+    def _probabilities(self):
+        """Probabilities of the classes, or None; computed when asked for."""
+        source = self.probability_source
+        return source() if callable(source) else source
+
+    @property
+    def predict_proba(self) -> np.ndarray | None:
+        """Return the class probabilities of the predictions.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes) or None
+            Computed at the first access, and kept; None for models without probabilities.
+        """
+        return self._probabilities
 
     @cached_property
     def _errors(self):
@@ -506,17 +536,21 @@ class LeaveOneOutEstimate(Result):
         score_failure="",
         row_names=None,
     ):
-        """Return the estimate from arrays over rows, with mean loss and standard error."""
+        """Return the estimate from arrays over rows, with mean loss and standard error.
+
+        Probabilities and names may be functions that find them.
+        """
         used = ~np.isnan(loss) & (weight > 0)
         n = int(used.sum())
         known, share = (loss, weight) if n == len(used) else (loss[used], weight[used])
         total = share.sum()
         mean = float(share @ known / total) if n else np.nan
+        spread = 0.0
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf
-            apart = known - mean
-            apart *= share
-            spread = float(apart @ apart / total**2) if n else 0.0
-        error = np.sqrt(spread * n / (n - 1)) if n > 1 else np.nan
+            for rows in cache_blocks(n, 1):
+                apart = share[rows] * (known[rows] - mean)
+                spread += float(apart @ apart)
+        error = np.sqrt(spread / total**2 * n / (n - 1)) if n > 1 else np.nan
         return cls(
             decision_function,
             predict_proba,

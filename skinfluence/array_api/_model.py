@@ -232,7 +232,7 @@ class ArrayModel:
         decision = eta[:, 0] if problem.n_outputs == 1 else eta
         return ArrayLeaveOneOut(
             decision_function=library.native(decision),
-            predict_proba=library.native(prediction) if loss.n_classes else None,
+            probability_source=library.native(prediction) if loss.n_classes else None,
             prediction=None if loss.n_classes else library.native(prediction),
             loss=library.native(losses),
             leverage=library.native(answers.leverage),

@@ -162,8 +162,10 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
     ----------
     link : Link
         With the caller's labels.
-    eta, labels : ndarray
+    eta : ndarray
         Of the rows that count.
+    labels : ndarray or callable
+        Their labels, or what returns them.
     scoring : str or callable
     X : array-like of n rows, optional
         The rows, for a callable `scoring`; without them it sees n rows of no columns.
@@ -178,7 +180,7 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
     (float, str)
         The score and ""; NaN and the reason where a class that the score needs has no row.
     """
-    if not len(labels):
+    if not len(eta):
         return np.nan, "no row has a prediction"
     weight = None if weight is None or (weight == weight[0]).all() else weight
     if encoded is not None and scoring == link.scoring:
@@ -187,6 +189,7 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
             score = np.nan if fast is None else fast(link, encoded, eta[:, None], weight)[0]
         if np.isfinite(score):
             return float(score), ""
+    labels = labels() if callable(labels) else labels
     predictions = link.predictions(eta)
     if isinstance(scoring, str) and scoring == "neg_log_loss" and link.has_probabilities:
         # The scorer knows no class that is left without a row.

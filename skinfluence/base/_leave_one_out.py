@@ -101,9 +101,10 @@ class LeaveOneOutMixin(QueryMixin):
             )
         problem = self.__fitted_problem__()
         if groups is None:
-            problem = self.__read_problem__(method, curvature)
-            options = {"tolerance": tol, "progress": progress, "checkpoint": checkpoint}
-            loo = problem.leave_one_out(method, curvature=curvature, **options)
+            loo = problem.predictions_by_parts(method, curvature, progress)
+            if loo is None:
+                options = {"tolerance": tol, "progress": progress, "checkpoint": checkpoint}
+                loo = problem.leave_one_out(method, curvature=curvature, **options)
         else:
             check_choice("curvature", curvature, ("auto",))
             method = "exact" if method == "auto" else method

@@ -8,6 +8,7 @@ from skinfluence.link import (
     SoftmaxLink,
     cross_entropy,
     label_index,
+    sigmoid,
     softmax,
     softmax_jacobian,
     softplus,
@@ -42,7 +43,7 @@ class BinaryLogLoss(SignedBinaryLoss):
     def gradient(self, y, eta):
         """P(1) - y as -s P(other label): accurate where P(1) rounds to y and P(1) - y to 0."""
         sign = 1.0 - 2.0 * y
-        return sign * expit(sign * eta)
+        return sign * sigmoid(sign * eta)
 
     def curvature(self, y, eta):
         return self.link.inverse_slope(eta)

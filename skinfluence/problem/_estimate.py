@@ -1,11 +1,17 @@
 """The estimate that leave-one-out predictors make: losses, their mean, a score."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from skinfluence._parallel import row_blocks
 from skinfluence._validation import warn
 from skinfluence.attribution import rows_to_score, score_of
 from skinfluence.results import LeaveOneOutEstimate
+
+# Rows whose losses and probabilities are found together, with temporaries that stay in a cache.
+MOST_ROWS = 2**14
 
 
 def _errors_of(loo):
@@ -37,7 +43,7 @@ def leave_one_out_estimate(problem, loo, scoring=None, X=None):
     eta, n = objective.native(loo.eta), objective.n_rows
     defined = ~np.isnan(loo.eta).any(axis=1)
     every, used = _all_or_some(defined), _all_or_some(defined & (weight > 0))
-    loss = objective.trained_loss.value(objective.y[every], eta[every])
+    loss = _by_blocks(objective.trained_loss.value, objective.y[every], eta[every])
     if every is defined:
         loss, known = np.full(n, np.nan), loss
         loss[defined] = known
@@ -45,7 +51,7 @@ def leave_one_out_estimate(problem, loo, scoring=None, X=None):
     score, failure = score_of(
         link,
         eta[used],
-        problem.labels[used],
+        lambda: problem.labels[used],
         scoring,
         X=rows_to_score(scoring, X, np.arange(n)[used]) if callable(scoring) else None,
         weight=weight[used],
@@ -58,7 +64,9 @@ def leave_one_out_estimate(problem, loo, scoring=None, X=None):
         method=loo.route,
         error_source=_errors_of(loo) if loo.step is None else _Errors(problem, loo),
         decision_function=link.decision(eta),
-        predict_proba=link.probabilities(eta) if link.has_probabilities else None,
+        predict_proba=partial(_by_blocks, link.probabilities, eta)
+        if link.has_probabilities
+        else None,
         prediction=None if link.n_classes else link.mean(eta),
         loss=loss,
         weight=weight,
@@ -66,8 +74,22 @@ def leave_one_out_estimate(problem, loo, scoring=None, X=None):
         score=score,
         scoring=scoring,
         score_failure=failure,
-        row_names=problem.row_names,
+        row_names=lambda: problem.row_names,
     )
+
+
+def _by_blocks(function, *arrays):
+    """What a function says of rows, found a block of them at a time."""
+    blocks = row_blocks(len(arrays[0]), 0, at_most=MOST_ROWS)
+    if len(blocks) < 2:
+        return function(*arrays)
+    found = None
+    for rows in blocks:
+        part = function(*(array[rows] for array in arrays))
+        if found is None:
+            found = np.empty((len(arrays[0]), *part.shape[1:]), dtype=part.dtype)
+        found[rows] = part
+    return found
 
 
 def _all_or_some(mask):

@@ -8,6 +8,7 @@ from skinfluence.deletion import has_closed_form
 from skinfluence.problem._by_parts import goes_by_parts, has_many_rows, self_influence_by_parts
 from skinfluence.problem.one_pass import (
     LargestInfluences,
+    OwnPrediction,
     RowValues,
     TestInfluence,
     read_in_one_pass,
@@ -81,6 +82,17 @@ class ManyRows:
             lambda: LargestInfluences(self, method, query, k), method, **how
         )
         return None if reader is None else (reader.result, reader.info)
+
+    def predictions_by_parts(self, method, curvature="auto", progress=None):
+        """LooPredictions of every row of blocks by one pass; None where not so.
+
+        Not so where a pass before has found all that they are made of.
+        """
+        if self.objective.is_evaluated:
+            return None
+        how = {"curvature": curvature, "progress": progress}
+        reader = self._read_by_parts(lambda: OwnPrediction(self, method, curvature), method, **how)
+        return None if reader is None else reader.result
 
     def _read_by_parts(self, make, method, *, curvature="auto", damping=0.0, progress=None):
         """A reader that has read one step of every row of blocks; None where not so."""

@@ -23,10 +23,13 @@ class NamedFit:
 
     @property
     def sample_weight(self):
-        """Weights (n,) that fit was given, without class weights; ones where it was given none."""
+        """Weights (n,) that fit was given, without class weights; ones where it was given none.
+
+        These take no memory, and are read-only.
+        """
         weight = self.record.data.sample_weight
         if weight is None:
-            return np.ones(self.objective.n_rows)
+            return np.broadcast_to(1.0, self.objective.n_rows)
         return np.asarray(weight, dtype=float)
 
     @property

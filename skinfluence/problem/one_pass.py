@@ -1,6 +1,7 @@
 """Several answers by one pass over the rows: each part is read once, by all that are asked."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from skinfluence.attribution import Extremes, Query, check_matrix, influence, se
 from skinfluence.case_deletion import is_covered
 from skinfluence.curvature import Leverage
 from skinfluence.deletion import delete, dominant_rows, step_errors, warn_dominant
+from skinfluence.leave_one_out import found_by_parts, step_of_all
 from skinfluence.problem._by_parts import goes_by_parts, steps_by_parts
 from skinfluence.results import StepInfo
 
@@ -99,8 +101,45 @@ class LargestInfluences:
         return self._extremes.found(np.arange(self._problem.objective.n_rows))
 
 
+class OwnPrediction:
+    """Predictor of each row under the model without it, and its leverage.
+
+    Parameters
+    ----------
+    problem : FittedProblem
+    method : {"newton", "first_order"}
+    curvature : str
+        Kind of the curvature, for the errors of the steps.
+    """
+
+    def __init__(self, problem, method, curvature="auto"):
+        self._problem, self._how = problem, (method, curvature)
+        n, K = problem.objective.n_rows, problem.objective.n_outputs
+        self._eta, self._leverage = np.empty((n, K)), np.empty(n)
+        self._undefined, self._idle = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+
+    def read(self, rows, step):
+        """Read the deletions of a part, which are the rows of a slice."""
+        np.add(step.objective.eta, step.own_change(), out=self._eta[rows])
+        self._leverage[rows] = step.row_leverages
+        self._undefined[rows], self._idle[rows] = step.undefined, step.idle
+
+    @property
+    def result(self):
+        """LooPredictions, whose errors are found by passes of their own if they are asked for."""
+        found = self._eta, self._leverage, self._how[0], self._undefined, self._idle
+        return found_by_parts(*found, partial(_step_of_all, self._problem, *self._how))
+
+
+def _step_of_all(problem, method, curvature):
+    """One-step deletion of every row of a problem; of rows in blocks by what a pass finds."""
+    known = problem.with_row_values(method, curvature)
+    made = known.deletion_curvature(method, curvature)
+    return step_of_all(known.objective, made, method)
+
+
 class RowValues:
-    """Predictors and leverages of all rows, of which leave-one-out and diagnostics are made.
+    """Predictors and leverages of all rows, of which diagnostics and errors of steps are made.
 
     Parameters
     ----------
