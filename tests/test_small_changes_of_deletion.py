@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.certificate import LogLinkPoisson
-from skinfluence import InfluenceElasticNet
+from skinfluence import InfluenceElasticNet, InfluenceHuberRegressor
 from skinfluence.curvature import DenseCurvature, make_curvature
 from skinfluence.deletion import ChordNewton, Entering, OneStep, RowChange
 from skinfluence.deletion._active_set import active_set_changes
@@ -188,6 +188,37 @@ def test_a_newton_step_solves_its_equation(kind):
     directions = np.random.default_rng(2).normal(size=(5, *objective.theta.shape))
     expected = directions.reshape(5, -1) @ steps.reshape(4, -1).T
     np.testing.assert_allclose(newton.along(directions)(slice(0, 4)), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 14), (3, 12), (4, 12), (4, 4), (14, 2)])
+@pytest.mark.parametrize("kind", ["logistic", "softmax"])
+def test_predictors_are_solved_for_on_the_side_that_takes_fewer_flops(kind, m, n):
+    """A column for each test row and output, or one for each step; 2 P^2 flops each, and more."""
+    objective, widths = optimum(kind, p=4), []
+    curvature, K, P = DenseCurvature(objective), objective.n_outputs, objective.n_parameters
+    newton = OneStep(objective, curvature, np.arange(n), corrected=True)
+    solve = curvature.solve
+    curvature.solve = lambda V: widths.append(V.shape[1]) or solve(V)
+    test = make_design(np.random.default_rng(1).normal(size=(m, 4)), True)
+    newton.on(test)(slice(0, n))
+    by_test_rows = m * K * (2 * P * P + 2 * P * n)
+    by_steps = n * (2 * P * P + 2 * P * m)
+    assert sum(widths) == (n if by_steps < by_test_rows else m * K)
+
+
+def test_a_step_collapses_where_it_leaves_no_positive_scale():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    y = X[:, 0] + np.random.default_rng(1).standard_t(3, size=30)
+    objective = fitted_problem(InfluenceHuberRegressor(alpha=0.1).fit(X, y)).objective
+    curvature, rows = DenseCurvature(objective), np.arange(10)
+    known = OneStep(objective, curvature, rows, corrected=True).leverage
+    for share, is_none in ((0.9, False), (1.1, True)):
+        change = np.zeros((10, 2, 1))
+        change[:, 1, 0] = -share * objective.eta[rows, 1]
+        own = np.linalg.solve(known.quadratic, change)[:, :, 0]
+        step = OneStep(objective, curvature, rows, corrected=True, leverage=known, multipliers=own)
+        np.testing.assert_allclose(step.own_change(), change[:, :, 0], atol=1e-9)
+        np.testing.assert_array_equal(step.collapsed, is_none)
 
 
 @pytest.mark.parametrize("kind", KINDS)

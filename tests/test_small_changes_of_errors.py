@@ -2,17 +2,24 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
 
 from skinfluence.curvature import DenseCurvature
-from skinfluence.deletion import ChordNewton, NewtonError, OneStep, _auto, _change_rows
-from skinfluence.deletion._chord import MAX_ORDER
+from skinfluence.deletion import (
+    ChordNewton,
+    NewtonError,
+    OneStep,
+    _auto,
+    _change_rows,
+    _newton_error,
+)
 from skinfluence.deletion._closed_form import ClosedForm
 from skinfluence.deletion._newton_cg import NewtonCG
-from skinfluence.deletion._newton_error import _quantile, _spread_over
+from skinfluence.deletion._newton_error import _calibrated, _quantile, _spread_over
 from skinfluence.deletion._rounding import ROUNDING, rounding_floor
 from skinfluence.deletion._row_change import Entering, RowChange
 from skinfluence.design import make_design
-from skinfluence.losses import BinaryLogLoss, SquaredLoss
+from skinfluence.losses import BinaryLogLoss, SquaredHingeLoss, SquaredLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
 from skinfluence.penalties import L2
@@ -54,6 +61,22 @@ def test_rows_of_the_calibration_are_the_first_third_and_others_spread_over_all(
     gaps = np.diff(place[n_rows // 3 :])
     assert gaps.max() - gaps.min() <= 1
     assert (np.diff(chosen) > 0).all()
+
+
+def test_a_calibration_goes_on_along_a_power_law_where_enough_is_known():
+    known = np.geomspace(1e-3, 1.0, 30)
+    far = np.array([0.0, 1e-5, 0.1, 1e3])
+    for power, kept in ((0.8, 0.8), (1.3, 1.3), (2.0, 1.5)):  # of the slopes that are believed
+        found = _calibrated(far, known, 3.0 * known**power)
+        if kept == power:
+            np.testing.assert_allclose(found, 3.0 * far**power, rtol=1e-9)
+        assert found[3] / _calibrated(10.0 * far, known, 3.0 * known**power)[3] == pytest.approx(
+            10.0**-kept
+        )
+    few = _calibrated(far, known[:4], 3.0 * known[:4])  # a line, whatever the four say
+    np.testing.assert_allclose(few, 3.0 * far, rtol=1e-9)
+    low, high = _calibrated(np.array([1e2, 1e3]), known[:4], known[:4] ** 1.4)
+    assert high == pytest.approx(10.0 * low)
 
 
 def test_few_rows_are_all_taken():
@@ -144,7 +167,7 @@ def test_series_of_residuals_end_where_they_are_told():
             found[...] = change
             order = np.ceil(np.log(truncation) / np.log(share))
             taken = chord._by_series(found[0], share * radius, truncation)
-            assert taken == (order <= MAX_ORDER)
+            assert taken == (order <= 8)
             if taken:
                 first = chord.series[0] * np.abs(change)
                 assert (np.abs(found - true) <= 3.0 * truncation * first + 1e-15).all()
@@ -259,6 +282,72 @@ def test_flops_of_a_question_are_those_of_its_factor_leverages_and_products():
     assert _auto.question_flops(objective, 10, 5) == pytest.approx(expected)
     wide = optimum(n=10, p=30)
     assert _auto.question_flops(wide, 1, 0) == pytest.approx(10**3 / 3 + 2 * 10**2)
+
+
+# -- what they cost --------------------------------------------------------------------------------
+
+
+def test_flops_of_a_refit_are_those_of_passes_residuals_and_a_factor_of_each_output():
+    objective = optimum("softmax", n=40)
+    passes, residuals, factor = 4 * 40 * 12, _newton_error.RESIDUAL_FLOPS * 40 * 3, 2 * 12**2
+    assert _auto.refit_flops(objective) == pytest.approx(3 * (passes + residuals + factor))
+
+
+def test_the_second_tier_of_a_bound_is_of_as_many_steps_as_its_flops_and_memory_allow(monkeypatch):
+    """Of 4 n P flops and three vectors of predictors each."""
+    newton, asked = newton_of(optimum()), []
+    n, P = newton.objective.n_rows, newton.objective.n_parameters
+    by_predictors = NewtonError.distance_by_predictors
+
+    def recorded(self, deletions):
+        asked.append(len(deletions))
+        return by_predictors(self, deletions)
+
+    monkeypatch.setattr(NewtonError, "distance_by_norms", lambda _: np.full(n, np.inf))
+    monkeypatch.setattr(NewtonError, "distance_by_predictors", recorded)
+    monkeypatch.setattr(_newton_error, "TIER_FLOPS", 7.5 * 4 * n * P)
+    with config_context(working_memory=8 * 3 * n * 3 / 2**20):
+        NewtonError(newton).bound()
+    assert asked == [3, 3, 1]
+
+
+def test_as_many_steps_across_a_kink_are_computed_as_the_budget_has_flops_for(monkeypatch):
+    start = optimum()
+    objective = polish(start._with(loss=SquaredHingeLoss()), max_steps=50).objective
+    newton, asked = OneStep(objective, curvature_of(objective), np.arange(9), corrected=True), []
+    steps_of = newton.steps_of
+    newton.steps_of = lambda deletions: asked.append(len(deletions)) or steps_of(deletions)
+    flops = 4 * objective.n_rows * objective.n_parameters
+    monkeypatch.setattr(_newton_error, "TIER_FLOPS", 3.5 * flops)
+    crosses = NewtonError(newton).crosses
+    assert asked == [3]
+    assert crosses[3:].all()  # of those nothing is known
+
+
+def test_diverging_refits_of_a_block_have_twelve_vectors_of_predictors_each():
+    objective = optimum("softmax")
+    newton = NewtonCG(ChordNewton(newton_of(objective), 1e-8))
+    with config_context(working_memory=8 * 12 * 3 * objective.n_rows * 5 / 2**20):
+        assert [part.stop - part.start for part in newton.blocks(12)] == [5, 5, 2]
+
+
+def test_changed_rows_are_refitted_within_free_flops_and_a_share_of_the_question(monkeypatch):
+    objective, refitted = optimum(), []
+    rows, exactly = np.arange(12), _change_rows.change_exactly
+    entering = Entering(rows, 1.0 - objective.y[rows], objective.sample_weight[rows])
+
+    def recorded(objective, curvature, rows, entering, **options):
+        refitted.append(len(rows))
+        return exactly(objective, curvature, rows, entering, **options)
+
+    flops = _auto.refit_flops(objective)
+    monkeypatch.setattr(_change_rows, "change_exactly", recorded)
+    monkeypatch.setattr(_change_rows, "can_follow", lambda _: False)
+    monkeypatch.setattr(_change_rows, "FREE_FLOPS", 2.2 * flops)
+    monkeypatch.setattr(_change_rows, "question_flops", lambda *_: 10 * flops)
+    curvature = curvature_of(objective)
+    _change_rows.change_rows(objective, curvature, "auto", rows, entering, is_rough=False)
+    assert refitted == [2 + 3]
 
 
 # -- changes of a row ------------------------------------------------------------------------------

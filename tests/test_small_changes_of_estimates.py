@@ -8,6 +8,7 @@ from skinfluence import InfluenceTweedieRegressor
 from skinfluence.curvature import DenseCurvature, Leverage
 from skinfluence.deletion import GroupDeletion, OneStep
 from skinfluence.deletion._rounding import ROUNDING
+from skinfluence.deletion._second_order import QuadraticTerms
 from skinfluence.deletion._single_remainder import ROWS, SingleRemainder
 from skinfluence.deletion._step_errors import next_group_change, step_errors
 from skinfluence.deletion.targets import resolve_target, target_names
@@ -181,6 +182,25 @@ def test_sums_in_float32_are_those_of_every_row_but_the_one_that_is_gone(monkeyp
             moved = np.abs(Z @ D[k]) * (made.sample_weight > 0)
             assert largest[k] == pytest.approx(np.delete(moved, row).max(), rel=1e-5)
     assert SingleRemainder._width(len(rows)) == ROWS
+
+
+def test_a_series_in_float32_has_no_more_terms_than_the_digits_that_are_asked_for():
+    made, rows = objective(), np.arange(3)
+    single = chord_of(made, rows)._single
+    radius, D = made.loss.series_radius, np.zeros((3, made.n_parameters))
+    D[:, 2] = 0.01 * radius / np.abs(made.design.dense(slice(None))[:, 2]).max()
+    scratch = np.empty(single.scratch_size(3), dtype=np.float32)
+    expected = single.gradients(D, rows, 1e-7, scratch)[0]  # 4 terms, of which the first is apart
+    single._series = [*single._series[:3], *(np.full_like(c, np.nan) for c in single._series[3:])]
+    np.testing.assert_array_equal(single.gradients(D, rows, 1e-7, scratch)[0], expected)
+
+
+def test_quadratic_terms_are_found_where_they_take_half_the_flops_of_a_pass():
+    """q^2 for each row and each deletion, a pass 4 for each column of both."""
+    for n_rows, n_deletions in ((1000, 1000), (4000, 100), (100, 4000)):
+        for q in range(1, 60):
+            made, each_pass = q**2 * (n_rows + n_deletions), 4 * n_rows * n_deletions
+            assert QuadraticTerms.pays(q, n_rows, n_deletions) == (made <= 0.5 * each_pass)
 
 
 @pytest.mark.parametrize("budget", [0.0, 1.5])

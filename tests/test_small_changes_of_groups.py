@@ -110,6 +110,19 @@ def test_the_gradients_and_values_of_many_changes_are_those_of_each(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_many_refits_start_at_the_fit_to_their_mean_weights(kind):
+    objective = optimum(kind)
+    groups, deltas = changes_of(objective)
+    mean = np.zeros(objective.n_rows)
+    for rows, delta in zip(groups, deltas, strict=True):
+        mean[rows] += delta / len(groups)
+    true = polish(objective.reweighted(mean), max_steps=50, tolerance=1e-13).objective
+    refits = JointRefits(objective, "dense", groups, deltas)
+    np.testing.assert_allclose(refits.start, true.theta - objective.theta, atol=1e-2)
+    assert np.abs(refits.start).max() > 0.03
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_refits_are_each_the_optimum(kind):
     objective = optimum(kind)
     groups, deltas = changes_of(objective)
@@ -202,6 +215,59 @@ def test_a_refit_by_a_chord_is_the_optimum(kind):
         g = found.last.gradient.ravel()
         norm = np.sqrt(max(0.0, g @ np.linalg.solve(H, g)))
         assert found.gradient_norm == pytest.approx(norm, rel=1e-3, abs=1e-14)
+
+
+def test_a_proof_that_is_not_found_takes_two_more_passes_at_most():
+    objective, rows = optimum(), GROUPS[1]
+    delta, design = -0.5 * objective.sample_weight[rows], objective.design.take(rows)
+    factor = JointFactor.at(objective).reweighted(rows, delta, design)
+    gradient = joint_gradient(objective, rows, delta, design)
+    passes = [
+        _joint_chord.chord(factor, objective.theta, gradient, tolerance=1e-4, proven=proven)
+        for proven in (None, lambda _: True, lambda _: False)
+    ]
+    first, found, not_found = (each.n_passes for each in passes)
+    assert (found, not_found) == (first, first + 2)
+
+
+def test_corrections_of_a_quarter_and_in_all_of_half_of_the_parameters_are_kept():
+    """Of more a new factor costs no more, and its solves less."""
+    objective = optimum(n=80, p=39)
+    factor, kept = JointFactor.at(objective), []
+    for rows in (np.arange(11), np.arange(10), np.arange(10, 20), np.arange(20, 21)):
+        delta = -0.5 * objective.sample_weight[rows]
+        changed = factor.reweighted(rows, delta, objective.design.take(rows))
+        kept.append(len(changed.signs))
+        factor = changed if len(rows) == 10 else factor
+    assert kept == [0, 10, 20, 0]
+
+
+def test_a_factor_serves_rows_that_are_yet_to_come():
+    objective = optimum()
+    factor = JointFactor.at(objective)
+    design, y = objective.design.take(np.arange(3)), objective.y[:3]
+    found = factor.extended(objective.with_rows(design, y), design, y)
+    assert found.base is factor.base
+    assert found.objective.n_rows == objective.n_rows + 3
+    assert factor.extended(optimum(p=4), design, y) is None
+
+
+def test_changes_of_more_numbers_than_a_sixteenth_of_the_parameters_are_refitted_together(
+    monkeypatch,
+):
+    objective, together = optimum(n=80, p=39), []
+    curvature_left = _groups.curvature_left
+
+    def recorded(objective, groups, deltas):
+        together.extend(len(group) for group in groups)
+        return curvature_left(objective, groups, deltas)
+
+    monkeypatch.setattr(_groups, "curvature_left", recorded)
+    groups = [np.arange(k, k + 2) for k in range(0, 16, 2)]
+    groups += [np.arange(k, k + 3) for k in range(20, 35, 3)]
+    deltas = [-0.5 * objective.sample_weight[rows] for rows in groups]
+    JointChange(objective, curvature_of(objective), "exact", groups, deltas)
+    assert together == [3] * 5
 
 
 def test_only_rows_that_count_tell_how_far_predictors_have_moved():

@@ -3,6 +3,7 @@
 Each answer against its formula, at sizes at which blocks of rows are uneven.
 """
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,8 +26,16 @@ from skinfluence.design import (
 from skinfluence.design import _csr as csr_module
 from skinfluence.design import _dense as dense_module
 from skinfluence.design import _kernel as kernel_module
-from skinfluence.losses import OneVsOneLoss, SmoothHingeLoss, TweedieLoss
+from skinfluence.design import _panels as panels_module
+from skinfluence.losses import (
+    BinaryLogLoss,
+    MultinomialLogLoss,
+    OneVsOneLoss,
+    SmoothHingeLoss,
+    TweedieLoss,
+)
 from skinfluence.objective import Objective, _parts, row_sums
+from skinfluence.objective import _objective as objective_module
 from skinfluence.penalties import L2
 from skinfluence.problem import fitted_problem
 from skinfluence.svm import SmoothHingeSVC
@@ -171,6 +180,41 @@ def test_a_worker_makes_an_objective_anew_from_what_its_rows_are_read_from(are_r
     np.testing.assert_array_equal(again.eta, objective.at(objective.theta).eta)
 
 
+def test_blocks_of_weights_fill_the_bytes_they_may_take(monkeypatch):
+    """K x K numbers a row."""
+    softmax = objective_of(n_classes=3)
+    monkeypatch.setattr(objective_module, "KEPT_BYTES", 0)
+    monkeypatch.setattr(objective_module, "BLOCK_BYTES", 8 * 3 * 3 * 15)
+    assert [len(rows) for _, rows in softmax.weight_blocks(np.arange(1, 36))] == [15, 15, 5]
+
+
+@pytest.mark.parametrize(("p", "n_classes"), [(255, 2), (127, 3)])
+def test_a_part_of_the_rows_is_two_megabytes_of_what_is_known_of_them(p, n_classes):
+    rng, K = np.random.default_rng(0), 1 if n_classes == 2 else n_classes
+    loss = BinaryLogLoss() if K == 1 else MultinomialLogLoss(K)
+    design, y = make_design(rng.normal(size=(9, p)), True), np.arange(9) % n_classes
+    penalty, theta = L2(np.ones(p + 1)), np.zeros((K, p + 1))
+    n_rows = _parts.part_rows(Objective(loss, design, y, np.ones(9), penalty, theta))
+    size = 8 * K * (p + 1)
+    assert n_rows * size <= 2**21 < (n_rows + 1) * size
+
+
+def test_products_with_many_vectors_are_by_the_weights_that_are_kept(monkeypatch):
+    """A softmax multiplies one vector by its curvatures without them, in fewer flops."""
+    objective, calls = objective_of(n_classes=3), []
+    matmul = type(objective.loss).curvature_matmul
+    monkeypatch.setattr(
+        type(objective.loss),
+        "curvature_matmul",
+        lambda self, state, U: calls.append(U.shape[2]) or matmul(self, state, U),
+    )
+    V = np.random.default_rng(0).normal(size=(15, 6))
+    many = objective.hessian_matmul(V)
+    assert calls == []
+    np.testing.assert_allclose(objective.hessian_matmul(V[:, :1]), many[:, :1], rtol=1e-10)
+    assert set(calls) == {1}
+
+
 # -- designs ---------------------------------------------------------------------------------------
 
 
@@ -251,6 +295,32 @@ def test_stored_entries_are_those_of_the_rows_and_the_ones():
     assert [make_design(X, one).n_stored for one in (False, True)] == [X.nnz, X.nnz + 30]
 
 
+def test_rows_in_memory_are_sent_to_workers():
+    X = np.ones((4, 2))
+    assert all(make_design(rows, True).can_be_sent for rows in (X, sp.csr_array(X)))
+
+
+def test_a_gram_matrix_in_float32_is_so_whatever_the_weights():
+    weight = np.random.default_rng(0).uniform(0.1, 0.9, size=30)
+    design = make_design(np.random.default_rng(1).normal(size=(30, 4)), True).in_single_precision()
+    found = design.sandwich(weight[:, None, None])
+    np.testing.assert_array_equal(found, found.astype(np.float32))
+    Z = design.dense(slice(None))
+    np.testing.assert_allclose(found, (Z.T * weight) @ Z, rtol=1e-5, atol=1e-5)
+
+
+def test_hashes_of_sparse_rows_take_two_numbers_for_each_entry():
+    X = sp.random_array((400, 500), density=0.5, rng=np.random.default_rng(0), format="csr")
+    design, multipliers = make_design(X, False), np.arange(500, dtype=np.uint64)
+    tracemalloc.start()
+    try:
+        design.row_hashes(multipliers, slice(None))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 2.5 * X.nnz
+
+
 def test_threads_take_the_entries_of_their_own_rows(monkeypatch):
     """A compiled loop past its rows would write into those of another thread."""
     X = sp.random(50, 7, density=0.3, random_state=0, format="csr")
@@ -264,6 +334,41 @@ def test_threads_take_the_entries_of_their_own_rows(monkeypatch):
     np.testing.assert_allclose(design.row_quadratic(M), np.einsum("ij,jk,ik->i", Z, M, Z))
     assert len(parts) == 3
     assert all(edges == rows + 1 for edges, rows in parts)
+
+
+def test_threads_share_the_columns_of_a_product_that_has_several(monkeypatch):
+    X, shares = sp.random(50, 7, density=0.3, random_state=0, format="csr"), []
+    design, U = make_design(X, False), np.random.default_rng(0).normal(size=(50, 4))
+    map_ordered = csr_module.map_ordered
+    monkeypatch.setattr(csr_module, "SHARED", 0)
+    monkeypatch.setattr(csr_module, "n_threads", lambda: 2)
+    monkeypatch.setattr(
+        csr_module, "map_ordered", lambda f, parts: shares.append(parts) or map_ordered(f, parts)
+    )
+    np.testing.assert_allclose(design.transpose_matmul(U), X.T @ U)
+    assert shares == [[slice(0, 2), slice(2, 4)]]
+    np.testing.assert_allclose(design.transpose_matmul(U[:, :1]), X.T @ U[:, :1])
+    assert len(shares) == 1  # of one there is nothing to share
+
+
+def test_coefficients_of_a_group_of_panels_are_read_from_the_cache(monkeypatch):
+    """Eight megabytes of them, of K (K + 1) / 2 blocks and all columns each."""
+    sizes, groups, coefficients = [], [0], panels_module._coefficients
+    row_blocks = panels_module.row_blocks
+
+    def recorded(M, panel):
+        sizes.append((panel.stop - panel.start) * 6 * 500 * 8)
+        return coefficients(M, panel)
+
+    def blocks(*arguments, **options):
+        groups.append(len(sizes))
+        return row_blocks(*arguments, **options)
+
+    monkeypatch.setattr(panels_module, "_coefficients", recorded)
+    monkeypatch.setattr(panels_module, "row_blocks", blocks)
+    panels_module.panel_quadratic(make_design(np.ones((2, 500)), False), np.zeros((1500, 1500)), 3)
+    assert sum(sizes) == 500 * 6 * 500 * 8
+    assert max(np.diff(groups)) * max(sizes) <= 2**23
 
 
 def test_columns_that_others_depend_on_are_named_and_no_further():
