@@ -138,7 +138,7 @@ class KernelFeatures:
         """Features (m, r) of rows whose kernel with the pivot rows is `kernel` (m, r)."""
         if not len(self.pivots):
             return np.zeros((len(kernel), 0))
-        return solve_triangular(self._corner, kernel.T, lower=True).T
+        return solve_triangular(self._corner, kernel.T, lower=True, check_finite=False).T
 
     def span(self, coef):
         """Weights (b, r) of the pivot rows whose sum of features is the coefficients (b, r)."""
