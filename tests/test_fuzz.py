@@ -679,6 +679,27 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "a step through next to no curvature overflowed with warnings of NumPy's": (
+        Problem(
+            "smooth hinge",
+            seed=606241803,
+            n=11,
+            m=1,
+            outputs=2,
+            strength=1.44,
+            options=(
+                ("kernel", "poly"),
+                ("gamma", 0.195),
+                ("degree", 2),
+                ("coef0", 1.0),
+                ("class_weight", (1.46, 0.63, 2.96, 2.59)),
+                ("temperature", 0.219),
+            ),
+            weights="equal",
+            shift=1000.0,
+        ),
+        "loo_estimate",
+    ),
     "a path of dual variables ended near the optimum, which a new start finds": (
         Problem(
             "trained hinge",

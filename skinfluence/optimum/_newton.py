@@ -112,7 +112,9 @@ def descend(objective, next_step, further=None, *, max_steps, tolerance):
         if n_steps == max_steps:
             return Optimum(objective, max_steps, False)
         try:
-            step, slope = next_step(objective)
+            # Through a curvature next to none a step may overflow: the line search takes none then.
+            with np.errstate(over="ignore", invalid="ignore"):
+                step, slope = next_step(objective)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
         if is_unequal:
