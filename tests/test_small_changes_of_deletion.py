@@ -160,6 +160,21 @@ def test_what_is_left_after_a_newton_step_is_a_series_of_two_chord_steps(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_chord_that_no_longer_shrinks_leaves_the_rows_where_they_are(kind):
+    objective = optimum(kind)
+    newton = OneStep(objective, curvature_of(objective), np.arange(12), corrected=True)
+    chord = ChordNewton(newton, 1e-20)
+    state = chord.start(slice(0, 12))
+    for last in (np.inf, 1e-300):  # the second pass finds longer steps than the first has left
+        state.last_size[:], before, active = last, state.D.copy(), state.active
+        chord.advance(state, *chord.gradient(state.D[active], active, state.truncation[active]))
+        moved = (before != state.D).any(axis=1)
+        np.testing.assert_array_equal(np.flatnonzero(moved), active if last > 1 else [])
+    assert not len(state.active)
+    assert not state.converged.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_newton_step_solves_its_equation(kind):
     """(H - W_i (x) z_i z_i') d = g_i (x) z_i + s_i r', and all that is read of d."""
     objective = optimum(kind)

@@ -82,4 +82,19 @@ LIVING = {
     "np.inf): 1.0 -> 2.0": (
         "equivalent: from zeta = 1 on the bound is the logarithm of 0 already, which is inf"
     ),
+    "deletion/_row_change.py: curvature = objective.loss.curvature(self.y, "
+    "objective.native(eta)).reshape(-1, K, K): 1 -> 2": (
+        "equivalent: numpy takes any negative length for what is left"
+    ),
+    "deletion/_joint_refits.py: return objective.freed(gradient).reshape(len(state.D), -1): "
+    "1 -> 2": "equivalent: numpy takes any negative length for what is left",
+    "case_deletion/_rules.py: found = size.reshape(len(size), -1) > threshold(n, p): 1 -> 2": (
+        "equivalent: numpy takes any negative length for what is left"
+    ),
+    "curvature/_dense.py: null = vectors[:, values <= 10 * tolerance]: 10 -> 11": (
+        "equivalent: where a message draws the line between rounding and what is nearly singular"
+    ),
+    "deletion/_joint_chord.py: MAX_PASSES = 20: 20 -> 21": (
+        "cost: one more step of a chord before Newton's method does what is left"
+    ),
 }
