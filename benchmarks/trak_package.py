@@ -159,16 +159,16 @@ def show(asked, columns, errors):
     print(f"Spearman correlation with traker's scores, {N_TEST} test rows, seeds {seeds}: median,")
     print("the medians of the seeds, and (the least of all test rows)")
     sizes = (f"{75 * hidden + 10:,} parameters" for hidden in asked.hidden)
-    print(f"{'':26s}" + "".join(f"{size:>26s}" for size in sizes))
+    print(f"{'':26s}" + "".join(f"{size:>28s}" for size in sizes))
     for name in columns[0]:
         print(f"{name:26s}", end="")
         for column in columns:
             values = column[name]
             each = np.median(values, axis=1)
             cell = f"{np.median(values):.3f} {each.min():.3f}-{each.max():.3f} ({values.min():.3f})"
-            print(f"{cell:>26s}", end="")
+            print(f"{cell:>28s}", end="")
         print()
-    print(f"{'largest difference':26s}" + "".join(f"{error:26.0e}" for error in errors))
+    print(f"{'largest difference':26s}" + "".join(f"{error:28.0e}" for error in errors))
 
 
 if __name__ == "__main__":
