@@ -135,7 +135,7 @@ def test_the_wheel_has_the_package_and_its_types_and_nothing_else(tracked, distr
 
 # -- dependencies ----------------------------------------------------------------------------------
 
-IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml", "traker": "trak"}
 # Used without an import: where, and by what words.
 USED_BY_WORD = {"pytest-cov": "--cov", "pytest-xdist": "-n $(WORKERS)", "build": "-m build"}
 
