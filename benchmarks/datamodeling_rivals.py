@@ -15,45 +15,21 @@ import numpy as np
 
 from benchmarks import contestants
 
-# Random projections of TRAK: more dimensions than parameters gain nothing.
-PROJECTED = 512
-
 
 def trak(problem):
-    """TRAK with one checkpoint: the final optimum. Its output is a margin; greater is better."""
-    import torch
-    from trak import TRAKer
-    from trak.projectors import BasicProjector, ProjectionType
+    """TRAK with one checkpoint: the final optimum. Its output is a margin; greater is better.
+
+    With the penalty of the model as its ridge: without one, its default, the inverse is noise.
+    """
+    from benchmarks.trak_package import package_scores
 
     model, _, train, test = contestants.torch_model(problem)
     model = model.float()
-    n_grads = sum(parameter.numel() for parameter in model.parameters())
+    rows = train[0].float(), train[1], test[0].float(), test[1]
 
     def question():
-        with tempfile.TemporaryDirectory() as folder:
-            projector = BasicProjector(n_grads, PROJECTED, 0, ProjectionType.rademacher, "cpu")
-            traker = TRAKer(
-                model=model,
-                task="image_classification",
-                train_set_size=len(problem.y),
-                save_dir=folder,
-                device="cpu",
-                proj_dim=PROJECTED,
-                projector=projector,
-                use_half_precision=False,
-                logging_level=40,
-            )
-            batches = ((train[0].float(), train[1]), (test[0].float(), test[1]))
-            traker.load_checkpoint(model.state_dict(), model_id=0)
-            traker.featurize(batch=batches[0], num_samples=len(problem.y))
-            traker.finalize_features()
-            count = len(problem.y_test)
-            traker.start_scoring_checkpoint("q", model.state_dict(), 0, num_targets=count)
-            traker.score(batch=batches[1], num_samples=count)
-            scores = traker.finalize_scores(exp_name="q")
-        torch.set_grad_enabled(True)
         # A contribution to the margin: without the row the loss rises.
-        return np.asarray(scores, dtype=float).T
+        return package_scores([model], *rows, alpha=1.0 / problem.C)[0]
 
     return question
 

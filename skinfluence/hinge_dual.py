@@ -13,6 +13,8 @@ import numpy as np
 
 # A margin condition holds if it is violated by less than this, relative to the largest margin.
 TOLERANCE = 1e-9
+# Rounding of a sum, in units of its terms.
+ROUNDING = 64 * np.finfo(float).eps
 # The first guess takes rows as free if their margin is this close to 1.
 NEAR = 1e-2
 # Largest number of rows on the path at first. Their kernel matrix is kept (200 MB for 5,000 rows);
@@ -125,6 +127,14 @@ class HingeDual:
     def tolerance(self):
         """Violation of a margin condition below which it counts as rounding."""
         return TOLERANCE * max(1.0, float(np.abs(self.objective.eta).max(initial=0.0)))
+
+    @property
+    def rounding(self):
+        """Violation of a margin condition that sums over the rows leave at the optimum itself."""
+        size = np.sqrt(np.maximum(self.gram.diagonal(), 0.0))
+        terms = size.max(initial=0.0) * float(self.alpha[self.rows] @ size)
+        terms += float(np.abs(self.base).max(initial=0.0)) + abs(self.point.intercept)
+        return min(self.tolerance, ROUNDING * terms)
 
     @property
     def converged(self):

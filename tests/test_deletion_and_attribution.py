@@ -338,18 +338,20 @@ def test_a_row_may_be_asked_about_more_often_than_there_are_rows(method):
     np.testing.assert_allclose(clf.self_influence(**often), np.tile(own, 40))
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("k", [1, 4, 9])
-def test_running_top_k_is_the_sorted_matrix_with_ties_and_nan(k):
+def test_running_top_k_is_the_sorted_matrix_with_ties_and_nan(k, sign):
     from skinfluence.attribution._topk import RunningTopK
 
     rng = np.random.default_rng(k)
     values = rng.integers(-4, 5, (30, 60)).astype(float)  # many ties
     values[rng.random(values.shape) < 0.1] = np.nan
     values[3], values[4, :50], values[5, 0] = np.nan, np.nan, np.inf
-    top, rows = RunningTopK(30, k), np.arange(30)
+    top, rows = RunningTopK(30, k, sign), np.arange(30)
     for start in range(0, 60, 7):
         for some in (rows[:11], rows[11:]):
             top.update(some, values[some, start : start + 7].copy(), start)
+    values = sign * values
     ranked = np.where(np.isnan(values), -np.inf, values)
     order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(values, order, axis=1)

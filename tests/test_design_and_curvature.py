@@ -110,7 +110,7 @@ def test_design_blocks_of_several_outputs(designs):
             out = np.empty((4, got.shape[1]))
             design.contract(S[:, :, :q].copy(), V[rows], rows, out=out)
             np.testing.assert_array_equal(out, got)
-        Y, lift, lower = design.row_space(np.full(5, 0.5))
+        Y, lift, lower, _ = design.row_space(np.full(5, 0.5))
         np.testing.assert_allclose(Y @ Y.T, 0.5 * Z[:, :5] @ Z[:, :5].T, atol=1e-10)
         D = rng.normal(size=(Y.shape[1], 2))
         np.testing.assert_allclose(Z[:, :5] @ lift(D), Y @ D, atol=1e-9)

@@ -74,3 +74,23 @@ def test_ordinary_weights_take_no_further_step():
     again = refit(found.objective, np.zeros((1, 2)))
     assert is_acceptable_refit(again)
     assert again.n_steps <= 1
+
+
+@pytest.mark.parametrize("strength", [1e-12, 1e-14])
+def test_steps_go_on_until_saturated_rows_are_at_rest(strength):
+    # Along (1, -1) all labels are 1: rows of a probability of 1e-11 balance the penalty there.
+    X, y, _ = rows(1.0)
+    X[20:] *= np.sign(X[20:, :1])
+    y[20:] = 1
+    design, at = make_design(X, False), np.zeros((1, 2))
+    start = Objective(
+        BinaryLogLoss(), design, y.astype(float), np.ones(40), L2(np.full(2, strength)), at
+    )
+    found = polish(start)
+    assert found.is_settled
+    # In the two directions themselves each gradient has digits of its own.
+    turned = make_design(X @ [[1.0, 1.0], [1.0, -1.0]], False)
+    penalty = L2(np.full(2, 2 * strength))
+    apart = polish(start.at(at)._with(design=turned, penalty=penalty), tolerance=1e-15)
+    first, second = apart.objective.theta[0]
+    np.testing.assert_allclose(found.objective.theta[0], [first + second, first - second], 1e-4)

@@ -197,3 +197,14 @@ def test_a_scorer_that_selects_rows_is_told_how():
     with pytest.raises(ValueError, match="10 rows"):
         ridge.score_influence(X, y, scoring=lambda m, X, y: m.predict(list(X)[:10]).mean())
     assert influence(clf, X[:2], y[:2]).shape == (2, 50)
+
+
+def test_a_log_loss_keeps_the_digits_of_a_first_class_that_is_next_to_impossible():
+    X = np.r_[np.linspace(-2.0, -0.5, 6), np.linspace(0.4, 2.0, 6)][:, None]
+    y = np.repeat([0, 1], 6)
+    model = InfluenceLogisticRegression(C=1e3).fit(X, y)
+    far = np.array([[33.0], [0.1]]) / model.coef_[0]
+    found = model.score_influence(far, [0, 1], scoring="neg_log_loss", method="exact")
+    # Minus the mean log loss is the mean change of minus the loss.
+    expected = -model.influence(far, [0, 1], method="exact").mean(axis=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-14)

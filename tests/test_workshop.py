@@ -135,7 +135,7 @@ def test_the_wheel_has_the_package_and_its_types_and_nothing_else(tracked, distr
 
 # -- dependencies ----------------------------------------------------------------------------------
 
-IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml", "traker": "trak"}
 # Used without an import: where, and by what words.
 USED_BY_WORD = {"pytest-cov": "--cov", "pytest-xdist": "-n $(WORKERS)", "build": "-m build"}
 
@@ -203,7 +203,7 @@ def test_what_developers_install_is_used(name):
 
 # What takes our numbers is asked where it is installed, and an extra for doc is used by tests where
 # it is, too.
-WHERE_INSTALLED = {"cleanlab", "cupy", "latex2mathml", "sphinx", "trak"}
+WHERE_INSTALLED = {"cleanlab", "cupy", "latex2mathml", "sphinx"}
 
 
 def test_the_tests_import_nothing_that_they_do_not_install():

@@ -17,6 +17,8 @@ from skinfluence.design import Design
 
 # Deletions a block: enough columns for a GEMM at full speed.
 BLOCK_DELETIONS = 512
+# Test rows of a block whose largest entries are looked for, so that it stays in a cache.
+CACHED_TESTS = 256
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,15 @@ def _linear(deletion, test):
     return read
 
 
-def _blocks(deletion, test, *, linearised, progress=None, into=None):
+def _blocks(deletion, test, *, linearised, progress=None, into=None, at_most=None):
     """Yield (test rows, deletions, influence (O, m_b, b)), undefined deletions NaN.
 
     Blocks of a target with one output are written into the array `into` (m, r), if there is one.
+    They are of `at_most` test rows.
     """
     objective, outputs = deletion.objective, test.target.n_outputs
     wide = max(objective.n_outputs, outputs)
-    test_blocks = row_blocks(len(test), 4 * 8 * wide * objective.n_parameters)
+    test_blocks = row_blocks(len(test), 4 * 8 * wide * objective.n_parameters, at_most=at_most)
     parts = row_blocks(len(deletion), 8 * 4 * wide * _length(test_blocks), at_most=BLOCK_DELETIONS)
     total = len(test_blocks) * len(parts)
     blocks = _read_all(deletion, test, test_blocks, parts, linearised, into)
@@ -219,15 +222,18 @@ class Extremes:
         outputs, m = test.target.n_outputs, len(test)
         self._queries = np.arange(outputs * m).reshape(outputs, m)
         self._largest = RunningTopK(outputs * m, k)
-        self._smallest = RunningTopK(outputs * m, k)
+        self._smallest = RunningTopK(outputs * m, k, sign=-1.0)
 
     def read(self, deletion, first=0, *, linearised, progress=None):
         """Look at deletions, of which the first one is at position `first` of all."""
-        options = {"linearised": linearised, "progress": progress}
+        # Blocks that stay in a cache until they have been looked at; a step's would be taken anew
+        # for every block of test rows.
+        options = {"at_most": CACHED_TESTS} if linearised else {}
+        options |= {"linearised": linearised, "progress": progress}
         for test_rows, part, block in _blocks(deletion, self.test, **options):
             rows, block = self._queries[:, test_rows].ravel(), block.reshape(-1, block.shape[2])
             self._largest.update(rows, block, first + part.start)
-            self._smallest.update(rows, np.negative(block, out=block), first + part.start)
+            self._smallest.update(rows, block, first + part.start)
 
     def found(self, rows):
         """Return what `influence_topk` does, of deletions of some training rows."""

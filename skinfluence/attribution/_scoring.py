@@ -118,7 +118,10 @@ def score_influence(
     X = np.empty((design.shape[0], 0)) if X is None else X
 
     def by_scorer(predictor):
-        return _weighted(scorer, link.predictions(predictor), X, labels, weight)
+        predictions = link.predictions(predictor)
+        if _is_log_loss(scoring, link):
+            return _log_loss_of(link, predictions, labels, weight)
+        return _weighted(scorer, predictions, X, labels, weight)
 
     before = _one_number(by_scorer(objective.native(eta)), scoring)
     y = encoded if link.n_classes else labels
@@ -191,11 +194,8 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
             return float(score), ""
     labels = labels() if callable(labels) else labels
     predictions = link.predictions(eta)
-    if isinstance(scoring, str) and scoring == "neg_log_loss" and link.has_probabilities:
-        # The scorer knows no class that is left without a row.
-        probability = predictions.predict_proba(None)
-        score = log_loss(labels, probability, labels=link.classes, sample_weight=weight)
-        return -float(score), ""
+    if _is_log_loss(scoring, link):
+        return _log_loss_of(link, predictions, labels, weight), ""
     X = np.empty((len(labels), 0)) if X is None else X
     missing = [] if link.classes is None else np.setdiff1d(link.classes, labels).tolist()
     try:
@@ -211,6 +211,21 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
     if np.isnan(score) and missing:
         return score, f"{scoring} without a row of class {missing[0]!r}"
     return score, ""
+
+
+def _is_log_loss(scoring, link):
+    """Whether a score is the log loss of a model with probabilities."""
+    return isinstance(scoring, str) and scoring == "neg_log_loss" and link.has_probabilities
+
+
+def _log_loss_of(link, predictions, labels, weight):
+    """Minus the log loss of all classes' probabilities.
+
+    The scorer knows no class that is left without a row, and of two classes it reads the second
+    alone: that of the first, as a difference from 1, has lost its digits where it is small.
+    """
+    probability = predictions.predict_proba(None)
+    return -float(log_loss(labels, probability, labels=link.classes, sample_weight=weight))
 
 
 def rows_to_score(scoring, X, rows):

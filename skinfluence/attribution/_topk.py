@@ -10,6 +10,12 @@ class RunningTopK:
     blocks almost none do, and the cost is one comparison an entry. NaN beats nothing. Ties go to
     the earlier column.
 
+    Parameters
+    ----------
+    n_queries, k : int
+    sign : {1.0, -1.0}
+        -1 for the k smallest: values are those of the negative matrix, which is never formed.
+
     Attributes
     ----------
     values : ndarray of shape (n_queries, k)
@@ -18,8 +24,8 @@ class RunningTopK:
         Columns; -1 where there are fewer.
     """
 
-    def __init__(self, n_queries, k):
-        self.k = k
+    def __init__(self, n_queries, k, sign=1.0):
+        self.k, self.sign = k, sign
         self._values = np.full((n_queries, k), -np.inf)
         self._positions = np.full((n_queries, k), -1, dtype=np.intp)
         self._pending = []
@@ -43,19 +49,22 @@ class RunningTopK:
         lowest = self._values[queries, -1]
         new = np.flatnonzero(lowest == -np.inf)
         if len(new) and block.shape[1] > self.k:
-            known = np.where(np.isnan(block[new]), -np.inf, block[new])
+            known = self.sign * block[new]
+            known[np.isnan(known)] = -np.inf
             own = np.partition(known, -self.k, axis=1)[:, -self.k]
             lowest[new] = np.nextafter(own, -np.inf)  # ties with the k-th stay
         return lowest[:, None]
 
     def update(self, queries, block, first_column):
         """Look at a block (len(queries), b); its columns start at `first_column`, rising."""
-        beats = block > self._threshold(queries, block)
-        hit_rows, hit_columns = np.nonzero(beats)
+        threshold = self._threshold(queries, block)
+        beats = block > threshold if self.sign > 0 else block < -threshold
+        # Of a matrix `nonzero` is a loop that asks every entry for its indices.
+        hit_rows, hit_columns = np.divmod(np.flatnonzero(beats), block.shape[1])
         if not len(hit_rows):
             return
-        hits = queries[hit_rows], block[hit_rows, hit_columns], hit_columns + first_column
-        self._pending.append(hits)
+        values = self.sign * block[hit_rows, hit_columns]
+        self._pending.append((queries[hit_rows], values, hit_columns + first_column))
         # A threshold that is a little old lets a few more entries in; sorting in every block would
         # cost more.
         if sum(len(rows) for rows, _, _ in self._pending) >= self.k * len(queries):
@@ -70,11 +79,14 @@ class RunningTopK:
         )
         self._pending.clear()
         chosen, rows = np.unique(rows, return_inverse=True)
-        row = np.concatenate([np.repeat(np.arange(len(chosen)), self.k), rows])
-        value = np.concatenate([self._values[chosen].ravel(), values])
-        column = np.concatenate([self._positions[chosen].ravel(), columns])
-        order = np.lexsort((column, -value, row))
-        starts = np.searchsorted(row[order], np.arange(len(chosen)))
-        best = order[starts[:, None] + np.arange(self.k)]
-        self._values[chosen] = value[best]
-        self._positions[chosen] = column[best]
+        # Behind the best of each query what is new of it: a stable sort leaves ties to the earlier.
+        order, counts = np.argsort(rows, kind="stable"), np.bincount(rows)
+        rows, values, columns = rows[order], values[order], columns[order]
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        shape = len(chosen), self.k + counts.max()
+        value, column = np.full(shape, -np.inf), np.full(shape, -1)
+        value[:, : self.k], column[:, : self.k] = self._values[chosen], self._positions[chosen]
+        value[rows, self.k + place], column[rows, self.k + place] = values, columns
+        best = np.argsort(-value, axis=1, kind="stable")[:, : self.k]
+        self._values[chosen] = np.take_along_axis(value, best, axis=1)
+        self._positions[chosen] = np.take_along_axis(column, best, axis=1)

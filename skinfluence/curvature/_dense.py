@@ -41,15 +41,16 @@ class DenseCurvature(Curvature):
         self.factor = cholesky(H, overwrite=len(H) >= LARGE)
         found = self.factor is not None
         self.rcond = reciprocal_condition(self.factor, scale, norm) if found else None
-        self.by_rows = False
+        self.by_rows, is_dependent = False, False
         if not found or self.rcond < SQUARED:
             H = self._hessian() if len(H) >= LARGE else H
-            factor, rcond = self._factor_of_rows(H)
+            factor, rcond, is_dependent = self._factor_of_rows(H)
             if factor is not None:
                 self.factor, self.rcond, self.by_rows = factor, rcond, True
-        # With rcond < size * eps the factor has no correct digit left in its worst direction.
+        # With rcond < size * eps the factor has no correct digit left in its worst direction. Where
+        # rounding has left more of a direction of H, the rows may still show that it is none.
         lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
-        if lost and not self.by_rows:
+        if (lost or is_dependent) and not self.by_rows:
             raise np.linalg.LinAlgError(_explain(H, objective.design))
 
     def _hessian(self):
@@ -71,17 +72,22 @@ class DenseCurvature(Curvature):
         blocks[:, columns, :, columns] += ridge[:, None, None] * np.outer(null, null)
 
     def _factor_of_rows(self, H):
-        """R by QR of the rows and 1 / cond(H); None and 0 where they have not full rank."""
+        """(R by QR of the rows, 1 / cond(H), whether the rows' columns are dependent in float64).
+
+        None and 0 where the rows have not full rank in their own precision, or no root.
+        """
         factor = None
         if (np.diag(H) > 0).all():
             factor = curvature_triangle(self.objective, self.diagonal, self.null_space_ridge)
         if factor is None:
-            return None, 0.0
+            return None, 0.0, False
         rcond = reciprocal_condition(factor, *unit_norm(H))
         total = self.objective.weight_diagonals.sum(axis=0)
-        rounding = self.objective.design.rounding(np.diag(H).reshape(len(total), -1), total)
-        rounding = max(rounding, np.finfo(float).eps * max(self.objective.n_rows, len(H)))
-        return (factor, rcond) if np.sqrt(rcond) > rounding else (None, 0.0)
+        own = self.objective.design.rounding(np.diag(H).reshape(len(total), -1), total)
+        rounding = np.finfo(float).eps * max(self.objective.n_rows, len(H))
+        if np.sqrt(rcond) > max(own, rounding):
+            return factor, rcond, False
+        return None, 0.0, bool(np.sqrt(rcond) <= rounding)
 
     @cached_property
     def inverse_factor(self):

@@ -471,19 +471,19 @@ class ChordNewton:
         """(L, S) of every row that leaves, (r, 1, 1) each."""
         return self.objective.weight_factors_of(self.one_step.rows)
 
-    def certified_size(self, gradient, size, deletions, inverse_rows, truncation=TRUNCATION):
+    def certified_size(self, gradient, size, deletions, inverse_rows):
         """Norm of the gradients in the inverse of the curvature of the rows that stay, (a,).
 
-        With what rounding and the end of a series, see `_truncation`, may have hidden of them.
         `size` is the norm with what has entered: the same where nothing has.
         """
-        hidden = self.metric.gradient_rounding[deletions]
-        if self.has_series:
-            hidden = hidden + truncation * self._longest[deletions]
         if self.one_step.entering is None:
-            return size + hidden
+            return size
         solved = self.solve_without(gradient, deletions, inverse_rows)
-        return hidden + np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
+        return np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, solved), 0.0))
+
+    def cut_off(self, deletions, truncation=TRUNCATION):
+        """What the end of a series, see `_truncation`, may hide of those norms, (a,)."""
+        return (truncation if self.has_series else 0.0) * self._longest[deletions]
 
     def advance(self, state, gradient, moved, hidden):
         """Take the next step of every active row; retire those that have converged or diverge."""
@@ -493,8 +493,9 @@ class ChordNewton:
         step = -self.solve(gradient, deletions, inverse_rows, state.D[active])
         # The norm of the gradient in the inverse curvature is that of the step in the curvature.
         size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, step), 0.0))
-        truncation = state.truncation[active]
-        held = hidden + self.certified_size(gradient, size, deletions, inverse_rows, truncation)
+        held = self.certified_size(gradient, size, deletions, inverse_rows)
+        cut_off = self.cut_off(deletions, state.truncation[active])
+        hidden = hidden + self.metric.gradient_rounding[deletions] + cut_off
         has_last = state.last_step is not None
         ratio = size / state.last_size[active] if has_last else np.full(len(size), np.inf)
         # Without a certificate the step itself has to be within the tolerance, while the gradient
@@ -503,11 +504,10 @@ class ChordNewton:
         done = (length <= self.tolerance) & (ratio < 0.5)
         done |= length <= ROUNDING_SHARE * self.tolerance
         if done.any() or self._may_be_certified(held, moved, deletions):
-            bound = self.bound_after(held, moved, deletions)
-            # All but what float32 may hide of the gradient, which is in the bound.
-            rounding = self.metric.coefficient_change(hidden, deletions)
-            within = self.metric.coefficient_change(bound, deletions) - rounding
-            done |= within <= self.tolerance
+            bound = self.bound_after(held, moved, deletions, hidden)
+            # What rounding may hide of the gradient is the same after more passes.
+            within = self.bound_after(held, moved, deletions, cut_off)
+            done |= self.metric.coefficient_change(within, deletions) <= self.tolerance
             self._retire(state, done, bound, step)
         diverging = ~done & ~(ratio < 0.5) if has_last else np.zeros(len(size), dtype=bool)
         step[diverging] = 0.0
@@ -533,7 +533,7 @@ class ChordNewton:
         least = np.minimum(self.objective.loss.self_concordance * moved, 1.0) * size
         return (self.metric.coefficient_change(least, deletions) <= self.tolerance).any()
 
-    def bound_after(self, size, moved, deletions):
+    def bound_after(self, size, moved, deletions, hidden=0.0):
         """Certified distance to the refit after the plain step from a gradient.
 
         Parameters
@@ -543,12 +543,14 @@ class ChordNewton:
         moved : ndarray of shape (a,)
             Largest change of a remaining row's predictor so far.
         deletions : ndarray of int, shape (a,)
+        hidden : ndarray of shape (a,)
+            What rounding and the end of a series may hide of the norm: no step takes that away.
         """
         M, metric = self.objective.loss.self_concordance, self.metric
         if not np.isfinite(M):
             return np.full(len(size), np.inf)
-        before = metric.distance(size, M * moved, deletions)
-        after = after_chord_step(before, M * moved, metric.max_row_norm[deletions], M)
+        before = metric.distance(size + hidden, M * moved, deletions)
+        after = hidden + after_chord_step(before, M * moved, metric.max_row_norm[deletions], M)
         # In a curvature that is not quite G a step is not G's Newton step: it adds its length.
         added = before + metric.step_norm_ratio[deletions] * size
         plain = metric.penalty_mismatch[deletions] == 0

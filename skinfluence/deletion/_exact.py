@@ -74,7 +74,9 @@ class Exact(StoredSteps):
         # In the columns of the working objective, which are fewer.
         self._working = StoredSteps(working, rows, start.undefined, refits.steps)
         self._working.leverage = start.leverage
-        self._rounding = rounding_floor(self._working, curvature, refitted=True)
+        # These turn the rows, each of which keeps the rounding of its own size.
+        terms = objective.predictor_terms
+        self._rounding = rounding_floor(self._working, curvature, refitted=True, least_terms=terms)
         self.own_error = np.fmax(refits.own_error, self._rounding)
 
     @property
@@ -223,8 +225,8 @@ def in_row_space(objective, curvature):
     features = strength[: design.n_features]
     if curvature.kind != "dual" or type(objective.penalty) is not L2 or not features.all():
         return objective, curvature, lambda steps: steps
-    Y, lift, lower = design.row_space(1.0 / features)
-    reduced = dense_design(Y, like=design)
+    Y, lift, lower, largest = design.row_space(1.0 / features)
+    reduced = dense_design(Y, like=design, largest_kernel=largest)
     of_intercept = strength[design.n_features :]
     penalty = L2(np.concatenate([np.ones(Y.shape[1]), of_intercept]))
     coef, intercept = design.split(objective.theta)

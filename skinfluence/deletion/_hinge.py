@@ -42,26 +42,28 @@ class HingeRefits:
                 for position, group in enumerate(groups):
                     change[position], intercept[position], left[position] = dual.without(group)
             steps[:, k] = dual.thetas_of(change, intercept)
-            holds = self._checked(dual, groups, change, steps[:, k], left)
-            for position in np.flatnonzero(~holds):
+            self._see_rows_off_the_path(dual, groups, change, steps[:, k], left)
+            # A path that rounding has led astray may end near the optimum, but not at it.
+            for position in np.flatnonzero(~(left <= dual.rounding)):
                 alpha = dual.alpha + dual.sign * change[position]
-                steps[position, k], left[position] = self._again(k, alpha, groups[position])
+                again, worst = self._again(k, alpha, groups[position])
+                if worst < left[position] or not left[position] <= dual.tolerance:
+                    steps[position, k], left[position] = again, worst
             violation = np.maximum(violation, left)
         return steps, violation
 
-    def _checked(self, dual, groups, change, steps, left):
-        """Whether every margin condition holds without each group, also of rows off the path."""
-        holds = left <= dual.tolerance
-        if not dual.follows_all:
-            eta = dual.objective.eta + self.objective.design @ steps.T
-            for position in np.flatnonzero(holds):
-                alpha = dual.alpha + dual.sign * change[position]
-                worst = dual.violation_of(alpha, eta[:, position], groups[position])
-                holds[position] = worst <= dual.tolerance
-        return holds
+    def _see_rows_off_the_path(self, dual, groups, change, steps, left):
+        """Put violations by rows off the path into those without each group, `left` (b,)."""
+        if dual.follows_all:
+            return
+        eta = dual.objective.eta + self.objective.design @ steps.T
+        for position in np.flatnonzero(left <= dual.tolerance):
+            alpha = dual.alpha + dual.sign * change[position]
+            worst = dual.violation_of(alpha, eta[:, position], groups[position])
+            left[position] = worst if worst > dual.tolerance else left[position]
 
     def _again(self, k, alpha, removed):
-        """Solve again with all rows as candidates, after a row off the path became relevant."""
+        """Solve again with all rows as candidates, from a guess of the dual variables."""
         dual = self.duals[k]
         delta = np.zeros(len(alpha))
         delta[removed] = -dual.cap[removed]

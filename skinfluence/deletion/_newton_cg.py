@@ -58,6 +58,8 @@ class NewtonCG:
             gradient, moved, hidden = chord.gradient(state.D, state.deletions)
             preconditioned = chord.solve(gradient, state.deletions, state.inverse_rows, state.D)
             size = np.sqrt(np.maximum(np.einsum("ij,ij->i", gradient, preconditioned), 0.0))
+            hidden = hidden + self.metric.gradient_rounding[state.deletions]
+            hidden += chord.cut_off(state.deletions)
             held = hidden + chord.certified_size(
                 gradient, size, state.deletions, state.inverse_rows
             )

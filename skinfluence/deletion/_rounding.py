@@ -11,7 +11,7 @@ ROUNDING = 64 * np.finfo(float).eps
 COARSE_KERNEL = 1e-6
 
 
-def rounding_floor(deletion, curvature, *, refitted=False):
+def rounding_floor(deletion, curvature, *, refitted=False, least_terms=0.0):
     """Error of the predictor of each row without it that is due to rounding alone, (r,).
 
     Three parts. The predictor is a sum of terms that may be larger than itself. The change by the
@@ -27,19 +27,22 @@ def rounding_floor(deletion, curvature, *, refitted=False):
         By which the steps were found.
     refitted : bool
         Whether the parameters without each row are optima of their own, whatever the full fit's is.
+    least_terms : float
+        Size of the terms of a predictor where they were rounded first, in other columns.
     """
     objective = deletion.objective
+    terms = ROUNDING * max(objective.predictor_terms, least_terms)
     size = objective.loss.predictor_norm
     one_minus = np.maximum(symmetric_eigenvalues(deletion.leverage.one_minus)[:, 0], 0.0)
     rounding, left = _of_the_fit(objective, curvature, deletion.rows)
     with np.errstate(divide="ignore", invalid="ignore"):
-        floor = rounding + ROUNDING * objective.predictor_terms / (1.0 if refitted else one_minus)
+        floor = rounding + terms / (1.0 if refitted else one_minus)
         floor += ROUNDING * curvature.amplification(one_minus) * size(deletion.own_change())
         if not refitted:
             floor += left / one_minus
         # A row that counts for nothing is fitted as it was.
         idle = objective.sample_weight[deletion.rows] == 0
-        fit = rounding + ROUNDING * objective.predictor_terms + left
+        fit = rounding + terms + left
     floor = np.where(idle, fit, floor)
     if objective.kernel_rounding > COARSE_KERNEL:
         floor[:] = np.inf

@@ -53,13 +53,14 @@ class SecondStep(StoredSteps):
             gradient, moved, hidden = chord.gradient(first, at)
             second = -chord.solve(gradient, at, inverse_rows, first)
             size = np.sqrt(np.maximum(-np.einsum("ij,ij->i", gradient, second), 0.0))
-            held = hidden + chord.certified_size(gradient, size, at, inverse_rows)
+            held = chord.certified_size(gradient, size, at, inverse_rows)
+            hidden = hidden + step.metric.gradient_rounding[at] + chord.cut_off(at)
             taken = size <= CONTRACTS * length[at]  # not where either is NaN
             stalled[at] = ~taken
             at, share = at[taken], size[taken] / np.where(length[at] > 0, length[at], 1.0)[taken]
             steps[at] = first[taken] + second[taken]
             error[at] = chord.own_change(second[taken], at) * share / (1.0 - share)
-            reached = chord.bound_after(held[taken], moved[taken], at)
+            reached = chord.bound_after(held[taken], moved[taken], at, hidden[taken])
             bound[at] = reached * step.metric.own_row_norm[at]
         order = np.argsort(-length, kind="stable")
         self.stalled = order[stalled[order]]

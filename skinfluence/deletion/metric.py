@@ -119,14 +119,23 @@ class RefitMetric:
         """What rounding may add to ||r||_{G^-1} of a gradient, (r,), by its terms g_j z_j.
 
         Their errors have any sign: the root of the sum of squares. Of the rows that are not asked
-        about, the terms are taken to be like those of the others.
+        about, the terms are taken to be like those of the others. Added up, each coordinate loses
+        its last digit: where rows that are nearly saturated alone hold a direction, that is more.
         """
         terms = np.linalg.norm(self.objective.residuals[self.rows], axis=1)
         terms = terms * self.loss.max_predictor_change(self.leverage.quadratic)
         terms = terms[np.isfinite(terms) & (self.objective.sample_weight[self.rows] > 0)]
         n_live = np.count_nonzero(self.objective.sample_weight)
         total = np.sqrt(n_live * np.mean(terms**2)) if len(terms) else 0.0
-        return ROUNDING * total * self.inverse_norm_ratio
+        return (ROUNDING * total + self._rounding_of_sums) * self.inverse_norm_ratio
+
+    @property
+    def _rounding_of_sums(self):
+        """||r||_{H^-1} at most of a last digit in each coordinate of a gradient; 0 unless dense."""
+        if self.curvature.kind != "dense":
+            return 0.0
+        deviations = np.sqrt(self.curvature.inverse_diagonal_bound())
+        return float(np.finfo(float).eps * (self.objective.gradient_scale.ravel() @ deviations))
 
     @cached_property
     def max_coef_sd(self):

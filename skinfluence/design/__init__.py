@@ -53,9 +53,13 @@ def make_design(X, fit_intercept, origin=None):
     return (CSRDesign if issparse(X) else DenseDesign)(X, fit_intercept, origin)
 
 
-def dense_design(Y, like):
-    """Return the design of a dense matrix of any width, with an intercept if another has one."""
-    return DenseDesign(Y, like.fit_intercept)
+def dense_design(Y, like, largest_kernel=0.0):
+    """Return the design of a dense matrix of any width, with an intercept if another has one.
+
+    Where Y are features found from a kernel matrix, of which `largest_kernel` is the largest entry,
+    they have its rounding.
+    """
+    return DenseDesign(Y, like.fit_intercept, largest_kernel=largest_kernel)
 
 
 def moved_rows(X, displacement):

@@ -119,11 +119,12 @@ class Design(ABC):
 
     @abstractmethod
     def row_space(self, scale):
-        """Return (Y, lift, lower): X diag(scale)^(1/2) in coordinates of its row space.
+        """Return (Y, lift, lower, largest): X diag(scale)^(1/2) in coordinates of its row space.
 
         Y is (n, r) with Y Y' = X diag(scale) X', r <= n. `lift(D)` maps coordinates D (r, b) to
         coefficients (p, b) with X lift(D) = Y D; `lower` maps coefficients to coordinates with the
-        same predictors. `scale` is (p,), and X here is X - m.
+        same predictors. `scale` is (p,), and X here is X - m. `largest` is the largest entry of the
+        matrix Y Y' if Y was found from it, and has the rounding of its entries; else 0.
         """
 
     @abstractmethod
@@ -407,10 +408,8 @@ class Design(ABC):
         origin = None if self.origin is None else self.origin[features]
         return type(self)(self.X[:, features], fit_intercept, origin)
 
-    @property
-    def largest_kernel(self):
-        """Largest entry of the kernel matrix that the columns are features of; 0 for others."""
-        return 0.0
+    #: Largest entry of the kernel matrix that the columns are features of; 0 for others.
+    largest_kernel = 0.0
 
     # -- the intercept and the origin --------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from skinfluence.design._row_operator import RowOperator
 # than the loop over pairs: measured with 20,000 rows, from 140 entries a row for 2,000 columns,
 # from 70 for 500 and from 45 for 200.
 DENSE_PAIRS = 10.0
+# Columns for each row up to which a factorisation of X costs no more than one of its kernel.
+FEW_COLUMNS = 1
 # Multiplications from which a product is shared out among threads.
 SHARED = 4e6
 
@@ -229,11 +231,13 @@ class CSRDesign(Design):
         return K
 
     def row_space(self, scale):
-        """Coordinates by eigenvectors of the kernel X diag(scale) X'.
+        """Coordinates by eigenvectors of the kernel X diag(scale) X', if X has many columns.
 
-        A QR factorisation would keep the digits of singular values below sqrt(eps) of the largest,
-        which squaring loses, but is as large as a dense X.
+        A QR factorisation keeps the digits of small singular values, which squaring loses, but is
+        as large as a dense X: it is taken where that is no larger than the kernel.
         """
+        if self.n_features <= FEW_COLUMNS * self.shape[0]:
+            return DenseDesign(self.X.toarray(), False).row_space(scale)
         kernel = CSRDesign(self.X, False).kernel(scale)
         with one_thread():
             values, vectors = np.linalg.eigh(kernel)
@@ -246,7 +250,8 @@ class CSRDesign(Design):
         def lift(D):
             return scale[:, None] * np.asarray(self.X.T @ (back @ D))
 
-        return Y, lift, lambda c: back.T @ np.asarray(self.X @ c)
+        largest = float(kernel.diagonal().max(initial=0.0))
+        return Y, lift, lambda c: back.T @ np.asarray(self.X @ c), largest
 
     @property
     def n_stored(self):

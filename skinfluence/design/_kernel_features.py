@@ -138,7 +138,7 @@ class KernelFeatures:
         """Features (m, r) of rows whose kernel with the pivot rows is `kernel` (m, r)."""
         if not len(self.pivots):
             return np.zeros((len(kernel), 0))
-        return solve_triangular(self._corner, kernel.T, lower=True).T
+        return solve_triangular(self._corner, kernel.T, lower=True, check_finite=False).T
 
     def span(self, coef):
         """Weights (b, r) of the pivot rows whose sum of features is the coefficients (b, r)."""
@@ -183,7 +183,8 @@ class FeatureDesign(DenseDesign):
     """
 
     def __init__(self, X, fit_intercept, gram):
-        super().__init__(X, fit_intercept)
+        largest = 0.0 if gram is None else float(np.abs(gram.diagonal()).max(initial=0.0))
+        super().__init__(X, fit_intercept, largest_kernel=largest)
         self.gram = gram
 
     def kernel(self, scale):
@@ -196,14 +197,11 @@ class FeatureDesign(DenseDesign):
             K += scale[-1]
         return K
 
-    @property
-    def largest_kernel(self):
-        return 0.0 if self.gram is None else float(np.abs(self.gram.diagonal()).max(initial=0.0))
-
     def row_space(self, scale):
         """The features themselves, of which there are at most as many as rows."""
         root = np.sqrt(scale)[:, None]
-        return self.X * root.T, lambda D: root * D, lambda c: c / root
+        largest = self.largest_kernel * scale.max(initial=0.0)
+        return self.X * root.T, lambda D: root * D, lambda c: c / root, float(largest)
 
     def _columns(self, features, fit_intercept):
         """Return a dense design: the products of some features are not the kernel matrix."""

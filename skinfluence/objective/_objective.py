@@ -628,7 +628,7 @@ class Objective(RelatedObjectives):
         """Whether the predictors of the rows are at hand."""
         return "eta" in vars(self)
 
-    def evaluated_at(self, theta, read=None):
+    def evaluated_at(self, theta, read=None, scale=None):
         """Return the objective at another parameter, evaluated by one pass over the rows.
 
         Parameters
@@ -636,8 +636,10 @@ class Objective(RelatedObjectives):
         theta : ndarray of shape (K, q)
         read : callable, optional
             Called with each slice of rows, while these are in the cache.
+        scale : ndarray of shape (K, q), optional
+            The `gradient_scale` of a parameter nearby, to be taken as its own: that is a pass less.
         """
-        return self._evaluated(theta, self.design.forward_back, read)[0]
+        return self._evaluated(theta, self.design.forward_back, read, scale)[0]
 
     def evaluated_beside(self, theta, columns):
         """Return (objective at another parameter, Z times columns (q, m)), by one pass."""
@@ -647,7 +649,7 @@ class Objective(RelatedObjectives):
 
         return self._evaluated(theta, products)
 
-    def _evaluated(self, theta, products, read=None):
+    def _evaluated(self, theta, products, read=None, scale=None):
         """Return the objective at another parameter, and what `products` returns beyond the two."""
         K, offset, loss, y = self.n_outputs, self.offset, self.loss, self.y
         own, residuals = np.empty((self.n_rows, K)), np.zeros((self.n_rows, K))
@@ -670,4 +672,6 @@ class Objective(RelatedObjectives):
         eta = eta if offset is None else eta + offset
         gradient = self.penalty.total_gradient(total.T, theta)
         known = {"eta": eta, "row_gradients": own, "residuals": residuals, "gradient": gradient}
+        if scale is not None:
+            known["gradient_scale"] = scale
         return self._with(theta=theta, known=known), *further

@@ -3,7 +3,14 @@
 import numpy as np
 
 from skinfluence.curvature import factor_flops
-from skinfluence.optimum._newton import TOLERANCE, rounding_of_value, step_curvature
+from skinfluence.optimum._newton import (
+    STILL,
+    TOLERANCE,
+    has_saturated_rows,
+    relative_change,
+    rounding_of_value,
+    step_curvature,
+)
 
 # Flops of a factor from which it is worth more than the passes over the rows that it saves.
 DEAR = 1e8
@@ -56,6 +63,15 @@ class SmoothSteps:
         step = self.curvature.rough_solve(right, rough).reshape(objective.theta.shape)
         return step, float(np.sum(objective.gradient * step))
 
+    def moves_saturated_rows(self, objective):
+        """Whether rows are saturated, and a step with the factor at hand moves a predictor."""
+        if getattr(self.curvature, "kind", "") not in ("dense", "dual"):
+            return False
+        if not has_saturated_rows(objective):
+            return False
+        step = self.curvature.solve(-objective.gradient.reshape(-1, 1))
+        return relative_change(objective, step.reshape(objective.theta.shape)) > STILL
+
     def _usable(self, objective):
         """Blocks of an earlier step, where the predictors are much the same."""
         if self.blocks is None:
@@ -83,7 +99,8 @@ class SmoothSteps:
         size, taken = _relative(objective.gradient, scale), 0
         while taken < most and size > goal:
             step = self.curvature.solve(-objective.gradient.reshape(-1, 1))
-            moved = objective.evaluated_at(objective.theta + step.reshape(objective.theta.shape))
+            theta = objective.theta + step.reshape(objective.theta.shape)
+            moved = objective.evaluated_at(theta, scale=scale)
             after = _relative(moved.gradient, scale)
             if not (after < size and moved.value <= objective.value + rounding_of_value(objective)):
                 break

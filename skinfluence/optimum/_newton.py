@@ -11,8 +11,8 @@ TOLERANCE = 1e-10  # of Objective.stationarity
 CERTIFIABLE = 1e-6
 # A relative gradient below this that no step lowers is zero but for rounding.
 SETTLED = 1e-7
-# Share of the largest curvature under which a row is left out of a step's Hessian. That changes the
-# step by as little, and leaves out most rows of a hinge at a low temperature.
+# Share of the largest curvature under which a row is left out of a step's Hessian, of a loss with a
+# temperature: most rows of a hinge, at a low one. Of other losses they may hold a direction alone.
 FLAT = 1e-10
 # Where rounding hides the fall of the objective, a step has to bring its stationarity below this
 # share of what it was. Newton's quadratic steps do; what is won by less is rounding, step by step.
@@ -71,6 +71,18 @@ def has_light_rows(objective):
     return bool(lightest < LIGHT * weight.max(initial=0.0))
 
 
+def has_saturated_rows(objective):
+    """Whether rows have so little curvature that the others alone rule the stationarity.
+
+    Not of a loss with a temperature: most rows of a hinge are off its kink.
+    """
+    if objective.loss.temperature > 0:
+        return False
+    size = np.abs(objective.weight_diagonals)
+    kept = objective.sample_weight[:, None] > 0
+    return bool(size.min(initial=np.inf, where=kept) < LIGHT * size.max(initial=0.0))
+
+
 def relative_change(objective, step):
     """Largest change of a predictor by a step (K, q), relative to the predictors'; rows that count.
 
@@ -100,7 +112,9 @@ def descend(objective, next_step, further=None, *, max_steps, tolerance):
         if n_steps == max_steps:
             return Optimum(objective, max_steps, False)
         try:
-            step, slope = next_step(objective)
+            # Through a curvature next to none a step may overflow: the line search takes none then.
+            with np.errstate(over="ignore", invalid="ignore"):
+                step, slope = next_step(objective)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error))
         if is_unequal:
@@ -124,7 +138,8 @@ def step_curvature(objective, kind="auto", floor=0.0, blocks=None, *, single=Fal
     `single` is as in `make_step_curvature`.
     """
     metric = objective if floor == 0.0 else objective.penalised_at_least(floor)
-    metric = metric.dropping_flat_rows(FLAT)
+    if objective.loss.temperature > 0:
+        metric = metric.dropping_flat_rows(FLAT)
     return make_step_curvature(metric, kind, blocks, single=single)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from skinfluence.optimum._active_set import proximal_step
 from skinfluence.optimum._chord import SmoothSteps
-from skinfluence.optimum._newton import TOLERANCE, descend
+from skinfluence.optimum._newton import TOLERANCE, descend, line_search
 
 # From a solver's early stop on data all but separable under a penalty all but 0, each Newton step
 # divides the log loss by e: many are needed.
@@ -46,7 +46,26 @@ def polish(objective, *, max_steps=MAX_STEPS, tolerance=TOLERANCE, kind="auto", 
     if objective.penalty.is_kinked:
         return descend(objective.without_rounded_coefficients(), proximal_step, **limits)
     steps = SmoothSteps(kind, floor, tolerance)
-    return descend(objective, steps.next_step, steps.further, **limits)
+    found = descend(objective, steps.next_step, steps.further, **limits)
+    return _until_saturated_rows_rest(found, steps, **limits) if found.converged else found
+
+
+def _until_saturated_rows_rest(optimum, steps, *, max_steps, tolerance):
+    """Go on from a small gradient while the next step still moves predictors, where rows saturate.
+
+    Rows of a probability of 1e-11 may alone hold a direction; their gradient, and its error, is
+    nothing beside the terms of the others. What float64 cannot lower further is an optimum.
+    """
+    objective, n_steps = optimum.objective, optimum.n_steps
+    while n_steps < max_steps and steps.moves_saturated_rows(objective):
+        try:
+            moved = line_search(objective, *steps.next_step(objective))
+        except np.linalg.LinAlgError:
+            break
+        if moved is None or not moved.stationarity <= tolerance:
+            break
+        objective, n_steps = moved, n_steps + 1
+    return replace(optimum, objective=objective, n_steps=n_steps)
 
 
 def polish_intercepts(optimum):

@@ -32,24 +32,29 @@ NEARLY_ALONE = 1e-4
 
 def leverages(oracle):
     """h_i = W_i z_i'H^-1 z_i and z_i'H^-1 z_i of one predictor, (n,)."""
+    one_minus, quadratic, inverse = _one_minus_leverages(oracle, oracle.w)
+    return 1 - one_minus, quadratic, inverse
+
+
+def _one_minus_leverages(oracle, w):
+    """1 - h_i and z_i'H^-1 z_i of a fit with weights `w` and the same curvatures, (n,); H^-1."""
     Z = oracle.objective.Z
-    inverse = inverse_of(oracle.hessian())
+    inverse = inverse_of(oracle.hessian(w))
     quadratic = np.einsum("ij,jk,ik->i", Z, inverse, Z)
-    W = oracle.smooth._weighted(
-        oracle.w[None], oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
-    )[0, :, 0, 0]
-    h = W * quadratic
+    curvature = oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
+    W = oracle.smooth._weighted(w[None], curvature)[0, :, 0, 0]
+    one_minus = 1 - W * quadratic
     # Of a row that settles its own predictor 1 - h = 1 / (1 + W a), with the a of the others.
-    for i in np.flatnonzero(1 - h < NEARLY_ALONE):
-        rest = np.array(oracle.w)
+    for i in np.flatnonzero(one_minus < NEARLY_ALONE):
+        rest = np.array(w)
         rest[i] = 0
         others = oracle.hessian(rest)
         # A penalty that the rows share stays whole: the leverage is of the fit with all rows.
-        np.einsum("jj->j", others)[:] += oracle.w[i] * oracle.objective.shared.ravel()
+        np.einsum("jj->j", others)[:] += w[i] * oracle.objective.shared.ravel()
         a = Z[i] @ inverse_of(others) @ Z[i]
         if np.isfinite(a) and a > 0:
-            h[i] = 1 - 1 / (1 + W[i] * a)
-    return h, quadratic, inverse
+            one_minus[i] = 1 / (1 + W[i] * a)
+    return one_minus, quadratic, inverse
 
 
 def leverage_blocks(oracle):
@@ -134,8 +139,9 @@ def of_rows(oracle, problem):
         unit = pearson / np.sqrt(1 - h)
         row_loss = spec.loss.value(objective.y, oracle.eta)
         deviance = np.sqrt(2 * w * row_loss) * np.sign(residual)
-        # Its square has lost all digits of a small one, which is the Pearson residual.
-        deviance = np.where(np.abs(pearson) < 1e-8 * np.sqrt(w), pearson, deviance)
+        if name == "Tweedie":  # a small one, a difference, is the Pearson residual in more digits
+            small = np.abs(residual) < 1e-6 * np.abs(spec.loss.mean(eta))
+            deviance = np.where(small, pearson, deviance)
         if is_least_squares(spec):
             studentized = unit / without
         else:
@@ -186,11 +192,9 @@ def _sigma_without(oracle, change, pearson, h):
             else:
                 squares = (pearson**2).sum() - pearson[i] ** 2 / (1 - h[i])
             if penalised and is_least_squares(spec):
-                inverse = inverse_of(oracle.hessian(rest))
-                trace = (rest * np.einsum("ij,jk,ik->i", Z, inverse, Z)).sum()
+                freedom = _one_minus_leverages(oracle, rest)[0][rest > 0].sum()
             else:
-                trace = h.sum() if penalised else LD(Z.shape[1])
-            freedom = n - 1 - trace
+                freedom = n - 1 - (h.sum() if penalised else LD(Z.shape[1]))
             if freedom > 1e-9 and squares > 0:
                 without[i] = np.sqrt(squares / freedom)
     return without
@@ -259,6 +263,10 @@ def rounding(name, oracle, want):
     the row's leverage; the scale without the row is what it leaves of a sum of squares.
     """
     found = np.full(oracle.n, oracle.rounding)
+    if name == "dfbeta":  # steps through the curvature without each row, which may be worse
+        rows = [[i] for i in range(oracle.n)]
+        known = oracle.change("newton", rows, joint=False)[2]
+        return np.maximum(found, np.where(np.isfinite(known), known, 0))
     if name not in IN_UNITS_OF_SCALE or not want.get("sigma", 0) > 0:
         return found
     sigma, h = want["sigma"], want["leverage"]
@@ -270,7 +278,11 @@ def rounding(name, oracle, want):
 
 
 def covariance(oracle, kind, groups):
-    """(matrix in the order of parameter_covariance, whether every refit is known)."""
+    """(Matrix in the order of parameter_covariance, rounding (P,), whether every refit is known).
+
+    The rounding is that of its steps, each through the curvature without its own rows, as the root
+    of a sum of squares.
+    """
     w = oracle.w
     live = np.flatnonzero(w > 0)
     rows = [[i] for i in live]
@@ -285,6 +297,8 @@ def covariance(oracle, kind, groups):
     else:
         change, undefined, rounding = oracle.change("exact", rows)
     steps = _flat(oracle, change)
+    is_known = bool(np.isfinite(rounding).all() and not undefined.any())
+    lost = np.sqrt((rounding**2).sum()) * np.abs(np.nan_to_num(steps)).max(axis=0, initial=0)
     if kind == "CR0":
         label = groups[live]
         steps = np.array([steps[label == g].sum(axis=0) for g in np.unique(label)])
@@ -294,7 +308,7 @@ def covariance(oracle, kind, groups):
     if kind == "jackknife":
         steps = steps - steps.mean(axis=0)
         factor = LD(n - 1) / LD(n)
-    return factor * steps.T @ steps, bool(np.isfinite(rounding).all() and not undefined.any())
+    return factor * steps.T @ steps, lost, is_known
 
 
 def without_gauge(oracle, matrix):

@@ -74,6 +74,7 @@ class Spec:
     dual: object = None  # (strength of the dual coefficients, kernel of test and training rows)
     damping: float = 0.0
     origin: object = None  # of columns far from zero, about which intercepts are free or damped
+    fitted: object = None  # predictors (n, K) of the fit that is asked
 
 
 class Oracle:
@@ -340,14 +341,22 @@ class Oracle:
     def _rounding(self, theta, w):
         """What float64 may lose of optima (B, K, q) under weights (B, n).
 
-        By the condition of the curvature, and by what cancels in the gradient: where rows have
-        hardly any curvature that moves the predictors far. Relative to the largest change.
+        By the condition of the curvature, and by what cancels in the gradient, that of the full
+        fit, too: where rows have hardly any curvature that moves the predictors far. Relative to
+        the largest change.
         """
-        found = np.zeros(len(theta))
-        objective, Z = self.objective, np.abs(self.objective.Z)
+        objective = self.objective
         moved = max(np.abs(objective.eta(theta - self.theta)).max(initial=0), SMALLEST)
         if self.spec.lent is not None:  # of the trained hinge, which has no curvature
             return np.full(len(theta), float(ROUNDING * self.terms.max(initial=0) / moved))
+        lost, far = self._lost_of_optima(theta, w)
+        far = (far + self._lost_of_optima(self.theta[None], self.w[None])[1]) / moved
+        return np.maximum(lost, ROUNDING * far.astype(float) / 4)
+
+    def _lost_of_optima(self, theta, w):
+        """(By the condition of the curvature, how far a last digit of the gradient moves), (B,)."""
+        found, far = np.zeros(len(theta)), np.zeros(len(theta), dtype=LD)
+        objective, Z = self.objective, np.abs(self.objective.Z)
         H = objective.hessian(theta, w)
         slope = objective._weighted(w, objective.loss.gradient(objective.y, objective.eta(theta)))
         g = np.abs(slope) + self._rounded_away(theta, w)
@@ -356,11 +365,9 @@ class Oracle:
         # Where rows that stay make columns equal, nothing is to be compared.
         for b, free in enumerate(self._movable(theta, w, slope)):
             at = np.flatnonzero(free)
-            far = self._reach(H[b], at, terms[b]) / moved
-            found[b] = max(
-                amplified(condition(H[b][at[:, None], at][None]))[0], ROUNDING * float(far) / 4
-            )
-        return found
+            far[b] = self._reach(H[b], at, terms[b])
+            found[b] = amplified(condition(H[b][at[:, None], at][None]))[0]
+        return found, far
 
     def _movable(self, theta, w, slope):
         """Mask (B, P) of the coordinates that are not 0, or are at the limit of an L1 penalty.
@@ -383,14 +390,30 @@ class Oracle:
     def _rounded_away(self, theta, w):
         """Rounding of residuals (B, n, K), in units of float64's of their product with others.
 
-        That of the predictors, and of the responses. Where a fit is exact nothing else is left.
+        That of the predictors, and of the responses. Where a fit is exact nothing else is left, but
+        for what it is from the optimum.
         """
         objective = self.smooth
         has_no_unit = objective.loss.n_classes or getattr(objective.loss, "link", "") == "log"
         y = 1 if has_no_unit else np.abs(objective.y)
         terms = np.matmul(np.abs(objective.Z), np.swapaxes(np.abs(theta), 1, 2)) + y
         W = objective._weighted(w, objective.loss.curvature(objective.y, objective.eta(theta)))
-        return np.matmul(np.abs(W), terms[..., None])[..., 0] * UNIT
+        terms = terms * UNIT + self.unpolished * (4 / LD(ROUNDING))
+        return np.matmul(np.abs(W), terms[..., None])[..., 0]
+
+    @cached_property
+    def unpolished(self):
+        """How far the predictors of the fit are from the optimum, (n, K), where it may end there.
+
+        Of data in which no row has a slope there is no other effect.
+        """
+        fitted = self.spec.fitted
+        if fitted is None or np.shape(fitted) != self.eta.shape:
+            return np.zeros(self.eta.shape, dtype=LD)
+        off = np.asarray(fitted, dtype=LD) - self.eta
+        if self.objective.gauge.any():
+            off -= off.mean(axis=1, keepdims=True)
+        return np.minimum(np.nan_to_num(np.abs(off)), LD(self.polish))
 
     @cached_property
     def polish(self):

@@ -337,7 +337,7 @@ class PooledQuestions(Questions):
         answer = ask(lambda: self.view.parameter_covariance(kind, **options))
         if not self.judge.answered(question, answer):
             return
-        want, is_known = diagnostics.covariance(self.oracle, kind, options.get("groups"))
+        want, lost, is_known = diagnostics.covariance(self.oracle, kind, options.get("groups"))
         if is_known:
             got = np.asarray(answer.value.matrix, dtype=LD)
             got, want = (diagnostics.without_gauge(self.oracle, part) for part in (got, want))
@@ -346,9 +346,12 @@ class PooledQuestions(Questions):
             both = spread[:, None] * spread[None]
             # Of sums of products of steps, each of which is right to its rounding.
             steps = diagnostics.floor_of_steps(self.oracle, kind not in ("HC0", "HC1", "CR0"))
-            last = np.sqrt((steps**2).sum(axis=0))
+            last = np.sqrt((steps**2).sum(axis=0)) + lost
             floor = (np.outer(last, spread) + np.outer(spread, last) + np.outer(last, last)) / both
-            self.judge.compare(question, _Like(got / both, answer), want / both, floor=floor)
+            rounding = np.full(want.shape, 2 * self.oracle.rounding)
+            self.judge.compare(
+                question, _Like(got / both, answer), want / both, rounding=rounding, floor=floor
+            )
 
     def prediction_interval(self):
         if self.spec.loss.n_classes:

@@ -83,7 +83,9 @@ def run(problem, only=None):
     final, rows, rows_test = _last_step(problem, estimator, data)
     spec = make_spec(problem, model, final, rows, rows_test, data)
     own = ask(view.__fitted_problem__)
-    spec.origin = None if own.error else own.value.objective.design.origin
+    if own.error is None:
+        spec.origin = own.value.objective.design.origin
+        spec.fitted = own.value.objective.eta
     oracle = Oracle(spec)
     asked = ASKED if problem.damping else (*ASKED, *WITHOUT_CURVATURE)
     if not oracle.exists:
@@ -148,7 +150,7 @@ def _of_unique_predictions(oracle):
     if type(spec.loss) is not Squared or is_penalised(objective) or not len(live):
         return None
     kept = [k for k in independent(objective.Z[live]) if k < spec.X.shape[1]]
-    if not kept:
+    if not kept and not spec.intercept:
         return None
     columns = {"X": spec.X[:, kept], "X_test": spec.X_test[:, kept]}
     return Oracle(replace(spec, **columns, damping=0.0, origin=None))
