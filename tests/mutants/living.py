@@ -31,8 +31,6 @@ LIVING = {
     "self.X.n_blocks)):: 1 -> 2": (
         "equivalent: one more block that ends before the rows, and is not read"
     ),
-    "design/_dense.py: edges = np.linspace(0, q, max(1, min(3, q // 16), q // 64) + "
-    "1).astype(int): 16 -> 17": "cost: panels of a product",
     "uncertainty/_intervals.py: return int(np.ceil((1.0 - level) * (n + 1) * (1.0 - 1e-12))): "
     "1e-12 -> 2e-12": "equivalent: the rounding of a product that is an integer is below either",
     "deletion/_change_rows.py: objective, curvature, method, rows, entering, *, "
