@@ -282,7 +282,7 @@ def test_blocks_of_the_outputs_are_made_where_four_arrays_of_them_fit(monkeypatc
 
 def test_a_step_of_few_rows_in_many_columns_is_by_their_kernel():
     """Products have few entries there, and passes over vectors of all columns."""
-    few, many = sparse_of(100, 2000, 300), sparse_of(2000, 400, 4000)
+    few, many = sparse_of(150, 2000, 300), sparse_of(2000, 400, 4000)
     assert make_step_curvature(few).kind == "dual"
     assert make_step_curvature(many).kind == "cg"
 

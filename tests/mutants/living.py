@@ -23,10 +23,6 @@ LIVING = {
         "equivalent: a diagonal is compared with 1e6 and 1e8 only"
     ),
     "curvature/_row_space.py: DIAGONAL = 1e-5: 1e-05 -> 2e-05": "cost: a tolerance, of two digits",
-    "curvature/_row_space.py: goal = 0.5 * TOLERANCE / min(reached, 1.0): 0.5 * TOLERANCE / "
-    "min(reached, 1.0) -> 0.5 * TOLERANCE * min(reached, 1.0)": (
-        "cost: iterations beyond the tolerance, in float64"
-    ),
     "curvature/_row_space.py: parts = L * self.scale[:, None], (self.scale**2).reshape(-1, 1): 1 "
     "-> 2": "equivalent: any negative number leaves a length of a shape open",
     "deletion/_rounding.py: rounding = ROUNDING * np.maximum(1.0, eta) / np.sqrt(curvature.rcond "
@@ -35,10 +31,6 @@ LIVING = {
     "self.X.n_blocks)):: 1 -> 2": (
         "equivalent: one more block that ends before the rows, and is not read"
     ),
-    "design/_dense.py: buffer = np.empty((parts[0].stop if parts else 0, self.n_features)): 0 -> "
-    "1": "equivalent: a buffer where there are no rows",
-    "design/_dense.py: edges = np.linspace(0, q, max(1, min(3, q // 16), q // 64) + "
-    "1).astype(int): 16 -> 17": "cost: panels of a product",
     "uncertainty/_intervals.py: return int(np.ceil((1.0 - level) * (n + 1) * (1.0 - 1e-12))): "
     "1e-12 -> 2e-12": "equivalent: the rounding of a product that is an integer is below either",
     "deletion/_change_rows.py: objective, curvature, method, rows, entering, *, "
