@@ -22,6 +22,7 @@ from skinfluence.curvature import (
     KINDS,
     CGCurvature,
     DenseCurvature,
+    DualCurvature,
     choose,
     make_curvature,
     make_step_curvature,
@@ -591,3 +592,22 @@ def test_a_dual_factor_in_float32_has_four_digits_of_the_leverages(sparse, fit_i
     np.testing.assert_allclose(
         rough.kernel_columns(rows), full.kernel_columns(rows), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_own_predictors_of_a_dual_solution_are_right_also_of_rows_of_little_curvature(intercept):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(30, 60)), rng.integers(0, 2, 30)
+    weight = np.where(np.arange(30) < 4, 1e-12, 1.0)
+    clf = InfluenceLogisticRegression(C=5.0, fit_intercept=intercept).fit(X, y, weight)
+    objective = fitted_problem(clf).objective
+    design, slopes = objective.design.take(np.arange(5, 9)), rng.normal(size=(4, 1))
+    dual, dense = DualCurvature(objective), DenseCurvature(objective)
+    H = dense @ np.eye(objective.n_parameters)
+    Z = objective.design.dense(slice(None))
+    expected = Z @ np.linalg.solve(H, (slopes * design.dense(slice(None))).T)
+    found = dual.own_products(design, slopes)[:, 0]
+    for rows in (slice(0, 4), slice(4, None)):
+        scale = np.abs(expected[rows]).max()
+        np.testing.assert_allclose(found[rows], expected[rows], rtol=0, atol=1e-11 * scale)
+    assert np.abs(dual.inner.weights[:4]).max() < 1e-11 * dual.inner.weights.max()

@@ -168,6 +168,16 @@ class DualCurvature(WoodburyCurvature):
         index = np.searchsorted(self.curved_rows, rows)
         return self._one_minus(index)[:, 0, 0]
 
+    def _own_predictors(self, F, R, b):
+        """As in the base class; of one output R = W (F - K R + Z b), which needs no product with K.
+
+        A row of little weight loses no digits: its row of B is nearly that of the identity, and
+        substitution rounds each row relative to itself.
+        """
+        if self.inner.n_outputs > 1 or not self.has_all_digits:
+            return super()._own_predictors(F, R, b)
+        return R / self.inner.weights[:, 0]
+
     def _kernel_matmul(self, R):
         product = self.base_kernel @ R.reshape(len(self.base_kernel), -1)
         return (self.ratio * product).reshape(R.shape)

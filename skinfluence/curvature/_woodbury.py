@@ -179,9 +179,13 @@ class WoodburyCurvature(Curvature):
         border = np.tile(design.dense_columns(self.border).T, repeats)
         C = slopes.T[:, None] * border[None]
         R, b = self._multipliers(F, C.reshape(K * u, m))
+        return self._own_predictors(F, R, b).reshape(n, K, m)
+
+    def _own_predictors(self, F, R, b):
+        """F - (K (x) I) R + Z b, the own rows' predictors (n K, m) of a solution; F is used up."""
         F -= self._kernel_matmul(R)
         F += self.lifted @ b
-        return F.reshape(n, K, m)
+        return F
 
     @abstractmethod
     def _kernel_matmul(self, R):
