@@ -302,6 +302,8 @@ class Questions:
     def _rounding(self, name, value, labels, eta):
         """What a rounding of the predictor or the response is worth, (m, outputs)."""
         size = np.abs(eta)
+        if self.spec.lent is not None:  # its predictors are sums over rows, which may cancel
+            size = size + self.oracle.terms.max(initial=0)
         if not self.spec.loss.n_classes:
             y = np.abs(self.spec.loss.encode(labels))
             size = size + np.resize(y.max(axis=1, keepdims=True), eta.shape)
