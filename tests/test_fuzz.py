@@ -700,6 +700,20 @@ MENDED = {
         ),
         "loo_estimate",
     ),
+    "a bound of inf times a row that no active coefficient sees was a warning of NumPy's": (
+        Problem(
+            "quantile",
+            seed=332143438,
+            n=8,
+            p=4,
+            m=1,
+            intercept=False,
+            strength=0.105,
+            options=(("quantile", 0.73), ("temperature", 0.109)),
+            storage="csr float32",
+        ),
+        "loo_estimate",
+    ),
     "a path of dual variables ended near the optimum, which a new start finds": (
         Problem(
             "trained hinge",

@@ -127,6 +127,24 @@ def test_the_answers_are_those_of_the_methods(name, method):
     )
 
 
+@pytest.mark.parametrize("method", ["newton", "first_order"])
+@pytest.mark.parametrize("name", ["logistic", "sparse", "softmax", "ridge", "poisson"])
+def test_many_rows_in_memory_are_left_out_part_by_part(name, method, monkeypatch):
+    model, X, y, w = models()[name]
+    model.fit(X, y, w)
+    expected = model.loo_estimate(method=method)
+    bounds = expected.error_bound
+    monkeypatch.setattr(_by_parts, "MANY_ROWS", N)
+    found = model.fit(X, y, w).loo_estimate(method=method)
+    assert callable(found.error_source)
+    for part in ("decision_function", "loss", "leverage", "error_estimate"):
+        np.testing.assert_allclose(
+            getattr(found, part), getattr(expected, part), rtol=1e-7, atol=1e-12, err_msg=part
+        )
+    np.testing.assert_array_equal(found.method, expected.method)
+    np.testing.assert_allclose(found.error_bound, bounds, rtol=1e-6, atol=1e-12)
+
+
 def test_a_pipeline_and_undefined_rows():
     X, y = problem(n=N, p=4)
     y = np.zeros(N, dtype=int)

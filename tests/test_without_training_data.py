@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -140,9 +141,7 @@ def test_every_page_says_what_a_pickle_carries():
     found = 0
     for name in public_names():
         module, _, own = name.rpartition(".")
-        thing = skinfluence
-        for part in filter(None, [*module.split("."), own]):
-            thing = thing if part == "skinfluence" else getattr(thing, part)
+        thing = getattr(import_module(".".join(filter(None, ["skinfluence", module]))), own)
         if not (isinstance(thing, type) and issubclass(thing, InfluenceMixin)):
             continue
         found += 1

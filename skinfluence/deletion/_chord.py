@@ -525,7 +525,7 @@ class ChordNewton:
         deletions = state.first + positions
         own = self.own_change(step[done], deletions)
         state.bound[positions], state.converged[positions] = bound, True
-        within = bound * self.metric.own_row_norm[deletions]
+        within = self.metric.at_own_rows(bound, deletions)
         state.own_error[positions] = np.fmin(within, own)
 
     def _may_be_certified(self, size, moved, deletions):

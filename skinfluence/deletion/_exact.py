@@ -12,6 +12,7 @@ from skinfluence.deletion._one_step import OneStep
 from skinfluence.deletion._range import has_range, leaving_range
 from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.deletion._row_change import RowChange
+from skinfluence.deletion.metric import at_rows
 from skinfluence.design import dense_design
 from skinfluence.objective import Objective
 from skinfluence.optimum import is_acceptable_refit, newton_step, refit
@@ -81,13 +82,8 @@ class Exact(StoredSteps):
 
     @property
     def own_bound(self):
-        """Certified error of each row's own predictor, inf where there is none.
-
-        A row of zeros has a predictor that nothing moves, whatever is known of its refit.
-        """
-        with np.errstate(invalid="ignore"):  # inf 0
-            bound = np.where(self._own_row_norm == 0, 0.0, self.bound * self._own_row_norm)
-        return bound + self._rounding
+        """Certified error of each row's own predictor, inf where there is none."""
+        return at_rows(self.bound, self._own_row_norm) + self._rounding
 
     def steps(self, part):
         return self._lift(self._steps[part])

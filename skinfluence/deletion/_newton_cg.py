@@ -102,7 +102,7 @@ class NewtonCG:
         converged = certified | (np.abs(state.last).max(axis=1) <= chord.tolerance)
         at = state.position[converged]
         found.bound[at], found.converged[at] = bound[converged], True
-        within = bound * metric.own_row_norm[state.deletions]
+        within = metric.at_own_rows(bound, state.deletions)
         with np.errstate(invalid="ignore"):  # inf - inf, where there is no last step
             within = np.fmin(within, chord.own_change(state.last, state.deletions))
         found.own_error[at] = within[converged]

@@ -71,14 +71,13 @@ class NewtonError:
         """Certified error of each row's own predictor, inf where there is none."""
         if self._kinks() is not None:
             return np.where(self.crosses, np.inf, self.rounding)
-        own_row_norm = self.metric.own_row_norm
-        bound = own_row_norm * self.distance_by_norms()
+        bound = self.metric.at_own_rows(self.distance_by_norms())
         n, P = self.objective.n_rows, self.objective.n_parameters
         rows = np.flatnonzero(~np.isfinite(bound) & ~self.one_step.undefined)
         rows = rows[: int(TIER_FLOPS / (4.0 * n * P))]
         for part in row_blocks(len(rows), 8 * 3 * n * self.objective.n_outputs, at_most=256):
             some = rows[part]
-            bound[some] = own_row_norm[some] * self.distance_by_predictors(some)
+            bound[some] = self.metric.at_own_rows(self.distance_by_predictors(some), some)
         return bound + self.rounding
 
     def distance_by_norms(self):
@@ -159,7 +158,7 @@ class NewtonError:
         known = np.isfinite(self.objective.loss.self_concordance)
         moved = self.kappa if known else self.metric.max_row_norm_full * self.step_norm
         mismatch = np.abs(self.metric.penalty_mismatch)
-        proxy = (moved + mismatch) * self.length * self.metric.own_row_norm
+        proxy = self.metric.at_own_rows((moved + mismatch) * self.length)
         if not np.isfinite(proxy).any():
             return np.full(len(proxy), np.nan)
         ready = np.flatnonzero(~self.one_step.undefined & np.isfinite(proxy) & (proxy > 0))

@@ -61,7 +61,7 @@ class SecondStep(StoredSteps):
             steps[at] = first[taken] + second[taken]
             error[at] = chord.own_change(second[taken], at) * share / (1.0 - share)
             reached = chord.bound_after(held[taken], moved[taken], at, hidden[taken])
-            bound[at] = reached * step.metric.own_row_norm[at]
+            bound[at] = step.metric.at_own_rows(reached, at)
         order = np.argsort(-length, kind="stable")
         self.stalled = order[stalled[order]]
         steps = steps.reshape(r, *objective.theta.shape)

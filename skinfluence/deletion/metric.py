@@ -95,6 +95,10 @@ class RefitMetric:
             * self.gradient_norm_ratio
         )
 
+    def at_own_rows(self, bound, deletions=slice(None)):
+        """Bounds of each row's own predictor, from bounds of its step in the norm of G, (r,)."""
+        return at_rows(bound, self.own_row_norm[deletions])
+
     @cached_property
     def max_row_norm_full(self):
         """Largest ||z_j||_{H^-1} of the rows j that remain, (r,); inf where that is too dear."""
@@ -160,6 +164,15 @@ class RefitMetric:
         """
         nu = gradient_norm * self.gradient_norm_ratio[deletions]
         return distance(nu, kappa, self.max_row_norm[deletions], self.loss.self_concordance)
+
+
+def at_rows(bound, row_norm):
+    """Bounds of rows' predictors, from bounds of steps and the rows' norms.
+
+    A row of zeros has a predictor that nothing moves, whatever is known of its refit.
+    """
+    with np.errstate(invalid="ignore"):  # inf 0
+        return np.where(row_norm == 0, 0.0, bound * row_norm)
 
 
 def largest_of_others(values, rows, least=0.0):

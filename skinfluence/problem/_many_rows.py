@@ -84,20 +84,25 @@ class ManyRows:
         return None if reader is None else (reader.result, reader.info)
 
     def predictions_by_parts(self, method, curvature="auto", progress=None):
-        """LooPredictions of every row of blocks by one pass; None where not so.
+        """LooPredictions of every row of very many by one pass; None where not so.
 
-        Not so where a pass before has found all that they are made of.
+        Not so where a pass over blocks has found before what they are made of.
         """
-        if self.objective.is_evaluated:
+        if self.record.data.is_in_blocks and self.objective.is_evaluated:
             return None
-        how = {"curvature": curvature, "progress": progress}
+        how = {"curvature": curvature, "progress": progress, "in_memory": True}
         reader = self._read_by_parts(lambda: OwnPrediction(self, method, curvature), method, **how)
         return None if reader is None else reader.result
 
-    def _read_by_parts(self, make, method, *, curvature="auto", damping=0.0, progress=None):
-        """A reader that has read one step of every row of blocks; None where not so."""
+    def _read_by_parts(
+        self, make, method, *, curvature="auto", damping=0.0, progress=None, in_memory=False
+    ):
+        """A reader that has read one step of every row of blocks; None where not so.
+
+        Also of very many rows `in_memory`, if asked.
+        """
         damping = self.check_method(method, damping)
-        made = self._curvature_of_parts(method, curvature, damping)
+        made = self._curvature_of_parts(method, curvature, damping, in_memory)
         if made is None:
             return None
         reader = make()
@@ -125,10 +130,11 @@ class ManyRows:
         read_in_one_pass(self, method, made, [values], warns=False)
         return values.result
 
-    def _curvature_of_parts(self, method, kind, damping=0.0):
+    def _curvature_of_parts(self, method, kind, damping=0.0, in_memory=False):
         """Curvature for one step of every row in blocks, part by part; None where not so."""
         known = method in STEPS and kind in ("auto", *KINDS)
-        if not (known and self.record.data.is_in_blocks):
+        many = has_many_rows(self) if in_memory else self.record.data.is_in_blocks
+        if not (known and many):
             return None
         n_solves = self.objective.n_rows * self.objective.n_outputs
         made = self.deletion_curvature(method, kind, damping, n_solves)
