@@ -7,7 +7,9 @@ from skinfluence import (
     InfluenceGammaRegressor,
     InfluenceLinearRegression,
     InfluencePoissonRegressor,
+    InfluenceRidge,
 )
+from skinfluence.case_deletion import _compute as compute_module
 from skinfluence.case_deletion._added_variable import added_variable
 from skinfluence.case_deletion._compute import is_covered
 from skinfluence.curvature import DenseCurvature
@@ -67,6 +69,19 @@ def test_large_and_small_leverages_are_those_of_the_hat_matrix(weighted):
     assert (hat > 0.5).sum() > 0
     assert 0.5 < hat.max() < 1.0 - 1e-6
     np.testing.assert_allclose(found.leverage, hat, rtol=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+def test_scales_from_the_residuals_of_the_others_are_those_of_the_formula(alpha, monkeypatch):
+    """The others' leverages without a row are left where its share of a sum would be most of it."""
+    rng = np.random.default_rng(0)
+    X, y, w = rng.normal(size=(25, 4)), rng.normal(size=25), weights(0, 25)
+    model = InfluenceRidge(alpha=alpha).fit(X, y, w)
+    expected = model.case_deletion_diagnostics().sigma_without
+    monkeypatch.setattr(compute_module, "FEW_LEFT", 1e9)
+    found = model.case_deletion_diagnostics().sigma_without
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    assert (found != expected).any()
 
 
 def test_leverages_of_a_shared_penalty_are_of_the_whole_objective():
