@@ -431,6 +431,19 @@ def test_blocks_change_nothing(name, method, monkeypatch):
         clf.loo_estimate(method="exact", progress=3)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_probabilities_that_are_asked_for_late_are_those_of_the_predictors(n_classes):
+    X, y = problem(seed=4, n_classes=n_classes)
+    clf = InfluenceLogisticRegression().fit(X, y)
+    known, loo = (clf.loo_estimate(method="newton") for _ in range(2))
+    assert known.predict_proba.shape == (len(y), n_classes)
+    with pytest.raises(ValueError, match="read-only"):
+        loo.decision_function[:] = -loo.decision_function
+    clf.fit(-X[::2], y[::2])
+    np.testing.assert_array_equal(loo.predict_proba, known.predict_proba)
+    np.testing.assert_array_equal(loo.row_names, np.arange(len(y)))
+
+
 def test_estimates_hold_arrays_only_and_are_frozen():
     X, y = problem(seed=9)
     loo = InfluenceLogisticRegression().fit(X, y).loo_estimate()

@@ -145,6 +145,27 @@ def test_many_rows_in_memory_are_left_out_part_by_part(name, method, monkeypatch
     np.testing.assert_allclose(found.error_bound, bounds, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["logistic", "sparse", "softmax", "least squares"])
+def test_progress_is_told_how_many_parts_there_are(name):
+    model, X, y = fitted(name)
+    told, seen = [], []
+
+    def progress(parts, total):
+        told.append(total)
+        seen.append(0)
+        for part in parts:
+            seen[-1] += 1
+            yield part
+
+    model.loo_estimate(method="newton", progress=progress)
+    model.most_influential(X[:2], y[:2], method="newton", progress=progress)
+    model.influence(X[:2], y[:2], method="first_order", aggregate="mean", progress=progress)
+    in_one_pass(model, {"self_influence": {}}, progress=progress)
+    assert told == seen
+    assert len(seen) >= 2
+    assert max(seen) == (1 if name == "least squares" else 7)
+
+
 def test_a_pipeline_and_undefined_rows():
     X, y = problem(n=N, p=4)
     y = np.zeros(N, dtype=int)

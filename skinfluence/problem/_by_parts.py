@@ -60,6 +60,11 @@ def steps_by_parts(problem, method, curvature, n_rows=None):
         yield rows, step
 
 
+def count_parts(objective):
+    """Return the number of parts of `steps_by_parts`, without a look at the rows."""
+    return sum(1 for _ in objective.design.part_slices(_part_rows(objective)))
+
+
 def _part_rows(objective, n_rows=None):
     """Rows of a part."""
     return max(FEWEST_ROWS, PART_VALUES // objective.n_parameters) if n_rows is None else n_rows

@@ -41,6 +41,7 @@ def leave_one_out_estimate(problem, loo, scoring=None, X=None):
     """Return the LeaveOneOutEstimate of the LooPredictions of a FittedProblem."""
     objective, link, weight = problem.objective, problem.link, problem.sample_weight
     eta, n = objective.native(loo.eta), objective.n_rows
+    eta.setflags(write=False)  # probabilities are found of them later: nobody may change them
     defined = ~np.isnan(loo.eta).any(axis=1)
     every, used = _all_or_some(defined), _all_or_some(defined & (weight > 0))
     loss = _by_blocks(objective.trained_loss.value, objective.y[every], eta[every])

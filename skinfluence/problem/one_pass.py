@@ -12,7 +12,7 @@ from skinfluence.case_deletion import is_covered
 from skinfluence.curvature import Leverage
 from skinfluence.deletion import delete, dominant_rows, step_errors, warn_dominant
 from skinfluence.leave_one_out import found_by_parts, step_of_all
-from skinfluence.problem._by_parts import goes_by_parts, steps_by_parts
+from skinfluence.problem._by_parts import count_parts, goes_by_parts, steps_by_parts
 from skinfluence.results import StepInfo
 
 
@@ -200,11 +200,12 @@ def read_in_one_pass(problem, method, curvature, readers, progress=None, *, warn
     problem.check_data()
     objective, undefined, dominant = problem.objective, [], []
     if goes_by_parts(problem, method, curvature):
-        parts = steps_by_parts(problem, method, curvature)
+        parts, total = steps_by_parts(problem, method, curvature), count_parts(objective)
     else:
         every = np.arange(objective.n_rows)
         parts = [(slice(0, len(every)), lambda: delete(objective, curvature, method, every))]
-    for rows, make in tracked(parts, progress):
+        total = len(parts)
+    for rows, make in tracked(parts, progress, total=total):
         step = make()
         for reader in readers:
             reader.read(rows, step)
