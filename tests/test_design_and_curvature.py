@@ -599,6 +599,7 @@ def test_own_predictors_of_a_dual_solution_are_right_also_of_rows_of_little_curv
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(30, 60)), rng.integers(0, 2, 30)
     weight = np.where(np.arange(30) < 4, 1e-12, 1.0)
+    weight[29] = 0.0
     clf = InfluenceLogisticRegression(C=5.0, fit_intercept=intercept).fit(X, y, weight)
     objective = fitted_problem(clf).objective
     design, slopes = objective.design.take(np.arange(5, 9)), rng.normal(size=(4, 1))

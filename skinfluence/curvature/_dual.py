@@ -19,6 +19,8 @@ from skinfluence.curvature._woodbury import RESOLVED, WoodburyCurvature
 CANCELLED = 1e-6
 # Largest entry of B from which rows are heavy: its square is what solves lose of a weighted row.
 HEAVY = 1e4
+# Share of the largest weight at which a row has none: its products with others may underflow.
+WEIGHTLESS = 1e-100
 # Rows of the kernel that stay in the cache between two operations.
 CACHED_ROWS = 32
 # Rows from which a factor in float32 is worth a representation of its own; largest entry of B's
@@ -169,14 +171,19 @@ class DualCurvature(WoodburyCurvature):
         return self._one_minus(index)[:, 0, 0]
 
     def _own_predictors(self, F, R, b):
-        """As in the base class; of one output R = W (F - K R + Z b), which needs no product with K.
+        """As in the base class; of one output R = W (F - K R + Z b): only rows of no weight take K.
 
         A row of little weight loses no digits: its row of B is nearly that of the identity, and
         substitution rounds each row relative to itself.
         """
         if self.inner.n_outputs > 1 or not self.has_all_digits:
             return super()._own_predictors(F, R, b)
-        return R / self.inner.weights[:, 0]
+        weight = self.inner.weights[:, 0]
+        flat = np.flatnonzero(weight <= WEIGHTLESS * weight.max(initial=0.0))
+        own = F[flat] - self.ratio * (self.base_kernel[flat] @ R) + self.lifted[flat] @ b
+        np.divide(R, weight, out=F, where=weight > 0)
+        F[flat] = own
+        return F
 
     def _kernel_matmul(self, R):
         product = self.base_kernel @ R.reshape(len(self.base_kernel), -1)

@@ -439,8 +439,9 @@ class Objective(RelatedObjectives):
             terms += float(np.abs(self.weigh(self.offset)).sum(axis=0).max() / weight.sum())
         largest = self.design.largest_kernel
         if largest:
-            strength = np.min(self.penalty.hessian_diagonal[: self.design.n_features])
-            terms += largest * float(np.abs(self.residuals).sum(axis=0).max()) / strength
+            strength = self.penalty.hessian_diagonal[..., : self.design.n_features].min()
+            size = largest * float(np.abs(self.residuals).sum(axis=0).max())
+            terms += size / strength if strength > 0 else np.inf
         return terms
 
     @property
