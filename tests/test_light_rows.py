@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import QuantileRegressor
 
-from skinfluence import SmoothQuantileRegressor
+from skinfluence import InfluenceLogisticRegression, SmoothQuantileRegressor
 from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss
 from skinfluence.objective import Objective
@@ -117,3 +117,17 @@ def test_saturated_rows_come_to_rest_where_the_gradient_asks_for_no_step(method,
     found = found[0] if isinstance(found, tuple) else found
     assert found.converged
     np.testing.assert_allclose(found.objective.theta, optimum, rtol=1e-6)
+
+
+def test_groups_beside_saturated_rows_are_refitted_one_by_one():
+    # Row 25 holds a direction of 1e-12 of the largest curvature: together with others its refit
+    # ended 80 % short.
+    start, _ = saturated(1e-12)
+    X, y = start.design.X, start.y
+    model = InfluenceLogisticRegression(C=1e12, fit_intercept=False)
+    groups = [[30, 31, 32, 33], [0, 1], [25], [2, 3]]
+    found = model.fit(X, y).group_influence(groups, X, target="decision_function", method="exact")
+    before = model.decision_function(X)
+    rest = model.fit(np.delete(X, 25, axis=0), np.delete(y, 25))
+    change = rest.decision_function(X) - before
+    np.testing.assert_allclose(found[:, 2], change, atol=1e-5 * np.abs(change).max())
