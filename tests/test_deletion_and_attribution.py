@@ -1,5 +1,7 @@
 """Deletions and attributions against models really refitted: slope, intercept, relative RMSE."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
@@ -11,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skinfluence import InfluenceLogisticRegression, make_target
 from skinfluence.attribution import _read
+from skinfluence.attribution._topk import RunningTopK
 from skinfluence.deletion.targets import resolve_target, target_names
 from skinfluence.evaluation import agreement
 from tests.cases import CASES, build, problem
@@ -341,8 +344,6 @@ def test_a_row_may_be_asked_about_more_often_than_there_are_rows(method):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("k", [1, 4, 9])
 def test_running_top_k_is_the_sorted_matrix_with_ties_and_nan(k, sign):
-    from skinfluence.attribution._topk import RunningTopK
-
     rng = np.random.default_rng(k)
     values = rng.integers(-4, 5, (30, 60)).astype(float)  # many ties
     values[rng.random(values.shape) < 0.1] = np.nan
@@ -357,3 +358,19 @@ def test_running_top_k_is_the_sorted_matrix_with_ties_and_nan(k, sign):
     best = np.take_along_axis(values, order, axis=1)
     np.testing.assert_array_equal(top.values, best)
     np.testing.assert_array_equal(top.positions, np.where(np.isnan(best), -1, order))
+
+
+def test_a_query_whose_entries_rise_takes_no_room_for_those_of_all_others():
+    # Each block beats what is known of the first query; of the others one entry does.
+    top, block = RunningTopK(100, 200), np.full((100, 500), -1.0)
+    tracemalloc.start()
+    for start in range(0, 25_000, 500):
+        block[:, 0] = start
+        block[0] = np.arange(start, start + 500)
+        top.update(np.arange(100), block, start)
+    assert top.values[0, 0] == 24_999.0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+    np.testing.assert_array_equal(top.positions[0], np.arange(24_999, 24_799, -1))
+    np.testing.assert_array_equal(top.positions[99, :50], np.arange(24_500, -500, -500))

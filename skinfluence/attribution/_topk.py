@@ -2,6 +2,10 @@
 
 import numpy as np
 
+# Entries of one query that wait to be sorted, at most about so many, and times k: those of all
+# queries are sorted in one array, with as much room for each as the fullest has entries.
+MOST_WAITING, TIMES_K = 512, 8
+
 
 class RunningTopK:
     """Keep the k largest values of each query, and where they were.
@@ -28,7 +32,7 @@ class RunningTopK:
         self.k, self.sign = k, sign
         self._values = np.full((n_queries, k), -np.inf)
         self._positions = np.full((n_queries, k), -1, dtype=np.intp)
-        self._pending = []
+        self._pending, self._fullest = [], 0
 
     @property
     def positions(self):
@@ -65,9 +69,11 @@ class RunningTopK:
             return
         values = self.sign * block[hit_rows, hit_columns]
         self._pending.append((queries[hit_rows], values, hit_columns + first_column))
+        self._fullest += np.bincount(hit_rows).max()
         # A threshold that is a little old lets a few more entries in; sorting in every block would
         # cost more.
-        if sum(len(rows) for rows, _, _ in self._pending) >= self.k * len(queries):
+        waiting = sum(len(rows) for rows, _, _ in self._pending)
+        if waiting >= self.k * len(queries) or self._fullest >= max(MOST_WAITING, TIMES_K * self.k):
             self._merge()
 
     def _merge(self):
@@ -78,6 +84,7 @@ class RunningTopK:
             np.concatenate(parts) for parts in zip(*self._pending, strict=True)
         )
         self._pending.clear()
+        self._fullest = 0
         chosen, rows = np.unique(rows, return_inverse=True)
         # Behind the best of each query what is new of it: a stable sort leaves ties to the earlier.
         order, counts = np.argsort(rows, kind="stable"), np.bincount(rows)

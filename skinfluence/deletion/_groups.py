@@ -153,7 +153,9 @@ def _refit_together(objective, curvature, pairs, wanted, steps, progress):
     """
     sizes = np.array([np.count_nonzero(pairs[position][1]) for position in wanted])
     large = wanted[sizes * objective.n_outputs > TOGETHER_SHARE * objective.n_parameters]
-    if not can_refit_jointly(objective, len(large)):
+    # By a factor that had to be found by the rows, steps in its worst direction are too short.
+    ill_conditioned = getattr(curvature, "by_rows", False)
+    if ill_conditioned or not can_refit_jointly(objective, len(large)):
         return wanted
     left = curvature_left(objective, *zip(*(pairs[position] for position in large), strict=True))
     for method, least in LEAST_LEFT.items():

@@ -26,6 +26,8 @@ class RowSums:
         Rows whose curvature is not negligible.
     is_convex : bool
         Whether no row's curvature is negative.
+    curvature_range : (float, float)
+        Least and largest size of a row's curvature, see `curvature_range`.
     """
 
     loss: float
@@ -34,9 +36,11 @@ class RowSums:
     hessian: np.ndarray
     n_curved: int
     is_convex: bool
+    curvature_range: tuple[float, float] = (np.inf, 0.0)
 
     def plus(self, other):
         """Return the sums over the rows of both."""
+        (least, most), (other_least, other_most) = self.curvature_range, other.curvature_range
         return RowSums(
             self.loss + other.loss,
             self.gradient + other.gradient,
@@ -44,7 +48,19 @@ class RowSums:
             self.hessian + other.hessian,
             self.n_curved + other.n_curved,
             self.is_convex and other.is_convex,
+            (min(least, other_least), max(most, other_most)),
         )
+
+
+def curvature_range(objective):
+    """Return the least and the largest size of a curvature of the rows that count.
+
+    Parameters
+    ----------
+    objective : Objective
+    """
+    size, kept = np.abs(objective.weight_diagonals), objective.sample_weight[:, None] > 0
+    return float(size.min(initial=np.inf, where=kept)), float(size.max(initial=0.0))
 
 
 def part_rows(objective):
@@ -81,7 +97,7 @@ def _sums_of_block(start, objective, with_terms):
     """RowSums of a block of rows, in the order of its parts."""
     shape, P = (objective.n_outputs, objective.design.shape[1]), objective.n_parameters
     loss, gradient, hessian = 0.0, np.zeros(shape), np.zeros((P, P))
-    terms, n_curved, is_convex = np.zeros(shape), 0, True
+    terms, n_curved, is_convex, ranges = np.zeros(shape), 0, True, [(np.inf, 0.0)]
     for _, part in parts_of(objective):
         loss += part.loss_sum
         gradient += part.design.transpose_matmul(part.residuals).T
@@ -90,4 +106,7 @@ def _sums_of_block(start, objective, with_terms):
         hessian += part.loss_hessian()
         n_curved += len(part.curved_rows)
         is_convex = is_convex and bool((part.weight_diagonals >= 0).all())
-    return RowSums(loss, gradient, terms, hessian, n_curved, is_convex)
+        ranges.append(curvature_range(part))
+    least, most = zip(*ranges, strict=True)
+    found = loss, gradient, terms, hessian, n_curved, is_convex
+    return RowSums(*found, (min(least), max(most)))

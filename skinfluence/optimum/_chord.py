@@ -64,10 +64,18 @@ class SmoothSteps:
         return step, float(np.sum(objective.gradient * step))
 
     def moves_saturated_rows(self, objective):
-        """Whether rows are saturated, and a step with the factor at hand moves a predictor."""
-        if getattr(self.curvature, "kind", "") not in ("dense", "dual"):
-            return False
+        """Whether rows are saturated, and a step with the factor at hand moves a predictor.
+
+        With one of its own where the start was near enough, and no step has been taken.
+        """
         if not has_saturated_rows(objective):
+            return False
+        if self.curvature is None:
+            try:
+                self.next_step(objective)
+            except np.linalg.LinAlgError:
+                return False
+        if self.curvature.kind not in ("dense", "dual"):
             return False
         step = self.curvature.solve(-objective.gradient.reshape(-1, 1))
         return relative_change(objective, step.reshape(objective.theta.shape)) > STILL

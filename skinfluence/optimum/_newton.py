@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skinfluence.curvature import make_step_curvature
+from skinfluence.objective import curvature_range
 
 TOLERANCE = 1e-10  # of Objective.stationarity
 # A relative gradient above this is no optimum: nothing is certified there.
@@ -78,9 +79,9 @@ def has_saturated_rows(objective):
     """
     if objective.loss.temperature > 0:
         return False
-    size = np.abs(objective.weight_diagonals)
-    kept = objective.sample_weight[:, None] > 0
-    return bool(size.min(initial=np.inf, where=kept) < LIGHT * size.max(initial=0.0))
+    known = objective.sums is not None
+    least, most = objective.sums.curvature_range if known else curvature_range(objective)
+    return bool(least < LIGHT * most)
 
 
 def relative_change(objective, step):

@@ -1,14 +1,18 @@
 """Newton's method where a pass over the rows is what costs: one a step."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skinfluence.curvature import DenseCurvature
 from skinfluence.objective import row_sums
 from skinfluence.optimum._newton import (
+    FALL,
     STILL,
     TOLERANCE,
     Optimum,
     has_light_rows,
+    has_saturated_rows,
     relative_change,
 )
 
@@ -41,10 +45,9 @@ def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
     is_unequal, left = has_light_rows(objective), 0.0
     while (is_unequal or objective.stationarity > tolerance) and n_passes < max_passes:
         try:
-            curvature = DenseCurvature(objective.with_fixed_penalty())
+            step = _newton_step(objective)
         except np.linalg.LinAlgError as error:
             return Optimum(objective, n_steps, False, failure=str(error)), n_passes
-        step = curvature.solve(-objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
         if is_unequal:  # one more pass, beside which the heavy rows do not count
             left, n_passes = relative_change(objective, step), n_passes + 1
             if objective.stationarity <= tolerance and left <= STILL:
@@ -57,29 +60,58 @@ def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
             moved = objective.at(moved.theta)
             moved, n_passes = moved.with_sums(row_sums(moved)), n_passes + 1
         objective, n_steps = moved, n_steps + 1
-    converged = objective.stationarity <= tolerance and left <= STILL
-    return Optimum(objective, n_steps, converged), n_passes
+    found = Optimum(objective, n_steps, objective.stationarity <= tolerance and left <= STILL)
+    if not found.converged:
+        return found, n_passes
+    return _until_saturated_rows_rest(found, n_passes, tolerance, max_passes)
 
 
-def _moved(objective, step):
+def _newton_step(objective):
+    """-H^-1 grad, (K, q)."""
+    curvature = DenseCurvature(objective.with_fixed_penalty())
+    return curvature.solve(-objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
+
+
+def _until_saturated_rows_rest(optimum, n_passes, tolerance, max_passes):
+    """Go on while a step moves coefficients and rows are saturated, see `polish`.
+
+    What it does to predictors would be a pass to know: the step itself is one as well.
+    """
+    objective, n_steps = optimum.objective, optimum.n_steps
+    while n_passes < max_passes and has_saturated_rows(objective):
+        try:
+            step = _newton_step(objective)
+        except np.linalg.LinAlgError:
+            break
+        if (np.abs(step) <= STILL * np.abs(objective.theta)).all():
+            break
+        moved, tried = _moved(objective, step, halvings=1, fall=FALL)
+        n_passes += tried
+        if moved is None or not moved.stationarity <= tolerance:
+            break
+        objective, n_steps = moved, n_steps + 1
+    return replace(optimum, objective=objective, n_steps=n_steps), n_passes
+
+
+def _moved(objective, step, halvings=HALVINGS, fall=1.0):
     """The objective after the first of the halved steps that helps, or None; the passes it took.
 
-    A step helps that lowers the objective enough, or near the optimum its stationarity.
+    A step helps that lowers the objective enough, or near the optimum its stationarity to a share.
     """
     slope = float(np.sum(objective.gradient * step))
     rounding = 16 * np.finfo(float).eps * abs(objective.value)
-    for halvings in range(HALVINGS):
-        size = 0.5**halvings
+    for halved in range(halvings):
+        size = 0.5**halved
         moved = objective.at(objective.theta + size * step)
         moved = moved.with_sums(row_sums(moved, objective.sums.terms))
         if not np.isfinite(moved.value):
             continue
-        settles = moved.stationarity < objective.stationarity
+        settles = moved.stationarity < fall * objective.stationarity
         if settles and moved.value <= objective.value + rounding:
-            return moved, halvings + 1
+            return moved, halved + 1
         if -size * slope > rounding and moved.value <= objective.value + 1e-4 * size * slope:
-            return moved, halvings + 1
-    return None, HALVINGS
+            return moved, halved + 1
+    return None, halvings
 
 
 def is_by_passes(objective):
