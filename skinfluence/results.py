@@ -447,11 +447,12 @@ class LeaveOneOutEstimate(Result):
 
     @property
     def row_names(self) -> np.ndarray | None:
-        """Return the names of the rows: the index that fit has seen, else positions.
+        """Return the names of the rows.
 
         Returns
         -------
         ndarray of shape (n,) or None
+            The index that fit has seen, else positions; found at the first access, and kept.
         """
         return self._names
 
