@@ -33,7 +33,15 @@ NEARLY_ALONE = 1e-4
 def leverages(oracle):
     """h_i = W_i z_i'H^-1 z_i and z_i'H^-1 z_i of one predictor, (n,)."""
     one_minus, quadratic, inverse = _one_minus_leverages(oracle, oracle.w)
-    return 1 - one_minus, quadratic, inverse
+    # As a difference from 1 a tiny leverage, of columns that are rounding, would be none.
+    small = _curvatures(oracle, oracle.w) * quadratic
+    return np.where(one_minus > 0.5, small, 1 - one_minus), quadratic, inverse
+
+
+def _curvatures(oracle, w):
+    """W_i of one predictor, (n,), with weights `w`."""
+    curvature = oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
+    return oracle.smooth._weighted(w[None], curvature)[0, :, 0, 0]
 
 
 def _one_minus_leverages(oracle, w):
@@ -41,8 +49,7 @@ def _one_minus_leverages(oracle, w):
     Z = oracle.objective.Z
     inverse = inverse_of(oracle.hessian(w))
     quadratic = np.einsum("ij,jk,ik->i", Z, inverse, Z)
-    curvature = oracle.spec.loss.curvature(oracle.objective.y, oracle.eta[None])
-    W = oracle.smooth._weighted(w[None], curvature)[0, :, 0, 0]
+    W = _curvatures(oracle, w)
     one_minus = 1 - W * quadratic
     # Of a row that settles its own predictor 1 - h = 1 / (1 + W a), with the a of the others.
     for i in np.flatnonzero(one_minus < NEARLY_ALONE):
