@@ -15,6 +15,9 @@ from benchmarks.trak_package import (  # noqa: E402
 )
 from skinfluence.torch import TangentFeatures  # noqa: E402
 
+# The package hands tensors to NumPy, of which PyTorch's build is newer than the oldest.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+
 
 @pytest.fixture(scope="module")
 def problem():

@@ -75,7 +75,9 @@ def column_dependence(design, weight):
     if rank == p:
         return None
     kept, dropped = pivots[:rank] - 1, pivots[rank:] - 1
-    T = solve_triangular(factor[:rank, :rank], factor[:rank, rank:])  # in units of the spreads
+    T = factor[:rank, rank:]  # in units of the spreads
+    if rank:  # LAPACK behind SciPy 1.13 refuses a triangle without rows
+        T = solve_triangular(factor[:rank, :rank], T)
     T = scale[kept, None] * T * np.where(varies, spread, 0.0)[dropped]
     rows, columns = np.argsort(kept), np.argsort(dropped)
     kept, dropped, T = kept[rows], dropped[columns], T[np.ix_(rows, columns)]

@@ -142,6 +142,8 @@ class KernelFeatures:
 
     def span(self, coef):
         """Weights (b, r) of the pivot rows whose sum of features is the coefficients (b, r)."""
+        if not len(self.pivots):
+            return np.zeros(coef.shape)
         return solve_triangular(self._corner, coef.T, lower=True, trans=1).T
 
 
