@@ -134,7 +134,10 @@ def _of_means(name, spec, labels, eta):
             "squared_error": lambda: residual**2,
             "absolute_error": lambda: np.abs(residual),
             "pinball": lambda: np.maximum(tau * residual, (tau - 1) * residual),
-            "poisson_deviance": lambda: np.where(mean > 0, deviance(y, mean), np.inf),
+            # A mean that is 0 in float64 has an infinite one; of those near it few digits are left.
+            "poisson_deviance": lambda: np.where(
+                mean >= np.finfo(float).tiny, deviance(y, mean), np.inf
+            ),
         }[name]()
     return error.mean(axis=-1, keepdims=True)
 
