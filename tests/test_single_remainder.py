@@ -142,6 +142,8 @@ def test_with_quadratic_terms_most_refits_take_one_pass_over_the_rows(monkeypatc
     found = chord.run(slice(0, N))
     assert found.converged.all()
     with_terms = sum(passes)
+    # A row in eight takes a second pass (1,235 for 1,100): what float32 hides of a gradient is not
+    # taken off what is left of it, which had ended some rows too early.
     assert with_terms < 1.15 * N
     passes.clear()
     chord = chord_of(made, rows)
