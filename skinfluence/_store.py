@@ -154,6 +154,11 @@ def write_whole(path, write):
     finally:
         part.unlink(missing_ok=True)
     _sync_folder(path.parent)
+    remove_parts(path)
+
+
+def remove_parts(path):
+    """Remove what interrupted writers of a file have left behind."""
     for left in path.parent.glob(f".{path.name}.*.part"):
         with suppress(OSError):  # on Windows a file that is open stays
             left.unlink()

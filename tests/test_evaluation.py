@@ -281,6 +281,24 @@ def test_ended_at_twenty_random_moments_the_truths_are_the_same_bits(tmp_path):
     assert int(done.stdout) >= 5, "the work was done before it was ended often enough"
 
 
+def test_what_an_ended_process_left_beside_finished_truths_goes(cancer, tmp_path, monkeypatch):
+    """A process may be ended after the file is complete, before its parts are removed."""
+    path, model = tmp_path / "truths.npz", LogisticRegression(**EXACT)
+    ask = {"n_subsets": 5, "path": path, "random_state": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr("skinfluence.evaluation._truths._clear", lambda path: None)
+        SubsetTruths.compute(model, *cancer, **ask)
+    (tmp_path / ".truths.npz.0a1b.part").write_bytes(b"half of it")
+    (tmp_path / "truths.npz.parts" / ".outputs-00000.npz.0a1b.part").write_bytes(b"half of it")
+    assert len(list(tmp_path.iterdir())) == 3
+    SubsetTruths.compute(model, *cancer, **ask)
+    assert [each.name for each in tmp_path.iterdir()] == ["truths.npz"]
+    (tmp_path / "truths.npz.parts").mkdir()
+    (tmp_path / "truths.npz.parts" / "notes.txt").write_text("of the user")
+    SubsetTruths.compute(model, *cancer, **ask)
+    assert (tmp_path / "truths.npz.parts" / "notes.txt").exists()
+
+
 def test_a_path_is_loaded_resumed_and_guarded(cancer, tmp_path, monkeypatch):
     path, model = tmp_path / "truths.npz", LogisticRegression(**EXACT)
     ask = {"n_subsets": 5, "path": path, "random_state": 1}

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import shutil
 import zipfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._parallel import tracked
-from skinfluence._store import Store, described, write_whole
+from skinfluence._store import MANIFEST, Store, described, remove_parts, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
 from skinfluence._version import __version__
@@ -180,7 +179,9 @@ class SubsetTruths(Result):
         asked |= {"route": ways.route, "is_random": ways.is_random}
         shape = (n_subsets, n_repeats)
         if path is not None and Path(path).exists():
-            return cls.load(path)._checked(asked, shape, task.fingerprint)
+            found = cls.load(path)._checked(asked, shape, task.fingerprint)
+            _clear(Path(path))
+            return found
         subsets = draw_subsets(seed, n_subsets, task.n_train, size)
         outputs = _all_outputs(ways, asked, task, subsets, n_repeats, path, n_jobs, progress)
         full = np.mean(
@@ -189,7 +190,7 @@ class SubsetTruths(Result):
         found = cls(outputs, full, fingerprint=task.fingerprint, versions=_versions(), **asked)
         if path is not None:
             found.save(path)
-            shutil.rmtree(_parts_of(path), ignore_errors=True)
+            _clear(Path(path))
         warn_undefined_subsets(found.undefined, task, subsets)
         return found
 
@@ -423,6 +424,19 @@ def _all_outputs(ways, asked, task, subsets, n_repeats, path, n_jobs, progress):
 def _parts_of(path):
     """Folder of the blocks of a file that is not complete yet."""
     return Path(path).with_name(Path(path).name + ".parts")
+
+
+def _clear(path):
+    """Remove what is of no more use once the file is complete.
+
+    Asked of a finished file too: a process may have been ended between the two.
+    """
+    remove_parts(path)
+    parts = _parts_of(path)
+    for block in [*parts.glob("outputs-*.npz"), *parts.glob(".*.part"), parts / MANIFEST]:
+        block.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or holds what is not ours
+        parts.rmdir()
 
 
 def _versions():
