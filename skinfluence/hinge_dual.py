@@ -266,12 +266,12 @@ class HingeDual:
                 self.gram, sign, cap, alpha, f, shift, predictor_shift, net, status, members,
                 start.n_free, inverse, self.bias, EVENTS * len(sign) + 1000,
             )  # fmt: skip
+            b, n_free, violation = refine(
+                self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,
+                status, members, n_free, inverse, self.bias,
+            )  # fmt: skip
         except (np.linalg.LinAlgError, ZeroDivisionError):
             return start  # the free rows have become linearly dependent, to rounding or outright
-        b, n_free, violation = refine(
-            self.gram, sign, cap, alpha, alpha_start, start.intercept + b, base, target_sum, f,
-            status, members, n_free, inverse, self.bias,
-        )  # fmt: skip
         violation = violation if done else np.inf
         return PathState(alpha, f, b, status, members, n_free, inverse, violation)
 

@@ -48,6 +48,23 @@ def test_what_is_known_still_shows(entry):
 
 
 MENDED = {
+    "the loss of a row of weight 0 is infinite where its mean leaves the range: 0 times infinity": (
+        Problem(
+            "tweedie",
+            seed=1760699310,
+            n=18,
+            p=1,
+            m=4,
+            strength=0.0,
+            options=(("power", 1.0), ("link", "identity")),
+            weights="zeros",
+            shift=1e6,
+            storage="frame",
+            through="pipeline",
+            curvature="cg",
+        ),
+        "loo_estimate",
+    ),
     "the path of a hinge's dual divided by 0 where the free rows that stay depend on each other": (
         Problem(
             "trained hinge",

@@ -350,3 +350,21 @@ def test_the_floor_of_an_error_is_what_the_fit_itself_has_left():
     step = OneStep(at, curvature, np.arange(8), corrected=True)
     left = np.abs(at.design @ newton_step(at).T)[7, 0]
     assert left <= rounding_floor(step, curvature)[7] <= 1.3 * left
+
+
+def test_a_row_of_weight_0_has_no_part_in_a_mean_loss():
+    """Its mean leaves the range of the response, and its own loss is infinite."""
+    X = np.arange(1.0, 9.0)[:, None]
+    y, weight = 9.0 + X[:, 0] + np.tile([0.25, -0.25], 4), np.ones(8)
+    far, none = np.vstack([X, [[-9.5]]]), np.append(weight, 0.0)
+    model = InfluenceTweedieRegressor(power=1, link="identity", alpha=0.0)
+    expected = model.fit(X, y).loo_estimate(method="newton").train_loss
+    y_far = np.append(y, 1.0)
+    model.fit(far, y_far, sample_weight=none)
+    with np.errstate(invalid="raise"):
+        assert model.loo_estimate(method="newton").train_loss == pytest.approx(expected, rel=1e-9)
+        model.case_deletion_diagnostics()
+        for method in ("first_order", "newton", "exact"):
+            asked = {"aggregate": "mean", "method": method}
+            found = model.influence(far, y_far, test_sample_weight=none, **asked)
+            np.testing.assert_array_equal(found, model.influence(X, y, **asked))

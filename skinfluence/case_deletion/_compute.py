@@ -154,8 +154,11 @@ class _Rows:
         )
 
     def _weighted(self, residual):
-        """Residuals times the roots of the rows' weights."""
-        return residual if (self.weight == 1.0).all() else np.sqrt(self.weight) * residual
+        """Residuals times the roots of the rows' weights; NaN of weight 0 and no finite residual."""
+        if (self.weight == 1.0).all():
+            return residual
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(self.weight) * residual
 
 
 def _by_blocks(rows, penalised, sigma, curvature):

@@ -1,6 +1,7 @@
 """The curvature of an objective and its inverse, as operators: factor once, apply many times."""
 
 from skinfluence.curvature._base import Curvature, Leverage, RowsElsewhere
+from skinfluence.curvature._baseline import make_dense
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._choose import (
     KINDS,
@@ -25,5 +26,6 @@ __all__ = [
     "choose",
     "factor_flops",
     "make_curvature",
+    "make_dense",
     "make_step_curvature",
 ]

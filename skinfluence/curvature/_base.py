@@ -79,6 +79,9 @@ class Curvature(ABC):
     #: Estimated reciprocal condition number of the matrix that was factored, scaled to a unit
     #: diagonal; None if none was.
     rcond = None
+    #: Outputs of which `step_solver` takes the rows of right-hand sides: where these have no
+    #: component along the null direction of the loss, K - 1 outputs tell the last.
+    free_outputs = slice(None)
     #: Whether it is as accurate as float64 lets it be. Errors of steps are estimated by it then.
     has_all_digits = True
 
@@ -136,6 +139,14 @@ class Curvature(ABC):
     def solver(self, n_columns):
         """Return `solve`, or a function that is faster for `n_columns` right-hand sides in all."""
         return self.solve
+
+    def step_solver(self, n_columns=1):
+        """Return a function for H^-1 V, (K q, m), of the `free_outputs` rows of V alone.
+
+        For right-hand sides v (x) z that a loss has, which have no component along its null
+        direction; `n_columns` is as in `solver`.
+        """
+        return self.solver(n_columns)
 
     def own_products(self, design, slopes):
         """z_i' H^-1 (v_t (x) z_t) of all own rows i, if they cost less than `solve`; else None.
@@ -320,10 +331,14 @@ class Curvature(ABC):
     def _quadratic_without(self, row):
         """z'H_-i^-1 z (K, K) of one row, by the curvature without it; None at a leverage of 1."""
         try:
-            rest = type(self)(self.objective.without(row), self.damping)
+            rest = self._again(self.objective.without(row))
             return rest.row_quadratic(self.objective.design.take(np.array([row])))[0]
         except np.linalg.LinAlgError:  # by a factor or a solve: the row alone spans a direction
             return None
+
+    def _again(self, objective):
+        """The curvature of another objective, of the same kind."""
+        return type(self)(objective, self.damping)
 
     def _check_room(self, rows):
         """Raise where there is no memory for the leverages of rows."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
+from skinfluence.curvature._baseline import make_dense
 from skinfluence.curvature._cg import CGCurvature
 from skinfluence.curvature._dense import DenseCurvature
 from skinfluence.curvature._dual import DualCurvature, SingleDualCurvature, is_single_enough
@@ -16,7 +17,7 @@ from skinfluence.curvature._stochastic import StochasticCurvature
 from skinfluence.curvature._woodbury import WEAK
 from skinfluence.penalties import LinearPlusL2
 
-KINDS = {"dense": DenseCurvature, "dual": DualCurvature, "cg": CGCurvature}
+KINDS = {"dense": make_dense, "dual": DualCurvature, "cg": CGCurvature}
 
 # The unit of all counts is a flop of a large matrix product. What others take of it, as measured by
 # `python -m benchmarks --problem choice`:
@@ -288,7 +289,7 @@ def _without_loss(dual, objective, damping):
     if dual.largest < DOUBTFUL or not fits(_memory_of(objective)["dense"]):
         return dual
     try:
-        return DenseCurvature(objective, damping)
+        return make_dense(objective, damping)
     except np.linalg.LinAlgError:
         return dual
 

@@ -117,6 +117,10 @@ class DenseCurvature(Curvature):
         inverse = self.inverse()
         return lambda V: inverse @ V
 
+    def as_array(self):
+        """H, (K q, K q), from its factor."""
+        return self.factor.T @ self.factor
+
     def inverse(self):
         """H^-1, (K q, K q), computed once."""
         return self._inverse
@@ -149,7 +153,8 @@ class DenseCurvature(Curvature):
 
     def _prefers_squares(self, design):
         """Whether the rows' products with R^-1 cost less than H^-1 and its forms of them."""
-        (n, q), K, cube = design.shape, self.objective.n_outputs, float(len(self.factor)) ** 3
+        (n, q), cube = design.shape, float(len(self.factor)) ** 3
+        K = len(self.factor) // q
         triangle = "inverse_factor" in self.__dict__
         squares = n * len(self.factor) * (q * (K + 1) + 2.0 * K * K)
         squares += 0.0 if triangle else cube / 3
@@ -158,7 +163,8 @@ class DenseCurvature(Curvature):
 
     def _factored_quadratic(self, design):
         """From the rows (e_k (x) z_i)' R^-1 themselves, not from products of R^-1."""
-        K, q = self.objective.n_outputs, design.shape[1]
+        q = design.shape[1]
+        K = len(self.inverse_factor) // q
         A = np.empty((design.shape[0], K, K))
         for rows in design.blocks(n_columns=2 * K * K):
             Z = design.dense(rows)
@@ -226,7 +232,8 @@ class DenseCurvature(Curvature):
         for block in row_blocks(len(near), 2 * 8 * K * len(self.factor)):
             some, rows = near[block], at[near[block]]
             roots = part.weight_factors_of(rows)[0].transpose(0, 2, 1)
-            right = part.design.outer(roots.reshape(-1, K), np.repeat(rows, K))
+            roots = roots.reshape(-1, K)[:, self.free_outputs]
+            right = part.design.outer(roots, np.repeat(rows, K))
             right[:, self.objective.fixed_at_zero] = 0.0
             half = solve_triangular(self.factor, right.T, trans=1).T.reshape(len(some), K, -1)
             one_minus[some] = np.eye(K) - half @ half.transpose(0, 2, 1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from skinfluence._backend import symmetric_eigenvalues
 from skinfluence._parallel import map_ordered, row_blocks, tracked
-from skinfluence.curvature import DenseCurvature
+from skinfluence.curvature import make_dense
 from skinfluence.deletion._base import StoredSteps, steps_to_fill
 from skinfluence.deletion._chord import ChordNewton
 from skinfluence.deletion._newton_cg import NewtonCG
@@ -249,4 +249,4 @@ def in_row_space(objective, curvature):
         coef = lift(inner.reshape(b * K, -1).T).T
         return design.join(coef, last.ravel()).reshape(b, K, -1)
 
-    return working, DenseCurvature(working.without_mean_penalty_share()), lifted
+    return working, make_dense(working.without_mean_penalty_share()), lifted

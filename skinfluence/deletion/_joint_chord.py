@@ -59,6 +59,10 @@ class FactoredHessian:
             raise np.linalg.LinAlgError("the curvature without the rows is not positive definite")
         self._corners = corner_inverses(self.factor)
 
+    def as_array(self):
+        """H itself."""
+        return self.hessian
+
     def solve(self, V):
         """H^-1 V."""
         return cholesky_solve(self.factor, V, self._corners)
@@ -116,8 +120,7 @@ class JointFactor:
     @cached_property
     def hessian(self):
         """Return H, (P, P), from the factor of `base` and what has changed since."""
-        H = self.base.hessian if isinstance(self.base, FactoredHessian) else None
-        H = self.base.factor.T @ self.base.factor if H is None else H
+        H = self.base.as_array()
         return H + (self.rows.T * self.signs) @ self.rows if len(self.signs) else H
 
     def solve(self, V):

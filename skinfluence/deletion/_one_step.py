@@ -275,14 +275,15 @@ class OneStep(Deletion):
     def _steps(self, deletions, rows, solve=None):
         """H^-1 (v_i (x) z_i) + s_i d of some deletions, whose training rows are `rows`."""
         right = self._right(deletions, rows)
-        solved = (solve or self.curvature.solve)(right.T).T
+        solved = (solve or self.curvature.step_solver())(right.T).T
         return self.add_penalty_step(
             solved.reshape(len(right), self.objective.n_outputs, -1), deletions
         )
 
     def _right(self, deletions, rows):
-        """v_i (x) z_i of some deletions, (b, K q)."""
-        return self.objective.design.outer(self.multipliers[deletions], rows)
+        """v_i (x) z_i of some deletions, in the outputs that `Curvature.step_solver` takes."""
+        free = self.curvature.free_outputs
+        return self.objective.design.outer(self.multipliers[deletions][:, free], rows)
 
     def _contracted(self, solved, part, out=None):
         """Inner products of v_i (x) z_i with H^-1 times some directions (m, K, q), (m, b)."""
@@ -344,7 +345,7 @@ class OneStep(Deletion):
         test_side = 2 * (m * K) * (K * q) * (K * q + n)
         training_side = 2 * n * (K * q) * (K * q + m)
         if training_side < test_side:
-            solve = self.curvature.solver(n)
+            solve = self.curvature.step_solver(n)
             return lambda part: design.predictors_of(self._steps(part, self.pick(part), solve))
         # Output k moves along e_k (x) z.
         change = self.along_rows(design, np.tile(np.eye(K), (m, 1, 1)))

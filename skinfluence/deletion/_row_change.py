@@ -267,8 +267,8 @@ class RowChange(OneStep):
     def _right(self, deletions, rows):
         right = super()._right(deletions, rows)
         if not self.in_place:
-            entering = self.entering.rows[deletions]
-            right -= self.objective.design.outer(self.slope[deletions], entering)
+            entering, free = self.entering.rows[deletions], self.curvature.free_outputs
+            right -= self.objective.design.outer(self.slope[deletions][:, free], entering)
         return right
 
     def _contracted(self, solved, part, out=None):

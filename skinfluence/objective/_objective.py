@@ -368,18 +368,20 @@ class Objective(RelatedObjectives):
             traces[part] = np.einsum("ikl,ilk->i", self.weights_of(some), A[part])
         return traces
 
-    def loss_hessian(self, design=None):
+    def loss_hessian(self, design=None, outputs=None):
         """sum_i W_i (x) z_i z_i', (K q, K q), of the rows that curve; of another design's if given.
 
-        The design has the same rows.
+        The design has the same rows. Of some outputs, an index array, its rows and columns.
         """
         if design is None and self.sums is not None:
-            return self.sums.hessian.copy()
+            return self.sums.hessian_of(outputs, self.n_outputs)
         design = self.design if design is None else design
         few = 2 * len(self.curved_rows) < self.n_rows
         blocks = self.weight_blocks(self.curved_rows if few else None)
         parts = ((rows, self.weights_of(rows)) for _, rows in blocks)
-        return design.sandwich_of(parts, self.n_outputs)
+        if outputs is not None:
+            parts = ((rows, W[:, outputs[:, None], outputs]) for rows, W in parts)
+        return design.sandwich_of(parts, self.n_outputs if outputs is None else len(outputs))
 
     @property
     def _counted(self):

@@ -38,6 +38,14 @@ class RowSums:
     is_convex: bool
     curvature_range: tuple[float, float] = (np.inf, 0.0)
 
+    def hessian_of(self, outputs, n_outputs):
+        """Rows and columns of `hessian` of some of the outputs; a copy of all if None."""
+        if outputs is None:
+            return self.hessian.copy()
+        q = len(self.hessian) // n_outputs
+        blocks = self.hessian.reshape(n_outputs, q, n_outputs, q)[outputs][:, :, outputs]
+        return blocks.reshape(len(outputs) * q, -1)
+
     def plus(self, other):
         """Return the sums over the rows of both."""
         (least, most), (other_least, other_most) = self.curvature_range, other.curvature_range

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skinfluence.curvature import DenseCurvature
+from skinfluence.curvature import make_dense
 from skinfluence.objective import row_sums
 from skinfluence.optimum._newton import (
     FALL,
@@ -68,7 +68,7 @@ def polish_by_passes(objective, *, tolerance=TOLERANCE, max_passes=MAX_PASSES):
 
 def _newton_step(objective):
     """-H^-1 grad, (K, q)."""
-    curvature = DenseCurvature(objective.with_fixed_penalty())
+    curvature = make_dense(objective.with_fixed_penalty())
     return curvature.solve(-objective.gradient.reshape(-1, 1)).reshape(objective.theta.shape)
 
 

@@ -99,7 +99,13 @@ def _all_or_some(mask):
 
 
 def _mean_loss(objective, weight):
-    """Mean loss of the rows by a caller's weights; the objective's own sum where these are its."""
+    """Mean loss of the rows by a caller's weights; the objective's own sum where these are its.
+
+    A row of weight 0 may have a mean outside the range of the response, and no finite loss.
+    """
     if objective.sums is not None and np.array_equal(objective.sample_weight, weight):
         return objective.loss_sum / weight.sum()
-    return float(weight @ objective.row_losses / weight.sum())
+    losses = objective.row_losses
+    if not weight.all():
+        losses = np.where(weight > 0, losses, 0.0)
+    return float(weight @ losses / weight.sum())

@@ -173,9 +173,11 @@ class Softmax(Loss):
         return e / e.sum(axis=-1, keepdims=True)
 
     def value(self, y, eta):
-        top = eta.max(axis=-1)
-        others = np.exp(eta - top[..., None]).sum(axis=-1)
-        return top - (y * eta).sum(axis=-1) + np.log(others)
+        """log(1 + the odds against the label), which has digits where the loss is tiny."""
+        odds = eta - (y * eta).sum(axis=-1, keepdims=True)
+        top = np.maximum(odds.max(axis=-1), 0)
+        rest = np.where(y > 0, 0, np.exp(odds - top[..., None])).sum(axis=-1)
+        return np.where(top > 0, top + np.log(np.exp(-top) + rest), np.log1p(rest))
 
     def gradient(self, y, eta):
         """P - y; the label's own as minus the others, which keeps its digits."""
