@@ -174,6 +174,8 @@ def influence_matrix(deletion, test, *, linearised, progress=None):
 
 def influence_aggregate(deletion, test, how, *, linearised, progress=None):
     """Sum or mean of the influence over the test rows by their weights, (r,) or (r, O)."""
+    if test.weight is not None and not test.weight.all():  # one of 0 may have an infinite value
+        test = test.take(np.flatnonzero(test.weight))
     outputs = test.target.n_outputs
     total = np.zeros((outputs, len(deletion)))
     if linearised:

@@ -154,7 +154,7 @@ class _Rows:
         )
 
     def _weighted(self, residual):
-        """Residuals times the roots of the rows' weights; NaN of weight 0 and no finite residual."""
+        """Residuals times the roots of the rows' weights; NaN where one is 0 times infinity."""
         if (self.weight == 1.0).all():
             return residual
         with np.errstate(invalid="ignore"):

@@ -336,9 +336,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         design, labels, encoded = self.test_rows(X_test, y_test, required)
         y = encoded if target.uses_encoded_labels else labels
         weight = check_test_weight(test_sample_weight, design.shape[0])
-        query = Query(design, y, self.objective.predictors(design), target, weight)
-        # A row of weight 0 has no part in a sum, even where its own value is infinite.
-        return query if weight is None or weight.all() else query.take(np.flatnonzero(weight))
+        return Query(design, y, self.objective.predictors(design), target, weight)
 
     def own_query(self, target="loss", method="newton", rows=None):
         """Return the Query of a target at training rows, all by default."""
