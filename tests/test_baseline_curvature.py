@@ -11,6 +11,7 @@ from skinfluence.blocks import as_blocks
 from skinfluence.curvature import DenseCurvature, make_curvature
 from skinfluence.curvature._baseline import BaselineCurvature, make_dense
 from skinfluence.problem import fitted_problem
+from tests.test_elastic_net import logistic
 
 
 def rows(n=60, p=4, K=4, seed=0):
@@ -145,3 +146,13 @@ def test_steps_and_exchanges_of_rows_are_those_of_the_matrix_of_all(monkeypatch)
         )
     for found, expected in zip(*answers, strict=True):
         np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "exact"])
+def test_a_model_without_a_coefficient(method):
+    X, y, weight = rows()
+    model = logistic(InfluenceLogisticRegression, 1e-5, 1.0).set_params(fit_intercept=False)
+    model.fit(X, y, weight)
+    assert not model.coef_.any()
+    assert not model.group_influence([[0, 1], [5]], X[:2], y[:2], method=method).any()
+    assert not model.influence(X[:2], y[:2], method=method).any()

@@ -68,7 +68,7 @@ class BaselineCurvature(DenseCurvature):
         K = self.objective.n_outputs
         blocks = V.reshape(K, len(V) // K, V.shape[1])
         mean = blocks.mean(axis=0)
-        free = (blocks[self.free_outputs] - mean).reshape(len(self.factor), -1)
+        free = (blocks[self.free_outputs] - mean).reshape(len(self.factor), V.shape[1])
         solved = self._lifted(super().solve(free).T).reshape(V.shape[1], K, len(mean))
         solved += (mean / self.along_null[:, None]).T[:, None]
         return solved.reshape(V.shape[1], len(V)).T
@@ -101,7 +101,7 @@ class BaselineCurvature(DenseCurvature):
         H = self._embedded(M)
         H[self.baseline] = -H.sum(axis=0)
         H[:, :, self.baseline] = -H.sum(axis=2)
-        H = H.reshape(len(self.diagonal), -1)
+        H = H.reshape(len(self.diagonal), len(self.diagonal))
         H[np.diag_indices_from(H)] += self.diagonal
         if self.null_space_ridge is not None:
             self._add_null_ridge(H)
@@ -129,7 +129,7 @@ class BaselineCurvature(DenseCurvature):
         whole -= whole.sum(axis=2, keepdims=True) / K
         columns = np.arange(len(self.along_null))
         whole[:, columns, :, columns] += (1.0 / (K * self.along_null))[:, None, None]
-        return whole.reshape(len(self.diagonal), -1)
+        return whole.reshape(len(self.diagonal), len(self.diagonal))
 
     def inverse_diagonal_bound(self):
         """Diagonal of H^-1 itself."""
