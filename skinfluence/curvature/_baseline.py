@@ -20,7 +20,8 @@ def make_dense(objective, damping=0.0):
 
     Where H is so ill-conditioned that its factor has to be found by QR, that of all outputs.
     """
-    if objective.n_outputs > 2 and has_output_blocks(objective):
+    several = objective.n_outputs > 2 and objective.n_parameters > 0
+    if several and has_output_blocks(objective):
         with suppress(np.linalg.LinAlgError):
             return BaselineCurvature(objective, damping)
     return DenseCurvature(objective, damping)
@@ -149,6 +150,10 @@ class BaselineCurvature(DenseCurvature):
         along = design.row_norms(np.diag(1.0 / np.sqrt(K * self.along_null)))
         A += along[:, None, None]
         return A
+
+    @property
+    def _n_blocks(self):
+        return self.objective.n_outputs - 1
 
     def _again(self, objective):
         return make_dense(objective, self.damping)

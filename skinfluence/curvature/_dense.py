@@ -151,10 +151,15 @@ class DenseCurvature(Curvature):
             return design.row_norms(self.inverse_factor)[:, None, None]
         return design.block_quadratic(self.inverse(), self.objective.n_outputs)
 
+    @property
+    def _n_blocks(self):
+        """Outputs of which the factored matrix has rows."""
+        return self.objective.n_outputs
+
     def _prefers_squares(self, design):
         """Whether the rows' products with R^-1 cost less than H^-1 and its forms of them."""
         (n, q), cube = design.shape, float(len(self.factor)) ** 3
-        K = len(self.factor) // q
+        K = self._n_blocks
         triangle = "inverse_factor" in self.__dict__
         squares = n * len(self.factor) * (q * (K + 1) + 2.0 * K * K)
         squares += 0.0 if triangle else cube / 3
@@ -163,8 +168,7 @@ class DenseCurvature(Curvature):
 
     def _factored_quadratic(self, design):
         """From the rows (e_k (x) z_i)' R^-1 themselves, not from products of R^-1."""
-        q = design.shape[1]
-        K = len(self.inverse_factor) // q
+        K, q = self._n_blocks, design.shape[1]
         A = np.empty((design.shape[0], K, K))
         for rows in design.blocks(n_columns=2 * K * K):
             Z = design.dense(rows)
