@@ -12,8 +12,9 @@ from skinfluence.optimum._newton import (
     step_curvature,
 )
 
-# Flops of a factor from which it is worth more than the passes over the rows that it saves.
-DEAR = 1e8
+# Flops of a factor from which it is worth more than the passes over the rows that it saves, and of
+# one from which its products in float32 do.
+DEAR, DEAR_IN_DOUBLE = 5e6, 1e8
 # Share of the gradient that a step with an old factor may leave: with more a new one is made.
 CONTRACTION = 0.1
 # Stationarity at which steps end that cost one pass: as near as Newton's own last step comes.
@@ -50,7 +51,7 @@ class SmoothSteps:
         self.curvature = None  # makes room for the next
         # The chords after a first step take away what float32 products have left; a step that did
         # not contract is followed by one in float64.
-        single = self.is_first and factor_flops(objective, "dense") >= DEAR
+        single = self.is_first and factor_flops(objective, "dense") >= DEAR_IN_DOUBLE
         self.is_first, usable = False, self._usable(objective)
         self.curvature = step_curvature(objective, self.kind, self.floor, usable, single=single)
         self.blocks = getattr(self.curvature, "blocks", None)

@@ -130,7 +130,22 @@ def refit(objective, step):
             break
         warm = factor * objective.loss.temperature
         found = continuation(objective, warm, max_steps=CONTINUATION_STEPS)
-    return found
+    if objective.loss.temperature or found.converged or is_acceptable_refit(found):
+        return found
+    return _from_zero(found)
+
+
+def _from_zero(failed):
+    """A refit once more from zero, where predictors are not saturated; as it was if none is better.
+
+    Without a row of great weight the optimum may be hundreds of units of a predictor away, and on
+    the way no row has any curvature: steps overflow, or help too little to be told from rounding.
+    """
+    start = failed.objective.at(np.zeros_like(failed.objective.theta))
+    if not (start.loss.is_convex and np.isfinite(start.value)):
+        return failed
+    found = polish(start, max_steps=REFIT_STEPS, tolerance=REFIT_TOLERANCE)
+    return found if found.converged or is_acceptable_refit(found) else failed
 
 
 def is_acceptable_refit(optimum):
