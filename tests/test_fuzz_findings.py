@@ -20,7 +20,7 @@ from skinfluence.curvature import DenseCurvature
 from skinfluence.deletion import OneStep
 from skinfluence.deletion._rounding import rounding_floor
 from skinfluence.kernel_models import InfluenceKernelRidge, KernelLogisticRegression
-from skinfluence.optimum import newton_step
+from skinfluence.optimum import is_acceptable_refit, newton_step, refit
 from skinfluence.svm import SmoothEpsilonSVR, SmoothHingeSVC
 from tests.cases import problem
 
@@ -368,3 +368,19 @@ def test_a_row_of_weight_0_has_no_part_in_a_mean_loss():
             asked = {"aggregate": "mean", "method": method}
             found = model.influence(far, y_far, test_sample_weight=none, **asked)
             np.testing.assert_array_equal(found, model.influence(X, y, **asked))
+
+
+def test_a_refit_far_from_the_fit_starts_once_more_from_zero():
+    """Without the heaviest row predictors move by hundreds, past where no row has curvature."""
+    X = [1.955, -0.54, 0.64, 0.031, 1.999, -0.245, 0.41, -1.376, 0.34, 0.372, 0.837, -1.347]
+    y = [-1, 1, -1, 1, 1, 1, 3, 3, 3, -1, -1, 1]
+    weight = [1.83, 4.05e4, 4.5e-6, 9.05, 4.77e4, 225, 2.4e-3, 0.0105, 524, 0.795, 1.27e-4, 19.3]
+    X = np.array(X)[:, None]
+    model = InfluenceLogisticRegression(C=np.inf).fit(X, y, sample_weight=weight)
+    objective = model.__fitted_problem__().objective
+    found = refit(objective.without(np.array([4])), np.zeros_like(objective.theta))
+    assert is_acceptable_refit(found)
+    alone = model.influence(X[:2], target="decision_function", method="exact", train_indices=[4])
+    among = model.influence(X[:2], target="decision_function", method="exact")
+    assert np.abs(alone).max() > 100
+    np.testing.assert_allclose(alone[..., 0], among[..., 4], rtol=1e-6)

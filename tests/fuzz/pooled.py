@@ -137,7 +137,8 @@ class PooledQuestions(Questions):
         # Without rows of weight 0 the model is the fit, which ends at a small gradient.
         floor = np.maximum(floor, idle[:, None] * self.oracle.polish)
         if method in ("first_order", "newton"):  # a step from the fit, wherever that has ended
-            floor = np.maximum(floor, np.resize(self.oracle.unpolished.max(axis=1), floor.T.shape).T)
+            unpolished = self.oracle.unpolished.max(axis=1)
+            floor = np.maximum(floor, np.resize(unpolished, before.T.shape).T)
         if self.oracle.objective.gauge.any():
             got, want = (part - part.mean(axis=1, keepdims=True) for part in (got, want))
             before = before - before.mean(axis=1, keepdims=True)
