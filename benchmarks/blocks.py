@@ -3,7 +3,8 @@
 Makes a float32 .npy file of rows in a temporary folder, and says what a fit and the questions of it
 take, in units of one streaming pass of dsyrk over the same file, in CPU time of one thread, and how
 much private memory they take above their answers. ``--workers 2`` compares the wall time of two
-workers with that of one, ``--parquet`` the rate of reading with pyarrow's own.
+workers with that of one, of tasks that only multiply too (what the engine allows), ``--parquet``
+the rate of reading with pyarrow's own.
 """
 
 import argparse
@@ -17,13 +18,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from joblib import parallel_config
+from joblib import effective_n_jobs, parallel_config
 from scipy.linalg.blas import dsyrk
 
 from skinfluence import InfluenceLogisticRegression
+from skinfluence._parallel import in_order
 from skinfluence.blocks import as_blocks, in_one_pass
 
 BLOCK = 8192
+# Tasks of nothing but products, by which the engine of workers is measured.
+N_TASKS = 80
 
 
 def make(folder, n, p, seed=0):
@@ -129,8 +133,8 @@ def workers(n, p, folder, n_workers, engine):
     for count in (1, n_workers):
         with engines(engine, count):
             fit_and_ask(paths)  # the workers import the library
-            took[count] = fit_and_ask(paths)
-    for k, name in enumerate(("fit", "self influence")):
+            took[count] = *fit_and_ask(paths), products_alone(p)
+    for k, name in enumerate(("fit", "self influence", "products alone")):
         one, many = took[1][k], took[n_workers][k]
         print(f"{name:15s} {one:6.2f} s, by {n_workers} workers {many:6.2f} s: {one / many:.2f} x")
     print(f"load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
@@ -143,6 +147,24 @@ def fit_and_ask(paths):
     fitted = time.perf_counter()
     model.self_influence(method="newton")
     return fitted - start, time.perf_counter() - fitted
+
+
+def products_alone(p):
+    """Wall seconds of tasks of the same size that read nothing: what the engine itself allows."""
+    start = time.perf_counter()
+    if effective_n_jobs(None) == 1:
+        for _ in range(N_TASKS):
+            _products(p)
+    else:
+        for _ in in_order(_products, [(p,)] * N_TASKS):
+            pass
+    return time.perf_counter() - start
+
+
+def _products(p):
+    """Two products of rows made here, as long as the task of a block."""
+    rows = np.full((2**21 // p, p), 0.5, dtype=np.float32).astype(np.float64)
+    return rows.T @ rows + (1.1 * rows).T @ rows
 
 
 @contextmanager
