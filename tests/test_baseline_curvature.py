@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.datasets import load_iris
 
 from skinfluence import InfluenceLogisticRegression
 from skinfluence.blocks import as_blocks
@@ -104,6 +105,14 @@ def test_a_rare_class_keeps_its_digits():
     left = (objective.hessian_matmul(step) - right).reshape(3, -1)
     scale = np.sqrt(np.diag(DenseCurvature(objective).as_array())).reshape(3, -1)
     assert np.abs(left / scale).max() < 1e-8 * np.abs(step.reshape(3, -1) * scale).max()
+
+
+def test_a_penalty_next_to_zero_costs_no_digits():
+    X, y = load_iris(return_X_y=True)
+    model = InfluenceLogisticRegression(C=1e12).fit(X / X.max(), y)
+    objective = fitted_problem(model).objective.with_fixed_penalty()
+    assert make_dense(objective).rcond == pytest.approx(7e-5, rel=0.1)
+    assert DenseCurvature(objective).rcond < 1e-12
 
 
 def test_the_matrix_of_all_outputs_where_the_factor_has_to_be_found_by_rows():

@@ -29,6 +29,7 @@ TESTS = {
     ),
     "design/_dependence": (BASE, "rank_deficient"),
     "curvature": (CURVATURES, "small_changes", "design_and_curvature", "metric", "row_space"),
+    "curvature/_baseline": ("baseline_curvature", "design_and_curvature"),
     "curvature/_separate": (CURVATURES, "ridge_classifier", "svc_adapters", "regression"),
     "deletion": (*STEPS, "fuzz_findings", "exact", "deletion_and_attribution"),
     "deletion/_active_set": ("small_changes_of_deletion", "elastic_net"),
