@@ -158,10 +158,29 @@ def write_whole(path, write):
 
 
 def remove_parts(path):
-    """Remove what interrupted writers of a file have left behind."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        with suppress(OSError):  # on Windows a file that is open stays
-            left.unlink()
+    """Remove what interrupted writers of a file have left behind, where that is allowed."""
+    own = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part")
+    with suppress(OSError):
+        for left in path.parent.iterdir():
+            if own.fullmatch(left.name):
+                with suppress(OSError):  # on Windows a file that is open stays
+                    left.unlink()
+
+
+def remove_finished(folder, blocks):
+    """Remove the blocks of a store, by a pattern of their files' names, and what is left of it.
+
+    The manifest goes last: a folder without one is no store, and only goes if it is empty.
+    """
+    manifest = folder / MANIFEST
+    with suppress(OSError, ValueError):
+        if {"version", "fingerprint", "parameters"} == set(json.loads(manifest.read_text())):
+            for each in folder.iterdir():
+                if _is_part(each) or re.fullmatch(blocks, each.name):
+                    each.unlink()
+            manifest.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def fingerprint_of(*tables):

@@ -1,6 +1,7 @@
 """Truths of subsets, datamodeling scores, removals and datamodels, against refits done by hand."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -288,15 +289,30 @@ def test_what_an_ended_process_left_beside_finished_truths_goes(cancer, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr("skinfluence.evaluation._truths._clear", lambda path: None)
         SubsetTruths.compute(model, *cancer, **ask)
-    (tmp_path / ".truths.npz.0a1b.part").write_bytes(b"half of it")
-    (tmp_path / "truths.npz.parts" / ".outputs-00000.npz.0a1b.part").write_bytes(b"half of it")
-    assert len(list(tmp_path.iterdir())) == 3
+    part, parts = f"{'0a' * 16}.part", tmp_path / "truths.npz.parts"
+    for left in (tmp_path / f".truths.npz.{part}", parts / f".outputs-00000.npz.{part}"):
+        left.write_bytes(b"half of it")
+    # Of other files, which others may be writing.
+    others = {f".truths.npz.old.npz.{part}", f".truths.npz2.{part}"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"half of it")
     SubsetTruths.compute(model, *cancer, **ask)
-    assert [each.name for each in tmp_path.iterdir()] == ["truths.npz"]
-    (tmp_path / "truths.npz.parts").mkdir()
-    (tmp_path / "truths.npz.parts" / "notes.txt").write_text("of the user")
+    assert {each.name for each in tmp_path.iterdir()} == {"truths.npz", *others}
+
+
+@pytest.mark.parametrize("users", [["notes.txt"], ["manifest.json", "outputs-00000.npz"], None])
+def test_a_folder_of_the_user_beside_finished_truths_stays(users, cancer, tmp_path):
+    model, parts = LogisticRegression(**EXACT), tmp_path / "truths.npz.parts"
+    ask = {"n_subsets": 5, "path": tmp_path / "truths.npz", "random_state": 1}
     SubsetTruths.compute(model, *cancer, **ask)
-    assert (tmp_path / "truths.npz.parts" / "notes.txt").exists()
+    if users is None:  # a file where the folder would be
+        parts.write_text("of the user")
+    else:
+        parts.mkdir()
+        for name in users:
+            (parts / name).write_text("[]")
+    SubsetTruths.compute(model, *cancer, **ask)
+    assert parts.is_file() if users is None else sorted(os.listdir(parts)) == sorted(users)
 
 
 def test_a_path_is_loaded_resumed_and_guarded(cancer, tmp_path, monkeypatch):

@@ -65,10 +65,12 @@ def test_chords_reach_the_same_optimum_with_fewer_factors(K, monkeypatch):
     monkeypatch.setattr(
         _chord, "step_curvature", lambda *a, **given: made.append(1) or make(*a, **given)
     )
-    monkeypatch.setattr(_chord, "DEAR_IN_DOUBLE", np.inf)
+    for dear in ("DEAR", "DEAR_IN_DOUBLE"):
+        monkeypatch.setattr(_chord, dear, np.inf)
     newton = InfluenceLogisticRegression().fit(X, y)
     n_newton = len(made)
-    monkeypatch.setattr(_chord, "DEAR_IN_DOUBLE", 0.0)
+    for dear in ("DEAR", "DEAR_IN_DOUBLE"):
+        monkeypatch.setattr(_chord, dear, 0.0)
     made.clear()
     chord = InfluenceLogisticRegression().fit(X, y)
     assert len(made) == 1 < n_newton
@@ -79,7 +81,8 @@ def test_chords_reach_the_same_optimum_with_fewer_factors(K, monkeypatch):
 
 def test_chords_end_where_they_do_not_help(monkeypatch):
     """From far away no chord is taken; near an optimum of large steps a new factor is made."""
-    monkeypatch.setattr(_chord, "DEAR_IN_DOUBLE", 0.0)
+    for dear in ("DEAR", "DEAR_IN_DOUBLE"):
+        monkeypatch.setattr(_chord, dear, 0.0)
     rng = np.random.default_rng(3)
     X = rng.normal(size=(40, 3))
     y = (X[:, 0] > 0).astype(float)  # all but separable: each Newton step divides the loss by e
@@ -92,7 +95,8 @@ def test_chords_end_where_they_do_not_help(monkeypatch):
 
 
 def test_a_quadratic_takes_one_step(monkeypatch):
-    monkeypatch.setattr(_chord, "DEAR_IN_DOUBLE", 0.0)
+    for dear in ("DEAR", "DEAR_IN_DOUBLE"):
+        monkeypatch.setattr(_chord, dear, 0.0)
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(50, 3)), rng.normal(size=50)
     design = make_design(X, True)
@@ -127,7 +131,8 @@ def counted_factors(monkeypatch):
         init(self, objective, damping)
 
     monkeypatch.setattr(DenseCurvature, "__init__", counting)
-    monkeypatch.setattr(_chord, "DEAR_IN_DOUBLE", 0.0)
+    for dear in ("DEAR", "DEAR_IN_DOUBLE"):
+        monkeypatch.setattr(_chord, dear, 0.0)
     return made
 
 

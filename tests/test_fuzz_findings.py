@@ -368,6 +368,9 @@ def test_a_row_of_weight_0_has_no_part_in_a_mean_loss():
             asked = {"aggregate": "mean", "method": method}
             found = model.influence(far, y_far, test_sample_weight=none, **asked)
             np.testing.assert_array_equal(found, model.influence(X, y, **asked))
+        found = model.feature_influence(far, y_far, aggregate="mean", test_sample_weight=none)
+        expected = model.feature_influence(X, y, aggregate="mean")
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_a_refit_far_from_the_fit_starts_once_more_from_zero():
@@ -384,3 +387,15 @@ def test_a_refit_far_from_the_fit_starts_once_more_from_zero():
     among = model.influence(X[:2], target="decision_function", method="exact")
     assert np.abs(alone).max() > 100
     np.testing.assert_allclose(alone[:, 0], among[:, 4], rtol=1e-6)
+
+
+def test_a_fit_near_separation_ends_at_a_gradient_of_its_own_scale():
+    """There each step divides the terms of the gradient, and so its scale, by e."""
+    a, side = np.tile(np.linspace(-2, 2, 15), 4), np.repeat([-1.0, 1.0], 30)
+    X = np.column_stack([a + 1e-4 * side, a])
+    for C, copies in ((1e10, 1), (1e16, 1), (1e12, 30_000)):
+        model = InfluenceLogisticRegression(C=C / copies)
+        record = model.fit(np.tile(X, (copies, 1)), np.tile(side > 0, copies)).__optimum_record__()
+        own = model.__fitted_problem__().objective.at(record.theta)
+        assert record.converged
+        assert own.stationarity < 1.1e-10

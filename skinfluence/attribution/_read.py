@@ -61,10 +61,16 @@ class Query:
         return np.ones(len(self)) if self.weight is None else self.weight
 
     def slopes(self, is_scalar):
-        """Derivatives of the target in the predictors of each test row, (m, O, K)."""
+        """Derivatives of the target in the predictors of each test row, (m, O, K).
+
+        0 in rows of weight 0, which have no part in a sum, even where their own are infinite.
+        """
         eta = classes_last(np.ascontiguousarray(self.eta.T), is_scalar)
         gradient = np.asarray(self.target.gradient(self.y, eta))
-        return gradient.reshape(len(self), self.target.n_outputs, self.eta.shape[1])
+        gradient = gradient.reshape(len(self), self.target.n_outputs, self.eta.shape[1])
+        if self.weight is None or self.weight.all():
+            return gradient
+        return np.where(self.weight[:, None, None] > 0, gradient, 0.0)
 
     def directions(self, is_scalar):
         """Gradients of the target in theta at each test row, (O m, K, q), outputs outermost."""

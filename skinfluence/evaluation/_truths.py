@@ -4,7 +4,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, Result, data_frame
 from skinfluence._parallel import tracked
-from skinfluence._store import MANIFEST, Store, described, remove_parts, write_whole
+from skinfluence._store import Store, described, remove_finished, remove_parts, write_whole
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_count
 from skinfluence._version import __version__
@@ -432,11 +432,7 @@ def _clear(path):
     Asked of a finished file too: a process may have been ended between the two.
     """
     remove_parts(path)
-    parts = _parts_of(path)
-    for block in [*parts.glob("outputs-*.npz"), *parts.glob(".*.part"), parts / MANIFEST]:
-        block.unlink(missing_ok=True)
-    with suppress(OSError):  # it is not there, or holds what is not ours
-        parts.rmdir()
+    remove_finished(_parts_of(path), r"outputs-\d{5}\.npz")
 
 
 def _versions():

@@ -201,11 +201,12 @@ class Path:
         while done < len(candidates):
             rest = candidates[done : done + self._n_together()]
             if self.ridge is not None and all(self._follows_ridge(params) for params in rest):
-                first, *others = self._scored_together(rest)
-                found, opening = [replace(first, fit_time=opening), *others], 0.0
+                found = self._scored_together(rest)
             else:
                 found = [self.score(candidates[done])]
-            yield from found
+            yield replace(found[0], fit_time=found[0].fit_time + opening)
+            yield from found[1:]
+            opening = 0.0
             done += len(found)
 
     def _open_ridge(self, candidates):

@@ -27,8 +27,6 @@ LIGHT = 1e-4
 # Change of a predictor by the next step, relative to the predictors', at which a fit with lighter
 # rows has converged, and the most that is left to rounding where no step helps.
 STILL, MOST_LEFT = 1e-10, 1e-6
-# Relative gradient from which a step leaves the terms that cancel in a gradient much as they are.
-NEARBY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,6 @@ def line_search(objective, step, slope):
     far from the optimum it may rise while the objective falls.
     """
     rounding = rounding_of_value(objective)
-    scale = objective.gradient_scale if objective.stationarity < NEARBY else None
     most = objective.stationarity * (1.0 if -slope > rounding else FALL)
     for halvings in range(30):
         size = 0.5**halvings
@@ -187,7 +184,7 @@ def line_search(objective, step, slope):
             break  # a step that short lowers the gradient of a quadratic by less than that
         with np.errstate(over="ignore", invalid="ignore"):  # also of the squares in a penalty
             # Its gradient with its predictors, in one pass: both are asked for below.
-            moved = objective.evaluated_at(objective.theta + size * step, scale=scale)
+            moved = objective.evaluated_at(objective.theta + size * step)
             if not np.isfinite(moved.eta).all():
                 continue
             # The stationarity last: it takes a pass of its own over the rows.
