@@ -11,6 +11,7 @@ from skinfluence import InfluenceLogisticRegression
 from skinfluence.blocks import as_blocks
 from skinfluence.curvature import DenseCurvature, make_curvature
 from skinfluence.curvature._baseline import BaselineCurvature, make_dense
+from skinfluence.deletion._row_change import Entering, entering_slopes
 from skinfluence.problem import fitted_problem
 from tests.test_elastic_net import logistic
 
@@ -165,3 +166,18 @@ def test_a_model_without_a_coefficient(method):
     assert not model.coef_.any()
     assert not model.group_influence([[0, 1], [5]], X[:2], y[:2], method=method).any()
     assert not model.influence(X[:2], y[:2], method=method).any()
+
+
+def test_slopes_of_entering_rows_do_not_see_the_null_direction():
+    """Under a weak penalty A has 1 / R'' there, whose rounding would hide its other digits."""
+    objective = objective_of(C=1.0, K=3)
+    n_rows = objective.n_rows
+    y = (objective.y + 1) % 3
+    entering = Entering(np.arange(n_rows), y, objective.sample_weight)
+    quadratic = make_dense(objective).leverage().quadratic
+    expected = entering_slopes(objective, entering, objective.eta, quadratic)
+    found = entering_slopes(objective, entering, objective.eta, quadratic + 1e9)
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
+    exact = entering_slopes(objective, entering, objective.eta, quadratic + 2.0**20)
+    np.testing.assert_allclose(exact, expected, rtol=1e-8, atol=1e-10)

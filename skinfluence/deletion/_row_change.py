@@ -291,6 +291,14 @@ def solve_blocks_of(matrices, right):
     return np.stack(columns, axis=2)
 
 
+def _off_null(blocks, null):
+    """Blocks (r, K, K) without what they do along the null direction u of a loss, if it has one."""
+    if null is None:
+        return blocks
+    blocks = blocks - (blocks @ null)[:, :, None] * null
+    return blocks - null[:, None] * (null @ blocks)[:, None, :]
+
+
 def entering_slopes(objective, entering, eta, quadratic):
     """r = w l'(y, eta - A r) of entering rows, (r, K), by Newton's method with halved steps.
 
@@ -306,10 +314,11 @@ def entering_slopes(objective, entering, eta, quadratic):
     Notes
     -----
     r minimises r'A r / 2 + w l(y, eta - A r), whose gradient is A (r - w l'). No inverse of A is
-    needed, which under several outputs has none.
+    needed, which under several outputs has none. What A does along the null direction of a loss is
+    left out: no slope has a part there, and under a weak penalty its rounding hides the others.
     """
     K = eta.shape[1]
-    r = np.zeros(eta.shape)
+    r, quadratic = np.zeros(eta.shape), _off_null(quadratic, objective.loss.null_direction)
     value = entering.losses(objective, eta)
     live = np.arange(len(eta))
     with np.errstate(all="ignore"):
