@@ -181,3 +181,18 @@ def test_slopes_of_entering_rows_do_not_see_the_null_direction():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-8)
     exact = entering_slopes(objective, entering, objective.eta, quadratic + 2.0**20)
     np.testing.assert_allclose(exact, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_only_penalties_that_are_the_same_for_all_outputs():
+    """Under an L1 penalty classes have other columns each, and a baseline's would be lost."""
+    X, y, weight = rows(p=6)
+    model = logistic(InfluenceLogisticRegression, 0.2, 1.0).fit(X, y, weight)
+    active = model.coef_ != 0
+    assert 0 < active.sum() < active.size
+    objective = fitted_problem(model).objective.on_active_set()
+    assert type(make_dense(objective)) is DenseCurvature
+    kept = np.setdiff1d(np.arange(len(X)), [7])
+    refit = logistic(InfluenceLogisticRegression, 0.2, 1.0).fit(X[kept], y[kept], weight[kept])
+    found = model.influence(X[:4], target="predict_proba", method="exact", train_indices=[7])
+    expected = refit.predict_proba(X[:4]) - model.predict_proba(X[:4])
+    np.testing.assert_allclose(found.reshape(4, -1), expected, atol=1e-8)
