@@ -5,6 +5,37 @@ time or memory. "fault": an answer would be wrong, and no test is worth what it 
 """
 
 LIVING = {
+    "curvature/_baseline.py: def __init__(self, objective, damping=0.0):: 0.0 -> 1.0": (
+        "equivalent: every caller says which it is"
+    ),
+    "curvature/_baseline.py: def step_solver(self, n_columns=1):: 1 -> 2": (
+        "cost: which of two products solves"
+    ),
+    "curvature/_baseline.py: for output, blocks in zip(self.free_outputs, M.reshape(K - 1, "
+    "q, K - 1, q), strict=True):: True -> False": ("equivalent: the lengths are the same"),
+    "curvature/_baseline.py: for output, own in zip(self.free_outputs, range(K - 1), "
+    "strict=True):: True -> False": ("equivalent: the lengths are the same"),
+    "curvature/_baseline.py: if n_columns > len(self.factor):: n_columns > len(self.factor) "
+    "-> n_columns <= len(self.factor)": ("cost: which of two products solves"),
+    "curvature/_baseline.py: own = sign * self.diagonal.reshape(K, -1)[0]: 0 -> 1": (
+        "equivalent: the penalty is the same for all outputs"
+    ),
+    "curvature/_baseline.py: own = sign * self.diagonal.reshape(K, -1)[0]: 1 -> 2": (
+        "equivalent: any negative number leaves a length of a shape open"
+    ),
+    "curvature/_baseline.py: self.along_null = self.diagonal.reshape(objective.n_outputs, "
+    "-1)[0] + ridge: 0 -> 1": ("equivalent: the penalty is the same for all outputs"),
+    "curvature/_baseline.py: self.along_null = self.diagonal.reshape(objective.n_outputs, "
+    "-1)[0] + ridge: 1 -> 2": ("equivalent: any negative number leaves a length of a shape open"),
+    "curvature/_baseline.py: several = objective.n_outputs > 2 and objective.n_parameters > "
+    "0: 0 -> 1": (
+        "equivalent: there is no softmax of two outputs, and one of none is solved as well"
+    ),
+    "curvature/_baseline.py: several = objective.n_outputs > 2 and objective.n_parameters > "
+    "0: objective.n_outputs > 2 and objective.n_parameters > 0 -> objective.n_outputs > 2 or "
+    "objective.n_parameters > 0": (
+        "equivalent: there is no softmax of two outputs, and one of none is solved as well"
+    ),
     "curvature/_cg.py: size[size == 0] = 1.0: 1.0 -> 2.0": (
         "equivalent: what a residual of zeros is divided by"
     ),
