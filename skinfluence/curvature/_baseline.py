@@ -3,7 +3,7 @@
 The softmax does not see a change that all outputs have in common: along u = (1, ..., 1) / sqrt(K)
 H is the penalty alone, and of each block row of its loss part, K blocks that add up to 0, K - 1 are
 enough. With ten classes that spares a fifth of a Gram matrix and of a product with H^-1, and a
-quarter of a factor; with three more than half.
+quarter of a factor; with three at least half.
 """
 
 from contextlib import suppress
@@ -36,8 +36,8 @@ class BaselineCurvature(DenseCurvature):
     of the largest curvature: a rare class keeps an axis of its own, and with it the small numbers
     that a contrast with a common class would hide.
 
-    Other baselines (differences from it, which leave the right-hand sides as simple) put the
-    curvature of the baseline into every block; orthonormal contrasts mix all outputs.
+    Rejected: differences from the baseline as coordinates, which put its curvature into every
+    block, and orthonormal contrasts, which mix all outputs.
     """
 
     def __init__(self, objective, damping=0.0):
@@ -65,7 +65,7 @@ class BaselineCurvature(DenseCurvature):
         raise np.linalg.LinAlgError("H needs its factor by rows, that of all outputs.")
 
     def solve(self, V):
-        """H^-1 V, the part along u by the penalty alone."""
+        """As in the base class; along u H is the penalty alone."""
         K = self.objective.n_outputs
         blocks = V.reshape(K, len(V) // K, V.shape[1])
         mean = blocks.mean(axis=0)

@@ -118,7 +118,7 @@ class DenseCurvature(Curvature):
         return lambda V: inverse @ V
 
     def as_array(self):
-        """H, (K q, K q), from its factor."""
+        """Return H, (K q, K q), from its factor."""
         return self.factor.T @ self.factor
 
     def inverse(self):
@@ -158,8 +158,7 @@ class DenseCurvature(Curvature):
 
     def _prefers_squares(self, design):
         """Whether the rows' products with R^-1 cost less than H^-1 and its forms of them."""
-        (n, q), cube = design.shape, float(len(self.factor)) ** 3
-        K = self._n_blocks
+        (n, q), K, cube = design.shape, self._n_blocks, float(len(self.factor)) ** 3
         triangle = "inverse_factor" in self.__dict__
         squares = n * len(self.factor) * (q * (K + 1) + 2.0 * K * K)
         squares += 0.0 if triangle else cube / 3

@@ -60,7 +60,7 @@ class FactoredHessian:
         self._corners = corner_inverses(self.factor)
 
     def as_array(self):
-        """H itself."""
+        """Return H, (P, P), which is at hand."""
         return self.hessian
 
     def solve(self, V):

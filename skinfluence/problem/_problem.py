@@ -152,8 +152,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         if record.sums is not None:
             objective = adapted.objective.at(record.theta).with_sums(record.sums)
         else:  # predictors and the gradient, which is checked below, by one pass over the rows
-            known = {"scale": record.gradient_scale}
-            objective = adapted.objective.evaluated_at(record.theta, **known)
+            scale = record.gradient_scale
+            objective = adapted.objective.evaluated_at(record.theta, scale=scale)
         problem = cls(objective, adapted, record, model, model_settings(model))
         problem._check_gradient()
         return in_independent_columns(in_coordinates_of_a_copy(problem))
