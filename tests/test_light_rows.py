@@ -12,6 +12,8 @@ from skinfluence.design import make_design
 from skinfluence.losses import BinaryLogLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import TOLERANCE, is_acceptable_refit, polish, polish_by_passes, refit
+from skinfluence.optimum._chord import SmoothSteps
+from skinfluence.optimum._newton import STILL, predictor_size, relative_change
 from skinfluence.penalties import L2
 
 
@@ -131,3 +133,67 @@ def test_groups_beside_saturated_rows_are_refitted_one_by_one():
     rest = model.fit(np.delete(X, 25, axis=0), np.delete(y, 25))
     change = rest.decision_function(X) - before
     np.testing.assert_allclose(found[:, 2], change, atol=1e-5 * np.abs(change).max())
+
+
+def steps_of(seed, n_columns, size, fall=1.0):
+    """SmoothSteps with the factor of an objective, at a parameter `size` from its optimum."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(600, n_columns))
+    y = (X @ rng.normal(size=n_columns) + 0.3 * rng.normal(size=600) > 0).astype(float)
+    design, at = make_design(X, True), np.zeros((1, n_columns + 1))
+    weight, penalty = rng.uniform(0.5, 2.0, 600), np.r_[np.full(n_columns, 0.01), 0.0]
+    weight[:50] *= fall
+    optimum = polish(Objective(BinaryLogLoss(), design, y, weight, L2(penalty), at)).objective
+    near = optimum.at(optimum.theta + size * rng.normal(size=at.shape))
+    steps = SmoothSteps("dense", 0.0, TOLERANCE)
+    return steps, near, steps.next_step(near)[0]
+
+
+@pytest.mark.parametrize("fall", [1.0, 0.0])
+@pytest.mark.parametrize("size", [1e-13, 1e-11, 1e-10, 1e-9])
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_a_step_is_said_not_to_move_rest(seed, size, fall):
+    steps, near, step = steps_of(seed, 4, size, fall)
+    moved = steps._may_move(near, step)
+    change = np.abs(near.design @ step.T)[:, 0] / predictor_size(near)
+    others = np.setdiff1d(np.arange(600), np.arange(600) if moved is None else moved)
+    assert (change[others] <= STILL).all()
+    full = relative_change(near, step) > STILL
+    assert (relative_change(near, step, moved) > STILL) == full
+
+
+def test_few_rows_are_asked_whether_they_rest():
+    steps, near, step = steps_of(0, 4, 1e-13)
+    moved = steps._may_move(near, step)
+    assert 0 < len(moved) < 0.25 * 600
+    weights = near.weights[:, 0, 0]
+    assert weights[moved].max() < np.delete(weights, moved).min()
+
+
+@pytest.mark.parametrize("case", ["ill-conditioned", "negative"])
+def test_every_row_is_asked_where_the_factor_bounds_none(case):
+    steps, near, step = steps_of(0, 4, 1e-13)
+    if case == "negative":
+        weights = near.weights.copy()
+        weights[3] = -1.0
+        vars(steps.curvature.objective).update(weights=weights)
+        vars(steps.curvature.objective).pop("weight_diagonals", None)
+    else:
+        steps.curvature.rcond = 1e-9
+    assert steps._may_move(near, step) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_plain_arrays_are_checked_once_by_a_fit(dtype, monkeypatch):
+    from skinfluence.linear_model import _polished
+
+    asked, checked = [], _polished.validate_data
+    monkeypatch.setattr(
+        _polished, "validate_data", lambda *a, **k: asked.append(a) or checked(*a, **k)
+    )
+    X, y, _ = rows(1.0)
+    model = InfluenceLogisticRegression().fit(X.astype(dtype), y)
+    assert not asked
+    assert model._training_data.X.dtype == dtype
+    InfluenceLogisticRegression().fit(X.astype(dtype).tolist(), y)
+    assert asked

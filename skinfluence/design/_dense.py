@@ -48,6 +48,11 @@ class DenseDesign(Design):
         """Whether products with X itself are those of the design."""
         return self.origin is None and self.X.dtype == np.float64
 
+    @property
+    def _pass_rows(self):
+        """Rows of a block of PASS_BYTES."""
+        return max(1, PASS_BYTES // (8 * max(1, self.shape[1])))
+
     def _blocks(self, at_most=None):
         """Yield (slice, float64 view or copy of those rows of X - m); the copy only until next."""
         parts = row_blocks(self.shape[0], 8 * self.shape[1], at_most=at_most or BLOCK_ROWS)
@@ -106,7 +111,7 @@ class DenseDesign(Design):
         V, end = (np.ascontiguousarray(V[:p, 0]), V[p:, 0]) if K == 1 else (V[:p], V[p:])
         inner = total[:p, 0] if K == 1 else total[:p]
         part = np.empty(p) if K == 1 else np.empty((p, K))
-        for rows, block in self._blocks(max(1, PASS_BYTES // (8 * max(1, self.shape[1])))):
+        for rows, block in self._blocks(self._pass_rows):
             eta = product[rows]
             np.dot(block, V, out=eta[:, 0] if K == 1 else eta)
             if self.fit_intercept:
@@ -127,8 +132,8 @@ class DenseDesign(Design):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
         u = np.abs(u)
         total = np.zeros((self.n_features, u.shape[1]))
-        buffer = np.empty((min(PASS_ROWS, self.shape[0]), self.n_features))
-        for rows, block in self._blocks(PASS_ROWS):
+        buffer = np.empty((min(self._pass_rows, self.shape[0]), self.n_features))
+        for rows, block in self._blocks(self._pass_rows):
             total += np.abs(block, out=buffer[: len(block)]).T @ u[rows]
         if self.fit_intercept:
             total = np.vstack([total, u.sum(axis=0)])

@@ -100,7 +100,10 @@ class RefinedFitMixin(InfluenceMixin):
     def _remember(self, X, y, sample_weight):
         """Keep references to the validated training data."""
         names = row_names(X, y)
-        X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        if type(X) is not np.ndarray or X.dtype not in (np.float64, np.float32):
+            # Plain arrays are as the fit has just checked them: once more is a pass over the rows.
+            options = {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+            X = validate_data(self, X, reset=False, **options)
         if sample_weight is not None:
             sample_weight = np.broadcast_to(as_numpy(sample_weight), X.shape[:1])
         y = as_numpy(y)

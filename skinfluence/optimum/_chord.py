@@ -7,6 +7,7 @@ from skinfluence.optimum._newton import (
     STILL,
     TOLERANCE,
     has_saturated_rows,
+    predictor_size,
     relative_change,
     rounding_of_value,
     step_curvature,
@@ -26,6 +27,9 @@ ROUGHEST, FINEST = 1e-2, 1e-10
 FORCING = 0.1
 # Change of a predictor, root mean square, that changes curvatures by no more than a factor of 3.
 SAME_BLOCKS = 0.5
+# Reciprocal condition of a factor from which s'Hs of its own step s is -s'grad to all but rounding,
+# and what that is multiplied by. Share of the rows from which a pass over all of them is quicker.
+TRUSTED, MARGIN, FEW = 1e-8, 2.0, 0.25
 
 
 class SmoothSteps:
@@ -79,7 +83,23 @@ class SmoothSteps:
         if self.curvature.kind not in ("dense", "dual"):
             return False
         step = self.curvature.solve(-objective.gradient.reshape(-1, 1))
-        return relative_change(objective, step.reshape(objective.theta.shape)) > STILL
+        step = step.reshape(objective.theta.shape)
+        return relative_change(objective, step, self._may_move(objective, step)) > STILL
+
+    def _may_move(self, objective, step):
+        """Rows whose predictor a step of the factor at hand may move by STILL; None: all of them.
+
+        With H the matrix of that factor, W_i (z_i's)^2 is at most s'Hs = -s'grad in every row: what
+        is left are a few rows of little curvature, and a pass over all of them is saved.
+        """
+        curved = self.curvature.objective
+        known = self.curvature.kind == "dense" and self.curvature.rcond >= TRUSTED
+        if not known or objective.n_outputs > 1 or curved.sums or not curved.has_real_roots:
+            return None
+        bound = MARGIN * abs(float(np.sum(objective.gradient * step)))
+        least = curved.weights[:, 0, 0] * (STILL * predictor_size(objective)) ** 2
+        rows = np.flatnonzero(~(least > bound))
+        return rows if len(rows) < FEW * objective.n_rows else None
 
     def _usable(self, objective):
         """Blocks of an earlier step, where the predictors are much the same."""

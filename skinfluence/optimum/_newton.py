@@ -84,17 +84,26 @@ def has_saturated_rows(objective):
     return bool(least < LIGHT * most)
 
 
-def relative_change(objective, step):
+def relative_change(objective, step, rows=None):
     """Largest change of a predictor by a step (K, q), relative to the predictors'; rows that count.
+
+    Of all rows, or of some where the others are known to change by less.
 
     At the floor of float64 that of the next step is what is left to the optimum. Where rows are
     fitted all but exactly their residuals are small beside the rounding of their terms, and the
     stationarity stays high; where an optimum runs away a step moves predictors by about 1, however
     small the gradient; beside heavy rows any gradient of light ones is small.
     """
+    design = objective.design if rows is None else objective.design.take(rows)
+    weight = objective.sample_weight if rows is None else objective.sample_weight[rows]
+    change = np.abs(design @ step.T)[weight > 0].max(initial=0.0)
+    return change / predictor_size(objective)
+
+
+def predictor_size(objective):
+    """Largest predictor of the rows that count, or the unit of predictors if that is larger."""
     kept = objective.sample_weight > 0
-    change = np.abs(objective.design @ step.T)[kept].max(initial=0.0)
-    return change / max(objective.predictor_unit, np.abs(objective.eta[kept]).max(initial=0.0))
+    return max(objective.predictor_unit, np.abs(objective.eta[kept]).max(initial=0.0))
 
 
 def descend(objective, next_step, further=None, *, max_steps, tolerance):
