@@ -182,6 +182,19 @@ def test_more_rows_than_two_blocks(order):
     np.testing.assert_allclose(design.row_norms(T), ((Z @ T) ** 2).sum(axis=1), rtol=1e-10)
 
 
+@pytest.mark.parametrize("q", [1, 7, 8, 19, 20, 55, 56, 57, 63, 64, 71, 127, 128, 129, 200])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("origin", [False, True])
+def test_row_norms_of_every_panel(q, fit_intercept, origin):
+    rng = np.random.default_rng(q)
+    X = rng.normal(size=(37, q - fit_intercept))
+    away = rng.normal(size=X.shape[1]) if origin else None
+    design, T = dense_module.DenseDesign(X, fit_intercept, away), np.triu(rng.normal(size=(q, q)))
+    rows = X - away if origin else X
+    Z = np.c_[rows, np.ones(37)] if fit_intercept else rows
+    np.testing.assert_allclose(design.row_norms(T), ((Z @ T) ** 2).sum(axis=1), rtol=1e-12)
+
+
 @pytest.mark.parametrize("pairs", [0.0, 1e9])
 def test_csr_gram_by_pairs_and_by_dense_blocks(pairs, monkeypatch):
     monkeypatch.setattr("skinfluence.design._csr.DENSE_PAIRS", pairs)
