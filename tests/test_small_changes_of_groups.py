@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skinfluence import InfluenceGammaRegressor, InfluencePoissonRegressor
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import _groups, _joint_chord
 from skinfluence.deletion._causes import FLAT, NO_CLASS, NO_ROW, STOPPED, causes
@@ -300,7 +301,7 @@ def test_pairs_of_one_factor_are_those_of_a_solve_each(starts_here):
             change, step = gradient - before[0], before[1]
             if k == 1 and starts_here:
                 change = 2.0 * change - H @ step
-            assert plain.add(step, change)
+            assert plain.add(step, change, before[0])
         np.testing.assert_allclose(move.plain, -np.linalg.solve(H, gradient), rtol=1e-6, atol=1e-14)
         np.testing.assert_allclose(move.step, plain.step(gradient, factor), rtol=1e-5, atol=1e-13)
         difference = move.step - move.plain
@@ -308,6 +309,25 @@ def test_pairs_of_one_factor_are_those_of_a_solve_each(starts_here):
         before = gradient, move.step
         theta = theta + move.step.reshape(theta.shape)
     assert len(plain.pairs) == 4
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-12, 1e-3, 0.5])
+def test_a_pair_of_rounding_is_none(share):
+    pairs, step, before = SecantPairs(), np.array([1.0, 2.0]), np.array([-1.0, -2.0])
+    assert pairs.add(step, share * step, before) == (share == 0.5)
+    assert len(pairs.pairs) == (share == 0.5)
+
+
+@pytest.mark.parametrize("method", ["auto", "exact"])
+@pytest.mark.parametrize("family", [InfluencePoissonRegressor, InfluenceGammaRegressor])
+def test_weights_that_all_double_change_nothing(family, method):
+    """A mean does not see it; steps of 1e-17 in a column of 1e-6 became 1e-4."""
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X, y = 1e-6 * rng.normal(size=(6, 1)), 1.0 + rng.poisson(3, size=6)
+        model = family(alpha=1.0).fit(X, y)
+        change = model.reweight_influence(np.full(6, 2.0), X, target="prediction", method=method)
+        assert np.abs(change).max() < 1e-10
 
 
 def test_products_are_in_float32_only_where_the_bound_knows_by_how_much(monkeypatch):

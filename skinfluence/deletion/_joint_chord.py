@@ -21,6 +21,9 @@ MAX_MORE = 2
 MAX_FACTORS = 3
 # Share of a step's mean curvature that is taken for that at its end, at least.
 STEADY = 0.5
+# Share of the curvature at hand along a step below which the change of the gradient is none of it,
+# but rounding: of a step of 1e-17, which moves nothing, a pair would make the next one 1e-4.
+LEAST_ALONG = 1e-2
 # The digits that a correction of the inverse may cost before a new factor is worth it.
 LOST = 1e4
 # A correction of this share of the parameters costs as much as a factor anew, and one that has
@@ -424,14 +427,19 @@ class SecantPairs:
     def __init__(self, most=None):
         self.pairs, self._most = [], most
 
-    def add(self, step, change):
-        """Keep a pair (P,) each, unless the curvature along it is not positive; return whether."""
+    def add(self, step, change, before):
+        """Keep a pair (P,) each, unless the curvature along it is next to none; return whether.
+
+        The step is one from the gradient `before` (P,), whose product with it is minus the
+        curvature at hand.
+        """
         along = float(step @ change)
-        if along > 0:
+        is_curvature = along > LEAST_ALONG * max(0.0, -float(before @ step))
+        if is_curvature:
             self.pairs.append((step, change, along))
             if self._most is not None:
                 del self.pairs[: -self._most]
-        return along > 0
+        return is_curvature
 
     def step(self, gradient, factor):
         """Return minus the updated inverse times a gradient, (P,)."""
@@ -523,7 +531,7 @@ class PairsOfOneFactor(SecantPairs):
         if self._starts_here and not self._n_steps and steady:
             change, solved = at_end, solved - plain
         self._n_steps += 1
-        if self.add(step, change):
+        if self.add(step, change, before):
             self._solved.append(solved)
             self._images.append(image)
 

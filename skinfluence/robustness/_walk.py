@@ -374,7 +374,8 @@ class Walk:
                 return objective.at(objective.theta + step)
             objective = self._evaluated(objective, objective.theta + step, ahead)
             if not quadratic:  # else the factor is exact, and pairs of other rows are not
-                self._pairs.add(step.ravel(), (objective.gradient - gradient).ravel())
+                change = objective.gradient - gradient
+                self._pairs.add(step.ravel(), change.ravel(), gradient.ravel())
             gradient, before = objective.gradient, size
         self._stale = True
         return None
