@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy import stats
 from scipy.optimize import linprog
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
@@ -608,7 +609,7 @@ def test_first_order_effects_of_significance(kind, name):
         # Where rows are counted a removal also takes one from n, which weights do not change.
         allowed = 0.02 * np.abs(effects).max() if counted else 2e-3 * np.abs(effects).max()
         if counted:
-            count = bound.z * bound.standard_error(objective) / (2 * (n - 4))
+            count = bound.critical(objective) * bound.standard_error(objective) / (2 * (n - 4))
             slope -= -bound.sign * count if kind == "model" else 0.0
         assert -slope == pytest.approx(effects[row], abs=allowed)
 
@@ -626,7 +627,7 @@ def test_significance_is_lost_and_gained():
     covariance = refit.parameter_covariance("HC1")
     t = (covariance.estimate / covariance.standard_error)[list(covariance.names).index("bp")]
     assert t == pytest.approx(audit.path[-1], rel=1e-8)
-    assert t <= audit.level == pytest.approx(1.959964, abs=1e-6)
+    assert t <= audit.level == pytest.approx(stats.t.ppf(0.975, len(kept) - 11), rel=1e-9)
     assert audit.at_least == 1
     gained = model.smallest_flip(significance("age"))
     assert abs(gained.path[0]) < 1.96 < abs(gained.path[-1])
@@ -634,6 +635,31 @@ def test_significance_is_lost_and_gained():
     assert other.path[0] > 0
     assert other.path[-1] < -1.959
     assert other.n_rows > audit.n_rows
+
+
+@pytest.mark.parametrize("kind", ["model", "HC1", "HC3"])
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_significance_is_that_of_the_summary(kind, alpha):
+    """Of few rows t and the normal distribution differ: a fit of p = .056 is not significant."""
+    flips = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame(rng.normal(size=(14, 2)), columns=["a", "b"])
+        y = 0.5 * X["a"] + rng.normal(size=14)
+        model = InfluenceLinearRegression().fit(X, y)
+        start = model.parameter_covariance(kind).summary().loc["a"]
+        for quantity in (significance, sign_and_significance):
+            audit = model.smallest_flip(quantity("a", kind=kind, alpha=alpha))
+            if audit.n_rows is None:
+                continue
+            end = model.without(audit.rows).parameter_covariance(kind).summary().loc["a"]
+            flips += 1
+            if quantity is significance:
+                assert (end.p <= alpha) != (start.p <= alpha)
+            else:
+                assert end.p <= alpha
+                assert end.coefficient * start.coefficient < 0
+    assert flips > 12
 
 
 def test_significance_under_clusters():

@@ -6,7 +6,14 @@ import pytest
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import Lasso, LinearRegression, Ridge
+from sklearn.linear_model import (
+    GammaRegressor,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    PoissonRegressor,
+    Ridge,
+)
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -62,8 +69,8 @@ MODELS = {
 
 
 def error(y, f):
-    """Absolute error of a logarithm."""
-    return np.abs(y - np.exp(f))
+    """Absolute error."""
+    return np.abs(y - f)
 
 
 def held(model, X, y):
@@ -122,7 +129,7 @@ def test_every_target_against_refits(name, weighted):
         change = (inner - without.predict(rows)) ** 2 - (inner - full.predict(rows)) ** 2
         expected = change.reshape(len(y), -1).sum(axis=1) / 2
         np.testing.assert_allclose(loss[:, row], expected, atol=1e-7)
-        if name == "log":  # a callable has the responses, and the predictor as it is
+        if name == "log":  # a callable has both in the units of the responses
             found = np.abs(y - np.exp(without.predict(rows)))
             found -= np.abs(y - np.exp(full.predict(rows)))
             own = explainer.influence(X, y, target=error, method="exact", train_indices=[row])
@@ -255,3 +262,42 @@ def test_what_is_refused():
     assert np.isfinite(explainer.influence(X, y, target="squared_error")).all()
     with pytest.raises(ValueError, match="y_test has 1 output"):
         explainer.influence(X, y[:, 0])
+
+
+def smooth_error(y, prediction):
+    """A built-in target as a function: of several responses their mean."""
+    error = (np.asarray(y) - prediction) ** 2
+    return error if error.ndim == 1 else error.mean(axis=1)
+
+
+OWN_TARGETS = {
+    "log": MODELS["log"][0],
+    "two responses": MODELS["two responses"][0],
+    "poisson": PoissonRegressor(alpha=0.1),
+    "gamma": GammaRegressor(alpha=0.1),
+    "huber": HuberRegressor(alpha=0.1),
+    "ridge": Ridge(),
+}
+
+
+@pytest.mark.parametrize("method", ["first_order", "newton", "exact"])
+@pytest.mark.parametrize("name", OWN_TARGETS)
+def test_a_function_of_labels_sees_what_predict_returns(name, method):
+    """In the units of the responses, whatever the link and the transformer."""
+    X, y = data(n_outputs=2 if name == "two responses" else 1)
+    model = InfluenceExplainer(OWN_TARGETS[name]).fit(X, y)
+    seen = []
+
+    def own(labels, prediction):
+        seen.append((labels, prediction))
+        return smooth_error(labels, prediction)
+
+    found = model.influence(X[:4], y[:4], target=own, method=method)
+    expected = model.influence(X[:4], y[:4], target="squared_error", method=method)
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8 * size)
+    near = [prediction for _, prediction in seen if prediction.shape == y[:4].shape]
+    before = model.predict(X[:4])
+    assert min(np.abs(each - before).max() for each in near) < 1e-3 * np.abs(before).max()
+    for labels, _ in seen:
+        np.testing.assert_allclose(labels, y[:4])

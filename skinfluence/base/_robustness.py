@@ -114,7 +114,7 @@ class RobustnessMixin(QueryMixin):
             at_least=lower.at_least,
             is_exact=found.flips and len(found.order) == max(1, lower.at_least),
             path=np.array([bound.value(problem.objective), *found.values]),
-            level=bound.reported_level,
+            level=bound.level_at(_without(problem.objective, rows)),
             first_order_count=count,
             fractional=lower.fractional,
             certificate=lower.certificate,
@@ -185,6 +185,13 @@ class RobustnessMixin(QueryMixin):
             certificate=certificate,
             row_names=problem.row_names,
         )
+
+
+def _without(objective, rows):
+    """Objective without rows, by their weights, at the same parameter."""
+    removed = np.zeros(objective.n_rows)
+    removed[rows] = objective.sample_weight[rows]
+    return objective.reweighted(-removed) if len(rows) else objective
 
 
 def _check_smooth(problem):

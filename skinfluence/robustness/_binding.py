@@ -1,7 +1,8 @@
 """Quantities bound to a fitted problem, by its names, rows and labels."""
 
+from dataclasses import replace
+
 import numpy as np
-from scipy.stats import norm
 
 from skinfluence._validation import as_partition
 from skinfluence.robustness._bound import ClassMargin, Contrast, ScoreLevel
@@ -90,18 +91,18 @@ def _bind_interval(problem, name, kind, alpha, groups, both):
     if groups is not None:
         groups = as_partition(groups, objective.n_rows)
     side = np.copysign(1.0, float(np.sum(c * objective.theta)))
-    z = float(norm.ppf(1.0 - alpha / 2.0))
     if both:
         what = f"{words} to be significant with the other sign"
-        return Interval(c, of_caller, side, -z, 1.0, kind, groups, what)
-    found = Interval(c, of_caller, side, z, 1.0, kind, groups, f"the significance of {words}")
+        return Interval(c, of_caller, side, alpha, -1.0, 1.0, kind, groups, what)
+    what = f"the significance of {words}"
+    found = Interval(c, of_caller, side, alpha, 1.0, 1.0, kind, groups, what)
     now = found.margin(objective)
     if not np.isfinite(now):
         raise ValueError(f"{words} has no standard error of kind={kind!r} with these rows.")
     if now > 0:
         return found
     what = f"{words}, which is not significant, to be so"
-    return Interval(c, of_caller, side, z, -1.0, kind, groups, what)
+    return replace(found, sign=-1.0, what=what)
 
 
 def _bind_prediction(problem, x_row, value):

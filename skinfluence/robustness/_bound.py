@@ -32,9 +32,8 @@ class Contrast:
     is_linear = True
     is_smooth = True
 
-    @property
-    def reported_level(self):
-        """The level in a caller's units."""
+    def level_at(self, objective):
+        """Return the level in a caller's units, the same for every objective."""
         return self.level if self.link is None else float(self.link.mean(np.array([self.level]))[0])
 
     def value(self, objective):
@@ -74,7 +73,10 @@ class ClassMargin:
 
     is_linear = False
     is_smooth = True
-    reported_level = 0.0
+
+    def level_at(self, objective):
+        """Return 0, where the lead changes."""
+        return 0.0
 
     def _scores(self, objective):
         """Scores of the classes, (n_classes,), and the predictors (1, K)."""
@@ -138,9 +140,8 @@ class ScoreLevel:
     is_linear = False
     is_smooth = False
 
-    @property
-    def reported_level(self):
-        """The level of the score."""
+    def level_at(self, objective):
+        """Return the level of the score, the same for every objective."""
         return self.level
 
     def _native(self, objective):

@@ -3,16 +3,22 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import needs_curvature
 from skinfluence.losses import SquaredLoss
-from skinfluence.uncertainty import covariance, dispersion_of
+from skinfluence.uncertainty import covariance, degrees_of_freedom, dispersion_of
+
+# Degrees of freedom below which there is no test.
+FEWEST_FREE = 1e-6
 
 
 @dataclass(frozen=True)
 class Interval:
-    """End of a confidence interval of c'theta, z standard errors from the estimate.
+    """End of a confidence interval of c'theta, as in the summary of a ParameterCovariance.
+
+    By Student's t or the normal distribution, with the degrees of freedom of the rows at hand.
 
     Attributes
     ----------
@@ -22,8 +28,10 @@ class Interval:
         The same of a caller's parameters, about zero.
     side : float
         Sign of c'theta at the fit.
-    z : float
-        Standard errors from the estimate to the end that is nearer to 0; negative for the farther.
+    alpha : float
+        One minus the confidence.
+    end : float
+        1 for the end that is nearer to 0, -1 for the farther.
     sign : float
         1 if the conclusion stands while the end is beyond 0, -1 while it is not.
     kind : str
@@ -37,7 +45,8 @@ class Interval:
     c: np.ndarray
     caller_c: np.ndarray
     side: float
-    z: float
+    alpha: float
+    end: float
     sign: float
     kind: str
     groups: list | None
@@ -46,17 +55,16 @@ class Interval:
     is_linear = False
     is_smooth = True
 
-    @property
-    def reported_level(self):
-        """Ratio of the estimate to its standard error at which the conclusion flips."""
-        return self.side * self.z
+    def level_at(self, objective):
+        """Return the ratio of the estimate to its standard error at which the conclusion flips."""
+        return self.side * self.critical(objective)
 
     def estimate(self, objective):
         """Return c'theta."""
         return float(np.sum(self.c * objective.theta))
 
-    def standard_error(self, objective):
-        """Return the standard error of c'theta, from the rows of positive weight."""
+    def _live(self, objective):
+        """Objective and clusters of the rows of positive weight."""
         live = np.flatnonzero(objective.sample_weight > 0)
         kept = objective if len(live) == objective.n_rows else objective.take(live)
         groups = self.groups
@@ -65,6 +73,26 @@ class Interval:
             position[live] = np.arange(len(live))
             groups = [position[g[objective.sample_weight[g] > 0]] for g in groups]
             groups = [group for group in groups if len(group)]
+        return kept, groups
+
+    def critical(self, objective):
+        """Return the standard errors from the estimate to the end; negative for the farther one.
+
+        NaN where the rows of positive weight leave no degree of freedom.
+        """
+        kept, groups = self._live(objective)
+        n_clusters = None if groups is None else len(groups)
+        try:
+            df = degrees_of_freedom(kept, lambda: make_curvature(kept), self.kind, n_clusters)
+        except np.linalg.LinAlgError:
+            return np.nan
+        if np.isinf(df):
+            return self.end * float(ndtri(1.0 - self.alpha / 2.0))
+        return self.end * float(stdtrit(df, 1.0 - self.alpha / 2.0)) if df > FEWEST_FREE else np.nan
+
+    def standard_error(self, objective):
+        """Return the standard error of c'theta, from the rows of positive weight."""
+        kept, groups = self._live(objective)
 
         def curvatures(method):
             if not needs_curvature(kept, method):
@@ -88,7 +116,7 @@ class Interval:
         found = self.side * self.estimate(objective)
         if self.sign < 0:  # not significant: either end may leave 0
             found = abs(found)
-        return self.sign * (found - self.z * self.standard_error(objective))
+        return self.sign * (found - self.critical(objective) * self.standard_error(objective))
 
     def slopes(self, objective, solve):
         """Return the derivatives of the margin in theta, (1, q), and in log w_i, (n,).
@@ -104,7 +132,7 @@ class Interval:
         else:
             variance, by_theta, by_weight = self._sandwich(objective, solve, v, along)
         error = self.standard_error(objective)
-        ratio = self.z * error / (2.0 * variance)
+        ratio = self.critical(objective) * error / (2.0 * variance)
         by_theta = self.sign * (side * self.c - ratio * by_theta.reshape(1, -1))
         return by_theta, -self.sign * ratio * by_weight
 

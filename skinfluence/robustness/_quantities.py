@@ -100,7 +100,8 @@ def significance(
     kind : str, default="HC1"
         Covariance, as in :meth:`InfluenceExplainer.parameter_covariance`.
     alpha : float, default=0.05
-        One minus the confidence, of a normal distribution.
+        One minus the confidence, by the distribution that `ParameterCovariance.summary` takes: t
+        with the degrees of freedom of the rows that are left, or normal.
     groups : array-like of shape (n_train,), optional
         Clusters of "CR0" and "CR3".
 

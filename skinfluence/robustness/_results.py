@@ -28,7 +28,8 @@ class RobustnessAudit:
     path : ndarray of shape (n_removals + 1,)
         The quantity at the fit and after each removal, from refits.
     level : float
-        Value of the quantity at which it flips; of a significance the critical ratio.
+        Value of the quantity at which it flips; of a significance the critical ratio, for the rows
+        that are left at the end.
     first_order_count : int or None
         Number of rows by the sum of first-order effects (AMIP); None where it calls a flip
         impossible, or the quantity has no derivative.

@@ -155,8 +155,10 @@ def degrees_of_freedom(objective, curvature, kind, n_clusters=None):
     loss = objective.loss
     if loss.family is None or loss.has_known_dispersion:
         return np.inf
+    used, penalty = np.count_nonzero(objective.sample_weight), objective.penalty
+    if not (np.any(penalty.strength) or penalty.is_kinked or penalty.has_fixed):
+        return max(float(used - objective.design.shape[1]), 1e-9)  # leverages add up to that
     one_minus = curvature().leverage().one_minus
-    used = np.count_nonzero(objective.sample_weight)
     n_effective = np.sum(1.0 - np.einsum("ikk->ik", one_minus)) / objective.n_outputs
     return max(float(used - n_effective), 1e-9)
 

@@ -18,9 +18,10 @@ def make_target(
     function : callable
         `function(y_true, decision) -> (n_test,)`, with the labels as passed to the influence method
         and `decision` what `decision_function` returns: (n_test,) for two classes, else
-        (n_test, n_classes), or a column for each pair of classes where that is its shape. It is
-        called once for each deleted training row, and must treat test rows independently: it may be
-        given a part of them.
+        (n_test, n_classes), or a column for each pair of classes where that is its shape. Of a
+        regressor it is what `predict` returns, in the units of the responses: (n_test,) or
+        (n_test, n_responses). It is called once for each deleted training row, and must treat test
+        rows independently: it may be given a part of them.
     gradient : callable, optional
         `gradient(y_true, decision)`, the derivative in `decision`, of its shape. Without it
         `method="first_order"` uses central differences.
@@ -73,23 +74,29 @@ class CustomTarget(Target):
             )
         return value
 
+    def _decisions(self, eta):
+        """Decision values of a classifier, predictions of a regressor."""
+        return self.link.decision(eta) if self.link.n_classes else self.link.mean(eta)
+
     def value(self, y, eta):
         """Call once for each deleted row: along the axis after the test rows."""
-        y, decisions = np.asarray(y), self.link.decision(eta)
-        if y.ndim < 2:
+        y, decisions = np.asarray(y), self._decisions(eta)
+        several = not self.link.n_classes and self.link.n_responses > 1
+        if y.ndim < (3 if several else 2):
             return self._call(y, decisions)
         columns = [self._call(y[:, 0], decisions[:, j]) for j in range(decisions.shape[1])]
         return np.stack(columns, axis=1)
 
     def gradient(self, y, eta):
         """The caller's, or central differences, through the decision values."""
-        decisions = self.link.decision(eta)
+        decisions = self._decisions(eta)
         slope = (
             self._differences(y, decisions)
             if self.derivative is None
             else self._given(y, decisions)
         )
-        return self.link.decision_vjp(slope, eta)
+        is_classifier = self.link.n_classes > 0
+        return (self.link.decision_vjp if is_classifier else self.link.mean_vjp)(slope, eta)
 
     def _given(self, y, decisions):
         """The caller's derivative, checked."""
