@@ -1,9 +1,15 @@
 """What a changed sign, bound or index of joint changes would break and no other test would see."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from skinfluence import InfluenceGammaRegressor, InfluencePoissonRegressor
+from skinfluence import (
+    InfluenceGammaRegressor,
+    InfluenceLogisticRegression,
+    InfluencePoissonRegressor,
+)
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import _groups, _joint_chord
 from skinfluence.deletion._causes import FLAT, NO_CLASS, NO_ROW, STOPPED, causes
@@ -24,6 +30,7 @@ from skinfluence.deletion._range import leaving_range, outside
 from skinfluence.losses import MultinomialLogLoss, SmoothHingeLoss, TweedieLoss
 from skinfluence.objective import Objective
 from skinfluence.optimum import polish
+from skinfluence.svm import SmoothHingeSVC
 from tests.oracles import hessian
 from tests.test_small_changes_of_deletion import KINDS, curvature_of, optimum
 
@@ -328,6 +335,52 @@ def test_weights_that_all_double_change_nothing(family, method):
         model = family(alpha=1.0).fit(X, y)
         change = model.reweight_influence(np.full(6, 2.0), X, target="prediction", method=method)
         assert np.abs(change).max() < 1e-10
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_a_chord_has_not_arrived_where_the_curvature_is_gone(scale):
+    """A step moves the intercept by 26, to where its curvature is less by many orders."""
+    X = np.array([[-1139553.4880348535], [1601349.7380360118], [2562258.632730017]])
+    X, y = scale * np.vstack([X, [266677.43022491655]]), np.array([0, 1, 0, 1])
+    model = SmoothHingeSVC(C=6.204808940975953 / scale**2, temperature=0.3).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = model.group_influence([[0, 1]], X, target="decision_function", method="exact")
+    rest = SmoothHingeSVC(C=model.C, temperature=0.3).fit(X[2:], y[2:])
+    change = (rest.decision_function(X) - model.decision_function(X))[:, None]
+    assert np.isnan(found).all() or np.allclose(found, change, rtol=1e-6)
+
+
+def test_a_curvature_that_is_nearly_gone_is_seen():
+    start = optimum(n=40, p=4)
+    assert not _joint_chord._has_flattened(start, start)
+    assert not _joint_chord._has_flattened(start.at(start.theta + 0.1), start)
+    far = start.at(start.theta + 60.0)
+    assert _joint_chord._has_flattened(far, start)
+    # What a penalty holds is not lost with the curvature of the rows.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 4)), rng.integers(0, 2, 40)
+    for C, gone in ((1.0, True), (1e-9, False)):
+        model = InfluenceLogisticRegression(C=C, fit_intercept=False).fit(X, y)
+        start = model.__fitted_problem__().objective
+        assert _joint_chord._has_flattened(start.at(start.theta + 60.0), start) == gone
+
+
+@pytest.mark.parametrize("method", ["auto", "exact"])
+def test_a_group_that_leaves_an_interval_of_intercepts_is_undefined(method):
+    """No row that is left is near a kink: `without` refuses the same rows."""
+    rng = np.random.default_rng(4)
+    n = int(rng.choice([8, 12]))
+    X = rng.normal(size=(n, 2))
+    y = (X[:, 0] + 0.7 * rng.logistic(size=n) > 0).astype(int)
+    kept = np.r_[np.flatnonzero(y == 0)[:3], np.flatnonzero(y == 1)[:3]]
+    group = np.setdiff1d(np.arange(n), kept)
+    model = SmoothHingeSVC(C=0.1).fit(X, y)
+    with pytest.warns(RuntimeWarning, match="no row is near enough to a kink"):
+        found = model.group_influence([group], X, target="decision_function", method=method)
+    assert np.isnan(found).all()
+    with pytest.raises(np.linalg.LinAlgError):
+        model.without(group)
 
 
 def test_products_are_in_float32_only_where_the_bound_knows_by_how_much(monkeypatch):

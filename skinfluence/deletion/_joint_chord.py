@@ -24,6 +24,9 @@ STEADY = 0.5
 # Share of the curvature at hand along a step below which the change of the gradient is none of it,
 # but rounding: of a step of 1e-17, which moves nothing, a pair would make the next one 1e-4.
 LEAST_ALONG = 1e-2
+# Share of a coordinate's curvature with less of which a chord has not arrived: its steps are short
+# by the curvature where it began, and a Newton step from there is ten times as long.
+FLATTENED = 0.1
 # The digits that a correction of the inverse may cost before a new factor is worth it.
 LOST = 1e4
 # A correction of this share of the parameters costs as much as a factor anew, and one that has
@@ -381,14 +384,17 @@ def chord(factor, theta, gradient, *, tolerance=TOLERANCE, read=None, proven=Non
         ratios.append(size / last if last > 0 else 0.0)
         halves = size <= 0.5 * last
         left = longest * min(1.0, _next_ratio(ratios))
-        if (halves and left <= limit) or longest <= ROUNDING * limit:
+        arrived = (halves and left <= limit) or longest <= ROUNDING * limit
+        # By the curvature at hand the last steps are short: by their own they may not be.
+        flattened = arrived and _has_flattened(at, factor.objective)
+        if arrived and not flattened:
             found = _found(at, move, factor, n_passes, n_factors)
             more = proven is not None and halves and n_more < MAX_MORE
             if found is None or not more or proven(found):
                 return found
             n_more += 1
-        if not halves:
-            if _is_rounding(at, longest, limit):
+        if flattened or not halves:
+            if not flattened and _is_rounding(at, longest, limit):
                 return _found(at, move, factor, n_passes, n_factors)
             if n_factors == MAX_FACTORS or not size <= last:
                 break
@@ -546,15 +552,35 @@ def _root(square):
     return float(np.sqrt(np.maximum(square, 0.0)))
 
 
+def _has_flattened(at, start):
+    """Whether some coordinate has lost most of its curvature on the way from where it was computed.
+
+    Between predictors that differ by less than 1 / M the curvature of no row changes by more than
+    the factor e; of further ones it is looked at, and where a row has lost much, at the columns.
+    """
+    if at.loss.is_quadratic:
+        return False
+    reach = at.loss.self_concordance * largest_change(at, start)
+    if reach <= 1.0:
+        return False
+    now, before = at.weight_diagonals, start.weight_diagonals
+    if (now >= FLATTENED * before).all():
+        return False
+    left = (at.weighted_squares + at.hessian_diagonal.reshape(at.theta.shape)).ravel()
+    whole = (start.weighted_squares + start.hessian_diagonal.reshape(at.theta.shape)).ravel()
+    return bool((left < FLATTENED * whole).any())
+
+
 def _is_rounding(at, longest, limit):
     """Whether a step that is no shorter than the last is what float64 leaves."""
     return longest <= limit / ROUNDING * 1e-6 and at.stationarity <= 1e-13
 
 
 def _found(at, move, factor, n_passes, n_factors):
-    """Return the JointRefit one chord step after an objective; None at a kink."""
+    """Return the JointRefit one chord step after an objective; None at a kink, or between kinks."""
     try:
         at.check_optimum()
+        at.check_intercept()
     except (NotImplementedError, np.linalg.LinAlgError):
         return None
     # The inverse at hand is that of a quadratic loss: pairs would add their rounding.
