@@ -401,3 +401,12 @@ def test_frames_keep_their_names(recwarn):
     assert found.flipped.all()
     assert input_curvature(pipe, test).largest.shape == (40,)
     assert not [w for w in recwarn if "feature names" in str(w.message)]
+
+
+@pytest.mark.parametrize("kernel", [None, "rbf"])
+def test_inputs_that_are_all_misclassified_need_no_change(kernel):
+    X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0, 0, 1, 1])
+    clf = InfluenceLogisticRegression() if kernel is None else KernelLogisticRegression()
+    found = adversarial_perturbation(clf.fit(X, y), X[:1], np.array([1]))
+    np.testing.assert_array_equal(found.perturbation, [[0.0]])
+    np.testing.assert_array_equal(found.before, found.after)

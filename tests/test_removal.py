@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
@@ -775,3 +775,20 @@ def test_the_curvature_at_the_end_of_the_first_step():
         ratios.append(lengths[0] / lengths[1])
     assert max(ratios) < 0.9
     assert np.median(ratios) < 0.7
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_bound_of_predictions_has_the_rounding_of_predict(sparse):
+    """Columns at 1e6: coefficients are right to 1e-15, x'coef + intercept to 1e-10."""
+    rng = np.random.default_rng(0)
+    X, T = rng.normal(size=(20, 2)) + 1e6, rng.normal(size=(40, 2)) + 1e6
+    y = rng.normal(size=20) + X[:, 0] - 1e6
+    given = sp.csr_array(X) if sparse else X
+    rest = InfluenceLinearRegression().fit(given, y).without([0, 1])
+    bound = rest.removal_certificate_.prediction_bound(sp.csr_array(T) if sparse else T)
+    # Differences to 1e6 are exact in float64, so that these refits are right to 1e-15.
+    exact = LinearRegression().fit(X[2:] - 1e6, y[2:]).predict(T - 1e6)
+    error = np.abs(rest.predict(T) - exact)
+    assert error.max() > 1e-13
+    assert (error <= bound).all()
+    assert bound.max() < 1e-8

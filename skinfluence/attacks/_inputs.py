@@ -274,6 +274,8 @@ def _smallest(model, X, codes, norm):
     margin = _margins(model, X, codes)
     rows = np.flatnonzero(margin >= 0)
     change = np.zeros_like(X)
+    if not len(rows):
+        return change
     if model.is_linear:
         change[rows] = _linear_step(model, X[rows], codes[rows], norm)
         return change

@@ -56,6 +56,13 @@ class FitRecipe:
             )
         return bare.like(X)
 
+    def rounding(self, design):
+        """Return what a prediction of each row loses to rounding at most, (m,): terms times eps."""
+        coef, intercept = self.skeleton.design.unpack(self.skeleton.theta)
+        terms = np.asarray(abs(design.X) @ np.abs(coef).T) + np.abs(intercept)
+        n_sums = design.shape[1] + 2
+        return n_sums * np.finfo(float).eps * np.sqrt(np.sum(terms**2, axis=1))
+
     def objective(self, X, y, sample_weight):
         """Return the objective of rows, labels and weights at the parameters."""
         bare, design = self.skeleton, self.design(X)
@@ -190,6 +197,9 @@ class RemovalCertificate:
     def prediction_bound(self, X: MatrixLike) -> np.ndarray:
         """Proven distance of each row's predictors to those of the refit.
 
+        With what float64 loses of x'coef + intercept as `predict` adds it up, far from zero: beside
+        the distance of the coefficients that may be most of it. That of a kernel is not counted.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -200,7 +210,10 @@ class RemovalCertificate:
         ndarray of shape (n_samples,)
             In units of the decision function, or of the predictor before the link.
         """
-        return np.sqrt(self._of_data().design(_rows(X)).row_squares()) * self.parameter_bound
+        recipe = self._of_data()
+        design = recipe.design(_rows(X))
+        bound = np.sqrt(design.row_squares()) * self.parameter_bound
+        return bound if recipe.space is not None else bound + recipe.rounding(design)
 
     def verify(
         self, X_rest: MatrixLike, y_rest: ArrayLike, sample_weight: ArrayLike | None = None
