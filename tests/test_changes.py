@@ -825,3 +825,47 @@ def test_sparse_rows_beside_dense_ones(model):
         )
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-10)
     assert clone(model).fit(X, y).reweight_influence(np.empty((0, 60)), X, y).shape == (60, 0)
+
+
+ESTIMATED = {
+    "logistic": (InfluenceLogisticRegression(C=1.0), 6),
+    "logistic, weak penalty": (InfluenceLogisticRegression(C=100.0), 6),
+    "logistic, many columns": (InfluenceLogisticRegression(C=1.0), 30),
+    "poisson": (InfluencePoissonRegressor(alpha=0.01), 5),
+    "huber": (InfluenceHuberRegressor(), 4),
+    "kernel hinge": (SmoothHingeSVC(gamma=0.5, temperature=0.1), 2),
+    "kernel hinge, all but kinked": (SmoothHingeSVC(gamma=0.5), 2),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATED)
+def test_errors_of_additions_are_near_their_estimates(name):
+    """Of the predictor of the row that enters; few are above, none by half."""
+    model, p = ESTIMATED[name]
+    ratios = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(70, p))
+        y = X[:, 0] + rng.logistic(size=70)
+        if name == "poisson":
+            y = rng.poisson(np.exp(0.5 * X[:, 0] + 0.5))
+        elif name != "huber":
+            y = (y > 0).astype(int)
+        model.fit(X[:60], y[:60])
+        target = "prediction" if name in ("poisson", "huber") else "decision_function"
+        about = X[60:], y[60:], X[60:]
+        found, info = model.addition_influence(
+            *about, target=target, method="newton", return_info=True
+        )
+        exact = model.addition_influence(*about, target=target, method="exact")
+        if name == "poisson":
+            before = model.predict(X[60:])[:, None]
+            found, exact = np.log(found + before), np.log(exact + before)
+        error = np.abs(found - exact).diagonal()
+        some = (info.method == "newton") & (error > 1e-7)
+        ratios.append((error / info.error_estimate)[some])
+    ratios = np.concatenate(ratios)
+    assert len(ratios) >= (3 if "kinked" in name else 20)
+    assert (ratios > 1.0).mean() < 0.15
+    assert ratios.max() < 1.5
+    assert np.median(ratios) > 0.15
