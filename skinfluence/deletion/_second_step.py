@@ -11,8 +11,8 @@ from skinfluence.deletion._rounding import rounding_floor
 # Where the second step is longer than this share of the first, the next would still count: those
 # changes are refitted.
 CONTRACTS = 0.1
-# Change of another row's predictor, in units of 1 / M, up to which a chord says what is left: beyond
-# it rows of a hinge have crossed the margin, and come to have curvature or lose it.
+# Change of another row's predictor, in units of 1 / M, up to which a chord says what is left:
+# beyond it rows of a hinge have crossed the margin, and come to have curvature or lose it.
 FARTHEST = 5.0
 # How much of the ratio of the two steps the next may be: the second one sees half of what the other
 # rows' curvature changes by, the third all, and the first was solved for better than a chord is. Of
