@@ -361,3 +361,20 @@ def test_a_solver_that_gives_up_is_no_end(size, monkeypatch):
     )
     with pytest.raises(ValueError, match="convergence failed"):  # no optimum: three on a line
         InfluenceHuberRegressor().fit(X[:3, :1], X[:3, 0])
+
+
+@pytest.mark.parametrize("seed", [14, 16, 22, 27, 30, 33])
+def test_half_of_few_rows_leave(seed):
+    """On the way all rows may be outliers, and none has any curvature: the refit starts anew."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(12, 2))
+    y = X.sum(axis=1) + rng.standard_t(2, size=12)
+    model = InfluenceHuberRegressor(alpha=0.01, max_iter=3000, tol=1e-10).fit(X, y)
+    before, groups = model.predict(X), [np.sort(rng.permutation(12)[:k]) for k in (4, 6)]
+    groups += [np.arange(6), np.arange(6, 12)]
+    found = model.group_influence(groups, X, target="prediction", method="exact")
+    for k, group in enumerate(groups):
+        kept = np.setdiff1d(np.arange(12), group)
+        rest = clone(model).fit(X[kept], y[kept])
+        change = rest.predict(X) - before
+        np.testing.assert_allclose(found[:, k], change, atol=1e-6 * np.abs(change).max())

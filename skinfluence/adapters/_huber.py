@@ -10,7 +10,7 @@ from skinfluence.adapters._registry import Adapted, register
 from skinfluence.adapters._ridge import without_outputs
 from skinfluence.losses import HuberLoss
 from skinfluence.objective import Objective
-from skinfluence.optimum import polish
+from skinfluence.optimum import start_without_outliers
 from skinfluence.penalties import L2
 
 
@@ -39,17 +39,4 @@ def adapt_huber(estimator, data):
     objective = Objective(HuberLoss(estimator.epsilon), design, y, weight, penalty, theta)
     objective.check_optimum()
     encode = partial(as_responses, n_outputs=1)
-    return Adapted(objective, None, encode, without_outputs, restart=_start_without_outliers)
-
-
-def _start_without_outliers(objective):
-    """Start at least squares with a scale so large that no row is an outlier.
-
-    Then every row has curvature, and Newton's method cannot meet a singular Hessian at the start.
-    """
-    least = polish(objective.least_squares()).objective
-    residual = np.abs(objective.y - least.eta[:, 0]).max()
-    # At residual / epsilon the row with the largest residual would be at the threshold.
-    scale = 1.01 * max(residual, np.finfo(float).tiny) / objective.loss.epsilon
-    of_scale = objective.design.pack(np.zeros(objective.design.n_features), scale)
-    return objective.at(np.concatenate([least.theta, of_scale]))
+    return Adapted(objective, None, encode, without_outputs, restart=start_without_outliers)

@@ -5,6 +5,7 @@ from skinfluence.optimum._continuation import (
     is_acceptable_refit,
     refit,
     response_spread,
+    start_without_outliers,
 )
 from skinfluence.optimum._newton import (
     CERTIFIABLE,
@@ -32,4 +33,5 @@ __all__ = [
     "polish_intercepts",
     "refit",
     "response_spread",
+    "start_without_outliers",
 ]

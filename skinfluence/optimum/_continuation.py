@@ -132,20 +132,39 @@ def refit(objective, step):
         found = continuation(objective, warm, max_steps=CONTINUATION_STEPS)
     if objective.loss.temperature or found.converged or is_acceptable_refit(found):
         return found
-    return _from_zero(found)
+    return _anew(found)
 
 
-def _from_zero(failed):
-    """A refit once more from zero, where predictors are not saturated; as it was if none is better.
+def _anew(failed):
+    """A refit once more from a start of its own, where all rows have curvature; else as it was.
 
-    Without a row of great weight the optimum may be hundreds of units of a predictor away, and on
-    the way no row has any curvature: steps overflow, or help too little to be told from rounding.
+    From zero predictors are not saturated: without a row of great weight the optimum may be
+    hundreds of units of a predictor away, and on the way no row has any curvature: steps overflow,
+    or help too little to be told from rounding. With a scale, rows that all become outliers on the
+    way leave none.
     """
-    start = failed.objective.at(np.zeros_like(failed.objective.theta))
+    start = failed.objective
+    if start.loss.has_scale:
+        start = start_without_outliers(start)
+    else:
+        start = start.at(np.zeros_like(start.theta))
     if not (start.loss.is_convex and np.isfinite(start.value)):
         return failed
     found = polish(start, max_steps=REFIT_STEPS, tolerance=REFIT_TOLERANCE)
     return found if found.converged or is_acceptable_refit(found) else failed
+
+
+def start_without_outliers(objective):
+    """Start at least squares with a scale so large that no row is an outlier.
+
+    Then every row has curvature, and Newton's method cannot meet a singular Hessian at the start.
+    """
+    least = polish(objective.least_squares()).objective
+    residual = np.abs(objective.y - least.eta[:, 0])[objective.sample_weight > 0].max(initial=0.0)
+    # At residual / epsilon the row with the largest residual would be at the threshold.
+    scale = 1.01 * max(residual, np.finfo(float).tiny) / objective.loss.epsilon
+    of_scale = objective.design.pack(np.zeros(objective.design.n_features), scale)
+    return objective.at(np.concatenate([least.theta, of_scale]))
 
 
 def is_acceptable_refit(optimum):
