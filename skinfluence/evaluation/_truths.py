@@ -128,7 +128,8 @@ class SubsetTruths(Result):
             odds), "loss" (log loss), "probability" (of the label) or "decision_function" (of two
             classes); of a regressor "prediction" or "loss" (squared error); or a function of
             (model, X_test, y_test) that returns (n_test,). By changes it is the target of the same
-            name in :meth:`InfluenceExplainer.influence`.
+            name in :meth:`InfluenceExplainer.influence`: of a regressor the loss that it minimises,
+            half the squared error under least squares.
         sample_weight : array-like of shape (n_train,), optional
             Weights of the training rows.
         method : {"auto", "changes", "refits"}, default="auto"
