@@ -21,6 +21,8 @@ MAX_STEPS = 50
 MAX_HALVINGS = 30
 # Rounding of a sum of losses, as a share of it.
 ROUNDING = 1e-13
+# Share of a column's mean curvature below which its penalty is lost in the rounding of that.
+NEGLIGIBLE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -194,8 +196,8 @@ class ArrayProblem:
     def derivatives(self):
         """Gradient (d, K), the scale of the terms in it, and the Hessian (Kd, Kd), class by class.
 
-        Where nothing is penalised a softmax does not change if all classes move together; the
-        Hessian has a term there that no gradient sees.
+        A softmax does not change if all classes move together. Where that is not penalised, or by
+        less than the rounding of the curvatures, the Hessian has a term there that no gradient sees.
         """
         library, xp, loss = self.library, self.library.xp, self.loss
         (d, K), p = self.theta.shape, self.X.shape[1]
@@ -221,9 +223,10 @@ class ArrayProblem:
         for k in range(K):
             H[k, :, k, :] = H[k, :, k, :] + penalised[:, None] * eye
         if K > 1:
-            free = xp.where(penalised > 0, 0.0 * penalised, penalised + 1.0)
             mean = sum(xp.sum(H[k, :, k, :] * eye, axis=1) for k in range(K)) / K
-            H = H + (free * mean)[None, :, None, None] * eye[None, :, None, :]
+            lost = penalised <= NEGLIGIBLE * mean
+            free = xp.where(lost, mean, xp.zeros_like(mean))
+            H = H + free[None, :, None, None] * eye[None, :, None, :]
         return gradient, scale, xp.reshape(H, (K * d, K * d))
 
     # -- the inverse of the curvature --------------------------------------------------------------
