@@ -196,8 +196,8 @@ class ArrayProblem:
     def derivatives(self):
         """Gradient (d, K), the scale of the terms in it, and the Hessian (Kd, Kd), class by class.
 
-        A softmax does not change if all classes move together. Where that is not penalised, or by
-        less than the rounding of the curvatures, the Hessian has a term there that no gradient sees.
+        A softmax does not change if all classes move together. Where that is not penalised, or
+        hardly beside the curvatures, the Hessian has a term there that no gradient sees.
         """
         library, xp, loss = self.library, self.library.xp, self.loss
         (d, K), p = self.theta.shape, self.X.shape[1]
