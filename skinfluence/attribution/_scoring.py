@@ -11,6 +11,7 @@ from sklearn.metrics import get_scorer, log_loss
 from skinfluence._class_axis import classes_last
 from skinfluence._frames import take_rows
 from skinfluence._parallel import row_blocks, tracked
+from skinfluence.link import KnownRows
 
 BLOCK_DELETIONS = 256
 
@@ -116,9 +117,10 @@ def score_influence(
     scorer = get_scorer(scoring)
     eta = objective.predictors(design)
     X = np.empty((design.shape[0], 0)) if X is None else X
+    rows = KnownRows(X)
 
     def by_scorer(predictor):
-        predictions = link.predictions(predictor)
+        predictions = link.predictions(predictor, rows)
         if _is_log_loss(scoring, link):
             return _log_loss_of(link, predictions, labels, weight)
         return _weighted(scorer, predictions, X, labels, weight)
@@ -193,10 +195,10 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
         if np.isfinite(score):
             return float(score), ""
     labels = labels() if callable(labels) else labels
-    predictions = link.predictions(eta)
+    X = np.empty((len(labels), 0)) if X is None else X
+    predictions = link.predictions(eta, KnownRows(X))
     if _is_log_loss(scoring, link):
         return _log_loss_of(link, predictions, labels, weight), ""
-    X = np.empty((len(labels), 0)) if X is None else X
     missing = [] if link.classes is None else np.setdiff1d(link.classes, labels).tolist()
     try:
         with warnings.catch_warnings():

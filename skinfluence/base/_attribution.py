@@ -395,8 +395,8 @@ class AttributionMixin(QueryMixin):
             The test set.
         scoring : str or callable, optional
             Name of a scorer, or a callable `scorer(estimator, X, y)`. Its X is `X_test` as it was
-            passed; the estimator predicts all of these rows, in their order. Accuracy by default,
-            r2 for regressors.
+            passed; the estimator predicts X and rows of X, in any order, and raises for others. It
+            has no coefficients. Accuracy by default, r2 for regressors.
         test_sample_weight : array-like of shape (n_test,), optional
             Non-negative weights of the test rows in the score, for a scorer that takes them.
         method, train_indices, curvature, damping, progress, as_frame, return_info

@@ -40,7 +40,8 @@ class LeaveOneOutMixin(QueryMixin):
             Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
             A callable `scorer(estimator, X, y)` is handed the training rows, with the names that
             fit has seen; rows of no columns where they are not kept as they were passed to fit, in
-            Pipelines and for kernels, under their index: ``table.loc[X.index]``.
+            Pipelines and for kernels, under their index: ``table.loc[X.index]``. Its estimator
+            predicts X and rows of X, in any order, and raises for others.
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8

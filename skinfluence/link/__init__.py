@@ -15,6 +15,7 @@ from skinfluence.link._elementwise import (
     softmax_jacobian,
     softplus,
 )
+from skinfluence.link._known_rows import KnownRows
 from skinfluence.link._multiclass import MulticlassLink, OneVsRestLink, SoftmaxLink
 from skinfluence.link._one_vs_one import OneVsOneLink
 from skinfluence.link._predictions import PrecomputedClassifier, PrecomputedRegressor
@@ -25,6 +26,7 @@ __all__ = [
     "BinaryLink",
     "DecisionLink",
     "IdentityLink",
+    "KnownRows",
     "Link",
     "LocationScaleLink",
     "LogLink",

@@ -87,12 +87,13 @@ class Link(ABC):
         """Name of the score where the caller has named none."""
         return "accuracy" if self.n_classes else "r2"
 
-    def predictions(self, eta):
+    def predictions(self, eta, rows=None):
         """Return the fitted scikit-learn classifier or regressor of these predictors, (n, ...).
 
-        It gives these predictions for any X of n rows: what a scorer is to see of a deleted model.
+        It predicts the KnownRows `rows`, and None in their place: what a scorer is to see of a
+        deleted model.
         """
-        return (PrecomputedClassifier if self.n_classes else PrecomputedRegressor)(self, eta)
+        return (PrecomputedClassifier if self.n_classes else PrecomputedRegressor)(self, eta, rows)
 
     # -- classifiers -------------------------------------------------------------------------------
 
