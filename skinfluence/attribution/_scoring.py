@@ -11,7 +11,7 @@ from sklearn.metrics import get_scorer, log_loss
 from skinfluence._class_axis import classes_last
 from skinfluence._frames import take_rows
 from skinfluence._parallel import row_blocks, tracked
-from skinfluence.link import KnownRows
+from skinfluence.link import DevianceExplained, KnownRows
 
 BLOCK_DELETIONS = 256
 
@@ -32,6 +32,11 @@ def _neg_mse(link, y, eta, weight=None):
     """Minus the mean squared error, of one output."""
     with np.errstate(over="ignore"):  # of a mean that a long step has made as large
         return -_mean((y[:, None] - link.mean(eta)) ** 2, weight)
+
+
+def _deviance_explained(link, y, eta, weight=None):
+    """Share of the deviance that is explained, of the link's own family."""
+    return link.scoring.of_columns(y, link.mean(eta), weight)
 
 
 def _accuracy(link, y, eta, weight=None):
@@ -249,5 +254,7 @@ def _weighted(scorer, predictions, X, labels, weight):
 
 def _fast_path(scoring, link):
     """Return a score of many columns at once, if there is one for such a link, else None."""
+    if isinstance(scoring, DevianceExplained) and scoring == link.scoring:
+        return _deviance_explained
     function, needs = FAST.get(scoring, (None, None)) if isinstance(scoring, str) else (None, None)
     return function if function is not None and needs(link) else None

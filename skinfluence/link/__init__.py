@@ -7,6 +7,7 @@ predictions by a subclass of :class:`BinaryLink` or :class:`RegressionLink` with
 
 from skinfluence.link._base import Link
 from skinfluence.link._binary import BinaryLink, DecisionLink, LogitLink
+from skinfluence.link._deviance import DevianceExplained
 from skinfluence.link._elementwise import (
     cross_entropy,
     label_index,
@@ -25,6 +26,7 @@ from skinfluence.link._transformed import TransformedLink
 __all__ = [
     "BinaryLink",
     "DecisionLink",
+    "DevianceExplained",
     "IdentityLink",
     "KnownRows",
     "Link",
