@@ -116,7 +116,7 @@ def score_influence(
     X : array-like of m rows, optional
         The caller's test rows, handed to a callable as they are.
     weight : ndarray of shape (m,), optional
-        Of the test rows in the score.
+        Of the test rows in the score. A scorer that takes no `sample_weight` is refused.
     """
     objective = deletion.objective
     scorer = get_scorer(scoring)
@@ -128,7 +128,7 @@ def score_influence(
         predictions = link.predictions(predictor, rows)
         if _is_log_loss(scoring, link):
             return _log_loss_of(link, predictions, labels, weight)
-        return _weighted(scorer, predictions, X, labels, weight)
+        return _weighted(scorer, predictions, X, labels, weight, refused=scoring)
 
     before = _one_number(by_scorer(objective.native(eta)), scoring)
     y = encoded if link.n_classes else labels
@@ -240,8 +240,11 @@ def rows_to_score(scoring, X, rows):
     return take_rows(X, rows) if callable(scoring) and X is not None else None
 
 
-def _weighted(scorer, predictions, X, labels, weight):
-    """What a scorer returns, with sample weights if it takes any."""
+def _weighted(scorer, predictions, X, labels, weight, refused=None):
+    """What a scorer returns, with sample weights if it takes any; raise if it is to take them.
+
+    Where that is so, `refused` names the scorer.
+    """
     if weight is None:
         return scorer(predictions, X, labels)
     try:
@@ -249,6 +252,11 @@ def _weighted(scorer, predictions, X, labels, weight):
     except TypeError as error:
         if "sample_weight" not in str(error):
             raise
+        if refused is not None:
+            raise ValueError(
+                f"the scorer {refused!r} takes no sample_weight: leave test_sample_weight out, or "
+                "pass a scorer that takes weights, scorer(estimator, X, y, sample_weight=None)."
+            ) from error
     return scorer(predictions, X, labels)
 
 
