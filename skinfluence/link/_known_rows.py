@@ -24,7 +24,7 @@ class KnownRows:
 
     def __init__(self, table):
         self.table = table
-        self._row_keys = None
+        self._row_keys = self._first = None
 
     def of(self, X, known):
         """Return what is known of some rows.
@@ -72,12 +72,15 @@ class KnownRows:
 
     def _by_value(self, keys, known):
         """Positions of the rows with these keys; raise where they are none, or not told apart."""
-        first = {}
-        twins = [first.setdefault(key, row) for row, key in enumerate(self._keys())]
+        if self._first is None:
+            first = {}
+            twins = [first.setdefault(key, row) for row, key in enumerate(self._keys())]
+            self._first = first, np.array(twins, dtype=int)
+        first, twins = self._first
         strange = next((row for row, key in enumerate(keys) if key not in first), None)
         if strange is not None:
             raise self._unknown(f"row {strange} of {len(keys)}")
-        twins, rows = np.array(twins), np.array([first[key] for key in keys], dtype=int)
+        rows = np.array([first[key] for key in keys], dtype=int)
         atol = ROUNDING * np.abs(known[np.isfinite(known)]).max(initial=0.0)
         same = np.isclose(known, known[twins], rtol=ROUNDING, atol=atol, equal_nan=True)
         other = np.flatnonzero(~same.reshape(len(twins), -1).all(axis=1) & np.isin(twins, rows))

@@ -40,8 +40,8 @@ class _Precomputed:
         return self.rows.of(X, self.eta)
 
     def __getattr__(self, name):
-        """Say of what is missing why it is; special names are left to Python."""
-        if name.startswith("__"):
+        """Say of what is missing why it is; private names are left to Python."""
+        if name.startswith("_") or name in ("link", "eta", "rows"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         raise AttributeError(
             f"the estimator that a scorer is handed has no {name!r}: it holds predictions of "
