@@ -49,7 +49,7 @@ from skinfluence import (
     SmoothQuantileRegressor,
     supported_estimators,
 )
-from skinfluence.attribution import Query, influence_matrix, score_influence
+from skinfluence.attribution import Query, influence_matrix, score_influence, score_of
 from skinfluence.curvature import make_curvature
 from skinfluence.deletion import delete
 from skinfluence.deletion.targets import Target, resolve_target
@@ -292,7 +292,8 @@ def test_regressors_are_read_as_they_read_themselves(model, n_responses, positiv
     adapted = fitted_problem(explainer).adapted  # at the parameters of the estimator itself
     objective = adapted.objective
     eta, predicted = objective.native(objective.eta), fitted.predict(X)
-    assert adapted.link.scoring == "r2"
+    score, failure = score_of(adapted.link, eta, y, adapted.link.scoring)
+    assert (score, failure) == (pytest.approx(fitted.score(X, y), rel=1e-8), "")
     assert adapted.link.classes is None
     found = adapted.link.predictions(eta).predict(None)
     np.testing.assert_allclose(found, predicted, rtol=1e-9, atol=1e-10)

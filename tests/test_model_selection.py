@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression, Perceptron
-from sklearn.metrics import get_scorer, log_loss, make_scorer, roc_auc_score
+from sklearn.metrics import f1_score, get_scorer, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -128,6 +128,39 @@ def test_other_scores_are_those_of_pooled_predictions(n_classes):
                 metric = get_scorer(name)
                 expected = metric._score_func(y, proba[C].argmax(axis=1), **metric._kwargs)
             assert score == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test scores")
+def test_the_documented_differences_from_grid_search():
+    X, y = data(n=40)
+    weight = np.random.default_rng(1).uniform(0.2, 3.0, 40)
+
+    def both(scoring, weight=None, **given):
+        model, grid = LogisticRegression(**SOLVER, **given), {"C": [0.1, 1.0]}
+        searches = (
+            LeaveOneOutSearchCV(model, grid, scoring=scoring, method="exact"),
+            GridSearchCV(model, grid, scoring=scoring, cv=LeaveOneOut()),
+        )
+        return [one.fit(X, y, sample_weight=weight).cv_results_ for one in searches]
+
+    def scores(*given, **options):
+        return [found["mean_test_score"] for found in both(*given, **options)]
+
+    ours, theirs = scores("neg_brier_score")
+    np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    pooled, alone = scores(make_scorer(f1_score, zero_division=0.0))
+    assert np.abs(pooled - alone).min() > 0.05
+    pooled, alone = scores("neg_log_loss")
+    assert np.isfinite(pooled).all()
+    assert np.isnan(alone).all()
+    ours, theirs = scores("neg_brier_score", weight)
+    assert np.abs(ours - theirs).min() > 1e-3
+    # The weights of the classes are those of all rows.
+    n = np.bincount(y)
+    held = scores("neg_brier_score", class_weight=dict(enumerate(len(y) / (2 * n))))
+    balanced = scores("neg_brier_score", class_weight="balanced")
+    np.testing.assert_allclose([held[0], balanced[0]], [held[1], held[1]], atol=1e-7)
+    assert np.abs(balanced[0] - balanced[1]).min() > 1e-5
 
 
 def test_brier_score_of_several_classes_has_the_rows_standard_error():

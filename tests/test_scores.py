@@ -188,15 +188,17 @@ def test_leave_one_out_and_searches_hand_rows_to_a_scorer_too():
         assert found.cv_results_["standard_error_test_score"][0] > 0
 
 
-def test_a_scorer_that_selects_rows_is_told_how():
+def test_a_scorer_may_select_rows_before_or_after():
     X, y = problem(n=50, p=3)
-    clf = InfluenceLogisticRegression().fit(X, y)
-    with pytest.raises(ValueError, match="select from the result"):
-        clf.score_influence(X, y, scoring=lambda m, X, y: m.predict(X[:10]).mean())
-    ridge = InfluenceRidge().fit(X, y)
-    with pytest.raises(ValueError, match="10 rows"):
-        ridge.score_influence(X, y, scoring=lambda m, X, y: m.predict(list(X)[:10]).mean())
-    assert influence(clf, X[:2], y[:2]).shape == (2, 50)
+    for model in (InfluenceLogisticRegression(), InfluenceRidge()):
+        model.fit(X, y)
+        after = model.score_influence(X, y, scoring=lambda m, X, y: m.predict(X)[:10].mean())
+        for select in (lambda X: X[:10], lambda X: list(X)[:10]):
+            before = model.score_influence(
+                X, y, scoring=lambda m, X, y, select=select: m.predict(select(X)).mean()
+            )
+            np.testing.assert_array_equal(before, after)
+    assert influence(model, X[:2], y[:2]).shape == (2, 50)
 
 
 def test_a_log_loss_keeps_the_digits_of_a_first_class_that_is_next_to_impossible():

@@ -84,6 +84,46 @@ def test_scores_of_regressors(scoring):
     np.testing.assert_allclose(got, values[1] - values[0], atol=1e-10)
 
 
+def plain(estimator, X, y):
+    """A scorer without weights."""
+    return float(np.mean(estimator.predict(X) == y))
+
+
+def weighted(estimator, X, y, sample_weight=None):
+    """The same with weights."""
+    return float(np.average(estimator.predict(X) == y, weights=sample_weight))
+
+
+def test_weights_that_a_scorer_does_not_take_are_refused():
+    options = {"test_sample_weight": WEIGHT, "method": "newton"}
+    with pytest.raises(ValueError, match="takes no sample_weight: leave test_sample_weight out"):
+        CLF.score_influence(X_TEST, Y_TEST, scoring=plain, **options)
+    ridge = InfluenceRidge().fit(X_TRAIN, X_TRAIN[:, 0])
+    with pytest.raises(ValueError, match="'neg_max_error' takes no sample_weight"):
+        ridge.score_influence(X_TEST, X_TEST[:, 1], scoring="neg_max_error", **options)
+    found = CLF.score_influence(X_TEST, Y_TEST, scoring=weighted, **options)
+    expected = CLF.score_influence(X_TEST, Y_TEST, scoring="accuracy", **options)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_type_error_of_the_scorer_itself_is_raised_as_it_is():
+    def broken(estimator, X, y, sample_weight=None):
+        raise TypeError("no such thing")
+
+    with pytest.raises(TypeError, match="no such thing"):
+        CLF.score_influence(X_TEST, Y_TEST, scoring=broken, test_sample_weight=WEIGHT)
+
+
+def test_weights_of_the_fit_are_left_out_of_a_score_without_weights():
+    w = np.linspace(0.5, 2.0, len(Y_TRAIN))
+    clf = InfluenceLogisticRegression().fit(X_TRAIN, Y_TRAIN, w)
+    by_name, mean = clf.loo_estimate(scoring="accuracy"), clf.loo_estimate(scoring=plain)
+    right = clf.classes_[by_name.predict_proba.argmax(axis=1)] == Y_TRAIN
+    assert by_name.score == pytest.approx(np.average(right, weights=w))
+    assert mean.score == pytest.approx(right.mean())
+    assert clf.loo_estimate(scoring=weighted).score == pytest.approx(by_name.score)
+
+
 def test_wrong_weights():
     for options, match in (
         ({"test_sample_weight": WEIGHT}, "test_sample_weight are weights of the test rows in the"),

@@ -11,6 +11,7 @@ from sklearn.metrics import get_scorer, log_loss
 from skinfluence._class_axis import classes_last
 from skinfluence._frames import take_rows
 from skinfluence._parallel import row_blocks, tracked
+from skinfluence.link import DevianceExplained, KnownRows
 
 BLOCK_DELETIONS = 256
 
@@ -31,6 +32,11 @@ def _neg_mse(link, y, eta, weight=None):
     """Minus the mean squared error, of one output."""
     with np.errstate(over="ignore"):  # of a mean that a long step has made as large
         return -_mean((y[:, None] - link.mean(eta)) ** 2, weight)
+
+
+def _deviance_explained(link, y, eta, weight=None):
+    """Share of the deviance that is explained, of the link's own family."""
+    return link.scoring.of_columns(y, link.mean(eta), weight)
 
 
 def _accuracy(link, y, eta, weight=None):
@@ -110,18 +116,19 @@ def score_influence(
     X : array-like of m rows, optional
         The caller's test rows, handed to a callable as they are.
     weight : ndarray of shape (m,), optional
-        Of the test rows in the score.
+        Of the test rows in the score. A scorer that takes no `sample_weight` is refused.
     """
     objective = deletion.objective
     scorer = get_scorer(scoring)
     eta = objective.predictors(design)
     X = np.empty((design.shape[0], 0)) if X is None else X
+    rows = KnownRows(X)
 
     def by_scorer(predictor):
-        predictions = link.predictions(predictor)
+        predictions = link.predictions(predictor, rows)
         if _is_log_loss(scoring, link):
             return _log_loss_of(link, predictions, labels, weight)
-        return _weighted(scorer, predictions, X, labels, weight)
+        return _weighted(scorer, predictions, X, labels, weight, refused=scoring)
 
     before = _one_number(by_scorer(objective.native(eta)), scoring)
     y = encoded if link.n_classes else labels
@@ -193,10 +200,10 @@ def score_of(link, eta, labels, scoring, *, X=None, weight=None, encoded=None):
         if np.isfinite(score):
             return float(score), ""
     labels = labels() if callable(labels) else labels
-    predictions = link.predictions(eta)
+    X = np.empty((len(labels), 0)) if X is None else X
+    predictions = link.predictions(eta, KnownRows(X))
     if _is_log_loss(scoring, link):
         return _log_loss_of(link, predictions, labels, weight), ""
-    X = np.empty((len(labels), 0)) if X is None else X
     missing = [] if link.classes is None else np.setdiff1d(link.classes, labels).tolist()
     try:
         with warnings.catch_warnings():
@@ -233,8 +240,11 @@ def rows_to_score(scoring, X, rows):
     return take_rows(X, rows) if callable(scoring) and X is not None else None
 
 
-def _weighted(scorer, predictions, X, labels, weight):
-    """What a scorer returns, with sample weights if it takes any."""
+def _weighted(scorer, predictions, X, labels, weight, refused=None):
+    """What a scorer returns, with sample weights if it takes any; raise if it is to take them.
+
+    Where that is so, `refused` names the scorer.
+    """
     if weight is None:
         return scorer(predictions, X, labels)
     try:
@@ -242,10 +252,17 @@ def _weighted(scorer, predictions, X, labels, weight):
     except TypeError as error:
         if "sample_weight" not in str(error):
             raise
+        if refused is not None:
+            raise ValueError(
+                f"the scorer {refused!r} takes no sample_weight: leave test_sample_weight out, or "
+                "pass a scorer that takes weights, scorer(estimator, X, y, sample_weight=None)."
+            ) from error
     return scorer(predictions, X, labels)
 
 
 def _fast_path(scoring, link):
     """Return a score of many columns at once, if there is one for such a link, else None."""
+    if isinstance(scoring, DevianceExplained) and scoring == link.scoring:
+        return _deviance_explained
     function, needs = FAST.get(scoring, (None, None)) if isinstance(scoring, str) else (None, None)
     return function if function is not None and needs(link) else None

@@ -395,10 +395,12 @@ class AttributionMixin(QueryMixin):
             The test set.
         scoring : str or callable, optional
             Name of a scorer, or a callable `scorer(estimator, X, y)`. Its X is `X_test` as it was
-            passed; the estimator predicts all of these rows, in their order. Accuracy by default,
-            r2 for regressors.
+            passed; the estimator predicts X and rows of X, in any order, and raises for others. It
+            has no coefficients. By default the estimator's own score: accuracy, r2 for regressors,
+            D2 (the share of the deviance) for generalised linear models.
         test_sample_weight : array-like of shape (n_test,), optional
-            Non-negative weights of the test rows in the score, for a scorer that takes them.
+            Non-negative weights of the test rows in the score. A callable is handed them as
+            `sample_weight`.
         method, train_indices, curvature, damping, progress, as_frame, return_info
             As in :meth:`influence`.
 
@@ -410,7 +412,8 @@ class AttributionMixin(QueryMixin):
         Raises
         ------
         ValueError, numpy.linalg.LinAlgError, RuntimeError
-            As :meth:`influence`, and whatever the scorer raises.
+            As :meth:`influence`, and whatever the scorer raises; ValueError also for weights and a
+            scorer that takes none.
 
         Examples
         --------

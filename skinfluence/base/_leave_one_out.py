@@ -37,10 +37,14 @@ class LeaveOneOutMixin(QueryMixin):
             refits the rows of largest estimated error, as many as a tenth of a second and a
             multiple of the Newton steps' own cost allow: for few rows all of them.
         scoring : str or callable, optional
-            Scorer of the pooled leave-one-out predictions; by default accuracy, of regressors r2.
+            Scorer of the pooled leave-one-out predictions; by default the estimator's own score:
+            accuracy, r2 of regressors, D2 (the share of the deviance) of generalised linear models.
             A callable `scorer(estimator, X, y)` is handed the training rows, with the names that
             fit has seen; rows of no columns where they are not kept as they were passed to fit, in
-            Pipelines and for kernels, under their index: ``table.loc[X.index]``.
+            Pipelines and for kernels, under their index: ``table.loc[X.index]``. Its estimator
+            predicts X and rows of X, in any order, raises for others, and has no coefficients. A
+            scorer that takes `sample_weight` is handed the weights of the fit; any other counts all
+            rows of positive weight alike.
         groups : array-like of shape (n_train,), optional
             Leave out the whole group of each row instead. "auto" then refits.
         tol : float, default=1e-8

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
@@ -124,7 +124,7 @@ class ScoreInfluenceDisplay:
         values = view.score_influence(X_test, y_test, scoring=scoring, method=method)
         words = getattr(scoring, "__name__", scoring)
         if scoring is None:
-            words = "accuracy" if is_classifier(view) else "r2"
+            words = fitted_problem(view).link.scoring
         return cls.from_score_influence(
             values,
             score=float(check_scoring(view, scoring)(view, X_test, y_test)),

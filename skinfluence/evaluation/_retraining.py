@@ -14,6 +14,7 @@ from skinfluence._store import fingerprint_of
 from skinfluence._validation import check_choice, check_sample_weight, listed, warn
 from skinfluence.evaluation._outputs import check_target, read_output
 from skinfluence.explainer import fitted_view, weight_params
+from skinfluence.link import KnownRows
 from skinfluence.problem import changes, fitted_problem
 
 METHODS = ("auto", "changes", "refits")
@@ -213,7 +214,8 @@ class Changes:
 
     def _predicted(self, eta):
         """Outputs of the model with these predictors (n_test, K)."""
-        model = self.problem.link.predictions(self.problem.objective.native(eta))
+        native, rows = self.problem.objective.native(eta), KnownRows(self.task.X_test)
+        model = self.problem.link.predictions(native, rows)
         return read_output(model, self.task.X_test, self.task.y_test, self.task.target)
 
 

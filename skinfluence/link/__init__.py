@@ -7,6 +7,7 @@ predictions by a subclass of :class:`BinaryLink` or :class:`RegressionLink` with
 
 from skinfluence.link._base import Link
 from skinfluence.link._binary import BinaryLink, DecisionLink, LogitLink
+from skinfluence.link._deviance import DevianceExplained
 from skinfluence.link._elementwise import (
     cross_entropy,
     label_index,
@@ -15,6 +16,7 @@ from skinfluence.link._elementwise import (
     softmax_jacobian,
     softplus,
 )
+from skinfluence.link._known_rows import KnownRows
 from skinfluence.link._multiclass import MulticlassLink, OneVsRestLink, SoftmaxLink
 from skinfluence.link._one_vs_one import OneVsOneLink
 from skinfluence.link._predictions import PrecomputedClassifier, PrecomputedRegressor
@@ -24,7 +26,9 @@ from skinfluence.link._transformed import TransformedLink
 __all__ = [
     "BinaryLink",
     "DecisionLink",
+    "DevianceExplained",
     "IdentityLink",
+    "KnownRows",
     "Link",
     "LocationScaleLink",
     "LogLink",

@@ -49,8 +49,8 @@ class Link(ABC):
         Labels in the order of their codes, the codes themselves by default; None for a regressor.
     quantile : float
         Which quantile of the response a regressor predicts, if it predicts one.
-    scoring : str
-        Name of the score where the caller has named none.
+    scoring : str or callable
+        The score where the caller has named none: the estimator's own.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Link(ABC):
     n_classes = 0
     has_probabilities = False
     quantile = 0.5
-    _classes = None
+    _classes = _scoring = None
 
     # -- labels ------------------------------------------------------------------------------------
 
@@ -84,15 +84,22 @@ class Link(ABC):
 
     @property
     def scoring(self):
-        """Name of the score where the caller has named none."""
-        return "accuracy" if self.n_classes else "r2"
+        """The score where the caller has named none."""
+        return self._scoring or ("accuracy" if self.n_classes else "r2")
 
-    def predictions(self, eta):
+    def scored_by(self, scoring):
+        """Return the same link with another score for callers that name none."""
+        other = copy(self)
+        other._scoring = scoring
+        return other
+
+    def predictions(self, eta, rows=None):
         """Return the fitted scikit-learn classifier or regressor of these predictors, (n, ...).
 
-        It gives these predictions for any X of n rows: what a scorer is to see of a deleted model.
+        It predicts the KnownRows `rows`, and None in their place: what a scorer is to see of a
+        deleted model.
         """
-        return (PrecomputedClassifier if self.n_classes else PrecomputedRegressor)(self, eta)
+        return (PrecomputedClassifier if self.n_classes else PrecomputedRegressor)(self, eta, rows)
 
     # -- classifiers -------------------------------------------------------------------------------
 

@@ -5,42 +5,71 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 
-def _check_rows(X, eta):
-    """Raise unless X may be the rows whose predictors are given; None passes."""
-    n_rows = len(eta) if X is None else X.shape[0] if hasattr(X, "shape") else len(X)
-    if n_rows != len(eta):
-        raise ValueError(
-            f"predictions are known for the {len(eta)} rows that are scored, in their order; got "
-            f"{n_rows} rows. A scorer should predict all rows at once, and select from the result."
-        )
-
-
 def _gives_probabilities(predictions):
     """For available_if."""
     return predictions.link.has_probabilities
 
 
-class PrecomputedClassifier(ClassifierMixin, BaseEstimator):
-    """A fitted classifier whose predictors are given: what a scorer sees of a deleted model.
+class _Precomputed:
+    """What classifiers and regressors have in common whose predictors are given.
 
     Parameters
     ----------
     link : Link
     eta : ndarray of shape (n,) or (n, K)
-        Predictors. Where they are NaN the first class is predicted, and all else is NaN.
+        Predictors.
+    rows : KnownRows, optional
+        Whose predictors they are; without them nothing but X = None is answered.
+
+    Notes
+    -----
+    X may be the rows, some of them, or all in another order; None stands for the rows as they are.
     """
 
-    def __init__(self, link=None, eta=None):
+    def __init__(self, link=None, eta=None, rows=None):
         self.link = link
         self.eta = eta
+        self.rows = rows
+
+    def _predictors(self, X):
+        """Predictors of some of the rows; raise for others."""
+        if X is None:
+            return self.eta
+        if self.rows is None:
+            raise ValueError("predictions are known, and the rows are not: X should be None.")
+        return self.rows.of(X, self.eta)
+
+    def __getattr__(self, name):
+        """Say of what is missing why it is; private names are left to Python."""
+        if name.startswith("_") or name in ("link", "eta", "rows"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"the estimator that a scorer is handed has no {name!r}: it holds predictions of "
+            "models without a row, not one fitted model with coefficients (those are in "
+            f"parameter_influence()). Of what a fitted model has, it has {self._known_names()}."
+        )
 
     def fit(self, X=None, y=None):
-        """Return the classifier as it is."""
+        """Return the estimator as it is."""
         return self
 
     def __sklearn_is_fitted__(self):
         """Whether it is fitted: always."""
         return True
+
+
+class PrecomputedClassifier(_Precomputed, ClassifierMixin, BaseEstimator):
+    """A fitted classifier whose predictors are given: what a scorer sees of a deleted model.
+
+    Where predictors are NaN the first class is predicted, and all else is NaN.
+    """
+
+    def _known_names(self):
+        """Names of the attributes that a scorer may read."""
+        names = ["predict", "decision_function"]
+        if _gives_probabilities(self):
+            names += ["predict_proba", "predict_log_proba"]
+        return ", ".join([*names, "classes_ and score"])
 
     @property
     def classes_(self):
@@ -48,52 +77,34 @@ class PrecomputedClassifier(ClassifierMixin, BaseEstimator):
         return self.link.classes
 
     def decision_function(self, X):
-        """Decision values of the given predictors; X is not looked at."""
-        _check_rows(X, self.eta)
-        return self.link.decision(self.eta)
+        """Decision values of the rows X."""
+        return self.link.decision(self._predictors(X))
 
     @available_if(_gives_probabilities)
     def predict_proba(self, X):
-        """Class probabilities of the given predictors; X is not looked at."""
-        _check_rows(X, self.eta)
-        return self.link.probabilities(self.eta)
+        """Class probabilities of the rows X."""
+        return self.link.probabilities(self._predictors(X))
 
     @available_if(_gives_probabilities)
     def predict_log_proba(self, X):
         """Logarithm of the class probabilities."""
-        _check_rows(X, self.eta)
-        return self.link.log_probabilities(self.eta)
+        return self.link.log_probabilities(self._predictors(X))
 
     def predict(self, X):
-        """Labels of the given predictors; X is not looked at."""
-        _check_rows(X, self.eta)
-        undefined = np.isnan(self.eta).reshape(len(self.eta), -1).any(axis=1)
-        codes = self.link.predicted(self.eta)
+        """Labels of the rows X."""
+        eta = self._predictors(X)
+        undefined = np.isnan(eta).reshape(len(eta), -1).any(axis=1)
+        codes = self.link.predicted(eta)
         return self.classes_[np.where(undefined, 0, codes)]
 
 
-class PrecomputedRegressor(RegressorMixin, BaseEstimator):
-    """A fitted regressor whose predictors are given.
+class PrecomputedRegressor(_Precomputed, RegressorMixin, BaseEstimator):
+    """A fitted regressor whose predictors are given: what a scorer sees of a deleted model."""
 
-    Parameters
-    ----------
-    link : Link
-    eta : ndarray of shape (n,) or (n, K)
-    """
-
-    def __init__(self, link=None, eta=None):
-        self.link = link
-        self.eta = eta
-
-    def fit(self, X=None, y=None):
-        """Return the regressor as it is."""
-        return self
-
-    def __sklearn_is_fitted__(self):
-        """Whether it is fitted: always."""
-        return True
+    def _known_names(self):
+        """Names of the attributes that a scorer may read."""
+        return "predict and score"
 
     def predict(self, X):
-        """Predictions of the given predictors; X is not looked at."""
-        _check_rows(X, self.eta)
-        return self.link.mean(self.eta)
+        """Predictions of the rows X."""
+        return self.link.mean(self._predictors(X))

@@ -4,7 +4,7 @@ from math import factorial
 
 import numpy as np
 
-from skinfluence.link import IdentityLink, LogLink
+from skinfluence.link import DevianceExplained, IdentityLink, LogLink
 from skinfluence.losses._base import Loss
 from skinfluence.losses._squared import CANCELLING, spread
 
@@ -37,9 +37,9 @@ class TweedieLoss(Loss):
 
     def __init__(self, power, link="log"):
         self.power = float(power)
-        if link == "identity":
-            self.link = IdentityLink()
         self._is_log = link == "log"
+        own = self.link if self._is_log else IdentityLink()
+        self.link = own.scored_by(DevianceExplained(self.power))
         self.is_convex = 1 <= self.power <= 2 if self._is_log else 0 <= self.power <= 1
         # With the log link and 1 <= p < 2 the loss of the label 0 has no minimum: eta -> -inf.
         self.is_coercive = not self._is_log or not 1 <= self.power < 2

@@ -115,7 +115,8 @@ def loo_scorer(scoring: str | Callable | None = None, *, method: str = "auto") -
     Parameters
     ----------
     scoring : str or callable, optional
-        Scorer of the pooled predictions; accuracy by default.
+        Scorer of the pooled predictions; by default the estimator's own, as in
+        :meth:`InfluenceExplainer.loo_estimate`.
     method : {"auto", "exact", "newton", "first_order"}, default="auto"
         As in :meth:`InfluenceExplainer.loo_estimate`.
 

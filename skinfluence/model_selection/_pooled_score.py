@@ -116,6 +116,7 @@ def _jackknife(link, decision, labels, scoring, X, weight):
             scoring,
             X=rows_to_score(scoring, X, kept),
             weight=weight[kept],
+            encoded=labels[kept] if link.classes is None else None,
         )
         if failure:
             return np.nan, failure

@@ -57,11 +57,24 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     Each candidate is fitted once on all rows; its score is that of the n predictions
     :math:`\eta_{-i}(x_i)` of each row by the model without it, which
-    :meth:`InfluenceExplainer.loo_estimate` computes from the one fit. The conventions are those of
-    :class:`sklearn.model_selection.GridSearchCV` with ``cv=LeaveOneOut()``, with two differences.
-    A score that is not a mean over rows (roc_auc) is that of the pooled predictions; GridSearchCV
-    would average over single rows. In a Pipeline the steps before the last are held fixed when a
-    row is left out: they are fitted on all rows, once for each candidate.
+    :meth:`InfluenceExplainer.loo_estimate` computes from the one fit. It is used as
+    :class:`sklearn.model_selection.GridSearchCV` is, and its scores are those of
+    ``cv=LeaveOneOut()``, with these differences:
+
+    - The predictions of all rows are scored together. GridSearchCV scores each row alone and takes
+      the mean, which is the same for a mean over rows (accuracy, neg_brier_score), another quantity
+      for others (neg_max_error, f1), and NaN where one row has no score (roc_auc, r2, D2,
+      neg_log_loss).
+    - With `sample_weight` rows count by their weights in the score, and those of weight 0 do not.
+      In the mean of GridSearchCV all count alike.
+    - In a Pipeline the steps before the last are fitted on all rows, once for each candidate, and
+      held fixed when a row is left out. So is whatever else a fit takes from the data: the weights
+      of ``class_weight="balanced"``, the width of ``gamma="scale"``, the transformer of a
+      TransformedTargetRegressor, the strength that a RidgeCV has chosen.
+    - A row without which there is no model, such as the last of its class, has no prediction and is
+      left out of the score, with a warning.
+    - Every model is at its optimum; scikit-learn's stop at the `tol` of their solvers. Other
+      methods than "exact" approximate.
 
     Candidates that differ only in the strength of the penalty of the last step (``C`` or ``alpha``)
     form a regularisation path: the first is fitted by scikit-learn, the others by Newton steps from
@@ -75,9 +88,10 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
     param_grid : dict or list of dict
         As for GridSearchCV.
     scoring : str, callable, list of str or dict of either, optional
-        Scorer of the pooled leave-one-out predictions, one number; the estimator's own (accuracy)
-        by default. A list or a dict has several scorers, as in GridSearchCV: `refit` then names the
-        one that chooses.
+        Scorer of the pooled leave-one-out predictions, one number. By default the estimator's own,
+        which `score` returns too: accuracy, r2 of regressors, D2 (the share of the deviance) of
+        generalised linear models. A list or a dict has several scorers, as in GridSearchCV: `refit`
+        then names the one that chooses.
     method : {"auto", "exact", "newton", "first_order"}, default="auto"
         How rows are left out, as in :meth:`InfluenceExplainer.loo_estimate`: "exact" gives the
         scores of refits, "newton" costs O(n p^2) for each candidate, "auto" is exact within a
@@ -142,9 +156,14 @@ class LeaveOneOutSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    Sample weights enter the fits and, as in GridSearchCV, the scores: means over rows are weighted,
-    and other scorers are handed the weights if they take any. Rows of weight 0 are not scored. A
-    callable `scoring` is handed the rows of X that are scored.
+    Sample weights enter the fits and the scores: means over rows are weighted, and other scorers
+    are handed the weights if they take `sample_weight`. A scorer that does not, such as
+    "neg_max_error" or a plain callable, counts all rows of positive weight alike; give a callable
+    the argument ``sample_weight=None`` for it to be weighted as the named scores are. Rows of
+    weight 0 are not scored.
+
+    A callable `scoring` is handed the rows of X that are scored. Its estimator predicts these and
+    rows of them, in any order, and raises for others.
 
     A score that needs every class (roc_auc_ovr) is NaN where a class has no row with a prediction;
     a warning says which.

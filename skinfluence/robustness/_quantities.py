@@ -163,7 +163,8 @@ def score(X: MatrixLike, y: ArrayLike, scoring: Any = None, value: float = 0.0) 
     X, y : array-like
         Rows and labels.
     scoring : str or callable, optional
-        Scikit-learn's metric; accuracy or R2 by default.
+        Scikit-learn's metric; by default accuracy, R2 of regressors, D2 of generalised linear
+        models.
     value : float, default=0.0
         Level that the flipped score has reached or passed.
 
