@@ -160,6 +160,7 @@ def test_equal_rows_of_other_predictions_are_told_apart_or_refused():
     frame = pd.DataFrame(twice, columns=list("abc"))
     np.testing.assert_array_equal(known(frame)(frame.iloc[ORDER]), ORDER)
     np.testing.assert_array_equal(known(twice)(twice[:]), np.arange(60.0))
+    np.testing.assert_array_equal(known(twice)(twice.copy()), np.arange(60.0))
     with pytest.raises(ValueError, match="rows 0 and 30 of X have the same values"):
         known(twice)(twice[ORDER])
     # One model says the same of equal rows.

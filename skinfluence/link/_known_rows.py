@@ -51,7 +51,15 @@ class KnownRows:
         if keys is None or self._keys() is None or _differ_in_columns(X, self.table):
             raise self._unknown("X")
         rows = self._by_label(X, keys)
+        if rows is None and not self._is_bare and keys == self._keys():
+            return known  # a copy: equal rows are where they were
         return known[self._by_value(keys, known) if rows is None else rows]
+
+    @property
+    def _is_bare(self):
+        """Whether the rows have no columns, so that all are equal."""
+        shape = getattr(self.table, "shape", ())
+        return len(shape) == 2 and shape[1] == 0
 
     def _keys(self):
         """Return the keys of the table's rows, found once."""
@@ -96,8 +104,8 @@ class KnownRows:
     def _unknown(self, what):
         """Return the error for what is not among the rows."""
         shape = getattr(self.table, "shape", None) or (len(self.table),)
-        bare = len(shape) == 2 and shape[1] == 0
-        names = " They have no columns, and are known by their index alone." if bare else ""
+        bare = " They have no columns, and are known by their index alone."
+        names = bare if self._is_bare else ""
         return ValueError(
             f"{what} is not among the {shape[0]} rows that the scorer was handed.{names} Its "
             "estimator has predictions for these rows as they are, all, some or in another order, "
