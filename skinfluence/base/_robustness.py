@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._validation import as_groups, check_choice, check_group_labels
+from skinfluence._validation import as_groups, check_choice, group_names
 from skinfluence.base._query import QueryMixin
 from skinfluence.problem.stored import flip_store
 
@@ -212,9 +212,7 @@ def _units(problem, groups):
     units = as_groups(groups, n)
     if sum(map(len, units)) != len(np.unique(np.concatenate(units))):
         raise ValueError("groups overlap: a row can leave only once. Give disjoint groups.")
-    labelled = np.ndim(groups) == 1 and not isinstance(groups[0], list | tuple | np.ndarray)
-    names = list(np.unique(check_group_labels(groups))) if labelled else list(range(len(units)))
-    return units, names
+    return units, list(group_names(groups))
 
 
 def _check_size(problem, size, units, name):
