@@ -13,7 +13,7 @@ from skinfluence._sources._checks import (
     check_like,
     missing_labels,
 )
-from skinfluence._sources._files import MappedFile, is_npy
+from skinfluence._sources._files import FileStamp, MappedFile, is_npy
 from skinfluence._sources._omitted import OmittingReader, keeps
 from skinfluence._sources._one_block import LabelCode, OneBlock, check_finite, place
 from skinfluence._sources._readers import (
@@ -31,6 +31,9 @@ from skinfluence._sources._readers import (
     suffix_of,
 )
 from skinfluence._validation import shown
+
+# Arguments that are labels and weights of the rows.
+LABELS = ("y", "sample_weight")
 
 
 class RowBlocks:
@@ -67,6 +70,8 @@ class RowBlocks:
         self._last: tuple[Any, Any] = (None, None)
         self._labels: tuple[Any, Any] | None = None
         self._code: tuple[Any, ...] | None = None
+        # Files that the labels and weights in memory were read from.
+        self._label_files: list[FileStamp] = []
         self._checked = np.zeros(len(self.sizes), dtype=bool)
         filled = np.flatnonzero(self.sizes)
         if not len(filled):
@@ -238,7 +243,9 @@ class RowBlocks:
         RowBlocks
             With the same labels and weights.
         """
-        return RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
+        new = RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
+        new._label_files = self._label_files
+        return new
 
     def without(self, gone: np.ndarray) -> "RowBlocks":
         """Return the blocks without some rows, of which a pickle has no values.
@@ -510,7 +517,8 @@ def as_blocks(
           block i, and None past the last. It is called once for each block here, to count the
           rows, and for each block in every pass.
     y : array-like, path of a .npy file, list of such paths, or str, optional
-        Labels; of parquet and of frames the name of a column, which is then no feature.
+        Labels; of parquet and of frames the name of a column, which is then no feature. Of a list
+        of as many files as X is, each belongs to the file in its place.
     sample_weight : array-like, path of a .npy file, list of such paths, or str, optional
         Weights, in the same way.
     block_rows : int or "auto", default="auto"
@@ -572,13 +580,17 @@ def as_blocks(
         raise ValueError(
             f"{name!r} is no column of X, which has no names: pass an array, or a .npy file."
         )
-    y, sample_weight = (
-        None if name is not None else _labels_of(value, argument)
-        for value, name, argument in zip(
-            (y, sample_weight), names, ("y", "sample_weight"), strict=True
-        )
-    )
-    return RowBlocks(reader, y, sample_weight)
+    per_file = None
+    if isinstance(X, list | tuple):
+        per_file = [(path, each.n_rows) for path, each in zip(X, reader.readers, strict=True)]
+    given = [
+        None if name is not None else value
+        for value, name in zip((y, sample_weight), names, strict=True)
+    ]
+    labels = (_labels_of(*each, per_file) for each in zip(given, LABELS, strict=True))
+    blocks = RowBlocks(reader, *labels)
+    blocks._label_files = [FileStamp(path) for each in given if _are_npy(each) for path in each]
+    return blocks
 
 
 def _is_column(value):
@@ -653,14 +665,35 @@ def _file_reader(path, y, weight, block_rows):
     )
 
 
-def _labels_of(values: Any, name: str) -> Any:
-    """Labels or weights of all rows: an array, or a file of them that is mapped."""
+def _are_npy(values):
+    """Whether a value is a list of paths of .npy files."""
+    return isinstance(values, list | tuple) and bool(values) and all(map(is_npy, values))
+
+
+def _check_pairs(name, paths, values, per_file):
+    """Raise where one of as many files of labels has other rows than that of X in its place."""
+    for k, (path, own, (rows, n_rows)) in enumerate(zip(paths, values, per_file, strict=True)):
+        if len(own) != n_rows:
+            raise ValueError(
+                f"{name}[{k}] ({path}) has {len(own)} rows, X[{k}] ({rows}) has {n_rows}: of as "
+                "many files each should belong to the one in its place. Give both in one order."
+            )
+
+
+def _labels_of(values, name, per_file=None):
+    """Labels or weights of all rows: an array, or a file of them that is mapped.
+
+    `per_file` has the path and the number of rows of each file of X, where it is a list of these.
+    """
     if values is None:
         return None
     if is_npy(values):
         values = MappedFile.npy(values)
-    elif isinstance(values, list | tuple) and values and all(is_npy(v) for v in values):
-        values = np.concatenate([np.load(path, allow_pickle=False) for path in values])
+    elif _are_npy(values):
+        paths, values = values, [np.load(path, allow_pickle=False) for path in values]
+        if per_file is not None and len(per_file) == len(paths):
+            _check_pairs(name, paths, values, per_file)
+        values = np.concatenate(values)
     elif isinstance(values, np.memmap):
         values = MappedFile.of(values) or np.asarray(values)
     elif isinstance(values, Callable):

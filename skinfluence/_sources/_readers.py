@@ -75,6 +75,11 @@ class Reader:
         """Return the rows of a block, its labels and its weights, None where there are none."""
         raise NotImplementedError
 
+    @property
+    def n_rows(self):
+        """Rows of all blocks."""
+        return int(np.sum(self.sizes))
+
     def only(self, i):
         """Return the reader of one block, its block 0, with no other's rows."""
         return OneOfReader(self, i)
