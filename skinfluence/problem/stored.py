@@ -307,12 +307,12 @@ def check_out(out, problem, X_test, y_test):
     data = problem.record.data
     of_fit = (data.stored, getattr(data.space, "rows", None), data.y, data.sample_weight)
     for sources, what in (
-        (of_fit, "the model was fitted on"),
-        ((X_test, y_test), "the test rows are read from"),
+        (of_fit, "that the model was fitted on"),
+        ((X_test, y_test), "of the test rows"),
     ):
         for path in files_of(*sources):
             if os.path.exists(path) and os.path.samefile(out, path):
                 raise ValueError(
-                    f"out should be a file of its own; got {shown(str(out))}, which {what}: it "
+                    f"out should be a file of its own; got {shown(str(out))}, one {what}, which "
                     "would be overwritten. Pass another path."
                 )
