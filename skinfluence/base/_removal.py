@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinfluence._frames import row_names
 from skinfluence._validation import as_index, check_group_labels
 from skinfluence.base._query import QueryMixin
-from skinfluence.base._row_labels import rows_with_labels
+from skinfluence.problem.row_labels import rows_with_labels
 
 
 class RemovalMixin(QueryMixin):

@@ -33,7 +33,7 @@ def rows_with_labels(labels, names, where):
     keys = [_key(label) for label in wanted]
     asked, found = set(keys) - {None}, set()
     rows = []
-    for row, key in enumerate(_keys_of(names)):
+    for row, key in enumerate(label_keys(names)):
         if key in asked:
             found.add(key)
             rows.append(row)
@@ -60,8 +60,13 @@ def _listed_labels(labels, names):
     return list(labels)
 
 
-def _keys_of(names):
-    """Return the key of each name, by the type of the array where that says enough."""
+def label_keys(names):
+    """Return what tells each name from others: equal keys are equal names, None is a missing one.
+
+    Parameters
+    ----------
+    names : ndarray of shape (n,)
+    """
     if names.dtype.kind in "iu":
         return [("number", name) for name in names.tolist()]
     if names.dtype.kind in "mM" and len(names):
@@ -139,10 +144,10 @@ def _one_of_each_type(names):
 
 def _typed(labels):
     """Return texts of labels with their types."""
-    return [f"{_text(label)} ({_type_name(label)})" for label in labels]
+    return [f"{label_text(label)} ({_type_name(label)})" for label in labels]
 
 
-def _text(label):
+def label_text(label):
     """Return the text of a label for a message: times of NumPy as dates, numbers as numbers."""
     return str(label) if isinstance(label, np.datetime64 | np.timedelta64) else shown(label)
 
