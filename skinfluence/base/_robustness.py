@@ -212,7 +212,8 @@ def _units(problem, groups):
     units = as_groups(groups, n)
     if sum(map(len, units)) != len(np.unique(np.concatenate(units))):
         raise ValueError("groups overlap: a row can leave only once. Give disjoint groups.")
-    return units, list(group_names(groups))
+    names = group_names(groups)
+    return units, names.tolist() if names.dtype.kind in "iu" else list(names)
 
 
 def _check_size(problem, size, units, name):
