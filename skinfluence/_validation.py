@@ -17,6 +17,9 @@ AGGREGATES = (None, "mean", "sum")
 # Characters of a value in a message.
 LONGEST = 120
 PACKAGE = __name__.partition(".")[0]
+# Types of labels that one array can hold as they are, each by itself.
+KINDS = (str, bytes, bool | np.bool_, numbers.Number)
+SORTED_LABELS = "should hold labels that sort: all numbers or all strings"
 
 
 def warn(message, category):
@@ -305,9 +308,10 @@ def missing_rows(values):
 
 
 def check_group_labels(groups, name="groups"):
-    """Return labels of groups as an array; raise where a label is missing (None, NaN, pandas.NA).
+    """Return labels of groups as an array; raise where one is missing, or of another type.
 
-    A missing label says nothing: rows without one are no group of their own.
+    A missing label (None, NaN, pandas.NA) says nothing: rows without one are no group of their own.
+    Labels of several types NumPy would make into one, and different ones into the same.
     """
     try:
         labels = np.asarray(groups)
@@ -325,7 +329,24 @@ def check_group_labels(groups, name="groups"):
             f"{name} has {len(rows)} missing label{'s' if len(rows) > 1 else ''} ({seen}) at row "
             f"{listed(rows)}. Give every row the label of a group."
         )
+    if labels.ndim == 1 and given.dtype.kind == "O":
+        _check_one_kind(given, labels, name)
     return labels
+
+
+def _check_one_kind(given, labels, name):
+    """Raise where labels (n,), as they were given, are not what one array makes of them."""
+    types = {type(value) for value in given}
+    kinds = {next((kind for kind in KINDS if issubclass(found, kind)), None) for found in types}
+    seen = ""
+    if len(kinds) > 1:
+        seen = f"labels of the types {', '.join(sorted(found.__name__ for found in types))}"
+    elif numbers.Number in kinds and labels.tolist() != [
+        value.item() if isinstance(value, np.generic) else value for value in given
+    ]:
+        seen = "integers beside floats, which do not tell them apart"
+    if seen:
+        raise ValueError(f"{name} {SORTED_LABELS}; got {seen}.")
 
 
 def _are_missing(values):
@@ -354,9 +375,7 @@ def as_partition(groups, n_train):
     try:
         _, codes = np.unique(labels, return_inverse=True)
     except TypeError as error:
-        raise ValueError("groups should hold labels that sort: all numbers or all strings.") from (
-            error
-        )
+        raise ValueError(f"groups {SORTED_LABELS}.") from error
     order = np.argsort(codes, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 

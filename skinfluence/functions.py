@@ -626,7 +626,7 @@ def without(
     model: BaseEstimator,
     rows: ArrayLike | None = None,
     *,
-    row_labels: ArrayLike | None = None,
+    row_labels: ArrayLike | set | None = None,
     groups: ArrayLike | None = None,
     refit_steps: bool = False,
     X: MatrixLike | None = None,

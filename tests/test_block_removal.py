@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.frozen import FrozenEstimator
@@ -103,7 +104,9 @@ class FromFiles:
         return np.load(self.path)[90 * i : 90 * i + 90] if 90 * i < self.n else None
 
 
-@pytest.mark.parametrize("kind", ["npy", "files of weights", "parquet", "callable", "array"])
+@pytest.mark.parametrize(
+    "kind", ["npy", "files of weights", "parquet", "callable", "array", "frame"]
+)
 def test_a_pickle_has_no_row_that_has_left(kind, tmp_path):
     X, y = problem(n=200, p=4)
     X[17] = 1234.5678  # bits to look for
@@ -117,6 +120,7 @@ def test_a_pickle_has_no_row_that_has_left(kind, tmp_path):
         "parquet": lambda: (*of_parquet(X, y, tmp_path), w),
         "callable": lambda: (FromFiles(tmp_path, 200), y, w),
         "array": lambda: (X, y, w),
+        "frame": lambda: (pd.DataFrame(X).assign(label=y, w=w), "label", "w"),
     }
     np.save(tmp_path / "w.npy", w)
     of_npy(X, y, tmp_path)

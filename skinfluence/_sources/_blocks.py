@@ -13,24 +13,26 @@ from skinfluence._sources._checks import (
     check_like,
     missing_labels,
 )
-from skinfluence._sources._files import MappedFile, is_npy
+from skinfluence._sources._dask import DaskArrayReader, DaskFrameReader
+from skinfluence._sources._files import FileStamp, MappedFile, is_npy
 from skinfluence._sources._omitted import OmittingReader, keeps
 from skinfluence._sources._one_block import LabelCode, OneBlock, check_finite, place
 from skinfluence._sources._readers import (
     ArrayReader,
     CallableReader,
     ChainReader,
-    DaskArrayReader,
-    DaskFrameReader,
-    LazyFrameReader,
-    ParquetReader,
     SelectionReader,
     TransformedReader,
+    altered,
     as_text,
     content_hash,
     suffix_of,
 )
+from skinfluence._sources._tables import FrameReader, LazyFrameReader, ParquetReader
 from skinfluence._validation import shown
+
+# Arguments that are labels and weights of the rows.
+LABELS = ("y", "sample_weight")
 
 
 class RowBlocks:
@@ -67,6 +69,8 @@ class RowBlocks:
         self._last: tuple[Any, Any] = (None, None)
         self._labels: tuple[Any, Any] | None = None
         self._code: tuple[Any, ...] | None = None
+        # Files that the labels and weights in memory were read from.
+        self._label_files: list[FileStamp] = []
         self._checked = np.zeros(len(self.sizes), dtype=bool)
         filled = np.flatnonzero(self.sizes)
         if not len(filled):
@@ -238,7 +242,9 @@ class RowBlocks:
         RowBlocks
             With the same labels and weights.
         """
-        return RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
+        new = RowBlocks(TransformedReader(self.reader, function), self.y, self.sample_weight)
+        new._label_files = self._label_files
+        return new
 
     def without(self, gone: np.ndarray) -> "RowBlocks":
         """Return the blocks without some rows, of which a pickle has no values.
@@ -501,16 +507,19 @@ def as_blocks(
     X : source
         One of
 
-        - an array or a CSR matrix in memory, a NumPy memmap, or the path of a .npy file;
+        - an array, a CSR matrix or a data frame of pandas or polars in memory, a NumPy memmap, or
+          the path of a .npy file;
         - the path of a parquet file, or of a folder of them, or a pyarrow Dataset: a block is a
-          row group;
+          row group. What was the index of a pandas data frame is no feature; the folders of a hive
+          (``year=2019``) are columns;
         - a polars LazyFrame; a dask array or data frame, of which a block is a chunk;
         - a list of paths of files of one kind;
         - a callable ``read(i)`` that returns ``X_i``, ``(X_i, y_i)`` or ``(X_i, y_i, w_i)`` of
           block i, and None past the last. It is called once for each block here, to count the
           rows, and for each block in every pass.
     y : array-like, path of a .npy file, list of such paths, or str, optional
-        Labels; of parquet and of frames the name of a column, which is then no feature.
+        Labels; of parquet and of frames the name of a column, which is then no feature. Of a list
+        of as many files as X is, each belongs to the file in its place.
     sample_weight : array-like, path of a .npy file, list of such paths, or str, optional
         Weights, in the same way.
     block_rows : int or "auto", default="auto"
@@ -562,28 +571,56 @@ def as_blocks(
         raise ValueError(
             f"block_rows should be a positive integer or 'auto'; got {shown(block_rows)}."
         )
+    features = None
+    if _is_frame(X):
+        X, y, sample_weight, features = _arrays_of(X, y, sample_weight)
     lies_there = _lies_there(X)
     names = tuple(
         value if _is_column(value) or lies_there(value) else None for value in (y, sample_weight)
     )
     reader = _reader(X, names[0], names[1], block_rows)
+    reader = reader if features is None else altered(reader, names=features)
     if any(isinstance(v, str) for v in names) and not hasattr(reader, "labels"):
         name = next(name for name in names if isinstance(name, str))
         raise ValueError(
             f"{name!r} is no column of X, which has no names: pass an array, or a .npy file."
         )
-    y, sample_weight = (
-        None if name is not None else _labels_of(value, argument)
-        for value, name, argument in zip(
-            (y, sample_weight), names, ("y", "sample_weight"), strict=True
-        )
-    )
-    return RowBlocks(reader, y, sample_weight)
+    per_file = None
+    if isinstance(X, list | tuple):
+        per_file = [(path, each.n_rows) for path, each in zip(X, reader.readers, strict=True)]
+    for value, name in zip((y, sample_weight), LABELS, strict=True):
+        _check_no_columns(value, name, reader)
+    given = [
+        None if name is not None else value
+        for value, name in zip((y, sample_weight), names, strict=True)
+    ]
+    labels = (_labels_of(*each, per_file) for each in zip(given, LABELS, strict=True))
+    new = RowBlocks(reader, *labels)
+    new._label_files = [FileStamp(path) for each in given if _are_npy(each) for path in each]
+    return new
 
 
 def _is_column(value):
     """Whether labels are a column of the source, by its name."""
     return isinstance(value, str) and not is_npy(value)
+
+
+def _is_frame(X):
+    """Whether rows are a data frame in memory."""
+    return type(X).__name__ == "DataFrame" and bool(_packages(X) & {"pandas", "polars"})
+
+
+def _arrays_of(frame, y, weight):
+    """Rows, labels and weights of a data frame, and the names of its features.
+
+    An array, and not the frame, is kept: a pickle without some rows has no others then.
+    """
+    columns = [value if _is_column(value) else None for value in (y, weight)]
+    table = FrameReader(frame, *columns)
+    X, *own = table.read(0)
+    both = zip((y, weight), columns, own, strict=True)
+    y, weight = (given if name is None else found for given, name, found in both)
+    return X, y, weight, table.names
 
 
 def _lies_there(X):
@@ -607,10 +644,10 @@ def _reader(X, y, weight, block_rows):
         return ChainReader([_file_reader(path, y, weight, block_rows) for path in X])
     if isinstance(X, np.ndarray) or hasattr(X, "tocsr"):
         return _array_reader(X, block_rows)
-    if packages & {"dask", "dask_expr"}:
-        if not hasattr(X, "chunks"):
-            return DaskFrameReader(X, y, weight)
+    if packages & {"dask", "dask_expr"} and hasattr(X, "chunks"):
         return DaskArrayReader(X, *(None if isinstance(v, str) else v for v in (y, weight)))
+    if packages & {"dask", "dask_expr"}:
+        return DaskFrameReader(X, y, weight)
     if "polars" in packages and type(X).__name__ == "LazyFrame":
         return LazyFrameReader(X, y, weight, block_rows)
     if "pyarrow" in packages and hasattr(X, "get_fragments"):
@@ -622,11 +659,12 @@ def _reader(X, y, weight, block_rows):
         )
     if callable(X):
         return CallableReader(X)
-    what = "a list of something else than paths" if isinstance(X, Iterable) else type(X).__name__
+    is_list = isinstance(X, list | tuple | set)
+    what = "a list of something else than paths" if is_list else type(X).__name__
     raise TypeError(
-        f"X is {what}, which as_blocks does not know: pass an array, a CSR matrix, the path of a "
-        ".npy or parquet file, a list of these, a pyarrow Dataset, a polars LazyFrame, a dask "
-        "array or data frame, or a callable read(i)."
+        f"X is {what}, which as_blocks does not know: pass an array, a CSR matrix, a data frame, "
+        "the path of a .npy or parquet file, a list of paths, a pyarrow Dataset, a polars "
+        "LazyFrame, a dask array or data frame, or a callable read(i)."
     )
 
 
@@ -653,14 +691,47 @@ def _file_reader(path, y, weight, block_rows):
     )
 
 
-def _labels_of(values: Any, name: str) -> Any:
-    """Labels or weights of all rows: an array, or a file of them that is mapped."""
+def _are_npy(values):
+    """Whether a value is a list of paths of .npy files."""
+    return isinstance(values, list | tuple) and bool(values) and all(map(is_npy, values))
+
+
+def _check_no_columns(values, name, reader):
+    """Raise for a few names of columns where there should be labels or weights."""
+    if not isinstance(values, list | tuple) or _are_npy(values):
+        return
+    if all(isinstance(value, str) for value in values) and len(values) != reader.n_rows:
+        raise ValueError(
+            f"{name} is a list of {len(values)} texts, and X has {reader.n_rows} rows: pass an "
+            "array of one label or response a row (of several responses a column each), the path "
+            "of a .npy file, a list of these, or the name of one column of X."
+        )
+
+
+def _check_pairs(name, paths, values, per_file):
+    """Raise where one of as many files of labels has other rows than that of X in its place."""
+    for k, (path, own, (rows, n_rows)) in enumerate(zip(paths, values, per_file, strict=True)):
+        if len(own) != n_rows:
+            raise ValueError(
+                f"{name}[{k}] ({path}) has {len(own)} rows, X[{k}] ({rows}) has {n_rows}: of as "
+                "many files each should belong to the one in its place. Give both in one order."
+            )
+
+
+def _labels_of(values, name, per_file=None):
+    """Labels or weights of all rows: an array, or a file of them that is mapped.
+
+    `per_file` has the path and the number of rows of each file of X, where it is a list of these.
+    """
     if values is None:
         return None
     if is_npy(values):
         values = MappedFile.npy(values)
-    elif isinstance(values, list | tuple) and values and all(is_npy(v) for v in values):
-        values = np.concatenate([np.load(path, allow_pickle=False) for path in values])
+    elif _are_npy(values):
+        paths, values = values, [np.load(path, allow_pickle=False) for path in values]
+        if per_file is not None and len(per_file) == len(paths):
+            _check_pairs(name, paths, values, per_file)
+        values = np.concatenate(values)
     elif isinstance(values, np.memmap):
         values = MappedFile.of(values) or np.asarray(values)
     elif isinstance(values, Callable):

@@ -106,3 +106,28 @@ class MappedFile:
 def is_npy(value):
     """Whether a value is the path of a .npy file."""
     return isinstance(value, str | os.PathLike) and Path(value).suffix == ".npy"
+
+
+def files_of(*sources):
+    """Return the paths of the files that arrays and rows in blocks are read from.
+
+    Parameters
+    ----------
+    *sources : array, RowBlocks, Reader or object
+        What is no source has no files; nor has a callable, or a collection of other workers.
+    """
+    found, waiting = set(), list(sources)
+    while waiting:
+        source = waiting.pop()
+        if isinstance(source, FileStamp):
+            found.add(source.path)
+        elif isinstance(source, np.ndarray):  # a view of a map has it as its base
+            found |= {source.filename} if isinstance(source, np.memmap) else set()
+            waiting.append(source.base)
+        elif isinstance(source, list | tuple | set):
+            waiting += source
+        elif hasattr(source, "tocsr"):
+            waiting.append(getattr(source, "data", None))
+        elif type(source).__module__.startswith(f"{__package__}."):
+            waiting += vars(source).values()
+    return {os.fspath(path) for path in found if path is not None}

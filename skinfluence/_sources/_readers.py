@@ -1,27 +1,22 @@
 """One reader for each kind of source: how many rows its blocks have, and how a block is read.
 
-Packages are imported here alone, and only pyarrow and dask: the collections of the others are asked
-by their own methods.
+Those of tables are in `_tables`, those of dask in `_dask`. Packages are imported there alone, and
+only pyarrow and dask: the collections of the others are asked by their own methods.
 """
 
 import copy
 import hashlib
 import json
-import os
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from skinfluence._sources._checks import check_numbers
-from skinfluence._sources._files import FileStamp, MappedFile
+from skinfluence._sources._files import MappedFile
 
 # Bytes of a block of an array, unless the caller says how many rows.
 BLOCK_BYTES = 2**24
 # The fewest rows of such a block.
 FEWEST_ROWS = 2048
-# Chunks of dask whose answers are held at once.
-WINDOW = 64
 
 
 def block_edges(n_rows, row_bytes, block_rows):
@@ -75,13 +70,18 @@ class Reader:
         """Return the rows of a block, its labels and its weights, None where there are none."""
         raise NotImplementedError
 
+    @property
+    def n_rows(self):
+        """Rows of all blocks."""
+        return int(np.sum(self.sizes))
+
     def only(self, i):
         """Return the reader of one block, its block 0, with no other's rows."""
         return OneOfReader(self, i)
 
     def identity(self):
         """Return what tells the source from others: names and time stamps of files, or a hash."""
-        return _ends(self)
+        return end_hashes(self)
 
 
 class OneOfReader(Reader):
@@ -139,262 +139,6 @@ class ArrayReader(Reader):
     def __repr__(self):
         kind = "a file" if isinstance(self.X, MappedFile) else "memory"
         return self.X.stamp.path if kind == "a file" else "an array in memory"
-
-
-class TableReader(Reader):
-    """Blocks that are tables with named columns; a subclass says how one is read.
-
-    Parameters
-    ----------
-    sizes : list of int
-    names : list of str
-        Of all columns.
-    y, weight : str or None
-        Columns of the labels and weights; the others are X.
-    """
-
-    def __init__(self, sizes, names, y, weight):
-        self.sizes = np.asarray(sizes, dtype=np.int64)
-        self.all_names, self.y, self.weight = [str(name) for name in names], y, weight
-        for argument, name in (("y", y), ("sample_weight", weight)):
-            if name is not None and name not in self.all_names:
-                raise ValueError(
-                    f"{argument}={name!r} is no column of the source; it has "
-                    f"{', '.join(self.all_names[:10])}."
-                )
-        self.names = [name for name in self.all_names if name not in (y, weight)]
-
-    def read(self, i):
-        return self._parted(self._table(i, self.all_names))
-
-    def _parted(self, table):
-        """Rows, labels and weights of a table."""
-        return (
-            self._matrix(table),
-            None if self.y is None else self._column(table, self.y),
-            None if self.weight is None else self._column(table, self.weight),
-        )
-
-    def labels(self, i):
-        """Return the labels and weights of a block, without its other columns."""
-        table = self._table(i, [name for name in (self.y, self.weight) if name is not None])
-        return tuple(
-            None if name is None else self._column(table, name) for name in (self.y, self.weight)
-        )
-
-    def _matrix(self, table):
-        """Columns side by side, each contiguous, in float32 if all of them are."""
-        columns = []
-        for name in self.names:
-            column = np.asarray(self._column(table, name))
-            check_numbers(column, name)
-            columns.append(column)
-        single = all(column.dtype == np.float32 for column in columns)
-        X = np.empty((len(table), len(columns)), np.float32 if single else np.float64, order="F")
-        for j, column in enumerate(columns):
-            X[:, j] = column
-        return X
-
-    def _column(self, table, name):
-        """One column of a table as an array."""
-        return np.asarray(table[name])
-
-    def __repr__(self):
-        return type(self).__name__.removesuffix("Reader")
-
-
-class ParquetReader(TableReader):
-    """Row groups of parquet files: one block each.
-
-    Parameters
-    ----------
-    source : str, Path or pyarrow Dataset
-        A file, a folder of files, or a dataset of them.
-    y, weight : str or None
-    """
-
-    def __init__(self, source, y, weight):
-        self.source = source
-        fragments = self._fragments()
-        schema = fragments[0].physical_schema if fragments else self._dataset().schema
-        files = sorted({fragment.path for fragment in fragments if _has_file(fragment)})
-        self.stamps = [FileStamp(path) for path in files if os.path.exists(path)]
-        super().__init__([_rows_of(f) for f in fragments], schema.names, y, weight)
-        self._open = fragments
-
-    def _dataset(self):
-        """Return the pyarrow Dataset of the file, the folder or the object that was given."""
-        if not isinstance(self.source, str | os.PathLike):
-            return self.source
-        import pyarrow.dataset
-
-        return pyarrow.dataset.dataset(str(self.source), format="parquet")
-
-    def _fragments(self):
-        """Parts of the dataset, each at most one row group, in the order of the files' names."""
-        found = sorted(self._dataset().get_fragments(), key=lambda f: getattr(f, "path", ""))
-        return [
-            group
-            for fragment in found
-            for group in (
-                fragment.split_by_row_group()
-                if hasattr(fragment, "split_by_row_group")
-                else [fragment]
-            )
-        ]
-
-    def _table(self, i, names):
-        for stamp in self.stamps:
-            stamp.check()
-        if self._open is None:
-            self._open = self._fragments()
-        return self._open[i].to_table(columns=names)
-
-    def _column(self, table, name):
-        """A column; of a dictionary its words, and nulls as NaN or None."""
-        column = table.column(name)
-        if str(column.type).startswith("dictionary"):
-            column = column.cast(column.type.value_type)
-        return column.to_numpy()
-
-    def __len__(self):
-        return len(self.sizes)
-
-    def identity(self):
-        return [stamp.identity for stamp in self.stamps] or _ends(self)
-
-    def __getstate__(self):
-        """The open files stay behind."""
-        return {**vars(self), "_open": None}
-
-
-def _rows_of(fragment):
-    """Rows of a part: of a row group by its own count, count_rows being that of the file."""
-    groups = getattr(fragment, "row_groups", None)
-    return fragment.count_rows() if groups is None else sum(g.num_rows for g in groups)
-
-
-def _has_file(fragment):
-    """Whether a fragment of a dataset is a file."""
-    return bool(getattr(fragment, "path", ""))
-
-
-class LazyFrameReader(TableReader):
-    """Slices of a polars LazyFrame, collected one at a time."""
-
-    def __init__(self, frame, y, weight, block_rows):
-        self.frame = frame
-        names = frame.collect_schema().names()
-        last = frame.select(names[0]).with_row_index("__row").select("__row").tail(1).collect()
-        n_rows = int(last["__row"][0]) + 1 if len(last) else 0
-        self.edges = block_edges(n_rows, 8 * len(names), block_rows)
-        super().__init__(np.diff(self.edges), names, y, weight)
-
-    def _table(self, i, names):
-        size = int(self.sizes[i])
-        return self.frame.select(names).slice(int(self.edges[i]), size).collect()
-
-    def _column(self, table, name):
-        column = table[name]
-        return np.asarray(column.to_list(), dtype=object) if _is_text(column) else column.to_numpy()
-
-
-def _is_text(column):
-    """Whether a column of polars holds words."""
-    return str(column.dtype).startswith(("String", "Categorical", "Enum"))
-
-
-def computed_by_dask(function, tasks):
-    """Yield ``function(*task)`` of tasks about chunks, by dask where the chunks lie, in order.
-
-    Parameters
-    ----------
-    function : callable
-    tasks : iterable of tuple
-        Dask collections, and what goes with them.
-    """
-    import dask
-
-    later = dask.delayed(function, pure=False, traverse=False)
-    calls = (later(*task) for task in tasks)
-    while window := list(islice(calls, WINDOW)):
-        yield from dask.compute(*window)
-
-
-class DaskFrameReader(TableReader):
-    """Partitions of a dask data frame."""
-
-    def __init__(self, frame, y, weight):
-        self.frame = frame
-        sizes = list(frame.map_partitions(len, meta=("n", "i8")).compute())
-        super().__init__(sizes, list(frame.columns), y, weight)
-
-    def only(self, i):
-        return altered(self, frame=None, sizes=self.sizes[i : i + 1])
-
-    def read(self, i, table=None):
-        return self._parted(self._table(i, self.all_names) if table is None else table)
-
-    def compute(self, function, tasks):
-        """Yield the answers of tasks about partitions; what a OneBlock is read from is given."""
-        yield from computed_by_dask(
-            function, ((self.frame.partitions[task[0].i], None, None, *task) for task in tasks)
-        )
-
-    def _table(self, i, names):
-        return self.frame[names].partitions[i].compute()
-
-
-class DaskArrayReader(Reader):
-    """Chunks of rows of a dask array, with labels and weights in memory or of dask, too."""
-
-    def __init__(self, X, y=None, weight=None):
-        if X.ndim != 2:
-            raise ValueError(f"X should have two dimensions; it has shape {X.shape}.")
-        if any(np.isnan(size) for size in X.chunks[0]):
-            X = X.compute_chunk_sizes()
-        self.X = X.rechunk({1: -1})
-        self.sizes = np.asarray(self.X.chunks[0], dtype=np.int64)
-        self.own = tuple(self._chunked(values) for values in (y, weight))
-        if any(values is not None for values in self.own):
-            self.labels = self._labels
-
-    def _chunked(self, values):
-        """Labels or weights in chunks of the same rows; None where they are not dask's."""
-        if values is None:
-            return None
-        values = getattr(values, "to_dask_array", lambda lengths: values)(lengths=True)
-        if values.shape[0] != self.X.shape[0]:
-            raise ValueError(
-                f"labels or weights have {values.shape[0]} rows, X has {self.X.shape[0]}."
-            )
-        return values.rechunk({0: self.X.chunks[0]})
-
-    def read(self, i, X=None, y=None, weight=None):
-        if X is None:
-            X, (y, weight) = self.X.blocks[i].compute(), self._labels(i)
-        # In one order of memory, whatever way it has come: sums depend on it in the last bit.
-        return (X if hasattr(X, "tocsr") else np.ascontiguousarray(X)), y, weight
-
-    def _labels(self, i):
-        """Labels and weights of a chunk."""
-        return tuple(None if v is None else v.blocks[i].compute() for v in self.own)
-
-    def only(self, i):
-        nothing = {"X": None, "own": (None, None), "labels": None}
-        return altered(self, sizes=self.sizes[i : i + 1], **nothing)
-
-    def compute(self, function, tasks):
-        """Yield the answers of tasks about chunks; what a OneBlock is read from is given."""
-
-        def parts(i):
-            """Chunks of rows, labels and weights."""
-            return [None if v is None else v.blocks[i] for v in (self.X, *self.own)]
-
-        yield from computed_by_dask(function, ((*parts(task[0].i), *task) for task in tasks))
-
-    def __repr__(self):
-        return "a dask array"
 
 
 class CallableReader(Reader):
@@ -556,7 +300,7 @@ class SelectionReader(Reader):
         return f"some of {self.blocks!r}"
 
 
-def _ends(reader):
+def end_hashes(reader):
     """Hash of the first and the last block: where a source has no name and no time stamp."""
     filled = np.flatnonzero(reader.sizes)
     return [content_hash(*reader.read(int(i))[:2]) for i in sorted({*filled[:1], *filled[-1:]})]

@@ -81,7 +81,8 @@ class AttributionMixin(QueryMixin):
             bound of each.
         out : str or Path, optional
             A .npy file for the matrix, which is found block by block and never held; the file
-            appears when it is complete. Not with method="auto", whose budget is one for all rows.
+            appears when it is complete. Not with method="auto", whose budget is one for all rows;
+            and not a file that the training rows or the test rows are read from.
         checkpoint : str or Path, optional
             A folder for finished blocks of training rows. The same call goes on after an end in
             between, with blocks that are the same to the last bit. Not with method="auto".

@@ -59,7 +59,8 @@ class FeaturesMixin(QueryMixin):
         displacement : array-like or sparse matrix of shape (r, p) or (p,), or dict, optional
             Moves of the r training rows asked about, each alone; or the same for each. A dict or a
             data frame has them by the names of columns, (r,) or a number each: other columns stay.
-            Columns of a data frame that hold no numbers do not move.
+            Columns of a data frame that hold no numbers do not move; its index, where it has one
+            other than 0, 1, ..., should be that of the rows of fit.
         features : {"model", "input"}, default="model"
             Of which features the gradients and displacements are: of the model itself, for a
             Pipeline its last step; or of X as the first step is given it. "input" needs steps that
@@ -238,8 +239,18 @@ def _pullback(model, problem, rows, X_train):
     return InputGradients(model.__input_steps__(), getattr(model, "n_features_in_", None), X)
 
 
+def _check_moves(problem, rows, displacement):
+    """Raise where moves by name are of other training rows than those asked about."""
+    if getattr(displacement, "columns", None) is not None:
+        problem.check_row_names(displacement, "displacement", rows)
+    elif isinstance(displacement, dict):
+        for name, moves in displacement.items():
+            problem.check_row_names(moves, f"displacement[{name!r}]", rows)
+
+
 def _moved(model, problem, rows, displacement, features, X_train):
     """Features of the model of rows that are displaced in the features that are asked for."""
+    _check_moves(problem, rows, displacement)
     if features == "model" or problem.transform is None:
         own = what_if.features_of(problem, rows)
         moves = named_moves(displacement, problem.all_feature_names, len(rows))

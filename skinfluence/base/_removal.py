@@ -7,8 +7,9 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skinfluence._frames import row_names
-from skinfluence._validation import as_index, check_group_labels, listed
+from skinfluence._validation import as_index, check_group_labels
 from skinfluence.base._query import QueryMixin
+from skinfluence.problem.row_labels import rows_with_labels
 
 
 class RemovalMixin(QueryMixin):
@@ -31,9 +32,10 @@ class RemovalMixin(QueryMixin):
         ----------
         rows : array-like of int or bool mask, optional
             Training rows, by position.
-        row_labels : array-like, optional
+        row_labels : array-like, set or label, optional
             The same by their index in the data frame that fit was given; with `groups` the labels
-            of the groups that leave.
+            of the groups that leave. A label is found by its value and its type: the text "1" is
+            not 1, True is not 1, a text is no date, and a float is an integer below 2**53 only.
         groups : array-like of shape (n_train,), optional
             Label of the group of each training row: every row of a group of which one leaves.
 
@@ -238,7 +240,7 @@ def _rows_asked(fit, rows, row_labels, groups):
     else:
         index = as_index(rows, n, "rows")
         if groups is not None:
-            index = np.flatnonzero(np.isin(groups, groups[index]))
+            index = rows_with_labels(list(groups[index]), groups, "groups")
     if not len(index):
         raise ValueError("no row is named: pass the positions or labels of the rows that leave.")
     index = np.unique(index)
@@ -257,14 +259,7 @@ def _labelled(fit, row_labels, groups):
                 "row_labels are looked up in the index of the data frame that fit was given, and "
                 "fit was given none. Pass positions as `rows`."
             )
-    wanted = np.atleast_1d(np.asarray(row_labels))
-    known = np.isin(wanted, names)
-    if not known.all():
-        raise ValueError(
-            f"row_labels has labels that are not in {what}: "
-            f"{listed([repr(label) for label in wanted[~known].tolist()])}."
-        )
-    return np.flatnonzero(np.isin(names, wanted))
+    return rows_with_labels(row_labels, names, what)
 
 
 def copied_without_cache(estimator):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._validation import as_groups, check_choice, check_group_labels
+from skinfluence._validation import as_groups, check_choice, group_names
 from skinfluence.base._query import QueryMixin
 from skinfluence.problem.stored import flip_store
 
@@ -219,9 +219,8 @@ def _units(problem, groups):
     units = as_groups(groups, n)
     if sum(map(len, units)) != len(np.unique(np.concatenate(units))):
         raise ValueError("groups overlap: a row can leave only once. Give disjoint groups.")
-    labelled = np.ndim(groups) == 1 and not isinstance(groups[0], list | tuple | np.ndarray)
-    names = list(np.unique(check_group_labels(groups))) if labelled else list(range(len(units)))
-    return units, names
+    names = group_names(groups)
+    return units, names.tolist() if names.dtype.kind in "iu" else list(names)
 
 
 def _check_size(problem, size, units, name):

@@ -177,7 +177,8 @@ def explain_errors(
         explained, of a regressor the tenth with the largest losses.
     X_train : {array-like, sparse matrix, data frame} of shape (n_train, n_columns), optional
         The training rows as they were before any step, for `by` and ``features="input"``: a
-        Pipeline's last step keeps the transformed ones alone.
+        Pipeline's last step keeps the transformed ones alone. They are in the order of fit, which
+        the index of a data frame is compared with where fit has seen one.
     by : str, int or array-like of shape (n_train,), optional
         Column of `X_train`, or values of the training rows, by which the influence is summed up.
         Without `X_train` a column is one of the model's own features.
@@ -198,7 +199,8 @@ def explain_errors(
     Raises
     ------
     ValueError
-        If there is no error, `by` is no column, or has another length.
+        If there is no error, `by` is no column, or has another length; and for an index of
+        `X_train` or `by` that is not that of the rows of fit.
     TypeError, NotImplementedError, numpy.linalg.LinAlgError, RuntimeError
         As the influence methods.
 
@@ -218,6 +220,8 @@ def explain_errors(
     problem = fitted_problem(model)
     _check_count("bins", bins, 2)
     _check_count("k", k, 1, problem.objective.n_rows)
+    for argument, table in (("X_train", X_train), ("by", by)):
+        problem.check_row_names(table, argument)
     column = None if by is None else _column(problem, by, X_train)
     expected = _labels(problem, y_test, X_test)
     with naming("X_test"):

@@ -13,7 +13,7 @@ from skinfluence.problem.one_pass import (
     TestInfluence,
     read_in_one_pass,
 )
-from skinfluence.problem.stored import stored_influence
+from skinfluence.problem.stored import check_out, stored_influence
 
 STEPS = ("first_order", "newton")
 
@@ -37,6 +37,7 @@ class ManyRows:
     ):
         """Return the influence matrix found in blocks, into a file or through a folder."""
         damping = self.check_method(method, damping)
+        check_out(out, self, X_test, y_test)
         query = self.query(X_test, y_test, target, method)
         rows = as_index(rows, self.objective.n_rows)
         if checkpoint is not None and not isinstance(target, str):

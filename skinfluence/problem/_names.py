@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from skinfluence._frames import row_names
+from skinfluence.problem.row_labels import label_keys, label_text
+
 
 class NamedFit:
     """Labels, weights and names of a FittedProblem, from its adapted model and its record."""
@@ -37,6 +40,36 @@ class NamedFit:
         """Names of the training rows (n,): the index that fit has seen, else positions."""
         names = self.record.data.row_names
         return np.arange(self.objective.n_rows) if names is None else names
+
+    def check_row_names(self, table, argument, rows=None):
+        """Raise where a table of the training rows has the index of other rows, or another order.
+
+        Arrays are taken in their order; so is an index 0, 1, ... on one side alone, which says no
+        more than an array.
+
+        Parameters
+        ----------
+        table : array-like, data frame or series
+        argument : str
+            Its name.
+        rows : ndarray of int, optional
+            Training rows that it is of; all by default.
+        """
+        known, given = self.record.data.row_names, row_names(table)
+        if known is None or given is None:
+            return
+        known = known if rows is None else known[rows]
+        # Lengths are the matter of those who read the values.
+        if len(given) != len(known) or _say_no_more_than_an_array(given, known):
+            return
+        keys = zip(label_keys(given), label_keys(known), strict=True)
+        other = [row for row, (own, there) in enumerate(keys) if own != there]
+        if other:
+            own, there = label_text(given[other[0]]), label_text(known[other[0]])
+            raise ValueError(
+                f"the rows of {argument} are not the rows of fit, in their order: row {other[0]} "
+                f"is {own}, in fit it was {there}. Put them in that order, or pass an array."
+            )
 
     @property
     def column_names(self):
@@ -78,3 +111,15 @@ class NamedFit:
     def has_coefficients(self):
         """Whether the model is linear in its features: a kernel machine is not."""
         return hasattr(self.model, "coef_")
+
+
+def _say_no_more_than_an_array(*indices):
+    """Whether one of two indices (n,) is 0, 1, ... and the other has other names than these."""
+    in_order = [_are_positions(names) for names in indices]
+    shuffled = [_are_positions(np.sort(n)) if n.dtype.kind in "iu" else False for n in indices]
+    return any(in_order) and not all(shuffled)
+
+
+def _are_positions(names):
+    """Whether names are 0, 1, ..., as a data frame has where it is given none."""
+    return names.dtype.kind in "iu" and np.array_equal(names, np.arange(len(names)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skinfluence._parallel import check_progress, tracked
+from skinfluence._sources import files_of
 from skinfluence._store import Store, described, fingerprint_of
 from skinfluence._validation import shown
 from skinfluence.attribution import influence_matrix
@@ -290,3 +291,28 @@ def check_stored(method, out, checkpoint, **excluded):
             )
     if out is not None and Path(out).suffix != ".npy":
         raise ValueError(f"out should be the path of a .npy file; got {shown(str(out))}.")
+
+
+def check_out(out, problem, X_test, y_test):
+    """Raise where a file of results is one that the training rows or the test rows are read from.
+
+    Parameters
+    ----------
+    out : str, Path or None
+    problem : FittedProblem
+    X_test, y_test : array-like
+    """
+    if out is None or not os.path.exists(out):
+        return
+    data = problem.record.data
+    of_fit = (data.stored, getattr(data.space, "rows", None), data.y, data.sample_weight)
+    for sources, what in (
+        (of_fit, "that the model was fitted on"),
+        ((X_test, y_test), "of the test rows"),
+    ):
+        for path in files_of(*sources):
+            if os.path.exists(path) and os.path.samefile(out, path):
+                raise ValueError(
+                    f"out should be a file of its own; got {shown(str(out))}, one {what}, which "
+                    "would be overwritten. Pass another path."
+                )
