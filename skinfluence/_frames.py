@@ -24,6 +24,21 @@ def row_names(*tables):
     return None
 
 
+def free_name(name, taken):
+    """Return `name`, with as many underscores behind it as tell it from the names that are taken.
+
+    Parameters
+    ----------
+    name : str
+    taken : iterable
+        Names that are there already, such as those of the features.
+    """
+    taken = {str(other) for other in taken}
+    while name in taken:
+        name += "_"
+    return name
+
+
 def take_rows(table, rows):
     """Return some rows of an array, a sparse matrix, a data frame or a list of rows.
 

@@ -261,8 +261,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
 
     def _dependent(self):
         """Say which columns are dependent."""
-        names = self.adapted.objective.design.column_names(self.all_feature_names)
-        names = ["the intercept" if name == "const" else name for name in names]
+        names = [*self.all_feature_names, "the intercept"]
         involved = [names[j] for j in self.dependence.involved]
         return f"the columns {listed(involved)} are linearly dependent"
 

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from skinfluence._frames import HTML_ROWS, DataFrame, Result, data_frame
+from skinfluence._frames import HTML_ROWS, DataFrame, Result, data_frame, named_frame
 from skinfluence._parallel import row_blocks
 from skinfluence._validation import shown
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
@@ -29,8 +29,8 @@ class ParameterCovariance(Result):
         Ordered output by output if there are several; in each the intercept first, then the
         features.
     names : tuple of str, length P
-        Names of the rows: "const" for the intercept; with several outputs, the class or the number
-        of the response stands before a colon.
+        Names of the rows: "const" for the intercept ("const_" where a feature has this name); with
+        several outputs, the class or the number of the response stands before a colon.
     kind : str
         Kind of estimate, as in :meth:`InfluenceExplainer.parameter_covariance`.
     estimate : ndarray of shape (P,)
@@ -67,9 +67,7 @@ class ParameterCovariance(Result):
         pandas.DataFrame
             Frame of shape (P, P).
         """
-        frame = data_frame(dict(zip(self.names, self.matrix.T, strict=True)))
-        frame.index = list(self.names)
-        return frame
+        return named_frame(self.matrix, list(self.names), list(self.names))
 
     def summary(self, level: float = 0.95) -> DataFrame:
         """Return one line for each coefficient: estimate, error, test and interval.
