@@ -11,7 +11,9 @@ from skinfluence import (
     InfluenceLogisticRegression,
     InfluenceRidge,
 )
+from skinfluence import display as figures
 from skinfluence._frames import free_name
+from skinfluence.labels import LabelAudit
 from skinfluence.robustness import coefficient
 from skinfluence.uncertainty import ParameterCovariance
 from tests.cases import problem
@@ -99,3 +101,58 @@ def test_equal_names_are_all_in_the_frame_of_a_covariance():
     matrix = np.arange(9.0).reshape(3, 3)
     found = ParameterCovariance(matrix, ("const", "a", "a"), "HC3", np.zeros(3))
     np.testing.assert_array_equal(found.to_frame().to_numpy(), matrix)
+
+
+# -- names with dollars, between which matplotlib reads mathematics --------------------------------
+
+DOLLARS = "p$_$"
+
+
+@pytest.mark.parametrize("display", ["DfbetasDisplay", "CooksDistanceDisplay", "QQResidualDisplay"])
+def test_diagnostics_draw_names_with_dollars(display):
+    pytest.importorskip("matplotlib").use("Agg")
+    frame = named(DOLLARS, "b", "c").set_axis([f"$^{i}" for i in range(60)])
+    model = InfluenceLinearRegression().fit(frame, Y + X[:, 2] ** 2)
+    drawn = getattr(figures, display).from_estimator(model, name=DOLLARS)
+    drawn.figure_.canvas.draw()
+    assert drawn.ax_.get_title(loc="left") == r"p\$_\$"
+
+
+def test_the_coefficients_of_a_figure_may_have_dollars():
+    pytest.importorskip("matplotlib").use("Agg")
+    model = InfluenceLinearRegression().fit(named(DOLLARS, "b", "c"), Y + X[:, 2] ** 2)
+    drawn = figures.DfbetasDisplay.from_estimator(model)
+    drawn.figure_.canvas.draw()
+    assert [text.get_text() for text in drawn.ax_.get_yticklabels()][1] == r"p\$_\$"
+    assert drawn.coefficients[1] == DOLLARS
+    drawn = figures.AddedVariableDisplay.from_estimator(model, DOLLARS)
+    drawn.figure_.canvas.draw()
+    assert drawn.ax_.get_xlabel() == r"p\$_\$, without the others"
+    assert drawn.feature == DOLLARS
+
+
+def test_a_name_with_dollars_stands_in_every_legend_and_title():
+    pytest.importorskip("matplotlib").use("Agg")
+    frame = named("a", "b", "c").set_axis([f"$^{i}" for i in range(60)])
+    labels = (Y > 2).astype(int)
+    model = InfluenceLogisticRegression().fit(frame, labels)
+    test = frame[:5], labels[:5]
+    all_rows = frame, labels
+    audit = LabelAudit(model).fit(*all_rows)
+    drawn = [
+        figures.InfluenceDisplay.from_estimator(model, *test, name=DOLLARS),
+        figures.InfluenceDistanceDisplay.from_estimator(model, frame[:1], labels[:1]),
+        figures.ScoreInfluenceDisplay.from_estimator(model, *test, name=DOLLARS),
+        figures.SelfInfluenceDisplay.from_estimator(model, name=DOLLARS),
+        figures.LeaveOneOutDisplay.from_estimator(model, name=DOLLARS),
+        figures.LeaveOneOutAgreementDisplay.from_estimator(model, *test, name=DOLLARS),
+        figures.LabelReviewDisplay.from_audit(
+            audit, np.r_[1 - labels[:3], labels[3:]], name=DOLLARS
+        ),
+        figures.RegularizationCurveDisplay.from_estimator(
+            model, *all_rows, values=[0.1, 1.0], cv=None, name=DOLLARS
+        ),
+        figures.RobustnessDisplay.from_audit(model.smallest_flip(coefficient("a")), name=DOLLARS),
+    ]
+    for one in drawn:
+        one.figure_.canvas.draw()

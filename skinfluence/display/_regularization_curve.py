@@ -10,7 +10,7 @@ from sklearn.model_selection import BaseCrossValidator, GridSearchCV
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence.display._axes import BLUE, GREY, RED, axes, checked, merged
+from skinfluence.display._axes import BLUE, GREY, RED, axes, checked, merged, plain
 from skinfluence.model_selection import LeaveOneOutSearchCV
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ class RegularizationCurveDisplay:
         name = self.name if name is None else name
         sign = -1.0 if self.scoring.startswith("neg_") else 1.0
         y, x = sign * self.scores, self.values
-        label = "leave-one-out" if name is None else f"{name}, leave-one-out"
+        label = "leave-one-out" if name is None else f"{plain(name)}, leave-one-out"
         style = {"color": BLUE, "marker": "o", "markersize": 3.5, "label": label}
         (self.line_,) = ax.plot(x, y, **merged(style, line_kwargs))
         low, high = y - self.standard_errors, y + self.standard_errors
