@@ -131,9 +131,12 @@ def pandas():
     return pd
 
 
-def data_frame(columns):
-    """Return a pandas DataFrame of a dict of equally long columns."""
-    return pandas().DataFrame(columns)
+def data_frame(columns, rows=None):
+    """Return a pandas DataFrame of a dict of equally long columns, with the names of its rows."""
+    frame = pandas().DataFrame(columns)
+    if rows is not None:
+        frame.index = rows
+    return frame
 
 
 def checked_labels(labels, size, name):

@@ -139,6 +139,7 @@ def test_a_name_with_dollars_stands_in_every_legend_and_title():
     test = frame[:5], labels[:5]
     all_rows = frame, labels
     audit = LabelAudit(model).fit(*all_rows)
+    true = np.r_[1 - labels[:3], labels[3:]]
     drawn = [
         figures.InfluenceDisplay.from_estimator(model, *test, name=DOLLARS),
         figures.InfluenceDistanceDisplay.from_estimator(model, frame[:1], labels[:1]),
@@ -146,9 +147,7 @@ def test_a_name_with_dollars_stands_in_every_legend_and_title():
         figures.SelfInfluenceDisplay.from_estimator(model, name=DOLLARS),
         figures.LeaveOneOutDisplay.from_estimator(model, name=DOLLARS),
         figures.LeaveOneOutAgreementDisplay.from_estimator(model, *test, name=DOLLARS),
-        figures.LabelReviewDisplay.from_audit(
-            audit, np.r_[1 - labels[:3], labels[3:]], name=DOLLARS
-        ),
+        figures.LabelReviewDisplay.from_audit(audit, true, name=DOLLARS),
         figures.RegularizationCurveDisplay.from_estimator(
             model, *all_rows, values=[0.1, 1.0], cv=None, name=DOLLARS
         ),
