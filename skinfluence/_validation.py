@@ -240,6 +240,13 @@ def as_index(train_indices, n_train, name="train_indices"):
     return np.where(index < 0, index + n_train, index).astype(np.intp)
 
 
+def check_distinct(index, name="train_indices"):
+    """Raise where positions have a row twice, as no group and no ranking has."""
+    values, counts = np.unique(index, return_counts=True)
+    if len(values) != len(index):
+        raise ValueError(f"{name} names a row twice: position {values[counts > 1][0]}.")
+
+
 def encode_labels(y, classes, name):
     """Return the positions of labels in the sorted `classes`; raise on labels not among them."""
     # A plain array of numbers or strings needs no look at its values.
@@ -254,12 +261,23 @@ def encode_labels(y, classes, name):
     except TypeError:  # labels that do not compare with the classes
         seen = position = np.zeros(len(y), dtype=np.intp)
     if not np.all(seen):
-        unseen = sorted({shown(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
-        raise ValueError(
-            f"{name} contains previously unseen labels: {', '.join(unseen[:10])}. "
-            f"The model was fitted on {classes.tolist()}."
-        )
+        _refuse_labels(np.asarray(y)[~np.asarray(seen, dtype=bool)], classes, name)
     return position
+
+
+def _refuse_labels(labels, classes, name):
+    """Raise about labels of which some are not among the classes: those that are missing, or new.
+
+    Labels that do not compare with the classes, such as None with strings, come with all others.
+    """
+    known, missing = classes.tolist(), _are_missing(labels)
+    unseen = sorted({shown(label) for label in labels[~missing] if label not in known})
+    what = "previously unseen labels" if unseen else "missing labels"
+    found = unseen or sorted({shown(label) for label in labels[missing]})
+    advice = "" if unseen else "Drop their rows. "
+    raise ValueError(
+        f"{name} contains {what}: {', '.join(found[:10])}. {advice}The model was fitted on {known}."
+    )
 
 
 def check_classes_have_weight(classes, codes, weight):
@@ -381,8 +399,7 @@ def as_groups(groups, n_train):
     found = []
     for position, group in enumerate(groups if array is None else array):
         index = as_index(group, n_train, f"groups[{position}]")
-        if len(np.unique(index)) != len(index):
-            raise ValueError(f"groups[{position}] names a row twice.")
+        check_distinct(index, f"groups[{position}]")
         found.append(index)
     return found
 

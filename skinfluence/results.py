@@ -629,11 +629,14 @@ class LeaveOneOutEstimate(Result):
             f"   (training {self.train_loss:.6g})",
             f"  score        {self.score:.6g}   ({self.score_failure or self.scoring})",
             f"  rows         {rows}",
-            f"  certified    {certified} of {len(self.loss)} within {tolerance:.1e}, "
-            f"{CERTIFIED_WITHIN:.1%} of the predictors' spread (median bound "
-            f"{np.median(self.error_bound):.0e})",
-            f"  look at      {look}   (largest losses)",
         ]
+        if worst:  # without a defined row there is nothing to certify, and nothing to look at
+            lines += [
+                f"  certified    {certified} of {len(self.loss)} within {tolerance:.1e}, "
+                f"{CERTIFIED_WITHIN:.1%} of the predictors' spread (median bound "
+                f"{np.median(self.error_bound):.0e})",
+                f"  look at      {look}   (largest losses)",
+            ]
         if len(undefined):
             lines.append(f"  undefined    {listed(names[undefined])}")
         return "\n".join(lines)

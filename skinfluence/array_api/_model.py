@@ -12,6 +12,7 @@ from skinfluence._validation import (
     check_aggregate,
     check_choice,
     check_count,
+    check_distinct,
     check_test_weight,
     listed,
     shown,
@@ -197,6 +198,8 @@ class ArrayModel:
                 f"target={target!r} has an axis of classes, which most_influential does not rank "
                 "on arrays of other libraries: use target='loss', or rank influence() itself."
             )
+        if train_indices is not None:
+            check_distinct(as_index(as_numpy(train_indices), self.problem.n_rows))
         answers = self._answers(method, train_indices)
         if k > answers.n_deletions:
             raise ValueError(

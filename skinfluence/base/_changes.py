@@ -12,6 +12,7 @@ from skinfluence._validation import (
     as_numbers,
     check_aggregate,
     check_choice,
+    check_distinct,
     listed,
     shown,
 )
@@ -390,6 +391,7 @@ class ChangesMixin(QueryMixin):
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
             rows, labels = as_index(train_indices, problem.objective.n_rows), None
+            check_distinct(rows)
             ask = self.influence if kind == "removal" else self.relabel_influence
             values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
             if kind == "relabel":

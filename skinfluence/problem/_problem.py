@@ -14,6 +14,7 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
+    check_distinct,
     check_k,
     check_test_weight,
     group_names,
@@ -472,6 +473,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
             As in `deletion`.
         """
         damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
+        check_distinct(index)
         check_k(k, len(index))
         refits = None
         if method in ("auto", "exact") and damping == 0:
