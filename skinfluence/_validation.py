@@ -218,8 +218,11 @@ def check_test_weight(test_sample_weight, n_test):
     return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
 
-def as_index(train_indices, n_train, name="train_indices"):
-    """Check `train_indices` and return them as non-negative positions; None means all rows."""
+def as_index(train_indices, n_train, name="train_indices", *, distinct=False):
+    """Check `train_indices` and return them as non-negative positions; None means all rows.
+
+    With `distinct` no row may be named twice, as in a group or a ranking.
+    """
     if train_indices is None:
         return np.arange(n_train)
     index = np.asarray(train_indices)
@@ -237,14 +240,12 @@ def as_index(train_indices, n_train, name="train_indices"):
             f"{name} should lie in [{-n_train}, {n_train - 1}]; "
             f"got values from {index.min()} to {index.max()}."
         )
-    return np.where(index < 0, index + n_train, index).astype(np.intp)
-
-
-def check_distinct(index, name="train_indices"):
-    """Raise where positions have a row twice, as no group and no ranking has."""
-    values, counts = np.unique(index, return_counts=True)
-    if len(values) != len(index):
-        raise ValueError(f"{name} names a row twice: position {values[counts > 1][0]}.")
+    index = np.where(index < 0, index + n_train, index).astype(np.intp)
+    if distinct:
+        rows, counts = np.unique(index, return_counts=True)
+        if len(rows) < len(index):
+            raise ValueError(f"{name} names a row twice: position {rows[counts > 1][0]}.")
+    return index
 
 
 def encode_labels(y, classes, name):
@@ -398,9 +399,7 @@ def as_groups(groups, n_train):
         )
     found = []
     for position, group in enumerate(groups if array is None else array):
-        index = as_index(group, n_train, f"groups[{position}]")
-        check_distinct(index, f"groups[{position}]")
-        found.append(index)
+        found.append(as_index(group, n_train, f"groups[{position}]", distinct=True))
     return found
 
 

@@ -12,7 +12,6 @@ from skinfluence._validation import (
     check_aggregate,
     check_choice,
     check_count,
-    check_distinct,
     check_test_weight,
     listed,
     shown,
@@ -199,7 +198,7 @@ class ArrayModel:
                 "on arrays of other libraries: use target='loss', or rank influence() itself."
             )
         if train_indices is not None:
-            check_distinct(as_index(as_numpy(train_indices), self.problem.n_rows))
+            as_index(as_numpy(train_indices), self.problem.n_rows, distinct=True)
         answers = self._answers(method, train_indices)
         if k > answers.n_deletions:
             raise ValueError(

@@ -12,7 +12,6 @@ from skinfluence._validation import (
     as_numbers,
     check_aggregate,
     check_choice,
-    check_distinct,
     listed,
     shown,
 )
@@ -390,8 +389,7 @@ class ChangesMixin(QueryMixin):
         if kind == "addition":
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
-            rows, labels = as_index(train_indices, problem.objective.n_rows), None
-            check_distinct(rows)
+            rows, labels = as_index(train_indices, problem.objective.n_rows, distinct=True), None
             ask = self.influence if kind == "removal" else self.relabel_influence
             values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
             if kind == "relabel":

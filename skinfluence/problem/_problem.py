@@ -14,7 +14,6 @@ from skinfluence._validation import (
     as_partition,
     check_choice,
     check_damping,
-    check_distinct,
     check_k,
     check_test_weight,
     group_names,
@@ -472,8 +471,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         method, rows, curvature, damping, progress
             As in `deletion`.
         """
-        damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
-        check_distinct(index)
+        damping = self.check_method(method, damping)
+        index = as_index(rows, self.objective.n_rows, distinct=True)
         check_k(k, len(index))
         refits = None
         if method in ("auto", "exact") and damping == 0:
