@@ -2,16 +2,21 @@
 
 import numpy as np
 import pytest
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinfluence import (
     InfluenceExplainer,
+    InfluenceHuberRegressor,
     InfluenceLasso,
     InfluenceLogisticRegression,
+    InfluenceRidge,
 )
+from skinfluence.display import RegularizationCurveDisplay
 from skinfluence.model_selection import optimize_regularization
+from skinfluence.robustness import prediction
 from tests.cases import problem
 
 X, y = problem(7, n=40, p=3)
@@ -90,3 +95,28 @@ def test_a_ranking_has_each_row_once(rows):
     with pytest.raises(ValueError, match=match):
         model.best_changes(X[:1], y[:1], k=2, train_indices=rows)
     assert model.influence(X[:1], y[:1], train_indices=rows).shape == (1, 3)
+
+
+def test_models_whose_predictions_have_no_level_are_named_in_plain_words():
+    transformed = TransformedTargetRegressor(Ridge(), func=np.cbrt, inverse_func=lambda v: v**3)
+    fitted = {
+        "of transformed responses": InfluenceExplainer(transformed).fit(X, RESPONSE),
+        "of several responses": InfluenceRidge().fit(X, np.c_[RESPONSE, X[:, 1]]),
+        "that fits a scale beside": InfluenceHuberRegressor().fit(X, RESPONSE),
+    }
+    for words, model in fitted.items():
+        with pytest.raises(NotImplementedError, match=f"a model {words}") as raised:
+            model.smallest_flip(prediction(X[:1], 0.0))
+        assert "Link" not in str(raised.value)
+
+
+@pytest.mark.parametrize("param", ["C", "logisticregression__C"])
+def test_a_curve_of_a_pipeline_takes_the_short_name_of_its_parameter(param):
+    pytest.importorskip("matplotlib").use("Agg")
+    pipe = make_pipeline(StandardScaler(), LogisticRegression())
+    drawn = RegularizationCurveDisplay.from_estimator(
+        pipe, X, y, param=param, values=[0.1, 1.0], cv=2
+    )
+    assert drawn.param == "logisticregression__C"
+    with pytest.raises(ValueError, match="Invalid parameter 'gamma'"):
+        RegularizationCurveDisplay.from_estimator(pipe, X, y, param="gamma", values=[1.0])
