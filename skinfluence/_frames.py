@@ -1,7 +1,8 @@
 """Data frames: the only module that imports pandas, and only when a frame is asked for."""
 
 import html
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -86,33 +87,57 @@ def _short(value):
     return f"<{type(value).__name__}>"
 
 
-def named_frame(values, rows, columns=None, classes=None, name="value", levels=("train", "class")):
+@dataclass(frozen=True)
+class Pairs:
+    """Names of the lines or columns of a frame that are pairs, each first one with every second.
+
+    Attributes
+    ----------
+    first, second : sequence
+        Names.
+    levels : tuple of str
+        What the first and the second are.
+    """
+
+    first: Sequence
+    second: Sequence
+    levels: tuple
+
+
+def named_frame(values, rows, columns=None, classes=None, name="value", level="train"):
     """Return a frame of an array (r,) or (r, c), with a last axis of classes if `classes` is given.
 
     Parameters
     ----------
     values : ndarray
-    rows : ndarray of shape (r,)
+    rows : ndarray of shape (r,) or Pairs
         Index of the frame.
-    columns : ndarray of shape (c,), optional
+    columns : ndarray of shape (c,) or Pairs, optional
         Names of the second axis.
     classes : sequence, optional
-        Names of the last axis; with `columns` the second level of the frame's columns.
+        Names of the last axis; with `columns` the last level of the frame's columns.
     name : str
         Name of the column of an array (r,).
-    levels : sequence of str
-        Names of the two levels of the columns.
+    level : str
+        What the columns are, for the name of their level beside the classes.
     """
-    pd = pandas()
-    if columns is None and classes is None:
-        found = [name]
-    elif classes is None:
-        found = columns
-    elif columns is None:
-        found = list(classes)
+    rows = _product(rows)
+    if columns is None:
+        found = [name] if classes is None else list(classes)
     else:
-        found = pd.MultiIndex.from_product([columns, classes], names=list(levels))
-    return pd.DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
+        found = _product(columns, classes, level)
+    return pandas().DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
+
+
+def _product(names, classes=None, level=None):
+    """Names themselves, or the MultiIndex of pairs, each with every class if there are classes."""
+    pairs = isinstance(names, Pairs)
+    if not pairs and classes is None:
+        return names
+    parts, levels = ([names.first, names.second], names.levels) if pairs else ([names], (level,))
+    if classes is not None:
+        parts, levels = [*parts, classes], (*levels, "class")
+    return pandas().MultiIndex.from_product(parts, names=list(levels))
 
 
 def without_columns(names):

@@ -73,3 +73,49 @@ def test_whose_names_the_rows_of_a_pipeline_have():
     assert first(explain(make_pipeline(*steps).fit(TRAIN, Y_TRAIN))) == 0
     framed = make_pipeline(*steps).set_output(transform="pandas")
     assert first(explain(framed.fit(TRAIN, other))) == "p0"
+
+
+THREE = np.digitize(X[:40, 1], [-0.5, 0.5])
+
+
+def test_frames_of_pairs_have_an_index_of_two_levels():
+    model = InfluenceLogisticRegression().fit(TRAIN, Y_TRAIN)
+    relabelled = model.relabel_influence(TEST, Y_TEST)
+    frame = model.relabel_influence(TEST, Y_TEST, as_frame=True)
+    assert frame.columns.names == ["train", "label"]
+    np.testing.assert_array_equal(frame.xs(1, axis=1, level="label"), relabelled[:, :, 1])
+    np.testing.assert_array_equal(frame["p7", 0], relabelled[:, 7, 0])
+    mean = model.relabel_influence(TEST, Y_TEST, aggregate="mean", as_frame=True)
+    assert mean.index.names == ["train", "label"]
+    assert mean.shape == (80, 1)
+    gradients = model.feature_influence(TEST, Y_TEST, as_frame=True)
+    assert gradients.index.names == ["test", "train"]
+    found = model.feature_influence(TEST, Y_TEST)
+    np.testing.assert_array_equal(gradients.loc["p41"], found[1])
+
+
+def test_a_class_axis_is_the_last_level_beside_what_the_columns_are():
+    model = InfluenceLogisticRegression().fit(TRAIN, THREE)
+    asked = {"target": "predict_proba", "as_frame": True}
+    assert model.influence(TEST, **asked).columns.names == ["train", "class"]
+    groups = model.group_influence({"u": [0], "v": [3, 4]}, TEST, **asked)
+    assert groups.columns.names == ["group", "class"]
+    added = model.addition_influence(TEST, [0, 1, 2, 0], TEST, **asked)
+    assert added.columns.names == ["new", "class"]
+    weights = np.ones((2, 40))
+    assert model.reweight_influence(weights, TEST, **asked).columns.names == ["change", "class"]
+    moved = model.feature_influence(TEST, **asked)
+    assert moved.columns.names == ["feature", "class"]
+    assert moved.index.names == ["test", "train"]
+    relabelled = model.relabel_influence(TEST, **asked)
+    assert relabelled.columns.names == ["train", "label", "class"]
+    found = model.relabel_influence(TEST, target="predict_proba")
+    np.testing.assert_array_equal(relabelled["p3", 2, 1], found[:, 3, 2, 1])
+
+
+def test_names_of_rows_that_are_tuples_stay_one_level():
+    index = pd.MultiIndex.from_product([range(20), ["a", "b"]])
+    model = InfluenceLogisticRegression().fit(TRAIN.set_axis(index), THREE)
+    frame = model.influence(TEST, target="predict_proba", as_frame=True)
+    assert frame.columns.names == ["train", "class"]
+    assert frame.columns[3] == ((0, "b"), 0)

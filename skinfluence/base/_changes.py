@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skinfluence import attribution
-from skinfluence._frames import row_names
+from skinfluence._frames import Pairs, row_names
 from skinfluence._validation import (
     AGGREGATES,
     as_index,
@@ -68,7 +68,8 @@ class ChangesMixin(QueryMixin):
         train_indices : array-like of int or bool mask, optional
             Training rows to relabel, one at a time; all by default.
         as_frame : bool, default=False
-            As in :meth:`influence`; with several labels the columns have them as a second level.
+            As in :meth:`influence`; with all classes the columns have the levels "train" and
+            "label", and so has the index with `aggregate`.
         return_info : bool, default=False
             As in :meth:`influence`, for each change: with all classes row by row, (row, label).
 
@@ -118,13 +119,16 @@ class ChangesMixin(QueryMixin):
         axis = 0 if aggregate is not None else 1
         found = values[0] if labels is not None else np.stack(values, axis=axis + 1)
         if as_frame:
+            names = problem.row_names[rows]
+            if labels is None:
+                names = Pairs(names, problem.classes, ("train", "label"))
             found = Answer(problem, as_frame, return_info).frame(
                 found if labels is not None else _one_axis(found, axis),
                 test=X_test,
                 aggregate=aggregate,
                 n_outputs=query.target.n_outputs,
                 name="relabel_influence",
-                names=problem.row_names[rows] if labels is not None else _pairs(problem, rows),
+                names=names,
             )
         if not return_info:
             return found
@@ -210,6 +214,7 @@ class ChangesMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="reweight_influence",
+            level="change",
             names=deletion.rows,
         )
 
@@ -311,6 +316,7 @@ class ChangesMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="addition_influence",
+            level="new",
             names=np.arange(len(deletion)) if names is None else names,
         )
 
@@ -490,14 +496,6 @@ def _one_axis(values, axis):
     """Join the axes of the rows and of the labels into one."""
     shape = values.shape
     return values.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
-
-
-def _pairs(problem, rows):
-    """(name of a row, label) of all relabellings of some rows, row by row, as an object array."""
-    pairs = np.empty(len(rows) * len(problem.classes), dtype=object)
-    names = problem.row_names[rows].tolist()
-    pairs[:] = [(name, label) for name in names for label in problem.classes.tolist()]
-    return pairs
 
 
 def _row_by_row(infos, classes):
