@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HTML_ROWS, HTML_COLUMNS = 10, 14
 
 DataFrame: TypeAlias = "pd.DataFrame"  # for annotations, which must not import pandas
+Series: TypeAlias = "pd.Series"
 
 
 def row_names(*tables):
@@ -53,6 +54,13 @@ def take_rows(table, rows):
     if hasattr(table, "tocsr"):  # some sparse formats have no rows to take
         table = table.tocsr()
     return (table if hasattr(table, "shape") else np.asarray(table))[rows]
+
+
+def with_changes(series, rows, values):
+    """Return a Series of pandas with other values (r,) at some positions, of its type."""
+    found = series.copy()
+    found.iloc[rows] = values
+    return found
 
 
 class Result:
