@@ -300,9 +300,8 @@ class ChangesMixin(QueryMixin):
         for label, share in _labels_of_new_rows(problem, X_new, y_new):
             wide, rows, entering = _added(problem, X_new, label, sample_weight_new)
             query = wide.query(X_test, y_test, target, method, test_sample_weight)
-            deletion = what_if.row_changes(
-                wide, rows, entering, method, n_test=len(query), **options
-            )
+            options["n_test"] = len(query)
+            deletion = what_if.row_changes(wide, rows, entering, method, **options)
             values = _read(deletion, query, aggregate, method, progress)
             # The new rows are the second axis, the first without one of test rows.
             wide_share = share[:, None] if query.target.n_outputs > 1 else share
