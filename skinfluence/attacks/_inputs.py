@@ -527,7 +527,8 @@ def input_curvature(
     inner = problem.transform(X)
     gradients = derivatives.gradients(inner).transpose(1, 0, 2)  # (m, K, p)
     if space is None:
-        return InputCurvature(*_of_low_rank(W, gradients), row_names(X))
+        values, direction = _of_low_rank(W, gradients)
+        return InputCurvature(values, direction, row_names(X))
     slopes = loss.gradient(codes, native).reshape(m, K)
     H = derivatives.hessians(inner, slopes)
     H += np.einsum("ikj,ikl,ilm->ijm", gradients, W, gradients, optimize=True)
