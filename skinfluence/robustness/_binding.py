@@ -138,18 +138,16 @@ def _bind_prediction(problem, x_row, value):
 
 def _no_prediction(problem):
     """Say why the predictions of a regressor have no level, and what to ask instead."""
+    name = type(problem.model).__name__
     if problem.record.data.response is not None:
-        of = "of transformed responses"
+        of, name = "of transformed responses", f"a TransformedTargetRegressor of {name}"
         advice = "Fit its regressor on the transformed responses, and ask that about the row"
     elif problem.link.n_responses > 1:
         of, advice = "of several responses", "Fit one model for each response"
     else:
         of = "that fits a scale beside its coefficients"
         advice = "Ask about a coefficient, coefficient('age')"
-    return (
-        f"prediction() is not available for a model {of} ({type(problem.model).__name__}). "
-        f"{advice}."
-    )
+    return f"prediction() is not available for a model {of} ({name}). {advice}."
 
 
 def _said(label):

@@ -48,7 +48,7 @@ class Quantity:
             return f"the {'decision value' if given['value'] is None else 'prediction'} of the row"
         if self.kind == "score":
             scoring = given["scoring"]
-            return "the score" if scoring is None else f"the score {called(scoring)}"
+            return "the score" if scoring is None else f"the score {_called(scoring)}"
         of = "the contrast" if isinstance(given["name"], dict) else "the coefficient of"
         ratio = "" if self.kind == "coefficient" else " over its standard error"
         return f"{of} {in_words(given['name'])}{ratio}"
@@ -61,7 +61,7 @@ def in_words(name):
     return " ".join(f"{weight:+g} {part!r}" for part, weight in name.items())
 
 
-def called(scoring):
+def _called(scoring):
     """Name of a scorer, of a function that of its definition."""
     return scoring if isinstance(scoring, str) else getattr(scoring, "__name__", str(scoring))
 
