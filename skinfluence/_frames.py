@@ -1,7 +1,8 @@
 """Data frames: the only module that imports pandas, and only when a frame is asked for."""
 
 import html
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 HTML_ROWS, HTML_COLUMNS = 10, 14
 
 DataFrame: TypeAlias = "pd.DataFrame"  # for annotations, which must not import pandas
+Series: TypeAlias = "pd.Series"
 
 
 def row_names(*tables):
@@ -22,6 +24,21 @@ def row_names(*tables):
         if index is not None and not callable(index):  # a list has a method of that name
             return np.asarray(index)
     return None
+
+
+def free_name(name, taken):
+    """Return `name`, with as many underscores behind it as tell it from the names that are taken.
+
+    Parameters
+    ----------
+    name : str
+    taken : iterable
+        Names that are there already, such as those of the features.
+    """
+    taken = {str(other) for other in taken}
+    while name in taken:
+        name += "_"
+    return name
 
 
 def take_rows(table, rows):
@@ -37,6 +54,13 @@ def take_rows(table, rows):
     if hasattr(table, "tocsr"):  # some sparse formats have no rows to take
         table = table.tocsr()
     return (table if hasattr(table, "shape") else np.asarray(table))[rows]
+
+
+def with_changes(series, rows, values):
+    """Return a Series of pandas with other values (r,) at some positions, of its type."""
+    found = series.copy()
+    found.iloc[rows] = values
+    return found
 
 
 class Result:
@@ -71,33 +95,57 @@ def _short(value):
     return f"<{type(value).__name__}>"
 
 
-def named_frame(values, rows, columns=None, classes=None, name="value", levels=("train", "class")):
+@dataclass(frozen=True)
+class Pairs:
+    """Names of the lines or columns of a frame that are pairs, each first one with every second.
+
+    Attributes
+    ----------
+    first, second : sequence
+        Names.
+    levels : tuple of str
+        What the first and the second are.
+    """
+
+    first: Sequence
+    second: Sequence
+    levels: tuple
+
+
+def named_frame(values, rows, columns=None, classes=None, name="value", level="train"):
     """Return a frame of an array (r,) or (r, c), with a last axis of classes if `classes` is given.
 
     Parameters
     ----------
     values : ndarray
-    rows : ndarray of shape (r,)
+    rows : ndarray of shape (r,) or Pairs
         Index of the frame.
-    columns : ndarray of shape (c,), optional
+    columns : ndarray of shape (c,) or Pairs, optional
         Names of the second axis.
     classes : sequence, optional
-        Names of the last axis; with `columns` the second level of the frame's columns.
+        Names of the last axis; with `columns` the last level of the frame's columns.
     name : str
         Name of the column of an array (r,).
-    levels : sequence of str
-        Names of the two levels of the columns.
+    level : str
+        What the columns are, for the name of their level beside the classes.
     """
-    pd = pandas()
-    if columns is None and classes is None:
-        found = [name]
-    elif classes is None:
-        found = columns
-    elif columns is None:
-        found = list(classes)
+    rows = _product(rows)
+    if columns is None:
+        found = [name] if classes is None else list(classes)
     else:
-        found = pd.MultiIndex.from_product([columns, classes], names=list(levels))
-    return pd.DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
+        found = _product(columns, classes, level)
+    return pandas().DataFrame(values.reshape(len(rows), len(found)), index=rows, columns=found)
+
+
+def _product(names, classes=None, level=None):
+    """Names themselves, or the MultiIndex of pairs, each with every class if there are classes."""
+    pairs = isinstance(names, Pairs)
+    if not pairs and classes is None:
+        return names
+    parts, levels = ([names.first, names.second], names.levels) if pairs else ([names], (level,))
+    if classes is not None:
+        parts, levels = [*parts, classes], (*levels, "class")
+    return pandas().MultiIndex.from_product(parts, names=list(levels))
 
 
 def without_columns(names):
@@ -116,9 +164,12 @@ def pandas():
     return pd
 
 
-def data_frame(columns):
-    """Return a pandas DataFrame of a dict of equally long columns."""
-    return pandas().DataFrame(columns)
+def data_frame(columns, rows=None):
+    """Return a pandas DataFrame of a dict of equally long columns, with the names of its rows."""
+    frame = pandas().DataFrame(columns)
+    if rows is not None:
+        frame.index = rows
+    return frame
 
 
 def checked_labels(labels, size, name):

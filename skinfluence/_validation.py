@@ -221,8 +221,11 @@ def check_test_weight(test_sample_weight, n_test):
     return check_sample_weight(test_sample_weight, n_test, "test_sample_weight")
 
 
-def as_index(train_indices, n_train, name="train_indices"):
-    """Check `train_indices` and return them as non-negative positions; None means all rows."""
+def as_index(train_indices, n_train, name="train_indices", *, distinct=False):
+    """Check `train_indices` and return them as non-negative positions; None means all rows.
+
+    With `distinct` no row may be named twice, as in a group or a ranking.
+    """
     if train_indices is None:
         return np.arange(n_train)
     index = np.asarray(train_indices)
@@ -240,7 +243,12 @@ def as_index(train_indices, n_train, name="train_indices"):
             f"{name} should lie in [{-n_train}, {n_train - 1}]; "
             f"got values from {index.min()} to {index.max()}."
         )
-    return np.where(index < 0, index + n_train, index).astype(np.intp)
+    index = np.where(index < 0, index + n_train, index).astype(np.intp)
+    if distinct:
+        rows, counts = np.unique(index, return_counts=True)
+        if len(rows) < len(index):
+            raise ValueError(f"{name} names a row twice: position {rows[counts > 1][0]}.")
+    return index
 
 
 def encode_labels(y, classes, name):
@@ -257,12 +265,23 @@ def encode_labels(y, classes, name):
     except TypeError:  # labels that do not compare with the classes
         seen = position = np.zeros(len(y), dtype=np.intp)
     if not np.all(seen):
-        unseen = sorted({shown(label) for label in np.asarray(y)[~np.asarray(seen, dtype=bool)]})
-        raise ValueError(
-            f"{name} contains previously unseen labels: {', '.join(unseen[:10])}. "
-            f"The model was fitted on {classes.tolist()}."
-        )
+        _refuse_labels(np.asarray(y)[~np.asarray(seen, dtype=bool)], classes, name)
     return position
+
+
+def _refuse_labels(labels, classes, name):
+    """Raise about labels of which some are not among the classes: those that are missing, or new.
+
+    Labels that do not compare with the classes, such as None with strings, come with all others.
+    """
+    known, missing = classes.tolist(), _are_missing(labels)
+    unseen = sorted({shown(label) for label in labels[~missing] if label not in known})
+    what = "previously unseen labels" if unseen else "missing labels"
+    found = unseen or sorted({shown(label) for label in labels[missing]})
+    advice = "" if unseen else "Drop their rows. "
+    raise ValueError(
+        f"{name} contains {what}: {', '.join(found[:10])}. {advice}The model was fitted on {known}."
+    )
 
 
 def check_classes_have_weight(classes, codes, weight):
@@ -399,10 +418,7 @@ def as_groups(groups, n_train):
         )
     found = []
     for position, group in enumerate(groups if array is None else array):
-        index = as_index(group, n_train, f"groups[{position}]")
-        if len(np.unique(index)) != len(index):
-            raise ValueError(f"groups[{position}] names a row twice.")
-        found.append(index)
+        found.append(as_index(group, n_train, f"groups[{position}]", distinct=True))
     return found
 
 

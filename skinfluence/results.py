@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from skinfluence._frames import DataFrame, Result, checked_labels, data_frame
+from skinfluence._frames import (
+    DataFrame,
+    Result,
+    checked_labels,
+    data_frame,
+    free_name,
+    named_frame,
+)
 from skinfluence._parallel import cache_blocks
 from skinfluence._validation import listed
 
@@ -300,7 +307,8 @@ class ParameterInfluence(Result):
         Returns
         -------
         pandas.DataFrame
-            If `coef_` has several rows, the row stands in brackets: ``x0[1]`` is x0 in row 1.
+            The features, then "intercept": "intercept_" where a feature has this name. If `coef_`
+            has several rows, the row stands in brackets: ``x0[1]`` is x0 in row 1.
 
         Raises
         ------
@@ -321,15 +329,12 @@ class ParameterInfluence(Result):
         names = checked_labels(
             default if feature_names is None else feature_names, n_features, "feature_names"
         )
-        columns = {}
-        for k in range(n_outputs):
-            suffix = f"[{k}]" if n_outputs > 1 else ""
-            for j, name in enumerate(names):
-                columns[f"{name}{suffix}"] = coef[:, k, j]
-            columns[f"intercept{suffix}"] = intercept[:, k]
-        frame = data_frame(columns)
-        frame.index = checked_labels(train_labels, n_train, "train_labels")
-        return frame
+        names = [*names, free_name("intercept", names)]
+        suffixes = [f"[{k}]" if n_outputs > 1 else "" for k in range(n_outputs)]
+        columns = [f"{name}{suffix}" for suffix in suffixes for name in names]
+        values = np.concatenate([coef, intercept[:, :, None]], axis=2).reshape(n_train, -1)
+        rows = checked_labels(train_labels, n_train, "train_labels")
+        return named_frame(values, rows, columns)
 
 
 @dataclass(frozen=True, repr=False)
@@ -624,11 +629,14 @@ class LeaveOneOutEstimate(Result):
             f"   (training {self.train_loss:.6g})",
             f"  score        {self.score:.6g}   ({self.score_failure or self.scoring})",
             f"  rows         {rows}",
-            f"  certified    {certified} of {len(self.loss)} within {tolerance:.1e}, "
-            f"{CERTIFIED_WITHIN:.1%} of the predictors' spread (median bound "
-            f"{np.median(self.error_bound):.0e})",
-            f"  look at      {look}   (largest losses)",
         ]
+        if worst:  # without a defined row there is nothing to certify, and nothing to look at
+            lines += [
+                f"  certified    {certified} of {len(self.loss)} within {tolerance:.1e}, "
+                f"{CERTIFIED_WITHIN:.1%} of the predictors' spread (median bound "
+                f"{np.median(self.error_bound):.0e})",
+                f"  look at      {look}   (largest losses)",
+            ]
         if len(undefined):
             lines.append(f"  undefined    {listed(names[undefined])}")
         return "\n".join(lines)

@@ -474,3 +474,18 @@ def test_what_is_left_is_one_row(kept):
     others = np.setdiff1d(np.arange(7), kept)
     effect = model.group_influence([others], X, target="prediction", method="exact")
     np.testing.assert_allclose(effect[:, 0] + model.predict(X), y[kept], atol=1e-9)
+
+
+def test_dependent_columns_under_an_l1_penalty_are_told_what_an_l2_part_does():
+    X, _ = problem(7, n=40, p=3)
+    response = X[:, 0] + 0.5 * np.random.default_rng(0).standard_normal(40) > 0
+    twice = np.c_[X[:, 1], X[:, 0], X[:, 2], X[:, 0]]
+    model = logistic(InfluenceLogisticRegression, 1.0, 1.0).fit(twice, response)
+    assert (model.coef_ != 0).tolist() == [[False, True, False, True]]
+    with pytest.raises(np.linalg.LinAlgError, match="An L1 penalty leaves open") as raised:
+        model.influence(twice[:2], response[:2])
+    assert "column 1, column 3" in str(raised.value)  # not their positions in the active set
+    assert "a positive alpha" not in str(raised.value)
+    assert "elastic net" in str(raised.value)
+    with pytest.raises(ValueError, match="needs columns with an L2 penalty"):
+        InfluenceLasso(alpha=0.1).fit(X, X[:, 0]).influence(X, X[:, 0], curvature="dual")

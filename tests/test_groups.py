@@ -22,7 +22,7 @@ def group_list(n):
 def test_newton_is_the_explicit_joint_step(name, curvature):
     X, y, _w, clf = build(name)
     if name == "binary-unpenalised" and curvature == "dual":
-        with pytest.raises(ValueError, match="needs penalised columns"):
+        with pytest.raises(ValueError, match="needs columns with an L2 penalty"):
             clf.group_influence([[0]], X, y, curvature=curvature)
         return
     objective = clf.__fitted_problem__().objective

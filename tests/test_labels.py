@@ -677,6 +677,26 @@ def test_decisions_become_labels_and_weights():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("dtype", ["category", object, "string"])
+def test_a_series_of_labels_stays_one(dtype):
+    pd = pytest.importorskip("pandas")
+    X, y = data(3)
+    index = [f"p{i}" for i in range(len(y))]
+    labels = pd.Series(np.array(["a", "b", "c"])[y], index=index, name="kind", dtype=dtype)
+    before = labels.copy()
+    audit = LabelAudit(logistic(), **ONE_FIT).fit(X, labels)
+    found, weight = audit.apply({"p7": ("relabel", "c"), "p8": ("relabel", "a"), "p9": "drop"})
+    expected = before.copy()
+    expected.iloc[[7, 8]] = ["c", "a"]
+    pd.testing.assert_series_equal(found, expected)
+    pd.testing.assert_series_equal(labels, before)
+    assert weight[9] == 0
+    numbers = pd.Series(y, index=index, dtype="Int64")
+    found, _ = LabelAudit(logistic(), **ONE_FIT).fit(X, numbers).apply({"p7": ("relabel", 2)})
+    assert found.dtype == "Int64"
+    assert found["p7"] == 2
+
+
 def test_the_review_curve_counts_what_is_found():
     X, y = load_breast_cancer(return_X_y=True)
     X = scale(X)

@@ -192,7 +192,7 @@ def test_frame_and_progress():
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"param": "tol"}, ValueError, "strength of the last step's penalty, one of .'C'."),
+        ({"param": "tol"}, ValueError, "should be 'C', the strength of the last step"),
         ({"param": 3}, ValueError, "param should be"),
         ({"param": "other__C"}, ValueError, "param should be"),
         ({"bounds": (1.0, 0.1)}, ValueError, "bounds should be"),

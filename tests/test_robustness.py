@@ -1054,11 +1054,39 @@ def test_what_an_audit_says():
     unproven = replace(found, at_least=1)
     assert repr(unproven) == what + f"That fewer cannot is not proven. {evidence}"
     one = repr(replace(audit, n_rows=1))
-    assert one == "1 of 80 rows flip the sign of 'x0'. No removal is smaller."
+    assert one == "1 of 80 rows flips the sign of 'x0'. No removal is smaller."
     assert repr(replace(audit, n_rows=2)).endswith("No single row can (proven).")
     grouped = repr(replace(audit, n_groups=3, groups=("a", "b", "c")))
     rows = f"3 groups ({audit.n_rows} rows) flip the sign of 'x0'. No 2 groups can (proven)."
     assert grouped == rows
+    alone = replace(audit, n_groups=1, groups=("a",), n_rows=4)
+    assert repr(alone).startswith("1 group (4 rows) flips the sign of 'x0'.")
+    assert repr(replace(alone, n_rows=1)).startswith("1 group (1 row) flips")
+    none = repr(replace(audit, n_rows=None, max_rows=1, at_least=1))
+    assert none.startswith("No set of up to 1 row was found that flips the sign of 'x0'.")
+    assert none.endswith("At least 1 row is needed (proven).")
+    assert audit.measure == "the coefficient of 'x0'"
+
+
+def test_what_the_numbers_of_an_audit_measure():
+    x, said = np.zeros((1, 2)), "the coefficient of 'a'"
+    assert coefficient("a").measure == said
+    assert coefficient({"a": 1.0, "b": -2.0}).measure == "the contrast +1 'a' -2 'b'"
+    assert order("a", "b").measure == f"{said} less that of 'b'"
+    assert significance("a").measure == f"{said} over its standard error"
+    assert sign_and_significance("a").measure == f"{said} over its standard error"
+    assert prediction(x, 3.0).measure == "the prediction of the row"
+    assert prediction(x).measure == "the decision value of the row"
+    assert score(x, [0]).measure == "the score"
+    assert score(x, [0], "roc_auc").measure == "the score roc_auc"
+    assert score(x, [0], np.mean).measure == "the score mean"
+
+
+def test_an_influential_set_says_what_goes_from_where_to_where():
+    X, y = two_classes()
+    model = InfluenceLogisticRegression().fit(X, y)
+    found = model.most_influential_set(1, coefficient("x0"))
+    assert repr(found).startswith("Without 1 row the coefficient of 'x0' goes from ")
 
 
 def test_display():
@@ -1075,4 +1103,5 @@ def test_display():
     assert display.first_order_line_.get_xdata()[0] == audit.first_order_count
     assert display.proven_.get_width() == audit.at_least - 1
     assert display.ax_.get_ylabel() == "x0"
+    assert RobustnessDisplay.from_audit(audit).ax_.get_ylabel() == "coefficient of 'x0'"
     pyplot.close("all")

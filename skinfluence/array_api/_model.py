@@ -197,6 +197,8 @@ class ArrayModel:
                 f"target={target!r} has an axis of classes, which most_influential does not rank "
                 "on arrays of other libraries: use target='loss', or rank influence() itself."
             )
+        if train_indices is not None:
+            as_index(as_numpy(train_indices), self.problem.n_rows, distinct=True)
         answers = self._answers(method, train_indices)
         if k > answers.n_deletions:
             raise ValueError(

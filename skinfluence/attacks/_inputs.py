@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skinfluence._frames import DataFrame, Result, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame, row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_positive, check_same_length, shown
 from skinfluence.adapters import InputGradients
@@ -45,6 +45,8 @@ class AdversarialPerturbation(Result):
         lowers the margin more): for models that are linear in X. Else the changes are the smallest
         that a search found.
     norm : 2 or "inf"
+    row_names : ndarray of shape (m,) or None
+        Names of the rows; None if X has none.
     """
 
     perturbation: np.ndarray
@@ -53,6 +55,7 @@ class AdversarialPerturbation(Result):
     after: np.ndarray
     is_exact: bool
     norm: object
+    row_names: np.ndarray | None = None
 
     @property
     def flipped(self) -> np.ndarray:
@@ -71,9 +74,10 @@ class AdversarialPerturbation(Result):
         Returns
         -------
         pandas.DataFrame
-            Columns size, before and after.
+            Columns size, before and after, indexed by the names of the rows.
         """
-        return data_frame({"size": self.size, "before": self.before, "after": self.after})
+        columns = {"size": self.size, "before": self.before, "after": self.after}
+        return data_frame(columns, self.row_names)
 
     def __repr__(self):
         """Counts, and the median size of the changes that turn a prediction."""
@@ -151,7 +155,7 @@ def adversarial_perturbation(
     if epsilon is not None:
         check_positive("epsilon", epsilon)
     check_same_length(X=X, y=y)
-    model = _Input(estimator, X)
+    model, names = _Input(estimator, X), row_names(X)
     X = model.rows.values
     before = np.asarray(model.predict(X))
     codes = model.codes(before if y is None else y)
@@ -167,7 +171,7 @@ def adversarial_perturbation(
             change = np.where(held[:, None], change * longer, change)
             after = np.asarray(model.predict(X + change))
     size = _norm(change, norm)
-    return AdversarialPerturbation(change, size, before, after, model.is_linear, norm)
+    return AdversarialPerturbation(change, size, before, after, model.is_linear, norm, names)
 
 
 class _Input:
@@ -423,10 +427,13 @@ class InputCurvature(Result):
         of a linear model the at most K that are not 0.
     direction : ndarray of shape (m, p)
         Unit vector of the largest, its entry of largest size positive.
+    row_names : ndarray of shape (m,) or None
+        Names of the rows; None if X has none.
     """
 
     eigenvalues: np.ndarray
     direction: np.ndarray
+    row_names: np.ndarray | None = None
 
     @property
     def largest(self) -> np.ndarray:
@@ -456,10 +463,10 @@ class InputCurvature(Result):
         Returns
         -------
         pandas.DataFrame
-            Columns largest, smallest and trace.
+            Columns largest, smallest and trace, indexed by the names of the rows.
         """
-        smallest = self.eigenvalues[:, -1]
-        return data_frame({"largest": self.largest, "smallest": smallest, "trace": self.trace})
+        columns = {"largest": self.largest, "smallest": self.eigenvalues[:, -1]}
+        return data_frame({**columns, "trace": self.trace}, self.row_names)
 
     def __repr__(self):
         """Number of rows, and the range of their largest eigenvalues."""
@@ -522,16 +529,17 @@ def input_curvature(
     inner = problem.transform(X)
     gradients = derivatives.gradients(inner).transpose(1, 0, 2)  # (m, K, p)
     if space is None:
-        return _of_low_rank(W, gradients)
+        values, direction = _of_low_rank(W, gradients)
+        return InputCurvature(values, direction, row_names(X))
     slopes = loss.gradient(codes, native).reshape(m, K)
     H = derivatives.hessians(inner, slopes)
     H += np.einsum("ikj,ikl,ilm->ijm", gradients, W, gradients, optimize=True)
     values, vectors = np.linalg.eigh(0.5 * (H + H.transpose(0, 2, 1)))
-    return InputCurvature(values[:, ::-1], _signed(vectors[:, :, -1]))
+    return InputCurvature(values[:, ::-1], _signed(vectors[:, :, -1]), row_names(X))
 
 
 def _of_low_rank(W, gradients):
-    """InputCurvature of G'W G for gradients G (m, K, p), from matrices of order K.
+    """(eigenvalues, direction) of G'W G for gradients G (m, K, p), from matrices of order K.
 
     With the QR factorisation G' = Q R the eigenvalues are those of R W R'.
     """
@@ -539,7 +547,7 @@ def _of_low_rank(W, gradients):
     small = R @ W @ R.transpose(0, 2, 1)
     values, vectors = np.linalg.eigh(0.5 * (small + small.transpose(0, 2, 1)))
     direction = (Q @ vectors[:, :, -1:])[:, :, 0]
-    return InputCurvature(values[:, ::-1], _signed(direction))
+    return values[:, ::-1], _signed(direction)
 
 
 def _signed(direction):

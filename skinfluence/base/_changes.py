@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from skinfluence import attribution
-from skinfluence._frames import row_names
+from skinfluence._frames import Pairs, row_names
 from skinfluence._validation import (
     AGGREGATES,
     as_index,
@@ -68,7 +68,8 @@ class ChangesMixin(QueryMixin):
         train_indices : array-like of int or bool mask, optional
             Training rows to relabel, one at a time; all by default.
         as_frame : bool, default=False
-            As in :meth:`influence`; with several labels the columns have them as a second level.
+            As in :meth:`influence`; with all classes the columns have the levels "train" and
+            "label", and so has the index with `aggregate`.
         return_info : bool, default=False
             As in :meth:`influence`, for each change: with all classes row by row, (row, label).
 
@@ -118,13 +119,16 @@ class ChangesMixin(QueryMixin):
         axis = 0 if aggregate is not None else 1
         found = values[0] if labels is not None else np.stack(values, axis=axis + 1)
         if as_frame:
+            names = problem.row_names[rows]
+            if labels is None:
+                names = Pairs(names, problem.classes, ("train", "label"))
             found = Answer(problem, as_frame, return_info).frame(
                 found if labels is not None else _one_axis(found, axis),
                 test=X_test,
                 aggregate=aggregate,
                 n_outputs=query.target.n_outputs,
                 name="relabel_influence",
-                names=problem.row_names[rows] if labels is not None else _pairs(problem, rows),
+                names=names,
             )
         if not return_info:
             return found
@@ -210,6 +214,7 @@ class ChangesMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="reweight_influence",
+            level="change",
             names=deletion.rows,
         )
 
@@ -295,9 +300,8 @@ class ChangesMixin(QueryMixin):
         for label, share in _labels_of_new_rows(problem, X_new, y_new):
             wide, rows, entering = _added(problem, X_new, label, sample_weight_new)
             query = wide.query(X_test, y_test, target, method, test_sample_weight)
-            deletion = what_if.row_changes(
-                wide, rows, entering, method, n_test=len(query), **options
-            )
+            options["n_test"] = len(query)
+            deletion = what_if.row_changes(wide, rows, entering, method, **options)
             values = _read(deletion, query, aggregate, method, progress)
             # The new rows are the second axis, the first without one of test rows.
             wide_share = share[:, None] if query.target.n_outputs > 1 else share
@@ -311,6 +315,7 @@ class ChangesMixin(QueryMixin):
             aggregate=aggregate,
             n_outputs=query.target.n_outputs,
             name="addition_influence",
+            level="new",
             names=np.arange(len(deletion)) if names is None else names,
         )
 
@@ -389,7 +394,7 @@ class ChangesMixin(QueryMixin):
         if kind == "addition":
             rows, labels, values, info = _additions(self, X_new, y_new, X_test, y_test, options)
         else:
-            rows, labels = as_index(train_indices, problem.objective.n_rows), None
+            rows, labels = as_index(train_indices, problem.objective.n_rows, distinct=True), None
             ask = self.influence if kind == "removal" else self.relabel_influence
             values, info = ask(X_test, y_test, train_indices=rows, return_info=True, **options)
             if kind == "relabel":
@@ -490,14 +495,6 @@ def _one_axis(values, axis):
     """Join the axes of the rows and of the labels into one."""
     shape = values.shape
     return values.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
-
-
-def _pairs(problem, rows):
-    """(name of a row, label) of all relabellings of some rows, row by row, as an object array."""
-    pairs = np.empty(len(rows) * len(problem.classes), dtype=object)
-    names = problem.row_names[rows].tolist()
-    pairs[:] = [(name, label) for name in names for label in problem.classes.tolist()]
-    return pairs
 
 
 def _row_by_row(infos, classes):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skinfluence import attribution
-from skinfluence._frames import named_frame, row_names
+from skinfluence._frames import Pairs, named_frame, row_names
 from skinfluence._validation import as_index, check_aggregate, check_choice
 from skinfluence.adapters import InputGradients
 from skinfluence.base._query import Answer, QueryMixin
@@ -76,8 +76,8 @@ class FeaturesMixin(QueryMixin):
         train_indices : array-like of int or bool mask, optional
             Training rows to move, one at a time; all by default.
         as_frame : bool, default=False
-            Return a pandas DataFrame: of gradients one line for each test row and training row, of
-            which the names are those of the features.
+            Return a pandas DataFrame: of gradients one line for each test row and training row, the
+            levels "test" and "train" of its index, with the features as columns.
         return_info : bool, default=False
             As in :meth:`influence`, for a displacement.
 
@@ -207,9 +207,10 @@ def _frame(form, values, X_test, rows, names, n_outputs):
     lines = form.problem.row_names[rows]
     if values.ndim == 4:
         test = row_names(X_test)
-        lines = _pairs(range(len(values)) if test is None else test, lines)
+        test = range(len(values)) if test is None else test
+        lines = Pairs(test, lines, ("test", "train"))
     classes = _classes(form.problem, n_outputs)
-    return named_frame(values, lines, names, classes, levels=["feature", "class"])
+    return named_frame(values, lines, names, classes, level="feature")
 
 
 def _names(model, n_features):
@@ -224,13 +225,6 @@ def _classes(problem, n_outputs):
         return None
     classes = problem.classes
     return range(n_outputs) if classes is None or len(classes) != n_outputs else list(classes)
-
-
-def _pairs(test, train):
-    """(name of a test row, name of a training row), test row by test row, as an object array."""
-    pairs = np.empty(len(test) * len(train), dtype=object)
-    pairs[:] = [(one, other) for one in test for other in np.asarray(train).tolist()]
-    return pairs
 
 
 def _pullback(model, problem, rows, X_train):

@@ -189,4 +189,5 @@ class LeaveOneOutMixin(QueryMixin):
             n_outputs=query.target.n_outputs,
             name="group_influence",
             names=group_names(groups),
+            level="group",
         )

@@ -174,7 +174,7 @@ class Answer:
     def __init__(self, problem, as_frame, return_info):
         self.problem, self.as_frame, self.return_info = problem, as_frame, return_info
 
-    def of(self, values, deletion, method, *, test=None, aggregate=None, n_outputs=1, name, names):
+    def of(self, values, deletion, method, *, names, **form):
         """Return an array (m, r) or (r,), or with a class axis last, in the wanted form.
 
         Parameters
@@ -182,21 +182,13 @@ class Answer:
         values : ndarray
         deletion : Deletion
         method : str
-        test : array-like, optional
-            The caller's X_test, where the first axis are its rows.
-        aggregate : str or None
-            Whether that axis is gone.
-        n_outputs : int
-            Of the target: more than 1 where there is a class axis.
-        name : str
-            Of the column of an array (r,).
         names : ndarray of shape (r,)
             Of the deletions.
+        **form
+            As in :meth:`frame`.
         """
         if self.as_frame:
-            values = self.frame(
-                values, test=test, aggregate=aggregate, n_outputs=n_outputs, name=name, names=names
-            )
+            values = self.frame(values, names=names, **form)
         if not self.return_info:
             return values
         return values, self.problem.step_info(deletion, method, names)
@@ -208,8 +200,25 @@ class Answer:
         n_outputs = values.shape[1] if values.ndim > 1 else 1
         return self.frame(values, n_outputs=n_outputs, name=name, names=self.problem.row_names)
 
-    def frame(self, values, *, test=None, aggregate=None, n_outputs=1, name, names):
-        """DataFrame of the values; parameters as in :meth:`of`."""
+    def frame(self, values, *, test=None, aggregate=None, n_outputs=1, name, names, level="train"):
+        """DataFrame of the values.
+
+        Parameters
+        ----------
+        values : ndarray
+        test : array-like, optional
+            The caller's X_test, where the first axis are its rows.
+        aggregate : str or None
+            Whether that axis is gone.
+        n_outputs : int
+            Of the target: more than 1 where there is a class axis.
+        name : str
+            Of the column of an array (r,).
+        names : ndarray of shape (r,) or Pairs
+            Of the deletions or changes.
+        level : str
+            What these are.
+        """
         classes = None
         if n_outputs > 1:
             classes = self.problem.classes
@@ -219,4 +228,4 @@ class Answer:
             return named_frame(values, names, classes=classes, name=name)
         rows = row_names(test)
         rows = range(len(values)) if rows is None else rows
-        return named_frame(values, rows, names, classes)
+        return named_frame(values, rows, names, classes, level=level)

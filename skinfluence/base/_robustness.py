@@ -126,6 +126,7 @@ class RobustnessMixin(QueryMixin):
             diverges=found.diverges,
             empties_class=found.empties_class,
             row_names=problem.row_names,
+            measure=quantity.measure,
         )
 
     def most_influential_set(self, k, quantity, *, progress=None):
@@ -164,7 +165,7 @@ class RobustnessMixin(QueryMixin):
         >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
         >>> model = InfluenceLinearRegression().fit(X[["s3"]], y)
         >>> model.most_influential_set(3, coefficient("s3"))
-        Without 3 rows the quantity of the sign of 's3' goes from -639.1 to -608.7.
+        Without 3 rows the coefficient of 's3' goes from -639.1 to -608.7.
         """
         from skinfluence.robustness import InfluentialSet, bind, most_influential_set
 
@@ -184,6 +185,7 @@ class RobustnessMixin(QueryMixin):
             first_order_value=predicted,
             certificate=certificate,
             row_names=problem.row_names,
+            measure=quantity.measure,
         )
 
 

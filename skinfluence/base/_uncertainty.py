@@ -116,7 +116,7 @@ class UncertaintyMixin(QueryMixin):
         problem.check_data()
         if groups is not None:
             groups = as_partition(groups, objective.n_rows)
-        options = {"groups": groups, "small_sample": small_sample}
+        options = {"groups": groups, "small_sample": small_sample, "names": problem.row_names}
         matrix = covariance(objective, problem.deletion_curvature, kind, **options)
         names, order = problem.parameter_names()
         estimate = objective.design.about_zero(objective.theta).ravel()[order]

@@ -8,7 +8,7 @@ from skinfluence._memory import check_memory, fits, memory_budget
 from skinfluence.curvature._active import ActiveCurvature
 from skinfluence.curvature._baseline import make_dense
 from skinfluence.curvature._cg import CGCurvature
-from skinfluence.curvature._dense import DenseCurvature
+from skinfluence.curvature._dense import DenseCurvature, SingularCurvature
 from skinfluence.curvature._dual import DualCurvature, SingleDualCurvature, is_single_enough
 from skinfluence.curvature._output_blocks import has_output_blocks, sampled_rows
 from skinfluence.curvature._row_space import RowSpaceCurvature, solves_by_rows
@@ -255,7 +255,11 @@ def make_curvature(
         return SeparateCurvature(objective, parts, damping)
     if objective.penalty.is_kinked:
         each = "auto" if doubtful else kind
-        inner = make_curvature(objective.on_active_set(), each, damping, n_solves)
+        try:
+            inner = make_curvature(objective.on_active_set(), each, damping, n_solves)
+        except SingularCurvature as error:
+            active = np.flatnonzero(objective.active.any(axis=0))
+            raise error.on_active_set(active, objective.design) from None
         return ActiveCurvature(objective, inner)
     size = f"{objective.n_parameters} parameters" if kind == "dense" else "the rows' kernel"
     advice = "pass curvature='cg', which needs only products, or free memory"

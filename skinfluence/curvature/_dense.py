@@ -51,7 +51,7 @@ class DenseCurvature(Curvature):
         # rounding has left more of a direction of H, the rows may still show that it is none.
         lost = self.factor is None or self.rcond < len(H) * np.finfo(float).eps
         if (lost or is_dependent) and not self.by_rows:
-            raise np.linalg.LinAlgError(_explain(H, objective.design))
+            raise _explained(H, objective.design)
 
     def _hessian(self):
         """H as an array, with the equations theta_j = 0 of parameters that are fixed at zero."""
@@ -250,27 +250,72 @@ class DenseCurvature(Curvature):
         return self.row_quadratic(design if isinstance(rows, slice) else design.take(rows))
 
 
-def _explain(H, design):
-    """Message of why a matrix has no Cholesky factor, with its rank and the columns involved."""
+class SingularCurvature(np.linalg.LinAlgError):
+    """A curvature without an inverse; `columns` are those of a linear dependence, `rank` its own.
+
+    Parameters
+    ----------
+    message : str
+    """
+
+    rank, columns = (0, 0), ()
+
+    @classmethod
+    def of(cls, rank, columns, design, advice):
+        """Return the error that says which columns of a design are dependent, and what to do.
+
+        Parameters
+        ----------
+        rank : tuple of int
+            Of H, and the number of its rows.
+        columns : ndarray of int
+        design : Design
+        advice : str
+        """
+        names = [design.column_name(column) for column in columns]
+        if len(names) > 10:
+            names = [*names[:10], f"{len(names) - 10} more"]
+        found = cls(
+            f"the curvature is singular: rank {rank[0]} of {rank[1]}; the linear dependence "
+            f"involves {', '.join(names) or 'columns too close to collinear'}. {advice}"
+        )
+        found.rank, found.columns = rank, columns
+        return found
+
+    def on_active_set(self, active, design):
+        """Return the same error about the columns of a whole design, under an L1 penalty.
+
+        Parameters
+        ----------
+        active : ndarray of int
+            Columns of the design that the curvature is one of.
+        design : Design
+        """
+        advice = (
+            "An L1 penalty leaves open which of them have the coefficient. Remove dependent "
+            "columns, add an L2 penalty (an elastic net), or pass damping > 0."
+        )
+        return type(self).of(self.rank, active[self.columns], design, advice)
+
+
+def _explained(H, design):
+    """Error of why a matrix has no Cholesky factor, with its rank and the columns involved."""
     size = np.sqrt(np.abs(np.diag(H)))
     scale = 1.0 / np.where(size > 0, size, 1.0)
     values, vectors = np.linalg.eigh(scale[:, None] * H * scale)
     # A zero eigenvalue is computed to size * eps * |H|; clearly below that, it is negative.
     tolerance = len(H) * np.finfo(float).eps * max(1.0, values[-1])
     if values[0] < -1e3 * tolerance:
-        return (
+        return np.linalg.LinAlgError(
             f"the curvature is indefinite (smallest scaled eigenvalue {values[0]:.2g}): the model "
             "is not at a minimum of its objective, or its loss is not convex there. Fit to "
             "convergence or with a stronger penalty, or pass damping > 0."
         )
     null = vectors[:, values <= 10 * tolerance]
     involved = np.flatnonzero(np.abs(null).max(axis=1, initial=0.0) > 1e-6) % design.shape[1]
-    names = [design.column_name(column) for column in np.unique(involved)]
-    if len(names) > 10:
-        names = [*names[:10], f"{len(names) - 10} more"]
-    return (
-        f"the curvature is singular: rank {len(H) - null.shape[1]} of {len(H)}; the linear "
-        f"dependence involves {', '.join(names) or 'columns too close to collinear'}. "
+    rank = len(H) - null.shape[1], len(H)
+    advice = (
         "Remove dependent columns, fit with a penalty (a finite C, a positive alpha), or pass "
         "damping > 0."
     )
+    return SingularCurvature.of(rank, np.unique(involved), design, advice)

@@ -51,9 +51,8 @@ class WoodburyCurvature(Curvature):
         )
         if len(self.border) > max(1, len(strength) // 2):
             raise ValueError(
-                f"curvature={self.kind!r} needs penalised columns (a finite C, a positive alpha); "
-                f"{len(self.border)} of {len(strength)} are not penalised, or hardly. Use "
-                "curvature='dense'."
+                f"curvature={self.kind!r} needs columns with an L2 penalty; {len(self.border)} of "
+                f"{len(strength)} have none, or hardly any. Use curvature='dense'."
             )
         self.inverse_penalty = 1.0 / np.where(strength > 0, strength, 1.0)
         self.inverse_penalty[self.border] = 0.0

@@ -26,6 +26,8 @@ def step_errors(deletion, method, *, quick=False):
             bound = np.where(rest, known.bound(), bound)
             error = np.where(rest, np.fmin(known.estimate(), bound), error)
     else:
+        # With damping "auto" is one Newton step.
+        method = "newton" if method == "auto" else method
         routes = np.full(len(deletion), method, dtype="<U11")
         routes[deletion.idle] = "exact"
         error, bound = np.full(len(deletion), np.nan), np.full(len(deletion), np.inf)

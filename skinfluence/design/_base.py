@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from skinfluence._frames import free_name
 from skinfluence._parallel import row_blocks
 from skinfluence._sources import RowBlocks
 
@@ -420,8 +421,9 @@ class Design(ABC):
         return np.roll(columns, 1) if self.fit_intercept else columns
 
     def column_names(self, features):
-        """Names of the columns, of those of the features; the intercept's is "const"."""
-        return [*features, "const"] if self.fit_intercept else list(features)
+        """Names of the columns, the intercept's last: "const", or with underscores."""
+        features = list(features)
+        return [*features, free_name("const", features)] if self.fit_intercept else features
 
     def free_intercepts(self, hessian_diagonal):
         """Whether each output has an intercept without penalty, for a penalty's (q,) or (K, q)."""

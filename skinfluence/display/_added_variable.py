@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence.case_deletion import added_variable
-from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged
+from skinfluence.display._axes import BLUE, GREY, annotate, axes, checked, merged, short
 from skinfluence.display._diagnostics import most, row_labels, titled
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -115,7 +115,8 @@ class AddedVariableDisplay:
         estimator : estimator
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         feature : str or int
-            Name or position of a column of the X of the last step, or "const" for the intercept.
+            Name or position of a column of the X of the last step, or "const" for the intercept
+            ("const_" where a column has this name).
         train_labels : array-like of shape (n_train,), optional
             Names of the rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional
@@ -206,7 +207,7 @@ class AddedVariableDisplay:
         named = [most(size, n_labels, drawn) for size in (np.abs(self.x), off)]
         named = dict.fromkeys(np.concatenate(named).tolist())
         annotate(ax, self.x, self.y, self.train_labels, named)
-        ax.set_xlabel(f"{self.feature}, without the others")
+        ax.set_xlabel(f"{short(self.feature)}, without the others")
         ax.set_ylabel("response, without the others")
         titled(ax, self.name if name is None else name)
         return self

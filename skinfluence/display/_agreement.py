@@ -10,7 +10,7 @@ from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_index
 from skinfluence.deletion.targets import Target
-from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
+from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged, plain
 from skinfluence.evaluation import agreement
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -266,7 +266,7 @@ class LeaveOneOutAgreementDisplay:
         figures = (
             f"slope {found.slope:.3f}, r {found.r:.4f}, relative RMSE {found.relative_rmse:.1%}"
         )
-        ax.set_title(figures if name is None else f"{name}\n{figures}", fontsize="medium")
+        ax.set_title(figures if name is None else f"{plain(name)}\n{figures}", fontsize="medium")
         return self
 
     def to_frame(self) -> DataFrame:

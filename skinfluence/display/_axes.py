@@ -98,13 +98,23 @@ def checked(**arrays):
     return arrays.values()
 
 
-def short(label, longest=LONGEST_LABEL):
-    """Text of a label for a figure, on one line; of a long one the beginning and the end."""
+def plain(text):
+    """Text that matplotlib draws as it is, where it would read mathematics between two dollars."""
+    return str(text).replace("$", r"\$")
+
+
+def cut(label, longest=LONGEST_LABEL):
+    """Text of a label on one line; of a long one the beginning and the end."""
     text = " ".join(str(label).split())
     if len(text) > longest:
         begin = longest // 2
         text = f"{text[:begin]}\N{HORIZONTAL ELLIPSIS}{text[begin + 1 - longest :]}"
-    return text.replace("$", r"\$")  # no mathematics
+    return text
+
+
+def short(label, longest=LONGEST_LABEL):
+    """Text of a label for a figure, cut and drawn as it is."""
+    return plain(cut(label, longest))
 
 
 def in_lines(label):
@@ -115,15 +125,15 @@ def in_lines(label):
 def told_apart(labels):
     """Texts of labels for a figure; those that cuts make the same, without what all begin with."""
     texts = [" ".join(str(label).split()) for label in labels]
-    cut = [short(text) for text in texts]
-    if len(set(cut)) == len(set(texts)):
-        return cut
+    found = [short(text) for text in texts]
+    if len(set(found)) == len(set(texts)):
+        return found
     first, last = min(texts), max(texts)  # what these two share, all between them share
     n_shared = next(i for i in range(len(last)) if first[i : i + 1] != last[i])
     shared = first[:n_shared]
     # Numbers are kept whole: 0123 and 0124 are not told apart by 3 and 4 alone.
     start = max(shared.rfind(mark) for mark in " _-/:") + 1 or len(shared)
-    return [short(f"\N{HORIZONTAL ELLIPSIS}{text[start:]}") for text in texts] if start else cut
+    return [short(f"\N{HORIZONTAL ELLIPSIS}{text[start:]}") for text in texts] if start else found
 
 
 def scatter_by_class(ax, x, y, classes, scatter_kwargs):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from skinfluence._frames import DataFrame, data_frame
-from skinfluence.display._axes import BLUE, GREY, apart, axes, merged
+from skinfluence.display._axes import BLUE, GREY, apart, axes, merged, told_apart
 from skinfluence.display._diagnostics import DiagnosticsDisplay, most, row_labels, titled
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class DfbetasDisplay(DiagnosticsDisplay):
             ax.axvline(sign * self.threshold, linestyle="--", **style) for sign in (-1.0, 1.0)
         ]
         ax.axvline(0.0, **style)
-        ax.set_yticks(range(len(self.coefficients)), self.coefficients)
+        ax.set_yticks(range(len(self.coefficients)), told_apart(self.coefficients))
         ax.set_ylim(len(self.coefficients) - 0.4, -0.6)
         ax.set_xlabel("DFBETAS")
         ax.margins(x=0.08)

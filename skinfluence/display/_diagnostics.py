@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import checked_labels
 from skinfluence.case_deletion import CaseDeletionDiagnostics
+from skinfluence.display._axes import plain
 from skinfluence.functions import explain
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class DiagnosticsDisplay:
 def titled(ax, name):
     """Write the name of the model above the axes, if it has one."""
     if name is not None:
-        ax.set_title(name, loc="left", fontsize="medium")
+        ax.set_title(plain(name), loc="left", fontsize="medium")
 
 
 def most(size, n_labels, among=None):

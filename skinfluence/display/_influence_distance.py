@@ -10,7 +10,7 @@ from sklearn.metrics import pairwise_distances
 from skinfluence._frames import DataFrame, checked_labels, data_frame, row_names
 from skinfluence._typing import MatrixLike
 from skinfluence.deletion.targets import Target
-from skinfluence.display._axes import GREY, annotate, axes, checked, scatter_by_class, short
+from skinfluence.display._axes import GREY, annotate, axes, checked, cut, scatter_by_class
 from skinfluence.display._diagnostics import most, titled
 from skinfluence.functions import explain
 from skinfluence.problem import changes, fitted_problem
@@ -264,4 +264,4 @@ class InfluenceDistanceDisplay:
 def _test_name(X_test):
     """Title of a test row of a frame; None for one without a name."""
     names = row_names(X_test)
-    return None if names is None else f"test row {short(names[0])}"
+    return None if names is None else f"test row {cut(names[0])}"

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import check_choice
-from skinfluence.display._axes import BLUE, GREY, axes, merged
+from skinfluence.display._axes import BLUE, GREY, axes, merged, plain
 from skinfluence.labels import LabelAudit, ReviewCurve
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class LabelReviewDisplay:
         self.figure_ = ax.figure
         name = self.name if name is None else name
         share = curve.checked / curve.n_rows
-        style = {"color": BLUE, "label": "most suspect first" if name is None else name}
+        style = {"color": BLUE, "label": "most suspect first" if name is None else plain(name)}
         (self.line_,) = ax.plot(share, getattr(curve, quantity), **merged(style, line_kwargs))
         style = {"color": GREY, "linestyle": "--", "linewidth": 1.0, "label": "random order"}
         (self.random_line_,) = ax.plot(

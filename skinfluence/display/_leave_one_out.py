@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._validation import METHODS, check_choice
-from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged
+from skinfluence.display._axes import BLUE, RED, annotate, axes, checked, diagonal, merged, plain
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
 
@@ -239,7 +239,7 @@ class LeaveOneOutDisplay:
         name = self.name if name is None else name
         style = {"s": 14, "color": BLUE, "alpha": 0.6, "linewidth": 0}
         x, y, flipped = self.fitted, self.left_out, self.flipped
-        label = "rows" if name is None else name
+        label = "rows" if name is None else plain(name)
         self.line_ = diagonal(ax)
         self.scatter_ = ax.scatter(x, y, **merged({**style, "label": label}, scatter_kwargs))
         marked = {"s": 42, "facecolor": "none", "edgecolor": RED, "label": "label flips"}

@@ -10,8 +10,8 @@ from sklearn.model_selection import BaseCrossValidator, GridSearchCV
 
 from skinfluence._frames import DataFrame, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence.display._axes import BLUE, GREY, RED, axes, checked, merged
-from skinfluence.model_selection import LeaveOneOutSearchCV
+from skinfluence.display._axes import BLUE, GREY, RED, axes, checked, merged, plain
+from skinfluence.model_selection import LeaveOneOutSearchCV, final_parameter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,7 +136,8 @@ class RegularizationCurveDisplay:
         values : array-like of shape (n_values,), optional
             Values of the parameter; 17 from 1e-4 to 1e4 by default.
         param : str, default="C"
-            Name of the parameter, ``step__param`` in a Pipeline.
+            Parameter of the estimator or of the last step, by its short or its full name
+            (``step__param``).
         scoring : str, default="neg_log_loss"
             Scorer of leave-one-out and of K-fold.
         method : {"newton", "auto", "exact", "first_order"}, default="newton"
@@ -161,6 +162,8 @@ class RegularizationCurveDisplay:
             If LeaveOneOutSearchCV raises it.
         """
         values = np.logspace(-4, 4, 17) if values is None else values
+        if param not in estimator.get_params():  # the short name, of a Pipeline's last step
+            param = final_parameter(estimator, param) or param
         grid = {param: np.sort(np.asarray(values, dtype=float))}
         search = LeaveOneOutSearchCV(estimator, grid, scoring=scoring, method=method, refit=False)
         folds = None
@@ -260,7 +263,7 @@ class RegularizationCurveDisplay:
         name = self.name if name is None else name
         sign = -1.0 if self.scoring.startswith("neg_") else 1.0
         y, x = sign * self.scores, self.values
-        label = "leave-one-out" if name is None else f"{name}, leave-one-out"
+        label = "leave-one-out" if name is None else f"{plain(name)}, leave-one-out"
         style = {"color": BLUE, "marker": "o", "markersize": 3.5, "label": label}
         (self.line_,) = ax.plot(x, y, **merged(style, line_kwargs))
         low, high = y - self.standard_errors, y + self.standard_errors

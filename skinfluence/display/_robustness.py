@@ -23,7 +23,7 @@ class RobustnessDisplay:
     opposite : RobustnessAudit, optional
         That of another level or direction, drawn on the same axes.
     name : str, optional
-        Name of the quantity, for the axis; what flips by default.
+        Name of the quantity, for the axis; the audit's `measure` by default.
 
     Attributes
     ----------
@@ -131,8 +131,8 @@ class RobustnessDisplay:
             self.proven_ = ax.axvspan(
                 0, audit.at_least - 1, color=GREY, alpha=0.15, linewidth=0, label="proven too few"
             )
-        what = audit.what if self.name is None else self.name
-        ax.set(xlabel=f"{unit} removed", ylabel=in_lines(what))
+        measured = audit.measure.removeprefix("the ") if self.name is None else self.name
+        ax.set(xlabel=f"{unit} removed", ylabel=in_lines(measured))
         ax.legend(frameon=False)
         self.figure_ = ax.figure
         return self

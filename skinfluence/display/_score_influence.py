@@ -10,7 +10,7 @@ from sklearn.metrics import check_scoring
 
 from skinfluence._frames import DataFrame, checked_labels, data_frame
 from skinfluence._typing import MatrixLike
-from skinfluence.display._axes import axes, checked, short, signed_bars, told_apart
+from skinfluence.display._axes import axes, checked, cut, plain, signed_bars, told_apart
 from skinfluence.display._diagnostics import titled
 from skinfluence.functions import explain
 from skinfluence.problem import fitted_problem
@@ -214,9 +214,9 @@ class ScoreInfluenceDisplay:
         if not len(labels):
             ax.text(0.5, 0.5, "no row changes the score", transform=ax.transAxes, ha="center")
             ax.set_ylim(1.0, -1.0)
-        ax.set_xlabel(f"change of the {self.scoring} without the row")
+        ax.set_xlabel(plain(f"change of the {self.scoring} without the row"))
         name = self.name if name is None else name
-        parts = [] if name is None else [short(name, 40)]
+        parts = [] if name is None else [cut(name, 40)]
         parts += [] if self.score is None else [f"{self.scoring} {self.score:.4g}"]
         titled(ax, ", ".join(parts) or None)
         return self

@@ -32,6 +32,8 @@ class AttributionScore(Result):
         of their size.
     n_subsets : int
         Retrained models that the outputs were compared with.
+    test_names : ndarray of shape (n_test,) or None
+        Names of the test rows; None if X_test has none.
     """
 
     score: float
@@ -41,6 +43,7 @@ class AttributionScore(Result):
     ceilings: np.ndarray
     magnitude: Agreement
     n_subsets: int
+    test_names: np.ndarray | None = None
 
     @property
     def share_of_ceiling(self) -> float:
@@ -59,9 +62,10 @@ class AttributionScore(Result):
         Returns
         -------
         pandas.DataFrame
-            Columns correlation and ceiling.
+            Columns correlation and ceiling, indexed by the names of the test rows.
         """
-        return data_frame({"correlation": self.correlations, "ceiling": self.ceilings})
+        columns = {"correlation": self.correlations, "ceiling": self.ceilings}
+        return data_frame(columns, self.test_names)
 
     def __repr__(self):
         """The score, its interval, the ceiling, and how large the predictions are."""

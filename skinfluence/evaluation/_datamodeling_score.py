@@ -1,11 +1,13 @@
 """The linear datamodeling score: whether attributions predict what retraining does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from skinfluence._frames import row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_index, shown
 from skinfluence.evaluation._attribution_score import AttributionScore
@@ -132,7 +134,7 @@ def linear_datamodeling_score(
         )
     else:
         truths.check(estimator, X, y, X_test, y_test, target, sample_weight)
-    return score_of(attributions, truths)
+    return replace(score_of(attributions, truths), test_names=row_names(X_test))
 
 
 def leave_one_out_correlation(
@@ -204,4 +206,5 @@ def leave_one_out_correlation(
     full = ways.full(np.random.default_rng([seed, len(rows)]))
     ceiling = np.full(task.n_test, np.nan if ways.is_random else 1.0)
     predicted = predicted_changes(attributions, subsets[~undefined])
-    return compare(predicted, outputs[~undefined], full, ceiling, seed)
+    found = compare(predicted, outputs[~undefined], full, ceiling, seed)
+    return replace(found, test_names=row_names(X_test))

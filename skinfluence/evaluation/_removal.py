@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, is_classifier
 
-from skinfluence._frames import DataFrame, Result, data_frame
+from skinfluence._frames import DataFrame, Result, data_frame, row_names
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import as_numbers, check_choice, check_count
 from skinfluence.evaluation._comparison import checked_attributions
@@ -93,6 +93,8 @@ class Brittleness(Result):
     max_removed : int
     n_refits : int
         Models that were retrained to verify this.
+    test_names : ndarray of shape (n_test,) or None
+        Names of the test rows; None if X_test has none.
     """
 
     n_removed: np.ndarray
@@ -100,6 +102,7 @@ class Brittleness(Result):
     flipped: np.ndarray
     max_removed: int
     n_refits: int
+    test_names: np.ndarray | None = None
 
     def share_flipped(self, n_removed: ArrayLike) -> np.ndarray:
         """Share of the test rows whose label flips without at most so many rows.
@@ -123,10 +126,10 @@ class Brittleness(Result):
         Returns
         -------
         pandas.DataFrame
-            Columns n_removed, predicted and flipped.
+            Columns n_removed, predicted and flipped, indexed by the names of the test rows.
         """
         names = ("n_removed", "predicted", "flipped")
-        return data_frame({name: getattr(self, name) for name in names})
+        return data_frame({name: getattr(self, name) for name in names}, self.test_names)
 
     def __repr__(self):
         """How many test rows flip, and the median of the removals."""
@@ -305,7 +308,8 @@ def brittleness(
     low, high = search.doubled(most)
     after = search.halved(low, high)
     flipped = np.where(high > 0, after, before)
-    return Brittleness(high, classes[before], classes[flipped], most, search.n_refits)
+    labels = classes[before], classes[flipped]
+    return Brittleness(high, *labels, most, search.n_refits, row_names(X_test))
 
 
 class _Search:

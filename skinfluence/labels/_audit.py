@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
-from skinfluence._frames import DataFrame, data_frame
+from skinfluence._frames import DataFrame, Series, data_frame, with_changes
 from skinfluence._typing import MatrixLike
 from skinfluence._validation import (
     as_index,
@@ -245,6 +245,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
         if X_val is not None:  # before anything else is computed, not when it is first asked for
             problem.test_rows(X_val, y_val, names=("X_val", "y_val"))
         self._data, self._validation = (X, labels, sample_weight), (X_val, y_val)
+        self._series = y if hasattr(y, "iloc") and np.ndim(y) == 1 else None
         self.classes_ = problem.classes
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -492,7 +493,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
 
     def apply(
         self, decisions: "Mapping | Iterable | DataFrame | str | PathLike"
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> "tuple[np.ndarray | Series, np.ndarray]":
         """Return the labels and weights after a review.
 
         Parameters
@@ -506,8 +507,8 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
 
         Returns
         -------
-        y : ndarray of shape (n_train,)
-            Labels.
+        y : ndarray or Series of shape (n_train,)
+            Labels; a Series, with its index, name and type, where `fit` was given one of pandas.
         sample_weight : ndarray of shape (n_train,)
             The weights given to `fit`, ones by default; 0 for dropped rows.
 
@@ -537,7 +538,10 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(
                 "decisions drop every row of positive weight: there is nothing left to fit."
             )
-        return self.classes_[codes], weight
+        if self._series is None:
+            return self.classes_[codes], weight
+        changed = np.flatnonzero(codes != self._codes)
+        return with_changes(self._series, changed, self.classes_[codes[changed]]), weight
 
     def review_curve(
         self,

@@ -8,7 +8,10 @@ from skinfluence.model_selection._regularization import (
 )
 from skinfluence.model_selection._search import LeaveOneOutSearchCV
 from skinfluence.model_selection._strength_walk import walk_to_best  # noqa: F401, for labels
-from skinfluence.model_selection._views import strength_parameter  # noqa: F401, for labels
+from skinfluence.model_selection._views import (
+    final_parameter,  # noqa: F401, for figures
+    strength_parameter,  # noqa: F401, for labels
+)
 
 __all__ = [
     "CrossValPredictions",

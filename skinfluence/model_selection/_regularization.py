@@ -17,7 +17,7 @@ from skinfluence.deletion import in_row_space
 from skinfluence.existence import last_rows_of_a_class
 from skinfluence.explainer import fitted_view, weight_params
 from skinfluence.model_selection._regularization_path import LeaveOneOutPath
-from skinfluence.model_selection._views import final_parameter
+from skinfluence.model_selection._views import final_parameter, final_step
 from skinfluence.problem import fitted_problem
 
 # Power of a parameter in the strength of the penalty.
@@ -229,13 +229,21 @@ def _parameter(estimator, param):
     """Full name of a parameter of the last step that is the strength of its penalty."""
     short = param.rpartition("__")[2] if isinstance(param, str) else None
     full = final_parameter(estimator, short) if short in EXPONENTS else None
-    if full is None or param not in (short, full):
-        known = [final_parameter(estimator, name) for name in EXPONENTS]
+    if full is not None and param in (short, full):
+        return full
+    names = {name: final_parameter(estimator, name) for name in EXPONENTS}
+    known = [name for pair in names.items() if pair[1] for name in pair]
+    if not known:
         raise ValueError(
-            "param should be the strength of the last step's penalty, one of "
-            f"{[name for name in known if name]}; got {param!r}."
+            "optimize_regularization supports the strength C of logistic regression and of support "
+            "vector machines with a smooth loss and an L2 penalty; "
+            f"{type(final_step(estimator)).__name__} has no C; got param={shown(param)}. "
+            "LeaveOneOutSearchCV takes a grid of any parameter."
         )
-    return full
+    raise ValueError(
+        f"param should be {' or '.join(map(repr, dict.fromkeys(known)))}, the strength of the last "
+        f"step's penalty; got {shown(param)}."
+    )
 
 
 def _compact(objective):

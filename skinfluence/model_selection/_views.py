@@ -15,6 +15,16 @@ STRENGTHS = ("C", "alpha")
 
 def final_prefix(estimator):
     """What the names of the parameters of the final step begin with: `step__`, or nothing."""
+    return _final(estimator)[0]
+
+
+def final_step(estimator):
+    """Return the last step of a Pipeline, an explainer or a model of transformed responses."""
+    return _final(estimator)[1]
+
+
+def _final(estimator):
+    """(prefix of its parameters, the final step itself)."""
     prefix, step = "", estimator
     while True:
         if hasattr(step, "steps"):
@@ -24,7 +34,7 @@ def final_prefix(estimator):
         elif isinstance(step, TransformedTargetRegressor):
             own, step = "regressor", step.regressor
         else:
-            return prefix
+            return prefix, step
         prefix += f"{own}__"
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skinfluence._frames import row_names
+from skinfluence._frames import free_name, row_names
 from skinfluence.problem.row_labels import label_keys, label_text
 
 
@@ -73,7 +73,7 @@ class NamedFit:
 
     @property
     def column_names(self):
-        """Names of the design's columns, the intercept's ("const") last."""
+        """Names of the design's columns, the last the intercept's ("const", where that is free)."""
         return self.objective.design.column_names(self.feature_names)
 
     @property
@@ -102,7 +102,8 @@ class NamedFit:
         if K == 1:
             return tuple(columns[j] for j in order), order
         if self.link.n_responses == 1:  # of the second predictor only the intercept moves
-            return (*(columns[j] for j in order), "scale"), np.r_[order, 2 * q - 1]
+            scale = free_name("scale", columns)
+            return (*(columns[j] for j in order), scale), np.r_[order, 2 * q - 1]
         outputs = range(K) if self.classes is None or len(self.classes) != K else self.classes
         names = [f"{output}: {columns[j]}" for output in outputs for j in order]
         return tuple(names), np.concatenate([k * q + order for k in range(K)])

@@ -261,8 +261,7 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
 
     def _dependent(self):
         """Say which columns are dependent."""
-        names = self.adapted.objective.design.column_names(self.all_feature_names)
-        names = ["the intercept" if name == "const" else name for name in names]
+        names = [*self.all_feature_names, "the intercept"]
         involved = [names[j] for j in self.dependence.involved]
         return f"the columns {listed(involved)} are linearly dependent"
 
@@ -472,7 +471,8 @@ class FittedProblem(NamedFit, UndefinedRows, ManyRows):
         method, rows, curvature, damping, progress
             As in `deletion`.
         """
-        damping, index = self.check_method(method, damping), as_index(rows, self.objective.n_rows)
+        damping = self.check_method(method, damping)
+        index = as_index(rows, self.objective.n_rows, distinct=True)
         check_k(k, len(index))
         refits = None
         if method in ("auto", "exact") and damping == 0:

@@ -7,7 +7,7 @@ import numpy as np
 from skinfluence._validation import as_partition
 from skinfluence.robustness._bound import ClassMargin, Contrast, ScoreLevel
 from skinfluence.robustness._interval import Interval
-from skinfluence.robustness._quantities import Quantity, finite_number
+from skinfluence.robustness._quantities import Quantity, finite_number, in_words
 
 
 def bind(quantity, problem):
@@ -54,8 +54,7 @@ def _contrast(problem, name):
         multiplier = finite_number(f"the multiplier of {part!r}", multiplier)
         c[place[part] // q] += multiplier * objective.design.functional(place[part] % q)
         of_caller[place[part]] += multiplier
-    words = " ".join(f"{weight:+g} {part!r}" for part, weight in parts.items())
-    return c, of_caller, words if isinstance(name, dict) else repr(name)
+    return c, of_caller, in_words(name)
 
 
 def _leveled(objective, c, level, what, link=None):
@@ -127,10 +126,7 @@ def _bind_prediction(problem, x_row, value):
     levels = {"logit": lambda _: 0.0, "decision": lambda _: 0.0}
     levels |= {"identity": lambda value: value, "log": _log_of}
     if objective.n_outputs > 1 or link.name not in levels:
-        raise NotImplementedError(
-            f"prediction() is not available for the link {link!r} with {objective.n_outputs} "
-            "predictors."
-        )
+        raise NotImplementedError(_no_prediction(problem))
     what = "the prediction of the row"
     if link.n_classes:
         label = link.classes[int(link.predicted(eta[:, 0])[0])]
@@ -139,6 +135,20 @@ def _bind_prediction(problem, x_row, value):
         what = f"the side of {value:g} that the prediction of the row is on"
     of_values = None if link.n_classes else link
     return _leveled(objective, design.dense(slice(None)), levels[link.name](value), what, of_values)
+
+
+def _no_prediction(problem):
+    """Say why the predictions of a regressor have no level, and what to ask instead."""
+    name = type(problem.model).__name__
+    if problem.record.data.response is not None:
+        of, name = "of transformed responses", f"a TransformedTargetRegressor of {name}"
+        advice = "Fit its regressor on the transformed responses, and ask that about the row"
+    elif problem.link.n_responses > 1:
+        of, advice = "of several responses", "Fit one model for each response"
+    else:
+        of = "that fits a scale beside its coefficients"
+        advice = "Ask about a coefficient, coefficient('age')"
+    return f"prediction() is not available for a model {of} ({name}). {advice}."
 
 
 def _said(label):

@@ -32,6 +32,39 @@ class Quantity:
         given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
         return f"{self.kind}({given})"
 
+    @property
+    def measure(self) -> str:
+        """What is measured, in words, such as "the coefficient of 'age'".
+
+        Returns
+        -------
+        str
+            Of the numbers in the path of an audit.
+        """
+        given = self.arguments
+        if self.kind == "order":
+            return f"the coefficient of {given['first']!r} less that of {given['second']!r}"
+        if self.kind == "prediction":
+            return f"the {'decision value' if given['value'] is None else 'prediction'} of the row"
+        if self.kind == "score":
+            scoring = given["scoring"]
+            return "the score" if scoring is None else f"the score {_called(scoring)}"
+        of = "the contrast" if isinstance(given["name"], dict) else "the coefficient of"
+        ratio = "" if self.kind == "coefficient" else " over its standard error"
+        return f"{of} {in_words(given['name'])}{ratio}"
+
+
+def in_words(name):
+    """Name of a coefficient in quotes, or the terms of a contrast."""
+    if not isinstance(name, dict):
+        return repr(name)
+    return " ".join(f"{weight:+g} {part!r}" for part, weight in name.items())
+
+
+def _called(scoring):
+    """Name of a scorer, of a function that of its definition."""
+    return scoring if isinstance(scoring, str) else getattr(scoring, "__name__", str(scoring))
+
 
 def coefficient(name: str | dict[str, float], value: float = 0.0) -> Quantity:
     """Conclude from which side of a value a coefficient, or a contrast of several, lies on.
@@ -39,8 +72,9 @@ def coefficient(name: str | dict[str, float], value: float = 0.0) -> Quantity:
     Parameters
     ----------
     name : str or dict
-        Name of a coefficient: a feature, "const" for the intercept, with several outputs the class
-        and a colon before it. A dict of names and multipliers is their contrast.
+        Name of a coefficient: a feature, or "const" for the intercept ("const_" where a feature has
+        this name); with several outputs the class and a colon before it. A dict of names and
+        multipliers is their contrast.
     value : float, default=0.0
         Level that the flipped coefficient has reached or passed.
 

@@ -57,6 +57,8 @@ class RobustnessAudit:
         classes has no such coefficient.
     row_names : ndarray of shape (n_train,)
         Names of the training rows.
+    measure : str
+        What the numbers in `path` measure.
     """
 
     what: str
@@ -77,6 +79,7 @@ class RobustnessAudit:
     diverges: bool = False
     empties_class: bool = False
     row_names: np.ndarray | None = None
+    measure: str = "the quantity"
 
     def to_frame(self) -> DataFrame:
         """Return one line for each removal, as a pandas DataFrame.
@@ -97,19 +100,22 @@ class RobustnessAudit:
 
     def __repr__(self):
         """One or two sentences: what flips it, and what does not."""
-        unit = "groups" if self.groups or self.n_groups is not None else "rows"
+        grouped = bool(self.groups) or self.n_groups is not None
+        unit = "groups" if grouped else "rows"
         if self.n_rows is None:
-            known = f"No set of up to {self.max_rows} {unit} was found that flips {self.what}."
+            most = _counted(self.max_rows, unit)
+            known = f"No set of up to {most} was found that flips {self.what}."
             if self.diverges:
                 known += " On the way the refits have no finite optimum."
             if self.empties_class:
                 known += " On the way a class was down to its last row, which stays."
-            return f"{known} At least {self.at_least} {_are(self.at_least, unit)} needed (proven)."
-        number = self.n_rows if self.n_groups is None else self.n_groups
-        of = f" of {self.n_train}" if self.n_groups is None else f" ({self.n_rows} rows)"
-        known = f"{number}{of} {unit} flip {self.what}."
-        if self.n_groups is not None:
-            known = f"{number} {unit}{of} flip {self.what}."
+            needed = f"{_counted(self.at_least, unit)} {_verb(self.at_least, 'is', 'are')} needed"
+            return f"{known} At least {needed} (proven)."
+        number = self.n_groups if grouped else self.n_rows
+        those = f"{number} of {self.n_train} rows"
+        if grouped:
+            those = f"{_counted(number, unit)} ({_counted(self.n_rows, 'rows')})"
+        known = f"{those} {_verb(number, 'flips', 'flip')} {self.what}."
         if self.is_exact and number == 1:
             return f"{known} No removal is smaller."
         if self.is_exact and number == 2:
@@ -124,9 +130,14 @@ class RobustnessAudit:
         return known
 
 
-def _are(number, unit):
-    """Say the number's unit and verb."""
-    return f"{unit[:-1]} is" if number == 1 else f"{unit} are"
+def _counted(number, unit):
+    """A number with its unit, "1 row" or "2 rows"."""
+    return f"{number} {unit[:-1] if number == 1 else unit}"
+
+
+def _verb(number, one, several):
+    """The form of a verb after a number of things."""
+    return one if number == 1 else several
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,8 @@ class InfluentialSet:
         "dinkelbach" where no set of that size is proven to move it further, else "none".
     row_names : ndarray of shape (n_train,)
         Names of the training rows.
+    measure : str
+        What the numbers in `path` measure.
     """
 
     what: str
@@ -156,6 +169,7 @@ class InfluentialSet:
     first_order_value: float | None
     certificate: str
     row_names: np.ndarray | None = None
+    measure: str = "the quantity"
 
     def to_frame(self) -> DataFrame:
         """Return one line for each removal, as a pandas DataFrame.
@@ -171,6 +185,6 @@ class InfluentialSet:
     def __repr__(self):
         """The number of rows, and the quantity with and without them."""
         return (
-            f"Without {len(self.rows)} rows the quantity of {self.what} goes from "
+            f"Without {_counted(len(self.rows), 'rows')} {self.measure} goes from "
             f"{self.path[0]:.4g} to {self.path[-1]:.4g}."
         )

@@ -8,9 +8,9 @@ from itertools import islice
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from skinfluence._frames import HTML_ROWS, DataFrame, Result, data_frame
+from skinfluence._frames import HTML_ROWS, DataFrame, Result, data_frame, named_frame
 from skinfluence._parallel import row_blocks
-from skinfluence._validation import shown
+from skinfluence._validation import listed, shown
 from skinfluence.deletion import GroupDeletion, OneStep, delete_exactly
 from skinfluence.losses import SquaredLoss
 
@@ -29,8 +29,8 @@ class ParameterCovariance(Result):
         Ordered output by output if there are several; in each the intercept first, then the
         features.
     names : tuple of str, length P
-        Names of the rows: "const" for the intercept; with several outputs, the class or the number
-        of the response stands before a colon.
+        Names of the rows: "const" for the intercept ("const_" where a feature has this name); with
+        several outputs, the class or the number of the response stands before a colon.
     kind : str
         Kind of estimate, as in :meth:`InfluenceExplainer.parameter_covariance`.
     estimate : ndarray of shape (P,)
@@ -67,9 +67,7 @@ class ParameterCovariance(Result):
         pandas.DataFrame
             Frame of shape (P, P).
         """
-        frame = data_frame(dict(zip(self.names, self.matrix.T, strict=True)))
-        frame.index = list(self.names)
-        return frame
+        return named_frame(self.matrix, list(self.names), list(self.names))
 
     def summary(self, level: float = 0.95) -> DataFrame:
         """Return one line for each coefficient: estimate, error, test and interval.
@@ -163,7 +161,7 @@ def degrees_of_freedom(objective, curvature, kind, n_clusters=None):
     return max(float(used - n_effective), 1e-9)
 
 
-def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
+def covariance(objective, curvatures, kind, *, groups=None, small_sample=False, names=None):
     """Return the covariance matrix (K q, K q) of a caller's parameters.
 
     Class by class, the intercept last.
@@ -180,15 +178,18 @@ def covariance(objective, curvatures, kind, *, groups=None, small_sample=False):
         Clusters, for the kinds in CLUSTERED.
     small_sample : bool
         Whether to multiply these by their small-sample factor.
+    names : ndarray of shape (n,), optional
+        Names of the rows, for errors; positions by default.
     """
+    names = np.arange(objective.n_rows) if names is None else names
     if kind == "model":
         return _model(objective, curvatures("first_order"))
     if kind == "jackknife":
-        found = _jackknife(objective, curvatures("exact"))
+        found = _jackknife(objective, curvatures("exact"), names)
     elif kind in CLUSTERED:
         found = _clustered(objective, curvatures, kind, groups, small_sample)
     else:
-        found = _sandwich(objective, curvatures, kind)
+        found = _sandwich(objective, curvatures, kind, names)
     return _about_zero(objective, found)
 
 
@@ -243,14 +244,14 @@ def dispersion_of(objective, curvature):
     return objective.weigh(pearson).T @ pearson / freedom
 
 
-def _sandwich(objective, curvatures, kind):
+def _sandwich(objective, curvatures, kind, names):
     """Sum over rows of outer products of their steps, with the leverage correction of `kind`."""
     corrected = kind in ("HC2", "HC3")
     rows = np.arange(objective.n_rows)
     curvature = curvatures("newton" if corrected else "first_order")
     step = OneStep(objective, curvature, rows, corrected=kind == "HC3")
     if corrected:
-        _check_leverages(step)
+        _check_leverages(step, names)
     if kind == "HC2":
         half, leverage = _half_corrected(objective, step), step.leverage
         step = OneStep(
@@ -270,13 +271,13 @@ def _n_free(objective):
     return objective.n_parameters - len(objective.fixed_at_zero)
 
 
-def _check_leverages(step):
+def _check_leverages(step, names):
     """Raise if a row has leverage 1, so that it alone determines its own fit."""
     used = step.objective.sample_weight > 0
     lost = used & (np.linalg.eigvalsh(step.leverage.one_minus)[:, 0] <= 1e-10)
     if lost.any():
         raise np.linalg.LinAlgError(
-            f"rows {np.flatnonzero(lost)[:10].tolist()} have a leverage of 1: they are fitted "
+            f"rows {listed(names[lost])} have a leverage of 1: they are fitted "
             "exactly, and 'HC2' and 'HC3' divide by 0. Use 'HC0', or drop the columns whose "
             "coefficients these rows alone determine."
         )
@@ -308,7 +309,7 @@ def _sum_of_squares(objective, deletion, center=None):
     return total
 
 
-def _jackknife(objective, curvature):
+def _jackknife(objective, curvature, names):
     """(n - 1) / n times the sum of outer products of the refits about their mean."""
     rows = np.flatnonzero(objective.sample_weight > 0)
     deletion = delete_exactly(objective, curvature, rows)
@@ -317,7 +318,7 @@ def _jackknife(objective, curvature):
     if len(missing):
         raise ValueError(
             "the jackknife needs the refit without each row; there is none without rows "
-            f"{missing[:10].tolist()}. Use 'HC0'."
+            f"{listed(names[missing])}. Use 'HC0'."
         )
     about = steps - steps.mean(axis=0)
     return (len(rows) - 1) / len(rows) * about.T @ about
