@@ -596,7 +596,7 @@ def as_blocks(
     ]
     labels = (_labels_of(*each, per_file) for each in zip(given, LABELS, strict=True))
     new = RowBlocks(reader, *labels)
-    new._label_files = [FileStamp(path) for each in given if _are_npy(each) for path in each]
+    new._label_files = [FileStamp(path) for each in map(_npy_files, given) for path in each]
     return new
 
 
@@ -694,6 +694,11 @@ def _file_reader(path, y, weight, block_rows):
 def _are_npy(values):
     """Whether a value is a list of paths of .npy files."""
     return isinstance(values, list | tuple) and bool(values) and all(map(is_npy, values))
+
+
+def _npy_files(values):
+    """Paths of a list of .npy files; none of anything else."""
+    return list(values) if _are_npy(values) else []
 
 
 def _check_no_columns(values, name, reader):
