@@ -279,7 +279,7 @@ def test_curvature_against_the_dense_inverse(name, kind):
     _X, y, _w, clf = build(name)
     objective = clf.__fitted_problem__().objective
     if kind == "dual" and not (objective.penalty.strength > 0).any():
-        with pytest.raises(ValueError, match="penalised columns"):
+        with pytest.raises(ValueError, match="columns with an L2 penalty"):
             make_curvature(objective, kind)
         return
     K, H = objective.n_outputs, hessian(objective)
