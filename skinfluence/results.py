@@ -307,7 +307,7 @@ class ParameterInfluence(Result):
         Returns
         -------
         pandas.DataFrame
-            The features, then "intercept": "intercept_" where a feature has this name. If `coef_`
+            The features, then "intercept", ``"intercept_"`` where a feature is named so. If `coef_`
             has several rows, the row stands in brackets: ``x0[1]`` is x0 in row 1.
 
         Raises

@@ -46,8 +46,8 @@ class CaseDeletionDiagnostics(Result):
     has_known_dispersion : bool
         Whether the family's dispersion is 1 (logistic, poisson), not estimated.
     names : tuple of str
-        Names of the columns of `dfbeta`: "const" for the intercept ("const_" where a feature has
-        this name), first, then the features.
+        Names of the columns of `dfbeta`: "const" for the intercept (``"const_"`` where a feature is
+        named so), first, then the features.
     n_used : int
         Number n of rows of positive weight.
     n_effective_parameters : float

@@ -116,7 +116,7 @@ class AddedVariableDisplay:
             As in :func:`skinfluence.explain`, or a fitted :class:`skinfluence.InfluenceExplainer`.
         feature : str or int
             Name or position of a column of the X of the last step, or "const" for the intercept
-            ("const_" where a column has this name).
+            (``"const_"`` where a column has this name).
         train_labels : array-like of shape (n_train,), optional
             Names of the rows; the index that fit has seen by default, else positions.
         ax : matplotlib Axes, optional

@@ -72,8 +72,8 @@ def coefficient(name: str | dict[str, float], value: float = 0.0) -> Quantity:
     Parameters
     ----------
     name : str or dict
-        Name of a coefficient: a feature, or "const" for the intercept ("const_" where a feature has
-        this name); with several outputs the class and a colon before it. A dict of names and
+        Name of a coefficient: a feature, or "const" for the intercept (``"const_"`` where a feature
+        has this name); with several outputs the class and a colon before it. A dict of names and
         multipliers is their contrast.
     value : float, default=0.0
         Level that the flipped coefficient has reached or passed.

@@ -29,8 +29,8 @@ class ParameterCovariance(Result):
         Ordered output by output if there are several; in each the intercept first, then the
         features.
     names : tuple of str, length P
-        Names of the rows: "const" for the intercept ("const_" where a feature has this name); with
-        several outputs, the class or the number of the response stands before a colon.
+        Names of the rows: "const" for the intercept (``"const_"`` where a feature is named so);
+        with several outputs, the class or the number of the response stands before a colon.
     kind : str
         Kind of estimate, as in :meth:`InfluenceExplainer.parameter_covariance`.
     estimate : ndarray of shape (P,)
