@@ -326,11 +326,12 @@ def missing_rows(values):
     return np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
 
 
-def check_group_labels(groups, name="groups"):
+def check_group_labels(groups, name="groups", *, sorts=True):
     """Return labels of groups as an array; raise where one is missing, or of another type.
 
     A missing label (None, NaN, pandas.NA) says nothing: rows without one are no group of their own.
-    Labels of several types NumPy would make into one, and different ones into the same.
+    Labels of several types NumPy would make into one, and different ones into the same. Where they
+    need not sort, they stay as they are.
     """
     try:
         labels = np.asarray(groups)
@@ -348,8 +349,11 @@ def check_group_labels(groups, name="groups"):
             f"{name} has {len(rows)} missing label{'s' if len(rows) > 1 else ''} ({seen}) at row "
             f"{listed(rows)}. Give every row the label of a group."
         )
-    if labels.ndim == 1 and given.dtype.kind == "O":
-        _check_one_kind(given, labels, name)
+    if labels.ndim != 1 or given.dtype.kind != "O":
+        return labels
+    if not sorts:
+        return given
+    _check_one_kind(given, labels, name)
     return labels
 
 

@@ -165,8 +165,10 @@ def test_the_folders_of_a_hive_are_columns(tmp_path):
         years = as_blocks(source, "city", "year")
         np.testing.assert_array_equal(years.labels()[1], back["year"])
     frame.drop(columns="year").to_parquet(tmp_path / "cities", partition_cols=["city"])
-    with pytest.raises(TypeError, match=r"column 'city' holds .* not numbers: encode it before"):
+    with pytest.raises(TypeError, match=r"folders of X have city='Bonn'.* passing the files as"):
         as_blocks(tmp_path / "cities", "label")
+    files = sorted((tmp_path / "cities").glob("*/*.parquet"))
+    assert as_blocks(files, "label").names == list("abc")
     back = pd.read_parquet(tmp_path / "cities")
     blocks = as_blocks(tmp_path / "cities", "city")
     np.testing.assert_array_equal(blocks.labels()[0], back["city"])
@@ -174,6 +176,32 @@ def test_the_folders_of_a_hive_are_columns(tmp_path):
     np.testing.assert_array_equal(model.classes_, ["Bonn", "Rome"])
     one = next((tmp_path / "cities").glob("*/*.parquet"))
     assert as_blocks(one, "label").names == list("abc")  # as pandas reads it
+
+
+def test_files_of_a_hive_keep_types_of_their_own(tmp_path):
+    """By the first file's types they would be rounded, or refused."""
+    pytest.importorskip("pyarrow")
+    wide = 16777217.0 + X[:, 0]
+    parts = {1: X[:, 0].astype(np.float32), 2: wide, 3: np.arange(N), 4: np.arange(N) + 0.5}
+    for year, values in parts.items():
+        folder = tmp_path / "years" / f"year={year}"
+        folder.mkdir(parents=True)
+        pd.DataFrame({"a": values, "label": Y}).to_parquet(folder / "x.parquet")
+    blocks = as_blocks(tmp_path / "years", "label")
+    assert blocks.names == ["a", "year"]
+    expected = np.concatenate([values.astype(np.float64) for values in parts.values()])
+    np.testing.assert_array_equal(blocks[:][:, 0], expected)
+    np.testing.assert_array_equal(blocks[:][:, 1], np.repeat([1, 2, 3, 4], N))
+
+
+def test_a_folder_named_as_a_column_of_its_files_is_that_column(tmp_path):
+    pytest.importorskip("pyarrow")
+    for k in (1, 2):
+        (tmp_path / "rows" / f"a={k}").mkdir(parents=True)
+        table().to_parquet(tmp_path / "rows" / f"a={k}" / "x.parquet")
+    blocks = as_blocks(tmp_path / "rows", "label")
+    assert blocks.names == list("abc")
+    np.testing.assert_array_equal(blocks[:][:N], table()[list("abc")])
 
 
 def frames(folder):

@@ -662,6 +662,18 @@ def test_significance_is_that_of_the_summary(kind, alpha):
     assert flips > 12
 
 
+def test_a_level_where_no_degree_of_freedom_is_left_is_that_of_the_fit():
+    sizes = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = pd.DataFrame(rng.normal(size=(6, 3)), columns=list("abc"))
+        model = InfluenceLinearRegression().fit(X, rng.normal(size=6))
+        audit = model.smallest_flip(significance("a", kind="HC0"), max_rows=2, certify="never")
+        sizes.append(len(audit.rows))
+        assert np.isfinite(audit.level)
+    assert max(sizes) == 2
+
+
 def test_significance_under_clusters():
     _, _, model = diabetes()
     groups = np.arange(442) % 30

@@ -135,3 +135,17 @@ def test_labels_of_groups_are_found_in_the_same_way():
     for groups, label in ((numbers, "5"), (numbers.astype(str), 5), (dates, "2020-01-02")):
         with pytest.raises(ValueError, match=r"labels that are not in groups: .* \((str|int)\)\."):
             model.without(row_labels=[label], groups=groups)
+
+
+def test_groups_of_several_types_are_told_apart_by_a_removal():
+    """Elsewhere labels of groups have to sort; here each is looked up by itself."""
+    model = InfluenceLogisticRegression().fit(X, Y)
+    labels = [1, "1", b"1", 2.5] * 10
+    for groups in (labels, np.array(labels, dtype=object), pd.Series(labels, dtype=object)):
+        for k, label in enumerate(labels[:4]):
+            found = model.without(row_labels=label, groups=groups).coef_
+            np.testing.assert_array_equal(found, model.without(np.arange(k, 40, 4)).coef_)
+            np.testing.assert_array_equal(found, model.without([k], groups=groups).coef_)
+    texts = np.array([b"a", b"b"] * 20)
+    found = model.without(row_labels=b"a", groups=texts).coef_
+    np.testing.assert_array_equal(found, model.without(np.arange(0, 40, 2)).coef_)

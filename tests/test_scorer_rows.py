@@ -92,13 +92,16 @@ def known(table, values=None):
     ("table", "equal"),
     [
         (X, X.copy()),
+        (X, X.astype(np.float32)),
+        (sp.csr_array(X), X),
+        (X, sp.csr_array(X)),
+        (sp.csr_array(X), sp.csc_array(X)),
         (X, X[:]),
         (X, X.tolist()),
         (X, np.asfortranarray(X)),
         (FRAME, FRAME.copy()),
         (FRAME, FRAME.to_numpy(copy=True)),
         (FRAME, FRAME.reset_index(drop=True)),
-        (sp.csr_array(X), sp.csc_array(X)),
         (sp.csr_matrix(X), sp.coo_matrix(X)),
         (X.tolist(), X),
     ],
@@ -129,7 +132,6 @@ def test_missing_values_texts_and_negative_zeros_are_values():
         (X, X + 1e-9),
         (X, X[:, :2]),
         (X, X[:, [1, 0, 2]]),
-        (X, X.astype(np.float32)),
         (X, 5),
         (FRAME, FRAME.rename(columns={"a": "z"})),
         (FRAME, FRAME.assign(a=FRAME["a"] + 1.0)),
@@ -149,10 +151,24 @@ def test_rows_of_no_columns_are_known_by_their_index_alone():
     np.testing.assert_array_equal(known(bare)(bare.iloc[ORDER]), ORDER)
     nameless = np.empty((60, 0))
     assert known(nameless)(nameless)[-1] == 59.0
-    with pytest.raises(ValueError, match="rows 0 and 1 of X have the same values"):
-        known(nameless)(nameless[ORDER])
-    with pytest.raises(ValueError, match="have the same values"):
+    # In another order an array of them is the same.
+    for other in (nameless[ORDER], np.asarray(bare)):
+        with pytest.raises(ValueError, match="have no columns, and are known by their index"):
+            known(bare if other is not nameless else nameless)(other)
+    with pytest.raises(ValueError, match="have no columns, and are known by their index"):
         known(bare.set_axis(["r"] * 60))(bare.set_axis(["r"] * 60))
+
+
+def test_a_copy_is_seen_at_once_and_labels_go_before_values():
+    """A copy needs no key for each row; equal rows that change places have their labels."""
+    rows = KnownRows(FRAME)
+    np.testing.assert_array_equal(rows.of(FRAME.copy(), np.arange(60.0)), np.arange(60.0))
+    assert rows._row_keys is None
+    twins = pd.DataFrame({"a": [1.0, 1.0, 2.0], "b": ["x", "x", "y"]})
+    found = KnownRows(twins).of(twins.iloc[[1, 0, 2]], np.arange(3.0))
+    np.testing.assert_array_equal(found, [1.0, 0.0, 2.0])
+    gaps = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64"), "b": ["x", None, "z"]})
+    np.testing.assert_array_equal(KnownRows(gaps).of(gaps.copy(), np.arange(3.0)), np.arange(3.0))
 
 
 def test_equal_rows_of_other_predictions_are_told_apart_or_refused():

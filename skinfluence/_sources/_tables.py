@@ -97,26 +97,29 @@ class ParquetReader(TableReader):
         self.source = source
         fragments = self._fragments()
         schema = fragments[0].physical_schema if fragments else self._dataset().schema
-        keys = _partition_keys(fragments)
-        names = [*schema.names, *(name for name in keys if name not in schema.names)]
+        self.keys = [name for name in _keys_of_all(fragments) if name not in schema.names]
         index = _index_of_pandas(schema) - {y, weight}
-        # Values of the folders are in no file: they are filled in by a schema that has them.
-        self.schema = self._dataset().schema if keys else None
         files = sorted({fragment.path for fragment in fragments if _has_file(fragment)})
         self.stamps = [FileStamp(path) for path in files if os.path.exists(path)]
-        names = [name for name in names if name not in index]
+        names = [name for name in [*schema.names, *self.keys] if name not in index]
         super().__init__([_rows_of(f) for f in fragments], names, y, weight)
+        for name in set(self.keys) & set(self.features):
+            _check_number_keys(fragments, name)
         self._open = fragments
 
     def _dataset(self):
         """Return the pyarrow Dataset of the file, the folder or the object that was given."""
         if not isinstance(self.source, str | os.PathLike):
             return self.source
-        import pyarrow.dataset
+        from pyarrow import ArrowTypeError
+        from pyarrow.dataset import dataset
 
         # Of one file the folders above it are not part of the data.
         hive = "hive" if os.path.isdir(self.source) else None
-        return pyarrow.dataset.dataset(str(self.source), format="parquet", partitioning=hive)
+        try:
+            return dataset(str(self.source), format="parquet", partitioning=hive)
+        except ArrowTypeError:  # a folder is named as a column of the files, of another type
+            return dataset(str(self.source), format="parquet")
 
     def _fragments(self):
         """Parts of the dataset, each at most one row group, in the order of the files' names."""
@@ -136,7 +139,15 @@ class ParquetReader(TableReader):
             stamp.check()
         if self._open is None:
             self._open = self._fragments()
-        return self._open[i].to_table(schema=self.schema, columns=names)
+        fragment = self._open[i]
+        table = fragment.to_table(columns=[name for name in names if name not in self.keys])
+        # Each file has types of its own: by those of the dataset, which are the first file's, it
+        # would be cast. So the values of the folders are put beside what it holds.
+        own = _keys_of(fragment)
+        for name in names:
+            if name in self.keys:
+                table = table.append_column(name, [_repeated(own.get(name), table.num_rows)])
+        return table
 
     def _column(self, table, name):
         """A column; of a dictionary its words, and nulls as NaN or None."""
@@ -163,14 +174,35 @@ def _index_of_pandas(schema):
     return {name for name in found if isinstance(name, str)}  # a range has no column
 
 
-def _partition_keys(fragments):
-    """Names of the columns whose values are in the names of folders, in order."""
-    if not fragments:
-        return []
+def _keys_of(fragment):
+    """Values in the names of a file's folders, by name."""
     from pyarrow.dataset import get_partition_keys
 
-    keys = (get_partition_keys(fragment.partition_expression) for fragment in fragments)
-    return list(dict.fromkeys(name for found in keys for name in found))
+    return get_partition_keys(fragment.partition_expression)
+
+
+def _keys_of_all(fragments):
+    """Names of the columns whose values are in the names of folders, in order."""
+    return list(dict.fromkeys(name for fragment in fragments for name in _keys_of(fragment)))
+
+
+def _check_number_keys(fragments, name):
+    """Raise where folders are named by words, which are no feature."""
+    for fragment in fragments:
+        value = _keys_of(fragment).get(name)
+        if not isinstance(value, int | float):
+            raise TypeError(
+                f"the folders of X have {name}={value!r}, which is no number: encode it in a "
+                f"column of the files, or leave it out by passing the files as a list, whose own "
+                "columns are the features."
+            )
+
+
+def _repeated(value, n_rows):
+    """Return a column of one value."""
+    import pyarrow
+
+    return pyarrow.array([value] * n_rows)
 
 
 def _rows_of(fragment):

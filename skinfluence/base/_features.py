@@ -59,8 +59,8 @@ class FeaturesMixin(QueryMixin):
         displacement : array-like or sparse matrix of shape (r, p) or (p,), or dict, optional
             Moves of the r training rows asked about, each alone; or the same for each. A dict or a
             data frame has them by the names of columns, (r,) or a number each: other columns stay.
-            Columns of a data frame that hold no numbers do not move; its index, where it has one
-            other than 0, 1, ..., should be that of the rows of fit.
+            Columns of a data frame that hold no numbers do not move; its index should be that of
+            the rows of fit. One of 0, 1, ... is none, unless fit has seen these in another order.
         features : {"model", "input"}, default="model"
             Of which features the gradients and displacements are: of the model itself, for a
             Pipeline its last step; or of X as the first step is given it. "input" needs steps that

@@ -229,7 +229,7 @@ def _rows_asked(fit, rows, row_labels, groups):
             + ("neither." if rows is None else "both.")
         )
     if groups is not None:
-        groups = check_group_labels(groups)
+        groups = check_group_labels(groups, sorts=False)  # they are looked up one by one
         if groups.shape != (n,):
             raise ValueError(
                 f"groups should hold one label for each of the {n} training rows; got shape "

@@ -114,7 +114,7 @@ class RobustnessMixin(QueryMixin):
             at_least=lower.at_least,
             is_exact=found.flips and len(found.order) == max(1, lower.at_least),
             path=np.array([bound.value(problem.objective), *found.values]),
-            level=bound.level_at(_without(problem.objective, rows)),
+            level=_level(bound, problem.objective, rows),
             first_order_count=count,
             fractional=lower.fractional,
             certificate=lower.certificate,
@@ -189,11 +189,12 @@ class RobustnessMixin(QueryMixin):
         )
 
 
-def _without(objective, rows):
-    """Objective without rows, by their weights, at the same parameter."""
+def _level(bound, objective, rows):
+    """Level of a bound quantity without rows; that of the fit where they leave none."""
     removed = np.zeros(objective.n_rows)
     removed[rows] = objective.sample_weight[rows]
-    return objective.reweighted(-removed) if len(rows) else objective
+    level = bound.level_at(objective.reweighted(-removed)) if len(rows) else np.nan
+    return bound.level_at(objective) if np.isnan(level) else level
 
 
 def _check_smooth(problem):

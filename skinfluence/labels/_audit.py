@@ -538,7 +538,7 @@ class LabelAudit(MetaEstimatorMixin, BaseEstimator):
             raise ValueError(
                 "decisions drop every row of positive weight: there is nothing left to fit."
             )
-        if self._series is None:
+        if getattr(self, "_series", None) is None:
             return self.classes_[codes], weight
         changed = np.flatnonzero(codes != self._codes)
         return with_changes(self._series, changed, self.classes_[codes[changed]]), weight

@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse import csr_array
 
 # Predictions that differ by less, relative to the largest, are equal but for rounding.
 ROUNDING = 1e-12
@@ -45,15 +46,37 @@ class KnownRows:
         ValueError
             For rows that are not in the table, and for equal ones of which other things are known.
         """
-        if X is self.table or _is_same_memory(X, self.table):
+        if X is self.table or _is_same_memory(X, self.table) or self._is_copy(X):
             return known
+        if hasattr(self.table, "tocsr") and not hasattr(X, "tocsr"):
+            X = csr_array(X) if isinstance(X, np.ndarray) and X.ndim == 2 else X
         keys = _keys(X)
-        if keys is None or self._keys() is None or _differ_in_columns(X, self.table):
+        if _differ_in_columns(X, self.table):
+            raise self._unknown("X, of other columns or in another order of them,")
+        if keys is None or self._keys() is None:
             raise self._unknown("X")
         rows = self._by_label(X, keys)
-        if rows is None and not self._is_bare and keys == self._keys():
-            return known  # a copy: equal rows are where they were
+        if rows is None and self._is_bare:
+            raise self._unknown("X")
         return known[self._by_value(keys, known) if rows is None else rows]
+
+    def _is_copy(self, X):
+        """Whether X has the values of the table: equal rows are then where they were.
+
+        Column by column, which takes no time beside a key for each row.
+        """
+        if self._is_bare or _differ_in_columns(X, self.table):
+            return False
+        names = [getattr(table, "index", None) for table in (X, self.table)]
+        if all(hasattr(index, "equals") for index in names) and not names[0].equals(names[1]):
+            return False
+        if hasattr(X, "tocsr") or hasattr(self.table, "tocsr"):
+            return _is_sparse_copy(X, self.table)
+        shape = getattr(self.table, "shape", None)
+        if shape is None or getattr(X, "shape", None) != shape or len(shape) != 2:
+            return False
+        columns = zip(_columns(X), _columns(self.table), strict=True)
+        return all(_are_equal(one, other) for one, other in columns)
 
     @property
     def _is_bare(self):
@@ -112,6 +135,40 @@ class KnownRows:
             "and no model for others: pass X or rows of X to predict, unchanged, and change what "
             "it returns."
         )
+
+
+def _columns(table):
+    """Yield the columns of a data frame or an array as arrays."""
+    if hasattr(table, "columns"):
+        for name in range(table.shape[1]):
+            yield np.asarray(table.iloc[:, name] if hasattr(table, "iloc") else table[:, name])
+    else:
+        yield from np.asarray(table).T
+
+
+def _are_equal(one, other):
+    """Whether two columns have the same values: NaN equals NaN, float32 its own rounding."""
+    numbers = one.dtype.kind in "biuf" and other.dtype.kind in "biuf"
+    if not numbers:
+        pairs = zip(one.tolist(), other.tolist(), strict=True)
+        try:
+            return all(a is b or a == b or (_is_nan(a) and _is_nan(b)) for a, b in pairs)
+        except TypeError:  # pandas.NA is neither equal nor different
+            return False
+    single = np.float32 in (one.dtype, other.dtype) and one.dtype != other.dtype
+    dtype = np.float32 if single else np.float64
+    with np.errstate(over="ignore"):
+        return np.array_equal(one.astype(dtype), other.astype(dtype), equal_nan=True)
+
+
+def _is_sparse_copy(one, other):
+    """Whether two matrices, one of which is sparse, have the same values."""
+    if getattr(one, "shape", None) != other.shape or len(other.shape) != 2:
+        return False
+    if not all(isinstance(each, np.ndarray) or hasattr(each, "tocsr") for each in (one, other)):
+        return False
+    ours, theirs = (csr_array(each) for each in (one, other))
+    return not (ours != theirs).nnz
 
 
 def _is_same_memory(one, other):

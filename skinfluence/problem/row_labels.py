@@ -98,6 +98,7 @@ def _key(label):
     if isinstance(label, tuple):
         parts = tuple(_key(part) for part in label)
         return None if None in parts else ("tuple", parts)
+    label = label.item() if isinstance(label, np.generic) else label
     return _own_key(type(label), label)
 
 
