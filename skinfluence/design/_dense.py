@@ -142,8 +142,11 @@ class DenseDesign(Design):
         """sum_i |u_i z_ij| block by block, without a copy of |X|."""
         u = np.abs(u)
         total = np.zeros((self.n_features, u.shape[1]))
-        buffer = np.empty((min(self._pass_rows, self.shape[0]), self.n_features))
-        for rows, block in self._blocks(self._pass_rows):
+        # Of few rows, as those of a block that was read, the wider buffer is memory fetched anew.
+        many = self._is_plain and self.shape[0] > 4 * self._pass_rows
+        at_most = self._pass_rows if many else PASS_ROWS
+        buffer = np.empty((min(at_most, self.shape[0]), self.n_features))
+        for rows, block in self._blocks(at_most):
             total += np.abs(block, out=buffer[: len(block)]).T @ u[rows]
         if self.fit_intercept:
             total = np.vstack([total, u.sum(axis=0)])
